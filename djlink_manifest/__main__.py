@@ -1,0 +1,10 @@
+"""`python -m djlink_manifest` is `djlink`."""
+
+from __future__ import annotations
+
+import sys
+
+from djlink_manifest.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

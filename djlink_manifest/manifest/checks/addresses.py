@@ -1,0 +1,210 @@
+"""Addresses of links: `depends_on`, `removed` and `approvals` name links that can be, and in no circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Literal
+
+from djlink_manifest.manifest.model import ApprovalModel, ManifestModel
+from djlink_manifest.manifest.names import is_glob, matches, may_match, same_table, spellings, table_fault
+from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.problems import Problems, did_you_mean
+from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
+
+FORM = "an address is `source.schema.Table`"
+
+
+def check_addresses(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Problems) -> None:
+    """Note addresses that no link of the manifest has, links taken out that are still in, and circles."""
+    _check_dependencies(manifest, root, problems)
+    for address in whole.removed:
+        _check_removed(address, manifest, root, problems)
+    seen: set[tuple[str, str]] = set()
+    for index, approval in enumerate(whole.approvals):
+        _check_approval(approval, ("approvals", index), manifest, root, problems)
+        if (approval.link, approval.keys) in seen:
+            steps = ("approvals", index)
+            problems.warning(
+                f"the same deletions of `{approval.link}` are approved twice",
+                spot_of(root, steps),
+                dotted(steps),
+                "keep one of the two",
+            )
+        seen.add((approval.link, approval.keys))
+
+
+def linked(schema: SchemaSpec, table: str) -> tuple[Literal["yes", "perhaps", "no"], TableRule | None]:
+    """Whether a schema's rules link a table, known by its class or table name, and the rule where it is sure.
+
+    A class name does not tell the table's tier, so that a glob on table names may or may not match it.
+    """
+    for rule in schema.rules:
+        if not rule.is_glob and same_table(rule.pattern, table):
+            return "yes", rule
+    if any(may_match(pattern, table) for pattern in schema.exclude):
+        return "no", None
+    globs = [rule for rule in schema.rules if rule.is_glob]
+    for rule in globs:
+        if may_match(rule.pattern, table):
+            return "yes", rule if len(globs) == 1 else None
+    if any(matches(rule.pattern, name) for rule in globs for name in spellings(table)):
+        return "perhaps", None
+    return "no", None
+
+
+def _found(address: str, manifest: Manifest) -> tuple[SourceSpec, SchemaSpec, str] | tuple[str, str | None]:
+    """The parts of an address, or (what is wrong with it, help)."""
+    words = address.split(".", 2)
+    if len(words) != 3 or not all(word.strip() == word and word for word in words):
+        return f"`{address}` is not the address of a link", FORM
+    source = next((s for s in manifest.sources if s.name == words[0]), None)
+    if source is None:
+        return f"`{address}`: there is no source `{words[0]}`", did_you_mean(
+            words[0], [s.name for s in manifest.sources]
+        )
+    if is_glob(words[2]) or table_fault(words[2]):
+        return f"`{address}`: `{words[2]}` is not the name of one table that can be linked", FORM
+    schema = next((s for s in source.schemas if s.name == words[1]), None)
+    if schema is None:
+        help = did_you_mean(words[1], [s.name for s in source.schemas])
+        return f"`{address}`: source `{source.name}` has no schema `{words[1]}`", help
+    return source, schema, words[2]
+
+
+def _check_dependencies(manifest: Manifest, root: Fields, problems: Problems) -> None:
+    edges: dict[str, list[str]] = {}
+    places: dict[str, Steps] = {}
+    for source, schema, rule in _rules(manifest):
+        node = f"{source.name}.{schema.name}.{rule.pattern}"
+        steps: Steps = ("sources", source.name, "schemas", schema.name, "tables", rule.pattern, "depends_on")
+        places[node] = steps
+        for address in rule.options.depends_on:
+            parent = _dependency(address, node, rule, steps, manifest, root, problems)
+            if parent is not None:
+                edges.setdefault(node, []).append(parent)
+    for circle in _circles(edges):
+        shown = " → ".join([*circle, circle[0]])
+        there = places[circle[0]]
+        help = "take out one of these `depends_on`"
+        problems.error(
+            f"`depends_on` goes in a circle: {shown}", spot_of(root, there, key=True), dotted(there), help
+        )
+
+
+def _dependency(
+    address: str,
+    node: str,
+    rule: TableRule,
+    steps: Steps,
+    manifest: Manifest,
+    root: Fields,
+    problems: Problems,
+) -> str | None:
+    """The exact table key that an address means, with problems noted; None where that is not known."""
+    spot, path = spot_of(root, steps, key=True), dotted(steps)
+    found = _found(address, manifest)
+    if len(found) == 2:
+        problems.error(f"`depends_on`: {found[0]}", spot, path, found[1])
+        return None
+    source, schema, table = found
+    sure, parent = linked(schema, table)
+    if sure == "no":
+        names = [r.pattern for r in schema.rules if not r.is_glob]
+        help = did_you_mean(table, names) or "link it, or take it out of `depends_on`"
+        problems.error(f"`depends_on`: `{address}` is not linked", spot, path, help)
+    if parent is rule:
+        what = (
+            "a table cannot depend on itself"
+            if not rule.is_glob
+            else f"`{rule.pattern}` matches `{table}` itself"
+        )
+        problems.error(f"`depends_on`: {what}", spot, path, "take it out, or give the table a key of its own")
+        return None
+    return None if parent is None or parent.is_glob else f"{source.name}.{schema.name}.{parent.pattern}"
+
+
+def _check_removed(address: str, manifest: Manifest, root: Fields, problems: Problems) -> None:
+    steps = ("removed", address)
+    spot, path = spot_of(root, steps, key=True), dotted(steps)
+    found = _found(address, manifest)
+    if len(found) == 2:
+        if "has no schema" in found[0]:
+            return  # the schema went out together with its last link
+        problems.error(
+            f"`removed`: {found[0]}", spot, path, found[1] or "the source must stay until `removed` is done"
+        )
+        return
+    sure, rule = linked(found[1], found[2])
+    if sure == "yes":
+        at = f" at {rule.location}" if rule else ""
+        help = "take it out of `tables`, or, where a glob matches it, add it to `exclude`"
+        problems.error(f"`removed`: `{address}` is still linked{at}", spot, path, help)
+
+
+def _check_approval(
+    approval: ApprovalModel, steps: Steps, manifest: Manifest, root: Fields, problems: Problems
+) -> None:
+    def spot(key: str) -> tuple[Steps, str]:
+        return (*steps, key), dotted((*steps, key))
+
+    there, path = spot("link")
+    found = _found(approval.link, manifest)
+    if len(found) == 2:
+        problems.warning(
+            f"an approval for what is not linked: {found[0]}", spot_of(root, there), path, found[1]
+        )
+    elif linked(found[1], found[2])[0] == "no":
+        problems.warning(
+            f"an approval for what is not linked: `{approval.link}`",
+            spot_of(root, there),
+            path,
+            "take it out",
+        )
+    there, path = spot("with")
+    for address in approval.along:
+        if address.count(".") < 2 or address == approval.link:
+            problems.error(f"`with`: `{address}` is not the address of another link", spot_of(root, (*there, address), key=True),
+                           path, FORM)  # fmt: skip
+    there, path = spot("until")
+    if date.fromisoformat(approval.until[:10]) > date.fromisoformat(approval.date) + timedelta(days=1):
+        problems.warning(
+            "`until` lies after the day of the approval: requests that nobody has seen would be covered",
+            spot_of(root, there),
+            path,
+            "`djlink approve` writes the present set",
+        )
+
+
+def _rules(manifest: Manifest) -> Iterator[tuple[SourceSpec, SchemaSpec, TableRule]]:
+    for source in manifest.sources:
+        for schema in source.schemas:
+            for rule in schema.rules:
+                yield source, schema, rule
+
+
+def _circles(edges: dict[str, list[str]]) -> list[list[str]]:
+    """Circles of the graph, at least one of each knot, each starting at its first node in order."""
+    done: set[str] = set()
+    found: list[list[str]] = []
+    for start in sorted(edges):
+        if start in done:
+            continue
+        path: list[str] = []
+        pending: list[tuple[str, Iterator[str]]] = [(start, iter(edges[start]))]
+        path.append(start)
+        while pending:
+            node, following = pending[-1]
+            child = next(following, None)
+            if child is None:
+                pending.pop()
+                path.pop()
+                done.add(node)
+            elif child in path:
+                circle = path[path.index(child) :]
+                first = circle.index(min(circle))
+                found.append(circle[first:] + circle[:first])
+            elif child not in done:
+                path.append(child)
+                pending.append((child, iter(edges.get(child, []))))
+    return found

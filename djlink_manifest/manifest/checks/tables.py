@@ -1,0 +1,194 @@
+"""The keys below `tables`: names that a table can have, no table twice, no two globs equally close."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+from djlink_manifest.manifest.build import table_keys
+from djlink_manifest.manifest.names import (
+    covers,
+    identifier_fault,
+    is_glob,
+    may_match,
+    same_table,
+    table_fault,
+    weight,
+)
+from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean
+from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
+
+Key = tuple[str, Steps, Spot]
+
+
+def check_tables(manifest: Manifest, root: Fields, problems: Problems) -> None:
+    """Note what is wrong with the schemas' names, their `tables` and the options that stand there."""
+    for source in manifest.sources:
+        for schema in source.schemas:
+            steps = ("sources", source.name, "schemas", schema.name)
+            _check_schema_name(schema, spot_of(root, steps, key=True), dotted(steps), problems)
+            keys = list(table_keys(root, source.name, schema.name))
+            if not keys:
+                there = (*steps, "tables")
+                problems.error(
+                    "`tables` is empty",
+                    spot_of(root, there, key=True),
+                    dotted(there),
+                    'write "*" for all tables',
+                )
+            _check_keys(keys, problems)
+            _check_exclude(schema, keys, root, (*steps, "exclude"), problems)
+            for rule in schema.rules:
+                _check_rule(rule, source, schema, root, problems)
+    _check_something_wanted(manifest, root, problems)
+
+
+def _check_schema_name(schema: SchemaSpec, spot: Spot, path: str, problems: Problems) -> None:
+    if is_glob(schema.name):
+        problems.error(
+            "a schema cannot be a glob", spot, path, "name each schema; globs stand below `tables`"
+        )
+    elif fault := identifier_fault(schema.name):
+        problems.error(f"the schema's name {fault}", spot, path)
+
+
+def _check_keys(keys: list[Key], problems: Problems) -> None:
+    for name, steps, spot in keys:
+        if fault := table_fault(name):
+            problems.error(f"the table's name {fault}", spot, dotted(steps))
+    exact = [key for key in keys if not is_glob(key[0])]
+    for (one, _, first), (other, steps, spot) in combinations(exact, 2):
+        if same_table(one, other):
+            summary = f"`{other}` is listed twice" if one == other else f"`{other}` and `{one}` are one table"
+            problems.error(
+                summary, spot, dotted(steps), f"it also stands at {first.location}; keep one of them"
+            )
+    globs = [key for key in keys if is_glob(key[0])]
+    for (one, _, first), (other, steps, spot) in combinations(globs, 2):
+        if one == other:
+            problems.error(
+                f"`{other}` is listed twice", spot, dotted(steps), f"it also stands at {first.location}"
+            )
+        elif weight(one) == weight(other) and (covers(one, other) or covers(other, one)):
+            problems.error(
+                f"`{other}` and `{one}` match the same tables, equally closely",
+                spot,
+                dotted(steps),
+                f"`{one}` stands at {first.location}; make one of them longer",
+            )
+
+
+def _check_exclude(
+    schema: SchemaSpec, keys: list[Key], root: Fields, steps: Steps, problems: Problems
+) -> None:
+    globs = [name for name, _, _ in keys if is_glob(name)]
+    named = {name for name, _, _ in keys if not is_glob(name)}
+    for pattern in schema.exclude:
+        spot = spot_of(root, steps, key=True)
+        if not globs:
+            problems.warning(
+                f"`exclude` has `{pattern}`, but `tables` has no glob for it to leave out of",
+                spot,
+                dotted(steps),
+                "take it out",
+            )
+        elif pattern in named:
+            problems.error(
+                f"`{pattern}` is both in `tables` and in `exclude`", spot, dotted(steps), "keep one of them"
+            )
+        elif not pattern.strip():
+            problems.error("`exclude` holds an empty name", spot, dotted(steps))
+        elif all(covers(pattern, glob) for glob in globs):
+            problems.warning(f"`exclude: {pattern}` leaves out all that the globs match", spot, dotted(steps))
+
+
+def _check_rule(
+    rule: TableRule, source: SourceSpec, schema: SchemaSpec, root: Fields, problems: Problems
+) -> None:
+    steps: Steps = ("sources", source.name, "schemas", schema.name, "tables", rule.pattern)
+    options = rule.options
+    if rule.is_glob and options.outbound_table is not None:
+        there = (*steps, "outbound_table")
+        problems.error(
+            "`outbound_table` on a glob: all its tables would share one outbound table",
+            spot_of(root, there, key=True),
+            dotted(there),
+            "name the table in a key of its own",
+        )
+    where = (*steps, "where")
+    if options.pull == "needed" and _is_set(root, where):
+        problems.error(
+            "`where` on a table that is `pull: needed`: its children decide which rows are wanted",
+            spot_of(root, where, key=True),
+            dotted(where),
+            _where_help(root, steps),
+        )
+    for store, local in options.stores:
+        there = origin(root, steps, "stores")
+        if not store.strip() or not local.strip():
+            problems.error("`stores` holds an empty name", spot_of(root, there, key=True), dotted(there))
+    _check_placeholders(options.schema_name, root, origin(root, steps, "schema_name"), problems)
+
+
+def _where_help(root: Fields, steps: Steps) -> str:
+    at = origin(root, steps, "pull")
+    inherited = at[:-1] != steps
+    place = f" (`pull` is set at {spot_of(root, at, key=True).location})" if inherited else ""
+    return f"take `where` out, or write `pull: all` here{place}"
+
+
+def _check_placeholders(pattern: str, root: Fields, steps: Steps, problems: Problems) -> None:
+    spot, path = spot_of(root, steps), dotted(steps)
+    for name in re.findall(r"\{([^{}]*)\}", pattern):
+        if name not in {"source", "schema"} and not pattern[: pattern.index("{" + name)].endswith("$"):
+            help = did_you_mean(name, ["source", "schema"]) or "known are `{source}` and `{schema}`"
+            problems.error(f"`schema_name` has an unknown placeholder `{{{name}}}`", spot, path, help)
+    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", pattern)):
+        problems.error(
+            "`schema_name` has a brace without its partner", spot, path, "known are `{source}` and `{schema}`"
+        )
+
+
+def _check_something_wanted(manifest: Manifest, root: Fields, problems: Problems) -> None:
+    if problems.any_error:
+        return  # what is wrong elsewhere may be why
+    rules = [rule for source in manifest.sources for schema in source.schemas for rule in schema.rules]
+    spot = spot_of(root, ("sources",), key=True)
+    if not rules and manifest.removed:
+        problems.warning(
+            "nothing is linked any more", spot, "sources", "what `removed` lists is done by `djlink apply`"
+        )
+    elif not rules:
+        help = "list schemas and tables below `sources`"
+        problems.error("nothing is wanted: the manifest names no table", spot, "sources", help)
+    elif all(rule.options.pull == "needed" for rule in rules):
+        problems.error(
+            "nothing is wanted: every table is `pull: needed`, and no other one needs them",
+            spot,
+            "sources",
+            "let at least one table be `pull: all`",
+        )
+    for source in manifest.sources:
+        if not source.schemas and rules:
+            steps = ("sources", source.name)
+            problems.warning(f"nothing is linked from `{source.name}`", spot_of(root, steps, key=True), dotted(steps),
+                             "list its schemas below `schemas`")  # fmt: skip
+
+
+def origin(root: Fields, steps: Steps, option: str) -> Steps:
+    """The steps of the nearest place that sets an option for the table key at `steps`."""
+    for above in (steps, steps[:4], steps[:2], ("defaults",)):
+        if _is_set(root, (*above, option)):
+            return (*above, option)
+    return steps
+
+
+def _is_set(root: Fields, steps: Steps) -> bool:
+    node: object = root
+    for step in steps:
+        node = node.get(str(step)) if isinstance(node, Fields) else None
+    return node is not None
+
+
+__all__ = ["check_tables", "may_match", "origin"]

@@ -1,0 +1,137 @@
+"""Where links go: no two into one local or outbound table, none into its own source; names that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from djlink_manifest.manifest.build import table_keys
+from djlink_manifest.manifest.checks.tables import origin
+from djlink_manifest.manifest.names import identifier_fault, same_table
+from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.problems import Problems, Spot
+from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec, TableRule
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One table key with what its name and options say about where it goes."""
+
+    source: SourceSpec
+    schema: str
+    rule: TableRule
+    local_schema: str
+    steps: Steps
+    spot: Spot
+
+    @property
+    def address(self) -> str:
+        return f"{self.source.name}.{self.schema}.{self.rule.pattern}"
+
+
+def check_targets(manifest: Manifest, root: Fields, problems: Problems) -> None:
+    """Note local schemas that cannot be, links that meet in one table as far as exact names tell, and
+    links whose local table is their source."""
+    targets = list(_targets(manifest, root))
+    _check_local_schemas(manifest, targets, root, problems)
+    exact = [target for target in targets if not target.rule.is_glob]
+    _check_local_tables(exact, problems)
+    _check_outbound_tables(exact, root, problems)
+    for source in manifest.sources:
+        _check_outbound_schema(source, root, problems)
+
+
+def local_schema(pattern: str, source: str, schema: str) -> str:
+    """The local schema's name that a `schema_name` stands for."""
+    return pattern.replace("{source}", source).replace("{schema}", schema)
+
+
+def _targets(manifest: Manifest, root: Fields) -> Iterator[Target]:
+    for source in manifest.sources:
+        for schema in source.schemas:
+            places = {name: (steps, spot) for name, steps, spot in table_keys(root, source.name, schema.name)}
+            for rule in schema.rules:
+                name = local_schema(rule.options.schema_name, source.name, schema.name)
+                yield Target(source, schema.name, rule, name, *places[rule.pattern])
+
+
+def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields, problems: Problems) -> None:
+    seen: set[tuple[str, str, str]] = set()
+    for target in targets:
+        key = (target.source.name, target.schema, target.local_schema)
+        if key in seen or "{" in target.local_schema:
+            continue
+        seen.add(key)
+        steps = origin(root, target.steps, "schema_name")
+        spot, path = spot_of(root, steps), dotted(steps)
+        if fault := identifier_fault(target.local_schema):
+            problems.error(
+                f"the local schema for `{target.source.name}.{target.schema}`, `{target.local_schema}`, {fault}"[
+                    :300
+                ],
+                spot,
+                path,
+                "set `schema_name`",
+            )
+        elif _same_server(manifest.local, target.source.server) and target.local_schema == target.schema:
+            problems.error(
+                f"the local schema `{target.local_schema}` is the source schema itself: host and port are equal too",
+                spot,
+                path,
+                "set `schema_name`",
+            )
+
+
+def _check_local_tables(exact: list[Target], problems: Problems) -> None:
+    by_schema: dict[str, list[Target]] = {}
+    for target in exact:
+        others = by_schema.setdefault(target.local_schema, [])
+        for other in others:
+            same_schema = (other.source.name, other.schema) == (target.source.name, target.schema)
+            if not same_schema and same_table(other.rule.pattern, target.rule.pattern):
+                problems.error(
+                    f"`{target.address}` and `{other.address}` have one local table in `{target.local_schema}`",
+                    target.spot,
+                    dotted(target.steps),
+                    f"the other stands at {other.spot.location}; give one of them another `schema_name`",
+                )
+                break
+        others.append(target)
+
+
+def _check_outbound_tables(exact: list[Target], root: Fields, problems: Problems) -> None:
+    seen: dict[tuple[str, str, str, str], Target] = {}
+    for target in exact:
+        name = target.rule.options.outbound_table
+        if name is None:
+            continue
+        server = target.source.server
+        key = (server.host.lower(), server.port, target.source.outbound, name)
+        other = seen.setdefault(key, target)
+        if other is not target:
+            steps = (*target.steps, "outbound_table")
+            problems.error(
+                f"`{target.address}` and `{other.address}` have one outbound table, `{name}`",
+                spot_of(root, steps),
+                dotted(steps),
+                f"the other stands at {other.spot.location}; give one of them another name, or none",
+            )
+
+
+def _check_outbound_schema(source: SourceSpec, root: Fields, problems: Problems) -> None:
+    for schema in source.schemas:
+        if schema.name == source.outbound:
+            steps = ("sources", source.name, "outbound")
+            problems.error(
+                f"the outbound schema `{source.outbound}` is one of the schemas that are linked",
+                spot_of(root, steps),
+                dotted(steps),
+                "outbound tables need a schema of their own",
+            )
+
+
+def _same_server(one: ServerSpec, other: ServerSpec) -> bool:
+    return "${" not in one.host + one.port and (one.host.lower(), one.port) == (
+        other.host.lower(),
+        other.port,
+    )

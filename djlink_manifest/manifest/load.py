@@ -1,0 +1,97 @@
+"""The way in: files → a manifest, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from djlink_manifest.errors import Diagnostic, Location, ManifestError
+from djlink_manifest.manifest.build import built
+from djlink_manifest.manifest.checks import check
+from djlink_manifest.manifest.nodes import Fields, plain
+from djlink_manifest.manifest.overlay import beside, overlaid
+from djlink_manifest.manifest.problems import Problems, Spot
+from djlink_manifest.manifest.shape import shaped
+from djlink_manifest.manifest.tree import MAX_BYTES, parse
+from djlink_manifest.manifest.values import Manifest
+
+
+def load(paths: Sequence[str | Path]) -> Manifest:
+    """The manifest that files and folders make together. Raises ManifestError with every problem."""
+    manifest, diagnostics = read(paths)
+    if manifest is None:
+        raise ManifestError(diagnostics)
+    return manifest
+
+
+def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+    """The manifest, None where it has errors, and every problem found, errors and warnings, by place.
+
+    Later paths are laid over earlier ones. A folder stands for all its `*.yaml`, side by side. Nothing is
+    asked of a server, and no reference to a secret is resolved.
+    """
+    problems = Problems()
+    files: list[str] = []
+    merged: Fields | None = None
+    for path in paths:
+        fields = _at_path(Path(path), files, problems)
+        if fields is not None:
+            merged = fields if merged is None else overlaid(merged, fields, problems)
+    if merged is None:
+        if not problems.any_error:
+            problems.error(
+                "no manifest file is given", Spot(Location("manifest", 1, 1)), help="name one: -f atlas.yaml"
+            )
+        return None, problems.sorted()
+    whole, root = shaped(merged, problems)
+    if whole is None:
+        return None, problems.sorted()
+    manifest = built(whole, root, files, _digest(merged), problems)
+    check(manifest, whole, root, problems)
+    return (None if problems.any_error else manifest), problems.sorted()
+
+
+def _at_path(path: Path, files: list[str], problems: Problems) -> Fields | None:
+    """What one path says; problems noted and None where that is nothing."""
+    if not path.is_dir():
+        return _in_file(path, files, problems)
+    start = Spot(Location(str(path), 1, 1))
+    try:
+        names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+    except OSError as error:
+        problems.error(f"the folder cannot be read: {error.strerror}", start)
+        return None
+    if others := [name for name in names if name.endswith((".yml", ".YAML", ".YML"))]:
+        problems.warning(f"`{others[0]}` is not read: of a folder only `*.yaml` is", start, help="rename it")
+    read_files = [_in_file(path / name, files, problems) for name in names if name.endswith(".yaml")]
+    if not read_files:
+        problems.error("the folder holds no `*.yaml`", start)
+    found = [fields for fields in read_files if fields is not None]
+    return beside(found, problems) if found else None
+
+
+def _in_file(path: Path, files: list[str], problems: Problems) -> Fields | None:
+    name = str(path)
+    start = Spot(Location(name, 1, 1))
+    if name in files:
+        problems.error("the file is given twice", start, help="name each file once")
+        return None
+    files.append(name)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
+        help = "`djlink init` writes a starter" if isinstance(error, FileNotFoundError) else None
+        problems.error(f"the file cannot be read: {reason}", start, help=help)
+        return None
+    return parse(content, name, problems)
+
+
+def _digest(root: Fields) -> str:
+    """SHA-256 over the merged data as canonical JSON: comments, layout and the order of keys do not count."""
+    text = json.dumps(plain(root), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

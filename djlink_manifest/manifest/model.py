@@ -1,0 +1,317 @@
+"""The manifest's format: pydantic models, from which the JSON Schema is made. Types only; see `checks`.
+
+Options that a level does not set are not in `model_fields_set`; their defaults are those of
+`values.Options`, given here once for editors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from djlink_manifest.manifest.values import Changed, Deletions, Limit, Options, Pull, Unwanted
+from djlink_manifest.model.naming import MAX_BASE
+
+DEFAULT = Options()
+DEFAULT_PORT = 3306
+
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{16,64}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_MARK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_BASE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def _problem(message: str) -> PydanticCustomError:
+    return PydanticCustomError("djlink", "{message}", {"message": message})
+
+
+def _limit(value: object) -> Limit:
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match and 0 < float(match[1]) <= 100:
+        return Limit(float(match[1]), percent=True)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return Limit(float(value), percent=False)
+    raise _problem("must be a number of entities from 1, or a percentage up to 100%, such as `5%`")
+
+
+def _port(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536:
+        return str(value)
+    if isinstance(value, str) and (
+        "${" in value or (value.isascii() and value.isdigit() and 0 < int(value[:9]) < 65536)
+    ):
+        return value
+    raise _problem("must be a port number from 1 to 65535, or a reference")
+
+
+def _shaped(pattern: re.Pattern[str], longest: int, meaning: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if len(text) > longest or not pattern.fullmatch(text):
+            raise _problem(f"must be {meaning}")
+        return text
+
+    return check
+
+
+def _moment(text: str) -> str:
+    try:
+        if _MOMENT.fullmatch(text):
+            datetime.fromisoformat(text[:19].removesuffix("Z"))
+            return text
+    except ValueError:
+        pass
+    raise _problem("must be a moment in UTC such as `2026-11-20T09:00:00Z`")
+
+
+def _day(text: str) -> str:
+    try:
+        if _DATE.fullmatch(text):
+            date.fromisoformat(text)
+            return text
+    except ValueError:
+        pass
+    raise _problem("must be a date such as `2026-11-20`")
+
+
+def _kind(value: object) -> str | None:
+    """The tag of a value that may have several shapes; brackets keep tags apart from keys."""
+    kinds = {bool: "[switch]", dict: "[mapping]", list: "[list]", str: "[text]"}
+    return kinds.get(type(value), "[mapping]" if isinstance(value, BaseModel) else None)
+
+
+MarkName = Annotated[
+    str,
+    AfterValidator(
+        _shaped(_MARK, 64, "letters, digits, `.`, `_` and `-`, at most 64, starting with a letter or digit")
+    ),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MARK.pattern}$", "maxLength": 64}),
+]
+OutboundName = Annotated[
+    str,
+    AfterValidator(_shaped(_BASE, MAX_BASE, f"lower-case letters, digits and `_`, at most {MAX_BASE}")),
+    WithJsonSchema({"type": "string", "pattern": f"^{_BASE.pattern}$", "maxLength": MAX_BASE}),
+]
+Digest = Annotated[
+    str,
+    AfterValidator(_shaped(_DIGEST, 71, "a digest as `djlink approve` writes it, `sha256:` and hex digits")),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DIGEST.pattern}$"}),
+]
+Moment = Annotated[
+    str, AfterValidator(_moment), WithJsonSchema({"type": "string", "pattern": f"^{_MOMENT.pattern}$"})
+]
+Day = Annotated[
+    str, AfterValidator(_day), WithJsonSchema({"type": "string", "pattern": f"^{_DATE.pattern}$"})
+]
+Max = Annotated[
+    Any,
+    PlainValidator(_limit),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)? ?%$"},
+            ]
+        }
+    ),
+]
+Port = Annotated[
+    Any,
+    PlainValidator(_port),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}),
+]
+_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
+_EQUALITY: dict[str, Any] = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "minItems": 1, "items": _SCALAR}]},
+}
+_SQL: dict[str, Any] = {"type": "string", "minLength": 1}
+Where = Annotated[
+    Any,  # read by `where.condition`, which knows the place of every part
+    WithJsonSchema(
+        {"anyOf": [_SQL, _EQUALITY, {"type": "array", "minItems": 1, "items": {"anyOf": [_SQL, _EQUALITY]}}]}
+    ),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TlsModel(_Strict):
+    """PEM files for an encrypted and verified connection; relative paths start from this file's folder."""
+
+    ca: str = Field(
+        "", description="The authority that signed the server's certificate.", examples=["certs/lab.pem"]
+    )
+    cert: str = Field("", description="The certificate that identifies djlink to the server.")
+    key: str = Field("", description="The private key of `cert`.")
+
+
+class ServerModel(_Strict):
+    """How a server is reached. Every value may be, or hold, `${env:NAME}` or `${file:path}`."""
+
+    host: str = Field(description="Host name or address, without the port.", examples=["db.ourlab.example"])
+    port: Port = Field(DEFAULT_PORT, description="The port.", examples=[3306])
+    user: str = Field(
+        "", description="The account. Unset: `${env:DJ_USER}` at local, `${env:LINK_USER}` at a source."
+    )
+    password: str = Field(
+        "",
+        description="A reference, never the password itself. "
+        "Unset: `${env:DJ_PASS}` at local, `${env:LINK_PASS}` at a source.",
+        examples=["${env:LINK_PASS}", "${file:/run/secrets/link}"],
+    )
+    tls: Annotated[
+        Annotated[bool, Tag("[switch]")] | Annotated[TlsModel, Tag("[mapping]")],
+        Discriminator(_kind),
+    ] = Field(
+        False,
+        description="true: encrypted and verified against the system's authorities. false: plain. "
+        "A mapping: encrypted and verified with these files. Unset: false for a loopback host, else true.",
+        examples=[True, {"ca": "certs/lab.pem"}],
+    )
+
+
+class OptionsModel(_Strict):
+    """Options that fall from `defaults` to source, schema and table; the nearest wins."""
+
+    pull: Pull = Field(
+        DEFAULT.pull,
+        description="all: every wanted entity. needed: only what wanted children refer to. "
+        "none: nothing new; what is held is what is wanted.",
+    )
+    deletions: Deletions = Field(
+        DEFAULT.deletions,
+        description="review: a deletion that the source asks for waits for an approval. auto: it is done.",
+    )
+    unwanted: Unwanted = Field(
+        DEFAULT.unwanted,
+        description="What becomes of entities pulled earlier and wanted no longer. keep, or release: "
+        "delete locally and let go at the source.",
+    )
+    changed: Changed = Field(
+        DEFAULT.changed,
+        description="What `--verify` does about rows that differ. report, or mend: update them.",
+    )
+    max_deletions: Max = Field(
+        f"{DEFAULT.max_deletions.value:g}%",
+        description="At most so many entities of a link, or so much of it, are deleted without an approval, "
+        "all or nothing. Never less than 1.",
+        examples=["5%", 20],
+    )
+    stores: dict[str, str] = Field(
+        {}, description="Source store: local store, for external objects.", examples=[{"raw": "ourlab_raw"}]
+    )
+    schema_name: str = Field(
+        DEFAULT.schema_name,
+        description="The local schema; `{source}` and `{schema}` stand for the source's and schema's names.",
+        examples=["ours_{source}_{schema}"],
+    )
+
+
+class DefaultsModel(OptionsModel):
+    """Options for every source."""
+
+
+class TableModel(OptionsModel):
+    """The options of one table, or of all tables that a glob matches."""
+
+    where: Where = Field(
+        None,
+        description="Which rows: SQL over the table's own columns, a mapping (column: value, or a list for any of), "
+        "or a list of these (or).",
+        examples=["session_date > '2020-01-01'", {"subject": ["A001", "A002"]}],
+    )
+    outbound_table: OutboundName = Field(
+        "", description="The base name of the outbound tables; derived where unset."
+    )
+    depends_on: list[str] = Field(
+        [],
+        description="Links that come first although no foreign key says so.",
+        examples=[["princeton.lab.Subject"]],
+    )
+
+
+class SchemaModel(OptionsModel):
+    """One schema of a source."""
+
+    tables: Annotated[
+        Annotated[dict[str, TableModel | None], Tag("[mapping]")]
+        | Annotated[list[str], Tag("[list]")]
+        | Annotated[str, Tag("[text]")],
+        Discriminator(_kind),
+    ] = Field(
+        description="Tables by class name (Session), table name (__spikes) or glob (*); the most specific key wins. "
+        "A list, or one text, where no table has options.",
+        examples=["*", ["Session", "SessionNote"], {"*": {"pull": "needed"}, "Session": None}],
+    )
+    exclude: list[str] = Field([], description="Globs and names of tables that the globs leave out.")
+
+
+class SourceModel(ServerModel, OptionsModel):
+    """A server that tables come from."""
+
+    outbound: str = Field(
+        "",
+        description="The schema on this server for the outbound tables. Unset: `${env:LINK_OUTBOUND}`.",
+        examples=["ourlab_outbound"],
+    )
+    schemas: dict[str, SchemaModel] = Field({}, description="The schemas of this server by name.")
+
+
+class RemovedModel(_Strict):
+    """A link that was taken out of `sources`."""
+
+    table: Literal["keep", "drop"] = Field(description="What becomes of the local table.")
+
+
+class ApprovalModel(_Strict):
+    """A deletion set that was agreed to; written by `djlink approve`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+
+    link: str = Field(description="The link's address.", examples=["princeton.ephys.Recording"])
+    keys: Digest = Field(description="The digest of the requested keys.")
+    count: int = Field(ge=1, description="How many entities were requested.")
+    until: Moment = Field(description="Requests up to this moment (UTC) are covered.")
+    along: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        {}, alias="with", description="How many entities of descendants go along, by address."
+    )
+    by: str = Field(min_length=1, description="Who approved.")
+    date: Day = Field(description="When.")
+
+
+class ManifestModel(_Strict):
+    """A djlink manifest: which tables of which servers are linked to the local server."""
+
+    manifest: Literal[1] = Field(description="The version of this format.")
+    name: MarkName = Field(
+        description="Marks what this manifest owns on the servers.", examples=["hippocampus-atlas"]
+    )
+    contact: str = Field(
+        "", description="Shown to owners beside what is held.", examples=["data@ourlab.example"]
+    )
+    local: ServerModel = Field(description="The server that receives.")
+    defaults: DefaultsModel = Field(DefaultsModel(), description="Options for every source.")
+    sources: dict[str, SourceModel] = Field({}, description="The servers that tables come from, by name.")
+    removed: dict[str, RemovedModel] = Field(
+        {}, description="Links taken out, by address: said, reviewed, then done."
+    )
+    approvals: list[ApprovalModel] = Field([], description="Agreed deletion sets.")

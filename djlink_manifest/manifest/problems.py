@@ -1,0 +1,160 @@
+"""What is wrong with a manifest, collected with its place; a line that may show a secret is masked."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from djlink_manifest.errors import Diagnostic, Location, ManifestError
+
+MAX_PROBLEMS = 500  # a broken generated file should not scroll for minutes
+
+LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # what YAML counts as the end of a line
+_SECRET_WORD = re.compile(
+    r"pass|pwd|passw|secret|token|credential|api_?key|private|^pw$|[-_]pw$", re.IGNORECASE
+)
+_KEY = re.compile(r"""([\w-]+)["']?\s*[:=]""")
+_REFERENCE = re.compile(r"""\s*["']?(?:\$\{(?:env|file):[^}]*\})+["']?(?=\s*(?:[,}\]#]|$))""")
+_URL_LOGIN = re.compile(r"(://)[^/@\s]*(@)")
+_MASK = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A stretch of one line of a manifest file."""
+
+    location: Location
+    width: int = 1
+
+
+class Problems:
+    """The problems found so far. `lines(file)` are kept for the snippets."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = {}
+        self._hidden: dict[str, set[int]] = {}
+        self._inside_secret: dict[str, set[int]] = {}
+        self._found: list[Diagnostic] = []
+
+    def read(self, file: str, text: str) -> None:
+        """Keep a file's lines, so that problems in it can show them."""
+        self._lines[file] = LINE_END.split(text)
+        self._hidden.setdefault(file, set())
+
+    def hide(self, file: str, first: int, last: int) -> None:
+        """Never show these lines (from 1, both included): they are part of a secret's value."""
+        self._hidden.setdefault(file, set()).update(range(first, last + 1))
+
+    def error(self, summary: str, spot: Spot, path: str = "", help: str | None = None) -> None:
+        """Note a problem that makes the manifest unusable."""
+        self._found.append(self._diagnostic("error", summary, spot, path, help))
+
+    def warning(self, summary: str, spot: Spot, path: str = "", help: str | None = None) -> None:
+        """Note something that works but is probably not meant."""
+        self._found.append(self._diagnostic("warning", summary, spot, path, help))
+
+    @property
+    def any_error(self) -> bool:
+        """Whether the manifest is unusable."""
+        return any(d.severity == "error" for d in self._found)
+
+    def sorted(self) -> tuple[Diagnostic, ...]:
+        """Every problem once, by place; at one place errors first. At most `MAX_PROBLEMS`."""
+        unique = sorted(
+            set(self._found), key=lambda d: (d.location, d.severity, d.summary, d.path, d.help or "")
+        )
+        if len(unique) <= MAX_PROBLEMS:
+            return tuple(unique)
+        errors_first = sorted(unique, key=lambda d: d.severity)[:MAX_PROBLEMS]
+        kept = sorted(errors_first, key=lambda d: (d.location, d.severity, d.summary))
+        rest = len(unique) - len(kept)
+        return (*kept, Diagnostic("warning", f"{rest} more problems are not shown", kept[-1].location))
+
+    def raise_if_any(self) -> None:
+        """Raise a ManifestError where an error was noted."""
+        if self.any_error:
+            raise ManifestError(self.sorted())
+
+    def _diagnostic(self, severity: str, summary: str, spot: Spot, path: str, help: str | None) -> Diagnostic:
+        return Diagnostic(
+            severity="error" if severity == "error" else "warning",
+            summary=summary,
+            location=spot.location,
+            path=path,
+            help=help,
+            snippet=self.snippet(spot.location),
+            width=max(1, spot.width),
+        )
+
+    def snippet(self, location: Location) -> str | None:
+        """The line at a place, with everything masked that may be a secret; None where there is no such line."""
+        lines = self._lines.get(location.file)
+        if lines is None or not 1 <= location.line <= len(lines):
+            return None
+        line = lines[location.line - 1]
+        if location.file not in self._inside_secret:
+            self._inside_secret[location.file] = _below_secret_keys(lines)
+        if (
+            location.line in self._hidden[location.file]
+            or location.line in self._inside_secret[location.file]
+        ):
+            return line[: len(line) - len(line.lstrip())] + _MASK
+        return masked(line)
+
+
+def looks_secret(key: str) -> bool:
+    """Whether a key is, or is nearly, the name of a secret: `password`, `passwrd`, `api_key`."""
+    return bool(_SECRET_WORD.search(key)) or bool(
+        difflib.get_close_matches(key.lower(), ["password"], 1, 0.7)
+    )
+
+
+def masked(line: str) -> str:
+    """The line with the values of keys that look like secrets, and logins in URLs, replaced by stars."""
+    start = 0
+    while match := _KEY.search(line, start):
+        start = match.end()
+        if not looks_secret(match[1]):
+            continue
+        if reference := _REFERENCE.match(line, start):
+            start = reference.end()
+            continue
+        rest = line[start:]
+        line = line[:start] + (f" {_MASK}" if rest.strip() else "")
+        break
+    return _URL_LOGIN.sub(rf"\1{_MASK}\2", line)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate spelt most like `name`, differing in more than nothing; None where none is near."""
+    others = sorted({c for c in candidates if c != name})
+    folded = {c.casefold(): c for c in reversed(others)}
+    if name.casefold() in folded:
+        return folded[name.casefold()]
+    close = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
+    """A help text that names the nearest candidate, else None."""
+    near = nearest(name, candidates)
+    return f"did you mean `{near}`?" if near is not None else None
+
+
+def _below_secret_keys(lines: list[str]) -> set[int]:
+    """The numbers of the lines that are indented below a key that looks like a secret."""
+    inside: set[int] = set()
+    secret_indent: int | None = None
+    for number, line in enumerate(lines, start=1):
+        bare = line.lstrip(" \t")
+        if not bare:
+            continue
+        indent = len(line) - len(bare)
+        if secret_indent is not None and indent > secret_indent:
+            inside.add(number)
+            continue
+        key = _KEY.match(bare.lstrip("-\"' "))
+        secret_indent = indent if key and looks_secret(key[1]) else None
+    return inside

@@ -1,0 +1,90 @@
+"""What the YAML parser complains of, said so that a person can mend it. Never repeats the file's text."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from djlink_manifest.errors import Location
+from djlink_manifest.manifest.problems import LINE_END, Spot
+
+_REFERENCE_START = re.compile(r"\$\{\s*(?:env|file)\s*:")
+
+
+def explained(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[str, Spot, str | None]:
+    """(summary, place, help) for a syntax error."""
+    lines = LINE_END.split(text)
+    problem = (error.problem or "").lower()
+    context = (error.context or "").lower()
+    mark, start = error.problem_mark or error.context_mark, error.context_mark
+    if mark is None:
+        return "this is not YAML", Spot(Location(file, 1, 1)), None
+    here = _spot(mark, lines, file)
+    at_start = _spot(start, lines, file) if start is not None else here
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    character = line[mark.column : mark.column + 1]
+
+    if reference := _unquoted_reference(here, lines):
+        return (
+            "a reference inside of `{}` or `[]` must be quoted: its own braces would be YAML",
+            Spot(Location(file, here.location.line, reference + 1), 2),
+            'write "${env:NAME}" in quotes',
+        )
+    if character == "\t" or "tab" in problem or _indented_by_tab(line, mark.column):
+        column = line.find("\t") if "\t" in line[: mark.column + 1] else mark.column
+        return (
+            "a tab; YAML is indented by spaces",
+            Spot(Location(file, here.location.line, column + 1)),
+            "use two spaces",
+        )
+    if "mapping values are not allowed" in problem:
+        return (
+            "a second colon in one value",
+            here,
+            'quote a value that holds ": "; or the line above is indented less',
+        )
+    if "quoted scalar" in context and ("end of stream" in problem or "document indicator" in problem):
+        return "a quote is opened and not closed", at_start, "close it on the same line"
+    if "escape" in problem:
+        return "an unknown escape after `\\` in double quotes", here, "use single quotes, or write `\\\\`"
+    if "flow" in context:
+        bracket = "}" if "mapping" in context else "]"
+        if mark.line >= len(lines) - 1 and not line[mark.column :].strip():
+            return f"a bracket is opened and not closed by `{bracket}`", at_start, None
+        return f"expected `,` or `{bracket}`", here, "quote text that holds one of `{}[],:`"
+    if "cannot start any token" in problem:
+        return f"`{character}` cannot start a value", here, "quote text that starts with one of @ ` %"
+    if "block mapping" in context or "simple key" in context or "block collection" in context:
+        return (
+            "the indentation or a colon is wrong",
+            here,
+            "keys of one mapping start in one column, each with `: `",
+        )
+    if "block sequence entries" in problem:
+        return "a list item (`- `) stands where none can", here, "start it on a line of its own, indented"
+    return "this is not YAML", here, None
+
+
+def _spot(mark: yaml.error.Mark, lines: list[str], file: str) -> Spot:
+    """The mark's place; past the end, the end of the last line that holds anything."""
+    line, column = mark.line, mark.column
+    if line >= len(lines) or (line == len(lines) - 1 and not lines[line] and line > 0):
+        line = len(lines) - 1
+        while line > 0 and not lines[line].strip():
+            line -= 1
+        column = len(lines[line].rstrip())
+    return Spot(Location(file, line + 1, column + 1))
+
+
+def _unquoted_reference(here: Spot, lines: list[str]) -> int | None:
+    """The column (from 0) of a `${env:` that starts where the parser stopped."""
+    line = lines[here.location.line - 1]
+    for match in _REFERENCE_START.finditer(line):
+        if match.start() <= here.location.column - 1 <= match.end():
+            return match.start()
+    return None
+
+
+def _indented_by_tab(line: str, column: int) -> bool:
+    return "\t" in line[: len(line) - len(line.lstrip())] and column <= len(line) - len(line.lstrip())

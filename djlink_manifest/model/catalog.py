@@ -1,0 +1,131 @@
+"""What a server says of itself and of its tables, as values: identity, rights, tables, marks."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.naming import is_hidden, master_of
+from djlink_manifest.model.rights import Grant
+
+TableName = tuple[str, str]
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/djlink-manifest/")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A server's vendor and version, as it says itself."""
+
+    vendor: str
+    text: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """What a server says of itself and of the account. `fingerprint` tells two servers apart."""
+
+    version: Version
+    account: str
+    hostname: str
+    port: int
+    datadir: str
+    max_allowed_packet: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One link as its mark says. `table_name` is the marked table in the mark's own schema.
+
+    `fingerprint` is of the local server; `definition` the digest of the source's definition once all tables of
+    this side were made, None before; `holder` says who applies, or applied last.
+    """
+
+    link_id: str
+    table_name: str
+    manifest: str
+    contact: str
+    source_schema: str
+    source_table: str
+    outbound_schema: str
+    outbound_table: str
+    local_server: str
+    local_schema: str
+    local_table: str
+    fingerprint: str
+    definition: str | None = None
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The server's own estimate of a table: rows, and bytes of its rows."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What a server says of the schemas asked for.
+
+    `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
+    sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights.
+    """
+
+    server: str
+    identity: ServerIdentity
+    all_schemas: frozenset[str]
+    tables: Mapping[TableName, TableDefinition]
+    sizes: Mapping[TableName, Size]
+    marks: Mapping[str, tuple[Mark, ...]]
+    grants: tuple[Grant, ...]
+
+    def masters(self, schema: str) -> tuple[TableDefinition, ...]:
+        """The schema's tables with their parts, by name; hidden tables are left out.
+
+        A table is a part where its name says so, its master is there and it refers to it.
+        """
+        here = {name: t for (s, name), t in self.tables.items() if s == schema and not is_hidden(name)}
+        parts = defaultdict[str, list[TableDefinition]](list)
+        alone = []
+        for name, table in sorted(here.items()):
+            master = master_of(name)
+            if master in here and any(k.parent_table == master for k in table.foreign_keys):
+                parts[str(master)].append(table)
+            else:
+                alone.append(table)
+        return tuple(replace(t, parts=_parents_first(parts[t.name])) for t in alone)
+
+
+def fingerprint(identity: ServerIdentity) -> str:
+    """What tells the local server from a copy of it: SHA-256 over host name, port and data directory."""
+    words = f"{identity.hostname}\0{identity.port}\0{identity.datadir}"
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def link_id(manifest: str, local_fingerprint: str, source: tuple[str, str], outbound_schema: str) -> str:
+    """The id of a link: the same for every run of the same manifest, so that two first applies meet at its lock.
+
+    `source` is the source table's (schema, name).
+    """
+    return str(uuid.uuid5(_NAMESPACE, "\0".join((manifest, local_fingerprint, *source, outbound_schema))))
+
+
+def _parents_first(parts: list[TableDefinition]) -> tuple[TableDefinition, ...]:
+    """The parts, each behind those that it refers to; a circle keeps the order of names."""
+    left = {p.name: p for p in parts}
+    ordered = list[TableDefinition]()
+    while left:
+        free = [
+            p for p in left.values() if not any(k.parent_table in left and k.parent_table != p.name for k in p.foreign_keys)
+        ] or list(left.values())
+        ordered.extend(free)
+        for part in free:
+            del left[part.name]
+    return tuple(ordered)

@@ -1,0 +1,87 @@
+"""The difference between a table as it shall stand and as it stands, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference of one table, in words.
+
+    `kind`: `differs` keeps rows from being equal or keys from being held; `foreign key` is one that is missing
+    and could be added; `extra` is something more than expected, which holds nothing up.
+    """
+
+    kind: Literal["differs", "foreign key", "extra"]
+    table: str
+    words: str
+    foreign_key: ForeignKey | None = None
+
+
+def differences(expected: TableDefinition, found: TableDefinition) -> tuple[Difference, ...]:
+    """What `found` lacks, has otherwise or has more than `expected`. Parts are not looked at."""
+    return tuple(_differences(expected, found))
+
+
+def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[Difference]:
+    name = expected.name
+    have = {c.name: c for c in found.columns}
+    for column in expected.columns:
+        other = have.pop(column.name, None)
+        if other is None:
+            yield Difference("differs", name, f"column `{column.name}` is missing")
+        else:
+            for words in _column_words(column, other):
+                yield Difference("differs", name, f"column `{column.name}` {words}")
+    for extra in have.values():
+        needs_value = not extra.nullable and extra.default is None and extra.generated is None
+        kind: Literal["differs", "extra"] = "differs" if needs_value and not extra.auto_increment else "extra"
+        yield Difference(kind, name, f"column `{extra.name}` was added")
+    if expected.key != found.key:
+        yield Difference("differs", name, f"the primary key is ({', '.join(found.key)}), not ({', '.join(expected.key)})")
+    yield from _index_differences(expected, found)
+    present = {_key_shape(k) for k in found.foreign_keys}
+    for key in expected.foreign_keys:
+        if _key_shape(key) not in present:
+            words = f"a foreign key to {key.parent_schema}.{key.parent_table} is missing"
+            yield Difference("foreign key", name, words, key)
+
+
+def _column_words(expected: Column, found: Column) -> Iterator[str]:
+    for what, mine, theirs in (
+        ("type", expected.type, found.type),
+        ("character set", expected.charset, found.charset),
+        ("collation", expected.collation, found.collation),
+        ("generated expression", expected.generated, found.generated),
+    ):
+        if mine != theirs:
+            yield f"has the {what} {theirs or 'none'}, not {mine or 'none'}"
+    if expected.nullable != found.nullable:
+        yield "may be NULL" if found.nullable else "may not be NULL"
+
+
+def _index_differences(expected: TableDefinition, found: TableDefinition) -> Iterator[Difference]:
+    have = {_index_shape(i) for i in found.indexes}
+    want = {_index_shape(i) for i in expected.indexes}
+    for index in expected.indexes:
+        if _index_shape(index) not in have and index.unique:
+            yield Difference("extra", expected.name, f"the unique index `{index.name}` is missing")
+        elif _index_shape(index) not in have:
+            yield Difference("extra", expected.name, f"the index `{index.name}` is missing")
+    for index in found.indexes:
+        # the server makes indexes for foreign keys by itself
+        if _index_shape(index) not in want and index.unique:
+            yield Difference("extra", expected.name, f"the unique index `{index.name}` was added")
+
+
+def _index_shape(index: Index) -> tuple[object, ...]:
+    return (index.unique, index.kind, index.parts)
+
+
+def _key_shape(key: ForeignKey) -> tuple[object, ...]:
+    return (key.parent_schema, key.parent_table, frozenset(zip(key.columns, key.parent_columns, strict=True)))

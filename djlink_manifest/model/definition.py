@@ -1,0 +1,170 @@
+"""What a table is, as a value: columns, key order, indexes, foreign keys, comment, parts.
+
+Read from a server's catalogue, compared, and rendered as DDL; the source's, the local and the outbound
+tables are all values of this one type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+_EXTERNAL = re.compile(r"^:(?:<[^>]*@[^>]*>|(?:blob|attach|filepath)@[^:]*|external[^:]*):")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `type` is the server's own text (`varchar(32)`, `int unsigned`).
+
+    `default` is None where there is no default clause; `default_is_expression` tells `CURRENT_TIMESTAMP`
+    from the text of that name. `generated` is the expression of a generated column.
+    """
+
+    name: str
+    type: str
+    nullable: bool = False
+    default: str | None = None
+    default_is_expression: bool = False
+    on_update: str | None = None
+    auto_increment: bool = False
+    charset: str | None = None
+    collation: str | None = None
+    comment: str = ""
+    generated: str | None = None
+    stored: bool = False
+    invisible: bool = False
+
+    @property
+    def is_external(self) -> bool:
+        """Whether DataJoint keeps this column's values in an external store (said in the comment)."""
+        return _EXTERNAL.match(self.comment) is not None
+
+    @property
+    def base_type(self) -> str:
+        """The type's first word in lower case: `varchar`, `int`, `double`."""
+        return re.split(r"[ (]", self.type, maxsplit=1)[0].lower()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the values are characters (they have a character set), enum and set included."""
+        return self.charset is not None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPart:
+    """A column, or an expression, of an index; `length` is a prefix in characters or bytes."""
+
+    column: str | None
+    expression: str | None = None
+    length: int | None = None
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A secondary index; `kind` is the server's word: BTREE, FULLTEXT, SPATIAL."""
+
+    name: str
+    parts: tuple[IndexPart, ...]
+    unique: bool = False
+    kind: str = "BTREE"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """Columns that name a row of a parent table, in pairs, in the constraint's order."""
+
+    name: str
+    columns: tuple[str, ...]
+    parent_schema: str
+    parent_table: str
+    parent_columns: tuple[str, ...]
+    on_delete: str = "RESTRICT"
+    on_update: str = "RESTRICT"
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """A table, with its part tables where it is a master.
+
+    `key` is the primary key in key order, which may differ from the columns' order. `kind` is `table`,
+    or what else the server calls it (`view`).
+    """
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[Index, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    comment: str = ""
+    parts: tuple[TableDefinition, ...] = ()
+    engine: str = "InnoDB"
+    collation: str | None = None
+    kind: Literal["table", "view"] = "table"
+    partitioned: bool = False
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError where there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of all columns, hidden and generated ones too, in their order."""
+        return tuple(c.name for c in self.columns)
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The columns of the primary key, in key order."""
+        return tuple(self.column(name) for name in self.key)
+
+    @property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """The columns whose values are copied: all but generated ones."""
+        return tuple(c for c in self.columns if c.generated is None)
+
+    @property
+    def tables(self) -> tuple[TableDefinition, ...]:
+        """The master, then its parts."""
+        return (self, *self.parts)
+
+    def master_columns(self, part: TableDefinition) -> tuple[str, ...] | None:
+        """The columns of `part` that hold this master's key, in this table's key order.
+
+        None where the part has no foreign key to the whole key of its master.
+        """
+        for foreign_key in part.foreign_keys:
+            if (foreign_key.parent_schema, foreign_key.parent_table) != (self.schema, self.name):
+                continue
+            pairs = dict(zip(foreign_key.parent_columns, foreign_key.columns, strict=True))
+            if set(pairs) == set(self.key):
+                return tuple(pairs[name] for name in self.key)
+        return None
+
+    def digest(self) -> str:
+        """SHA-256, in hex, of the whole definition; equal values have equal digests."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def unprotectable(table: TableDefinition) -> str | None:
+    """Why a source table cannot be protected by an outbound table, or None where it can."""
+    for each in table.tables:
+        what = "it" if each is table else f"its part `{each.name}`"
+        if each.kind == "view":
+            return f"{what} is a view: a foreign key cannot hold its rows"
+        if each.engine.lower() != "innodb":
+            return f"{what} is kept by the {each.engine} engine, which has no foreign keys"
+        if each.partitioned:
+            return f"{what} is partitioned, and partitioned tables take no foreign keys"
+        if not each.key:
+            return f"{what} has no primary key"
+    for part in table.parts:
+        if table.master_columns(part) is None:
+            return f"its part `{part.name}` has no foreign key to the whole primary key of its master"
+    return None

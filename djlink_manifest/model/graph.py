@@ -1,0 +1,95 @@
+"""The graph of links: who must exist before whom, in waves.
+
+A pure wrapper of networkx (the field's graph library); an edge runs from a link to each link it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import networkx as nx
+
+from djlink_manifest.errors import GraphError
+
+EdgeKind = Literal["foreign key", "depends_on"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edge:
+    """`child` needs `parent`, because of a foreign key at the source or a `depends_on` of the manifest."""
+
+    child: str
+    parent: str
+    kind: EdgeKind
+
+
+@dataclass(frozen=True, slots=True)
+class LinkGraph:
+    """Links by address, and the edges between them, both sorted. Free of cycles by construction (`build`)."""
+
+    nodes: tuple[str, ...]
+    edges: tuple[Edge, ...]
+
+    @staticmethod
+    def build(nodes: Iterable[str], edges: Iterable[Edge]) -> LinkGraph:
+        """The graph of these links; edges to links that are not among them are left out.
+
+        Raises GraphError that names a cycle link by link.
+        """
+        known = set(nodes)
+        kept = sorted({e for e in edges if e.child in known and e.parent in known and e.child != e.parent})
+        graph = LinkGraph(tuple(sorted(known)), tuple(kept))
+        try:
+            cycle = nx.find_cycle(graph._networkx())
+        except nx.NetworkXNoCycle:
+            return graph
+        kinds = {(e.child, e.parent): e.kind for e in kept}
+        # the drawn graph runs parent → child; the message reads child → parent: who needs whom
+        steps = [(child, parent) for parent, child in reversed(cycle)]
+        lines = [f"  {child} needs {parent} ({kinds[child, parent]})" for child, parent in steps]
+        raise GraphError(
+            "these links need each other in a circle:\n" + "\n".join(lines),
+            hint="take out a `depends_on`, or one of the links",
+            link=steps[0][0],
+        )
+
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """The links of each topological generation, upstream first, sorted within a wave."""
+        return tuple(tuple(sorted(wave)) for wave in nx.topological_generations(self._networkx()))
+
+    def parents(self, address: str) -> tuple[str, ...]:
+        """The links that `address` needs directly."""
+        return tuple(sorted({e.parent for e in self.edges if e.child == address}))
+
+    def upstream(self, addresses: Iterable[str]) -> frozenset[str]:
+        """The links and everything they need."""
+        return self._reach(addresses, nx.ancestors)
+
+    def downstream(self, addresses: Iterable[str]) -> frozenset[str]:
+        """The links and everything that needs them."""
+        return self._reach(addresses, nx.descendants)
+
+    def subset(self, addresses: Iterable[str]) -> LinkGraph:
+        """The graph of only these links."""
+        kept = set(addresses)
+        return LinkGraph(
+            tuple(n for n in self.nodes if n in kept),
+            tuple(e for e in self.edges if e.child in kept and e.parent in kept),
+        )
+
+    def _reach(
+        self, addresses: Iterable[str], reach: Callable[[nx.DiGraph[str], str], set[str]]
+    ) -> frozenset[str]:
+        graph = self._networkx()
+        found = {a for a in addresses if a in graph}
+        for address in tuple(found):
+            found |= reach(graph, address)
+        return frozenset(found)
+
+    def _networkx(self) -> nx.DiGraph[str]:
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.nodes)
+        graph.add_edges_from((e.parent, e.child) for e in self.edges)
+        return graph

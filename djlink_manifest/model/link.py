@@ -1,0 +1,82 @@
+"""A link: one source table, its outbound table and its local table, resolved against the servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from djlink_manifest.errors import Location
+from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.naming import APPROVED, HISTORY, REQUESTED
+from djlink_manifest.model.selection import Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key of the link's master or of one of its parts to a table of a linked parent.
+
+    `child_table` and `parent_table` name the tables on the source server; `parent` is the parent link's
+    address. `parent_columns` are the parent table's primary key, `columns` the child's columns in the same
+    order. Where one of the `nullable` columns is NULL, the reference holds nothing.
+    """
+
+    child_table: str
+    columns: tuple[str, ...]
+    nullable: tuple[str, ...]
+    parent: str
+    parent_table: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One source table brought to the local server.
+
+    `definition` is the source table as its server has it; `local` the table as it shall stand on the local
+    server; `references` the foreign keys to linked parents; `plain` those to tables that are not linked, as
+    `schema.table` names, which become plain columns.
+    """
+
+    address: str
+    source: str
+    definition: TableDefinition
+    local: TableDefinition
+    outbound_schema: str
+    outbound_table: str
+    references: tuple[Reference, ...]
+    plain: tuple[str, ...]
+    where: Condition | None
+    pull: Literal["all", "needed", "none"]
+    unwanted: Literal["keep", "release"]
+    deletions: Literal["review", "auto"]
+    location: Location
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The primary key's column names, in key order; the same on the source, outbound and local table."""
+        return self.definition.key
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The primary key's columns, in key order."""
+        return self.definition.key_columns
+
+    @property
+    def requested_table(self) -> str:
+        """The table of deletion requests, in the outbound schema."""
+        return self.outbound_table + REQUESTED
+
+    @property
+    def approved_table(self) -> str:
+        """The table of deletion approvals, in the outbound schema."""
+        return self.outbound_table + APPROVED
+
+    @property
+    def history_table(self) -> str:
+        """The ledger of requests and approvals, in the outbound schema."""
+        return self.outbound_table + HISTORY
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The addresses of the links that this one refers to, sorted."""
+        return tuple(sorted({r.parent for r in self.references}))

@@ -1,0 +1,111 @@
+"""Rights: what an account has, and the GRANT that mends a missing one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_DENIED = re.compile(
+    r"(?P<rights>[A-Z][A-Z ,_]*?) command denied to user '.*?'@'.*?' for (?:table|column .*? in table) "
+    r"'?(?P<table>.+?)'?$"
+)
+_NO_SCHEMA = re.compile(r"Access denied for user '.*?'@'.*?' to database '(?P<schema>.+)'")
+_GRANT = re.compile(r"^GRANT (?P<rights>.+?) ON (?P<object>.+?) TO ", re.DOTALL)
+_TARGET = re.compile(r"^(?P<schema>\*|`(?:[^`]|``)+`)\.(?P<table>\*|`(?:[^`]|``)+`)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Rights on what `schema` (a LIKE pattern with backslash escapes) and `table` name; `*` is everything."""
+
+    rights: frozenset[str]
+    schema: str
+    table: str
+
+    def covers(self, schema: str, table: str | None) -> bool:
+        """Whether the grant is about this table, or, where it is None, about the whole schema."""
+        if self.schema != "*" and not _like(self.schema).fullmatch(schema):
+            return False
+        return self.table == "*" or (table is not None and self.table == table)
+
+
+def parse_grants(lines: Iterable[str]) -> tuple[Grant, ...]:
+    """The grants of `SHOW GRANTS` that concern tables and schemas; column grants count as none.
+
+    What a role gives is not listed there, so an account with a role counts as having every right; where it
+    has not, the server says so later.
+    """
+    found = []
+    for line in lines:
+        match = _GRANT.match(line)
+        if match is None and line.startswith("GRANT "):
+            found.append(Grant(frozenset({"ALL PRIVILEGES"}), "*", "*"))
+        target = _TARGET.match(match["object"]) if match else None
+        if match is None or target is None:
+            continue
+        rights = {word.strip().upper() for word in re.sub(r"\([^)]*\)", "(…)", match["rights"]).split(",")}
+        found.append(
+            Grant(
+                frozenset(r for r in rights if "(" not in r),
+                target["schema"].strip("`").replace("``", "`"),
+                target["table"].strip("`").replace("``", "`"),
+            )
+        )
+    return tuple(found)
+
+
+def missing(
+    grants: Iterable[Grant], needed: Iterable[str], schema: str, table: str | None = None
+) -> tuple[str, ...]:
+    """Which of the needed rights none of the grants gives, in the order asked."""
+    have = set[str]()
+    for grant in grants:
+        if grant.covers(schema, table):
+            have |= grant.rights
+    return () if have & {"ALL", "ALL PRIVILEGES"} else tuple(r for r in needed if r not in have)
+
+
+def grant(rights: Iterable[str], schema: str, account: str, table: str | None = None) -> str:
+    """The GRANT statement to give to an administrator. `account` is `user@host` as CURRENT_USER() says."""
+    if table is None:
+        # in the schema's place of a GRANT, _ and % are wildcards
+        pattern = schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
+        target = f"`{_inner(pattern)}`.*"
+    else:
+        target = f"`{_inner(schema)}`.`{_inner(table)}`"
+    return f"GRANT {', '.join(rights)} ON {target} TO {_account(account)};"
+
+
+def grant_for(message: str, account: str) -> str | None:
+    """The GRANT that mends an error message of a server, where the message names the right."""
+    match = _DENIED.search(message)
+    if match:
+        name = match["table"].replace("`", "")
+        schema, dot, table = name.partition(".")
+        if dot:
+            return grant([r.strip() for r in match["rights"].split(",")], schema, account)
+        return f"GRANT {match['rights']} ON the schema of `{_inner(table)}` TO {_account(account)};"
+    match = _NO_SCHEMA.search(message)
+    if match:
+        return grant(["ALL"], match["schema"], account)
+    return None
+
+
+def _inner(name: str) -> str:
+    return name.replace("`", "``")
+
+
+def _account(account: str) -> str:
+    user, _, host = account.rpartition("@")
+    return "'{}'@'{}'".format(user.replace("'", "''"), (host or "%").replace("'", "''"))
+
+
+def _like(pattern: str) -> re.Pattern[str]:
+    out, chars = [], iter(pattern)
+    for char in chars:
+        if char == "\\":
+            out.append(re.escape(next(chars, "")))
+        else:
+            out.append({"%": ".*", "_": "."}.get(char, re.escape(char)))
+    return re.compile("".join(out), re.IGNORECASE | re.DOTALL)

@@ -1,0 +1,65 @@
+"""Which rows of one table a manifest asks for, as a tree of conditions. No SQL is made here.
+
+`servers.query` renders the tree; the only SQL text in it is what a person wrote in `where`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A condition in SQL over the table's own columns, as written in the manifest and already checked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The column equals any of the values; None means NULL."""
+
+    column: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every term holds; no terms: every row."""
+
+    terms: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one term holds; no terms: no row."""
+
+    terms: tuple[Condition, ...]
+
+
+Condition: TypeAlias = Sql | Equals | AllOf | AnyOf
+
+
+def columns(condition: Condition) -> frozenset[str]:
+    """The columns that the condition names outside of SQL text."""
+    match condition:
+        case Equals(column=column):
+            return frozenset({column})
+        case AllOf(terms=terms) | AnyOf(terms=terms):
+            return frozenset().union(*(columns(term) for term in terms))
+        case Sql():
+            return frozenset()
+
+
+def is_textual(condition: Condition) -> bool:
+    """Whether any part of the condition is SQL text, which only the server can judge."""
+    match condition:
+        case Sql():
+            return True
+        case AllOf(terms=terms) | AnyOf(terms=terms):
+            return any(is_textual(term) for term in terms)
+        case Equals():
+            return False

@@ -1,0 +1,61 @@
+"""How a server is reached: an address with its secrets resolved, which never prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Secret:
+    """A resolved secret. Its text is had only by `reveal()`; repr, str and format show stars."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The secret itself, for the one call that opens a session."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS that is asked for and therefore enforced.
+
+    The server's certificate is always verified: against `ca` (a PEM file), else against the system's
+    authorities. `cert` and `key` are PEM files that identify the client.
+    """
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a server is and as whom to log in; `name` is `local` or the source's name in the manifest.
+
+    `tls` is None for a plain connection.
+    """
+
+    name: str
+    host: str
+    port: int
+    user: str
+    password: Secret
+    tls: Tls | None = None

@@ -1,0 +1,104 @@
+"""The changes a plan can hold, one frozen class each, and what keeps a change from being one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOutbound:
+    """Make the link's tables in the outbound schema, which forbid the source to delete what is held."""
+
+    server: str
+    tables: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateLocal:
+    """Make the local table and its parts."""
+
+    tables: tuple[str, ...]
+    reason: str
+    server: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class AddForeignKey:
+    """Add a local foreign key to a parent that was linked later."""
+
+    table: str
+    columns: tuple[str, ...]
+    parent: str
+    reason: str
+    server: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Bring entities over: outbound rows first, then the rows of the master and of its parts.
+
+    `parts` counts the part rows that come along; `bytes` is estimated from the source's statistics.
+    """
+
+    entities: int
+    parts: tuple[tuple[str, int], ...]
+    bytes: int
+    reason: str
+    server: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class PullAgain:
+    """Bring over entities that outbound holds and the local table lacks."""
+
+    entities: int
+    reason: str
+    server: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Write outbound rows for local entities that equal the source's."""
+
+    server: str
+    entities: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Delete outbound rows of entities that are gone locally, so that the source may delete them."""
+
+    server: str
+    entities: int
+    reason: str
+
+
+Action: TypeAlias = CreateOutbound | CreateLocal | AddForeignKey | Pull | PullAgain | Register | Release
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Something due that is not done.
+
+    `kind`: `review` awaits a person's decision and is no error; `error` needs mending; `upstream` waits for
+    another link. `whole` tells that nothing of the link is done, and nothing below it; else only the `count`
+    entities are concerned.
+    """
+
+    kind: Literal["review", "error", "upstream"]
+    reason: str
+    count: int = 0
+    hint: str | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A state that no djlink action leaves behind: reported, never acted upon."""
+
+    reason: str
+    count: int = 0
+    hint: str | None = None

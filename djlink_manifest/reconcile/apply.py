@@ -1,0 +1,230 @@
+"""Carry out a plan: wave by wave, the links of a wave at the same time, each outcome told.
+
+The plan says which kinds of work a link gets; how much of each is looked at again under the link's lock, since
+sources move. Nothing is done that the plan does not show.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted
+from djlink_manifest.model.catalog import Mark
+from djlink_manifest.model.graph import LinkGraph
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile import bench as work
+from djlink_manifest.reconcile.actions import (
+    AddForeignKey,
+    CreateLocal,
+    CreateOutbound,
+    Pull,
+    PullAgain,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.bench import Bench, Tally
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Listener, Report, Said
+from djlink_manifest.reconcile.snapshot import Footing
+from djlink_manifest.servers import marks
+from djlink_manifest.servers.census import barring_links
+from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.locks import Locks
+from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.wanted import Scene
+
+RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What an apply works with: links and their footings, pools of writers, locks, and what is known of schemas.
+
+    `marks` are the marks to write for new links; `lineage` the (source, schema) pairs with a `~lineage` table;
+    `new_schemas` the local schemas to make; `scene_links` the links as each source's SQL sees them; `holder`
+    says who we are, for those who find a link locked.
+    """
+
+    links: Mapping[str, Link]
+    graph: LinkGraph
+    footings: Mapping[str, Footing]
+    marks: Mapping[str, Mark]
+    sources: Mapping[str, Pool[Writer]]
+    local: Pool[Writer]
+    locks: Locks
+    lineage: frozenset[tuple[str, str]]
+    new_schemas: frozenset[str]
+    scene_links: Mapping[str, Mapping[str, Link]]
+    holder: str
+    parallelism: int
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one apply, shared by its threads."""
+
+    site: Site
+    listener: Listener
+    stop: threading.Event
+    held: set[str]
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+
+    def tell(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
+        with self.guard:
+            self.outcomes[outcome.address] = outcome
+            if broken:
+                self.broken.add(outcome.address)
+        self.listener(outcome)
+
+
+def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> Report:
+    """Carry out the plan's actions. `stop` ends it after the batches in hand.
+
+    Raises LinkLocked, before anything is done, where another djlink works on one of the links.
+    """
+    started = time.monotonic()
+    due = [p for p in plan.links if p.actions and not p.is_stopped]
+    take_locks(due, site)
+    held = {a for a, f in site.footings.items() if not any(t.name == site.links[a].outbound_table for t in f.make_outbound)}
+    run = _Run(site, listener, stop, held)
+    with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
+        for wave in sorted({p.wave for p in due}):
+            list(threads.map(lambda p: _attempt(run, p), [p for p in due if p.wave == wave]))
+    outcomes = tuple(run.outcomes[p.address] for p in due)
+    return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
+
+
+def take_locks(due: Sequence[LinkPlan], site: Site) -> None:
+    """Take the locks of all links that have something to do, or raise LinkLocked."""
+    for plan in due:
+        link, mark = site.links[plan.address], site.marks[plan.address]
+        site.locks.take(link, mark.link_id, mark.holder)
+
+
+def _attempt(run: _Run, plan: LinkPlan) -> None:
+    """Do the work of one link and tell how it ended. No exception of ours leaves it."""
+    started = time.monotonic()
+    tally = Tally()
+
+    def outcome(status: str, problem: str | None = None, hint: str | None = None) -> LinkOutcome:
+        return LinkOutcome(
+            plan.address,
+            status,  # type: ignore[arg-type]  # one of the three words, below
+            tally.created,
+            tally.pulled,
+            tally.rows,
+            tally.bytes,
+            tally.registered,
+            tally.released,
+            tally.refused,
+            problem,
+            hint,
+            time.monotonic() - started,
+        )
+
+    stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken)
+    if run.stop.is_set():
+        run.tell(outcome("skipped", "interrupted before it began"), broken=True)
+    elif stopped:
+        run.tell(outcome("skipped", f"{', '.join(stopped)} failed"), broken=True)
+    else:
+        try:
+            _with_reconnects(run, plan, tally)
+        except Interrupted:
+            run.tell(outcome("failed", "interrupted; what was committed stays, the next apply goes on"), broken=True)
+        except DjlinkError as error:
+            run.tell(outcome("failed", error.message, error.hint), broken=True)
+        except Exception as error:  # a defect of ours in one link must not take the others down untold
+            run.tell(outcome("failed", f"unexpected {type(error).__name__}: {error}", "please report this"), broken=True)
+        else:
+            run.tell(_ended(outcome, tally))
+
+
+def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
+    if not tally.refused:
+        return outcome("done")
+    words = "; ".join(tally.refusals)
+    return outcome(
+        "failed",
+        f"the local server refused {tally.refused:,} entities: {words}",
+        "look for local rows with the same unique value, or for parents missing locally; the others were pulled",
+    )
+
+
+def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
+    """Work on the link; after a lost connection go on with new sessions. Every step can be repeated."""
+    site, tries, before = run.site, 0, -1
+    run.listener(LinkStarted(plan.address, _entities(plan)))
+    while True:
+        try:
+            with site.sources[site.links[plan.address].source].session() as source, site.local.session() as local:
+                return _work(run, plan, tally, source, local)
+        except ConnectionLost as error:
+            progress = tally.pulled + tally.registered + tally.released
+            tries = 1 if progress != before else tries + 1
+            before = progress
+            if tries >= RECONNECTS or run.stop.is_set():
+                raise
+            run.listener(Said(plan.address, f"{error.message}; connecting again"))
+            run.stop.wait(2.0**tries / 2)
+
+
+def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> None:
+    site, link = run.site, run.site.links[plan.address]
+    mark, footing = site.marks[link.address], site.footings[link.address]
+    bench = Bench(
+        link=link,
+        scene=Scene.of(site.scene_links[link.source], frozenset(run.held), frozenset()),
+        source=source,
+        local=local,
+        tally=tally,
+        check=lambda: site.locks.check(link, mark.link_id, source, local),
+        advanced=lambda: run.listener(Advanced(link.address, _committed(tally), tally.rows, tally.bytes)),
+        say=lambda words: run.listener(Said(link.address, words)),
+        stop=run.stop,
+    )
+    kinds = {type(action) for action in plan.actions}
+    if kinds & {CreateOutbound, CreateLocal}:
+        has_lineage = (link.source, link.definition.schema) in site.lineage
+        work.build(bench, footing, mark, has_lineage, link.local.schema in site.new_schemas)
+        with run.guard:
+            run.held.add(link.address)
+    marks.write_holder(source, link.outbound_schema, mark.link_id, site.holder)
+    # only now are all of the link's tables sure to stand
+    bench.scene = _scene(run, link, source)
+    if Release in kinds:
+        work.release_gone(bench)
+    if Register in kinds:
+        work.register_equal(bench)
+    if kinds & {Pull, PullAgain}:
+        work.pull(bench, again=PullAgain in kinds, new=Pull in kinds, bytes_each=_bytes_each(plan))
+    if AddForeignKey in kinds:
+        work.add_late_keys(bench, footing)
+
+
+def _scene(run: _Run, link: Link, source: Writer) -> Scene:
+    """The source's SQL scene of this moment: which outbound tables stand, which links have requests."""
+    links = run.site.scene_links[link.source]
+    with run.guard:
+        held = frozenset(run.held & links.keys())
+    barring = barring_links(source, [links[a] for a in sorted(held)])
+    return Scene.of(links, held, barring)
+
+
+def _entities(plan: LinkPlan) -> int:
+    return sum(a.entities for a in plan.actions if isinstance(a, (Pull, PullAgain, Register, Release)))
+
+
+def _committed(tally: Tally) -> int:
+    return tally.pulled + tally.registered + tally.released
+
+
+def _bytes_each(plan: LinkPlan) -> float:
+    pulls = [a for a in plan.actions if isinstance(a, Pull) and a.entities]
+    return pulls[0].bytes / pulls[0].entities if pulls else 0.0

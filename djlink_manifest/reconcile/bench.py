@@ -1,0 +1,247 @@
+"""The work on one link during an apply: its tables, releases, registrations, pulls and late foreign keys.
+
+Every step can be repeated; what stops in the middle is finished by the next apply.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from djlink_manifest.errors import ConnectionLost, Interrupted, RowsRefused, ServerError, TableInUse
+from djlink_manifest.model.catalog import Mark
+from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
+from djlink_manifest.reconcile.snapshot import Footing
+from djlink_manifest.servers import ddl, lineage, marks, outbound
+from djlink_manifest.servers.connection import RawRow, Writer, is_passing
+from djlink_manifest.servers.copying import copy_entities
+from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.transfer import BatchTooLarge, Budget
+from djlink_manifest.servers.wanted import Scene
+
+BATCH_BYTES = 32 << 20
+BATCH_ENTITIES = 10_000
+BATCH_ROWS = 50_000
+KEYS_AT_ONCE = 1_000
+PATIENCE = 5  # tries of one batch, and of a DDL on a table in use
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was committed for one link so far; `refusals` are the server's words, the first few."""
+
+    created: bool = False
+    pulled: int = 0
+    rows: int = 0
+    bytes: int = 0
+    registered: int = 0
+    released: int = 0
+    refused: int = 0
+    refusals: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One link with the sessions to work on it. `check` raises where the link's locks are not ours any more."""
+
+    link: Link
+    scene: Scene
+    source: Writer
+    local: Writer
+    tally: Tally
+    check: Callable[[], None]
+    advanced: Callable[[], None]
+    say: Callable[[str], None]
+    stop: threading.Event
+
+
+def build(bench: Bench, footing: Footing, mark: Mark, has_lineage: bool, new_schema: bool) -> None:
+    """Make the link's marks, then its outbound tables, then its local tables, whatever of these is missing."""
+    link, definition = bench.link, bench.link.definition.digest()
+    _patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
+    if new_schema:
+        ddl.ensure_schema(bench.local, link.local.schema)
+    _patiently(bench, partial(marks.ensure_marks, bench.local, link.local.schema))
+    marks.write_mark(bench.source, link.outbound_schema, replace(mark, table_name=link.outbound_table))
+    marks.write_mark(bench.local, link.local.schema, replace(mark, table_name=link.local.name))
+    for table in footing.make_outbound:
+        _create(bench, bench.source, table)
+    for table in footing.make_local:
+        _create(bench, bench.local, table)
+    rows = lineage.read_lineage(bench.source, link) if has_lineage else ()
+    lineage.write_lineage(bench.local, link.local.schema, rows)
+    marks.complete_mark(bench.source, link.outbound_schema, mark.link_id, definition, mark.contact)
+    marks.complete_mark(bench.local, link.local.schema, mark.link_id, definition, mark.contact)
+    bench.tally.created = bool(footing.make_outbound or footing.make_local)
+
+
+def release_gone(bench: Bench) -> None:
+    """Release what is held in outbound, gone locally and not to be pulled again."""
+    link, source = bench.link, bench.source
+    with differing_keys(link, True, True, source, bench.local) as (missing, _):
+        if missing is None or not missing.count:
+            return
+        with key_table(source, link, "gone") as gone:
+            outbound.add_missing(bench.scene, link, missing, gone, pullable=False)
+            for first, last in gone.pages(KEYS_AT_ONCE):
+                _again(bench, partial(_release, bench, gone.keys(first, last)))
+                bench.advanced()
+                _stop_here(bench)
+
+
+def register_equal(bench: Bench) -> None:
+    """Write outbound rows for local entities that equal the source's."""
+    link, source = bench.link, bench.source
+    with differing_keys(link, True, True, source, bench.local) as (_, extra):
+        for keys in equal_unprotected(link, bench.scene, extra, source, bench.local):
+            if keys:
+                with source.transaction():
+                    new = outbound.register_keys(source, link, keys)
+                    bench.check()
+                bench.tally.registered += new
+                bench.advanced()
+            _stop_here(bench)
+
+
+def pull(bench: Bench, *, again: bool, new: bool, bytes_each: float) -> None:
+    """Pull entities: those held and missing locally (`again`), and pullable ones not yet held (`new`).
+
+    `bytes_each` is an estimate that sizes the first batch; what batches really hold sizes the next ones.
+    """
+    link, source = bench.link, bench.source
+    with key_table(source, link, "work") as work:
+        if again:
+            with differing_keys(link, True, True, source, bench.local) as (missing, _):
+                if missing is not None and missing.count:
+                    outbound.add_missing(bench.scene, link, missing, work, pullable=True)
+        if new:
+            outbound.add_pullable(bench.scene, link, work)
+        size = _batch_size(bytes_each, 1.0)
+        first = 1
+        while first <= work.count:
+            last = min(first + size - 1, work.count)
+            spent, rows = _batch(bench, work, first, last)
+            bench.advanced()
+            _stop_here(bench)
+            entities = last - first + 1
+            size = _batch_size(spent / entities, max(1.0, rows / entities))
+            first = last + 1
+
+
+def add_late_keys(bench: Bench, footing: Footing) -> None:
+    """Add the local foreign keys to parents that were linked later; the server checks every row."""
+    for table, key in footing.add_foreign_keys:
+        text = ddl.add_foreign_key(bench.link.local.schema, table, key)
+        _patiently(bench, partial(bench.local.ddl, text))
+
+
+def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, int]:
+    """Register a range, then copy it; the bytes and rows copied.
+
+    A range that holds too much for one transaction, or that the local server refuses, is halved, down to the
+    entities at fault. What was copied is committed, so only the rest is ever tried again.
+    """
+
+    def register() -> None:
+        with bench.source.transaction():
+            outbound.register(bench.source, bench.scene, bench.link, work, first, last)
+            bench.check()
+
+    _again(bench, register)
+    spent = rows = 0
+    ranges = [(first, last)]
+    while ranges:
+        low, high = ranges.pop()
+        try:
+            part = _copy(bench, work, low, high)
+        except (RowsRefused, BatchTooLarge) as error:
+            if low < high:
+                middle = (low + high) // 2
+                ranges += [(middle + 1, high), (low, middle)]
+            else:
+                _refuse(bench, work, low, error.message)
+            continue
+        spent += part.spent
+        rows += part.rows
+    return spent, rows
+
+
+def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
+    budget = Budget(BATCH_BYTES, single=low == high)
+
+    def step() -> None:
+        budget.spent = budget.rows = 0
+        entities = copy_entities(bench.source, bench.local, bench.link, work, low, high, budget, bench.check)
+        bench.tally.pulled += entities
+        bench.tally.rows += budget.rows
+        bench.tally.bytes += budget.spent
+
+    _again(bench, step)
+    return budget
+
+
+def _refuse(bench: Bench, work: KeyTable, number: int, words: str) -> None:
+    """Count an entity that the local server does not take, and let go of it at the source."""
+    bench.tally.refused += 1
+    if len(bench.tally.refusals) < 3:
+        bench.tally.refusals.append(words)
+    _release(bench, work.keys(number, number), counted=False)
+
+
+def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
+    """Delete outbound rows whose absence from the local table is proved under locks on both servers."""
+    source, local, link = bench.source, bench.local, bench.link
+    # the local gap stays locked until the source has committed
+    with local.transaction("REPEATABLE READ"), source.transaction():
+        held = outbound.lock_outbound(source, link, keys)
+        present = outbound.local_among(local, link, held) if held else set()
+        gone = [key for key in held if key not in present]
+        released = outbound.release(source, link, gone) if gone else 0
+        bench.check()
+    if counted:
+        bench.tally.released += released
+
+
+def _create(bench: Bench, session: Writer, table: TableDefinition) -> None:
+    text = ddl.create_table(table)
+    _patiently(bench, partial(session.ddl, text))
+
+
+def _patiently(bench: Bench, step: Callable[[], None]) -> None:
+    """Run a DDL; one that finds its table in use gives way at once and tries again a little later."""
+    for attempt in range(1, PATIENCE + 1):
+        try:
+            return step()
+        except TableInUse as error:
+            if attempt == PATIENCE:
+                raise
+            bench.say(f"{error.message}; trying again")
+            bench.stop.wait(attempt)
+            _stop_here(bench)
+
+
+def _again(bench: Bench, step: Callable[[], None]) -> None:
+    """Run a batch; after a deadlock or a lock wait run it again, a little later. Batches can be repeated."""
+    for attempt in range(1, PATIENCE + 1):
+        try:
+            return step()
+        except ServerError as error:
+            if isinstance(error, ConnectionLost) or not is_passing(error) or attempt == PATIENCE:
+                raise
+            bench.say(f"{error.message}; trying again")
+            time.sleep(0.1 * 2**attempt)
+
+
+def _batch_size(bytes_each: float, rows_each: float) -> int:
+    by_bytes = BATCH_BYTES / bytes_each if bytes_each > 0 else BATCH_ENTITIES
+    return int(max(1, min(BATCH_ENTITIES, by_bytes, BATCH_ROWS / rows_each)))
+
+
+def _stop_here(bench: Bench) -> None:
+    if bench.stop.is_set():
+        raise Interrupted("stopped after the batch in hand", link=bench.link.address)

@@ -1,0 +1,180 @@
+"""What a link finds and lacks on its two servers: tables, marks, rights. Pure: catalogues → footing or refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
+from djlink_manifest.model.compare import differences
+from djlink_manifest.model.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.derive import outbound_definitions
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.rights import grant, missing
+from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
+
+OUTBOUND_RIGHTS = (
+    "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES",
+)  # fmt: skip
+LOCAL_RIGHTS = ("CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all links of one manifest stand on: its name and the two catalogues."""
+
+    manifest: str
+    source: Catalog
+    local: Catalog
+
+    def link_id(self, link: Link) -> str:
+        """The id that the link's marks carry."""
+        place = (link.definition.schema, link.definition.name)
+        return link_id(self.manifest, fingerprint(self.local.identity), place, link.outbound_schema)
+
+
+def footing(link: Link, ground: Ground) -> Footing | Refusal:
+    """The link's footing, or why it has none. The first reason counts."""
+    refusal = next(_refusals(link, ground), None)
+    if refusal is not None:
+        return refusal
+    theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
+    outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    make_local = tuple(t for t in link.local.tables if (t.schema, t.name) not in ground.local.tables)
+    late, drift = list[tuple[str, ForeignKey]](), list[str]()
+    for table in link.local.tables:
+        found = ground.local.tables.get((table.schema, table.name))
+        for difference in differences(table, found) if found else ():
+            if difference.foreign_key is not None:
+                late.append((difference.table, difference.foreign_key))
+            elif difference.kind == "extra":
+                drift.append(f"{table.schema}.{difference.table}: {difference.words}")
+    return Footing(
+        link_id=theirs.link_id if theirs else ours.link_id if ours else None,
+        mark_outbound=theirs is None or theirs.definition is None,
+        mark_local=ours is None or ours.definition is None,
+        make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in ground.source.tables),
+        make_local=make_local,
+        add_foreign_keys=tuple(late),
+        drift=tuple(drift),
+    )
+
+
+def forgotten(links: tuple[Link, ...], ground: Ground, outbound: str) -> Iterator[Forgotten]:
+    """Links that this manifest made on the source and declares no longer."""
+    declared = {(link.definition.schema, link.definition.name) for link in links}
+    for mark in ground.source.marks.get(outbound, ()):
+        if mark.manifest == ground.manifest and (mark.source_schema, mark.source_table) not in declared:
+            yield Forgotten(
+                ground.source.server,
+                f"{mark.source_schema}.{mark.source_table}",
+                f"{mark.outbound_schema}.{mark.outbound_table}",
+                f"{mark.local_schema}.{mark.local_table}",
+            )
+
+
+def _source_mark(link: Link, ground: Ground) -> Mark | None:
+    return _mark(ground.source, link.outbound_schema, link.outbound_table)
+
+
+def _local_mark(link: Link, ground: Ground) -> Mark | None:
+    return _mark(ground.local, link.local.schema, link.local.name)
+
+
+def _mark(catalog: Catalog, schema: str, table: str) -> Mark | None:
+    return next((m for m in catalog.marks.get(schema, ()) if m.table_name == table), None)
+
+
+def _refusals(link: Link, ground: Ground) -> Iterator[Refusal]:
+    for words, hint in (
+        *_rights(link, ground),
+        *_ownership(link, ground),
+        *_structure(link, ground),
+    ):
+        yield Refusal(link.address, words, hint, link.location)
+
+
+def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    source, account = ground.source, ground.source.identity.account
+    schema = link.outbound_schema
+    everything = grant(["ALL"], schema, account)
+    if schema not in source.all_schemas:
+        yield (
+            f"the outbound schema `{schema}` does not exist on {link.source}, or the link user has no right on it",
+            f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; {everything}",
+        )
+    lacking = missing(source.grants, OUTBOUND_RIGHTS, schema)
+    if lacking:
+        words = f"the link user lacks {', '.join(lacking)} on the outbound schema `{schema}`"
+        yield words, f"let the source's administrator run: {everything}"
+    for table in link.definition.tables:
+        needed = ("SELECT", "REFERENCES") if table is link.definition else ("SELECT",)
+        lacking = missing(source.grants, needed, table.schema, table.name)
+        if lacking:
+            words = f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
+            rights = grant(["SELECT", "REFERENCES"], table.schema, account)
+            yield words, f"let the source's administrator run: {rights}"
+    lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)
+    if lacking:
+        words = f"the local user lacks {', '.join(lacking)} on the local schema `{link.local.schema}`"
+        rights = grant(["ALL"], link.local.schema, ground.local.identity.account)
+        yield words, f"let the local administrator run: {rights}"
+
+
+def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
+    outbound = f"{link.outbound_schema}.{link.outbound_table}"
+    local = f"{link.local.schema}.{link.local.name}"
+    other_outbound = "choose another name with `outbound_table`, or another outbound schema"
+    other_local = "choose another local schema with `schema_name`, or rename that table"
+    if theirs is None and (link.outbound_schema, link.outbound_table) in ground.source.tables:
+        yield f"a table {outbound} stands on {link.source} that djlink did not make", other_outbound
+    if ours is None and (link.local.schema, link.local.name) in ground.local.tables:
+        yield f"a local table {local} stands that djlink did not make", other_local
+    mine = ground.link_id(link)
+    for mark, place, hint in ((theirs, outbound, other_outbound), (ours, local, other_local)):
+        if mark is None:
+            continue
+        if mark.manifest != ground.manifest:
+            who = f" ({mark.contact})" if mark.contact else ""
+            yield f"{place} belongs to the manifest `{mark.manifest}`{who}", hint
+        elif mark.fingerprint != fingerprint(ground.local.identity):
+            yield (
+                f"{place} was made for another local server, `{mark.local_server}`: this one is a copy, or was moved",
+                "work on the server that it was made for, or give this manifest another `name` and outbound schema",
+            )
+        elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
+            yield (
+                f"the link's local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
+                "keep `schema_name` as it was; a local table cannot be moved",
+            )
+        elif mark.link_id != mine:
+            yield f"{place} carries the mark of another link", hint
+
+
+def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    found_outbound = ground.source.tables.get((link.outbound_schema, link.outbound_table))
+    if found_outbound is not None:
+        expected = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)[0]
+        yield from _hard(expected, found_outbound, "the outbound table")
+    ours = _local_mark(link, ground)
+    whole = (link.local.schema, link.local.name) in ground.local.tables
+    for table in link.local.tables:
+        found = ground.local.tables.get((table.schema, table.name))
+        if found is not None:
+            yield from _hard(table, found, "the local table")
+        elif whole and ours is not None and ours.definition is not None:
+            yield (
+                f"the local part {table.schema}.{table.name} is missing: the source added it after linking, "
+                "or it was dropped here",
+                "this version of djlink does not change a table after linking",
+            )
+
+
+def _hard(expected: TableDefinition, found: TableDefinition, what: str) -> Iterator[tuple[str, str]]:
+    words = [d.words for d in differences(expected, found) if d.kind == "differs"]
+    if words:
+        yield (
+            f"{what} {found.schema}.{found.name} does not fit the source's definition: {'; '.join(words)}",
+            "this version of djlink does not change a table after linking; undo the change, or leave the link out",
+        )

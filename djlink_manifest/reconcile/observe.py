@@ -1,0 +1,110 @@
+"""Observe a link: counts of its entities by class, taken where the rows are. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from djlink_manifest.model.catalog import Size, TableName
+from djlink_manifest.model.entity import Presence, State, state_of
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
+from djlink_manifest.servers import census, digest, outbound
+from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.sql import table
+from djlink_manifest.servers.wanted import Scene
+
+
+def observe(
+    link: Link, footing: Footing, scene: Scene, sizes: Mapping[TableName, Size], source: Session, local: Session
+) -> LinkSnapshot:
+    """The snapshot of one link. `sizes` are the source server's estimates. Raises ServerError."""
+    has_outbound = link.address in scene.held
+    has_local = not any(t.name == link.local.name for t in footing.make_local)
+    with differing_keys(link, has_outbound, has_local, source, local) as (missing, extra):
+        with source.snapshot():
+            counts = {EntityClass(*c): n for c, n in census.count_classes(source, scene, link, missing, extra).items()}
+            to_pull = sum(n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable)
+            parts = census.part_rows_to_pull(source, scene, link) if to_pull else ()
+            out = _total(counts, outbound=True)
+            total = _total(counts, source=True)
+            held = (
+                census.part_rows_held(source, link, missing, out == total)
+                if has_outbound and has_local and not _count(extra)
+                else ()
+            )
+            reasons = census.left_out(source, scene, link)
+        equal = sum(len(keys) for keys in equal_unprotected(link, scene, extra, source, local))
+    return LinkSnapshot(
+        counts=counts,
+        source_rows=total,
+        outbound_rows=out,
+        local_rows=_total(counts, local=True),
+        to_pull_parts=parts,
+        to_pull_bytes=_bytes(link, sizes, to_pull, parts),
+        left_out=reasons,
+        equal=equal,
+        parts=tuple(_part_rows(link, held, local)),
+    )
+
+
+@contextmanager
+def differing_keys(
+    link: Link, has_outbound: bool, has_local: bool, source: Session, local: Session
+) -> Iterator[tuple[KeyTable | None, KeyTable | None]]:
+    """The keys in outbound that are missing locally, and the local ones missing in outbound; None for none."""
+    if not (has_outbound or has_local) or (
+        has_outbound and has_local and digest.same_keys(local, source, link)
+    ):
+        yield None, None
+        return
+    with key_table(source, link, "missing") as missing, key_table(source, link, "extra") as extra:
+        if has_outbound and has_local:
+            digest.compare_keys(local, source, link, missing, extra)
+        elif has_local:
+            extra.add(digest.all_local_keys(local, link))
+        else:
+            missing.add_from(outbound.all_keys(link))
+        yield missing, extra
+
+
+def equal_unprotected(
+    link: Link, scene: Scene, extra: KeyTable | None, source: Session, local: Session
+) -> Iterator[list[tuple[bytes | None, ...]]]:
+    """Keys of unprotected entities, neither requested nor approved, whose rows equal the source's, in batches."""
+    for first, last in extra.pages(digest.ROWS_AT_ONCE) if extra else ():
+        keys = extra.keys(first, last) if extra else []
+        if link.address in scene.barring:
+            barred = outbound.barred_among(source, link, keys)
+            keys = [key for key in keys if key not in barred]
+        if keys:
+            yield digest.equal_entities(local, source, link, keys)
+
+
+def _count(keys: KeyTable | None) -> int:
+    return keys.count if keys else 0
+
+
+def _total(counts: Mapping[EntityClass, int], **where: bool) -> int:
+    def meets(presence: Presence) -> bool:
+        return all(getattr(presence, name) is value for name, value in where.items())
+
+    return sum(n for c, n in counts.items() if meets(c.presence))
+
+
+def _part_rows(link: Link, held: tuple[tuple[str, int], ...], local: Session) -> Iterator[PartRows]:
+    for (name, rows), ours in zip(held, link.local.parts, strict=False):
+        yield PartRows(name, rows, census.count_rows(local, table(ours.schema, ours.name)))
+
+
+def _bytes(
+    link: Link, sizes: Mapping[TableName, Size], entities: int, parts: tuple[tuple[str, int], ...]
+) -> int:
+    """An estimate of the bytes to pull: rows times the mean row of the server's statistics."""
+    rows = {link.definition.name: entities, **dict(parts)}
+    total = 0.0
+    for name, count in rows.items():
+        size = sizes.get((link.definition.schema, name), Size(0, 0))
+        total += count * size.bytes / size.rows if size.rows else 0
+    return int(total)

@@ -1,0 +1,278 @@
+"""The plan: a pure function from what is declared and observed to what shall be done, and why not the rest.
+
+Nothing in it depends on the order of the manifest's text, on the clock or on a server.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from djlink_manifest.errors import Location
+from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.entity import Standing, State, Step, state_of, step_for
+from djlink_manifest.model.graph import Edge, LinkGraph
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.actions import (
+    Action,
+    AddForeignKey,
+    Blocked,
+    CreateLocal,
+    CreateOutbound,
+    Drift,
+    Pull,
+    PullAgain,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.snapshot import (
+    Footing,
+    Forgotten,
+    LinkSnapshot,
+    Observation,
+    Refusal,
+    ServerFacts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """What shall be done for one link, in order, and what shall not.
+
+    `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are held though wanted no
+    longer; `left_out` says how many source entities each reason leaves out.
+    """
+
+    address: str
+    wave: int
+    location: Location | None = None
+    needs: tuple[Edge, ...] = ()
+    actions: tuple[Action, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    warnings: tuple[str, ...] = ()
+    new: bool = False
+    kept: int = 0
+    left_out: tuple[tuple[str, int], ...] = ()
+    source_rows: int = 0
+    outbound_rows: int = 0
+    local_rows: int = 0
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The addresses of the links that it needs directly, sorted."""
+        return tuple(sorted({edge.parent for edge in self.needs}))
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing of this link is done."""
+        return any(b.whole for b in self.blocked)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether there is nothing to do and nothing in the way."""
+        return not self.actions and not self.blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole plan, links sorted by wave and address. It holds no secret, no row value and no key."""
+
+    manifest: str
+    digest: str
+    files: tuple[str, ...]
+    local: ServerFacts
+    sources: tuple[ServerFacts, ...]
+    links: tuple[LinkPlan, ...]
+    refusals: tuple[Refusal, ...] = ()
+    forgotten: tuple[Forgotten, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def waves(self) -> tuple[tuple[LinkPlan, ...], ...]:
+        """The links by wave, upstream first."""
+        last = max((link.wave for link in self.links), default=0)
+        return tuple(tuple(e for e in self.links if e.wave == wave) for wave in range(1, last + 1))
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether an apply would do anything."""
+        return any(link.actions for link in self.links)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether something needs mending: a server, a refused part of the manifest, a blocked link."""
+        return bool(
+            self.refusals
+            or any(s.problem for s in (self.local, *self.sources))
+            or any(b.kind == "error" for link in self.links for b in link.blocked)
+        )
+
+
+def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
+    """The plan for these links. `graph` gives the waves; `seen` what stands on the servers and the counts.
+
+    A link whose footing or snapshot is missing must have a refusal of its address; it and all links below it
+    are not attempted.
+    """
+    by_address = {link.address: link for link in links}
+    refused: dict[str, list[Refusal]] = defaultdict(list)
+    for refusal in seen.refusals:
+        refused[refusal.address].append(refusal)
+    needs: dict[str, list[Edge]] = defaultdict(list)
+    for edge in graph.edges:
+        needs[edge.child].append(edge)
+    plans: dict[str, LinkPlan] = {}
+    for number, wave in enumerate(graph.waves(), start=1):
+        for address in wave:
+            link = by_address[address]
+            base = LinkPlan(
+                address, number, link.location, tuple(sorted(needs[address])), warnings=_unlinked_warnings(link)
+            )
+            stopped = [p for p in base.after if plans[p].is_stopped]
+            plans[address] = _link_plan(base, link, refused[address], stopped, seen)
+    return Plan(
+        seen.manifest,
+        seen.digest,
+        seen.files,
+        seen.local,
+        seen.sources,
+        tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
+        tuple(r for r in seen.refusals if r.address not in by_address),
+        seen.forgotten,
+        seen.warnings,
+    )
+
+
+def _link_plan(
+    base: LinkPlan, link: Link, refusals: Sequence[Refusal], stopped: Sequence[str], seen: Observation
+) -> LinkPlan:
+    footing, snapshot = seen.footings.get(link.address), seen.snapshots.get(link.address)
+    if footing is not None and snapshot is not None:
+        base = replace(
+            base,
+            new=footing.is_new,
+            left_out=snapshot.left_out,
+            source_rows=snapshot.source_rows,
+            outbound_rows=snapshot.outbound_rows,
+            local_rows=snapshot.local_rows,
+        )
+    if refusals:
+        return replace(base, blocked=tuple(Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals))
+    if stopped:
+        verb = "is" if len(stopped) == 1 else "are"
+        reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
+        return replace(base, blocked=(Blocked("upstream", reason, whole=True),))
+    if footing is None or snapshot is None:
+        raise ValueError(f"{link.address} was neither observed nor refused")
+    steps = steps_of(link, snapshot)
+    return replace(
+        base,
+        actions=(*_structure(link, footing), *_row_actions(link, footing, snapshot, steps), *_late_keys(footing)),
+        blocked=tuple(_blocked(link, snapshot, steps)),
+        drift=tuple(_drift(footing, snapshot)),
+        kept=steps[Step.KEEP],
+    )
+
+
+def steps_of(link: Link, snapshot: LinkSnapshot) -> Counter[Step]:
+    """How many entities of the link each step of the state table concerns."""
+    steps: Counter[Step] = Counter()
+    for entities, count in snapshot.counts.items():
+        standing = Standing(
+            wanted=entities.wanted,
+            pullable=entities.pullable,
+            release_unwanted=link.unwanted == "release",
+        )
+        steps[step_for(entities.presence, standing)] += count
+    return steps
+
+
+def _structure(link: Link, footing: Footing) -> Iterator[Action]:
+    why = "new link" if footing.is_new else "its tables are not complete"
+    if footing.make_outbound or footing.mark_outbound:
+        yield CreateOutbound(link.source, _names(footing.make_outbound), why)
+    if footing.make_local or footing.mark_local:
+        yield CreateLocal(_names(footing.make_local), why)
+
+
+def _late_keys(footing: Footing) -> Iterator[Action]:
+    for table, key in footing.add_foreign_keys:
+        parent = f"{key.parent_schema}.{key.parent_table}"
+        yield AddForeignKey(table, key.columns, parent, "its parent is linked now")
+
+
+def _row_actions(
+    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int]
+) -> Iterator[Action]:
+    if steps[Step.RELEASE]:
+        yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
+    if snapshot.equal:
+        yield Register(link.source, snapshot.equal, "local rows equal to the source's, without protection")
+    if steps[Step.PULL_AGAIN]:
+        yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
+    if steps[Step.PULL]:
+        why = "new link" if footing.is_new else "wanted, and not here yet"
+        yield Pull(steps[Step.PULL], snapshot.to_pull_parts, snapshot.to_pull_bytes, why)
+
+
+def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
+    if steps[Step.AWAIT_REVIEW]:
+        yield Blocked(
+            "review",
+            "the source asked to delete them; not approved",
+            steps[Step.AWAIT_REVIEW],
+            "they stay until a deletion is approved; this version of djlink cannot approve one",
+        )
+    if steps[Step.APPROVE]:
+        yield Blocked(
+            "review",
+            "the source asked to delete them and they are gone locally; not approved",
+            steps[Step.APPROVE],
+            "the source keeps them until it is told; this version of djlink cannot approve a deletion",
+        )
+    if steps[Step.DELETE_RELEASE]:
+        yield Blocked(
+            "review",
+            "wanted no longer (`unwanted: release`), and still here",
+            steps[Step.DELETE_RELEASE],
+            "they stay: this version of djlink deletes no local rows; delete them with DataJoint, "
+            "and the next apply releases them",
+        )
+    if steps[Step.REGISTER] > snapshot.equal:
+        yield Blocked(
+            "error",
+            "local rows without protection that differ from the source's: perhaps the lab's own",
+            steps[Step.REGISTER] - snapshot.equal,
+            f"compare them with the source; delete the local rows of {link.local.schema}.{link.local.name} "
+            "and they are pulled anew",
+        )
+
+
+def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
+    for words in footing.drift:
+        yield Drift(words)
+    states = Counter[State]()
+    for entities, count in snapshot.counts.items():
+        states[state_of(entities.presence)] += count
+    if states[State.ORPHAN]:
+        yield Drift("local rows whose source row is gone, or that the lab added", states[State.ORPHAN])
+    if states[State.IMPOSSIBLE]:
+        yield Drift("outbound, request or approval rows without a source row", states[State.IMPOSSIBLE])
+    if states[State.APPROVED_HELD]:
+        yield Drift("approved for deletion, and yet held in outbound", states[State.APPROVED_HELD])
+    for part in snapshot.parts:
+        if part.held != part.local:
+            yield Drift(
+                f"part {part.part}: {part.local:,} rows here, {part.held:,} at the source for the entities held",
+                abs(part.held - part.local),
+            )
+
+
+def _unlinked_warnings(link: Link) -> tuple[str, ...]:
+    return tuple(f"its parent {table} is not linked: the foreign key becomes plain columns" for table in link.plain)
+
+
+def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:
+    return tuple(f"{t.schema}.{t.name}" for t in tables)

@@ -1,0 +1,74 @@
+"""What an apply tells while it runs, and what it tells at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStarted:
+    """Work on a link began; `entities` is how many are to be pulled, resumed, registered or released."""
+
+    address: str
+    entities: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """A batch of the link was committed; the figures are sums since the link started."""
+
+    address: str
+    entities: int
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something worth telling while it happens: a retry, a wait."""
+
+    address: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOutcome:
+    """How the work on a link ended.
+
+    `done`: all of its actions were carried out; `failed`: `problem` and `hint` tell why, and what was committed
+    before stays; `skipped`: not attempted, because of `problem`. The counts are what was really committed.
+    """
+
+    address: str
+    status: Literal["done", "failed", "skipped"]
+    created: bool = False
+    pulled: int = 0
+    rows: int = 0
+    bytes: int = 0
+    registered: int = 0
+    released: int = 0
+    refused: int = 0
+    problem: str | None = None
+    hint: str | None = None
+    seconds: float = 0.0
+
+
+Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome
+Listener: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The end of an apply: every link of the plan that had something to do, in the plan's order."""
+
+    outcomes: tuple[LinkOutcome, ...]
+    interrupted: bool = False
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything that was attempted is done, and everything was attempted."""
+        return not self.interrupted and all(o.status == "done" for o in self.outcomes)

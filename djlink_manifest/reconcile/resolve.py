@@ -1,0 +1,276 @@
+"""Manifest and catalogues → links and their graph. Pure: the catalogues were read before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from djlink_manifest.manifest.match import nearest, rule_for
+from djlink_manifest.manifest.values import Manifest, Options, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.model.definition import TableDefinition, unprotectable
+from djlink_manifest.model.derive import LinkedTable, local_definition, requested_part_name
+from djlink_manifest.model.graph import Edge, LinkGraph
+from djlink_manifest.model.link import Link, Reference
+from djlink_manifest.model.naming import class_name, master_of, outbound_names, plain_name
+from djlink_manifest.model.rights import grant
+from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals
+from djlink_manifest.reconcile.snapshot import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The links of the manifest, sorted by address, their graph, and what could not become a link.
+
+    A refusal whose address is a link's concerns that link; the others have no link.
+    """
+
+    links: tuple[Link, ...]
+    graph: LinkGraph
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source table that a rule of the manifest chooses."""
+
+    address: str
+    source: SourceSpec
+    rule: TableRule
+    table: TableDefinition
+    local_schema: str
+
+    @property
+    def options(self) -> Options:
+        return self.rule.options
+
+
+def local_schema_name(options: Options, source: str, schema: str) -> str:
+    """The local schema of a table with these options."""
+    return options.schema_name.format(source=source, schema=schema)
+
+
+def local_schemas(manifest: Manifest) -> frozenset[str]:
+    """Every local schema that the manifest can name."""
+    return frozenset(
+        local_schema_name(rule.options, source.name, schema.name)
+        for source in manifest.sources
+        for schema in source.schemas
+        for rule in schema.rules
+    )
+
+
+def resolve(manifest: Manifest, catalogs: Mapping[str, Catalog], outbound: Mapping[str, str]) -> Resolved:
+    """The links of the manifest over the sources whose catalogues could be read.
+
+    `outbound` gives each source's outbound schema. Raises GraphError for a cycle.
+    """
+    refusals = list[Refusal]()
+    links = dict[str, Link]()
+    depends = dict[str, tuple[str, ...]]()
+    for source in manifest.sources:
+        catalog = catalogs.get(source.name)
+        if catalog is None:
+            continue
+        candidates = list[Candidate]()
+        for schema in source.schemas:
+            found, refused = _candidates(source, schema, catalog)
+            candidates += found
+            refusals += refused
+        made = _links(candidates, catalog, outbound[source.name], manifest.name)
+        links.update({link.address: link for link in made})
+        for candidate in candidates:
+            depends[candidate.address] = candidate.options.depends_on
+            refusals += _refusals(candidate)
+    refusals += _same_targets(links.values())
+    edges, broken = _edges(links, depends, catalogs)
+    graph = LinkGraph.build(links, edges)
+    return Resolved(
+        tuple(links[a] for a in sorted(links)), graph, _first_each([*refusals, *broken])
+    )
+
+
+def _candidates(
+    source: SourceSpec, schema: SchemaSpec, catalog: Catalog
+) -> tuple[list[Candidate], list[Refusal]]:
+    place = f"{source.name}.{schema.name}"
+    if schema.name not in catalog.all_schemas:
+        close = nearest(schema.name, sorted(catalog.all_schemas))
+        rights = grant(["SELECT", "REFERENCES"], schema.name, catalog.identity.account)
+        hint = f"did you mean `{close}`? Else let the source's administrator run: {rights}" if close else (
+            f"check the name, or let the source's administrator run: {rights}"
+        )
+        words = "the schema does not exist, or the link user has no right on it"
+        return [], [Refusal(place, words, hint, schema.location)]
+    masters = catalog.masters(schema.name)
+    classes = Counter(class_name(t.name) for t in masters)
+    found = list[Candidate]()
+    for table in masters:
+        rule = rule_for(schema, table.name, class_name(table.name))
+        if rule is not None:
+            name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
+            local = local_schema_name(rule.options, source.name, schema.name)
+            found.append(Candidate(f"{place}.{name}", source, rule, table, local))
+    chosen = {c.rule.pattern for c in found}
+    names = sorted({n for t in masters for n in (t.name, class_name(t.name))})
+    refused = [
+        _no_table(place, rule, names, catalog, schema.name)
+        for rule in schema.rules
+        if not rule.is_glob and rule.pattern not in chosen
+    ]
+    return found, refused
+
+
+def _no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, schema: str) -> Refusal:
+    address = f"{place}.{rule.pattern}"
+    if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
+        master = class_name(str(master_of(rule.pattern)))
+        return Refusal(address, f"it is a part of {master}", f"link {master}; its parts come along", rule.location)
+    close = nearest(rule.pattern, names)
+    hint = f"did you mean `{close}`?" if close else "check the name, and the link user's rights on the table"
+    return Refusal(address, "the source has no such table", hint, rule.location)
+
+
+def _links(candidates: list[Candidate], catalog: Catalog, outbound: str, manifest: str) -> Iterator[Link]:
+    linked: dict[tuple[str, str], LinkedTable] = {}
+    for c in candidates:
+        for table in c.table.tables:
+            place = (table.schema, table.name)
+            linked[place] = LinkedTable(c.address, table.key, c.local_schema, plain_name(table.name))
+    marked = {
+        (m.source_schema, m.source_table): m.outbound_table
+        for m in catalog.marks.get(outbound, ())
+        if m.manifest == manifest
+    }
+    names = outbound_names(((c.table.schema, c.table.name) for c in candidates), marked)
+    for c in candidates:
+        local, plain = local_definition(c.table, c.local_schema, linked)
+        yield Link(
+            address=c.address,
+            source=c.source.name,
+            definition=c.table,
+            local=local,
+            outbound_schema=outbound,
+            outbound_table=c.options.outbound_table or names[c.table.schema, c.table.name],
+            references=tuple(_references(c.table, linked)),
+            plain=plain,
+            where=c.options.where,
+            pull=c.options.pull,
+            unwanted=c.options.unwanted,
+            deletions=c.options.deletions,
+            location=c.rule.location,
+        )
+
+
+def _references(
+    source: TableDefinition, linked: Mapping[tuple[str, str], LinkedTable]
+) -> Iterator[Reference]:
+    own = {(t.schema, t.name) for t in source.tables}
+    for table in source.tables:
+        for key in table.foreign_keys:
+            place = (key.parent_schema, key.parent_table)
+            parent = linked.get(place)
+            if place in own or parent is None or set(key.parent_columns) != set(parent.key):
+                continue
+            nullable = tuple(name for name in key.columns if table.column(name).nullable)
+            yield Reference(table.name, key.columns, nullable, parent.address, key.parent_table, key.parent_columns)
+
+
+def _refusals(candidate: Candidate) -> Iterator[Refusal]:
+    table, where = candidate.table, candidate.rule.location
+    reason = unprotectable(table)
+    if reason:
+        yield Refusal(candidate.address, f"the source table cannot be protected: {reason}", _EXCLUDE, where)
+    external = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if c.is_external]
+    if external:
+        words = f"it keeps values in an external store, which this version cannot copy: {', '.join(external)}"
+        yield Refusal(candidate.address, words, _EXCLUDE, where)
+    requested = requested_part_name(plain_name(table.name))
+    if any(plain_name(p.name) == requested for p in table.parts):
+        yield Refusal(candidate.address, f"its part `{requested}` has the name of djlink's own", _EXCLUDE, where)
+    if candidate.options.where is not None:
+        yield from (
+            Refusal(candidate.address, words, hint, where)
+            for words, hint in _where_problems(candidate.options.where, table)
+        )
+
+
+_EXCLUDE = "leave it out (`exclude`)"
+
+
+def _where_problems(where: Condition, table: TableDefinition) -> Iterator[tuple[str, str | None]]:
+    match where:
+        case AllOf(terms=terms) | AnyOf(terms=terms):
+            for term in terms:
+                yield from _where_problems(term, table)
+        case Equals(column=name, values=values):
+            if name not in table.column_names:
+                close = nearest(name, table.column_names)
+                hint = f"did you mean `{close}`?" if close else f"it has {', '.join(table.column_names)}"
+                yield f"`where` names the column `{name}`, which the table does not have", hint
+                return
+            column = table.column(name)
+            numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+            if column.is_text and numbers:
+                yield f"`where` compares the text column `{name}` with the number {numbers[0]}", "put it in quotes"
+
+
+def _same_targets(links: Iterable[Link]) -> Iterator[Refusal]:
+    links = list(links)
+    by_local = _grouped(links, lambda link: (link.local.schema, link.local.name))
+    by_outbound = _grouped(links, lambda link: (link.source, link.outbound_schema, link.outbound_table))
+    for groups, what, option in (
+        (by_local, "local table", "schema_name"),
+        (by_outbound, "outbound table", "outbound_table"),
+    ):
+        for target, group in groups.items():
+            for link in group:
+                others = ", ".join(o.address for o in group if o is not link)
+                if others:
+                    words = f"it would have the same {what} as {others}: {'.'.join(target[-2:])}"
+                    yield Refusal(link.address, words, f"part them with `{option}`", link.location)
+
+
+def _grouped(links: Iterable[Link], place: Callable[[Link], tuple[str, ...]]) -> Mapping[tuple[str, ...], list[Link]]:
+    found: dict[tuple[str, ...], list[Link]] = {}
+    for link in links:
+        found.setdefault(place(link), []).append(link)
+    return found
+
+
+def _edges(
+    links: Mapping[str, Link], depends: Mapping[str, tuple[str, ...]], catalogs: Mapping[str, Catalog]
+) -> tuple[list[Edge], list[Refusal]]:
+    edges = [Edge(link.address, r.parent, "foreign key") for link in links.values() for r in link.references]
+    names = {}
+    for link in links.values():
+        names[link.address] = link.address
+        names[f"{link.source}.{link.definition.schema}.{link.definition.name}"] = link.address
+    refusals = []
+    for address, others in depends.items():
+        for other in others:
+            if other in names:
+                edges.append(Edge(address, names[other], "depends_on"))
+                continue
+            source = other.split(".", 1)[0]
+            words = f"it depends on {other}, which is no link of this manifest"
+            hint: str | None = None
+            if source not in catalogs:
+                words = f"it depends on {other}, whose server cannot be used"
+            else:
+                close = nearest(other, sorted(names))
+                hint = f"did you mean `{close}`?" if close else None
+            refusals.append(Refusal(address, words, hint, links[address].location))
+    return edges, refusals
+
+
+def _first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
+    """One refusal per address, with the reasons of all."""
+    found: dict[str, Refusal] = {}
+    for refusal in refusals:
+        before = found.get(refusal.address)
+        found[refusal.address] = (
+            refusal if before is None else replace(before, reason=f"{before.reason}; {refusal.reason}")
+        )
+    return tuple(found[a] for a in sorted(found))

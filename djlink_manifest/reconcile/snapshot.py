@@ -1,0 +1,126 @@
+"""What was observed of a link, as values: enough for a plan, with no row and no key in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from djlink_manifest.errors import Location
+from djlink_manifest.model.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.entity import Presence
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A link, or a part of the manifest, that nothing can be done about as things stand.
+
+    `address` is a link's address, or `source.schema` where the link cannot be told. `hint` is the next step.
+    """
+
+    address: str
+    reason: str
+    hint: str | None = None
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What a link finds and lacks on its two servers before any row is looked at.
+
+    `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
+    tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;
+    `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
+    words what djlink did not leave behind.
+    """
+
+    link_id: str | None = None
+    mark_outbound: bool = True
+    mark_local: bool = True
+    make_outbound: tuple[TableDefinition, ...] = ()
+    make_local: tuple[TableDefinition, ...] = ()
+    add_foreign_keys: tuple[tuple[str, ForeignKey], ...] = ()
+    drift: tuple[str, ...] = ()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether neither server knows the link."""
+        return self.link_id is None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EntityClass:
+    """Entities that are alike in every fact which decides what follows for them."""
+
+    presence: Presence
+    wanted: bool
+    pullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """Rows of one part: at the source for the entities held, and in the local table."""
+
+    part: str
+    held: int
+    local: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSnapshot:
+    """Counts of one link at one moment; local was read before outbound.
+
+    `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled; `to_pull_bytes`
+    an estimate from the server's own statistics; `left_out`: how many entities each reason leaves out, in the
+    words of the plan; `equal`: of the unprotected entities, those whose rows equal the source's; `held_by`
+    parts: rows of held entities on both sides.
+    """
+
+    counts: Mapping[EntityClass, int]
+    source_rows: int = 0
+    outbound_rows: int = 0
+    local_rows: int = 0
+    to_pull_parts: tuple[tuple[str, int], ...] = ()
+    to_pull_bytes: int = 0
+    left_out: tuple[tuple[str, int], ...] = ()
+    equal: int = 0
+    parts: tuple[PartRows, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server as the plan's head shows it; `problem` where it could not be used."""
+
+    name: str
+    host: str
+    vendor: str = ""
+    version: str = ""
+    links: int = 0
+    seconds: float = 0.0
+    problem: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A link of this manifest's name that the manifest no longer declares, though its tables stand."""
+
+    server: str
+    source_table: str
+    outbound_table: str
+    local_table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that a plan is made from, beside the links and their graph."""
+
+    manifest: str
+    digest: str
+    files: tuple[str, ...]
+    local: ServerFacts
+    sources: tuple[ServerFacts, ...]
+    footings: Mapping[str, Footing]
+    snapshots: Mapping[str, LinkSnapshot]
+    refusals: tuple[Refusal, ...] = ()
+    forgotten: tuple[Forgotten, ...] = ()
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,43 @@
+"""Counts, sizes and times in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 link`, `1,240 links`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, with two or three figures: `512 B`, `1.2 kB`, `18 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    power = 1
+    while count >= 999.5 * 1000**power and power < len(UNITS):
+        power += 1
+    value = count / 1000**power
+    return f"{value:.1f} {UNITS[power - 1]}" if value < 9.95 else f"{value:,.0f} {UNITS[power - 1]}"
+
+
+def duration(seconds: float) -> str:
+    """`0.8s`, `42s`, `3m 20s`, `2h 05m`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """`a, b, c`, or the first ones `and 7 more`."""
+    if len(names) <= limit + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit:,} more"

@@ -1,0 +1,138 @@
+"""Plans and reports as JSON values. They hold counts and names, and no secret, row or key."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from djlink_manifest.errors import Location
+from djlink_manifest.reconcile.actions import (
+    Action,
+    AddForeignKey,
+    CreateLocal,
+    CreateOutbound,
+    Pull,
+    PullAgain,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.report.totals import Totals, of_link, of_plan
+
+FORMAT_VERSION = 1
+
+JSON = dict[str, Any]
+
+
+def plan_json(plan: Plan) -> JSON:
+    """The plan as `schemas/plan.schema.json` describes it."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
+        "local": asdict(plan.local),
+        "sources": [asdict(server) for server in plan.sources],
+        "has_changes": plan.has_changes,
+        "has_errors": plan.has_errors,
+        "summary": _totals(of_plan(plan)),
+        "links": [_link(link) for link in plan.links],
+        "refusals": [
+            {"address": r.address, "reason": r.reason, "hint": r.hint, "location": _location(r.location)}
+            for r in plan.refusals
+        ],
+        "forgotten": [asdict(each) for each in plan.forgotten],
+        "warnings": list(plan.warnings),
+    }
+
+
+def status_json(plan: Plan) -> JSON:
+    """What stands of each link, and how much is pending."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
+        "has_errors": plan.has_errors,
+        "links": [
+            {
+                "address": link.address,
+                "source_rows": link.source_rows,
+                "outbound_rows": link.outbound_rows,
+                "local_rows": link.local_rows,
+                "new": link.new,
+                "pending": _totals(of_link(link)),
+                "blocked": [asdict(block) for block in link.blocked],
+                "drift": [asdict(drift) for drift in link.drift],
+            }
+            for link in plan.links
+        ],
+    }
+
+
+def report_json(report: Report) -> JSON:
+    """The end of an apply."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "succeeded": report.succeeded,
+        "interrupted": report.interrupted,
+        "seconds": report.seconds,
+        "outcomes": [asdict(outcome) for outcome in report.outcomes],
+        "warnings": list(report.warnings),
+    }
+
+
+def event_json(event: Event) -> JSON:
+    """One line of the stream of `apply --json`."""
+    match event:
+        case LinkStarted():
+            return {"type": "link_started", **asdict(event)}
+        case Advanced():
+            return {"type": "link_advanced", **asdict(event)}
+        case Said():
+            return {"type": "said", **asdict(event)}
+        case LinkOutcome():
+            return {"type": "link_ended", **asdict(event)}
+
+
+def _link(link: LinkPlan) -> JSON:
+    return {
+        "address": link.address,
+        "wave": link.wave,
+        "location": _location(link.location),
+        "new": link.new,
+        "after": [{"address": edge.parent, "kind": edge.kind} for edge in link.needs],
+        "source_rows": link.source_rows,
+        "outbound_rows": link.outbound_rows,
+        "local_rows": link.local_rows,
+        "kept": link.kept,
+        "left_out": [{"reason": reason, "count": count} for reason, count in link.left_out],
+        "actions": [_action(action) for action in link.actions],
+        "blocked": [asdict(block) for block in link.blocked],
+        "drift": [asdict(drift) for drift in link.drift],
+        "warnings": list(link.warnings),
+    }
+
+
+def _action(action: Action) -> JSON:
+    match action:
+        case CreateOutbound():
+            return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
+        case CreateLocal():
+            return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
+        case AddForeignKey():
+            return {"kind": "add_foreign_key", **asdict(action), "columns": list(action.columns)}
+        case Pull():
+            parts = [{"part": part, "rows": rows} for part, rows in action.parts]
+            return {"kind": "pull", **asdict(action), "parts": parts}
+        case PullAgain():
+            return {"kind": "pull_again", **asdict(action)}
+        case Register():
+            return {"kind": "register", **asdict(action)}
+        case Release():
+            return {"kind": "release", **asdict(action)}
+
+
+def _totals(totals: Totals) -> JSON:
+    return asdict(totals)
+
+
+def _location(location: Location | None) -> JSON | None:
+    return asdict(location) if location else None

@@ -1,0 +1,46 @@
+"""Text from manifests, servers and file names, made safe to print.
+
+Such text may hold control characters that move the cursor, change colours or reverse the reading direction;
+they are shown as escapes (`\\x1b`). rich's markup is never interpreted: lines are made of spans, not of markup.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TypeAlias
+
+from rich.text import Text
+
+Span: TypeAlias = "str | tuple[str, str]"
+"""Text, or text and a style of rich's (`bold red`)."""
+
+
+def plain(text: str) -> str:
+    """The text on one line, with everything that a terminal might act upon as a visible escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escaped(c) for c in text)
+
+
+def plain_lines(text: str) -> list[str]:
+    """The lines of a text, each made safe; no lines for an empty text."""
+    return [plain(each) for each in text.split("\n")] if text else []
+
+
+def line(*spans: Span) -> Text:
+    """One line of these spans, made safe, without a line end."""
+    made = Text(end="")
+    for span in spans:
+        text, style = (span, "") if isinstance(span, str) else span
+        made.append(plain(text), style or None)
+    made.rstrip()
+    return made
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    if character in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[character]
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -1,0 +1,119 @@
+"""The plan screen, as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.report.figures import counted, duration, listed
+from djlink_manifest.report.linkrows import is_shown, link_rows, review_rows, waiting_below
+from djlink_manifest.report.rows import LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.sentences import closing
+from djlink_manifest.report.terminal import Span, line, plain
+from djlink_manifest.report.totals import is_waiting
+
+
+def plan_lines(plan: Plan) -> list[Text]:
+    """The whole screen: head, legend, waves, deletions, what is refused or forgotten, and the closing sentences.
+
+    Unchanged links are counted, not listed, unless there is something to know about them.
+    """
+    sections = [
+        *_waves(plan),
+        (
+            "Deletions (children first)",
+            [r for wave in reversed(plan.waves) for e in wave for r in review_rows(e)],
+        ),
+        ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
+        (
+            "Forgotten: held for this manifest, declared no longer",
+            [_forgotten_row(f) for f in plan.forgotten],
+        ),
+        ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
+    ]
+    lines = [*head_lines(plan), *_legend({row.symbol for _, rows in sections for row in rows})]
+    for title, rows in sections:
+        if rows:
+            lines += [line(), line((title, "bold")), *set_in_columns(rows)]
+    return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
+
+
+def refusal_lines(refusals: Iterable[Refusal]) -> list[Text]:
+    """Parts of the manifest that nothing can be done about, each with the next step."""
+    return set_in_columns([row for refusal in refusals for row in _refusal_rows(refusal)])
+
+
+def head_lines(plan: Plan) -> Iterator[Text]:
+    """The manifest, the local server and a line for each source server."""
+    local = plan.local
+    version = f" ({local.vendor} {local.version})" if local.vendor else ""
+    yield line(
+        ("Manifest ", "bold"),
+        listed(plan.files, 3) or plan.manifest,
+        (f" @ {plan.digest[:7]}", "dim"),
+        " → local ",
+        (local.host, "bold"),
+        version,
+    )
+    if local.problem:
+        yield from _server_lines([local])
+    yield from _server_lines(plan.sources)
+
+
+def _server_lines(servers: Sequence[ServerFacts]) -> Iterator[Text]:
+    about = [f"{server.vendor} {server.version}".strip() for server in servers]
+    links = [counted(server.links, "link") for server in servers]
+    name_width = max((cell_len(plain(s.name)) for s in servers), default=0)
+    about_width = max(
+        (cell_len(plain(a)) for a, s in zip(about, servers, strict=True) if not s.problem), default=0
+    )
+    link_width = max((len(each) for each in links), default=0)
+    for server, version, count in zip(servers, about, links, strict=True):
+        name = server.name + " " * (name_width - cell_len(plain(server.name)))
+        if server.problem:
+            yield line(
+                "  ", ("✗ ", "bold red"), (name, "bold"), "  ", f"{server.host}: ", (server.problem, "red")
+            )
+            if server.hint:
+                yield line(" " * (name_width + 6), (f"next: {server.hint}", "dim"))
+            continue
+        padding = " " * (about_width - cell_len(plain(version)))
+        figures = f"{version}{padding}  {count.rjust(link_width)}  {duration(server.seconds)}"
+        yield line("  ", ("✓ ", "bold green"), (name, "bold"), "  ", figures)
+
+
+def _legend(symbols: set[str]) -> list[Text]:
+    spans: list[Span] = []
+    for symbol, words in LEGEND.items():
+        if symbol in symbols:
+            spans += ["  " if not spans else "   ", (symbol, f"bold {STYLES[symbol]}"), f" {words}"]
+    return [line(), line(*spans)] if spans else []
+
+
+def _waves(plan: Plan) -> Iterator[tuple[str, list[Row]]]:
+    below = waiting_below(plan.links)
+    told = {address for addresses in below.values() for address in addresses}
+    acting = {link.address for link in plan.links if link.actions}
+    for number, wave in enumerate(plan.waves, start=1):
+        rows: list[Row] = []
+        for link in wave:
+            waiting = below.get(link.address, ())
+            if (is_shown(link) or waiting) and not (is_waiting(link) and link.address in told):
+                rows += link_rows(link, acting, waiting)
+        yield f"Wave {number}", rows
+
+
+def _refusal_rows(refusal: Refusal) -> Iterator[Row]:
+    place = str(refusal.location) if refusal.location else ""
+    yield Row(TROUBLE, refusal.address, refusal.reason, place)
+    if refusal.hint:
+        yield Row(TROUBLE, "", f"next: {refusal.hint}", style="dim")
+
+
+def _forgotten_row(forgotten: Forgotten) -> Row:
+    subject = f"{forgotten.server}.{forgotten.source_table}"
+    return Row(TROUBLE, subject, f"outbound {forgotten.outbound_table} · local {forgotten.local_table}")

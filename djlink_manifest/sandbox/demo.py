@@ -1,0 +1,225 @@
+"""`djlink demo`: two labs with data, one that links it, on real servers that are thrown away at the end.
+
+The demo does by itself what the people of three labs would do: owners fill their pipelines with DataJoint, an
+administrator makes accounts with the rights they need and no more, and the lab that links runs `djlink`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from djlink_manifest.errors import SandboxError
+from djlink_manifest.sandbox import pipeline as pipelines
+from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner
+from djlink_manifest.sandbox.demo_folder import (
+    ENVIRONMENT,
+    MANIFEST,
+    check_folder,
+    remove_credentials,
+    write_folder,
+)
+from djlink_manifest.sandbox.pipeline import Pipeline, Source
+from djlink_manifest.sandbox.server import SandboxServer
+from djlink_manifest.sandbox.start import ServerOptions, start_servers
+
+FOLDER = Path("djlink-demo")
+SERVERS = {"princeton": ServerOptions(tls=True), "janelia": ServerOptions(), "local": ServerOptions()}
+OWNER, LINK_USER, LOCAL_USER = "owner", "ourlab_link", "ourlab"
+OUTBOUND = "ourlab_outbound"
+LOCAL_SCHEMAS = (r"princeton\_%", r"janelia\_%")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the demo plays on: servers by name, the folder, the environment of its commands, the pipelines."""
+
+    servers: Mapping[str, SandboxServer]
+    folder: Path
+    environment: Mapping[str, str] = field(repr=False)
+    sources: Mapping[Source, Pipeline]
+    owner_passwords: Mapping[Source, str] = field(repr=False)
+
+
+def run(folder: Path = FOLDER, *, keep: bool = False, wait: bool | None = None) -> None:
+    """Run the demo in `folder`, which is made where it is missing; talk on standard output.
+
+    With `wait` the servers run on until Enter or Ctrl-C; None: at a terminal. With `keep` they outlive this
+    process, and the way to stop them is said. Else they are stopped, whatever happens. Raises SandboxError
+    where the folder holds other people's files, a server does not start, or a command fails.
+    """
+    check_folder(folder)
+    say("Starting three throwaway servers.")
+    servers = start_servers(SERVERS, tell=say)
+    kept = False
+    try:
+        stage = set_up(servers, folder)
+        play(stage)
+        say_what_next(stage)
+        if keep:
+            leave_running(stage)
+            kept = True
+        elif wait if wait is not None else sys.stdin.isatty() and sys.stdout.isatty():
+            wait_for_enter()
+    finally:
+        if not kept:
+            for server in servers.values():
+                server.stop()
+            remove_credentials(folder)
+            say("The servers are stopped.")
+
+
+def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> Stage:
+    """Make accounts, fill the sources as their owners, write the folder."""
+    for name, server in servers.items():
+        role = "receives" if name == "local" else "has data"
+        say(f"  {name:<10} {server.vendor} {server.version} at {server.host}:{server.port}, {role}")
+    environment: dict[str, str] = {}
+    sources: dict[Source, Pipeline] = {}
+    owner_passwords: dict[Source, str] = {}
+    for source in pipelines.DECLARE:
+        server, password = servers[source], secrets.token_urlsafe(12)
+        owner_passwords[source] = secrets.token_urlsafe(12)
+        schemas = pipelines.schema_names(source)
+        create_owner(server, OWNER, owner_passwords[source], schemas)
+        create_link_user(server, LINK_USER, password, schemas, OUTBOUND)
+        environment |= _environment(source, server, LINK_USER, password)
+        connection = pipelines.connect(server, OWNER, owner_passwords[source])
+        sources[source] = pipelines.declare(source, connection)
+        pipelines.fill(sources[source])
+    password = secrets.token_urlsafe(12)
+    create_local_user(servers["local"], LOCAL_USER, password, LOCAL_SCHEMAS)
+    environment |= _environment("local", servers["local"], LOCAL_USER, password)
+    authority = servers["princeton"].ca_path
+    write_folder(folder, environment, authority.read_text() if authority else "")
+    rows = sum(sum(each.counts().values()) for each in sources.values())
+    say(f"Their owners have filled them with DataJoint: {rows} rows. The manifest is {folder / MANIFEST}.")
+    return Stage(servers, folder, environment, sources, owner_passwords)
+
+
+def _environment(name: str, server: SandboxServer, user: str, password: str) -> dict[str, str]:
+    words = {"HOST": server.host, "PORT": str(server.port), "USER": user, "PASSWORD": password}
+    return {f"DEMO_{name.upper()}_{word}": value for word, value in words.items()}
+
+
+def play(stage: Stage) -> None:
+    """The stations, one after another."""
+    headline("What would be done?")
+    djlink(stage, "plan")
+    headline("Do it")
+    djlink(stage, "apply", "--auto-approve")
+    headline("Princeton records three more sessions")
+    pipelines.add_rows(stage.sources["princeton"])
+    say("The owner's own script inserted them; `populate()` computed what follows.")
+    djlink(stage, "plan")
+    djlink(stage, "apply", "--auto-approve")
+    headline("The owner at princeton deletes rows")
+    show_protection(stage)
+    headline("The local server")
+    show_local(stage)
+
+
+def show_protection(stage: Stage) -> None:
+    """Let the owner delete a row that was pulled, and one that was not: only the first is refused."""
+    server = stage.servers["princeton"]
+    held = "DELETE FROM session.session_note WHERE subject = 'A001' AND note_number = 1"
+    free = "DELETE FROM session.session_note WHERE subject = 'A003' AND note_number = 1"
+    with closing(server.connect(OWNER, stage.owner_passwords["princeton"])) as connection:
+        say("Notes on A001, a mouse, were pulled. The server protects them:")
+        say(f"  owner@princeton> {held}")
+        try:
+            count = connection.cursor().execute(held)
+        except pymysql.IntegrityError as refusal:
+            say(f"  ERROR {refusal.args[0]}: {refusal.args[1]}")
+        else:
+            raise SandboxError(f"the source deleted {count} rows that were pulled", server="princeton")
+        say("Notes on A003, a rat, were not pulled. The owner's delete works as ever:")
+        say(f"  owner@princeton> {free}")
+        say(f"  {connection.cursor().execute(free)} rows deleted")
+
+
+def show_local(stage: Stage) -> None:
+    """Count the rows of every linked table on both sides, and join some on the local server."""
+    dj = pipelines.load_datajoint()
+    password = stage.environment["DEMO_LOCAL_PASSWORD"]
+    with closing(pipelines.connect(stage.servers["local"], LOCAL_USER, password)) as connection:
+        modules: dict[str, Any] = {}
+        say(f"  {'table':<24} {'at the source':>14} {'here':>6}")
+        for source, pipeline in stage.sources.items():
+            for name, rows in pipeline.counts().items():
+                schema, *classes = name.split(".")
+                local = f"{source}_{schema}"
+                if local not in modules:
+                    modules[local] = dj.VirtualModule(local, local, connection=connection)
+                table: Any = modules[local]
+                for each in classes:
+                    table = getattr(table, each)
+                say(f"  {name:<24} {rows:>14} {len(table()):>6}")
+        session, lab, ephys = (modules[f"princeton_{name}"] for name in ("session", "lab", "ephys"))
+        people = lab.User.proj("full_name", experimenter="user")
+        say("Linked tables join like any others. Sessions with their experimenters and sorted units:\n")
+        say(str((session.Session * people * ephys.Spikes).proj("full_name", "unit_count")))
+
+
+def say_what_next(stage: Stage) -> None:
+    """What a person can try while the servers run."""
+    headline("What to try next")
+    say(
+        f"""In another terminal, while the servers run:
+
+  cd {stage.folder} && . ./{ENVIRONMENT}
+  djlink plan -f {MANIFEST}
+
+- Take out `where` below `Subject` in {MANIFEST}, and plan: the rats and all that is theirs.
+- Add `exclude: [Training]` below `behavior`, and plan: what becomes of a foreign key to it.
+- Change a password in {ENVIRONMENT}, and plan: what is said, and which links go on.
+- Write a manifest of your own: docs/manifest.md and examples/ show how."""
+    )
+
+
+def leave_running(stage: Stage) -> None:
+    """Let the servers outlive this process, and say how they are stopped."""
+    for server in stage.servers.values():
+        server.keep()
+    pids = " ".join(str(server.pid) for server in stage.servers.values())
+    say(f"\nThe servers run on. This stops them and removes their data: kill {pids}")
+
+
+def wait_for_enter() -> None:
+    """Return at Enter, Ctrl-C or the end of standard input."""
+    say("\nThe servers run until you press Enter here.")
+    with suppress(KeyboardInterrupt):
+        sys.stdin.readline()
+
+
+def djlink(stage: Stage, *arguments: str) -> None:
+    """Run `djlink` as a person would, in the demo's folder; SandboxError where it fails."""
+    arguments = (*arguments, "-f", MANIFEST)
+    say(f"$ djlink {' '.join(arguments)}")
+    command = [sys.executable, "-m", "djlink_manifest", *arguments]
+    ended = subprocess.run(command, cwd=stage.folder, env=os.environ | stage.environment, check=False)
+    if ended.returncode:
+        raise SandboxError(
+            f"`djlink {' '.join(arguments)}` ended with exit code {ended.returncode}",
+            hint="its own message stands above",
+        )
+
+
+def headline(words: str) -> None:
+    """A line above a station."""
+    say(f"\n== {words} ==\n")
+
+
+def say(words: str) -> None:
+    """Write a line now, before any command that follows writes its own."""
+    sys.stdout.write(words + "\n")
+    sys.stdout.flush()

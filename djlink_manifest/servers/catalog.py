@@ -1,0 +1,147 @@
+"""Catalogues: what tables a server has, read from information_schema in a few statements for all schemas."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from djlink_manifest.model.catalog import Catalog, Size, TableName
+from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
+from djlink_manifest.model.rights import parse_grants
+from djlink_manifest.servers.connection import Row, Session, first_values
+from djlink_manifest.servers.dialects import mysql
+from djlink_manifest.servers.marks import read_marks
+from djlink_manifest.servers.sql import Sql, comma, sql
+
+
+def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
+    """Read the catalogue of these schemas; schemas that do not exist are simply absent."""
+    everything = {str(name) for name in first_values(session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")))}
+    asked = sorted(set(schemas) & everything)
+    grants = parse_grants(str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
+    if not asked:
+        return Catalog(session.name, session.identity, frozenset(everything), {}, {}, {}, grants)
+    listed = comma([sql("{}", name) for name in asked])
+    columns = _columns(session, listed)
+    indexes, keys = _indexes(session, listed)
+    foreign_keys = _foreign_keys(session, listed)
+    tables, sizes = {}, {}
+    for row in session.rows(sql(_TABLES, listed)):
+        name = (str(row[0]), str(row[1]))
+        tables[name] = TableDefinition(
+            *name,
+            columns=tuple(columns[name]),
+            key=keys.get(name, ()),
+            indexes=tuple(indexes[name]),
+            foreign_keys=tuple(foreign_keys[name]),
+            comment=str(row[4] or ""),
+            engine=str(row[3] or ""),
+            collation=row[5],
+            kind="table" if row[2] == "BASE TABLE" else "view",
+            partitioned="partitioned" in str(row[6] or ""),
+        )
+        sizes[name] = Size(int(row[7] or 0), int(row[8] or 0))
+    marks = read_marks(session, sorted({s for s, name in tables if name == "~djlink"}))
+    return Catalog(session.name, session.identity, frozenset(everything), tables, sizes, marks, grants)
+
+
+_TABLES = """
+SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, TABLE_COLLATION, CREATE_OPTIONS,
+       TABLE_ROWS, DATA_LENGTH
+FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})"""
+
+_COLUMNS = """
+SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA,
+       CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_COMMENT, GENERATION_EXPRESSION
+FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN ({})
+ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
+
+_INDEXES = """
+SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, EXPRESSION, NON_UNIQUE, COLLATION, INDEX_TYPE
+FROM information_schema.STATISTICS WHERE TABLE_SCHEMA IN ({})
+ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
+
+# KEY_COLUMN_USAGE shows a foreign key also where the account has no right on its parent; the rules do not
+_FOREIGN_KEYS = """
+SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA,
+       k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE, r.UPDATE_RULE
+FROM information_schema.KEY_COLUMN_USAGE k
+LEFT JOIN information_schema.REFERENTIAL_CONSTRAINTS r
+  ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.TABLE_NAME = k.TABLE_NAME
+ AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME
+WHERE k.TABLE_SCHEMA IN ({}) AND k.REFERENCED_TABLE_NAME IS NOT NULL
+ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"""
+
+
+def _columns(session: Session, listed: Sql) -> Mapping[TableName, list[Column]]:
+    found = defaultdict[TableName, list[Column]](list)
+    for row in session.rows(sql(_COLUMNS, listed)):
+        found[row[0], row[1]].append(_column(row[2:]))
+    return found
+
+
+def _column(row: Row) -> Column:
+    name, type_, nullable, default, extra, charset, collation, comment, generation = row
+    words = str(extra or "")
+    upper = words.upper()
+    expression = "DEFAULT_GENERATED" in upper
+    text = default.decode() if isinstance(default, bytes) else default
+    on_update = None
+    if "ON UPDATE " in upper:
+        on_update = words[upper.index("ON UPDATE ") + len("ON UPDATE ") :].split()[0]
+    generated = mysql.generated_text(str(generation)) if generation else None
+    return Column(
+        name=str(name),
+        type=type_.decode() if isinstance(type_, bytes) else str(type_),
+        nullable=nullable == "YES",
+        default=mysql.generated_text(text) if expression and text else text,
+        default_is_expression=expression,
+        on_update=on_update,
+        auto_increment="AUTO_INCREMENT" in upper,
+        charset=charset,
+        collation=collation,
+        comment=str(comment or ""),
+        generated=generated,
+        stored="STORED GENERATED" in upper,
+        invisible="INVISIBLE" in upper,
+    )
+
+
+def _indexes(session: Session, listed: Sql) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]]]:
+    parts = defaultdict[tuple[str, str, str], list[IndexPart]](list)
+    facts: dict[tuple[str, str, str], tuple[bool, str]] = {}
+    for row in session.rows(sql(_INDEXES, listed)):
+        schema, table, name, column, length, expression, non_unique, collation, kind = row
+        place = (str(schema), str(table), str(name))
+        text = mysql.generated_text(str(expression)) if expression else None
+        parts[place].append(IndexPart(column, text, length, collation == "D"))
+        facts[place] = (not int(non_unique), str(kind))
+    indexes = defaultdict[TableName, list[Index]](list)
+    keys: dict[TableName, tuple[str, ...]] = {}
+    for (schema, table, name), members in parts.items():
+        unique, kind = facts[schema, table, name]
+        if name == "PRIMARY":
+            keys[schema, table] = tuple(str(p.column) for p in members)
+        else:
+            indexes[schema, table].append(Index(name, tuple(members), unique, kind))
+    return indexes, keys
+
+
+def _foreign_keys(session: Session, listed: Sql) -> Mapping[TableName, list[ForeignKey]]:
+    grouped = defaultdict[tuple[str, str, str], list[Row]](list)
+    for row in session.rows(sql(_FOREIGN_KEYS, listed)):
+        grouped[row[0], row[1], row[2]].append(row[3:])
+    found = defaultdict[TableName, list[ForeignKey]](list)
+    for (schema, table, name), rows in grouped.items():
+        found[schema, table].append(
+            ForeignKey(
+                name,
+                tuple(r[0] for r in rows),
+                rows[0][1],
+                rows[0][2],
+                tuple(r[3] for r in rows),
+                on_delete=rows[0][4] or "RESTRICT",
+                on_update=rows[0][5] or "RESTRICT",
+            )
+        )
+    return found

@@ -1,0 +1,204 @@
+"""Counting a link's entities by class, on the source server; no row and no key travels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.link import Link
+from djlink_manifest.servers.connection import Session, is_passing
+from djlink_manifest.servers.scratch import KeyTable
+from djlink_manifest.servers.sql import Sql, both, comma, equal, ident, joined, sql, table
+from djlink_manifest.servers.wanted import Scene, Sets, condition, outbound_table, restricted, source_table
+
+Class = tuple[Presence, bool, bool]  # where it is, whether it is wanted, whether it is pullable
+
+
+def count_rows(session: Session, of: Sql) -> int:
+    """The number of rows of a table."""
+    return int(session.value(sql("SELECT COUNT(*) FROM {}", of)))
+
+
+def barring_links(session: Session, links: Sequence[Link]) -> frozenset[str]:
+    """The links, all with outbound tables on this server, that have a deletion request or approval: one statement."""
+    if not links:
+        return frozenset()
+    tests = [
+        sql(
+            "SELECT {} WHERE EXISTS (SELECT 1 FROM {}) OR EXISTS (SELECT 1 FROM {})",
+            link.address,
+            table(link.outbound_schema, link.requested_table),
+            table(link.outbound_schema, link.approved_table),
+        )
+        for link in links
+    ]
+    return frozenset(str(row[0]) for row in session.rows(joined(" UNION ALL ", tests)))
+
+
+def count_classes(
+    session: Session, scene: Scene, link: Link, missing: KeyTable | None, extra: KeyTable | None
+) -> Mapping[Class, int]:
+    """How many entities of the source are of each class, and how many local ones are orphans.
+
+    `missing` holds the keys that are in outbound and not local, `extra` those local and not in outbound; None
+    or empty where there are none.
+    """
+    sets = Sets(scene)
+    wanted, barred = sets.wanted(link.address), sets.barred(link.address)
+    missing = missing if missing and missing.count else None
+    extra = extra if extra and extra.count else None
+    held = link.address in scene.held
+    if wanted is None and barred is None and missing is None and extra is None:
+        return _plain_counts(session, link, held)
+    select, joins = _flags(link, held, link.address in scene.barring, missing, extra, wanted, barred)
+    rows = session.rows(
+        sql(
+            "{}SELECT o, l, r, a, w, p, COUNT(*) FROM (SELECT {} FROM {} s {}) classes GROUP BY o, l, r, a, w, p",
+            sets.head(),
+            select,
+            source_table(link),
+            joined(" ", joins),
+        )
+    )
+    counts = Counter[Class]()
+    for o, l, r, a, w, p, count in rows:  # noqa: E741 - the letters of the state table
+        presence = Presence(True, bool(o), bool(l), bool(r), bool(a))
+        counts[presence, bool(w), bool(p)] += int(count)
+    if extra is not None:
+        matched = sum(n for (p, _, _), n in counts.items() if p.local and not p.outbound)
+        counts[Presence(False, False, True, False, False), False, False] = extra.count - matched
+    return {c: n for c, n in counts.items() if n}
+
+
+def _plain_counts(session: Session, link: Link, held: bool) -> Mapping[Class, int]:
+    """Where all is wanted, nothing barred and nothing amiss: the foreign key makes two counts suffice."""
+    source = count_rows(session, source_table(link))
+    shared = count_rows(session, outbound_table(link)) if held else 0
+    counts = {
+        (Presence(True, True, True, False, False), True, True): shared,
+        (Presence(True, False, False, False, False), True, True): source - shared,
+    }
+    return {c: n for c, n in counts.items() if n}
+
+
+def _flags(
+    link: Link,
+    held: bool,
+    asked: bool,
+    missing: KeyTable | None,
+    extra: KeyTable | None,
+    wanted: Sql | None,
+    barred: Sql | None,
+) -> tuple[Sql, list[Sql]]:
+    """The select list of one row's flags, and the joins it needs."""
+    joins = list[Sql]()
+    first = link.key[0]
+
+    def found(alias: str, members: Sql | None) -> Sql:
+        if members is None:
+            return Sql("FALSE")
+        joins.append(sql("LEFT JOIN {} {} ON {}", members, Sql(alias), equal(alias, link.key, "s", link.key)))
+        return sql("({}.{} IS NOT NULL)", Sql(alias), ident(first))
+
+    def outbound_like(name: str) -> Sql | None:
+        return table(link.outbound_schema, name) if asked else None
+
+    o = found("o", outbound_table(link) if held else None)
+    lacks = found("mi", missing.name if missing else None)
+    more = found("ex", extra.name if extra else None)
+    w = found("w", wanted) if wanted is not None else Sql("TRUE")
+    p = sql("({} AND NOT {})", w, found("b", barred))
+    flags = {
+        "o": o,
+        "l": sql("(({} AND NOT {}) OR {})", o, lacks, more),
+        "r": found("r", outbound_like(link.requested_table)),
+        "a": found("a", outbound_like(link.approved_table)),
+        "w": w,
+        "p": p,
+    }
+    return comma([sql("{} AS {}", test, Sql(name)) for name, test in flags.items()]), joins
+
+
+def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int], ...]:
+    """How many source entities are not wanted, by the first reason that leaves each out."""
+    sets = Sets(scene)
+    if sets.wanted(link.address) is None or link.pull == "none":
+        return ()
+    reasons, cases = list[str](), list[Sql]()
+    if link.where is not None:
+        reasons.append("not in `where`")
+        cases.append(Sql("NOT m.`~meets`"))
+    for reference, holds in sets.parent_conditions(link, "m"):
+        part = "" if reference.child_table == link.definition.name else f" (by part {reference.child_table})"
+        reasons.append(f"{reference.parent} leaves them out{part}")
+        cases.append(sql("NOT {}", holds))
+    if link.pull == "needed":
+        wanted = sets.wanted(link.address)
+        assert wanted is not None
+        reasons.append("nothing wanted needs them")
+        cases.append(sql("NOT EXISTS (SELECT 1 FROM {} x WHERE {})", wanted, equal("x", link.key, "m", link.key)))
+    meets = sql("({}) IS TRUE", condition(link.where)) if link.where is not None else Sql("TRUE")
+    whens = joined(" ", [sql("WHEN {} THEN {}", case, number) for number, case in enumerate(cases)])
+    rows = session.rows(
+        sql(
+            "{}SELECT reason, COUNT(*) FROM (SELECT CASE {} END AS reason FROM"
+            " (SELECT *, {} AS `~meets` FROM {}) m) reasons WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason",
+            sets.head(),
+            whens,
+            meets,
+            source_table(link),
+        )
+    )
+    return tuple((reasons[int(reason)], int(count)) for reason, count in rows)
+
+
+def part_rows_to_pull(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int], ...]:
+    """Rows of each part that belong to pullable entities not in outbound."""
+    found = []
+    for part in link.definition.parts:
+        sets = Sets(scene)
+        wanted, barred = sets.wanted(link.address), sets.barred(link.address)
+        mine = link.definition.master_columns(part) or ()
+        tests = []
+        if link.address in scene.held:
+            tests.append(sql("NOT {}", _member(outbound_table(link), link, mine)))
+        if wanted is not None:
+            tests.append(_member(wanted, link, mine))
+        if barred is not None:
+            tests.append(sql("NOT {}", _member(barred, link, mine)))
+        of = table(part.schema, part.name)
+        count = session.value(sql("{}SELECT COUNT(*) FROM {} p WHERE {}", sets.head(), of, both(tests)))
+        found.append((part.name, int(count)))
+    return tuple(found)
+
+
+def part_rows_held(session: Session, link: Link, missing: KeyTable | None, all_held: bool) -> tuple[tuple[str, int], ...]:
+    """Rows of each part, at the source, that belong to entities in outbound and not `missing` locally.
+
+    `all_held`: outbound has as many rows as the source, so that every part row counts.
+    """
+    found = []
+    for part in link.definition.parts:
+        of, mine = table(part.schema, part.name), link.definition.master_columns(part) or ()
+        tests = [] if all_held else [_member(outbound_table(link), link, mine)]
+        if missing is not None and missing.count:
+            tests.append(sql("NOT {}", _member(missing.name, link, mine)))
+        found.append((part.name, int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, both(tests))))))
+    return tuple(found)
+
+
+def _member(members: Sql, link: Link, columns: Sequence[str]) -> Sql:
+    return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", link.key, "p", columns))
+
+
+def check_condition(session: Session, link: Link) -> str | None:
+    """What the server says against the link's `where`, or None where it takes it. No row is read."""
+    try:
+        session.rows(sql("SELECT 1 FROM {} m LIMIT 0", restricted(link, link.where)))
+    except ServerError as error:
+        if is_passing(error):
+            raise
+        return error.message
+    return None

@@ -1,0 +1,284 @@
+"""Sessions: one pymysql connection each, with djlink's settings, its errors and no shared state.
+
+A `Session` reads; a `Writer` writes too, and observing code never gets one. Sessions are not shared by threads.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import pymysql
+from pymysql.cursors import SSCursor
+
+from djlink_manifest.errors import (
+    ConnectionLost,
+    MissingPrivilege,
+    RowsRefused,
+    ServerError,
+    TableInUse,
+    Unreachable,
+)
+from djlink_manifest.model.catalog import ServerIdentity
+from djlink_manifest.model.rights import grant_for
+from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.servers.dialects import check_supported, mysql, version_of
+from djlink_manifest.servers.sql import Sql, sql
+
+Row: TypeAlias = tuple[Any, ...]
+RawRow: TypeAlias = "tuple[bytes | None, ...]"
+Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ"]
+
+CONNECT_TIMEOUT = 10  # seconds
+
+
+class Session:
+    """An open session that reads. Statements outside `snapshot` see the latest committed rows."""
+
+    def __init__(self, address: ServerAddress, connection: pymysql.Connection[Any]) -> None:
+        self.address = address
+        self.name = address.name
+        self._connection = connection
+        self.identity = _identify(self)
+        self.id = int(self.value(sql("SELECT CONNECTION_ID()")))
+
+    def rows(self, statement: Sql) -> list[Row]:
+        """All rows of a small result, decoded."""
+        with self._errors(), self._connection.cursor() as cursor:
+            cursor.execute(self._text(statement))
+            return list(cursor.fetchall())
+
+    def row(self, statement: Sql) -> Row:
+        """The only row of a result."""
+        (row,) = self.rows(statement)
+        return row
+
+    def value(self, statement: Sql) -> Any:
+        """The only value of a result."""
+        (value,) = self.row(statement)
+        return value
+
+    def stream(self, statement: Sql) -> Iterator[RawRow]:
+        """Rows as the server sends them, as bytes, undecoded and unbuffered.
+
+        The session serves nothing else until the iterator is exhausted or closed.
+        """
+        connection = self._connection
+        # pymysql reads these two when a result begins; bytes are only passed on, so decoding is wasted work
+        decoders, unicode = connection.decoders, connection.use_unicode
+        connection.decoders, connection.use_unicode = {}, False
+        try:
+            with self._errors(), connection.cursor(SSCursor) as cursor:
+                cursor.execute(self._text(statement))
+                while chunk := cursor.fetchmany(1000):
+                    yield from chunk
+        finally:
+            connection.decoders, connection.use_unicode = decoders, unicode
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Statements inside see one consistent moment, and the server itself refuses writes."""
+        self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        try:
+            yield
+        finally:
+            self._rollback()
+
+    def scratch(self, statement: Sql) -> int:
+        """Run a statement on a temporary table of this session; the rows affected."""
+        return self._run(statement)
+
+    def send_scratch(self, statement: bytes) -> int:
+        """As `scratch`, for a statement that is bytes already."""
+        return self._run(statement)
+
+    def close(self) -> None:
+        """End the session; what was not committed is undone, its locks and temporary tables are gone."""
+        with suppress(pymysql.MySQLError, OSError):
+            self._connection.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session has not been closed on this side."""
+        return bool(self._connection.open)
+
+    def _run(self, statement: Sql | str | bytes) -> int:
+        text = self._text(statement) if isinstance(statement, Sql) else statement
+        with self._errors():
+            return self._connection.query(text)
+
+    def _rollback(self) -> None:
+        # a session that was lost is rolled back by its server
+        with suppress(pymysql.MySQLError, OSError):
+            self._connection.rollback()
+
+    def _text(self, statement: Sql) -> str:
+        pieces = statement.pieces()
+        values = [self._connection.literal(value) for value in statement.args]
+        return "".join(a + b for a, b in zip(pieces, [*values, ""], strict=True))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except pymysql.MySQLError as error:
+            raise translated(error, self.name, getattr(self, "identity", None)) from error
+        except (OSError, EOFError) as error:
+            raise ConnectionLost(f"the connection broke: {error}", server=self.name) from error
+
+
+class Writer(Session):
+    """A session that may write."""
+
+    def execute(self, statement: Sql) -> int:
+        """Run a statement; the number of rows affected."""
+        return self._run(statement)
+
+    def send(self, statement: bytes) -> int:
+        """Run a statement that is bytes already (rows rendered by `transfer`); the rows affected."""
+        return self._run(statement)
+
+    def ddl(self, text: str) -> None:
+        """Run a DDL statement that gives up after a few seconds instead of holding up others' queries.
+
+        Raises TableInUse where another session kept the table all that time.
+        """
+        self._run(f"SET SESSION lock_wait_timeout = {mysql.DDL_WAIT}")
+        try:
+            self._run(text)
+        except ServerError as error:
+            if error.code in mysql.WAITED:
+                raise TableInUse(
+                    "the table is in use: another session holds it",
+                    code=error.code,
+                    server=self.name,
+                    hint="look for long transactions on it (SHOW PROCESSLIST), then run djlink apply again",
+                ) from error
+            raise
+        finally:
+            with suppress(ServerError):
+                self._run("SET SESSION lock_wait_timeout = 60")
+
+    @contextmanager
+    def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[None]:
+        """Commit at the end, roll back on any exception."""
+        self._run(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+        self._run("START TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self._rollback()
+            raise
+        self._run("COMMIT")
+
+
+_S = TypeVar("_S", bound=Session)
+
+
+def open_session(address: ServerAddress, kind: type[_S]) -> _S:
+    """Log in and set the session up. TLS that is asked for is enforced, or no session is made.
+
+    Raises Unreachable with what to check, for wrong hosts, ports, credentials, TLS and unsupported servers.
+    """
+    try:
+        connection = pymysql.connect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password.reveal(),
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT,
+            max_allowed_packet=1 << 30,
+            read_default_file=None,
+            program_name="djlink",
+            **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
+        )
+    except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
+        raise _unreachable(error, address) from error
+    try:
+        session = kind(address, connection)
+        check_supported(session.identity.version, address.name)
+        for setting in mysql.SESSION_SETTINGS:
+            session._run(setting)
+    except BaseException:
+        connection.close()
+        raise
+    return session
+
+
+def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity | None) -> ServerError:
+    """The driver's error as one of ours. Messages of the server are kept; they hold no secret."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
+    if code in mysql.LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
+        return ConnectionLost(f"the connection was lost: {words}", code=code, server=server)
+    if code in mysql.DENIED:
+        return MissingPrivilege(
+            words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
+        )
+    if code in mysql.REFUSED_ROWS:
+        return RowsRefused(words, code=code, server=server)
+    return ServerError(words, code=code, server=server)
+
+
+def is_passing(error: ServerError) -> bool:
+    """Whether trying again may help: a lost connection, a deadlock, a lock wait."""
+    return isinstance(error, ConnectionLost) or error.code in mysql.DEADLOCK | mysql.WAITED
+
+
+def first_values(rows: Sequence[Row]) -> list[Any]:
+    """The first value of each row."""
+    return [row[0] for row in rows]
+
+
+def _identify(session: Session) -> ServerIdentity:
+    row = session.row(
+        sql(
+            "SELECT VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet",
+        )
+    )
+    return ServerIdentity(version_of(str(row[0])), str(row[1]), str(row[2]), int(row[3]), str(row[4]), int(row[5]))
+
+
+def _context(address: ServerAddress) -> ssl.SSLContext:
+    assert address.tls is not None
+    context = ssl.create_default_context(cafile=address.tls.ca)
+    # certificates that MySQL and MariaDB make themselves lack extensions that Python 3.13's strict mode wants
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if address.tls.cert:
+        context.load_cert_chain(address.tls.cert, address.tls.key)
+    return context
+
+
+def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    place = f"{address.host}:{address.port}"
+    words = str(error.args[1]) if len(error.args) > 1 else str(error)
+    if isinstance(error, pymysql.MySQLError) and code in mysql.CREDENTIALS:
+        return Unreachable(
+            f"{place} refused the login of {address.user}: {words}",
+            code=code,
+            server=address.name,
+            hint="check `user` and `password` of this server, and that the account may come from this host",
+        )
+    if isinstance(error, FileNotFoundError):
+        return Unreachable(
+            f"a file of `tls` cannot be read: {error}", server=address.name, hint="check ca, cert and key"
+        )
+    if "ssl" in words.lower() or "certificate" in words.lower() or isinstance(error, ssl.SSLError):
+        return Unreachable(
+            f"no TLS session with {place}: {words}",
+            code=code,
+            server=address.name,
+            hint="`tls: {ca: FILE}` names the authority of the server's certificate; `tls: false` gives up TLS",
+        )
+    return Unreachable(
+        f"{place} cannot be reached: {words}",
+        code=code,
+        server=address.name,
+        hint="check `host` and `port` of this server, and that it runs and lets this host in",
+    )

@@ -1,0 +1,161 @@
+"""DDL: table definitions as text.
+
+Types and expressions come from another server's catalogue, so they are checked before they become part of a
+statement: a type must look like one, an expression must stay within its parentheses.
+"""
+
+from __future__ import annotations
+
+import re
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
+from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.sql import ident, idents, table
+
+_TYPE = re.compile(
+    r"[a-z][a-z0-9 ]*(?:\((?:[0-9, ]+|'(?:[^'\\]|''|\\.)*'(?:,'(?:[^'\\]|''|\\.)*')*)\))?(?: [a-z0-9 ]+)?", re.IGNORECASE
+)
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+_BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]*")
+_NOW = re.compile(r"(?:current_timestamp|now|localtimestamp)(?:\(\d?\))?", re.IGNORECASE)
+_RULES = frozenset({"RESTRICT", "CASCADE", "SET NULL", "NO ACTION", "SET DEFAULT"})
+
+
+def create_table(definition: TableDefinition) -> str:
+    """The CREATE TABLE of one table, without its parts. Raises ServerError for what cannot be rendered."""
+    lines = [_column(c) for c in definition.columns]
+    lines.append(f"PRIMARY KEY ({idents(definition.key).text})")
+    lines += [_index(i) for i in definition.indexes]
+    lines += [foreign_key(k) for k in definition.foreign_keys]
+    tail = "ENGINE=InnoDB"
+    if definition.collation:
+        tail += f" COLLATE={_word(definition.collation)}"
+    if definition.comment:
+        tail += f" COMMENT={quoted(definition.comment)}"
+    body = ",\n  ".join(lines)
+    return f"CREATE TABLE {table(definition.schema, definition.name).text} (\n  {body}\n) {tail}"
+
+
+def add_foreign_key(schema: str, name: str, key: ForeignKey) -> str:
+    """The ALTER TABLE that adds a foreign key."""
+    return f"ALTER TABLE {table(schema, name).text} ADD {foreign_key(key)}"
+
+
+def key_columns(definition: TableDefinition) -> str:
+    """The columns of the primary key as a column list of a temporary table, in key order."""
+    plain = (
+        Column(c.name, c.type, charset=c.charset, collation=c.collation) for c in definition.key_columns
+    )
+    return ", ".join(_column(c) for c in plain)
+
+
+def ensure_tables(session: Writer, definitions: tuple[TableDefinition, ...]) -> None:
+    """Make each table that does not exist; existing ones stay as they are."""
+    for definition in definitions:
+        session.ddl(create_table(definition).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
+
+
+def ensure_schema(session: Writer, schema: str) -> None:
+    """Make a schema that does not exist."""
+    session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}")
+
+
+def quoted(text: str) -> str:
+    """A string literal. The session's sql_mode keeps backslash escapes on."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''").replace("\0", "\\0") + "'"
+
+
+def foreign_key(key: ForeignKey) -> str:
+    """The constraint's clause; both rules are always written."""
+    for rule in (key.on_delete, key.on_update):
+        if rule not in _RULES:
+            raise ServerError(f"a foreign key rule that is none: {rule!r}")
+    return (
+        f"CONSTRAINT {ident(key.name).text} FOREIGN KEY ({idents(key.columns).text})"
+        f" REFERENCES {table(key.parent_schema, key.parent_table).text} ({idents(key.parent_columns).text})"
+        f" ON DELETE {key.on_delete} ON UPDATE {key.on_update}"
+    )
+
+
+def _column(column: Column) -> str:
+    if not _TYPE.fullmatch(column.type):
+        raise ServerError(f"column `{column.name}` has a type that djlink does not know: {column.type!r}")
+    text = f"{ident(column.name).text} {column.type}"
+    if column.charset:
+        text += f" CHARACTER SET {_word(column.charset)}"
+    if column.collation:
+        text += f" COLLATE {_word(column.collation)}"
+    if column.generated is not None:
+        text += f" GENERATED ALWAYS AS ({_contained(column.generated)}) {'STORED' if column.stored else 'VIRTUAL'}"
+    text += " NULL" if column.nullable else " NOT NULL"
+    if column.generated is None:
+        text += _default(column)
+    if column.auto_increment:
+        text += " AUTO_INCREMENT"
+    if column.invisible:
+        text += " INVISIBLE"
+    if column.comment:
+        text += f" COMMENT {quoted(column.comment)}"
+    return text
+
+
+def _default(column: Column) -> str:
+    text = ""
+    if column.default is not None:
+        if column.default_is_expression:
+            now = _NOW.fullmatch(column.default)
+            text = f" DEFAULT {column.default}" if now else f" DEFAULT ({_contained(column.default)})"
+        elif column.charset is None and _BARE_DEFAULT.fullmatch(column.default):
+            text = f" DEFAULT {column.default}"
+        else:
+            text = f" DEFAULT {quoted(column.default)}"
+    if column.on_update is not None:
+        if not _NOW.fullmatch(column.on_update):
+            raise ServerError(f"column `{column.name}` has an ON UPDATE that djlink does not know")
+        text += f" ON UPDATE {column.on_update}"
+    return text
+
+
+def _index(index: Index) -> str:
+    kind = {"FULLTEXT": "FULLTEXT KEY", "SPATIAL": "SPATIAL KEY"}.get(
+        index.kind, "UNIQUE KEY" if index.unique else "KEY"
+    )
+    return f"{kind} {ident(index.name).text} ({', '.join(_index_part(p) for p in index.parts)})"
+
+
+def _index_part(part: IndexPart) -> str:
+    if part.column is None:
+        text = f"({_contained(part.expression or '')})"
+    else:
+        text = ident(part.column).text + (f"({part.length})" if part.length else "")
+    return text + (" DESC" if part.descending else "")
+
+
+def _word(name: str) -> str:
+    if not _WORD.fullmatch(name):
+        raise ServerError(f"not a character set or collation: {name!r}")
+    return name
+
+
+def _contained(expression: str) -> str:
+    """The expression, proved not to leave the parentheses around it nor to hold a comment."""
+    depth, quote, rest = 0, "", iter(expression)
+    for char in rest:
+        if quote:
+            if char == "\\" and quote != "`":
+                next(rest, "")
+            elif char == quote:
+                quote = ""
+        elif char in "'\"`":
+            quote = char
+        elif char == "(":
+            depth += 1
+        elif char == ")":
+            depth -= 1
+            if depth < 0:
+                break
+    outside = re.sub(r"'(?:[^'\\]|\\.)*'|`[^`]*`|\"(?:[^\"\\]|\\.)*\"", "", expression)
+    if depth or quote or re.search(r"--|#|/\*|;", outside):
+        raise ServerError(f"an expression of the source's definition is not well-formed: {expression!r}")
+    return expression

@@ -1,0 +1,37 @@
+"""MySQL 8 and 9: session settings, error numbers, catalogue texts."""
+
+from __future__ import annotations
+
+OLDEST = (8, 0, 19)
+
+# Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so that
+# a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES, NO_BACKSLASH_ESCAPES and
+# PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
+SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES,ERROR_FOR_DIVISION_BY_ZERO"
+
+SESSION_SETTINGS: tuple[str, ...] = (
+    f"SET SESSION sql_mode = '{SQL_MODE}'",
+    "SET SESSION time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
+    "SET SESSION foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
+    "SET SESSION lock_wait_timeout = 60, innodb_lock_wait_timeout = 20",
+    "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
+    "SET SESSION information_schema_stats_expiry = 0",  # row and byte estimates of today
+)
+
+# seconds that a DDL may wait for a table: every later query on the table queues behind a waiting DDL
+DDL_WAIT = 3
+
+LOST = frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 2006, 2013, 2014, 2055, 4031})
+WAITED = frozenset({1205})
+DEADLOCK = frozenset({1213})
+DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
+CREDENTIALS = frozenset({1045, 1698, 1820, 1862})
+REFUSED_ROWS = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025})
+
+
+def generated_text(expression: str) -> str:
+    """An expression of information_schema as DDL takes it: the catalogue escapes quotes and backslashes."""
+    out, rest = [], iter(expression)
+    for char in rest:
+        out.append(next(rest, "") if char == "\\" else char)
+    return "".join(out)

@@ -1,0 +1,54 @@
+"""One advisory lock per link on both of its servers. A lock dies with its session: none is ever left behind."""
+
+from __future__ import annotations
+
+from djlink_manifest.errors import LinkLocked
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.naming import lock_name
+from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.sql import sql
+
+
+class Locks:
+    """The locks of one apply: held by one session per server, which serves nothing else."""
+
+    def __init__(self, local: Session) -> None:
+        self._local = local
+        self._sources: dict[str, Session] = {}
+
+    def add_source(self, name: str, session: Session) -> None:
+        """The session that shall hold the locks on a source server."""
+        self._sources[name] = session
+
+    def take(self, link: Link, link_id: str, holder: str | None) -> None:
+        """Take the link's lock on both servers, at once or not at all.
+
+        `holder` is who applied last, as the mark says. Raises LinkLocked.
+        """
+        name = lock_name(link_id)
+        for session in (self._sources[link.source], self._local):
+            if session.value(sql("SELECT GET_LOCK({}, 0)", name)) != 1:
+                who = f" by {holder}" if holder else ""
+                raise LinkLocked(
+                    f"another djlink works on this link{who}",
+                    link=link.address,
+                    server=session.name,
+                    hint="wait until it has ended, then run djlink apply again; its lock ends with it",
+                )
+
+    def check(self, link: Link, link_id: str, source: Session, local: Session) -> None:
+        """Make sure, through the working sessions, that both locks are still ours. Raises LinkLocked."""
+        name = lock_name(link_id)
+        for working, holding in ((source, self._sources[link.source]), (local, self._local)):
+            if working.value(sql("SELECT IS_USED_LOCK({})", name)) != holding.id:
+                raise LinkLocked(
+                    "the session that held the link's lock has ended",
+                    link=link.address,
+                    server=working.name,
+                    hint="what was committed stays; run djlink apply again",
+                )
+
+    def close(self) -> None:
+        """Give back all locks by ending their sessions."""
+        for session in (*self._sources.values(), self._local):
+            session.close()

@@ -1,0 +1,110 @@
+"""Marks: the `~djlink` tables that say which manifest a link's tables belong to.
+
+One stands in each outbound schema and one in each local schema. A link's two marks carry the same id; djlink
+works only where both agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from djlink_manifest.model.catalog import Mark
+from djlink_manifest.model.naming import MARKS
+from djlink_manifest.servers.connection import Session, Writer
+from djlink_manifest.servers.sql import sql, table
+
+_COLUMNS = (
+    "link_id, table_name, manifest, contact, source_schema, source_table, outbound_schema, outbound_table, "
+    "local_server, local_schema, local_table, fingerprint, definition, holder, created_at"
+)
+
+
+def read_marks(session: Session, schemas: Sequence[str]) -> Mapping[str, tuple[Mark, ...]]:
+    """The marks of the schemas that have a `~djlink` table."""
+    found = {}
+    for schema in schemas:
+        rows = session.rows(sql("SELECT " + _COLUMNS + " FROM {} ORDER BY link_id", table(schema, MARKS)))
+        found[schema] = tuple(Mark(*row[:-1]) for row in rows)
+    return found
+
+
+def ensure_marks(session: Writer, schema: str) -> None:
+    """Make the schema's `~djlink` table where it has none."""
+    name = table(schema, MARKS).text
+    session.ddl(
+        f"""CREATE TABLE IF NOT EXISTS {name} (
+  link_id char(36) NOT NULL,
+  table_name varchar(64) NOT NULL,
+  manifest varchar(128) NOT NULL,
+  contact varchar(255) NOT NULL,
+  source_schema varchar(64) NOT NULL,
+  source_table varchar(64) NOT NULL,
+  outbound_schema varchar(64) NOT NULL,
+  outbound_table varchar(64) NOT NULL,
+  local_server varchar(255) NOT NULL,
+  local_schema varchar(64) NOT NULL,
+  local_table varchar(64) NOT NULL,
+  fingerprint char(64) NOT NULL,
+  definition char(64) DEFAULT NULL,
+  holder varchar(255) DEFAULT NULL,
+  created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  PRIMARY KEY (link_id),
+  UNIQUE KEY table_name (table_name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='links kept by djlink; do not change by hand'"""
+    )
+
+
+def write_mark(session: Writer, schema: str, mark: Mark) -> None:
+    """Write a mark that is not there yet; one of the same id stays as it is.
+
+    A mark of another link for the same table is refused by the server (RowsRefused).
+    """
+    session.execute(
+        sql(
+            "INSERT INTO {} (link_id, table_name, manifest, contact, source_schema, source_table, outbound_schema,"
+            " outbound_table, local_server, local_schema, local_table, fingerprint)"
+            " SELECT {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {} FROM DUAL"
+            " WHERE NOT EXISTS (SELECT 1 FROM {} m WHERE m.link_id = {})",
+            table(schema, MARKS),
+            mark.link_id,
+            mark.table_name,
+            mark.manifest,
+            mark.contact,
+            mark.source_schema,
+            mark.source_table,
+            mark.outbound_schema,
+            mark.outbound_table,
+            mark.local_server,
+            mark.local_schema,
+            mark.local_table,
+            mark.fingerprint,
+            table(schema, MARKS),
+            mark.link_id,
+        )
+    )
+
+
+def complete_mark(session: Writer, schema: str, link_id: str, definition: str, contact: str) -> None:
+    """Say that all tables of this side were made from a source definition of this digest."""
+    session.execute(
+        sql(
+            "UPDATE {} SET definition = {}, contact = {} WHERE link_id = {}",
+            table(schema, MARKS),
+            definition,
+            contact,
+            link_id,
+        )
+    )
+
+
+def write_holder(session: Writer, schema: str, link_id: str, holder: str) -> None:
+    """Say who applies now. The advisory lock decides; this is for people to read."""
+    session.execute(
+        sql("UPDATE {} SET holder = {} WHERE link_id = {}", table(schema, MARKS), holder[:255], link_id)
+    )
+
+
+def read_holder(session: Session, schema: str, link_id: str) -> str | None:
+    """Who applied last, as the mark says."""
+    rows = session.rows(sql("SELECT holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id))
+    return rows[0][0] if rows else None

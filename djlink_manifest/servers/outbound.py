@@ -1,0 +1,157 @@
+"""Writing the outbound side: registrations before local rows, releases after them.
+
+Registration runs under READ COMMITTED in short transactions: under REPEATABLE READ the gaps it reads would keep
+the source's own rig from inserting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from djlink_manifest.model.link import Link
+from djlink_manifest.servers.connection import RawRow, Session, Writer
+from djlink_manifest.servers.digest import keys_in
+from djlink_manifest.servers.scratch import KeyTable
+from djlink_manifest.servers.sql import Sql, both, columns, equal, ident, idents, sql, table
+from djlink_manifest.servers.transfer import reading
+from djlink_manifest.servers.wanted import Scene, Sets, outbound_table, reference_holds, source_table
+
+
+def add_pullable(scene: Scene, link: Link, work: KeyTable) -> None:
+    """Put the keys that are pullable and not in outbound yet into `work`, in key order."""
+    sets = Sets(scene)
+    wanted, barred = sets.wanted(link.address), sets.barred(link.address)
+    tests = [sql("NOT {}", _among(outbound_table(link), link))]
+    if wanted is not None:
+        tests.append(_among(wanted, link))
+    if barred is not None:
+        tests.append(sql("NOT {}", _among(barred, link)))
+    work.add_from(
+        sql(
+            "{}SELECT {} FROM {} s WHERE {} ORDER BY {}",
+            sets.head(),
+            columns("s", link.key),
+            source_table(link),
+            both(tests),
+            columns("s", link.key),
+        )
+    )
+
+
+def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool) -> None:
+    """Of the keys missing locally, put those that are pullable (or those that are not) into another set."""
+    sets = Sets(scene)
+    wanted, barred = sets.wanted(link.address), sets.barred(link.address)
+    tests = []
+    if wanted is not None:
+        tests.append(_among(wanted, link))
+    if barred is not None:
+        tests.append(sql("NOT {}", _among(barred, link)))
+    test = both(tests) if pullable else sql("NOT ({})", both(tests))
+    if not pullable:
+        # a requested entity that is gone locally is approved, not released
+        test = sql("{} AND NOT {}", test, _among(table(link.outbound_schema, link.requested_table), link))
+        test = sql("{} AND NOT {}", test, _among(table(link.outbound_schema, link.approved_table), link))
+    into.add_from(
+        sql("{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`", sets.head(), columns("s", link.key), missing.name, test)
+    )
+
+
+def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int) -> int:
+    """Write outbound rows for a range of `work`: rows that still stand, are not barred and whose linked parents
+    are in outbound. Repeating it changes nothing. The caller's transaction commits. Returns the new rows."""
+    tests = [sql("w.`~seq` BETWEEN {} AND {}", first, last)]
+    for name in (link.requested_table, link.approved_table):
+        tests.append(sql("NOT {}", _among(table(link.outbound_schema, name), link)))
+    for reference in link.references:
+        members = outbound_table(scene.links[reference.parent])
+        tests.append(reference_holds(scene, link, reference, "s", members))
+    key = ident(link.key[0])
+    return session.execute(
+        sql(
+            "INSERT INTO {} ({}) SELECT {} FROM {} w JOIN {} s ON {} WHERE {}"
+            " ON DUPLICATE KEY UPDATE {} = {}.{}",
+            outbound_table(link),
+            idents(link.key),
+            columns("s", link.key),
+            work.name,
+            source_table(link),
+            equal("w", link.key, "s", link.key),
+            both(tests),
+            key,
+            outbound_table(link),
+            key,
+        )
+    )
+
+
+def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
+    """Write outbound rows for source entities with these keys that are not barred; the new rows."""
+    tests = [keys_in(link.key_columns, link.key, keys)]
+    for name in (link.requested_table, link.approved_table):
+        tests.append(sql("NOT {}", _among(table(link.outbound_schema, name), link)))
+    return session.execute(
+        sql(
+            "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
+            outbound_table(link),
+            idents(link.key),
+            columns("s", link.key),
+            source_table(link),
+            both(tests),
+        )
+    )
+
+
+def release(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
+    """Delete outbound rows; the caller has proved their absence from the local table under a lock."""
+    return session.execute(
+        sql("DELETE FROM {} WHERE {}", outbound_table(link), keys_in(link.key_columns, link.key, keys))
+    )
+
+
+def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
+    """Lock the outbound rows with these keys until the transaction ends; those that exist and are not requested."""
+    rows = session.stream(
+        sql(
+            "SELECT {} FROM {} s WHERE {} AND NOT {} FOR UPDATE",
+            reading(link.key_columns, "s"),
+            outbound_table(link),
+            keys_in(link.key_columns, link.key, keys),
+            _among(table(link.outbound_schema, link.requested_table), link),
+        )
+    )
+    return list(rows)
+
+
+def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
+    """Which of the keys the local table holds. A locking read: inside a transaction under REPEATABLE READ no row
+    with one of these keys can come until it ends."""
+    rows = session.stream(
+        sql(
+            "SELECT {} FROM {} WHERE {} FOR UPDATE",
+            reading(link.key_columns),
+            table(link.local.schema, link.local.name),
+            keys_in(link.key_columns, link.key, keys),
+        )
+    )
+    return set(rows)
+
+
+def _among(members: Sql, link: Link) -> Sql:
+    return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", link.key, "s", link.key))
+
+
+def barred_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
+    """Which of the keys have a deletion request or approval of their own."""
+    test = keys_in(link.key_columns, link.key, keys)
+    what = reading(link.key_columns)
+    found = set[RawRow]()
+    for name in (link.requested_table, link.approved_table):
+        of = table(link.outbound_schema, name)
+        found |= set(session.stream(sql("SELECT {} FROM {} WHERE {}", what, of, test)))
+    return found
+
+
+def all_keys(link: Link) -> Sql:
+    """The SELECT of every key in outbound."""
+    return sql("SELECT {} FROM {}", idents(link.key), outbound_table(link))

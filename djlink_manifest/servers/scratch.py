@@ -1,0 +1,77 @@
+"""Key tables: temporary tables on a source server that hold sets of keys, so that keys need not travel.
+
+They live in the outbound schema (the only one where the link user may make them), belong to one session and
+end with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from djlink_manifest.model.link import Link
+from djlink_manifest.servers import transfer
+from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.ddl import key_columns
+from djlink_manifest.servers.sql import Sql, idents, sql, table
+
+SEQ = "~seq"  # counts the keys from 1 in the order they were added
+
+
+class KeyTable:
+    """A set of a link's keys on the source server, numbered from 1.
+
+    MySQL lets a statement name a temporary table once only.
+    """
+
+    def __init__(self, session: Session, link: Link, label: str) -> None:
+        self.session = session
+        self.link = link
+        self.name = table(link.outbound_schema, f"~djlink_{label}")
+        self.count = 0
+
+    def create(self) -> None:
+        """Make it, empty; one of the same name that the session left behind is dropped."""
+        self.drop()
+        keys = idents(self.link.key).text
+        self.session.scratch(
+            Sql(
+                f"CREATE TEMPORARY TABLE {self.name.text} (`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT,"
+                f" {key_columns(self.link.definition)}, PRIMARY KEY (`{SEQ}`), UNIQUE KEY `~key` ({keys}))"
+                " ENGINE=InnoDB"
+            )
+        )
+
+    def drop(self) -> None:
+        """End it."""
+        self.session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", self.name))
+
+    def add(self, rows: Iterable[RawRow]) -> None:
+        """Add keys that came over the wire, raw, in key order of columns."""
+        for statement in transfer.inserts(self.name, self.link.key_columns, rows, transfer.STATEMENT_BYTES):
+            self.count += self.session.send_scratch(statement.text)
+
+    def add_from(self, select: Sql) -> None:
+        """Add the keys that a SELECT gives, on the server. It may begin with WITH."""
+        self.count += self.session.scratch(sql("INSERT INTO {} ({}) {}", self.name, idents(self.link.key), select))
+
+    def pages(self, size: int) -> Iterator[tuple[int, int]]:
+        """Ranges of numbers, both ends included, that cover the set."""
+        for first in range(1, self.count + 1, size):
+            yield first, min(first + size - 1, self.count)
+
+    def keys(self, first: int, last: int) -> list[RawRow]:
+        """The keys with these numbers, raw."""
+        what = transfer.reading(self.link.key_columns)
+        between = sql("`~seq` BETWEEN {} AND {}", first, last)
+        return list(self.session.stream(sql("SELECT {} FROM {} WHERE {} ORDER BY `~seq`", what, self.name, between)))
+
+
+@contextmanager
+def key_table(session: Session, link: Link, label: str) -> Iterator[KeyTable]:
+    """A fresh key table that is dropped at the end, unless the session broke."""
+    found = KeyTable(session, link, label)
+    found.create()
+    yield found
+    # on an error the session is closed by its pool, and the table with it
+    found.drop()

@@ -1,0 +1,101 @@
+"""SQL text with bound values, composed without string formatting of values.
+
+`sql("… {} …", part, …)` puts `Sql` parts in as they are and binds every other value. A bound value's place is
+held by a NUL, which no identifier and no checked condition can contain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+_ARG = "\0"
+
+Bindable: TypeAlias = str | int | float | bool | bytes | datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A piece of SQL: `text` with one NUL per value of `args`."""
+
+    text: str
+    args: tuple[Bindable, ...] = ()
+
+    def pieces(self) -> list[str]:
+        """The text around the bound values: one piece more than there are values."""
+        pieces = self.text.split(_ARG)
+        if len(pieces) != len(self.args) + 1:
+            raise ValueError("a NUL in SQL text: it stands for bound values only")
+        return pieces
+
+
+def sql(template: str, *parts: Sql | Bindable) -> Sql:
+    """The template with each `{}` replaced by a part: Sql goes in as it is, all else is bound."""
+    pieces = template.split("{}")
+    if len(pieces) != len(parts) + 1:
+        raise ValueError(f"{len(pieces) - 1} places for {len(parts)} parts: {template}")
+    text, args = [pieces[0]], list[Bindable]()
+    for part, piece in zip(parts, pieces[1:], strict=True):
+        if isinstance(part, Sql):
+            text.append(part.text)
+            args.extend(part.args)
+        else:
+            text.append(_ARG)
+            args.append(part)
+        text.append(piece)
+    return Sql("".join(text), tuple(args))
+
+
+def ident(name: str) -> Sql:
+    """A quoted identifier. MySQL and MariaDB quote alike: backticks, doubled inside."""
+    if _ARG in name:
+        raise ValueError("a NUL in an identifier")
+    return Sql("`" + name.replace("`", "``") + "`")
+
+
+def table(schema: str, name: str) -> Sql:
+    """A table with its schema."""
+    return sql("{}.{}", ident(schema), ident(name))
+
+
+def column(alias: str, name: str) -> Sql:
+    """A column of an aliased table; the alias is ours and needs no quotes."""
+    return sql("{}.{}", Sql(alias), ident(name))
+
+
+def columns(alias: str, names: Iterable[str]) -> Sql:
+    """Columns of an aliased table, separated by commas."""
+    return comma([column(alias, name) for name in names])
+
+
+def idents(names: Iterable[str]) -> Sql:
+    """Quoted identifiers, separated by commas."""
+    return comma([ident(name) for name in names])
+
+
+def joined(separator: str, parts: Sequence[Sql]) -> Sql:
+    """The parts with the separator between them."""
+    return Sql(separator.join(p.text for p in parts), tuple(a for p in parts for a in p.args))
+
+
+def comma(parts: Sequence[Sql]) -> Sql:
+    """The parts, separated by commas."""
+    return joined(", ", parts)
+
+
+def both(parts: Sequence[Sql]) -> Sql:
+    """All of the conditions; TRUE where there are none."""
+    return joined(" AND ", parts) if parts else Sql("TRUE")
+
+
+def either(parts: Sequence[Sql]) -> Sql:
+    """Any of the conditions, in parentheses; FALSE where there are none."""
+    return sql("({})", joined(" OR ", parts)) if parts else Sql("FALSE")
+
+
+def equal(left: str, left_names: Sequence[str], right: str, right_names: Sequence[str]) -> Sql:
+    """The columns of two aliased tables are equal, pair by pair."""
+    pairs = zip(left_names, right_names, strict=True)
+    return both([sql("{} = {}", column(left, a), column(right, b)) for a, b in pairs])

@@ -1,0 +1,121 @@
+"""Rows from one server to another through this client: read as bytes, written in large statements.
+
+Values are only passed on, so nothing is decoded: text travels as UTF-8, binary values as they are, FLOAT as the
+exact DOUBLE (the text protocol shows 6 digits). Memory holds one statement, not one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from djlink_manifest.errors import DjlinkError, RowsRefused
+from djlink_manifest.model.definition import Column
+from djlink_manifest.servers.connection import RawRow, Session, Writer
+from djlink_manifest.servers.sql import Sql, comma, ident, idents, sql
+
+STATEMENT_ROWS = 5_000
+STATEMENT_BYTES = 8 << 20
+
+_BINARY = frozenset(
+    {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "bit"}
+    | {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"}
+    | {"geometrycollection", "geomcollection", "vector"}
+)
+
+
+class BatchTooLarge(DjlinkError):
+    """A batch holds more bytes than one transaction shall; its halves are to be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An INSERT as bytes, and how many rows it writes."""
+
+    text: bytes
+    rows: int
+
+
+@dataclass(slots=True)
+class Budget:
+    """What one transaction may hold, and what it holds so far. A single entity is always let through."""
+
+    bytes: int
+    single: bool = False
+    spent: int = 0
+    rows: int = 0
+
+    def spend(self, rows: int, size: int) -> None:
+        """Count a statement. Raises BatchTooLarge over four times the bytes, if the batch can be smaller."""
+        self.rows += rows
+        self.spent += size
+        if self.spent > 4 * self.bytes and not self.single:
+            raise BatchTooLarge(f"more than {4 * self.bytes} bytes in one batch")
+
+
+def reading(columns: Sequence[Column], alias: str | None = None) -> Sql:
+    """The select list that reads these columns exactly."""
+    return comma([_exact(c, sql("{}.{}", Sql(alias), ident(c.name)) if alias else ident(c.name)) for c in columns])
+
+
+def is_binary(column: Column) -> bool:
+    """Whether the values are bytes rather than text or numbers."""
+    return column.charset is None and column.base_type in _BINARY
+
+
+def inserts(into: Sql, columns: Sequence[Column], rows: Iterable[RawRow], limit: int) -> Iterator[Statement]:
+    """INSERT statements for raw rows, each of at most `limit` bytes where a single row allows it."""
+    head = sql("INSERT INTO {} ({}) VALUES ", into, idents(c.name for c in columns)).text.encode()
+    binary = [is_binary(c) for c in columns]
+    values, size = list[bytes](), 0
+    for row in rows:
+        text = raw_row(row, binary)
+        if values and (size + len(text) > limit or len(values) >= STATEMENT_ROWS):
+            yield Statement(head + b",".join(values), len(values))
+            values, size = [], 0
+        values.append(text)
+        size += len(text) + 1
+    if values:
+        yield Statement(head + b",".join(values), len(values))
+
+
+def raw_row(row: RawRow, binary: Sequence[bool]) -> bytes:
+    """A row as a parenthesised list of literals. Numbers are quoted too: the column's type converts them."""
+    return b"(" + b",".join([_literal(value, is_bytes) for value, is_bytes in zip(row, binary, strict=True)]) + b")"
+
+
+def copy(source: Session, select: Sql, local: Writer, into: Sql, columns: Sequence[Column], budget: Budget) -> int:
+    """Stream the rows of a select into a local table, inside the transaction that is open there; the rows.
+
+    Raises RowsRefused where the local server takes fewer rows than were sent, or none for its packet limit.
+    """
+    packet = local.identity.max_allowed_packet
+    limit = min(STATEMENT_BYTES, packet // 2)
+    rows, written = source.stream(select), 0
+    try:
+        for statement in inserts(into, columns, rows, limit):
+            if len(statement.text) >= packet:
+                raise RowsRefused(
+                    f"a row of {len(statement.text):,} bytes is over the local max_allowed_packet of {packet:,}",
+                    server=local.name,
+                    hint=f"SET GLOBAL max_allowed_packet = {1 << len(statement.text).bit_length()} on the local server",
+                )
+            budget.spend(statement.rows, len(statement.text))
+            taken = local.send(statement.text)
+            if taken != statement.rows:
+                raise RowsRefused(f"{statement.rows} rows were sent and {taken} taken", server=local.name)
+            written += taken
+    finally:
+        rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
+    return written
+
+
+def _exact(column: Column, name: Sql) -> Sql:
+    return sql("{} + 0e0", name) if column.base_type == "float" else name
+
+
+def _literal(value: bytes | None, is_bytes: bool) -> bytes:
+    if value is None:
+        return b"NULL"
+    escaped = value.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+    return (b"_binary'" if is_bytes else b"'") + escaped + b"'"

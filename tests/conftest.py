@@ -1,0 +1,62 @@
+"""Fixtures for all tests. The servers start when the first test asks for them, once for a run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.shared_servers import (
+    Names,
+    Servers,
+    drop_everything,
+    new_names,
+    shared_servers,
+    stop_shared_servers,
+)
+
+RUN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that the run begins and ends with sets aside a folder that its workers share."""
+    if not _is_worker(config):
+        config.stash[RUN_FOLDER] = Path(tempfile.mkdtemp(prefix="djlink-tests-"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker (pytest-xdist) which folder, and whose the servers are."""
+    node.workerinput["djlink_folder"] = str(node.config.stash[RUN_FOLDER])
+    node.workerinput["djlink_owner"] = os.getpid()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers, after an interrupt too."""
+    if not _is_worker(config) and RUN_FOLDER in config.stash:
+        stop_shared_servers(config.stash[RUN_FOLDER])
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> Servers:
+    """Two sources, `lab_a` and `lab_b`, and the server `local`, shared by all tests of the run."""
+    given: dict[str, Any] = getattr(pytestconfig, "workerinput", {})
+    folder = given.get("djlink_folder") or pytestconfig.stash[RUN_FOLDER]
+    return shared_servers(Path(folder), given.get("djlink_owner", os.getpid()))
+
+
+@pytest.fixture
+def names(servers: Servers) -> Iterator[Names]:
+    """Names of this test's own on the shared servers; what they name is dropped at its end."""
+    own = new_names()
+    yield own
+    for server in servers:
+        drop_everything(server, own)

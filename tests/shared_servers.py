@@ -1,0 +1,107 @@
+"""Three throwaway servers that all tests of a run share, and names that keep the tests apart."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pymysql
+
+from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
+from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.cache import locked
+
+NO_SUCH_THREAD = 1094
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Two sources and the local server. A test that kills or restarts a server starts one of its own."""
+
+    lab_a: SandboxServer
+    lab_b: SandboxServer
+    local: SandboxServer
+
+    def __iter__(self) -> Iterator[SandboxServer]:
+        return iter((self.lab_a, self.lab_b, self.local))
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of schemas and accounts that no other test uses: `names("lab")` is `t1f2e3d4c_lab`."""
+
+    prefix: str
+
+    def __call__(self, name: str) -> str:
+        return self.prefix + name
+
+    @property
+    def pattern(self) -> str:
+        """All schemas of this test, as GRANT takes it."""
+        return self.prefix.replace("_", r"\_") + "%"
+
+
+def new_names() -> Names:
+    """Names with a prefix of their own."""
+    return Names(f"t{secrets.token_hex(4)}_")
+
+
+def shared_servers(folder: Path, owner_pid: int) -> Servers:
+    """The servers of this run, described in `folder`; whoever asks first starts them.
+
+    They belong to `owner_pid`, the process that the run ends with, not to the worker that started them.
+    """
+    described = folder / "servers.json"
+    with locked(folder / "servers.lock"):
+        if not described.exists():
+            started = start_servers(
+                {name: ServerOptions() for name in ("lab_a", "lab_b", "local")}, owner_pid=owner_pid
+            )
+            text = json.dumps({name: server.describe() for name, server in started.items()})
+            described.touch(mode=0o600)
+            described.write_text(text)
+    return Servers(**_attached(described))
+
+
+def stop_shared_servers(folder: Path) -> None:
+    """Stop what was started and remove `folder`."""
+    described = folder / "servers.json"
+    if described.exists():
+        for server in _attached(described).values():
+            server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attached(described: Path) -> dict[str, SandboxServer]:
+    descriptions = json.loads(described.read_text())
+    return {name: SandboxServer.attach(description) for name, description in descriptions.items()}
+
+
+def drop_everything(server: SandboxServer, names: Names) -> None:
+    """Drop the schemas and accounts of a test, and end the sessions that it left open and that hold locks."""
+    with server.connect() as connection, connection.cursor() as cursor:
+        mine = (len(names.prefix), names.prefix)
+        cursor.execute("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 20")
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID()"
+            " AND (LEFT(user, %s) = %s OR LEFT(db, %s) = %s)",
+            mine + mine,
+        )
+        for (session,) in cursor.fetchall():
+            try:
+                cursor.execute(f"KILL {session}")
+            except pymysql.MySQLError as error:
+                if error.args[0] != NO_SUCH_THREAD:  # It may have ended by itself.
+                    raise
+        cursor.execute(
+            "SELECT schema_name FROM information_schema.schemata WHERE LEFT(schema_name, %s) = %s", mine
+        )
+        for (schema,) in cursor.fetchall():
+            cursor.execute(f"DROP DATABASE {quoted(schema)}")
+        cursor.execute("SELECT user, host FROM mysql.user WHERE LEFT(user, %s) = %s", mine)
+        for user, host in cursor.fetchall():
+            cursor.execute("DROP USER %s@%s", (user, host))

@@ -1,0 +1,143 @@
+"""The two tables of docs/lifecycle.md say what the code does, row by row."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from djlink_manifest.errors import Location
+from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
+from djlink_manifest.model.graph import LinkGraph
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.plan import LinkPlan, make
+from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, Observation, ServerFacts
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "lifecycle.md"
+PRESENCES = [Presence(*bits) for bits in itertools.product((False, True), repeat=5)]
+STANDINGS = [Standing(*bits) for bits in itertools.product((False, True), repeat=4)]
+CONDITIONS: dict[str, Callable[[Standing], bool]] = {
+    "always": lambda _: True,
+    "pullable": lambda standing: standing.pullable,
+    "not pullable": lambda standing: not standing.pullable,
+    "wanted": lambda standing: standing.wanted,
+    "not wanted, `unwanted: keep`": lambda standing: not standing.wanted and not standing.release_unwanted,
+    "not wanted, `unwanted: release`": lambda standing: not standing.wanted and standing.release_unwanted,
+    "granted": lambda standing: standing.granted,
+    "not granted": lambda standing: not standing.granted,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    pattern: str
+    state: str
+    when: str
+    follows: str
+
+    def meets(self, presence: Presence, standing: Standing) -> bool:
+        marks = self.pattern.split()
+        there = all(mark == "x" or (mark == "1") == fact for mark, fact in zip(marks, presence, strict=True))
+        return there and CONDITIONS[self.when](standing)
+
+
+def table_rows(header: str) -> Iterator[list[str]]:
+    """The cells of the rows below the table head that starts with `header`."""
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {header} |"))
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+ROWS = [Row(*cells) for cells in table_rows("S O L R A")]
+IN_THE_PLAN = {cells[0]: cells[1] for cells in table_rows("what follows")}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.pattern} {row.when}")
+def test_each_row_of_the_state_table_says_what_the_code_does(row: Row) -> None:
+    assert re.fullmatch(r"[01x]( [01x]){4}", row.pattern)
+    met = [(p, s) for p in PRESENCES for s in STANDINGS if row.meets(p, s)]
+    assert met
+    for presence, standing in met:
+        assert state_of(presence).value == row.state
+        assert step_for(presence, standing).value == row.follows
+
+
+@pytest.mark.parametrize("presence", PRESENCES, ids=lambda p: "".join(str(int(fact)) for fact in p))
+def test_each_presence_and_standing_stands_in_exactly_one_row(presence: Presence) -> None:
+    for standing in STANDINGS:
+        assert len([row for row in ROWS if row.meets(presence, standing)]) == 1
+
+
+def test_the_state_table_names_every_state_and_every_step() -> None:
+    assert {row.state for row in ROWS} == {state.value for state in State}
+    assert {row.follows for row in ROWS} == {step.value for step in Step}
+
+
+def test_the_number_of_states_in_the_text_is_the_number_of_states() -> None:
+    assert f"one of {len(State)} states" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_every_step_has_one_row_that_says_what_this_version_does() -> None:
+    assert sorted(cells[0] for cells in table_rows("what follows")) == sorted(step.value for step in Step)
+
+
+@pytest.mark.parametrize("presence", PRESENCES, ids=lambda p: "".join(str(int(fact)) for fact in p))
+def test_the_plan_shows_each_step_as_the_second_table_says(presence: Presence) -> None:
+    # The plan grants nothing in this version, whatever `deletions` says.
+    for standing in (standing for standing in STANDINGS if not standing.granted):
+        words = IN_THE_PLAN[step_for(presence, standing).value]
+        if "where equal, else" in words:
+            equal, other = words.split(" where equal, else ")
+            assert shown(plan_of_one(presence, standing, equal=1)) == {equal}
+            assert shown(plan_of_one(presence, standing, equal=0)) == {other}
+        else:
+            assert shown(plan_of_one(presence, standing, equal=0)) == {words} - {"nothing"}
+
+
+def plan_of_one(presence: Presence, standing: Standing, *, equal: int) -> LinkPlan:
+    """The plan for a link with one entity; `equal` counts it where its local rows equal the source's."""
+    key = Column("id", "int")
+    definition = TableDefinition("lab", "subject", (key,), ("id",))
+    link = Link(
+        address="princeton.lab.Subject",
+        source="princeton",
+        definition=definition,
+        local=definition,
+        outbound_schema="out",
+        outbound_table="lab_subject",
+        references=(),
+        plain=(),
+        where=None,
+        pull="all",
+        unwanted="release" if standing.release_unwanted else "keep",
+        deletions="auto",
+        location=Location("atlas.yaml", 1, 1),
+    )
+    entities = EntityClass(presence, wanted=standing.wanted, pullable=standing.pullable)
+    seen = Observation(
+        manifest="atlas",
+        digest="0" * 64,
+        files=("atlas.yaml",),
+        local=ServerFacts("local", "localhost"),
+        sources=(ServerFacts("princeton", "localhost"),),
+        footings={link.address: Footing(link_id="1", mark_outbound=False, mark_local=False)},
+        snapshots={link.address: LinkSnapshot(counts={entities: 1}, equal=equal)},
+    )
+    return make([link], LinkGraph.build([link.address], []), seen).links[0]
+
+
+def shown(plan: LinkPlan) -> set[str]:
+    """How the one entity stands in the plan, in the words of the second table."""
+    words = {type(action).__name__ for action in plan.actions}
+    words |= {f"blocked ({blocked.kind})" for blocked in plan.blocked if blocked.count}
+    words |= {"drift"} if plan.drift else set()
+    words |= {"counted as kept"} if plan.kept else set()
+    return {f"`{word}`" if word.isalpha() and word != "drift" else word for word in words}
