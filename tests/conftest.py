@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.rig import rig
 from tests.shared_servers import (
     Names,
     Servers,
@@ -18,6 +19,8 @@ from tests.shared_servers import (
     shared_servers,
     stop_shared_servers,
 )
+
+__all__ = ["rig"]  # a fixture of its own module
 
 RUN_FOLDER = pytest.StashKey[Path]()
 

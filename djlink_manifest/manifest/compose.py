@@ -28,6 +28,8 @@ class Stop(Exception):
 
 @dataclass(slots=True)
 class Composer:
+    """Makes one tree from one text. Problems that leave the tree readable are noted, others raise `Stop`."""
+
     text: str
     file: str
     problems: Problems
@@ -51,6 +53,7 @@ class Composer:
         return root
 
     def node(self, event: yaml.Event, depth: int, key: str = "") -> Node:
+        """The node that starts with an event."""
         if depth > MAX_DEPTH:
             raise self.stop(f"nested deeper than {MAX_DEPTH} levels", event)
         if isinstance(event, yaml.AliasEvent):
@@ -80,6 +83,7 @@ class Composer:
         return node
 
     def aliased(self, event: yaml.AliasEvent, key: str) -> Node:
+        """The node that an alias stands for."""
         name = event.anchor or ""
         if name not in self.anchors:
             help = None if looks_secret(key) else did_you_mean(f"*{name}", [f"*{a}" for a in self.anchors])
@@ -94,6 +98,7 @@ class Composer:
         return node
 
     def leaf(self, event: yaml.ScalarEvent, key: str) -> Leaf:
+        """A single value."""
         spot = self.spot(event)
         first, last = mark(event).line, mark(event, end=True).line
         if looks_secret(key) and last > first:
@@ -110,6 +115,7 @@ class Composer:
         return Leaf(value, spot)
 
     def sequence(self, start: yaml.SequenceStartEvent, depth: int) -> Items:
+        """A list."""
         if start.tag not in {None, "!", _SEQ_TAG}:
             raise self.stop("an unknown tag (`!`)", start, "manifests use no tags")
         items: list[Node] = []
@@ -121,6 +127,7 @@ class Composer:
         return Items(tuple(items), spot, size, 1 + max((i.depth for i in items), default=0))
 
     def mapping(self, start: yaml.MappingStartEvent, depth: int) -> Fields:
+        """A mapping, what `<<` brings along last."""
         if start.tag not in {None, "!", _MAP_TAG}:
             raise self.stop("an unknown tag (`!`)", start, "manifests use no tags")
         entries: dict[str, Entry] = {}
@@ -156,6 +163,7 @@ class Composer:
         return Fields(entries, spot, size, 1 + max((e.value.depth for e in entries.values()), default=0))
 
     def entry(self, event: yaml.Event, depth: int) -> Entry:
+        """A key and its value."""
         if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
             after_dollar = self.text[: mark(event).index].endswith("$")
             help = (
@@ -180,6 +188,7 @@ class Composer:
         return Entry(key, leaf.spot, self.node(next(self.events), depth + 1, key))
 
     def merge_sources(self, event: yaml.Event, depth: int) -> list[Fields]:
+        """The mappings that `<<` names, the first one winning."""
         node = self.node(event, depth + 1)
         sources = node.items if isinstance(node, Items) else (node,)
         found = [each for each in sources if isinstance(each, Fields)]
@@ -190,6 +199,7 @@ class Composer:
         return found
 
     def spot(self, start: yaml.Event, end: yaml.Event | None = None) -> Spot:
+        """Where an event stands, or everything from one to another."""
         first, last = mark(start), mark(end or start, end=True)
         width = last.column - first.column if last.line == first.line else 1
         return Spot(Location(self.file, first.line + 1, first.column + 1), max(1, width))
@@ -201,14 +211,19 @@ class Composer:
 
 
 class Mark(Protocol):
-    """What the parsers in C and in Python call a place; all count from 0."""
+    """What the parsers in C and in Python call a place."""
 
     @property
-    def line(self) -> int: ...
+    def line(self) -> int:
+        """The line, from 0."""
+
     @property
-    def column(self) -> int: ...
+    def column(self) -> int:
+        """The character in the line, from 0."""
+
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """The character in the text, from 0."""
 
 
 def mark(event: yaml.Event, end: bool = False) -> Mark:

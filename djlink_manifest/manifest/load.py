@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def _at_path(path: Path, files: list[str], problems: Problems) -> Fields | None:
         return _in_file(path, files, problems)
     start = Spot(Location(str(path), 1, 1))
     try:
-        names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+        names = sorted(each.name for each in path.iterdir() if not each.name.startswith("."))
     except OSError as error:
         problems.error(f"the folder cannot be read: {error.strerror}", start)
         return None

@@ -40,11 +40,12 @@ def _matches(pattern: str, names: tuple[str, ...]) -> bool:
 
 def _undecided(schema: SchemaSpec, table: str, rules: list[TableRule]) -> TableRule:
     first, second = sorted(rules, key=lambda rule: rule.location)[:2]
+    both = f"`{second.pattern}` and `{first.pattern}`"
     raise ManifestError(
         (
             Diagnostic(
                 severity="error",
-                summary=f"`{second.pattern}` and `{first.pattern}` both match `{schema.name}.{table}`, equally closely",
+                summary=f"{both} match `{schema.name}.{table}` equally closely",
                 location=second.location,
                 path=f"schemas.{schema.name}.tables.{second.pattern}",
                 help=f"`{first.pattern}` stands at {first.location}; name the table, or make one glob longer",

@@ -235,7 +235,7 @@ class TableModel(OptionsModel):
 
     where: Where = Field(
         None,
-        description="Which rows: SQL over the table's own columns, a mapping (column: value, or a list for any of), "
+        description="Which rows: SQL over its own columns, a mapping (column: value, or any of a list), "
         "or a list of these (or).",
         examples=["session_date > '2020-01-01'", {"subject": ["A001", "A002"]}],
     )
@@ -258,7 +258,7 @@ class SchemaModel(OptionsModel):
         | Annotated[str, Tag("[text]")],
         Discriminator(_kind),
     ] = Field(
-        description="Tables by class name (Session), table name (__spikes) or glob (*); the most specific key wins. "
+        description="Tables by class (Session), table name (__spikes) or glob (*); the most specific wins. "
         "A list, or one text, where no table has options.",
         examples=["*", ["Session", "SessionNote"], {"*": {"pull": "needed"}, "Session": None}],
     )

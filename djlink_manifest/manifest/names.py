@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from djlink_manifest.model.naming import MAX_NAME, class_name, is_hidden, master_of, plain_name
+from djlink_manifest.model.naming import MAX_NAME, class_name, is_hidden, master_of
 
 _GLOB = re.compile(r"[*?\[]")
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*")
@@ -128,10 +128,3 @@ def _past_stars(pieces: list[str], reached: set[int]) -> set[int]:
             here += 1
             result.add(here)
     return result
-
-
-__all__ = [
-    "covers", "identifier_fault", "is_class", "is_glob", "matches", "may_match", "plain_name", "same_table", "source_fault",
-    "spellings",
-    "table_fault", "weight",
-]  # fmt: skip

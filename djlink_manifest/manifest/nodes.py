@@ -88,19 +88,28 @@ def child_of(node: Node | None, step: Step) -> Node | None:
 
 
 def spot_of(root: Fields, steps: Steps, key: bool = False) -> Spot:
-    """The place of a value; of its key where `key`, or where the value spans lines; of the nearest ancestor
-    where it does not exist."""
+    """The place of a single value; of its key for mappings, lists and nothing, and where `key` is asked for;
+    of the nearest ancestor where there is none."""
     node: Node = root
     spot = root.spot
-    for step in steps:
+    for number, step in enumerate(steps, start=1):
         child = child_of(node, step)
         if child is None:
             break
-        is_last = step is steps[-1]
-        on_one_line = isinstance(child, Leaf) and child.spot.width > 1
-        if isinstance(node, Fields) and (key or not is_last or not on_one_line):
-            spot = node.entries[str(step)].spot
-        else:
-            spot = child.spot
+        shows = number == len(steps) and not key and isinstance(child, Leaf) and child.value is not None
+        spot = node.entries[str(step)].spot if isinstance(node, Fields) and not shows else child.spot
         node = child
     return spot
+
+
+def spot_of_item(root: Fields, steps: Steps, value: Scalar) -> Spot:
+    """The place of the first item of the list at `steps` that is `value`; of the list where there is none."""
+    node: Node | None = root
+    for step in steps:
+        node = child_of(node, step)
+    found = (
+        (i.spot for i in node.items if isinstance(i, Leaf) and i.value == value)
+        if isinstance(node, Items)
+        else ()
+    )
+    return next(iter(found), spot_of(root, steps))

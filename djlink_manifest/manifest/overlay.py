@@ -70,7 +70,7 @@ def _beside(one: Fields, other: Fields, problems: Problems, path: Path) -> Field
                 f"the key `{key}` stands in two files of one directory",
                 entry.spot,
                 ".".join(where),
-                f"it also stands at {present.spot.location}; keep one, or give the files with -f to overlay them",
+                f"it also stands at {present.spot.location}; keep one, or overlay the files with -f",
             )
     return replace(one, entries=entries)
 

@@ -89,7 +89,7 @@ class Problems:
         )
 
     def snippet(self, location: Location) -> str | None:
-        """The line at a place, with everything masked that may be a secret; None where there is no such line."""
+        """The line at a place, masked where it may show a secret; None where there is no such line."""
         lines = self._lines.get(location.file)
         if lines is None or not 1 <= location.line <= len(lines):
             return None

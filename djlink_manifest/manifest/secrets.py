@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def resolve_text(
 
 def folder_of(location: Location) -> str:
     """The folder of the file that a place is in, as an absolute path."""
-    return os.path.dirname(os.path.abspath(location.file))
+    return str(Path(location.file).absolute().parent)
 
 
 def is_loopback(host: str) -> bool:

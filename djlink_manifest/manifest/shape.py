@@ -53,14 +53,25 @@ _PLACES: dict[type[BaseModel], str] = {
     model.RemovedModel: "at an entry of `removed`",
     model.ApprovalModel: "at an entry of `approvals`",
 }
-_PLACEHOLDERS: dict[str, object] = {"manifest": 1, "name": "unnamed", "local": {"host": "localhost"}, "host": "localhost",
-                                    "tables": [], "table": "keep"}  # fmt: skip
+_PLACEHOLDERS: dict[str, object] = {
+    "manifest": 1,
+    "name": "unnamed",
+    "local": {"host": "localhost"},
+    "host": "localhost",
+    "tables": [],
+    "table": "keep",
+}
 _MISSING_HELP = {
     "manifest": "write `manifest: 1`, the version of the format",
     "name": "write `name: my-lab`; it marks on the servers what this manifest owns",
     "local": "the server that receives: `local: {host: ...}`",
     "host": "write `host: db.lab.example`",
     "tables": 'write `tables: "*"` for all tables',
+}
+_NULL_HELP = {
+    "schemas": 'write `{tables: "*"}`',
+    "removed": "write `{table: keep}`",
+    "sources": "write its `host`",
 }
 _GONE = object()
 _TAKEN_OUT = Leaf(None, Spot(Location("", 1, 1)))
@@ -84,24 +95,26 @@ def shaped(root: Fields, problems: Problems) -> tuple[model.ManifestModel | None
 
     The model is None where the tree is too far off to go on.
     """
-    root = _without_nulls(root, problems, ())
+    told: set[Steps] = set()
+    root = _without_nulls(root, problems, (), told)
     for _ in range(4):
         try:
             return model.ManifestModel.model_validate(plain(root)), root
         except ValidationError as error:
             faults = error.errors(include_input=False, include_url=False, include_context=True)
-        for fault in faults:
-            steps = real_steps(root, fault["loc"], missing=fault["type"] == "missing")
-            _report(root, steps, fault, problems)
-        for fault in faults:
-            steps = real_steps(root, fault["loc"], missing=fault["type"] == "missing")
+        found = [(real_steps(root, fault["loc"]), fault) for fault in faults]
+        for steps, fault in found:
+            if steps not in told:
+                _report(root, steps, fault, problems)
+            told.add(steps)
+        for steps, fault in found:
             root = _repaired(root, steps, fault["type"] == "missing")
         swept = _swept(root)
         root = swept if isinstance(swept, Fields) else root
     return None, root
 
 
-def real_steps(root: Node, loc: Iterable[Step], missing: bool = False) -> Steps:
+def real_steps(root: Node, loc: Iterable[Step]) -> Steps:
     """pydantic's place as steps in the tree: the tags of unions, which stand for nothing in it, left out."""
     node: Node | None = root
     steps: list[Step] = []
@@ -188,7 +201,7 @@ def _keys(level: type[BaseModel]) -> list[str]:
     return [info.alias or name for name, info in level.model_fields.items()]
 
 
-def _without_nulls(node: Fields, problems: Problems, steps: Steps) -> Fields:
+def _without_nulls(node: Fields, problems: Problems, steps: Steps, told: set[Steps]) -> Fields:
     """The mapping without keys that have no value; told, except where a table has no options."""
     entries: dict[str, Entry] = {}
     for key, entry in node.entries.items():
@@ -196,15 +209,12 @@ def _without_nulls(node: Fields, problems: Problems, steps: Steps) -> Fields:
         free = len(steps) >= 5 and steps[0] == "sources" and steps[2] == "schemas" and steps[4] == "tables"
         is_table, in_where = free and len(steps) == 5, free and len(steps) >= 6 and key == "where"
         if isinstance(entry.value, Leaf) and entry.value.value is None and not is_table:
-            problems.error(
-                f"`{key}` has no value",
-                entry.spot,
-                dotted(here),
-                "give it one, or take the line out" if key != "tables" else _MISSING_HELP["tables"],
-            )
+            told.add(here)
+            help = _NULL_HELP.get(str(steps[-1]) if steps else "", "give it one, or take the line out")
+            problems.error(f"`{key}` has no value", entry.spot, dotted(here), _MISSING_HELP.get(key, help))
             continue
         if isinstance(entry.value, Fields) and not in_where:
-            entry = replace(entry, value=_without_nulls(entry.value, problems, here))
+            entry = replace(entry, value=_without_nulls(entry.value, problems, here, told))
         entries[key] = entry
     return replace(node, entries=entries)
 

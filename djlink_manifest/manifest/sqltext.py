@@ -12,22 +12,38 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-_SUBQUERY = frozenset({"SELECT", "WITH", "TABLE", "VALUES", "UNION", "EXCEPT", "INTERSECT", "EXISTS"})
-_CLAUSE = frozenset({"WHERE", "HAVING", "LIMIT", "ORDER", "GROUP", "PROCEDURE", "WINDOW", "OVER", "INSERT", "REPLACE",
-                     "UPDATE", "DELETE", "CALL"})  # fmt: skip
-_ALSO_FUNCTIONS = frozenset({"INSERT", "REPLACE"})  # string functions where a `(` follows
-_ACTING = frozenset({"SLEEP", "BENCHMARK", "LOAD_FILE", "MASTER_POS_WAIT", "SOURCE_POS_WAIT", "MASTER_GTID_WAIT",
-                     "WAIT_FOR_EXECUTED_GTID_SET", "WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS", "NEXTVAL", "SETVAL", "LASTVAL",
-                     "LAST_INSERT_ID", "SYS_EXEC", "SYS_EVAL", "SYS_GET", "SYS_SET", "IS_FREE_LOCK", "IS_USED_LOCK"})  # fmt: skip
-_ACTING_STARTS = ("GET_LOCK", "RELEASE_", "SERVICE_", "VERSION_TOKENS_", "GROUP_REPLICATION_", "ASYNCHRONOUS_",
-                  "KEYRING_", "AUDIT_", "MYSQL_FIREWALL_", "WSREP_", "GTID_WAIT")  # fmt: skip
-_CHANGING = frozenset({"NOW", "SYSDATE", "CURDATE", "CURTIME", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP",
-                       "LOCALTIME", "LOCALTIMESTAMP", "UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP", "RAND", "UUID",
-                       "UUID_SHORT", "UUID_V4", "UUID_V7", "SYS_GUID", "RANDOM_BYTES", "USER", "CURRENT_USER",
-                       "SESSION_USER", "SYSTEM_USER", "CURRENT_ROLE", "CONNECTION_ID", "DATABASE", "SCHEMA",
-                       "VERSION", "ROW_COUNT", "FOUND_ROWS", "PS_CURRENT_THREAD_ID", "ICU_VERSION"})  # fmt: skip
-_CHANGING_WORDS = frozenset({"CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP",
-                             "UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP", "CURRENT_USER", "CURRENT_ROLE"})  # fmt: skip
+# fmt: off
+_SUBQUERY = frozenset({
+    "EXCEPT", "EXISTS", "INTERSECT", "SELECT", "TABLE", "UNION", "VALUES", "WITH",
+})
+_CLAUSE = frozenset({
+    "CALL", "DELETE", "GROUP", "HAVING", "INSERT", "LIMIT", "ORDER", "OVER", "PROCEDURE", "REPLACE",
+    "UPDATE", "WHERE", "WINDOW",
+})
+_ALSO_FUNCTIONS = frozenset({  # string functions where a `(` follows
+    "INSERT", "REPLACE",
+})
+_ACTING = frozenset({  # they wait, lock, write or read files
+    "BENCHMARK", "IS_FREE_LOCK", "IS_USED_LOCK", "LASTVAL", "LAST_INSERT_ID", "LOAD_FILE",
+    "MASTER_GTID_WAIT", "MASTER_POS_WAIT", "NEXTVAL", "SETVAL", "SLEEP", "SOURCE_POS_WAIT", "SYS_EVAL",
+    "SYS_EXEC", "SYS_GET", "SYS_SET", "WAIT_FOR_EXECUTED_GTID_SET", "WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS",
+})
+_ACTING_STARTS = (
+    "ASYNCHRONOUS_", "AUDIT_", "GET_LOCK", "GROUP_REPLICATION_", "GTID_WAIT", "KEYRING_", "MYSQL_FIREWALL_",
+    "RELEASE_", "SERVICE_", "VERSION_TOKENS_", "WSREP_",
+)
+_CHANGING = frozenset({  # their value changes by itself
+    "CONNECTION_ID", "CURDATE", "CURRENT_DATE", "CURRENT_ROLE", "CURRENT_TIME", "CURRENT_TIMESTAMP",
+    "CURRENT_USER", "CURTIME", "DATABASE", "FOUND_ROWS", "ICU_VERSION", "LOCALTIME", "LOCALTIMESTAMP",
+    "NOW", "PS_CURRENT_THREAD_ID", "RAND", "RANDOM_BYTES", "ROW_COUNT", "SCHEMA", "SESSION_USER", "SYSDATE",
+    "SYSTEM_USER", "SYS_GUID", "USER", "UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP", "UUID", "UUID_SHORT",
+    "UUID_V4", "UUID_V7", "VERSION",
+})
+_CHANGING_WORDS = frozenset({  # likewise, without parentheses
+    "CURRENT_DATE", "CURRENT_ROLE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "CURRENT_USER", "LOCALTIME",
+    "LOCALTIMESTAMP", "UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP",
+})
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> 
         near = " ".join(text[refused.at : refused.at + 20].split())
         shown = f", at `{near}`" if near and "\0" not in near else ""
         problems.error(
-            f"`where` holds {refused.message}{shown}" if text.strip() else "`where` is empty",
+            f"`where` is refused: {refused.message}{shown}" if text.strip() else "`where` is empty",
             spot,
             path,
             "SQL in `where` is one condition over the table's own columns",

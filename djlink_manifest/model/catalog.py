@@ -123,7 +123,9 @@ def _parents_first(parts: list[TableDefinition]) -> tuple[TableDefinition, ...]:
     ordered = list[TableDefinition]()
     while left:
         free = [
-            p for p in left.values() if not any(k.parent_table in left and k.parent_table != p.name for k in p.foreign_keys)
+            p
+            for p in left.values()
+            if not any(k.parent_table in left and k.parent_table != p.name for k in p.foreign_keys)
         ] or list(left.values())
         ordered.extend(free)
         for part in free:

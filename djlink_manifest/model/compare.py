@@ -43,7 +43,9 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
         kind: Literal["differs", "extra"] = "differs" if needs_value and not extra.auto_increment else "extra"
         yield Difference(kind, name, f"column `{extra.name}` was added")
     if expected.key != found.key:
-        yield Difference("differs", name, f"the primary key is ({', '.join(found.key)}), not ({', '.join(expected.key)})")
+        yield Difference(
+            "differs", name, f"the primary key is ({', '.join(found.key)}), not ({', '.join(expected.key)})"
+        )
     yield from _index_differences(expected, found)
     present = {_key_shape(k) for k in found.foreign_keys}
     for key in expected.foreign_keys:

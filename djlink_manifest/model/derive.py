@@ -16,7 +16,10 @@ from djlink_manifest.model.naming import (
     shortened,
 )
 
-TEXT_CHARSET, TEXT_COLLATION = "utf8mb4", "utf8mb4_bin"  # djlink's own texts: on every server, merging nothing
+TEXT_CHARSET, TEXT_COLLATION = (
+    "utf8mb4",
+    "utf8mb4_bin",
+)  # djlink's own texts: on every server, merging nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +162,10 @@ def _same_entity(source: TableDefinition, table: TableDefinition, key: ForeignKe
         return False
     theirs = source.master_columns(sibling)
     pairs = dict(zip(key.parent_columns, key.columns, strict=True))
-    return mine is not None and theirs is not None and all(
-        pairs.get(a) == b for a, b in zip(theirs, mine, strict=True)
+    return (
+        mine is not None
+        and theirs is not None
+        and all(pairs.get(a) == b for a, b in zip(theirs, mine, strict=True))
     )
 
 

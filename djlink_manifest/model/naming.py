@@ -44,7 +44,9 @@ def class_name(table: str) -> str:
     bare = plain_name(table)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", bare):
         return bare
-    return ".".join("".join(word[:1].upper() + word[1:] for word in each.split("_")) for each in bare.split("__"))
+    return ".".join(
+        "".join(word[:1].upper() + word[1:] for word in each.split("_")) for each in bare.split("__")
+    )
 
 
 def is_hidden(table: str) -> bool:
@@ -66,7 +68,9 @@ def outbound_base(schema: str, table: str) -> str:
     return base if len(base) <= MAX_BASE else _hashed(base, schema, table)
 
 
-def outbound_names(tables: Iterable[tuple[str, str]], marked: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+def outbound_names(
+    tables: Iterable[tuple[str, str]], marked: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
     """Base names for (schema, table) pairs that share one outbound schema, none of them equal.
 
     `marked` holds the names already in use for some of the pairs; these stay. Of those that collide, all end
@@ -76,7 +80,8 @@ def outbound_names(tables: Iterable[tuple[str, str]], marked: Mapping[tuple[str,
     names = {pair: marked.get(pair) or outbound_base(*pair) for pair in pairs}
     taken = list(names.values())
     return {
-        pair: name if pair in marked or taken.count(name) == 1 else _hashed(name, *pair) for pair, name in names.items()
+        pair: name if pair in marked or taken.count(name) == 1 else _hashed(name, *pair)
+        for pair, name in names.items()
     }
 
 

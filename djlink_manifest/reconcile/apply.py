@@ -91,7 +91,11 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
     started = time.monotonic()
     due = [p for p in plan.links if p.actions and not p.is_stopped]
     take_locks(due, site)
-    held = {a for a, f in site.footings.items() if not any(t.name == site.links[a].outbound_table for t in f.make_outbound)}
+    held = {
+        a
+        for a, f in site.footings.items()
+        if not any(t.name == site.links[a].outbound_table for t in f.make_outbound)
+    }
     run = _Run(site, listener, stop, held)
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
         for wave in sorted({p.wave for p in due}):
@@ -137,11 +141,17 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
         try:
             _with_reconnects(run, plan, tally)
         except Interrupted:
-            run.tell(outcome("failed", "interrupted; what was committed stays, the next apply goes on"), broken=True)
+            run.tell(
+                outcome("failed", "interrupted; what was committed stays, the next apply goes on"),
+                broken=True,
+            )
         except DjlinkError as error:
             run.tell(outcome("failed", error.message, error.hint), broken=True)
         except Exception as error:  # a defect of ours in one link must not take the others down untold
-            run.tell(outcome("failed", f"unexpected {type(error).__name__}: {error}", "please report this"), broken=True)
+            run.tell(
+                outcome("failed", f"unexpected {type(error).__name__}: {error}", "please report this"),
+                broken=True,
+            )
         else:
             run.tell(_ended(outcome, tally))
 
@@ -163,7 +173,10 @@ def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
     run.listener(LinkStarted(plan.address, _entities(plan)))
     while True:
         try:
-            with site.sources[site.links[plan.address].source].session() as source, site.local.session() as local:
+            with (
+                site.sources[site.links[plan.address].source].session() as source,
+                site.local.session() as local,
+            ):
                 return _work(run, plan, tally, source, local)
         except ConnectionLost as error:
             progress = tally.pulled + tally.registered + tally.released

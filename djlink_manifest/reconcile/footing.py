@@ -111,7 +111,9 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         needed = ("SELECT", "REFERENCES") if table is link.definition else ("SELECT",)
         lacking = missing(source.grants, needed, table.schema, table.name)
         if lacking:
-            words = f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
+            words = (
+                f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
+            )
             rights = grant(["SELECT", "REFERENCES"], table.schema, account)
             yield words, f"let the source's administrator run: {rights}"
     lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)

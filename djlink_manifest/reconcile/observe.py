@@ -17,15 +17,25 @@ from djlink_manifest.servers.wanted import Scene
 
 
 def observe(
-    link: Link, footing: Footing, scene: Scene, sizes: Mapping[TableName, Size], source: Session, local: Session
+    link: Link,
+    footing: Footing,
+    scene: Scene,
+    sizes: Mapping[TableName, Size],
+    source: Session,
+    local: Session,
 ) -> LinkSnapshot:
     """The snapshot of one link. `sizes` are the source server's estimates. Raises ServerError."""
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
     with differing_keys(link, has_outbound, has_local, source, local) as (missing, extra):
         with source.snapshot():
-            counts = {EntityClass(*c): n for c, n in census.count_classes(source, scene, link, missing, extra).items()}
-            to_pull = sum(n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable)
+            counts = {
+                EntityClass(*c): n
+                for c, n in census.count_classes(source, scene, link, missing, extra).items()
+            }
+            to_pull = sum(
+                n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable
+            )
             parts = census.part_rows_to_pull(source, scene, link) if to_pull else ()
             out = _total(counts, outbound=True)
             total = _total(counts, source=True)

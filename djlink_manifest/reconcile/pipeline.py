@@ -99,7 +99,7 @@ class Job:
 
     def plan(self) -> Plan:
         """Observe every link, then plan. A link that cannot be observed is blocked; the others go on."""
-        refusals = self._refused = {r.address: r for r in self._resolved.refusals}
+        refusals = {r.address: r for r in self._resolved.refusals}
         for address, link in self._all.items():
             if address not in refusals:
                 found = footing(link, self._ground(link))
@@ -162,12 +162,15 @@ class Job:
                 problem = check_condition(session, link)
             if problem:
                 hint = "correct the condition; it may use the table's own columns only"
-                found[address] = Refusal(address, f"the server does not take `where`: {problem}", hint, link.location)
+                found[address] = Refusal(
+                    address, f"the server does not take `where`: {problem}", hint, link.location
+                )
         return found
 
     def _observe(self, refusals: dict[str, Refusal]) -> dict[str, LinkSnapshot]:
         """Snapshots of the links in scope that are neither refused nor below a refused one."""
-        scenes = self._scenes(refusals)
+        self._refused = dict(refusals)
+        scenes = self._scenes()
         snapshots: dict[str, LinkSnapshot] = {}
 
         def one(address: str) -> None:
@@ -180,7 +183,9 @@ class Job:
                         link, self._footings[address], scenes[link.source], source.catalog.sizes, there, here
                     )
             except ServerError as error:
-                refusals[address] = Refusal(address, f"{error.server}: {error.message}", error.hint, link.location)
+                refusals[address] = Refusal(
+                    address, f"{error.server}: {error.message}", error.hint, link.location
+                )
 
         for wave in self.graph.waves():
             stopped = self._resolved.graph.downstream(refusals)
@@ -188,11 +193,11 @@ class Job:
                 list(threads.map(one, [a for a in wave if a not in stopped]))
         return snapshots
 
-    def _scenes(self, refusals: Mapping[str, Refusal]) -> Mapping[str, Scene]:
+    def _scenes(self) -> Mapping[str, Scene]:
         """Each source's links as SQL sees them, with which outbound tables stand and which have requests."""
         scenes = {}
         for name, reached in self._sources.items():
-            links = self._scene_links(name, refusals)
+            links = self._scene_links(name)
             held = frozenset(a for a in links if _stands(self._footings.get(a), links[a]))
             complete = [links[a] for a in sorted(held) if not self._footings[a].make_outbound]
             with reached.readers.session() as session:
@@ -200,10 +205,13 @@ class Job:
             scenes[name] = Scene.of(links, held, barring)
         return scenes
 
-    def _scene_links(self, source: str, refusals: Mapping[str, Refusal]) -> dict[str, Link]:
-        """The links of a source for its SQL: a refused link counts with what is held, one without a key not at all."""
+    def _scene_links(self, source: str) -> dict[str, Link]:
+        """The links of a source for its SQL, in a plan and in its apply.
+
+        A link refused before any was observed counts with what is held, one without a key not at all.
+        """
         links = {
-            a: replace(link, where=None, pull="none") if a in refusals else link
+            a: replace(link, where=None, pull="none") if a in self._refused else link
             for a, link in self._all.items()
             if link.source == source and unprotectable(link.definition) is None
         }
@@ -239,7 +247,9 @@ class Job:
             for each in opened:
                 each.close()
 
-    def _site(self, due: set[str], writers: Mapping[str, Pool[Writer]], local: Pool[Writer], locks: Locks) -> Site:
+    def _site(
+        self, due: set[str], writers: Mapping[str, Pool[Writer]], local: Pool[Writer], locks: Locks
+    ) -> Site:
         schemas = self._local.catalog.all_schemas
         return Site(
             links=self._all,
@@ -250,10 +260,13 @@ class Job:
             local=local,
             locks=locks,
             lineage=frozenset(
-                (name, schema) for name, r in self._sources.items() for schema, t in r.catalog.tables if t == LINEAGE
+                (name, schema)
+                for name, r in self._sources.items()
+                for schema, t in r.catalog.tables
+                if t == LINEAGE
             ),
             new_schemas=frozenset(self._all[a].local.schema for a in due) - schemas,
-            scene_links={name: self._scene_links(name, self._refused) for name in writers},
+            scene_links={name: self._scene_links(name) for name in writers},
             holder=holder(),
             parallelism=self._parallelism,
         )

@@ -128,7 +128,11 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         for address in wave:
             link = by_address[address]
             base = LinkPlan(
-                address, number, link.location, tuple(sorted(needs[address])), warnings=_unlinked_warnings(link)
+                address,
+                number,
+                link.location,
+                tuple(sorted(needs[address])),
+                warnings=_unlinked_warnings(link),
             )
             stopped = [p for p in base.after if plans[p].is_stopped]
             plans[address] = _link_plan(base, link, refused[address], stopped, seen)
@@ -159,7 +163,9 @@ def _link_plan(
             local_rows=snapshot.local_rows,
         )
     if refusals:
-        return replace(base, blocked=tuple(Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals))
+        return replace(
+            base, blocked=tuple(Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals)
+        )
     if stopped:
         verb = "is" if len(stopped) == 1 else "are"
         reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
@@ -169,7 +175,11 @@ def _link_plan(
     steps = steps_of(link, snapshot)
     return replace(
         base,
-        actions=(*_structure(link, footing), *_row_actions(link, footing, snapshot, steps), *_late_keys(footing)),
+        actions=(
+            *_structure(link, footing),
+            *_row_actions(link, footing, snapshot, steps),
+            *_late_keys(footing),
+        ),
         blocked=tuple(_blocked(link, snapshot, steps)),
         drift=tuple(_drift(footing, snapshot)),
         kept=steps[Step.KEEP],
@@ -271,7 +281,9 @@ def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
 
 
 def _unlinked_warnings(link: Link) -> tuple[str, ...]:
-    return tuple(f"its parent {table} is not linked: the foreign key becomes plain columns" for table in link.plain)
+    return tuple(
+        f"its parent {table} is not linked: the foreign key becomes plain columns" for table in link.plain
+    )
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

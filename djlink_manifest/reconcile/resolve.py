@@ -86,9 +86,7 @@ def resolve(manifest: Manifest, catalogs: Mapping[str, Catalog], outbound: Mappi
     refusals += _same_targets(links.values())
     edges, broken = _edges(links, depends, catalogs)
     graph = LinkGraph.build(links, edges)
-    return Resolved(
-        tuple(links[a] for a in sorted(links)), graph, _first_each([*refusals, *broken])
-    )
+    return Resolved(tuple(links[a] for a in sorted(links)), graph, _first_each([*refusals, *broken]))
 
 
 def _candidates(
@@ -98,8 +96,10 @@ def _candidates(
     if schema.name not in catalog.all_schemas:
         close = nearest(schema.name, sorted(catalog.all_schemas))
         rights = grant(["SELECT", "REFERENCES"], schema.name, catalog.identity.account)
-        hint = f"did you mean `{close}`? Else let the source's administrator run: {rights}" if close else (
-            f"check the name, or let the source's administrator run: {rights}"
+        hint = (
+            f"did you mean `{close}`? Else let the source's administrator run: {rights}"
+            if close
+            else (f"check the name, or let the source's administrator run: {rights}")
         )
         words = "the schema does not exist, or the link user has no right on it"
         return [], [Refusal(place, words, hint, schema.location)]
@@ -126,7 +126,9 @@ def _no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, s
     address = f"{place}.{rule.pattern}"
     if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
         master = class_name(str(master_of(rule.pattern)))
-        return Refusal(address, f"it is a part of {master}", f"link {master}; its parts come along", rule.location)
+        return Refusal(
+            address, f"it is a part of {master}", f"link {master}; its parts come along", rule.location
+        )
     close = nearest(rule.pattern, names)
     hint = f"did you mean `{close}`?" if close else "check the name, and the link user's rights on the table"
     return Refusal(address, "the source has no such table", hint, rule.location)
@@ -174,7 +176,9 @@ def _references(
             if place in own or parent is None or set(key.parent_columns) != set(parent.key):
                 continue
             nullable = tuple(name for name in key.columns if table.column(name).nullable)
-            yield Reference(table.name, key.columns, nullable, parent.address, key.parent_table, key.parent_columns)
+            yield Reference(
+                table.name, key.columns, nullable, parent.address, key.parent_table, key.parent_columns
+            )
 
 
 def _refusals(candidate: Candidate) -> Iterator[Refusal]:
@@ -188,7 +192,9 @@ def _refusals(candidate: Candidate) -> Iterator[Refusal]:
         yield Refusal(candidate.address, words, _EXCLUDE, where)
     requested = requested_part_name(plain_name(table.name))
     if any(plain_name(p.name) == requested for p in table.parts):
-        yield Refusal(candidate.address, f"its part `{requested}` has the name of djlink's own", _EXCLUDE, where)
+        yield Refusal(
+            candidate.address, f"its part `{requested}` has the name of djlink's own", _EXCLUDE, where
+        )
     if candidate.options.where is not None:
         yield from (
             Refusal(candidate.address, words, hint, where)
@@ -213,7 +219,10 @@ def _where_problems(where: Condition, table: TableDefinition) -> Iterator[tuple[
             column = table.column(name)
             numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
             if column.is_text and numbers:
-                yield f"`where` compares the text column `{name}` with the number {numbers[0]}", "put it in quotes"
+                yield (
+                    f"`where` compares the text column `{name}` with the number {numbers[0]}",
+                    "put it in quotes",
+                )
 
 
 def _same_targets(links: Iterable[Link]) -> Iterator[Refusal]:
@@ -232,7 +241,9 @@ def _same_targets(links: Iterable[Link]) -> Iterator[Refusal]:
                     yield Refusal(link.address, words, f"part them with `{option}`", link.location)
 
 
-def _grouped(links: Iterable[Link], place: Callable[[Link], tuple[str, ...]]) -> Mapping[tuple[str, ...], list[Link]]:
+def _grouped(
+    links: Iterable[Link], place: Callable[[Link], tuple[str, ...]]
+) -> Mapping[tuple[str, ...], list[Link]]:
     found: dict[tuple[str, ...], list[Link]] = {}
     for link in links:
         found.setdefault(place(link), []).append(link)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 

@@ -32,9 +32,8 @@ def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> 
 
     `acting` are the addresses of the plan that have something to do; `below` those that wait for this one.
     """
-    first, *others = [*_action_rows(link), *_blocked_rows(link, below), *_notes(link, acting)] or [
-        Row(NOTE, "", "")
-    ]
+    rows = [*_action_rows(link), *_blocked_rows(link, below), *_notes(link, acting)]
+    first, *others = rows or [Row(NOTE, "", "")]
     words = first.words
     if not link.new and not link.is_stopped:
         words += f"   (source {link.source_rows:,} · local {link.local_rows:,})"
@@ -140,8 +139,8 @@ def _notes(link: LinkPlan, acting: Collection[str]) -> Iterator[Row]:
         yield Row(TROUBLE, "", f"drift: {count}{drift.reason}")
         if drift.hint:
             yield Row(TROUBLE, "", f"next: {drift.hint}", style="dim")
-    for reason, count in link.left_out:
-        yield Row(NOTE, "", f"{counted(count, 'row')} left out: {reason}", style="dim")
+    for reason, entities in link.left_out:
+        yield Row(NOTE, "", f"{counted(entities, 'row')} left out: {reason}", style="dim")
     if link.kept:
         yield Row(NOTE, "", f"{counted(link.kept, 'row')} kept, though wanted no longer", style="dim")
     for warning in link.warnings:

@@ -1,7 +1,8 @@
 """Text from manifests, servers and file names, made safe to print.
 
 Such text may hold control characters that move the cursor, change colours or reverse the reading direction;
-they are shown as escapes (`\\x1b`). rich's markup is never interpreted: lines are made of spans, not of markup.
+they are shown as escapes (`\\x1b`). rich's markup is never interpreted: lines are made of spans, not of
+markup.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from djlink_manifest.report.totals import is_waiting
 
 
 def plan_lines(plan: Plan) -> list[Text]:
-    """The whole screen: head, legend, waves, deletions, what is refused or forgotten, and the closing sentences.
+    """The whole screen: head, legend, waves, deletions, what is refused or forgotten, the closing sentences.
 
     Unchanged links are counted, not listed, unless there is something to know about them.
     """

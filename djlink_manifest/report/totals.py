@@ -23,8 +23,8 @@ class Totals:
 
     Links: `create` new ones, `complete` those whose tables are partly there, `blocked`, `not_attempted`,
     `unchanged`, `drifting`; `awaiting` counts the sets of rows that await approval. Rows of masters: `pull`,
-    `resume`, `register`, `release`, `blocked_rows`, `awaiting_rows`, `kept`; `part_rows` and `bytes` come along
-    with `pull`.
+    `resume`, `register`, `release`, `blocked_rows`, `awaiting_rows`, `kept`; `part_rows` and `bytes` come
+    along with `pull`.
     """
 
     links: int = 0

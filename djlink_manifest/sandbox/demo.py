@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,10 @@ FOLDER = Path("djlink-demo")
 SERVERS = {"princeton": ServerOptions(tls=True), "janelia": ServerOptions(), "local": ServerOptions()}
 OWNER, LINK_USER, LOCAL_USER = "owner", "ourlab_link", "ourlab"
 OUTBOUND = "ourlab_outbound"
+TRY_DELETE = (
+    """python -c "import datajoint as dj; """
+    """dj.VirtualModule('s', 'princeton_session').SessionNote().delete(prompt=False)\""""
+)
 LOCAL_SCHEMAS = (r"princeton\_%", r"janelia\_%")
 
 
@@ -99,6 +104,7 @@ def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> Stage:
     password = secrets.token_urlsafe(12)
     create_local_user(servers["local"], LOCAL_USER, password, LOCAL_SCHEMAS)
     environment |= _environment("local", servers["local"], LOCAL_USER, password)
+    environment |= _datajoint_environment(servers["local"], password)
     authority = servers["princeton"].ca_path
     write_folder(folder, environment, authority.read_text() if authority else "")
     rows = sum(sum(each.counts().values()) for each in sources.values())
@@ -109,6 +115,12 @@ def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> Stage:
 def _environment(name: str, server: SandboxServer, user: str, password: str) -> dict[str, str]:
     words = {"HOST": server.host, "PORT": str(server.port), "USER": user, "PASSWORD": password}
     return {f"DEMO_{name.upper()}_{word}": value for word, value in words.items()}
+
+
+def _datajoint_environment(server: SandboxServer, password: str) -> dict[str, str]:
+    """What DataJoint reads, so that `import datajoint` in the demo's shell works on the local server."""
+    where = {"DJ_HOST": server.host, "DJ_PORT": str(server.port), "DJ_USE_TLS": "false"}
+    return where | {"DJ_USER": LOCAL_USER, "DJ_PASS": password}
 
 
 def play(stage: Stage) -> None:
@@ -176,13 +188,14 @@ def say_what_next(stage: Stage) -> None:
     say(
         f"""In another terminal, while the servers run:
 
-  cd {stage.folder} && . ./{ENVIRONMENT}
+  cd {shlex.quote(str(stage.folder.resolve()))} && . ./{ENVIRONMENT}
   djlink plan -f {MANIFEST}
 
-- Take out `where` below `Subject` in {MANIFEST}, and plan: the rats and all that is theirs.
-- Add `exclude: [Training]` below `behavior`, and plan: what becomes of a foreign key to it.
-- Change a password in {ENVIRONMENT}, and plan: what is said, and which links go on.
-- Write a manifest of your own: docs/manifest.md and examples/ show how."""
+- In {MANIFEST} write `Subject: {{}}`, without its `where`, and plan: the rats and all that is theirs.
+- Add `exclude: [Training]` below `behavior`, and plan: what becomes of what refers to it.
+- Delete rows here, and plan. They are wanted and held, so they come back:
+  {TRY_DELETE}
+- Give a wrong password (DEMO_JANELIA_PASSWORD=x djlink plan -f {MANIFEST}): the other source goes on."""
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -42,6 +43,8 @@ def write_folder(folder: Path, environment: Mapping[str, str], authority: str) -
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    # djlink may be installed where the person's shell does not look.
+    exports += f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"\n'
     _write(folder / MANIFEST, shipped_manifest(), 0o644)
     _write(folder / ENVIRONMENT, f"{MARK} For a shell: . ./{ENVIRONMENT}\n{exports}", 0o600)
     _write(folder / AUTHORITY, f"{MARK}\n{authority}", 0o644)

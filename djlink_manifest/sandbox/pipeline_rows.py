@@ -80,7 +80,7 @@ def session_rows(seed: int, number: int) -> Rows:
         {
             **key,
             "note_number": index,
-            "author": None if (number + index) % 3 == 0 else USERS[(number + index) % len(USERS)]["user"],
+            "author": None if (number + index) % 3 == 0 else USERS[(number + index) % 4]["user"],
             "written_at": start.replace(microsecond=125_000 * index) + timedelta(minutes=20 * index),
             "note": NOTES[(number + index) % len(NOTES)],
         }

@@ -16,7 +16,10 @@ from djlink_manifest.servers.sql import Sql, comma, sql
 
 def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
     """Read the catalogue of these schemas; schemas that do not exist are simply absent."""
-    everything = {str(name) for name in first_values(session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")))}
+    everything = {
+        str(name)
+        for name in first_values(session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")))
+    }
     asked = sorted(set(schemas) & everything)
     grants = parse_grants(str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
     if not asked:
@@ -107,7 +110,9 @@ def _column(row: Row) -> Column:
     )
 
 
-def _indexes(session: Session, listed: Sql) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]]]:
+def _indexes(
+    session: Session, listed: Sql
+) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]]]:
     parts = defaultdict[tuple[str, str, str], list[IndexPart]](list)
     facts: dict[tuple[str, str, str], tuple[bool, str]] = {}
     for row in session.rows(sql(_INDEXES, listed)):

@@ -138,7 +138,9 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
         wanted = sets.wanted(link.address)
         assert wanted is not None
         reasons.append("nothing wanted needs them")
-        cases.append(sql("NOT EXISTS (SELECT 1 FROM {} x WHERE {})", wanted, equal("x", link.key, "m", link.key)))
+        cases.append(
+            sql("NOT EXISTS (SELECT 1 FROM {} x WHERE {})", wanted, equal("x", link.key, "m", link.key))
+        )
     meets = sql("({}) IS TRUE", condition(link.where)) if link.where is not None else Sql("TRUE")
     whens = joined(" ", [sql("WHEN {} THEN {}", case, number) for number, case in enumerate(cases)])
     rows = session.rows(
@@ -174,7 +176,9 @@ def part_rows_to_pull(session: Session, scene: Scene, link: Link) -> tuple[tuple
     return tuple(found)
 
 
-def part_rows_held(session: Session, link: Link, missing: KeyTable | None, all_held: bool) -> tuple[tuple[str, int], ...]:
+def part_rows_held(
+    session: Session, link: Link, missing: KeyTable | None, all_held: bool
+) -> tuple[tuple[str, int], ...]:
     """Rows of each part, at the source, that belong to entities in outbound and not `missing` locally.
 
     `all_held`: outbound has as many rows as the source, so that every part row counts.
@@ -185,7 +189,9 @@ def part_rows_held(session: Session, link: Link, missing: KeyTable | None, all_h
         tests = [] if all_held else [_member(outbound_table(link), link, mine)]
         if missing is not None and missing.count:
             tests.append(sql("NOT {}", _member(missing.name, link, mine)))
-        found.append((part.name, int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, both(tests))))))
+        found.append(
+            (part.name, int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, both(tests)))))
+        )
     return tuple(found)
 
 

@@ -47,7 +47,7 @@ class Session:
     def rows(self, statement: Sql) -> list[Row]:
         """All rows of a small result, decoded."""
         with self._errors(), self._connection.cursor() as cursor:
-            cursor.execute(self._text(statement))
+            cursor.execute(*statement.formatted())
             return list(cursor.fetchall())
 
     def row(self, statement: Sql) -> Row:
@@ -71,7 +71,7 @@ class Session:
         connection.decoders, connection.use_unicode = {}, False
         try:
             with self._errors(), connection.cursor(SSCursor) as cursor:
-                cursor.execute(self._text(statement))
+                cursor.execute(*statement.formatted())
                 while chunk := cursor.fetchmany(1000):
                     yield from chunk
         finally:
@@ -106,19 +106,16 @@ class Session:
         return bool(self._connection.open)
 
     def _run(self, statement: Sql | str | bytes) -> int:
-        text = self._text(statement) if isinstance(statement, Sql) else statement
         with self._errors():
-            return self._connection.query(text)
+            if isinstance(statement, Sql):
+                with self._connection.cursor() as cursor:
+                    return cursor.execute(*statement.formatted())
+            return self._connection.query(statement)
 
     def _rollback(self) -> None:
         # a session that was lost is rolled back by its server
         with suppress(pymysql.MySQLError, OSError):
             self._connection.rollback()
-
-    def _text(self, statement: Sql) -> str:
-        pieces = statement.pieces()
-        values = [self._connection.literal(value) for value in statement.args]
-        return "".join(a + b for a, b in zip(pieces, [*values, ""], strict=True))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -241,7 +238,9 @@ def _identify(session: Session) -> ServerIdentity:
             "SELECT VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet",
         )
     )
-    return ServerIdentity(version_of(str(row[0])), str(row[1]), str(row[2]), int(row[3]), str(row[4]), int(row[5]))
+    return ServerIdentity(
+        version_of(str(row[0])), str(row[1]), str(row[2]), int(row[3]), str(row[4]), int(row[5])
+    )
 
 
 def _context(address: ServerAddress) -> ssl.SSLContext:

@@ -14,7 +14,8 @@ from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.sql import ident, idents, table
 
 _TYPE = re.compile(
-    r"[a-z][a-z0-9 ]*(?:\((?:[0-9, ]+|'(?:[^'\\]|''|\\.)*'(?:,'(?:[^'\\]|''|\\.)*')*)\))?(?: [a-z0-9 ]+)?", re.IGNORECASE
+    r"[a-z][a-z0-9 ]*(?:\((?:[0-9, ]+|'(?:[^'\\]|''|\\.)*'(?:,'(?:[^'\\]|''|\\.)*')*)\))?(?: [a-z0-9 ]+)?",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]*")
@@ -44,9 +45,7 @@ def add_foreign_key(schema: str, name: str, key: ForeignKey) -> str:
 
 def key_columns(definition: TableDefinition) -> str:
     """The columns of the primary key as a column list of a temporary table, in key order."""
-    plain = (
-        Column(c.name, c.type, charset=c.charset, collation=c.collation) for c in definition.key_columns
-    )
+    plain = (Column(c.name, c.type, charset=c.charset, collation=c.collation) for c in definition.key_columns)
     return ", ".join(_column(c) for c in plain)
 
 

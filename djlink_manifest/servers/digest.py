@@ -98,7 +98,8 @@ def keys_in(key: Sequence[Column], names: Sequence[str], keys: Sequence[RawRow])
     """The condition that the named columns hold one of these keys. `key` gives the columns' types."""
     binary = [transfer.is_binary(c) for c in key]
     listed = [
-        sql("({})", comma([sql("{}", _bindable(v, b)) for v, b in zip(each, binary, strict=True)])) for each in keys
+        sql("({})", comma([sql("{}", _bindable(v, b)) for v, b in zip(each, binary, strict=True)]))
+        for each in keys
     ]
     return sql("({}) IN ({})", idents(names), comma(listed))
 
@@ -180,7 +181,9 @@ def _dirty(here: Mapping[int, SetDigest], there: Mapping[int, SetDigest]) -> Ite
         yield group
 
 
-def _keys_of(session: Session, of: Sql, key: Sequence[Column], buckets: int, group: Sequence[int]) -> Iterator[RawRow]:
+def _keys_of(
+    session: Session, of: Sql, key: Sequence[Column], buckets: int, group: Sequence[int]
+) -> Iterator[RawRow]:
     return session.stream(
         sql(
             "SELECT {} FROM {} WHERE {} IN ({})",

@@ -20,7 +20,8 @@ def read_lineage(source: Session, link: Link) -> tuple[tuple[str, str, str], ...
     The caller knows that the source schema has a `~lineage` table.
     """
     local_names: Mapping[str, str] = {
-        theirs.name: ours.name for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False)
+        theirs.name: ours.name
+        for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False)
     }
     listed = comma([sql("{}", name) for name in local_names])
     rows = source.rows(

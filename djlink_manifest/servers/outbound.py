@@ -53,7 +53,13 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
         test = sql("{} AND NOT {}", test, _among(table(link.outbound_schema, link.requested_table), link))
         test = sql("{} AND NOT {}", test, _among(table(link.outbound_schema, link.approved_table), link))
     into.add_from(
-        sql("{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`", sets.head(), columns("s", link.key), missing.name, test)
+        sql(
+            "{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
+            sets.head(),
+            columns("s", link.key),
+            missing.name,
+            test,
+        )
     )
 
 

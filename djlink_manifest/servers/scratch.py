@@ -53,7 +53,9 @@ class KeyTable:
 
     def add_from(self, select: Sql) -> None:
         """Add the keys that a SELECT gives, on the server. It may begin with WITH."""
-        self.count += self.session.scratch(sql("INSERT INTO {} ({}) {}", self.name, idents(self.link.key), select))
+        self.count += self.session.scratch(
+            sql("INSERT INTO {} ({}) {}", self.name, idents(self.link.key), select)
+        )
 
     def pages(self, size: int) -> Iterator[tuple[int, int]]:
         """Ranges of numbers, both ends included, that cover the set."""
@@ -64,7 +66,9 @@ class KeyTable:
         """The keys with these numbers, raw."""
         what = transfer.reading(self.link.key_columns)
         between = sql("`~seq` BETWEEN {} AND {}", first, last)
-        return list(self.session.stream(sql("SELECT {} FROM {} WHERE {} ORDER BY `~seq`", what, self.name, between)))
+        return list(
+            self.session.stream(sql("SELECT {} FROM {} WHERE {} ORDER BY `~seq`", what, self.name, between))
+        )
 
 
 @contextmanager

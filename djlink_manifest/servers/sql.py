@@ -23,12 +23,12 @@ class Sql:
     text: str
     args: tuple[Bindable, ...] = ()
 
-    def pieces(self) -> list[str]:
-        """The text around the bound values: one piece more than there are values."""
+    def formatted(self) -> tuple[str, tuple[Bindable, ...]]:
+        """The statement as the driver takes it: a format with one `%s` per value, and the values."""
         pieces = self.text.split(_ARG)
         if len(pieces) != len(self.args) + 1:
             raise ValueError("a NUL in SQL text: it stands for bound values only")
-        return pieces
+        return "%s".join(piece.replace("%", "%%") for piece in pieces), self.args
 
 
 def sql(template: str, *parts: Sql | Bindable) -> Sql:

@@ -55,7 +55,9 @@ class Budget:
 
 def reading(columns: Sequence[Column], alias: str | None = None) -> Sql:
     """The select list that reads these columns exactly."""
-    return comma([_exact(c, sql("{}.{}", Sql(alias), ident(c.name)) if alias else ident(c.name)) for c in columns])
+    return comma(
+        [_exact(c, sql("{}.{}", Sql(alias), ident(c.name)) if alias else ident(c.name)) for c in columns]
+    )
 
 
 def is_binary(column: Column) -> bool:
@@ -81,10 +83,16 @@ def inserts(into: Sql, columns: Sequence[Column], rows: Iterable[RawRow], limit:
 
 def raw_row(row: RawRow, binary: Sequence[bool]) -> bytes:
     """A row as a parenthesised list of literals. Numbers are quoted too: the column's type converts them."""
-    return b"(" + b",".join([_literal(value, is_bytes) for value, is_bytes in zip(row, binary, strict=True)]) + b")"
+    return (
+        b"("
+        + b",".join([_literal(value, is_bytes) for value, is_bytes in zip(row, binary, strict=True)])
+        + b")"
+    )
 
 
-def copy(source: Session, select: Sql, local: Writer, into: Sql, columns: Sequence[Column], budget: Budget) -> int:
+def copy(
+    source: Session, select: Sql, local: Writer, into: Sql, columns: Sequence[Column], budget: Budget
+) -> int:
     """Stream the rows of a select into a local table, inside the transaction that is open there; the rows.
 
     Raises RowsRefused where the local server takes fewer rows than were sent, or none for its packet limit.

@@ -54,17 +54,22 @@ class Scene:
 
 @dataclass(slots=True)
 class Sets:
-    """The common table expressions that one statement needs, each named once and behind those it uses."""
+    """The common table expressions that one statement needs, each named once and behind those it uses.
+
+    Each has the key columns of its link, under their names at the source.
+    """
 
     scene: Scene
-    bodies: dict[str, Sql] = field(default_factory=dict)
+    bodies: dict[str, tuple[tuple[str, ...], Sql]] = field(default_factory=dict)
     _names: dict[tuple[str, str], Sql | None] = field(default_factory=dict)
 
     def head(self) -> Sql:
         """The WITH clause, empty where no set is needed."""
         if not self.bodies:
             return Sql("")
-        parts = [sql("{} AS ({})", Sql(name), body) for name, body in self.bodies.items()]
+        parts = [
+            sql("{} ({}) AS ({})", Sql(name), idents(key), body) for name, (key, body) in self.bodies.items()
+        ]
         return sql("WITH {} ", comma(parts))
 
     def allowed(self, address: str) -> Sql | None:
@@ -83,10 +88,11 @@ class Sets:
 
     def _set(self, kind: str, address: str, make: Callable[[Link], Sql | None]) -> Sql | None:
         if (kind, address) not in self._names:
-            body = make(self.scene.links[address])
+            link = self.scene.links[address]
+            body = make(link)
             name = Sql(f"{kind}_{len(self._names)}") if body is not None else None
             if name is not None and body is not None:
-                self.bodies[name.text] = body
+                self.bodies[name.text] = (link.key, body)
             self._names[kind, address] = name
         return self._names[kind, address]
 
@@ -117,7 +123,7 @@ class Sets:
         if not users:
             return sql("SELECT {} FROM {} m WHERE FALSE", columns("m", link.key), rows)
         name = f"users_{len(self._names)}_{len(self.bodies)}"
-        self.bodies[name] = joined(" UNION ", users)
+        self.bodies[name] = (link.key, joined(" UNION ", users))
         match = equal("u", link.key, "m", link.key)
         return sql(
             "SELECT {} FROM {} m WHERE EXISTS (SELECT 1 FROM {} u WHERE {})",
@@ -136,7 +142,12 @@ class Sets:
         if wanted is not None:
             holders = [wanted, *([outbound_table(child)] if child_address in self.scene.held else [])]
             tests.append(
-                either([sql("EXISTS (SELECT 1 FROM {} h WHERE {})", h, equal("h", child.key, "c", member)) for h in holders])
+                either(
+                    [
+                        sql("EXISTS (SELECT 1 FROM {} h WHERE {})", h, equal("h", child.key, "c", member))
+                        for h in holders
+                    ]
+                )
             )
         rows, key = _referred(parent, reference, "c")
         return sql("SELECT {} FROM {} c {} WHERE {}", key, _child_table(child, reference), rows, both(tests))
@@ -156,7 +167,14 @@ class Sets:
                 match = equal("b", parent.key, alias, key)
                 mine = columns("c", child_master_columns(link, reference))
                 members.append(
-                    sql("SELECT {} FROM {} c {} JOIN {} b ON {}", mine, _child_table(link, reference), rows, barred, match)
+                    sql(
+                        "SELECT {} FROM {} c {} JOIN {} b ON {}",
+                        mine,
+                        _child_table(link, reference),
+                        rows,
+                        barred,
+                        match,
+                    )
                 )
         return joined(" UNION ", members) if members else None
 
@@ -228,7 +246,9 @@ def _names_member(parent: Link, reference: Reference, alias: str, members: Sql) 
         part_table = _parent_table(parent, reference)
         on_part = equal("pp", reference.parent_columns, alias, reference.columns)
         match = equal("x", parent.key, "pp", _parent_key(parent, reference))
-        return sql("EXISTS (SELECT 1 FROM {} pp JOIN {} x ON {} WHERE {})", part_table, members, match, on_part)
+        return sql(
+            "EXISTS (SELECT 1 FROM {} pp JOIN {} x ON {} WHERE {})", part_table, members, match, on_part
+        )
     match = equal("x", parent.key, alias, _parent_key(parent, reference))
     return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, match)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from djlink_manifest.manifest.model import ApprovalModel, ManifestModel
 from djlink_manifest.manifest.names import is_glob, matches, may_match, same_table, spellings, table_fault
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of, spot_of_item
 from djlink_manifest.manifest.problems import Problems, did_you_mean
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
 
@@ -102,7 +102,7 @@ def _dependency(
     problems: Problems,
 ) -> str | None:
     """The exact table key that an address means, with problems noted; None where that is not known."""
-    spot, path = spot_of(root, steps, key=True), dotted(steps)
+    spot, path = spot_of_item(root, steps, address), dotted(steps)
     found = _found(address, manifest)
     if len(found) == 2:
         problems.error(f"`depends_on`: {found[0]}", spot, path, found[1])
@@ -164,8 +164,8 @@ def _check_approval(
     there, path = spot("with")
     for address in approval.along:
         if address.count(".") < 2 or address == approval.link:
-            problems.error(f"`with`: `{address}` is not the address of another link", spot_of(root, (*there, address), key=True),
-                           path, FORM)  # fmt: skip
+            at = spot_of(root, (*there, address), key=True)
+            problems.error(f"`with`: `{address}` is not the address of another link", at, path, FORM)
     there, path = spot("until")
     if date.fromisoformat(approval.until[:10]) > date.fromisoformat(approval.date) + timedelta(days=1):
         problems.warning(

@@ -49,7 +49,7 @@ def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Pro
             "a password stands in the manifest" if server.password else "`password` is empty",
             spot_of(root, (*steps, "password"), key=True),
             dotted((*steps, "password")),
-            f"write `password: ${{env:{variable}}}` and set the variable; change a password that was committed",
+            f"write `password: ${{env:{variable}}}` and set the variable; if this was committed, change it",
         )
     for key in ("host", "user"):
         if key in set_keys and not getattr(server, key).strip():

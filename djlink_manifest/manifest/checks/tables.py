@@ -15,7 +15,7 @@ from djlink_manifest.manifest.names import (
     table_fault,
     weight,
 )
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of, spot_of_item
 from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
 
@@ -85,7 +85,7 @@ def _check_exclude(
     globs = [name for name, _, _ in keys if is_glob(name)]
     named = {name for name, _, _ in keys if not is_glob(name)}
     for pattern in schema.exclude:
-        spot = spot_of(root, steps, key=True)
+        spot = spot_of_item(root, steps, pattern)
         if not globs:
             problems.warning(
                 f"`exclude` has `{pattern}`, but `tables` has no glob for it to leave out of",
@@ -172,8 +172,10 @@ def _check_something_wanted(manifest: Manifest, root: Fields, problems: Problems
     for source in manifest.sources:
         if not source.schemas and rules:
             steps = ("sources", source.name)
-            problems.warning(f"nothing is linked from `{source.name}`", spot_of(root, steps, key=True), dotted(steps),
-                             "list its schemas below `schemas`")  # fmt: skip
+            at = spot_of(root, steps, key=True)
+            problems.warning(
+                f"nothing is linked from `{source.name}`", at, dotted(steps), "list its `schemas`"
+            )
 
 
 def origin(root: Fields, steps: Steps, option: str) -> Steps:

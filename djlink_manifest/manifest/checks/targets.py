@@ -26,6 +26,7 @@ class Target:
 
     @property
     def address(self) -> str:
+        """The link's address, where the key names one table."""
         return f"{self.source.name}.{self.schema}.{self.rule.pattern}"
 
 
@@ -65,17 +66,16 @@ def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields
         steps = origin(root, target.steps, "schema_name")
         spot, path = spot_of(root, steps), dotted(steps)
         if fault := identifier_fault(target.local_schema):
+            name = target.local_schema[:80]
             problems.error(
-                f"the local schema for `{target.source.name}.{target.schema}`, `{target.local_schema}`, {fault}"[
-                    :300
-                ],
+                f"the local schema of `{target.source.name}.{target.schema}` {fault}: `{name}`",
                 spot,
                 path,
                 "set `schema_name`",
             )
         elif _same_server(manifest.local, target.source.server) and target.local_schema == target.schema:
             problems.error(
-                f"the local schema `{target.local_schema}` is the source schema itself: host and port are equal too",
+                f"the local schema `{target.local_schema}` is the source schema itself: one host, one port",
                 spot,
                 path,
                 "set `schema_name`",
@@ -85,12 +85,13 @@ def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields
 def _check_local_tables(exact: list[Target], problems: Problems) -> None:
     by_schema: dict[str, list[Target]] = {}
     for target in exact:
-        others = by_schema.setdefault(target.local_schema, [])
+        name = target.local_schema
+        others = by_schema.setdefault(name, [])
         for other in others:
             same_schema = (other.source.name, other.schema) == (target.source.name, target.schema)
             if not same_schema and same_table(other.rule.pattern, target.rule.pattern):
                 problems.error(
-                    f"`{target.address}` and `{other.address}` have one local table in `{target.local_schema}`",
+                    f"`{target.address}` and `{other.address}` have one local table, in `{name}`",
                     target.spot,
                     dotted(target.steps),
                     f"the other stands at {other.spot.location}; give one of them another `schema_name`",

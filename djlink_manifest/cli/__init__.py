@@ -1,0 +1,34 @@
+"""The command line: it reads arguments, calls the pipeline and shows the result. Exit codes are made here.
+
+0 ok, also when only a review blocks; 1 any error, usage and partial apply included; 2 only for
+`plan --detailed-exitcode` with changes; 3 `fmt --check`; 130 interrupted. Data goes to stdout, messages to
+stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main() -> None:
+    """Run `djlink` with the process's arguments, and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error is told on stderr."""
+    # late, so that importing the package for `main` costs nothing
+    from djlink_manifest.cli.failures import told
+    from djlink_manifest.cli.root import djlink
+    from djlink_manifest.cli.screen import Screen, soften
+
+    soften(sys.stdout)
+    soften(sys.stderr)
+    screen = Screen()
+    try:
+        code = djlink.main(list(arguments), "djlink", standalone_mode=False, obj=screen)
+        sys.stdout.flush()
+    except BaseException as error:
+        return told(error, screen)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,134 @@
+"""Commands that ask nothing of a server: init, validate, fmt."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from djlink_manifest.cli.options import DEFAULT_MANIFEST, chosen, file_option, json_option, output_options
+from djlink_manifest.cli.screen import current
+from djlink_manifest.errors import UsageError
+from djlink_manifest.report.diagnostics import diagnostic_lines, diagnostics_json, tally
+from djlink_manifest.report.figures import counted, listed
+from djlink_manifest.report.terminal import line
+
+NOT_FORMATTED = 3
+
+
+@click.command()
+@click.argument("path", default=DEFAULT_MANIFEST)
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@output_options
+def init(path: str, force: bool) -> None:
+    """Write a starter manifest to PATH (djlink.yaml), or to stdout where PATH is `-`.
+
+    \b
+    Examples:
+      djlink init
+      djlink init manifests/atlas.yaml
+      djlink init - | less
+    """
+    from djlink_manifest.manifest.writing import starter
+
+    screen = current()
+    if path == "-":
+        screen.data(starter())
+        return
+    target = Path(path)
+    if target.exists() and not force:
+        raise UsageError(f"{path} is there already", hint="name another file, or overwrite it with --force")
+    _replace(target, starter())
+    option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
+    screen.tell([line(f"Wrote {path}. Name your servers and tables in it, then: djlink validate{option}")])
+
+
+@click.command()
+@file_option
+@json_option("Print the problems as JSON.")
+@output_options
+def validate(files: tuple[str, ...], as_json: bool) -> int:
+    """Check the manifest without a server; every problem is shown with file, line and column.
+
+    \b
+    Examples:
+      djlink validate
+      djlink validate -f atlas.yaml -f this-machine.yaml
+      djlink validate --json
+    """
+    from djlink_manifest.manifest.load import read
+
+    screen = current()
+    manifest, diagnostics = read(chosen(files))
+    if as_json:
+        screen.json(diagnostics_json(diagnostics))
+    else:
+        screen.tell(diagnostic_lines(diagnostics))
+        if manifest is not None:
+            rules = sum(len(schema.rules) for source in manifest.sources for schema in source.schemas)
+            content = f"{counted(len(manifest.sources), 'source')}, {counted(rules, 'table rule')}"
+            problems = f"; {tally(diagnostics)}" if diagnostics else ""
+            screen.show([line(f"{listed(manifest.files)}: valid ({content}{problems})")])
+    return 0 if manifest is not None else 1
+
+
+@click.command()
+@file_option
+@click.option("--check", is_flag=True, help="Change nothing; exit 3 and name the files that are not formatted.")
+@output_options
+def fmt(files: tuple[str, ...], check: bool) -> int:
+    """Lay out manifests the common way: indentation, quotes, the order of keys. Comments stay.
+
+    \b
+    Examples:
+      djlink fmt
+      djlink fmt -f manifests/
+      djlink fmt --check
+    """
+    from djlink_manifest.manifest.writing import formatted
+
+    screen = current()
+    changed: list[tuple[Path, str]] = []
+    for path in _yaml_files(chosen(files)):
+        text = _text(path)
+        new = formatted(text)
+        if new != text:
+            changed.append((path, new))
+    # every file is read and formatted before the first is written: one with an error changes none
+    for path, new in changed:
+        if not check:
+            _replace(path, new)
+        screen.show([line(str(path))])
+    return NOT_FORMATTED if check and changed else 0
+
+
+def _yaml_files(paths: tuple[str, ...]) -> list[Path]:
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    return list(dict.fromkeys(found))
+
+
+def _text(path: Path) -> str:
+    try:
+        # newline="" keeps the line ends of the file
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put the text where the file is, whole or not at all; a link is followed, the file's mode kept."""
+    target = path.resolve()
+    passing = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with passing.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        if target.exists():
+            passing.chmod(target.stat().st_mode & 0o7777)
+        passing.replace(target)
+    except OSError as error:
+        passing.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,111 @@
+"""Options that several commands share, and the manifest that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from djlink_manifest.cli.screen import Screen, current
+from djlink_manifest.errors import ManifestError, UsageError
+from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.report.diagnostics import diagnostic_lines
+
+DEFAULT_MANIFEST = "djlink.yaml"
+MOST_PARALLEL = 64
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def output_options(command: _F) -> _F:
+    """Give a command `--color` and `--debug`, which set up the screen."""
+    command = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show where in djlink an error came from.",
+    )(command)
+    return click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        expose_value=False,
+        callback=_set_colour,
+        help="Colours; auto: on a terminal, unless NO_COLOR is set.  [default: auto]",
+    )(command)
+
+
+def file_option(command: _F) -> _F:
+    """Give a command `-f`, any number of times."""
+    return click.option(
+        "-f",
+        "--file",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        help=f"A manifest, or a folder of them; again: laid over the first.  [default: {DEFAULT_MANIFEST}]",
+    )(command)
+
+
+def scope_options(command: _F) -> _F:
+    """Give a command `--target`, `--exclude` and `--parallelism`."""
+    command = click.option(
+        "--parallelism",
+        type=click.IntRange(1, MOST_PARALLEL),
+        metavar="N",
+        help="How many links at the same time.  [default: by the number of processors, at most 4]",
+    )(command)
+    command = click.option(
+        "--exclude",
+        "excludes",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Leave out a link, or a glob of them, and all that need it. Repeatable.",
+    )(command)
+    return click.option(
+        "--target",
+        "targets",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Only this link (source.schema.Table), or a glob of them, and all that it needs. Repeatable.",
+    )(command)
+
+
+def json_option(help: str) -> Callable[[_F], _F]:
+    """Give a command `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help=help)
+
+
+def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
+    """The files to read: those given, else `djlink.yaml` of this folder. Raises UsageError without either."""
+    if files:
+        return files
+    if not Path(DEFAULT_MANIFEST).exists():
+        raise UsageError(
+            f"no manifest: there is no {DEFAULT_MANIFEST} in this folder",
+            hint="`djlink init` writes a starter; `-f FILE` names another",
+        )
+    return (DEFAULT_MANIFEST,)
+
+
+def loaded(files: tuple[str, ...], screen: Screen) -> Manifest:
+    """The manifest; its warnings are told. Raises ManifestError with every problem."""
+    from djlink_manifest.manifest.load import read
+
+    manifest, diagnostics = read(chosen(files))
+    if manifest is None:
+        raise ManifestError(diagnostics)
+    screen.tell(diagnostic_lines(diagnostics))
+    return manifest
+
+
+def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is not None:
+        current().colour = value
+
+
+def _set_debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        current().debug = True

@@ -1,0 +1,134 @@
+"""Commands that look and change nothing: plan, status, graph."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import click
+from rich.spinner import Spinner
+from rich.status import Status
+
+from djlink_manifest.cli.options import file_option, json_option, loaded, output_options, scope_options
+from djlink_manifest.cli.screen import Screen, current
+from djlink_manifest.report.terminal import line
+
+if TYPE_CHECKING:
+    from djlink_manifest.reconcile.pipeline import Job
+
+CHANGES = 2
+
+
+@click.command()
+@file_option
+@scope_options
+@json_option("Print the plan as JSON (schemas/plan.schema.json).")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes, 0 where there are none.")
+@output_options
+def plan(
+    files: tuple[str, ...],
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    parallelism: int | None,
+    as_json: bool,
+    detailed_exitcode: bool,
+) -> int:
+    """Show what would be done, link by link, and what is in the way. Nothing is changed.
+
+    A blocked link is an error (exit 1); a deletion that awaits approval is not.
+
+    \b
+    Examples:
+      djlink plan
+      djlink plan -f atlas.yaml --target 'princeton.ephys.*'
+      djlink plan --exclude princeton.ephys.Trace
+      djlink plan --json > plan.json
+      djlink plan --detailed-exitcode
+    """
+    from djlink_manifest.report.jsonform import plan_json
+    from djlink_manifest.report.text import plan_lines
+
+    screen = current()
+    with opened_job(screen, files, targets, excludes, parallelism) as (job, observing):
+        with observing():
+            made = job.plan()
+        if as_json:
+            screen.json(plan_json(made))
+        else:
+            screen.show(plan_lines(made))
+    if made.has_errors:
+        return 1
+    return CHANGES if detailed_exitcode and made.has_changes else 0
+
+
+@click.command()
+@file_option
+@scope_options
+@json_option("Print the status as JSON.")
+@output_options
+def status(
+    files: tuple[str, ...],
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    parallelism: int | None,
+    as_json: bool,
+) -> int:
+    """Show one line for each link: its rows on each side, what is pending, what is in the way.
+
+    \b
+    Examples:
+      djlink status
+      djlink status --target 'janelia.*'
+      djlink status --json
+    """
+    from djlink_manifest.report.jsonform import status_json
+    from djlink_manifest.report.status import status_lines
+
+    screen = current()
+    with opened_job(screen, files, targets, excludes, parallelism) as (job, observing):
+        with observing():
+            made = job.plan()
+        if as_json:
+            screen.json(status_json(made))
+        else:
+            screen.show(status_lines(made))
+    return 1 if made.has_errors else 0
+
+
+@click.command()
+@file_option
+@scope_options
+@click.option(
+    "--format",
+    "drawing",
+    type=click.Choice(["mermaid", "dot"]),
+    default="mermaid",
+    show_default=True,
+    help="mermaid for Markdown, dot for Graphviz.",
+)
+@output_options
+def graph(
+    files: tuple[str, ...],
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    parallelism: int | None,
+    drawing: Literal["mermaid", "dot"],
+) -> int:
+    """Draw which link needs which, as text for mermaid or Graphviz; arrows run from parent to child.
+
+    \b
+    Examples:
+      djlink graph
+      djlink graph --format dot | dot -Tsvg > links.svg
+    """
+    from djlink_manifest.report.drawing import dot, mermaid
+    from djlink_manifest.report.text import refusal_lines
+
+    screen = current()
+    with opened_job(screen, files, targets, excludes, parallelism) as (job, _):
+        screen.data((mermaid if drawing == "mermaid" else dot)(job.graph))
+        screen.tell(refusal_lines(job.refusals))
+        return 1 if job.refusals else 0

@@ -1,0 +1,80 @@
+"""The two streams of a command, with or without colour."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, Literal, TextIO, cast
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+Colour = Literal["auto", "always", "never"]
+
+
+class _Console(Console):
+    """A console that lets a broken pipe be an error, instead of ending the process in any thread."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error through."""
+        raise BrokenPipeError
+
+
+class Screen:
+    """What a command writes to. `colour` and `debug` are the options of the command line."""
+
+    def __init__(self) -> None:
+        self.colour: Colour = "auto"
+        self.debug = False
+
+    def show(self, lines: Iterable[Text]) -> None:
+        """Write lines of a result to stdout."""
+        _write(self.console(sys.stdout), lines)
+
+    def tell(self, lines: Iterable[Text]) -> None:
+        """Write lines of a message to stderr."""
+        _write(self.console(sys.stderr), lines)
+
+    def data(self, text: str) -> None:
+        """Write text that is a result, as it is, to stdout."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def json(self, value: Any, *, indent: int | None = 2) -> None:
+        """Write a JSON value to stdout, in ASCII, so that no control character is ever in it."""
+        self.data(json.dumps(value, indent=indent, ensure_ascii=True) + "\n")
+
+    def console(self, stream: TextIO) -> Console:
+        """A console for the stream; nothing in what it prints is taken as markup."""
+        force = True if self.colour == "always" else None
+        plain = self.colour == "never" or (self.colour == "auto" and bool(os.environ.get("NO_COLOR")))
+        system: Literal["auto", "standard"] | None = "standard" if force else "auto"
+        return _Console(
+            file=stream,
+            color_system=None if plain else system,
+            no_color=plain,
+            force_terminal=force,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+
+def current() -> Screen:
+    """The screen of the command that runs."""
+    return cast(Screen, click.get_current_context().find_object(Screen))
+
+
+def soften(stream: TextIO) -> None:
+    """Let a stream whose encoding lacks a sign write `?` instead of failing."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+
+
+def _write(console: Console, lines: Iterable[Text]) -> None:
+    for each in lines:
+        console.print(each, soft_wrap=True)

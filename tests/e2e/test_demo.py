@@ -1,0 +1,152 @@
+"""`djlink demo` as a person or a CI job runs it: real servers, the real command, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from djlink_manifest.sandbox.demo_folder import MANIFEST, shipped_manifest
+
+# One demo serves most tests: they run in one worker.
+pytestmark = pytest.mark.xdist_group("demo")
+
+DEMO = [sys.executable, "-m", "djlink_manifest", "demo"]
+STATIONS = (
+    "What would be done?",
+    "Do it",
+    "Princeton records three more sessions",
+    "The owner at princeton deletes rows",
+    "The local server",
+    "What to try next",
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A demo run to its end without a terminal, and the folder that it ran in."""
+    place = tmp_path_factory.mktemp("demo")
+    ended = subprocess.run(
+        DEMO, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False
+    )
+    return place, ended
+
+
+def ports(output: str) -> list[int]:
+    return [int(port) for port in re.findall(r" at 127\.0\.0\.1:(\d+),", output)]
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_demo_runs_to_its_end_through_all_stations(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, ended = demo
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    at = [ended.stdout.index(f"== {station} ==") for station in STATIONS]
+    assert at == sorted(at)
+
+
+def test_the_demo_shows_each_command_that_it_runs(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, ended = demo
+    commands = re.findall(r"^\$ djlink (\w+)", ended.stdout, re.MULTILINE)
+    assert commands == ["plan", "apply", "plan", "apply"]
+
+
+def test_the_source_refuses_to_delete_what_was_pulled_in_the_servers_words(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, ended = demo
+    station = ended.stdout.partition("== The owner at princeton deletes rows ==")[2]
+    assert re.search(r"ERROR (1217|1451): Cannot delete or update a parent row", station)
+    assert re.search(r"[1-9]\d* rows deleted", station)
+
+
+def test_local_counts_equal_the_sources_where_all_is_wanted_and_are_fewer_where_not(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, ended = demo
+    rows = re.findall(r"^  ([a-z]+\.[\w.]+) +(\d+) +(\d+)$", ended.stdout, re.MULTILINE)
+    counts = {name: (int(source), int(here)) for name, source, here in rows}
+    assert len(counts) == 16
+    for name in ("behavior.Mouse", "imaging.Scan.Field", "imaging.Segmentation.Cell"):
+        assert counts[name][0] == counts[name][1] > 0
+    assert counts["session.Session"] == (15, 12)  # three of a rat
+    assert counts["lab.Subject"] == (5, 4)
+    assert counts["ephys.Recording.Channel"] == (90, 72)
+    assert counts["lab.Species"] == (3, 1)  # needed: mice alone
+    assert counts["lab.User"] == (5, 4)
+
+
+def test_linked_tables_are_joined_on_the_local_server(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, ended = demo
+    joined = ended.stdout.partition("== The local server ==")[2]
+    assert "José Núñez" in joined
+    assert "unit_count" in joined
+
+
+def test_only_the_manifest_stays_when_the_servers_are_gone(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    place, ended = demo
+    assert [path.name for path in (place / "djlink-demo").iterdir()] == [MANIFEST]
+    assert (place / "djlink-demo" / MANIFEST).read_text(encoding="utf-8") == shipped_manifest()
+    assert len(ports(ended.stdout)) == 3
+    assert not any(is_listening(port) for port in ports(ended.stdout))
+
+
+def test_a_folder_with_another_manifest_is_refused_before_any_server_starts(tmp_path: Path) -> None:
+    (tmp_path / "djlink-demo").mkdir()
+    mine = tmp_path / "djlink-demo" / MANIFEST
+    mine.write_text("mine: 1\n")
+    ended = subprocess.run(
+        DEMO, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert MANIFEST in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Starting" not in ended.stdout
+    assert mine.read_text() == "mine: 1\n"
+
+
+def test_an_interrupt_in_the_middle_stops_the_servers_and_removes_the_credentials(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        DEMO,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A group of its own: the interrupt reaches demo and command, as a Ctrl-C would, and not the tests.
+        start_new_session=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as running:
+        assert running.stdout is not None
+        said = ""
+        for line in running.stdout:
+            said += line
+            if line.startswith("$ djlink apply"):
+                os.killpg(running.pid, signal.SIGINT)
+                break
+        said += running.stdout.read()
+        assert running.wait(timeout=60) == 130, said
+    assert "Traceback" not in said
+    assert [path.name for path in (tmp_path / "djlink-demo").iterdir()] == [MANIFEST]
+    deadline = time.monotonic() + 10
+    while any(is_listening(port) for port in ports(said)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(is_listening(port) for port in ports(said))

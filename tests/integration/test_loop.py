@@ -1,0 +1,103 @@
+"""The loop on real servers: plan, apply, plan empty; what is held cannot be deleted at its source."""
+
+from __future__ import annotations
+
+import pymysql
+import pytest
+
+from djlink_manifest.reconcile.actions import Pull, PullAgain, Register, Release
+from tests.rig import Rig, link_of
+
+PIPELINE = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, species varchar(10) NOT NULL, weight float)",
+    "CREATE TABLE {lab}.session (id int, day date, note text, PRIMARY KEY (id, day),"
+    " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "CREATE TABLE {lab}.session__trial (id int, day date, trial smallint, data longblob, PRIMARY KEY (id, day, trial),"
+    " FOREIGN KEY (id, day) REFERENCES {lab}.session (id, day))",
+    "INSERT INTO {lab}.subject VALUES (1,'mouse',0.1),(2,'rat',NULL),(3,'mouse',1e-7)",
+    "INSERT INTO {lab}.session VALUES (1,'2026-01-01','a'),(1,'2026-01-02',NULL),(2,'2026-01-01','b'),(3,'2026-02-01','é😀')",
+    "INSERT INTO {lab}.session__trial SELECT id, day, n, UNHEX('00275C0AFF') FROM {lab}.session,"
+    " (SELECT 1 AS n UNION SELECT 2) numbers",
+)
+
+
+@pytest.fixture
+def pipeline(rig: Rig) -> Rig:
+    for statement in PIPELINE:
+        rig.run("lab_a", statement)
+    rig.accounts({"lab_a": ["lab"]})
+    return rig
+
+
+def test_second_plan_is_empty_and_rows_are_equal(pipeline: Rig) -> None:
+    manifest = pipeline.document({"lab_a": {"lab": {"tables": "*"}}})
+    plan, report = pipeline.apply(manifest)
+    assert report.succeeded
+    assert [type(a) for link in plan.links for a in link.actions].count(Pull) == 2
+    again = pipeline.plan(manifest)
+    assert not again.has_changes
+    assert not again.has_errors
+    here = pipeline.local_schema("lab_a", "lab")
+    for table in ("subject", "session", "session__trial"):
+        theirs = pipeline.run("lab_a", f"SELECT * FROM {{lab}}.{table} ORDER BY 1, 2, 3")
+        ours = pipeline.servers.local.execute(f"SELECT * FROM `{here}`.{table} ORDER BY 1, 2, 3")
+        assert ours == theirs
+        assert theirs
+
+
+def test_a_held_row_cannot_be_deleted_at_its_source(pipeline: Rig) -> None:
+    manifest = pipeline.document({"lab_a": {"lab": {"tables": {"Subject": {"where": {"species": "mouse"}}}}}})
+    pipeline.apply(manifest)
+    pipeline.run("lab_a", "DELETE FROM {lab}.session__trial")
+    pipeline.run("lab_a", "DELETE FROM {lab}.session")
+    with pytest.raises(pymysql.IntegrityError, match="foreign key constraint fails"):
+        pipeline.run("lab_a", "DELETE FROM {lab}.subject WHERE id = 1")
+    pipeline.run("lab_a", "DELETE FROM {lab}.subject WHERE id = 2")
+
+
+def test_rows_gone_locally_are_pulled_again_or_released(pipeline: Rig) -> None:
+    everything = pipeline.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
+    pipeline.apply(everything)
+    here = pipeline.local_schema("lab_a", "lab")
+    pipeline.servers.local.execute(f"DELETE FROM `{here}`.subject WHERE id IN (1, 2)")
+    mice = pipeline.document({"lab_a": {"lab": {"tables": {"Subject": {"where": "species = 'mouse'"}}}}})
+    plan, report = pipeline.apply(mice)
+    actions = link_of(plan, pipeline.address("lab_a", "lab", "Subject")).actions
+    assert [(type(a), getattr(a, "entities", 0)) for a in actions] == [(Release, 1), (PullAgain, 1)]
+    assert report.succeeded
+    assert pipeline.run(
+        "lab_a", "SELECT id FROM {outbound}.%slab_subject ORDER BY id" % pipeline.names("")
+    ) == [(1,), (3,)]
+    assert not pipeline.plan(mice).has_changes
+
+
+def test_equal_local_rows_without_protection_are_registered(pipeline: Rig) -> None:
+    manifest = pipeline.document({"lab_a": {"lab": {"tables": ["Session"]}}})
+    pipeline.apply(manifest)
+    outbound = "{outbound}.%slab_session" % pipeline.names("")
+    here = pipeline.local_schema("lab_a", "lab")
+    pipeline.run("lab_a", f"DELETE FROM {outbound} WHERE id = 1")
+    pipeline.servers.local.execute(f"UPDATE `{here}`.session__trial SET data = 'x' WHERE day = '2026-01-02'")
+    plan, report = pipeline.apply(manifest)
+    link = link_of(plan, pipeline.address("lab_a", "lab", "Session"))
+    assert [(type(a), getattr(a, "entities", 0)) for a in link.actions] == [(Register, 1)]
+    assert [(b.kind, b.count) for b in link.blocked] == [("error", 1)]
+    assert report.outcomes[0].registered == 1
+    assert pipeline.run("lab_a", f"SELECT COUNT(*) FROM {outbound}") == [(3,)]
+
+
+def test_requested_deletions_are_blocked_and_not_pulled(pipeline: Rig) -> None:
+    manifest = pipeline.document({"lab_a": {"lab": {"tables": "*"}}})
+    pipeline.apply(manifest)
+    requests = "{outbound}.%slab_session_deletion_requested" % pipeline.names("")
+    pipeline.run("lab_a", f"INSERT INTO {requests} (id, day) VALUES (1, '2026-01-01')")
+    pipeline.run(
+        "lab_a", "INSERT INTO {lab}.session VALUES (3, '2026-05-05', 'new'), (3, '2026-05-06', 'asked')"
+    )
+    pipeline.run("lab_a", f"INSERT INTO {requests} (id, day) VALUES (3, '2026-05-06')")
+    plan, report = pipeline.apply(manifest)
+    link = link_of(plan, pipeline.address("lab_a", "lab", "Session"))
+    assert [(b.kind, b.count, b.whole) for b in link.blocked] == [("review", 1, False)]
+    assert not plan.has_errors
+    assert report.outcomes[0].pulled == 1
