@@ -32,7 +32,8 @@ def quiet(event: Event) -> None:
 class Rig:
     """The servers as one test uses them. Schemas are named without the test's prefix.
 
-    `run("lab_a", …)` is the owner's or administrator's SQL, as root; `{x}` in it becomes the prefixed schema x.
+    `run("lab_a", …)` is the owner's or administrator's SQL, as root; `{x}` in it becomes the prefixed
+    schema x.
     """
 
     servers: Servers
@@ -128,6 +129,10 @@ class Rig:
     def address(self, source: str, schema: str, table: str) -> str:
         """A link's address."""
         return f"{source}.{self.names(schema)}.{table}"
+
+    def outbound_table(self, schema: str, table: str) -> str:
+        """A table of the outbound schema, as it stands in a statement for `run`."""
+        return "{outbound}." + f"`{self.names(schema)}_{table}`"
 
     def _server(self, server: SandboxServer, user: str, password: str) -> dict[str, Any]:
         return {

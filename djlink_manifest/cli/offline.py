@@ -75,7 +75,9 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
 
 @click.command()
 @file_option
-@click.option("--check", is_flag=True, help="Change nothing; exit 3 and name the files that are not formatted.")
+@click.option(
+    "--check", is_flag=True, help="Change nothing; exit 3 and name the files that are not formatted."
+)
 @output_options
 def fmt(files: tuple[str, ...], check: bool) -> int:
     """Lay out manifests the common way: indentation, quotes, the order of keys. Comments stay.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from djlink_manifest.cli.screen import Screen, current
-from djlink_manifest.errors import ManifestError, UsageError
-from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.report.diagnostics import diagnostic_lines
+from djlink_manifest.cli.screen import current
+from djlink_manifest.errors import UsageError
 
 DEFAULT_MANIFEST = "djlink.yaml"
 MOST_PARALLEL = 64
@@ -19,22 +19,33 @@ MOST_PARALLEL = 64
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The links that a command works on: which manifest, which part of it, how many at the same time."""
+
+    files: tuple[str, ...]
+    targets: tuple[str, ...]
+    excludes: tuple[str, ...]
+    parallelism: int | None
+
+
 def output_options(command: _F) -> _F:
     """Give a command `--color` and `--debug`, which set up the screen."""
-    command = click.option(
-        "--debug",
-        is_flag=True,
-        expose_value=False,
-        callback=_set_debug,
-        help="Show where in djlink an error came from.",
-    )(command)
-    return click.option(
+    colour = click.option(
         "--color",
         type=click.Choice(["auto", "always", "never"]),
         expose_value=False,
         callback=_set_colour,
         help="Colours; auto: on a terminal, unless NO_COLOR is set.  [default: auto]",
-    )(command)
+    )
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show where in djlink an error came from.",
+    )
+    return colour(debug(command))
 
 
 def file_option(command: _F) -> _F:
@@ -49,28 +60,40 @@ def file_option(command: _F) -> _F:
     )(command)
 
 
-def scope_options(command: _F) -> _F:
-    """Give a command `--target`, `--exclude` and `--parallelism`."""
-    command = click.option(
-        "--parallelism",
-        type=click.IntRange(1, MOST_PARALLEL),
-        metavar="N",
-        help="How many links at the same time.  [default: by the number of processors, at most 4]",
-    )(command)
-    command = click.option(
-        "--exclude",
-        "excludes",
-        multiple=True,
-        metavar="ADDRESS",
-        help="Leave out a link, or a glob of them, and all that need it. Repeatable.",
-    )(command)
-    return click.option(
+def scope_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command `-f`, `--target`, `--exclude` and `--parallelism`, as one argument `scope`."""
+
+    @functools.wraps(command)
+    def with_scope(
+        files: tuple[str, ...],
+        targets: tuple[str, ...],
+        excludes: tuple[str, ...],
+        parallelism: int | None,
+        **others: Any,
+    ) -> int:
+        return command(scope=Scope(files, targets, excludes, parallelism), **others)
+
+    target = click.option(
         "--target",
         "targets",
         multiple=True,
         metavar="ADDRESS",
         help="Only this link (source.schema.Table), or a glob of them, and all that it needs. Repeatable.",
-    )(command)
+    )
+    exclude = click.option(
+        "--exclude",
+        "excludes",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Leave out a link, or a glob of them, and all that need it. Repeatable.",
+    )
+    parallel = click.option(
+        "--parallelism",
+        type=click.IntRange(1, MOST_PARALLEL),
+        metavar="N",
+        help="How many links at the same time.  [default: by the number of processors, at most 4]",
+    )
+    return file_option(target(exclude(parallel(with_scope))))
 
 
 def json_option(help: str) -> Callable[[_F], _F]:
@@ -88,17 +111,6 @@ def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
             hint="`djlink init` writes a starter; `-f FILE` names another",
         )
     return (DEFAULT_MANIFEST,)
-
-
-def loaded(files: tuple[str, ...], screen: Screen) -> Manifest:
-    """The manifest; its warnings are told. Raises ManifestError with every problem."""
-    from djlink_manifest.manifest.load import read
-
-    manifest, diagnostics = read(chosen(files))
-    if manifest is None:
-        raise ManifestError(diagnostics)
-    screen.tell(diagnostic_lines(diagnostics))
-    return manifest
 
 
 def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) -> None:

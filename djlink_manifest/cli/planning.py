@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
-from rich.spinner import Spinner
-from rich.status import Status
 
-from djlink_manifest.cli.options import file_option, json_option, loaded, output_options, scope_options
-from djlink_manifest.cli.screen import Screen, current
-from djlink_manifest.report.terminal import line
-
-if TYPE_CHECKING:
-    from djlink_manifest.reconcile.pipeline import Job
+from djlink_manifest.cli.jobs import opened, planned
+from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options
+from djlink_manifest.cli.screen import current
 
 CHANGES = 2
 
 
 @click.command()
-@file_option
 @scope_options
 @json_option("Print the plan as JSON (schemas/plan.schema.json).")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes, 0 where there are none.")
+@click.option(
+    "--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes, 0 where there are none."
+)
 @output_options
-def plan(
-    files: tuple[str, ...],
-    targets: tuple[str, ...],
-    excludes: tuple[str, ...],
-    parallelism: int | None,
-    as_json: bool,
-    detailed_exitcode: bool,
-) -> int:
+def plan(scope: Scope, as_json: bool, detailed_exitcode: bool) -> int:
     """Show what would be done, link by link, and what is in the way. Nothing is changed.
 
     A blocked link is an error (exit 1); a deletion that awaits approval is not.
@@ -52,9 +37,7 @@ def plan(
     from djlink_manifest.report.text import plan_lines
 
     screen = current()
-    with opened_job(screen, files, targets, excludes, parallelism) as (job, observing):
-        with observing():
-            made = job.plan()
+    with planned(scope, screen) as (_, made):
         if as_json:
             screen.json(plan_json(made))
         else:
@@ -65,17 +48,10 @@ def plan(
 
 
 @click.command()
-@file_option
 @scope_options
 @json_option("Print the status as JSON.")
 @output_options
-def status(
-    files: tuple[str, ...],
-    targets: tuple[str, ...],
-    excludes: tuple[str, ...],
-    parallelism: int | None,
-    as_json: bool,
-) -> int:
+def status(scope: Scope, as_json: bool) -> int:
     """Show one line for each link: its rows on each side, what is pending, what is in the way.
 
     \b
@@ -88,9 +64,7 @@ def status(
     from djlink_manifest.report.status import status_lines
 
     screen = current()
-    with opened_job(screen, files, targets, excludes, parallelism) as (job, observing):
-        with observing():
-            made = job.plan()
+    with planned(scope, screen) as (_, made):
         if as_json:
             screen.json(status_json(made))
         else:
@@ -99,7 +73,6 @@ def status(
 
 
 @click.command()
-@file_option
 @scope_options
 @click.option(
     "--format",
@@ -110,13 +83,7 @@ def status(
     help="mermaid for Markdown, dot for Graphviz.",
 )
 @output_options
-def graph(
-    files: tuple[str, ...],
-    targets: tuple[str, ...],
-    excludes: tuple[str, ...],
-    parallelism: int | None,
-    drawing: Literal["mermaid", "dot"],
-) -> int:
+def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
     """Draw which link needs which, as text for mermaid or Graphviz; arrows run from parent to child.
 
     \b
@@ -128,7 +95,7 @@ def graph(
     from djlink_manifest.report.text import refusal_lines
 
     screen = current()
-    with opened_job(screen, files, targets, excludes, parallelism) as (job, _):
+    with opened(scope, screen) as job:
         screen.data((mermaid if drawing == "mermaid" else dot)(job.graph))
         screen.tell(refusal_lines(job.refusals))
         return 1 if job.refusals else 0

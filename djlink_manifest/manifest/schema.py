@@ -33,9 +33,7 @@ def manifest_schema() -> dict[str, Any]:
 def overlay_schema() -> dict[str, Any]:
     """The schema of a file that is a part of a manifest: nothing is required, and `null` removes."""
     schema = manifest_schema()
-    whole = [
-        d for name, d in schema["$defs"].items() if name != "ApprovalModel"
-    ]
+    whole = [d for name, d in schema["$defs"].items() if name != "ApprovalModel"]
     for definition in [schema, *whole]:
         definition.pop("required", None)
         definition["properties"] = {key: _or_null(value) for key, value in definition["properties"].items()}

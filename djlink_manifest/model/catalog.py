@@ -42,8 +42,8 @@ class ServerIdentity:
 class Mark:
     """One link as its mark says. `table_name` is the marked table in the mark's own schema.
 
-    `fingerprint` is of the local server; `definition` the digest of the source's definition once all tables of
-    this side were made, None before; `holder` says who applies, or applied last.
+    `fingerprint` is of the local server; `definition` the digest of the source's definition once all tables
+    of this side were made, None before; `holder` says who applies, or applied last.
     """
 
     link_id: str
@@ -110,7 +110,8 @@ def fingerprint(identity: ServerIdentity) -> str:
 
 
 def link_id(manifest: str, local_fingerprint: str, source: tuple[str, str], outbound_schema: str) -> str:
-    """The id of a link: the same for every run of the same manifest, so that two first applies meet at its lock.
+    """The id of a link: the same for every run of the same manifest, so that two first applies meet at its
+    lock.
 
     `source` is the source table's (schema, name).
     """

@@ -13,8 +13,8 @@ from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDef
 class Difference:
     """One difference of one table, in words.
 
-    `kind`: `differs` keeps rows from being equal or keys from being held; `foreign key` is one that is missing
-    and could be added; `extra` is something more than expected, which holds nothing up.
+    `kind`: `differs` keeps rows from being equal or keys from being held; `foreign key` is one that is
+    missing and could be added; `extra` is something more than expected, which holds nothing up.
     """
 
     kind: Literal["differs", "foreign key", "extra"]

@@ -1,7 +1,7 @@
 """Carry out a plan: wave by wave, the links of a wave at the same time, each outcome told.
 
-The plan says which kinds of work a link gets; how much of each is looked at again under the link's lock, since
-sources move. Nothing is done that the plan does not show.
+The plan says which kinds of work a link gets; how much of each is looked at again under the link's lock,
+since sources move. Nothing is done that the plan does not show.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What an apply works with: links and their footings, pools of writers, locks, and what is known of schemas.
+    """What an apply works with: links and their footings, pools of writers, locks, and what is known of
+    schemas.
 
-    `marks` are the marks to write for new links; `lineage` the (source, schema) pairs with a `~lineage` table;
-    `new_schemas` the local schemas to make; `scene_links` the links as each source's SQL sees them; `holder`
-    says who we are, for those who find a link locked.
+    `marks` are the marks to write for new links; `lineage` the (source, schema) pairs with a `~lineage`
+    table; `new_schemas` the local schemas to make; `scene_links` the links as each source's SQL sees them;
+    `holder` says who we are, for those who find a link locked.
     """
 
     links: Mapping[str, Link]
@@ -163,7 +164,7 @@ def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     return outcome(
         "failed",
         f"the local server refused {tally.refused:,} entities: {words}",
-        "look for local rows with the same unique value, or for parents missing locally; the others were pulled",
+        "look for local rows with the same unique value and for missing parents; the others were pulled",
     )
 
 

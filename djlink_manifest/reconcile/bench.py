@@ -47,7 +47,8 @@ class Tally:
 
 @dataclass(slots=True)
 class Bench:
-    """One link with the sessions to work on it. `check` raises where the link's locks are not ours any more."""
+    """One link with the sessions to work on it. `check` raises where the link's locks are not ours any
+    more."""
 
     link: Link
     scene: Scene
@@ -61,7 +62,8 @@ class Bench:
 
 
 def build(bench: Bench, footing: Footing, mark: Mark, has_lineage: bool, new_schema: bool) -> None:
-    """Make the link's marks, then its outbound tables, then its local tables, whatever of these is missing."""
+    """Make the link's marks, then its outbound tables, then its local tables, whatever of these is
+    missing."""
     link, definition = bench.link, bench.link.definition.digest()
     _patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
     if new_schema:
@@ -216,7 +218,8 @@ def _patiently(bench: Bench, step: Callable[[], None]) -> None:
     """Run a DDL; one that finds its table in use gives way at once and tries again a little later."""
     for attempt in range(1, PATIENCE + 1):
         try:
-            return step()
+            step()
+            return
         except TableInUse as error:
             if attempt == PATIENCE:
                 raise
@@ -229,7 +232,8 @@ def _again(bench: Bench, step: Callable[[], None]) -> None:
     """Run a batch; after a deadlock or a lock wait run it again, a little later. Batches can be repeated."""
     for attempt in range(1, PATIENCE + 1):
         try:
-            return step()
+            step()
+            return
         except ServerError as error:
             if isinstance(error, ConnectionLost) or not is_passing(error) or attempt == PATIENCE:
                 raise

@@ -1,4 +1,5 @@
-"""What a link finds and lacks on its two servers: tables, marks, rights. Pure: catalogues → footing or refusal."""
+"""What a link finds and lacks on its two servers: tables, marks, rights. Pure: catalogues → footing or
+refusal."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from djlink_manifest.model.rights import grant, missing
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
 
 OUTBOUND_RIGHTS = (
-    "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES",
+    "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "SELECT", "INSERT", "UPDATE", "DELETE",
+    "CREATE TEMPORARY TABLES",
 )  # fmt: skip
-LOCAL_RIGHTS = ("CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "SELECT", "INSERT", "UPDATE", "DELETE")
+LOCAL_RIGHTS = OUTBOUND_RIGHTS[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     everything = grant(["ALL"], schema, account)
     if schema not in source.all_schemas:
         yield (
-            f"the outbound schema `{schema}` does not exist on {link.source}, or the link user has no right on it",
+            f"the outbound schema `{schema}` does not exist on {link.source}, or is not for the link user",
             f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; {everything}",
         )
     lacking = missing(source.grants, OUTBOUND_RIGHTS, schema)
@@ -142,12 +144,12 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield f"{place} belongs to the manifest `{mark.manifest}`{who}", hint
         elif mark.fingerprint != fingerprint(ground.local.identity):
             yield (
-                f"{place} was made for another local server, `{mark.local_server}`: this one is a copy, or was moved",
-                "work on the server that it was made for, or give this manifest another `name` and outbound schema",
+                f"{place} was made for another local server, `{mark.local_server}`; this is a copy, or was moved",
+                "work on the server it was made for, or give this manifest another name and outbound schema",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
-                f"the link's local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
+                f"its local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
                 "keep `schema_name` as it was; a local table cannot be moved",
             )
         elif mark.link_id != mine:
@@ -178,5 +180,5 @@ def _hard(expected: TableDefinition, found: TableDefinition, what: str) -> Itera
     if words:
         yield (
             f"{what} {found.schema}.{found.name} does not fit the source's definition: {'; '.join(words)}",
-            "this version of djlink does not change a table after linking; undo the change, or leave the link out",
+            "this version of djlink changes no table after linking; undo the change, or leave the link out",
         )

@@ -1,4 +1,5 @@
-"""The one place that wires the steps: resolve the servers, read catalogues, resolve links, observe, plan, apply."""
+"""The one place that wires the steps: resolve the servers, read catalogues, resolve links, observe, plan,
+apply."""
 
 from __future__ import annotations
 
@@ -305,9 +306,10 @@ def open_job(
 ) -> Iterator[Job]:
     """Reach all servers at once, read their catalogues and resolve the manifest's links.
 
-    `targets` take in what they need, `excludes` take out what needs them; both are addresses or globs. A source
-    that cannot be reached is told in the plan, and the links of the others go on. Raises SecretError, GraphError,
-    UsageError for a target that is no link, ServerError where the local server cannot be used.
+    `targets` take in what they need, `excludes` take out what needs them; both are addresses or globs. A
+    source that cannot be reached is told in the plan, and the links of the others go on. Raises
+    SecretError, GraphError, UsageError for a target that is no link, ServerError where the local server
+    cannot be used.
     """
     say = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)

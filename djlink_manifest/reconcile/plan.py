@@ -40,8 +40,8 @@ from djlink_manifest.reconcile.snapshot import (
 class LinkPlan:
     """What shall be done for one link, in order, and what shall not.
 
-    `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are held though wanted no
-    longer; `left_out` says how many source entities each reason leaves out.
+    `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are
+    held though wanted no longer; `left_out` says how many source entities each reason leaves out.
     """
 
     address: str
@@ -275,7 +275,7 @@ def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
     for part in snapshot.parts:
         if part.held != part.local:
             yield Drift(
-                f"part {part.part}: {part.local:,} rows here, {part.held:,} at the source for the entities held",
+                f"part {part.part}: {part.local:,} rows here, {part.held:,} at the source for what is held",
                 abs(part.held - part.local),
             )
 

@@ -37,8 +37,9 @@ class Said:
 class LinkOutcome:
     """How the work on a link ended.
 
-    `done`: all of its actions were carried out; `failed`: `problem` and `hint` tell why, and what was committed
-    before stays; `skipped`: not attempted, because of `problem`. The counts are what was really committed.
+    `done`: all of its actions were carried out; `failed`: `problem` and `hint` tell why, and what was
+    committed before stays; `skipped`: not attempted, because of `problem`. The counts are what was really
+    committed.
     """
 
     address: str

@@ -43,6 +43,7 @@ class Candidate:
 
     @property
     def options(self) -> Options:
+        """The options that the rule gives it."""
         return self.rule.options
 
 

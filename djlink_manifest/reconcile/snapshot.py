@@ -69,10 +69,10 @@ class PartRows:
 class LinkSnapshot:
     """Counts of one link at one moment; local was read before outbound.
 
-    `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled; `to_pull_bytes`
-    an estimate from the server's own statistics; `left_out`: how many entities each reason leaves out, in the
-    words of the plan; `equal`: of the unprotected entities, those whose rows equal the source's; `held_by`
-    parts: rows of held entities on both sides.
+    `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled;
+    `to_pull_bytes` an estimate from the server's own statistics; `left_out`: how many entities each reason
+    leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
+    source's; `held_by` parts: rows of held entities on both sides.
     """
 
     counts: Mapping[EntityClass, int]

@@ -189,13 +189,13 @@ def say_what_next(stage: Stage) -> None:
         f"""In another terminal, while the servers run:
 
   cd {shlex.quote(str(stage.folder.resolve()))} && . ./{ENVIRONMENT}
-  djlink plan -f {MANIFEST}
+  djlink plan
 
 - In {MANIFEST} write `Subject: {{}}`, without its `where`, and plan: the rats and all that is theirs.
 - Add `exclude: [Training]` below `behavior`, and plan: what becomes of what refers to it.
 - Delete rows here, and plan. They are wanted and held, so they come back:
   {TRY_DELETE}
-- Give a wrong password (DEMO_JANELIA_PASSWORD=x djlink plan -f {MANIFEST}): the other source goes on."""
+- Give a wrong password (DEMO_JANELIA_PASSWORD=x djlink plan): the other source goes on."""
     )
 
 
@@ -216,7 +216,6 @@ def wait_for_enter() -> None:
 
 def djlink(stage: Stage, *arguments: str) -> None:
     """Run `djlink` as a person would, in the demo's folder; SandboxError where it fails."""
-    arguments = (*arguments, "-f", MANIFEST)
     say(f"$ djlink {' '.join(arguments)}")
     command = [sys.executable, "-m", "djlink_manifest", *arguments]
     ended = subprocess.run(command, cwd=stage.folder, env=os.environ | stage.environment, check=False)

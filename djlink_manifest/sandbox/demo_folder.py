@@ -14,7 +14,8 @@ from pathlib import Path
 
 from djlink_manifest.errors import SandboxError
 
-MANIFEST = "demo.yaml"
+SHIPPED = "demo.yaml"
+MANIFEST = "djlink.yaml"
 ENVIRONMENT = "demo.env"
 AUTHORITY = "princeton-ca.pem"
 MARK = "# Written by `djlink demo`."
@@ -22,7 +23,7 @@ MARK = "# Written by `djlink demo`."
 
 def shipped_manifest() -> str:
     """The demo's manifest; the same text stands in `examples/demo.yaml`."""
-    return files("djlink_manifest.sandbox").joinpath(MANIFEST).read_text(encoding="utf-8")
+    return files("djlink_manifest.sandbox").joinpath(SHIPPED).read_text(encoding="utf-8")
 
 
 def check_folder(folder: Path) -> None:

@@ -61,8 +61,9 @@ def serving_options(
         f"--port={port}",
         # Inside a container the loopback is the container's; Docker opens the port on this machine's alone.
         f"--bind-address={'0.0.0.0' if binary.container else '127.0.0.1'}",
-        # Relative to the data directory: an absolute path may exceed what the system allows for a socket.
-        "--socket=server.sock",
+        # Relative to the data directory: an absolute path may exceed what the system allows for a socket. The
+        # folders that a container mounts may hold none.
+        f"--socket={'/tmp/' if binary.container else ''}server.sock",
         "--pid-file=server.pid",
         f"--tmpdir={folder / 'tmp'}",
         f"--init-file={folder / 'init.sql'}",

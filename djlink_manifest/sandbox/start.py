@@ -22,7 +22,7 @@ from djlink_manifest.sandbox.template import copy_template, datadir_template
 # restarts.
 PORTS = range(20_000, 32_000)
 PORT_ATTEMPTS = 8
-TAKEN = ("Address already in use", "Bind on TCP/IP port")
+TAKEN = ("Address already in use", "Bind on TCP/IP port", "port is already allocated")
 
 
 @dataclass(frozen=True, slots=True)

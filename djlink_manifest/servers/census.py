@@ -22,7 +22,8 @@ def count_rows(session: Session, of: Sql) -> int:
 
 
 def barring_links(session: Session, links: Sequence[Link]) -> frozenset[str]:
-    """The links, all with outbound tables on this server, that have a deletion request or approval: one statement."""
+    """The links, all with outbound tables on this server, that have a deletion request or approval: one
+    statement."""
     if not links:
         return frozenset()
     tests = [
@@ -55,7 +56,8 @@ def count_classes(
     select, joins = _flags(link, held, link.address in scene.barring, missing, extra, wanted, barred)
     rows = session.rows(
         sql(
-            "{}SELECT o, l, r, a, w, p, COUNT(*) FROM (SELECT {} FROM {} s {}) classes GROUP BY o, l, r, a, w, p",
+            "{}SELECT o, l, r, a, w, p, COUNT(*) FROM (SELECT {} FROM {} s {}) classes"
+            " GROUP BY o, l, r, a, w, p",
             sets.head(),
             select,
             source_table(link),
@@ -146,7 +148,8 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
     rows = session.rows(
         sql(
             "{}SELECT reason, COUNT(*) FROM (SELECT CASE {} END AS reason FROM"
-            " (SELECT *, {} AS `~meets` FROM {}) m) reasons WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason",
+            " (SELECT *, {} AS `~meets` FROM {}) m) reasons"
+            " WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason",
             sets.head(),
             whens,
             meets,

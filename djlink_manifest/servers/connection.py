@@ -1,6 +1,7 @@
 """Sessions: one pymysql connection each, with djlink's settings, its errors and no shared state.
 
-A `Session` reads; a `Writer` writes too, and observing code never gets one. Sessions are not shared by threads.
+A `Session` reads; a `Writer` writes too, and observing code never gets one. Sessions are not shared by
+threads.
 """
 
 from __future__ import annotations
@@ -273,7 +274,7 @@ def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
             f"no TLS session with {place}: {words}",
             code=code,
             server=address.name,
-            hint="`tls: {ca: FILE}` names the authority of the server's certificate; `tls: false` gives up TLS",
+            hint="`tls: {ca: FILE}` names the server's authority; `tls: false` gives up TLS",
         )
     return Unreachable(
         f"{place} cannot be reached: {words}",

@@ -1,4 +1,5 @@
-"""One batch of a pull: the master and part rows of registered entities, from one snapshot into one transaction."""
+"""One batch of a pull: the master and part rows of registered entities, from one snapshot into one
+transaction."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ def copy_entities(
 ) -> int:
     """Copy the entities of a range of `work` that are in outbound; the number of entities.
 
-    `check` runs before the local commit and raises where the work must not be committed. The source is read in
-    one snapshot, so that an entity is never made of two moments.
+    `check` runs before the local commit and raises where the work must not be committed. The source is read
+    in one snapshot, so that an entity is never made of two moments.
     """
     with source.snapshot(), local.transaction():
         entities = 0
@@ -43,7 +44,8 @@ def copy_entities(
 def _rows_of(link: Link, of: TableDefinition, work: KeyTable, first: int, last: int) -> Sql:
     key = link.key if of is link.definition else link.definition.master_columns(of)
     assert key is not None, "a part without its master's key is refused when the link is resolved"
-    # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's statistics
+    # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's
+    # statistics
     return sql(
         "SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} o ON {} JOIN {} t ON {} WHERE w.`~seq` BETWEEN {} AND {}"
         " ORDER BY w.`~seq`",

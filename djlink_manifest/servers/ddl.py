@@ -86,7 +86,8 @@ def _column(column: Column) -> str:
     if column.collation:
         text += f" COLLATE {_word(column.collation)}"
     if column.generated is not None:
-        text += f" GENERATED ALWAYS AS ({_contained(column.generated)}) {'STORED' if column.stored else 'VIRTUAL'}"
+        kind = "STORED" if column.stored else "VIRTUAL"
+        text += f" GENERATED ALWAYS AS ({_contained(column.generated)}) {kind}"
     text += " NULL" if column.nullable else " NOT NULL"
     if column.generated is None:
         text += _default(column)

@@ -1,8 +1,8 @@
 """Comparing keys and rows of two servers by digests that the servers compute.
 
-The digest of a set is its count and the sum of 60 bits of SHA-256 over each member's canonical text. SHA-256 and
-not CRC32: XOR of CRC32 is linear, and a grid of keys cancels out. Two different sets of equal size have equal
-sums with a probability of about 2^-60.
+The digest of a set is its count and the sum of 60 bits of SHA-256 over each member's canonical text.
+SHA-256 and not CRC32: XOR of CRC32 is linear, and a grid of keys cancels out. Two different sets of equal
+size have equal sums with a probability of about 2^-60.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class SetDigest:
 def canonical(columns_: Sequence[Column], alias: str | None = None, *, short: bool = False) -> Sql:
     """Text that is equal on two servers exactly where the values are.
 
-    Text and bytes are written in hex, NULL as `~`, so no separator can occur inside. `short` writes long values
-    as their SHA-256 instead.
+    Text and bytes are written in hex, NULL as `~`, so no separator can occur inside. `short` writes long
+    values as their SHA-256 instead.
     """
     parts = []
     for column in columns_:
@@ -88,7 +88,8 @@ def all_local_keys(local: Session, link: Link) -> Iterator[RawRow]:
 
 
 def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
-    """Of these keys, those whose master and part rows are the same on both servers, by digests of whole rows."""
+    """Of these keys, those whose master and part rows are the same on both servers, by digests of whole
+    rows."""
     here = _entity_digests(local, link.local, link.definition, keys)
     there = _entity_digests(source, link.definition, link.definition, keys)
     return [key for key in keys if key in here and here[key] == there.get(key)]

@@ -1,4 +1,5 @@
-"""One advisory lock per link on both of its servers. A lock dies with its session: none is ever left behind."""
+"""One advisory lock per link on both of its servers. A lock dies with its session: none is ever left
+behind."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def ensure_marks(session: Writer, schema: str) -> None:
   created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
   PRIMARY KEY (link_id),
   UNIQUE KEY table_name (table_name)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='links kept by djlink; do not change by hand'"""
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+  COMMENT='links kept by djlink; do not change by hand'"""
     )
 
 
@@ -61,8 +62,8 @@ def write_mark(session: Writer, schema: str, mark: Mark) -> None:
     """
     session.execute(
         sql(
-            "INSERT INTO {} (link_id, table_name, manifest, contact, source_schema, source_table, outbound_schema,"
-            " outbound_table, local_server, local_schema, local_table, fingerprint)"
+            "INSERT INTO {} (link_id, table_name, manifest, contact, source_schema, source_table,"
+            " outbound_schema, outbound_table, local_server, local_schema, local_table, fingerprint)"
             " SELECT {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {} FROM DUAL"
             " WHERE NOT EXISTS (SELECT 1 FROM {} m WHERE m.link_id = {})",
             table(schema, MARKS),

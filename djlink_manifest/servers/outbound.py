@@ -1,7 +1,7 @@
 """Writing the outbound side: registrations before local rows, releases after them.
 
-Registration runs under READ COMMITTED in short transactions: under REPEATABLE READ the gaps it reads would keep
-the source's own rig from inserting.
+Registration runs under READ COMMITTED in short transactions: under REPEATABLE READ the gaps it reads would
+keep the source's own rig from inserting.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
 
 
 def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int) -> int:
-    """Write outbound rows for a range of `work`: rows that still stand, are not barred and whose linked parents
-    are in outbound. Repeating it changes nothing. The caller's transaction commits. Returns the new rows."""
+    """Write outbound rows for a range of `work`: rows that still stand, are not barred and whose linked
+    parents are in outbound. Repeating it changes nothing. The caller's transaction commits. Returns the new
+    rows."""
     tests = [sql("w.`~seq` BETWEEN {} AND {}", first, last)]
     for name in (link.requested_table, link.approved_table):
         tests.append(sql("NOT {}", _among(table(link.outbound_schema, name), link)))
@@ -116,7 +117,8 @@ def release(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
 
 
 def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
-    """Lock the outbound rows with these keys until the transaction ends; those that exist and are not requested."""
+    """Lock the outbound rows with these keys until the transaction ends; those that exist and are not
+    requested."""
     rows = session.stream(
         sql(
             "SELECT {} FROM {} s WHERE {} AND NOT {} FOR UPDATE",
@@ -130,8 +132,8 @@ def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[R
 
 
 def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
-    """Which of the keys the local table holds. A locking read: inside a transaction under REPEATABLE READ no row
-    with one of these keys can come until it ends."""
+    """Which of the keys the local table holds. A locking read: inside a transaction under REPEATABLE READ
+    no row with one of these keys can come until it ends."""
     rows = session.stream(
         sql(
             "SELECT {} FROM {} WHERE {} FOR UPDATE",

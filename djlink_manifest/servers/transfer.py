@@ -1,7 +1,7 @@
 """Rows from one server to another through this client: read as bytes, written in large statements.
 
-Values are only passed on, so nothing is decoded: text travels as UTF-8, binary values as they are, FLOAT as the
-exact DOUBLE (the text protocol shows 6 digits). Memory holds one statement, not one batch.
+Values are only passed on, so nothing is decoded: text travels as UTF-8, binary values as they are, FLOAT as
+the exact DOUBLE (the text protocol shows 6 digits). Memory holds one statement, not one batch.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ def copy(
         for statement in inserts(into, columns, rows, limit):
             if len(statement.text) >= packet:
                 raise RowsRefused(
-                    f"a row of {len(statement.text):,} bytes is over the local max_allowed_packet of {packet:,}",
+                    f"a row of {len(statement.text):,} bytes is over max_allowed_packet, {packet:,}",
                     server=local.name,
-                    hint=f"SET GLOBAL max_allowed_packet = {1 << len(statement.text).bit_length()} on the local server",
+                    hint=f"on the local server: SET GLOBAL max_allowed_packet = {1 << len(statement.text).bit_length()}",
                 )
             budget.spend(statement.rows, len(statement.text))
             taken = local.send(statement.text)

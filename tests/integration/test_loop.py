@@ -13,10 +13,11 @@ PIPELINE = (
     "CREATE TABLE {lab}.subject (id int PRIMARY KEY, species varchar(10) NOT NULL, weight float)",
     "CREATE TABLE {lab}.session (id int, day date, note text, PRIMARY KEY (id, day),"
     " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
-    "CREATE TABLE {lab}.session__trial (id int, day date, trial smallint, data longblob, PRIMARY KEY (id, day, trial),"
-    " FOREIGN KEY (id, day) REFERENCES {lab}.session (id, day))",
+    "CREATE TABLE {lab}.session__trial (id int, day date, trial smallint, data longblob,"
+    " PRIMARY KEY (id, day, trial), FOREIGN KEY (id, day) REFERENCES {lab}.session (id, day))",
     "INSERT INTO {lab}.subject VALUES (1,'mouse',0.1),(2,'rat',NULL),(3,'mouse',1e-7)",
-    "INSERT INTO {lab}.session VALUES (1,'2026-01-01','a'),(1,'2026-01-02',NULL),(2,'2026-01-01','b'),(3,'2026-02-01','é😀')",
+    "INSERT INTO {lab}.session VALUES (1,'2026-01-01','a'),(1,'2026-01-02',NULL),(2,'2026-01-01','b'),"
+    " (3,'2026-02-01','é😀')",
     "INSERT INTO {lab}.session__trial SELECT id, day, n, UNHEX('00275C0AFF') FROM {lab}.session,"
     " (SELECT 1 AS n UNION SELECT 2) numbers",
 )
@@ -67,7 +68,7 @@ def test_rows_gone_locally_are_pulled_again_or_released(pipeline: Rig) -> None:
     assert [(type(a), getattr(a, "entities", 0)) for a in actions] == [(Release, 1), (PullAgain, 1)]
     assert report.succeeded
     assert pipeline.run(
-        "lab_a", "SELECT id FROM {outbound}.%slab_subject ORDER BY id" % pipeline.names("")
+        "lab_a", f"SELECT id FROM {pipeline.outbound_table('lab', 'subject')} ORDER BY id"
     ) == [(1,), (3,)]
     assert not pipeline.plan(mice).has_changes
 
@@ -75,7 +76,7 @@ def test_rows_gone_locally_are_pulled_again_or_released(pipeline: Rig) -> None:
 def test_equal_local_rows_without_protection_are_registered(pipeline: Rig) -> None:
     manifest = pipeline.document({"lab_a": {"lab": {"tables": ["Session"]}}})
     pipeline.apply(manifest)
-    outbound = "{outbound}.%slab_session" % pipeline.names("")
+    outbound = pipeline.outbound_table("lab", "session")
     here = pipeline.local_schema("lab_a", "lab")
     pipeline.run("lab_a", f"DELETE FROM {outbound} WHERE id = 1")
     pipeline.servers.local.execute(f"UPDATE `{here}`.session__trial SET data = 'x' WHERE day = '2026-01-02'")
@@ -90,7 +91,7 @@ def test_equal_local_rows_without_protection_are_registered(pipeline: Rig) -> No
 def test_requested_deletions_are_blocked_and_not_pulled(pipeline: Rig) -> None:
     manifest = pipeline.document({"lab_a": {"lab": {"tables": "*"}}})
     pipeline.apply(manifest)
-    requests = "{outbound}.%slab_session_deletion_requested" % pipeline.names("")
+    requests = pipeline.outbound_table("lab", "session_deletion_requested")
     pipeline.run("lab_a", f"INSERT INTO {requests} (id, day) VALUES (1, '2026-01-01')")
     pipeline.run(
         "lab_a", "INSERT INTO {lab}.session VALUES (3, '2026-05-05', 'new'), (3, '2026-05-06', 'asked')"

@@ -12,6 +12,7 @@ from djlink_manifest.sandbox.demo_folder import (
     AUTHORITY,
     ENVIRONMENT,
     MANIFEST,
+    SHIPPED,
     check_folder,
     remove_credentials,
     shipped_manifest,
@@ -28,7 +29,7 @@ def written(folder: Path) -> Path:
 
 
 def test_the_shipped_manifest_is_the_example() -> None:
-    assert shipped_manifest() == (EXAMPLES / MANIFEST).read_text(encoding="utf-8")
+    assert shipped_manifest() == (EXAMPLES / SHIPPED).read_text(encoding="utf-8")
 
 
 def test_only_the_owner_can_read_the_environment_whatever_the_umask(tmp_path: Path) -> None:

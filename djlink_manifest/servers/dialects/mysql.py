@@ -4,10 +4,10 @@ from __future__ import annotations
 
 OLDEST = (8, 0, 19)
 
-# Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so that
-# a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES, NO_BACKSLASH_ESCAPES and
-# PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
-SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES,ERROR_FOR_DIVISION_BY_ZERO"
+# Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so
+# that a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES,
+# NO_BACKSLASH_ESCAPES and PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
+SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES"
 
 SESSION_SETTINGS: tuple[str, ...] = (
     f"SET SESSION sql_mode = '{SQL_MODE}'",

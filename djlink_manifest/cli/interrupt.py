@@ -1,0 +1,53 @@
+"""Ctrl-C during an apply: the first one asks for a good end, the second one ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from djlink_manifest.errors import Interrupted
+
+FINISHING = "Finishing the batches in hand. Press Ctrl-C again to abort at once."
+ABORTED = b"\nAborted. What was committed stays; `djlink apply` goes on from here.\n"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
+    """While this is open, the first SIGINT or SIGTERM sets `stop` and says so, the second ends the process.
+
+    A thread of its own acts on the signals: in a signal handler, which may interrupt the main thread anywhere,
+    neither `stop.set()` nor writing to a stream is safe. Aborting is safe at any moment: the servers undo what
+    was not committed.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    watcher = threading.Thread(target=_watch, args=(reader, stop, say), name="djlink-signals", daemon=True)
+    before_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    watcher.start()
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+        signal.set_wakeup_fd(before_fd)
+        writer.close()
+        watcher.join()
+        reader.close()
+
+
+def _watch(reader: socket.socket, stop: threading.Event, say: Callable[[str], None]) -> None:
+    while received := reader.recv(16):
+        for number in received:
+            if number not in SIGNALS:
+                continue
+            if stop.is_set():
+                os.write(2, ABORTED)
+                os._exit(Interrupted.exit_code)
+            stop.set()
+            say(FINISHING)
