@@ -120,6 +120,10 @@ class TableInUse(ServerError):
     """A DDL statement gave up waiting for a table that another session uses."""
 
 
+class TableExists(ServerError):
+    """A table to be made stands already."""
+
+
 class ConnectionLost(ServerError):
     """The session ended; what was not committed is undone. Trying again is safe."""
 

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from djlink_manifest.cli.interrupt import interruptible
-from djlink_manifest.cli.jobs import planned
+from djlink_manifest.cli.jobs import loaded, opened
 from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options
 from djlink_manifest.cli.screen import Screen, current
 from djlink_manifest.errors import Interrupted, UsageError
 from djlink_manifest.report.terminal import line
 
 if TYPE_CHECKING:
-    from djlink_manifest.reconcile.pipeline import Job
-    from djlink_manifest.reconcile.plan import Plan
-    from djlink_manifest.reconcile.progress import Event, Report
-    from djlink_manifest.report.progress import Display
+    from djlink_manifest.report.telling import Telling
 
 
-@click.command()
+@click.command(short_help="Show the plan, ask, do it.")
 @scope_options
-@click.option(
-    "--auto-approve", is_flag=True, help="Do not ask. Deletions that the source asked for stay as they are."
-)
+@click.option("--auto-approve", is_flag=True, help="Do not ask. No deletion is approved by this.")
 @json_option("Print the plan, the progress and the end as JSON, one object a line; needs --auto-approve.")
 @output_options
 def apply(scope: Scope, auto_approve: bool, as_json: bool) -> int:
@@ -46,15 +41,21 @@ def apply(scope: Scope, auto_approve: bool, as_json: bool) -> int:
     if not auto_approve:
         _check_that_one_can_ask(as_json)
     screen = current()
-    with planned(scope, screen) as (job, plan):
-        _show(plan, screen, as_json)
+    manifest = loaded(scope, screen)
+    telling = _telling(screen, as_json)
+    with opened(manifest, scope, screen) as (job, waiting):
+        with waiting:
+            plan = job.plan()
+        telling.plan(plan)
         if not plan.has_changes:
             return 1 if plan.has_errors else 0
         if not auto_approve and not _agreed():
             screen.tell([line("Not applied. Nothing was changed.")])
             return 1
-        report = _carried_out(job, plan, screen, as_json)
-    _show_end(plan, report, screen, as_json)
+        stop = threading.Event()
+        with telling.display() as display, interruptible(stop, display.announce):
+            report = job.apply(plan, display, stop)
+    telling.end(plan, report)
     if report.interrupted:
         return Interrupted.exit_code
     return 0 if report.succeeded and not plan.has_errors else 1
@@ -70,15 +71,13 @@ def _check_that_one_can_ask(as_json: bool) -> None:
         )
 
 
-def _show(plan: Plan, screen: Screen, as_json: bool) -> None:
+def _telling(screen: Screen, as_json: bool) -> Telling:
+    from djlink_manifest.report.telling import Prose, Records
+
+    console = screen.console(sys.stderr)
     if as_json:
-        from djlink_manifest.report.jsonform import plan_json
-
-        screen.json({"type": "plan", "plan": plan_json(plan)}, indent=None)
-    else:
-        from djlink_manifest.report.text import plan_lines
-
-        screen.show(plan_lines(plan))
+        return Records(functools.partial(screen.json, indent=None), console)
+    return Prose(screen.show, console, animated=sys.stderr.isatty())
 
 
 def _agreed() -> bool:
@@ -89,31 +88,3 @@ def _agreed() -> bool:
     if not answer.endswith("\n"):
         sys.stderr.write("\n")
     return answer.strip() == "yes"
-
-
-def _carried_out(job: Job, plan: Plan, screen: Screen, as_json: bool) -> Report:
-    from djlink_manifest.report.progress import Bars, Lines
-
-    console = screen.console(sys.stderr)
-    display: Display = Bars(console) if sys.stderr.isatty() and not as_json else Lines(console)
-    listener: Callable[[Event], None] = _streamed(screen) if as_json else display
-    stop = threading.Event()
-    with display, interruptible(stop, display.announce):
-        return job.apply(plan, listener, stop)
-
-
-def _streamed(screen: Screen) -> Callable[[Event], None]:
-    from djlink_manifest.report.jsonform import event_json
-
-    return lambda event: screen.json(event_json(event), indent=None)
-
-
-def _show_end(plan: Plan, report: Report, screen: Screen, as_json: bool) -> None:
-    if as_json:
-        from djlink_manifest.report.jsonform import report_json
-
-        screen.json({"type": "report", "report": report_json(report)}, indent=None)
-    else:
-        from djlink_manifest.report.summary import report_lines
-
-        screen.show([line(), *report_lines(plan, report)])

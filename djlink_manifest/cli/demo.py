@@ -9,7 +9,7 @@ import click
 from djlink_manifest.cli.options import output_options
 
 
-@click.command()
+@click.command(short_help="Try djlink on throwaway servers.")
 @click.argument("folder", default="djlink-demo")
 @click.option(
     "--keep", is_flag=True, help="Let the servers run on when the demo ends; how to stop them is said."

@@ -20,9 +20,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def interruptible(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
     """While this is open, the first SIGINT or SIGTERM sets `stop` and says so, the second ends the process.
 
-    A thread of its own acts on the signals: in a signal handler, which may interrupt the main thread anywhere,
-    neither `stop.set()` nor writing to a stream is safe. Aborting is safe at any moment: the servers undo what
-    was not committed.
+    A thread of its own acts on the signals: in a signal handler, which may interrupt the main thread
+    anywhere, neither `stop.set()` nor writing to a stream is safe. Aborting is safe at any moment: the
+    servers undo what was not committed.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)

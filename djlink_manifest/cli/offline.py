@@ -17,7 +17,7 @@ from djlink_manifest.report.terminal import line
 NOT_FORMATTED = 3
 
 
-@click.command()
+@click.command(short_help="Write a starter manifest.")
 @click.argument("path", default=DEFAULT_MANIFEST)
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 @output_options
@@ -44,7 +44,7 @@ def init(path: str, force: bool) -> None:
     screen.tell([line(f"Wrote {path}. Name your servers and tables in it, then: djlink validate{option}")])
 
 
-@click.command()
+@click.command(short_help="Check the manifest, offline.")
 @file_option
 @json_option("Print the problems as JSON.")
 @output_options
@@ -73,7 +73,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
     return 0 if manifest is not None else 1
 
 
-@click.command()
+@click.command(short_help="Lay out manifests the common way.")
 @file_option
 @click.option(
     "--check", is_flag=True, help="Change nothing; exit 3 and name the files that are not formatted."
@@ -94,7 +94,7 @@ def fmt(files: tuple[str, ...], check: bool) -> int:
     changed: list[tuple[Path, str]] = []
     for path in _yaml_files(chosen(files)):
         text = _text(path)
-        new = formatted(text)
+        new = formatted(text, str(path))
         if new != text:
             changed.append((path, new))
     # every file is read and formatted before the first is written: one with an error changes none
@@ -108,7 +108,13 @@ def fmt(files: tuple[str, ...], check: bool) -> int:
 def _yaml_files(paths: tuple[str, ...]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
-        found += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(each for each in path.glob("*.yaml") if not each.name.startswith("."))
+        if not inside:
+            raise UsageError(f"the folder {path} holds no `*.yaml`")
+        found += inside
     return list(dict.fromkeys(found))
 
 

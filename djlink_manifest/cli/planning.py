@@ -6,14 +6,15 @@ from typing import Literal
 
 import click
 
-from djlink_manifest.cli.jobs import opened, planned
+from djlink_manifest.cli.jobs import loaded, opened
 from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options
 from djlink_manifest.cli.screen import current
+from djlink_manifest.report.terminal import line
 
 CHANGES = 2
 
 
-@click.command()
+@click.command(short_help="Show what would be done.")
 @scope_options
 @json_option("Print the plan as JSON (schemas/plan.schema.json).")
 @click.option(
@@ -37,7 +38,9 @@ def plan(scope: Scope, as_json: bool, detailed_exitcode: bool) -> int:
     from djlink_manifest.report.text import plan_lines
 
     screen = current()
-    with planned(scope, screen) as (_, made):
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
+        with waiting:
+            made = job.plan()
         if as_json:
             screen.json(plan_json(made))
         else:
@@ -47,7 +50,7 @@ def plan(scope: Scope, as_json: bool, detailed_exitcode: bool) -> int:
     return CHANGES if detailed_exitcode and made.has_changes else 0
 
 
-@click.command()
+@click.command(short_help="One line for each link.")
 @scope_options
 @json_option("Print the status as JSON.")
 @output_options
@@ -64,7 +67,9 @@ def status(scope: Scope, as_json: bool) -> int:
     from djlink_manifest.report.status import status_lines
 
     screen = current()
-    with planned(scope, screen) as (_, made):
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
+        with waiting:
+            made = job.plan()
         if as_json:
             screen.json(status_json(made))
         else:
@@ -72,7 +77,7 @@ def status(scope: Scope, as_json: bool) -> int:
     return 1 if made.has_errors else 0
 
 
-@click.command()
+@click.command(short_help="Draw which link needs which.")
 @scope_options
 @click.option(
     "--format",
@@ -95,7 +100,13 @@ def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
     from djlink_manifest.report.text import refusal_lines
 
     screen = current()
-    with opened(scope, screen) as job:
+    manifest = loaded(scope, screen)
+    with opened(manifest, scope, screen) as (job, _):
         screen.data((mermaid if drawing == "mermaid" else dot)(job.graph))
         screen.tell(refusal_lines(job.refusals))
-        return 1 if job.refusals else 0
+        whole = not scope.targets and not scope.excludes
+        drawn = {link.source for link in job.links}
+        missing = [source.name for source in manifest.sources if whole and source.name not in drawn]
+    for name in missing:
+        screen.tell([line(f"No link of source {name} is drawn; `djlink plan` says why.")])
+    return 1 if job.refusals or missing else 0

@@ -11,6 +11,7 @@ import yaml
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.nodes import Entry, Fields, Items, Leaf, Node
 from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean, looks_secret
+from djlink_manifest.manifest.references import only_references
 from djlink_manifest.manifest.scalars import Surprise, typed
 
 MAX_NODES = 400_000  # counted with every alias written out
@@ -100,9 +101,8 @@ class Composer:
     def leaf(self, event: yaml.ScalarEvent, key: str) -> Leaf:
         """A single value."""
         spot = self.spot(event)
-        first, last = mark(event).line, mark(event, end=True).line
-        if looks_secret(key) and last > first:
-            self.problems.hide(self.file, first + 2, last + 1)
+        if looks_secret(key) and not only_references(event.value):
+            self.problems.conceal(spot)
         if event.tag is not None and event.tag not in _TEXT_TAGS:
             raise self.stop(
                 "an unknown tag (`!`)", event, "manifests use no tags; quote text that starts with `!`"
@@ -202,7 +202,8 @@ class Composer:
         """Where an event stands, or everything from one to another."""
         first, last = mark(start), mark(end or start, end=True)
         width = last.column - first.column if last.line == first.line else 1
-        return Spot(Location(self.file, first.line + 1, first.column + 1), max(1, width))
+        place = Location(self.file, first.line + 1, first.column + 1)
+        return Spot(place, max(1, width), last.line - first.line + 1)
 
     def stop(self, summary: str, event: yaml.Event, help: str | None = None) -> Stop:
         """Note a problem after which nothing can be read; the caller raises what it returns."""

@@ -96,7 +96,8 @@ class _Block:
 
 @dataclass(slots=True)
 class _Indents:
-    """What is known of each line: `structural` its block, `inside` the shift of a text or bracket it is part of."""
+    """What is known of the lines: `structural` has the block whose entry starts in a line, `inside` how far
+    a line moves that is part of a text or of brackets."""
 
     structural: dict[int, _Block] = field(default_factory=dict)
     inside: dict[int, int] = field(default_factory=dict)
@@ -161,7 +162,8 @@ def _comment_shift(number: int, lines: Sequence[str], known: _Indents) -> int:
     column = len(lines[number]) - len(lines[number].lstrip(" "))
     if column == 0:
         return 0
-    after = next((known.structural[n] for n in range(number + 1, len(lines)) if n in known.structural), None)
+    following = range(number + 1, len(lines))
+    after = next((known.structural[n] for n in following if n in known.structural), None)
     if after is not None and after.old == column:
         return after.shift
     before = [known.structural[n] for n in range(number) if n in known.structural]
@@ -182,10 +184,8 @@ def ordered(text: str) -> str:
         *(_chunk_start(lines, number, number_before) for number_before, number in pairwise(numbers)),
     ]
     tail = _tail(lines, numbers[-1])
-    chunks = [
-        (starts[number], lines[start:end])
-        for number, start, end in zip(numbers, edges, [*edges[1:], tail], strict=True)
-    ]
+    ends = [*edges[1:], tail]
+    chunks = [(starts[n], lines[start:end]) for n, start, end in zip(numbers, edges, ends, strict=True)]
     result = sorted(chunks, key=lambda chunk: _rank(chunk[0]))
     if result == chunks:
         return text
@@ -249,7 +249,7 @@ def _tail(lines: Sequence[str], last_key: int) -> int:
 
 
 def _inside_scalars(text: str) -> set[int]:
-    """The lines that are part of a text that spans lines, from its second line on, and the first of quoted ones."""
+    """The lines whose end is part of a text; of quoted texts that span lines the first too."""
     found: set[int] = set()
     for piece in pieces(text):
         if isinstance(piece.token, yaml.ScalarToken) and piece.end_line > piece.line:

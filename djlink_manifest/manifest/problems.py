@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 
@@ -15,18 +15,20 @@ LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # what YAML counts as the 
 _SECRET_WORD = re.compile(
     r"pass|pwd|passw|secret|token|credential|api_?key|private|^pw$|[-_]pw$", re.IGNORECASE
 )
-_KEY = re.compile(r"""([\w-]+)["']?\s*[:=]""")
+_KEY = re.compile(r"""([\w-]+)[^\w\s:=,]*\s*[:=]""")
+_SECRET_TEXT = re.compile(r"(?:pass|sswrd|sword|secret|token|credential)[\w-]*", re.IGNORECASE)
 _REFERENCE = re.compile(r"""\s*["']?(?:\$\{(?:env|file):[^}]*\})+["']?(?=\s*(?:[,}\]#]|$))""")
-_URL_LOGIN = re.compile(r"(://)[^/@\s]*(@)")
+_LOGIN = re.compile(r"""[^\s"'@/]+:[^\s"'@]+@""")
 _MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A stretch of one line of a manifest file."""
+    """A stretch of a manifest file; `width` is 1 where it spans several `lines`."""
 
     location: Location
     width: int = 1
+    lines: int = 1
 
 
 class Problems:
@@ -36,6 +38,7 @@ class Problems:
         self._lines: dict[str, list[str]] = {}
         self._hidden: dict[str, set[int]] = {}
         self._inside_secret: dict[str, set[int]] = {}
+        self._concealed: dict[tuple[str, int], int] = {}
         self._found: list[Diagnostic] = []
 
     def read(self, file: str, text: str) -> None:
@@ -47,13 +50,21 @@ class Problems:
         """Never show these lines (from 1, both included): they are part of a secret's value."""
         self._hidden.setdefault(file, set()).update(range(first, last + 1))
 
+    def conceal(self, spot: Spot) -> None:
+        """Never show what stands here, nor the rest of the line: it may be a secret."""
+        place = (spot.location.file, spot.location.line)
+        self._concealed[place] = min(spot.location.column, self._concealed.get(place, spot.location.column))
+        self.hide(spot.location.file, spot.location.line + 1, spot.location.line + spot.lines - 1)
+
     def error(self, summary: str, spot: Spot, path: str = "", help: str | None = None) -> None:
         """Note a problem that makes the manifest unusable."""
-        self._found.append(self._diagnostic("error", summary, spot, path, help))
+        self._found.append(Diagnostic("error", summary, spot.location, path, help, width=spot.width))
 
     def warning(self, summary: str, spot: Spot, path: str = "", help: str | None = None) -> None:
         """Note something that works but is probably not meant."""
-        self._found.append(self._diagnostic("warning", summary, spot, path, help))
+        self._found.append(
+            Diagnostic("warning", summary, spot.location, path, help, None, max(1, spot.width))
+        )
 
     @property
     def any_error(self) -> bool:
@@ -61,32 +72,31 @@ class Problems:
         return any(d.severity == "error" for d in self._found)
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """Every problem once, by place; at one place errors first. At most `MAX_PROBLEMS`."""
-        unique = sorted(
+        """Every problem once, by place, with its line; at one place errors first. At most `MAX_PROBLEMS`."""
+        order = sorted(
             set(self._found), key=lambda d: (d.location, d.severity, d.summary, d.path, d.help or "")
         )
-        if len(unique) <= MAX_PROBLEMS:
-            return tuple(unique)
-        errors_first = sorted(unique, key=lambda d: d.severity)[:MAX_PROBLEMS]
-        kept = sorted(errors_first, key=lambda d: (d.location, d.severity, d.summary))
-        rest = len(unique) - len(kept)
-        return (*kept, Diagnostic("warning", f"{rest} more problems are not shown", kept[-1].location))
+        kept = order
+        if len(order) > MAX_PROBLEMS:
+            worst = set(sorted(order, key=lambda d: d.severity)[:MAX_PROBLEMS])
+            kept = [d for d in order if d in worst]
+            rest = f"{len(order) - len(kept)} more problems are not shown"
+            kept.append(Diagnostic("warning", rest, kept[-1].location))
+        return tuple(self._shown(d) for d in kept)
+
+    def _shown(self, found: Diagnostic) -> Diagnostic:
+        """The problem with its line, and without a login that stands in a key."""
+        return replace(
+            found,
+            summary=_LOGIN.sub(f"{_MASK}@", found.summary),
+            path=_LOGIN.sub(f"{_MASK}@", found.path),
+            snippet=self.snippet(found.location),
+        )
 
     def raise_if_any(self) -> None:
         """Raise a ManifestError where an error was noted."""
         if self.any_error:
             raise ManifestError(self.sorted())
-
-    def _diagnostic(self, severity: str, summary: str, spot: Spot, path: str, help: str | None) -> Diagnostic:
-        return Diagnostic(
-            severity="error" if severity == "error" else "warning",
-            summary=summary,
-            location=spot.location,
-            path=path,
-            help=help,
-            snippet=self.snippet(spot.location),
-            width=max(1, spot.width),
-        )
 
     def snippet(self, location: Location) -> str | None:
         """The line at a place, masked where it may show a secret; None where there is no such line."""
@@ -94,6 +104,9 @@ class Problems:
         if lines is None or not 1 <= location.line <= len(lines):
             return None
         line = lines[location.line - 1]
+        concealed = self._concealed.get((location.file, location.line))
+        if concealed is not None:
+            line = line[: concealed - 1] + _MASK
         if location.file not in self._inside_secret:
             self._inside_secret[location.file] = _below_secret_keys(lines)
         if (
@@ -112,19 +125,33 @@ def looks_secret(key: str) -> bool:
 
 
 def masked(line: str) -> str:
-    """The line with the values of keys that look like secrets, and logins in URLs, replaced by stars."""
+    """The line without what follows a word that looks like a secret's name, and without logins in URLs.
+
+    References are shown: they are no secrets. More is hidden than need be rather than less.
+    """
     start = 0
-    while match := _KEY.search(line, start):
+    while (match := _next_secret(line, start)) is not None:
         start = match.end()
-        if not looks_secret(match[1]):
-            continue
         if reference := _REFERENCE.match(line, start):
             start = reference.end()
             continue
-        rest = line[start:]
-        line = line[:start] + (f" {_MASK}" if rest.strip() else "")
+        if line[start:].strip():
+            line = f"{line[:start]} {_MASK}"
         break
-    return _URL_LOGIN.sub(rf"\1{_MASK}\2", line)
+    return _LOGIN.sub(f"{_MASK}@", line)
+
+
+def _next_secret(line: str, start: int) -> re.Match[str] | None:
+    """The next key that looks like a secret's, with its colon; else the next such word anywhere."""
+    keys = [m for m in _KEY.finditer(line, start) if looks_secret(m[1])]
+    word = _SECRET_TEXT.search(_without_references(line), start)
+    if keys and (word is None or keys[0].start() <= word.start() <= keys[0].end()):
+        return keys[0]
+    return word
+
+
+def _without_references(line: str) -> str:
+    return re.sub(r"\$\{(?:env|file):[^}]*\}", lambda m: " " * len(m[0]), line)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

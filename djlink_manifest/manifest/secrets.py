@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from djlink_manifest.errors import Location, SecretError
+from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import BadReference, Reference, parts
 from djlink_manifest.manifest.values import ServerSpec, SourceSpec, TlsSpec
 from djlink_manifest.model.server import Secret, ServerAddress, Tls
@@ -49,7 +50,10 @@ def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:
     """The name of a source's outbound schema. Raises SecretError."""
     place = source.server.place("outbound")
     what = f"`outbound` of server `{source.name}`"
-    return resolve_text(source.outbound, folder_of(place), environ, place, what, source.name)
+    name = resolve_text(source.outbound, folder_of(place), environ, place, what, source.name)
+    if fault := identifier_fault(name):
+        raise _error(source.server, "outbound", f"the outbound schema's name {fault}", None)
+    return name
 
 
 def resolve_text(

@@ -138,6 +138,9 @@ def _report(root: Fields, steps: Steps, fault: Mapping[str, Any], problems: Prob
         what = f"`{dotted(parent)}` has no `{name}`" if parent else f"`{name}` is missing"
         problems.error(what, spot_of(root, parent, key=True), path, _MISSING_HELP.get(name))
     elif kind == "extra_forbidden":
+        level = _level(steps[:-1])
+        if level is not None and issubclass(level, model.ServerModel):
+            problems.conceal(spot_of(root, steps))  # a password's key may be misspelt beyond recognition
         problems.error(f"unknown key `{name}`", spot_of(root, steps, key=True), path, _key_help(steps))
     elif kind == "literal_error":
         _report_choice(root, steps, fault["ctx"]["expected"], shown, problems)

@@ -15,52 +15,47 @@ _REFERENCE_START = re.compile(r"\$\{\s*(?:env|file)\s*:")
 def explained(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[str, Spot, str | None]:
     """(summary, place, help) for a syntax error."""
     lines = LINE_END.split(text)
-    problem = (error.problem or "").lower()
-    context = (error.context or "").lower()
-    mark, start = error.problem_mark or error.context_mark, error.context_mark
+    mark = error.problem_mark or error.context_mark
     if mark is None:
         return "this is not YAML", Spot(Location(file, 1, 1)), None
     here = _spot(mark, lines, file)
-    at_start = _spot(start, lines, file) if start is not None else here
     line = lines[mark.line] if mark.line < len(lines) else ""
-    character = line[mark.column : mark.column + 1]
-
-    if reference := _unquoted_reference(here, lines):
+    number = here.location.line
+    reference = _unquoted_reference(here, lines)
+    if reference is not None:
         return (
             "a reference inside of `{}` or `[]` must be quoted: its own braces would be YAML",
-            Spot(Location(file, here.location.line, reference + 1), 2),
+            Spot(Location(file, number, reference + 1), 2),
             'write "${env:NAME}" in quotes',
         )
-    if character == "\t" or "tab" in problem or _indented_by_tab(line, mark.column):
+    problem = (error.problem or "").lower()
+    if "tab" in problem or line[mark.column : mark.column + 1] == "\t" or _indented_by_tab(line, mark.column):
         column = line.find("\t") if "\t" in line[: mark.column + 1] else mark.column
-        return (
-            "a tab; YAML is indented by spaces",
-            Spot(Location(file, here.location.line, column + 1)),
-            "use two spaces",
-        )
+        return "a tab; YAML is indented by spaces", Spot(Location(file, number, column + 1)), "use two spaces"
+    start = here if error.context_mark is None else _spot(error.context_mark, lines, file)
+    at_end = mark.line >= len(lines) - 1 and not line[mark.column :].strip()
+    return _by_kind(problem, (error.context or "").lower(), here, start, at_end)
+
+
+def _by_kind(
+    problem: str, context: str, here: Spot, start: Spot, at_end: bool
+) -> tuple[str, Spot, str | None]:
     if "mapping values are not allowed" in problem:
-        return (
-            "a second colon in one value",
-            here,
-            'quote a value that holds ": "; or the line above is indented less',
-        )
+        return "a second colon in one value", here, 'quote a value that holds ": ", or mend the indentation'
     if "quoted scalar" in context and ("end of stream" in problem or "document indicator" in problem):
-        return "a quote is opened and not closed", at_start, "close it on the same line"
+        return "a quote is opened and not closed", start, "close it on the same line"
     if "escape" in problem:
         return "an unknown escape after `\\` in double quotes", here, "use single quotes, or write `\\\\`"
     if "flow" in context:
         bracket = "}" if "mapping" in context else "]"
-        if mark.line >= len(lines) - 1 and not line[mark.column :].strip():
-            return f"a bracket is opened and not closed by `{bracket}`", at_start, None
+        if at_end:
+            return f"a bracket is opened and not closed by `{bracket}`", start, None
         return f"expected `,` or `{bracket}`", here, "quote text that holds one of `{}[],:`"
     if "cannot start any token" in problem:
-        return f"`{character}` cannot start a value", here, "quote text that starts with one of @ ` %"
+        return "a character that cannot start a value", here, "quote text that starts with one of @ ` %"
     if "block mapping" in context or "simple key" in context or "block collection" in context:
-        return (
-            "the indentation or a colon is wrong",
-            here,
-            "keys of one mapping start in one column, each with `: `",
-        )
+        help = "keys of one mapping start in one column, each with `: `"
+        return "the indentation or a colon is wrong", here, help
     if "block sequence entries" in problem:
         return "a list item (`- `) stands where none can", here, "start it on a line of its own, indented"
     return "this is not YAML", here, None

@@ -13,7 +13,7 @@ from djlink_manifest.manifest.problems import Problems
 from djlink_manifest.manifest.syntax import explained
 from djlink_manifest.manifest.tree import decoded
 
-SCHEMA_URL = "../schemas/manifest.schema.json"
+SCHEMA = "../schemas/manifest.schema.json"
 _ROUNDS = 8
 
 
@@ -28,7 +28,10 @@ def formatted(text: str, file: str = "manifest") -> str:
     twice changes nothing more. Raises ManifestError where the text is not YAML, FormatError where the proof
     fails.
     """
+    text = text.removeprefix("\ufeff")
     _check(text, file)
+    if any(strange in text for strange in "\x85\u2028\u2029"):
+        return text  # line ends to YAML, and to nothing else
     result = text
     for _ in range(_ROUNDS):
         before = result
@@ -125,40 +128,39 @@ def _comments(text: str) -> list[str]:
     return found
 
 
-def starter() -> str:
-    """The text of a starter manifest, which is valid as it is."""
-    return _STARTER
+def starter(schema: str = SCHEMA) -> str:
+    """The text of a starter manifest, valid as it is; `schema` is where editors find the JSON Schema."""
+    return f"# yaml-language-server: $schema={schema}\n{_STARTER}"
 
 
-_STARTER = f"""\
-# yaml-language-server: $schema={SCHEMA_URL}
+_STARTER = """\
 #
 # Which tables of which servers are linked to ours. Check it with `djlink validate`, see what it means with
-# `djlink plan`, do it with `djlink apply`. Secrets are references: ${{env:NAME}} or ${{file:path}}.
+# `djlink plan`, do it with `djlink apply`. Secrets are references: ${env:NAME} or ${file:path}.
 manifest: 1
 name: our-lab                          # marks what this manifest owns on the servers
 contact: data@ourlab.example           # shown to the owners of what is held
 
 local:                                 # the server that receives
   host: db.ourlab.example
-  user: ${{env:DJ_USER}}
-  password: ${{env:DJ_PASS}}
+  user: ${env:DJ_USER}
+  password: ${env:DJ_PASS}
 
 defaults:
-  schema_name: "{{source}}_{{schema}}"     # the local schema; lab_a's `session` becomes `lab_a_session`
+  schema_name: "{source}_{schema}"     # the local schema; lab_a's `session` becomes `lab_a_session`
   # deletions: auto                    # do what a source asks to delete, without a review
   # unwanted: release                  # delete what is wanted no longer, and let it go at the source
 
 sources:
   lab_a:                               # the first word of each address: lab_a.session.Session
     host: db.lab-a.example
-    user: ${{env:LINK_USER}}
-    password: ${{env:LINK_PASS}}
+    user: ${env:LINK_USER}
+    password: ${env:LINK_PASS}
     outbound: ourlab_outbound          # our schema on their server: what we hold
     schemas:
       lab:
         tables:
-          "*": {{pull: needed}}          # only what the tables below refer to
+          "*": {pull: needed}          # only what the tables below refer to
       session:
         tables:
           Session:

@@ -11,7 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from djlink_manifest.errors import ConnectionLost, Interrupted, RowsRefused, ServerError, TableInUse
+from djlink_manifest.errors import (
+    ConnectionLost,
+    Interrupted,
+    RowsRefused,
+    ServerError,
+    TableExists,
+    TableInUse,
+)
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link
@@ -33,7 +40,10 @@ PATIENCE = 5  # tries of one batch, and of a DDL on a table in use
 
 @dataclass(slots=True)
 class Tally:
-    """What was committed for one link so far; `refusals` are the server's words, the first few."""
+    """What was committed for one link so far.
+
+    `refusals` are the server's words, the first few; `begun` the tables whose making began.
+    """
 
     created: bool = False
     pulled: int = 0
@@ -43,6 +53,7 @@ class Tally:
     released: int = 0
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -117,12 +128,11 @@ def pull(bench: Bench, *, again: bool, new: bool, bytes_each: float) -> None:
     """
     link, source = bench.link, bench.source
     with key_table(source, link, "work") as work:
-        if again:
-            with differing_keys(link, True, True, source, bench.local) as (missing, _):
-                if missing is not None and missing.count:
-                    outbound.add_missing(bench.scene, link, missing, work, pullable=True)
-        if new:
-            outbound.add_pullable(bench.scene, link, work)
+        with differing_keys(link, True, True, source, bench.local) as (missing, extra):
+            if again and missing is not None:
+                outbound.add_missing(bench.scene, link, missing, work, pullable=True)
+            if new:
+                outbound.add_pullable(bench.scene, link, extra, work)
         size = _batch_size(bytes_each, 1.0)
         first = 1
         while first <= work.count:
@@ -210,8 +220,16 @@ def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
 
 
 def _create(bench: Bench, session: Writer, table: TableDefinition) -> None:
-    text = ddl.create_table(table)
-    _patiently(bench, partial(session.ddl, text))
+    """Make a table. One that stands already is ours only if this apply began to make it, before its session
+    was lost; else it appeared since the plan was made, and is not touched."""
+    name = f"{session.name}:{table.schema}.{table.name}"
+    begun = name in bench.tally.begun
+    bench.tally.begun.add(name)
+    try:
+        _patiently(bench, partial(session.ddl, ddl.create_table(table)))
+    except TableExists:
+        if not begun:
+            raise
 
 
 def _patiently(bench: Bench, step: Callable[[], None]) -> None:

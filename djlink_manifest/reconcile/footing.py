@@ -144,7 +144,7 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield f"{place} belongs to the manifest `{mark.manifest}`{who}", hint
         elif mark.fingerprint != fingerprint(ground.local.identity):
             yield (
-                f"{place} was made for another local server, `{mark.local_server}`; this is a copy, or was moved",
+                f"{place} was made for another local server, `{mark.local_server}`: this is a copy, or moved",
                 "work on the server it was made for, or give this manifest another name and outbound schema",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):

@@ -123,6 +123,7 @@ class Job:
                 snapshots,
                 tuple(r for r in refusals.values() if r.address in self._scope or r in self.refusals),
                 self._forgotten(),
+                _not_yet(self._manifest),
             ),
         )
 
@@ -383,6 +384,17 @@ def _source_facts(address: ServerAddress, result: _Reached | DjlinkError, resolv
     if isinstance(result, DjlinkError):
         return ServerFacts(address.name, address.host, problem=result.message, hint=result.hint)
     return _facts(result, sum(1 for link in resolved.links if link.source == address.name))
+
+
+def _not_yet(manifest: Manifest) -> tuple[str, ...]:
+    """What the manifest says that this version does not carry out."""
+    words = []
+    if manifest.removed:
+        count = len(manifest.removed)
+        words.append(f"`removed` names {count} links: this version takes no link out, their tables stay")
+    if manifest.approvals:
+        words.append("`approvals` are checked, and not carried out: this version deletes nothing locally")
+    return tuple(words)
 
 
 def _facts(reached: _Reached, links: int) -> ServerFacts:

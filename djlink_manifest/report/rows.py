@@ -15,7 +15,7 @@ DONE, FAILED = "✓", "✗"
 LEGEND = {
     CREATE: "create, pull",
     RESUME: "resume",
-    DELETE: "delete",
+    DELETE: "delete, release",
     TROUBLE: "drift, blocked",
     REVIEW: "needs approval",
 }

@@ -18,7 +18,7 @@ HEADINGS = ("link", "source", "outbound", "local", "pending")
 
 
 def status_lines(plan: Plan) -> list[Text]:
-    """The servers, a table of the links, what is refused, and the sentences that the plan ends with."""
+    """The servers, the links by address, what is refused, and the sentences that the plan ends with."""
     cells = [
         (
             link.address,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pymysql
@@ -63,17 +65,22 @@ def run(folder: Path = FOLDER, *, keep: bool = False, wait: bool | None = None) 
     where the folder holds other people's files, a server does not start, or a command fails.
     """
     check_folder(folder)
+    with ended_in_order():
+        _run(folder, keep, sys.stdin.isatty() and sys.stdout.isatty() if wait is None else wait)
+
+
+def _run(folder: Path, keep: bool, wait: bool) -> None:
     say("Starting three throwaway servers.")
     servers = start_servers(SERVERS, tell=say)
     kept = False
     try:
         stage = set_up(servers, folder)
         play(stage)
-        say_what_next(stage)
+        say_what_next(stage, runs_on=keep or wait)
         if keep:
             leave_running(stage)
             kept = True
-        elif wait if wait is not None else sys.stdin.isatty() and sys.stdout.isatty():
+        elif wait:
             wait_for_enter()
     finally:
         if not kept:
@@ -178,15 +185,16 @@ def show_local(stage: Stage) -> None:
                 say(f"  {name:<24} {rows:>14} {len(table()):>6}")
         session, lab, ephys = (modules[f"princeton_{name}"] for name in ("session", "lab", "ephys"))
         people = lab.User.proj("full_name", experimenter="user")
-        say("Linked tables join like any others. Sessions with their experimenters and sorted units:\n")
+        say("\nLinked tables join like any others. Sessions with their experimenters and sorted units:\n")
         say(str((session.Session * people * ephys.Spikes).proj("full_name", "unit_count")))
 
 
-def say_what_next(stage: Stage) -> None:
+def say_what_next(stage: Stage, *, runs_on: bool) -> None:
     """What a person can try while the servers run."""
     headline("What to try next")
+    when = "While the servers run" if runs_on else "With `djlink demo --keep` the servers run on. Then"
     say(
-        f"""In another terminal, while the servers run:
+        f"""{when}, in another terminal:
 
   cd {shlex.quote(str(stage.folder.resolve()))} && . ./{ENVIRONMENT}
   djlink plan
@@ -218,12 +226,32 @@ def djlink(stage: Stage, *arguments: str) -> None:
     """Run `djlink` as a person would, in the demo's folder; SandboxError where it fails."""
     say(f"$ djlink {' '.join(arguments)}")
     command = [sys.executable, "-m", "djlink_manifest", *arguments]
-    ended = subprocess.run(command, cwd=stage.folder, env=os.environ | stage.environment, check=False)
-    if ended.returncode:
+    with subprocess.Popen(command, cwd=stage.folder, env=os.environ | stage.environment) as running:
+        try:
+            code = running.wait()
+        except KeyboardInterrupt:
+            # Ctrl-C reaches the command too, which finishes what it has in hand.
+            running.wait()
+            raise
+    if code:
         raise SandboxError(
-            f"`djlink {' '.join(arguments)}` ended with exit code {ended.returncode}",
-            hint="its own message stands above",
+            f"`djlink {' '.join(arguments)}` ended with exit code {code}", hint="its own message stands above"
         )
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the block, as Ctrl-C does, instead of ending the process at once."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def headline(words: str) -> None:

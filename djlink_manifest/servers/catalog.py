@@ -9,6 +9,7 @@ from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
 from djlink_manifest.model.rights import parse_grants
 from djlink_manifest.servers.connection import Row, Session, first_values
+from djlink_manifest.servers.defaults import is_doubtful, whole_defaults
 from djlink_manifest.servers.dialects import mysql
 from djlink_manifest.servers.marks import read_marks
 from djlink_manifest.servers.sql import Sql, comma, sql
@@ -31,6 +32,8 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
     tables, sizes = {}, {}
     for row in session.rows(sql(_TABLES, listed)):
         name = (str(row[0]), str(row[1]))
+        if row[2] == "BASE TABLE" and any(is_doubtful(c) for c in columns[name]):
+            columns[name] = whole_defaults(session, *name, columns[name])
         tables[name] = TableDefinition(
             *name,
             columns=tuple(columns[name]),
@@ -77,7 +80,7 @@ WHERE k.TABLE_SCHEMA IN ({}) AND k.REFERENCED_TABLE_NAME IS NOT NULL
 ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"""
 
 
-def _columns(session: Session, listed: Sql) -> Mapping[TableName, list[Column]]:
+def _columns(session: Session, listed: Sql) -> defaultdict[TableName, list[Column]]:
     found = defaultdict[TableName, list[Column]](list)
     for row in session.rows(sql(_COLUMNS, listed)):
         found[row[0], row[1]].append(_column(row[2:]))
@@ -120,7 +123,9 @@ def _indexes(
         schema, table, name, column, length, expression, non_unique, collation, kind = row
         place = (str(schema), str(table), str(name))
         text = mysql.generated_text(str(expression)) if expression else None
-        parts[place].append(IndexPart(column, text, length, collation == "D"))
+        # a spatial index has a length here that no DDL takes
+        prefix = None if kind == "SPATIAL" else length
+        parts[place].append(IndexPart(column, text, prefix, collation == "D"))
         facts[place] = (not int(non_unique), str(kind))
     indexes = defaultdict[TableName, list[Index]](list)
     keys: dict[TableName, tuple[str, ...]] = {}

@@ -19,6 +19,7 @@ from djlink_manifest.errors import (
     MissingPrivilege,
     RowsRefused,
     ServerError,
+    TableExists,
     TableInUse,
     Unreachable,
 )
@@ -108,10 +109,13 @@ class Session:
 
     def _run(self, statement: Sql | str | bytes) -> int:
         with self._errors():
+            affected: int
             if isinstance(statement, Sql):
                 with self._connection.cursor() as cursor:
-                    return cursor.execute(*statement.formatted())
-            return self._connection.query(statement)
+                    affected = cursor.execute(*statement.formatted())
+            else:
+                affected = self._connection.query(statement)
+            return affected
 
     def _rollback(self) -> None:
         # a session that was lost is rolled back by its server
@@ -218,6 +222,9 @@ def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity 
         return MissingPrivilege(
             words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
         )
+    if code in mysql.EXISTS:
+        hint = "it appeared since the plan was made: plan again"
+        return TableExists(words, code=code, server=server, hint=hint)
     if code in mysql.REFUSED_ROWS:
         return RowsRefused(words, code=code, server=server)
     return ServerError(words, code=code, server=server)

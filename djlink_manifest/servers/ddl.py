@@ -18,8 +18,9 @@ _TYPE = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[A-Za-z0-9_]+")
-_BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]*")
-_NOW = re.compile(r"(?:current_timestamp|now|localtimestamp)(?:\(\d?\))?", re.IGNORECASE)
+_BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]+")
+# what the catalogue says of DEFAULT CURRENT_TIMESTAMP; an expression default (now()) is `now()` there
+_NOW = re.compile(r"CURRENT_TIMESTAMP(?:\(\d?\))?")
 _RULES = frozenset({"RESTRICT", "CASCADE", "SET NULL", "NO ACTION", "SET DEFAULT"})
 
 

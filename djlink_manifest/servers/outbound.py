@@ -17,8 +17,11 @@ from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.wanted import Scene, Sets, outbound_table, reference_holds, source_table
 
 
-def add_pullable(scene: Scene, link: Link, work: KeyTable) -> None:
-    """Put the keys that are pullable and not in outbound yet into `work`, in key order."""
+def add_pullable(scene: Scene, link: Link, extra: KeyTable | None, work: KeyTable) -> None:
+    """Put the keys that are pullable and not in outbound yet into `work`, in key order.
+
+    Local rows without protection (`extra`) are not pulled over: they are registered, or reported.
+    """
     sets = Sets(scene)
     wanted, barred = sets.wanted(link.address), sets.barred(link.address)
     tests = [sql("NOT {}", _among(outbound_table(link), link))]
@@ -26,14 +29,17 @@ def add_pullable(scene: Scene, link: Link, work: KeyTable) -> None:
         tests.append(_among(wanted, link))
     if barred is not None:
         tests.append(sql("NOT {}", _among(barred, link)))
+    if extra is not None and extra.count:
+        tests.append(sql("NOT {}", _among(extra.name, link)))
+    keys = columns("s", link.key)
     work.add_from(
         sql(
             "{}SELECT {} FROM {} s WHERE {} ORDER BY {}",
             sets.head(),
-            columns("s", link.key),
+            keys,
             source_table(link),
             both(tests),
-            columns("s", link.key),
+            keys,
         )
     )
 
@@ -76,7 +82,7 @@ def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: i
     key = ident(link.key[0])
     return session.execute(
         sql(
-            "INSERT INTO {} ({}) SELECT {} FROM {} w JOIN {} s ON {} WHERE {}"
+            "INSERT INTO {} ({}) SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} s ON {} WHERE {}"
             " ON DUPLICATE KEY UPDATE {} = {}.{}",
             outbound_table(link),
             idents(link.key),

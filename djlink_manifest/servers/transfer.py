@@ -103,10 +103,11 @@ def copy(
     try:
         for statement in inserts(into, columns, rows, limit):
             if len(statement.text) >= packet:
+                enough = 1 << len(statement.text).bit_length()
                 raise RowsRefused(
                     f"a row of {len(statement.text):,} bytes is over max_allowed_packet, {packet:,}",
                     server=local.name,
-                    hint=f"on the local server: SET GLOBAL max_allowed_packet = {1 << len(statement.text).bit_length()}",
+                    hint=f"on the local server: SET GLOBAL max_allowed_packet = {enough}",
                 )
             budget.spend(statement.rows, len(statement.text))
             taken = local.send(statement.text)

@@ -45,6 +45,7 @@ def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Pro
         and not references.only_references(server.password)
         and not _broken(server.password)
     ):
+        problems.conceal(spot_of(root, (*steps, "password")))  # where it stands, be it an anchor's line
         problems.error(
             "a password stands in the manifest" if server.password else "`password` is empty",
             spot_of(root, (*steps, "password"), key=True),
@@ -62,6 +63,7 @@ def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Pro
 def _check_host(steps: Steps, server: ServerModel, root: Fields, problems: Problems) -> None:
     here = (*steps, "host")
     if "://" in server.host or "@" in server.host:
+        problems.conceal(spot_of(root, here))
         help = "write the host's name alone; `port`, `user` and `password` have keys of their own"
         problems.error("`host` is a URL or holds a login", spot_of(root, here, key=True), dotted(here), help)
     elif "${" in server.host or not server.host.strip():

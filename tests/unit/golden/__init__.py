@@ -1,0 +1,36 @@
+"""Texts as they are shown, kept in files beside this one.
+
+After a change that is meant, `python -m tests.unit.golden` writes them anew; read the difference before
+committing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rich.text import Text
+
+from djlink_manifest.report.diagnostics import diagnostic_lines
+from djlink_manifest.report.drawing import dot, mermaid
+from djlink_manifest.report.status import status_lines
+from djlink_manifest.report.summary import report_lines
+from djlink_manifest.report.text import plan_lines
+from tests.unit import plan_samples as samples
+
+FOLDER = Path(__file__).parent
+
+
+def _joined(lines: Iterable[Text]) -> str:
+    return "".join(f"{each.plain}\n" for each in lines)
+
+
+TEXTS: dict[str, Callable[[], str]] = {
+    "plan.txt": lambda: _joined(plan_lines(samples.rich_plan())),
+    "plan_quiet.txt": lambda: _joined(plan_lines(samples.quiet_plan())),
+    "status.txt": lambda: _joined(status_lines(samples.rich_plan())),
+    "report.txt": lambda: _joined(report_lines(samples.rich_plan(), samples.report())),
+    "diagnostics.txt": lambda: _joined(diagnostic_lines(samples.DIAGNOSTICS)),
+    "graph.mermaid": lambda: mermaid(samples.graph()),
+    "graph.dot": lambda: dot(samples.graph()),
+}

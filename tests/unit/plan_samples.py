@@ -1,0 +1,333 @@
+"""Plans and reports made by hand, and strategies for any other ones, for the tests of what is shown."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from djlink_manifest.errors import Diagnostic, Location
+from djlink_manifest.model.graph import Edge, LinkGraph
+from djlink_manifest.reconcile.actions import (
+    Action,
+    AddForeignKey,
+    Blocked,
+    CreateLocal,
+    CreateOutbound,
+    Drift,
+    Pull,
+    PullAgain,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.reconcile.snapshot import Forgotten, Refusal, ServerFacts
+
+LOCAL = ServerFacts("local", "db.lab.org", "mysql", "9.7.4", 16, 0.3)
+LAB_A = ServerFacts("lab_a", "db.lab-a.org", "mysql", "8.4.2", 14, 0.8)
+LAB_B = ServerFacts("lab_b", "db.lab-b.org", "mariadb", "10.11.19", 3, 12.34)
+LAB_C = ServerFacts(
+    "lab_c",
+    "db.lab-c.org",
+    links=0,
+    problem="no session: connection refused",
+    hint="check host and port, and that the VPN is up",
+)
+DIGEST = "4f1c2e9" + "0" * 57
+GONE = "the source asked to delete them; not approved"
+STAY = "they stay until a deletion is approved"
+
+
+def at(line: int) -> Location:
+    """A line of the manifest that the plans are made from."""
+    return Location("atlas.yaml", line, 9)
+
+
+def needs(child: str, *parents: str) -> tuple[Edge, ...]:
+    """The foreign keys of a link to others."""
+    return tuple(Edge(child, parent, "foreign key") for parent in parents)
+
+
+SUBJECT = LinkPlan(
+    "lab_a.lab.Subject",
+    1,
+    at(10),
+    actions=(
+        Release("lab_a", 3, "gone locally, and not to be pulled again"),
+        Register("lab_a", 4, "local rows equal to the source's, without protection"),
+        PullAgain(2, "held in outbound, missing locally: pull again"),
+    ),
+    source_rows=1200,
+    outbound_rows=1198,
+    local_rows=1196,
+)
+SESSION = LinkPlan(
+    "lab_a.ephys.Session",
+    2,
+    at(12),
+    needs=needs("lab_a.ephys.Session", "lab_a.lab.Subject", "lab_a.lab.Project"),
+    actions=(
+        CreateOutbound("lab_a", ("ourlab_outbound.ephys_session",), "new link"),
+        CreateLocal(("lab_a_ephys.session", "lab_a_ephys.session__probe"), "new link"),
+        Pull(1240, (("Probe", 2480), ("Note", 1), ("Trial", 120_000)), 18_400_000, "new link"),
+    ),
+    warnings=("its parent lab.rig is not linked: the foreign key becomes plain columns",),
+    new=True,
+    left_out=(("its lab.Subject is not wanted", 60),),
+    source_rows=1300,
+)
+SCAN = LinkPlan(
+    "lab_a.ephys.Scan",
+    3,
+    at(13),
+    needs=(
+        Edge("lab_a.ephys.Scan", "lab_a.ephys.Session", "depends_on"),
+        *needs("lab_a.ephys.Scan", "lab_a.ephys.Session"),
+    ),
+    actions=(
+        Pull(310, (), 0, "wanted, and not here yet"),
+        AddForeignKey("lab_a_ephys.scan", ("rig",), "lab_a_lab.rig", "its parent is linked now"),
+    ),
+    blocked=(
+        Blocked("review", GONE, 4, STAY),
+        Blocked("error", "local rows without protection that differ from the source's", 2, "compare them"),
+    ),
+    drift=(Drift("local rows whose source row is gone, or that the lab added", 17),),
+    kept=9,
+    source_rows=4102,
+    outbound_rows=3792,
+    local_rows=3792,
+)
+TRACE = LinkPlan(
+    "lab_a.ephys.Trace",
+    4,
+    at(14),
+    needs=needs("lab_a.ephys.Trace", "lab_a.ephys.Scan"),
+    blocked=(Blocked("review", GONE, 17, STAY),),
+    source_rows=50,
+    outbound_rows=50,
+    local_rows=50,
+)
+STIMULUS = LinkPlan(
+    "lab_b.stim.Stimulus",
+    2,
+    at(20),
+    blocked=(Blocked("error", "the source added `contrast float`", hint="link the table anew", whole=True),),
+)
+TRIAL = LinkPlan(
+    "lab_b.stim.Trial",
+    3,
+    at(21),
+    needs=needs("lab_b.stim.Trial", "lab_b.stim.Stimulus"),
+    blocked=(Blocked("upstream", "not attempted: lab_b.stim.Stimulus is blocked", whole=True),),
+)
+LICK = LinkPlan(
+    "lab_b.stim.Lick",
+    4,
+    at(22),
+    needs=needs("lab_b.stim.Lick", "lab_b.stim.Trial"),
+    blocked=(Blocked("upstream", "not attempted: lab_b.stim.Trial is blocked", whole=True),),
+)
+PARTLY = LinkPlan(
+    "lab_b.stim.Screen",
+    1,
+    at(23),
+    actions=(CreateLocal(("lab_b_stim.screen__pixel",), "its tables are not complete"),),
+    source_rows=1,
+    outbound_rows=1,
+    local_rows=1,
+)
+UNMARKED = LinkPlan(
+    "lab_b.stim.Sound",
+    1,
+    at(24),
+    actions=(CreateOutbound("lab_b", (), "its tables are not complete"),),
+)
+QUIET = tuple(
+    LinkPlan(f"lab_a.lab.{name}", 1, at(9), source_rows=5, outbound_rows=5, local_rows=5)
+    for name in ("Project", "Rig", "User")
+)
+REFUSAL = Refusal("lab_b.imaging", "no such schema", "did you mean `imagin`?", at(30))
+FORGOTTEN = Forgotten("lab_a", "lab.old_table", "ourlab_outbound.lab_old_table", "lab_a_lab.old_table")
+
+
+def rich_plan() -> Plan:
+    """A plan with each kind of thing that a plan can hold."""
+    links = (SUBJECT, SESSION, SCAN, TRACE, STIMULUS, TRIAL, LICK, PARTLY, UNMARKED, *QUIET)
+    return Plan(
+        "atlas",
+        DIGEST,
+        ("atlas.yaml", "here.yaml"),
+        LOCAL,
+        (LAB_A, LAB_B, LAB_C),
+        tuple(sorted(links, key=lambda link: (link.wave, link.address))),
+        refusals=(REFUSAL,),
+        forgotten=(FORGOTTEN,),
+        warnings=("lab_b and local keep different time zones",),
+    )
+
+
+def quiet_plan() -> Plan:
+    """A plan with nothing to do."""
+    return Plan("atlas", DIGEST, ("atlas.yaml",), LOCAL, (LAB_A,), QUIET)
+
+
+def report() -> Report:
+    """The end of an apply with each kind of outcome."""
+    return Report(
+        (
+            LinkOutcome("lab_a.lab.Subject", "done", False, 2, 2, 90, 4, 3, seconds=0.4),
+            LinkOutcome("lab_a.ephys.Session", "done", True, 1240, 123_721, 18_400_000, seconds=95.2),
+            LinkOutcome(
+                "lab_a.ephys.Scan",
+                "failed",
+                pulled=200,
+                rows=200,
+                bytes=512,
+                refused=1,
+                problem="the local server refused 1 entities: Duplicate entry '7' for key 'name'",
+                hint="look for local rows with the same unique value",
+                seconds=3.0,
+            ),
+            LinkOutcome("lab_b.stim.Screen", "failed", problem="table in use", seconds=9.0),
+            LinkOutcome("lab_a.ephys.Trace", "skipped", problem="lab_a.ephys.Scan failed"),
+        ),
+        seconds=104.7,
+        warnings=("lab_a.ephys.Session: the collation of `note` was mapped",),
+    )
+
+
+def graph() -> LinkGraph:
+    """The graph of the rich plan."""
+    links = rich_plan().links
+    return LinkGraph.build((link.address for link in links), (edge for link in links for edge in link.needs))
+
+
+DIAGNOSTICS = (
+    Diagnostic(
+        "error",
+        "unknown field `shcema`, did you mean `schema`?",
+        Location("atlas.yaml", 7, 7),
+        "sources.lab_a",
+        None,
+        "      shcema: v1",
+        6,
+    ),
+    Diagnostic(
+        "warning",
+        "nothing is wanted of `lab`",
+        Location("atlas.yaml", 107, 1),
+        "",
+        "add a table,\nor take the schema out",
+        "lab: {}",
+        3,
+    ),
+    Diagnostic("error", "the file is empty", Location("other.yaml", 1, 1)),
+)
+
+# What manifests, servers and file names may hold: terminal sequences, markup, marks of direction, halves of
+# characters, and plain words.
+NASTY = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "\x1b[31mred\x1b[0m",
+            "[bold red]x[/]",
+            "[/]",
+            "a\r\nb\tc",
+            "\u202eevil\u2066",
+            "\x9b2J",
+            "\udcff",
+            ":smile:",
+            "日本語",
+            "x" * 200,
+            "lab.Subject",
+            '"]; drop',
+        ]
+    ),
+    st.text(st.characters(), max_size=12),
+)
+COUNT = st.integers(0, 10**7)
+_TEXTS = st.lists(NASTY, max_size=2).map(tuple)
+_PAIRS = st.lists(st.tuples(NASTY, COUNT), max_size=2).map(tuple)
+_HINT = st.none() | NASTY
+_ADDRESS = st.sampled_from(["a.b.C", "a.b.D", "e.f.G", "\x1b[2J.x.[y]"]) | NASTY
+LOCATIONS = st.none() | st.builds(Location, NASTY, st.integers(1, 9999), st.integers(1, 200))
+_SERVERS = st.builds(ServerFacts, NASTY, NASTY, NASTY, NASTY, COUNT, st.floats(0, 1e6), _HINT, _HINT)
+_EDGES = st.builds(Edge, _ADDRESS, _ADDRESS, st.sampled_from(["foreign key", "depends_on"]))
+_BLOCKED = st.builds(
+    Blocked, st.sampled_from(["review", "error", "upstream"]), NASTY, COUNT, _HINT, st.booleans()
+)
+_DRIFT = st.builds(Drift, NASTY, COUNT, _HINT)
+ACTIONS: st.SearchStrategy[Action] = st.one_of(
+    st.builds(CreateOutbound, NASTY, _TEXTS, NASTY),
+    st.builds(CreateLocal, _TEXTS, NASTY),
+    st.builds(AddForeignKey, NASTY, _TEXTS, NASTY, NASTY),
+    st.builds(Pull, COUNT, _PAIRS, st.integers(0, 10**16), NASTY),
+    st.builds(PullAgain, COUNT, NASTY),
+    st.builds(Register, NASTY, COUNT, NASTY),
+    st.builds(Release, NASTY, COUNT, NASTY),
+)
+_LINKS = st.builds(
+    LinkPlan,
+    _ADDRESS,
+    st.integers(1, 4),
+    LOCATIONS,
+    st.lists(_EDGES, max_size=3).map(tuple),
+    st.lists(ACTIONS, max_size=3).map(tuple),
+    st.lists(_BLOCKED, max_size=2).map(tuple),
+    st.lists(_DRIFT, max_size=2).map(tuple),
+    _TEXTS,
+    st.booleans(),
+    COUNT,
+    _PAIRS,
+    COUNT,
+    COUNT,
+    COUNT,
+)
+REFUSALS = st.builds(Refusal, _ADDRESS, NASTY, _HINT, LOCATIONS)
+PLANS = st.builds(
+    Plan,
+    NASTY,
+    NASTY,
+    _TEXTS,
+    _SERVERS,
+    st.lists(_SERVERS, max_size=2).map(tuple),
+    st.lists(_LINKS, max_size=5).map(lambda links: tuple(sorted(links, key=lambda e: (e.wave, e.address)))),
+    st.lists(REFUSALS, max_size=2).map(tuple),
+    st.lists(st.builds(Forgotten, NASTY, NASTY, NASTY, NASTY), max_size=2).map(tuple),
+    _TEXTS,
+)
+OUTCOMES = st.builds(
+    LinkOutcome,
+    _ADDRESS,
+    st.sampled_from(["done", "failed", "skipped"]),
+    st.booleans(),
+    COUNT,
+    COUNT,
+    COUNT,
+    COUNT,
+    COUNT,
+    COUNT,
+    _HINT,
+    _HINT,
+    st.floats(0, 1e6),
+)
+EVENTS = st.one_of(
+    st.builds(LinkStarted, _ADDRESS, COUNT),
+    st.builds(Advanced, _ADDRESS, COUNT, COUNT, COUNT),
+    st.builds(Said, _ADDRESS, NASTY),
+    OUTCOMES,
+)
+REPORTS = st.builds(
+    Report, st.lists(OUTCOMES, max_size=4).map(tuple), st.booleans(), st.floats(0, 1e6), _TEXTS
+)
+DIAGNOSTICS_OF_ANY_KIND = st.builds(
+    Diagnostic,
+    st.sampled_from(["error", "warning"]),
+    NASTY,
+    st.builds(Location, NASTY, st.integers(1, 9999), st.integers(1, 300)),
+    NASTY,
+    _HINT,
+    _HINT,
+    st.integers(1, 300),
+)
