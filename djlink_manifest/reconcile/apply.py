@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
 from djlink_manifest.reconcile.actions import (
@@ -29,39 +27,13 @@ from djlink_manifest.reconcile.actions import (
 from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Listener, Report, Said
-from djlink_manifest.reconcile.snapshot import Footing
+from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.locks import Locks
-from djlink_manifest.servers.pool import Pool
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What an apply works with: links and their footings, pools of writers, locks, and what is known of
-    schemas.
-
-    `marks` are the marks to write for new links; `lineage` the (source, schema) pairs with a `~lineage`
-    table; `new_schemas` the local schemas to make; `scene_links` the links as each source's SQL sees them;
-    `holder` says who we are, for those who find a link locked.
-    """
-
-    links: Mapping[str, Link]
-    graph: LinkGraph
-    footings: Mapping[str, Footing]
-    marks: Mapping[str, Mark]
-    sources: Mapping[str, Pool[Writer]]
-    local: Pool[Writer]
-    locks: Locks
-    lineage: frozenset[tuple[str, str]]
-    new_schemas: frozenset[str]
-    scene_links: Mapping[str, Mapping[str, Link]]
-    holder: str
-    parallelism: int
 
 
 @dataclass(slots=True)
@@ -92,11 +64,7 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
     started = time.monotonic()
     due = [p for p in plan.links if p.actions and not p.is_stopped]
     take_locks(due, site)
-    held = {
-        a
-        for a, f in site.footings.items()
-        if not any(t.name == site.links[a].outbound_table for t in f.make_outbound)
-    }
+    held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     run = _Run(site, listener, stop, held)
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
         for wave in sorted({p.wave for p in due}):

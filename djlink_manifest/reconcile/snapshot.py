@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from djlink_manifest.errors import Location
 from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.link import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Footing:
     def is_new(self) -> bool:
         """Whether neither server knows the link."""
         return self.link_id is None
+
+    def holds(self, link: Link) -> bool:
+        """Whether the link's outbound table stands."""
+        return not any(t.name == link.outbound_table for t in self.make_outbound)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,6 +7,7 @@ size have equal sums with a probability of about 2^-60.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ from djlink_manifest.servers.wanted import outbound_table
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
 BUCKETS_MOST = 65_536
 ROWS_AT_ONCE = 500  # entities whose rows are compared by one statement
+
+_EXACT = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal"})
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,7 @@ def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[R
 
 def keys_in(key: Sequence[Column], names: Sequence[str], keys: Sequence[RawRow]) -> Sql:
     """The condition that the named columns hold one of these keys. `key` gives the columns' types."""
-    binary = [transfer.is_binary(c) for c in key]
-    listed = [
-        sql("({})", comma([sql("{}", _bindable(v, b)) for v, b in zip(each, binary, strict=True)]))
-        for each in keys
-    ]
+    listed = [sql("({})", comma([_key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
     return sql("({}) IN ({})", idents(names), comma(listed))
 
 
@@ -127,8 +127,17 @@ def _entity_digests(
     return found
 
 
-def _bindable(value: bytes | None, is_bytes: bool) -> str | bytes | None:
-    return value if value is None or is_bytes else value.decode()
+def _key_value(value: bytes | None, column: Column) -> Sql:
+    """A raw key value as one that compares exactly with its column: numbers as numbers, for the server
+    compares a long number with a string as two doubles, and large keys would be taken for each other."""
+    if value is None:
+        return Sql("NULL")
+    if column.base_type == "bit":
+        return sql("{}", int.from_bytes(value, "big"))
+    if transfer.is_binary(column):
+        return sql("{}", value)
+    text = value.decode()
+    return Sql(text) if column.base_type in _EXACT and _NUMBER.fullmatch(text) else sql("{}", text)
 
 
 def _canonical(column: Column, name: Sql, short: bool) -> Sql:
@@ -156,7 +165,7 @@ def _bucket(key: Sequence[Column], buckets: int) -> Sql:
 def _buckets(session: Session, of: Sql, key: Sequence[Column], buckets: int) -> dict[int, SetDigest]:
     rows = session.rows(
         sql(
-            "SELECT {} AS bucket, COUNT(*), SUM({}) FROM {} GROUP BY bucket",
+            "SELECT {} AS bucket, COUNT(*), SUM({}) FROM {} GROUP BY 1",  # a column may be called bucket
             _bucket(key, buckets),
             _sixty_bits(canonical(key)),
             of,

@@ -143,7 +143,7 @@ def test_a_restart_ends_the_sessions_and_keeps_port_and_data(own: SandboxServer)
 
 
 def test_a_stopped_server_leaves_no_process_no_port_and_no_folder() -> None:
-    with start_server("brief") as server:
+    with start_server("short") as server:
         assert is_listening(server.port)
         assert server.folder.is_dir()
     assert not server.running

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djlink_manifest.model.graph import Edge, LinkGraph
+from djlink_manifest.model.graph import Edge, EdgeKind, LinkGraph
 from djlink_manifest.report.drawing import dot, mermaid
 from tests.unit import plan_samples as samples
 
@@ -18,6 +18,7 @@ MERMAID_LINES = (
     r"  end",
     r"  n\d+ (-->|-\.->)\|(depends_on|foreign key|depends_on, foreign key)\| n\d+",
 )
+KINDS: st.SearchStrategy[EdgeKind] = st.sampled_from(["foreign key", "depends_on"])
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 DOT_LINES = (
     r"digraph djlink \{",
@@ -34,13 +35,13 @@ DOT_LINES = (
 
 @st.composite
 def graphs(draw: st.DrawFn) -> LinkGraph:
-    """Graphs of links with any names; an edge runs from a later name to an earlier one, so none is a cycle."""
+    """Graphs of links with any names; an edge runs from a later name to an earlier one: no cycles."""
     nodes = sorted(draw(st.sets(samples.NASTY, max_size=6)))
     edges = [
         Edge(child, parent, kind)
         for number, child in enumerate(nodes)
         for parent in nodes[:number]
-        for kind in draw(st.sets(st.sampled_from(["foreign key", "depends_on"])))
+        for kind in draw(st.sets(KINDS))
     ]
     return LinkGraph.build(nodes, edges)
 

@@ -1,0 +1,58 @@
+"""Reach every server of a manifest at once and read its catalogue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from djlink_manifest.errors import DjlinkError
+from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.reconcile.snapshot import ServerFacts
+from djlink_manifest.servers.catalog import read_catalog
+from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.pool import Pool
+
+Words: TypeAlias = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A server that was reached: its catalogue, its readers, and how many seconds reading took."""
+
+    address: ServerAddress
+    catalog: Catalog
+    readers: Pool[Session]
+    seconds: float
+
+    def facts(self, links: int) -> ServerFacts:
+        """The server as the plan's head shows it."""
+        version = self.catalog.identity.version
+        return ServerFacts(
+            self.address.name, self.address.host, version.vendor, version.text, links, self.seconds
+        )
+
+    def close(self) -> None:
+        """End the sessions that nobody uses."""
+        self.readers.close()
+
+
+def reach_all(wanted: Mapping[ServerAddress, Set[str]], say: Words) -> Mapping[str, Reached | DjlinkError]:
+    """Every server by name, with the catalogue of the schemas wanted there, or why it could not be used."""
+
+    def reach(address: ServerAddress) -> Reached | DjlinkError:
+        say(f"reading {address.name}")
+        started = time.monotonic()
+        pool = Pool(address, Session)
+        try:
+            with pool.session() as session:
+                catalog = read_catalog(session, wanted[address])
+                return Reached(address, catalog, pool, time.monotonic() - started)
+        except DjlinkError as error:
+            return error
+
+    with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
+        return dict(zip((a.name for a in wanted), threads.map(reach, wanted), strict=True))

@@ -1,0 +1,136 @@
+"""What an apply works with: writers, locks, marks, and what is known of the schemas."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from djlink_manifest.model.catalog import Mark, fingerprint
+from djlink_manifest.model.graph import LinkGraph
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.naming import LINEAGE
+from djlink_manifest.reconcile.footing import Ground
+from djlink_manifest.reconcile.reach import Reached
+from djlink_manifest.reconcile.snapshot import Footing
+from djlink_manifest.servers.connection import Session, Writer, open_session
+from djlink_manifest.servers.locks import Locks
+from djlink_manifest.servers.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Links and their footings, pools of writers, locks, and what is known of the schemas.
+
+    `marks` are the marks of the links due, as they stand or as they shall be written; `lineage` the (source,
+    schema) pairs with a `~lineage` table; `new_schemas` the local schemas to make; `scene_links` the links as
+    each source's SQL sees them; `holder` says who we are, for those who find a link locked.
+    """
+
+    links: Mapping[str, Link]
+    graph: LinkGraph
+    footings: Mapping[str, Footing]
+    marks: Mapping[str, Mark]
+    sources: Mapping[str, Pool[Writer]]
+    local: Pool[Writer]
+    locks: Locks
+    lineage: frozenset[tuple[str, str]]
+    new_schemas: frozenset[str]
+    scene_links: Mapping[str, Mapping[str, Link]]
+    holder: str
+    parallelism: int
+
+
+@contextmanager
+def open_site(
+    due: Set[str],
+    manifest: tuple[str, str],
+    links: Mapping[str, Link],
+    graph: LinkGraph,
+    footings: Mapping[str, Footing],
+    scene_links: Mapping[str, Mapping[str, Link]],
+    local: Reached,
+    sources: Mapping[str, Reached],
+    parallelism: int,
+) -> Iterator[Site]:
+    """The site of an apply of the links `due`; its sessions, and the locks with them, end with the block.
+
+    `manifest` is the manifest's name and contact.
+    """
+    names = sorted({links[a].source for a in due})
+    writers = {name: Pool(sources[name].address, Writer) for name in names}
+    local_writers = Pool(local.address, Writer)
+    schemas = {(name, schema) for name in names for schema, t in sources[name].catalog.tables if t == LINEAGE}
+    with _locks({name: sources[name] for name in names}, local) as locks:
+        try:
+            yield Site(
+                links=links,
+                graph=graph,
+                footings=footings,
+                marks={a: _mark(links[a], manifest, sources[links[a].source], local) for a in due},
+                sources=writers,
+                local=local_writers,
+                locks=locks,
+                lineage=frozenset(schemas),
+                new_schemas=frozenset(links[a].local.schema for a in due) - local.catalog.all_schemas,
+                scene_links=scene_links,
+                holder=holder(),
+                parallelism=parallelism,
+            )
+        finally:
+            for pool in (*writers.values(), local_writers):
+                pool.close()
+
+
+def holder() -> str:
+    """Who we are, for those who find a link locked: user, host, process and since when."""
+    since = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()} (process {os.getpid()}, since {since})"
+
+
+@contextmanager
+def _locks(sources: Mapping[str, Reached], local: Reached) -> Iterator[Locks]:
+    opened = list[Session]()
+
+    def session(reached: Reached) -> Session:
+        opened.append(open_session(reached.address, Session))
+        return opened[-1]
+
+    try:
+        locks = Locks(session(local))
+        for name, reached in sources.items():
+            locks.add_source(name, session(reached))
+        yield locks
+    finally:
+        for each in opened:
+            each.close()
+
+
+def _mark(link: Link, manifest: tuple[str, str], source: Reached, local: Reached) -> Mark:
+    """The mark of a link: as it stands at the source, else as it shall be written."""
+    for mark in source.catalog.marks.get(link.outbound_schema, ()):
+        if mark.table_name == link.outbound_table:
+            return mark
+    name, contact = manifest
+    return Mark(
+        link_id=Ground(name, source.catalog, local.catalog).link_id(link),
+        table_name=link.outbound_table,
+        manifest=name,
+        contact=contact,
+        source_schema=link.definition.schema,
+        source_table=link.definition.name,
+        outbound_schema=link.outbound_schema,
+        outbound_table=link.outbound_table,
+        local_server=local.catalog.identity.hostname,
+        local_schema=link.local.schema,
+        local_table=link.local.name,
+        fingerprint=fingerprint(local.catalog.identity),
+    )

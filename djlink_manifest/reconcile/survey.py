@@ -1,0 +1,108 @@
+"""Observe all links in scope: what the servers take, which requests there are, and every link's snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.definition import unprotectable
+from djlink_manifest.model.graph import LinkGraph
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.selection import is_textual
+from djlink_manifest.reconcile.observe import observe
+from djlink_manifest.reconcile.reach import Reached, Words
+from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
+from djlink_manifest.servers.census import barring_links, check_condition
+from djlink_manifest.servers.wanted import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was observed. `refusals` has those given and those found; `scene_links` the links by source and
+    address as the SQL of the source sees them, in the plan and in its apply."""
+
+    snapshots: Mapping[str, LinkSnapshot]
+    refusals: Mapping[str, Refusal]
+    scene_links: Mapping[str, Mapping[str, Link]]
+
+
+def survey(
+    links: Mapping[str, Link],
+    graph: LinkGraph,
+    scope: Set[str],
+    footings: Mapping[str, Footing],
+    refused: Mapping[str, Refusal],
+    local: Reached,
+    sources: Mapping[str, Reached],
+    parallelism: int,
+    say: Words,
+) -> Survey:
+    """Snapshots of the links in scope that are neither refused nor below a refused one.
+
+    Links out of scope take part in what is wanted: a parent is needed by them too. Raises ServerError where a
+    source server fails as a whole; what fails for one link is a refusal of that link.
+    """
+    refusals = {**refused, **_conditions(links, refused, sources)}
+    scene_links = {name: _scene_links(name, links, refusals) for name in sources}
+    scenes = {name: _scene(reached, scene_links[name], footings) for name, reached in sources.items()}
+    snapshots: dict[str, LinkSnapshot] = {}
+
+    def one(address: str) -> None:
+        link = links[address]
+        say(f"observing {address}")
+        source = sources[link.source]
+        try:
+            with source.readers.session() as there, local.readers.session() as here:
+                snapshots[address] = observe(
+                    link, footings[address], scenes[link.source], source.catalog.sizes, there, here
+                )
+        except ServerError as error:
+            refusals[address] = Refusal(
+                address, f"{error.server}: {error.message}", error.hint, link.location
+            )
+
+    for wave in graph.subset(scope).waves():
+        stopped = graph.downstream(refusals)
+        with ThreadPoolExecutor(parallelism, thread_name_prefix="djlink") as threads:
+            list(threads.map(one, [a for a in wave if a not in stopped]))
+    return Survey(snapshots, refusals, scene_links)
+
+
+def _conditions(
+    links: Mapping[str, Link], refused: Mapping[str, Refusal], sources: Mapping[str, Reached]
+) -> dict[str, Refusal]:
+    """Ask the source servers whether they take each `where` that is SQL text."""
+    found = {}
+    for address, link in links.items():
+        if address in refused or link.where is None or not is_textual(link.where):
+            continue
+        with sources[link.source].readers.session() as session:
+            problem = check_condition(session, link)
+        if problem:
+            words = f"the server does not take `where`: {problem}"
+            hint = "correct the condition; it may use the table's own columns only"
+            found[address] = Refusal(address, words, hint, link.location)
+    return found
+
+
+def _scene_links(source: str, links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> dict[str, Link]:
+    """A source's links for its SQL: a refused one counts with what it holds, one without a key not at all."""
+    mine = {
+        a: replace(link, where=None, pull="none") if a in refused else link
+        for a, link in links.items()
+        if link.source == source and unprotectable(link.definition) is None
+    }
+    return {
+        a: replace(link, references=tuple(r for r in link.references if r.parent in mine))
+        for a, link in mine.items()
+    }
+
+
+def _scene(reached: Reached, links: Mapping[str, Link], footings: Mapping[str, Footing]) -> Scene:
+    """Which outbound tables of the source stand, and which links have requests or approvals."""
+    held = frozenset(a for a, link in links.items() if a in footings and footings[a].holds(link))
+    complete = [links[a] for a in sorted(held) if not footings[a].make_outbound]
+    with reached.readers.session() as session:
+        return Scene.of(links, held, barring_links(session, complete))

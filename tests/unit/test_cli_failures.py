@@ -1,0 +1,178 @@
+"""What a command says and ends with when something fails that no server is needed for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from djlink_manifest.cli.failures import told
+from djlink_manifest.cli.screen import Screen
+from djlink_manifest.errors import (
+    DjlinkError,
+    Interrupted,
+    ManifestError,
+    ServerError,
+    UsageError,
+)
+from tests.unit import plan_samples as samples
+
+SECRET = "hunter2-never-printed"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("no"), 1),
+        (ServerError("no", server="lab_a"), 1),
+        (ManifestError(samples.DIAGNOSTICS), 1),
+        (Interrupted("stopped"), 130),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 130),
+        (click.UsageError("no"), 1),
+        (click.FileError("x", "no"), 1),
+        (FileNotFoundError(2, "No such file or directory", "x.yaml"), 1),
+        (KeyError(SECRET), 1),
+        (RecursionError(), 1),
+        (SystemExit(1), 1),
+        (SystemExit("words"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_failure_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert told(error, Screen()) == code
+
+
+def test_a_defect_is_told_in_two_lines_without_its_own_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(ValueError(f"bad {SECRET}"), Screen()) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "Error: djlink failed in a way that it should not (ValueError)\n"
+        "  next: run the same command with --debug and please report what it prints\n"
+    )
+
+
+def test_debug_shows_where_an_error_came_from_but_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen()
+    screen.debug = True
+    try:
+        raise ValueError(f"connect(host='x', password='{SECRET}')\n[bold]\x1b[2J")
+    except ValueError as error:
+        told(error, screen)
+    err = capsys.readouterr().err
+    assert "test_cli_failures.py" in err
+    assert "ValueError: connect(host='x', password= ***" in err
+    assert SECRET not in err
+    assert "[bold]\\x1b[2J" in err
+
+
+def test_an_error_names_link_place_server_and_next_step(capsys: pytest.CaptureFixture[str]) -> None:
+    told(DjlinkError("no", hint="try", link="a.b.C", server="a", location=samples.at(3)), Screen())
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: no",
+        "  link:   a.b.C   (atlas.yaml:3)",
+        "  server: a",
+        "  next:   try",
+    ]
+
+
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "djlink_manifest", "init", "-"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_messages_that_nobody_reads_do_not_change_the_exit_code(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "djlink_manifest", "plan"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stdout) == (1, "")
+
+
+INTERRUPTIBLE = textwrap.dedent(
+    """
+    import sys, threading, time
+    from djlink_manifest.cli.interrupt import interruptible
+
+    stop = threading.Event()
+    with interruptible(stop, lambda words: print(words, flush=True)):
+        print("begun", flush=True)
+        while not stop.wait(0.01):
+            pass
+        print("stopping", flush=True)
+        time.sleep(float(sys.argv[1]))
+    print("ended", flush=True)
+    """
+)
+
+
+def interrupted(seconds: float, numbers: list[signal.Signals]) -> tuple[int, str, str]:
+    """Send signals to a process that stops some seconds after it was asked to."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, str(seconds)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen = process.stdout.readline()
+    for number in numbers:
+        process.send_signal(number)
+        while seen.count("\n") < 3:
+            seen += process.stdout.readline()
+    out, err = process.communicate(timeout=60)
+    return process.returncode, seen + out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_for_a_good_end(number: signal.Signals) -> None:
+    code, out, err = interrupted(0.2, [number])
+    assert (code, err) == (0, "")
+    assert "Finishing the batches in hand. Press Ctrl-C again to abort at once." in out
+    assert out.endswith("ended\n")
+
+
+def test_the_second_signal_ends_at_once() -> None:
+    started = time.monotonic()
+    code, out, err = interrupted(60, [signal.SIGINT, signal.SIGINT])
+    assert time.monotonic() - started < 30
+    assert code == 130
+    assert "Aborted. What was committed stays" in err
+    assert "ended" not in out
+
+
+def test_afterwards_signals_do_what_they_did_before() -> None:
+    code = (
+        "import signal, threading\n"
+        "from djlink_manifest.cli.interrupt import interruptible\n"
+        "with interruptible(threading.Event(), print): pass\n"
+        "assert signal.set_wakeup_fd(-1) == -1\n"
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt: print('as before')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "as before\n")
