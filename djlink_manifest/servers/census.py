@@ -156,7 +156,10 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
             source_table(link),
         )
     )
-    return tuple((reasons[int(reason)], int(count)) for reason, count in rows)
+    counts = Counter[str]()  # two references to one parent give one reason
+    for reason, count in rows:
+        counts[reasons[int(reason)]] += int(count)
+    return tuple(counts.items())
 
 
 def part_rows_to_pull(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int], ...]:

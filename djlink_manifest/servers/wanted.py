@@ -183,7 +183,12 @@ def restricted(link: Link, where: Condition | None) -> Sql:
     """The source's rows that meet a condition, as a derived table in which the condition stands alone."""
     if where is None:
         return source_table(link)
-    return sql("(SELECT * FROM {} WHERE {})", source_table(link), condition(where))
+    return sql(
+        "(SELECT {} FROM {} WHERE {})",
+        idents(link.definition.column_names),  # `*` leaves out invisible columns
+        source_table(link),
+        condition(where),
+    )
 
 
 def condition(tree: Condition) -> Sql:

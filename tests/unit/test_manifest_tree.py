@@ -15,7 +15,19 @@ from djlink_manifest.manifest.load import read
 from djlink_manifest.manifest.nodes import Fields, plain
 from djlink_manifest.manifest.problems import MAX_PROBLEMS, Problems, looks_secret, masked
 from djlink_manifest.manifest.scalars import Surprise, typed
-from tests.unit.manifest_cases import HEAD, SOURCE, loaded, one, places, problems, rule, rules, tables, told, written
+from tests.unit.manifest_cases import (
+    HEAD,
+    SOURCE,
+    loaded,
+    one,
+    places,
+    problems,
+    rule,
+    rules,
+    tables,
+    told,
+    written,
+)
 
 
 def parsed(text: str) -> object:
@@ -62,8 +74,7 @@ def test_an_unquoted_value_is_typed_or_text(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     "text",
     "yes no on off Yes NO On oFF True TRUE False NULL Null 010 -010 0x1F 0o17 0b11 1_000 12:30 12:30:45 -1:30 1.10 "
-    "10.0000 +5 -0 .5 5. 1e3 1.5e10 1E-3 .inf -.INF .nan .NaN 0_1.5 18446744073709551616 0.1000000000000000055511151"
-    .split(),
+    "10.0000 +5 -0 .5 5. 1e3 1.5e10 1E-3 .inf -.INF .nan .NaN 0_1.5 18446744073709551616 0.1000000000000000055511151".split(),
 )
 def test_what_yaml_readers_disagree_about_must_be_quoted(tmp_path: Path, text: str) -> None:
     assert isinstance(typed(text), Surprise)
@@ -76,7 +87,7 @@ def test_what_yaml_readers_disagree_about_must_be_quoted(tmp_path: Path, text: s
 
 
 def test_a_surprise_in_an_alias_is_told_once_and_where_it_stands(tmp_path: Path) -> None:
-    text = f"x-a: &a {{v: ▸1.10}}\n{one('where: *a').replace('where: *a', 'where: *a')}"
+    text = f"x-a: &a {{v: ▸1.10}}\n{one('where: *a')}"
     assert told(tmp_path, text).location.line == 1
 
 
@@ -155,7 +166,9 @@ def test_explicit_text_tags_and_quotes_make_text() -> None:
         ("a: 1\nb: ▸\x00\n", "a character that YAML does not allow (U+0000)", "Remove"),
     ],
 )
-def test_bad_yaml_is_told_with_its_place(tmp_path: Path, text: str, summary: str | None, help: str | None) -> None:
+def test_bad_yaml_is_told_with_its_place(
+    tmp_path: Path, text: str, summary: str | None, help: str | None
+) -> None:
     found = Problems()
     tree.parse(text.replace("▸", "").encode(), "m.yaml", found)
     first = found.sorted()[0]
@@ -186,7 +199,7 @@ def test_windows_line_ends_change_nothing(tmp_path: Path) -> None:
 
 
 def test_columns_count_characters_not_bytes(tmp_path: Path) -> None:
-    assert told(tmp_path, one("where: {é𝄞: [▸{}]}")).location.line == 10
+    assert told(tmp_path, one("where: {é: [𝄞, ▸{}]}")).location.line == 11
 
 
 def test_a_bomb_of_aliases_is_refused_without_being_written_out(tmp_path: Path) -> None:
@@ -195,7 +208,7 @@ def test_a_bomb_of_aliases_is_refused_without_being_written_out(tmp_path: Path) 
     assert [d.summary for d in found] == ["with its aliases written out the file has more than 400000 values"]
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "{b: " * 5000, "- " * 5000, "a: &x [" * 200])
+@pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "{b: " * 5000, "- " * 5000, "? " * 500])
 def test_deep_nesting_is_refused_and_does_not_recurse(tmp_path: Path, text: str) -> None:
     found = problems(tmp_path, text)
     assert [d.summary for d in found] == ["nested deeper than 60 levels"]
@@ -243,7 +256,7 @@ SECRET = "hunter2"
         "\n  host: h\n  password: |\n    hunter2\n  port: x",
         "\n  host: h\n  password:\n    hunter2\n  port: x",
         "\n  host: h\n  password: >\n    first\n    hunter2 ${env:X\n",
-        "\n  host: h\n  password: \"first\n    hunter2\"\n",
+        '\n  host: h\n  password: "first\n    hunter2"\n',
         "\n  host: h\n  password: hunter2 # ${env:X}\n",
         "\n  host: h\n  # password: hunter2\n  ? [\n",
         "\n  host: h\n  secret_key: hunter2\n",
@@ -284,7 +297,9 @@ def test_keys_that_look_secret(key: str) -> None:
     assert looks_secret(key)
 
 
-@pytest.mark.parametrize("key", ["host", "port", "user", "where", "subject", "tables", "key", "keys", "Session", "outbound"])
+@pytest.mark.parametrize(
+    "key", ["host", "port", "user", "where", "subject", "tables", "key", "keys", "Session", "outbound"]
+)
 def test_keys_that_do_not(key: str) -> None:
     assert not looks_secret(key)
 
@@ -299,9 +314,22 @@ def _usable(manifest: object, found: tuple[Diagnostic, ...]) -> None:
         assert "\n" not in (each.snippet or "")
 
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 YAML_BITS = st.sampled_from(
-    [*"{}[]:,-&*!|>'\"%@`#?~\n\t ab1", "  ", "\n  ", "\n- ", ": ", "${env:X}", "<<: ", "&a ", "*a ", "null", "---\n", "\r"]
+    [
+        *"{}[]:,-&*!|>'\"%@`#?~\n\t ab1",
+        "  ",
+        "\n  ",
+        "\n- ",
+        ": ",
+        "${env:X}",
+        "<<: ",
+        "&a ",
+        "*a ",
+        "null",
+        "---\n",
+        "\r",
+    ]
 )
 
 
@@ -326,9 +354,11 @@ WHOLE = one("where: [{a: [1, 2]}, 'b > 1'], pull: all, stores: {x: y}, depends_o
 )
 
 
-@settings(FUZZ, max_examples=300)
+@settings(FUZZ, max_examples=200)
 @given(st.integers(0, len(WHOLE)), st.integers(0, 6), YAML_BITS | st.text(max_size=3))
-def test_any_change_of_a_manifest_gives_a_manifest_or_problems(tmp_path: Path, at: int, cut: int, put: str) -> None:
+def test_any_change_of_a_manifest_gives_a_manifest_or_problems(
+    tmp_path: Path, at: int, cut: int, put: str
+) -> None:
     text = (WHOLE[:at] + put + WHOLE[at + cut :]).encode("utf-8", "replace").decode()
     _usable(*read([written(tmp_path, text)]))
 
@@ -348,8 +378,10 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(FUZZ, max_examples=300)
-@given(VALUES, st.sampled_from(["local", "sources", "defaults", "removed", "approvals", "name", "s", "t", "T"]))
+@settings(FUZZ, max_examples=200)
+@given(
+    VALUES, st.sampled_from(["local", "sources", "defaults", "removed", "approvals", "name", "s", "t", "T"])
+)
 def test_any_value_in_any_place_gives_a_manifest_or_problems(tmp_path: Path, value: object, key: str) -> None:
     whole: dict[str, object] = {"manifest": 1, "name": "a", "local": {"host": "h"}, "sources": {}}
     deep = {"T": value} if key == "T" else value if key == "t" else "*"
@@ -360,7 +392,9 @@ def test_any_value_in_any_place_gives_a_manifest_or_problems(tmp_path: Path, val
     _usable(*read([written(tmp_path, yaml.safe_dump(whole))]))
 
 
-def test_the_parser_in_python_reads_the_same_as_the_one_in_c(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_parser_in_python_reads_the_same_as_the_one_in_c(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     found = [loaded(tmp_path, WHOLE)]
     monkeypatch.setattr("djlink_manifest.manifest.compose.LOADER", yaml.SafeLoader)
     assert [*found, loaded(tmp_path, WHOLE)] == [*found, found[0]]
@@ -374,5 +408,5 @@ def test_an_empty_file_says_nothing_and_is_told_so(tmp_path: Path) -> None:
 
 def test_rules_keep_the_line_of_their_key(tmp_path: Path) -> None:
     manifest = loaded(tmp_path, tables("A:\n\n# comment\nB: {pull: all}"))
-    assert {name: r.location.line for name, r in rules(manifest).items()} == {"A": 10, "B": 13}
+    assert {name: r.location.line for name, r in rules(manifest).items()} == {"A": 11, "B": 14}
     assert SOURCE in tables("A:")

@@ -1,0 +1,117 @@
+"""Links and observations, made from few words, for the tests of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from djlink_manifest.errors import Location
+from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.snapshot import (
+    EntityClass,
+    Footing,
+    LinkSnapshot,
+    Observation,
+    PartRows,
+    Refusal,
+    ServerFacts,
+)
+
+LETTERS = "SOLRA"
+Side = Literal["outbound", "local"]
+
+
+def table(name: str) -> TableDefinition:
+    """A table `schema.table` with one key column."""
+    schema, _, bare = name.partition(".")
+    return TableDefinition(schema, bare, (Column("id", "int"),), ("id",))
+
+
+def link(
+    address: str,
+    *,
+    unwanted: Literal["keep", "release"] = "keep",
+    plain: Iterable[str] = (),
+    line: int = 1,
+) -> Link:
+    """A link of that address."""
+    source, schema, name = address.split(".")
+    return Link(
+        address=address,
+        source=source,
+        definition=table(f"{schema}.{name.lower()}"),
+        local=table(f"{source}_{schema}.{name.lower()}"),
+        outbound_schema="out",
+        outbound_table=f"{schema}_{name.lower()}",
+        references=(),
+        plain=tuple(plain),
+        where=None,
+        pull="all",
+        unwanted=unwanted,
+        deletions="review",
+        location=Location("atlas.yaml", line, 1),
+    )
+
+
+def entity_class(words: str) -> EntityClass:
+    """`SOL unwanted`: where the entity is and what is asked of it, then `unwanted` or `barred`, or neither."""
+    letters, *flags = words.split()
+    assert set(letters) <= set(LETTERS), words
+    assert set(flags) <= {"unwanted", "barred"}, words
+    presence = Presence(*(letter in letters for letter in LETTERS))
+    free = not presence.requested and not presence.approved
+    return EntityClass(presence, wanted="unwanted" not in flags, pullable=not flags and free)
+
+
+def snapshot(facts: Mapping[str, Any]) -> LinkSnapshot:
+    """What was counted of a link."""
+    counts = {entity_class(words): count for words, count in facts.get("counts", {}).items()}
+    return LinkSnapshot(
+        counts,
+        source_rows=sum(n for e, n in counts.items() if e.presence.source),
+        outbound_rows=sum(n for e, n in counts.items() if e.presence.outbound),
+        local_rows=sum(n for e, n in counts.items() if e.presence.local),
+        to_pull_parts=tuple(facts.get("parts", {}).items()),
+        to_pull_bytes=facts.get("bytes", 0),
+        equal=facts.get("equal", 0),
+        parts=tuple(PartRows(part, *rows) for part, rows in facts.get("held_parts", {}).items()),
+    )
+
+
+def footing(facts: Mapping[str, Any]) -> Footing:
+    """What stands of a link."""
+    new = facts.get("new", False)
+    unmarked = facts.get("unmarked", ["outbound", "local"] if new else [])
+    return Footing(
+        link_id=None if new else "0a1b",
+        mark_outbound="outbound" in unmarked,
+        mark_local="local" in unmarked,
+        make_outbound=tuple(map(table, facts.get("make_outbound", []))),
+        make_local=tuple(map(table, facts.get("make_local", []))),
+        add_foreign_keys=tuple(
+            (name, ForeignKey("fk", ("id",), "a_lab", "rig", ("id",)))
+            for name in facts.get("add_foreign_keys", [])
+        ),
+        drift=tuple(facts.get("drift", [])),
+    )
+
+
+def observation(
+    facts: Mapping[str, Mapping[str, Any]],
+    refusals: Iterable[Refusal] = (),
+    unreachable: Iterable[str] = (),
+) -> Observation:
+    """What was observed of all links."""
+    sources = tuple(ServerFacts(name, f"{name}.example", problem="no route to host") for name in unreachable)
+    return Observation(
+        "atlas",
+        "d1" * 32,
+        ("atlas.yaml",),
+        ServerFacts("local", "db.example"),
+        sources,
+        {address: footing(each) for address, each in facts.items()},
+        {address: snapshot(each) for address, each in facts.items()},
+        tuple(refusals),
+    )
