@@ -101,11 +101,11 @@ class Model:
         return sum((master.name, part.key_of(row, master.key)) in entities for row in part.rows)
 
     def references(
-        self, entity: Entity, only: tuple[str, tuple[str, ...]] | None = None
+        self, entity: Entity, only: tuple[str, tuple[str, ...], str] | None = None
     ) -> Iterator[Entity]:
         """The linked entities that the master row and the part rows of an entity name; a NULL names nothing.
 
-        `only` is one foreign key: the referring table and its columns.
+        `only` is one foreign key: the referring table, its columns and the table that they refer to.
         """
         name, key = entity
         master = self.tables[name]
@@ -114,7 +114,7 @@ class Model:
                 if table.key_of(row, master.key) != key:
                     continue
                 for foreign_key in table.foreign_keys:
-                    if only is not None and only != (table.name, foreign_key.columns):
+                    if only not in (None, (table.name, foreign_key.columns, foreign_key.parent)):
                         continue
                     target = self._target(row, foreign_key)
                     if target is not None and target[0] != name and target[0] in self.rules:
@@ -189,6 +189,8 @@ def random_rules(rnd: random.Random, model: Model) -> None:
         pull = rnd.choice(["all", "all", "all", "needed", "needed", "none"])
         where = random_where(rnd) if pull == "all" and rnd.random() < 0.5 else None
         model.rules[name] = Rule(pull, where)
+    if all(rule.pull == "needed" for rule in model.rules.values()):
+        model.rules[name] = Rule()  # a manifest in which nothing is wanted is refused
 
 
 def random_where(rnd: random.Random) -> Any:

@@ -45,7 +45,7 @@ def local_definition(
     tables = []
     for table in source.tables:
         name = plain_name(table.name)
-        keys = []
+        keys = list[ForeignKey]()
         for key in table.foreign_keys:
             target = _target(source, table, key, linked)
             if target is None:
@@ -53,9 +53,9 @@ def local_definition(
                     plain.add(f"{key.parent_schema}.{key.parent_table}")
                 continue
             words = (schema, name, *key.columns, *target, *key.parent_columns)
-            keys.append(
-                replace(key, name=constraint_name(*words), parent_schema=target[0], parent_table=target[1])
-            )
+            kept = replace(key, name=constraint_name(*words), parent_schema=target[0], parent_table=target[1])
+            if kept.name not in {k.name for k in keys}:  # a server takes the same foreign key twice
+                keys.append(kept)
         tables.append(
             replace(
                 table,
@@ -95,8 +95,9 @@ def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tup
     maybe = Column("", "timestamp", nullable=True)
     who = _text("", "varchar(288)")
     asked = replace(who, default="user()", default_is_expression=True)
+    entry = extra_name(source, "djlink_entry")
     ledger = (
-        Column("djlink_entry", "bigint unsigned", auto_increment=True),
+        Column(entry, "bigint unsigned", auto_increment=True),
         *keys,
         named(_text("", "varchar(32)"), "event"),
         named(asked, "who"),
@@ -117,13 +118,16 @@ def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tup
             "CASCADE",
         ),
         beside(APPROVED, (named(now, "approved_at"), named(asked, "approved_by")), "CASCADE"),
-        TableDefinition(schema, base + HISTORY, ledger, ("djlink_entry",), collation=TEXT_COLLATION),
+        TableDefinition(schema, base + HISTORY, ledger, (entry,), collation=TEXT_COLLATION),
     )
 
 
 def extra_name(source: TableDefinition, name: str) -> str:
     """The name of one of djlink's columns beside a source's key, which may hold a column of that name."""
-    return f"djlink_{name}" if name in source.key else name
+    taken = {column.lower() for column in source.key}  # column names do not differ by case alone
+    while name.lower() in taken:
+        name = f"djlink_{name}"
+    return name
 
 
 def requested_part_name(local_master: str) -> str:

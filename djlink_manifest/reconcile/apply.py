@@ -28,7 +28,6 @@ from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Listener, Report, Said
 from djlink_manifest.reconcile.site import Site
-from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.wanted import Scene
@@ -177,7 +176,7 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         work.build(bench, footing, mark, has_lineage, link.local.schema in site.new_schemas)
         with run.guard:
             run.held.add(link.address)
-    marks.write_holder(source, link.outbound_schema, mark.link_id, site.holder)
+    work.sign(bench, mark, site.holder)
     # only now are all of the link's tables sure to stand
     bench.scene = _scene(run, link, source)
     if Release in kinds:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -80,17 +80,29 @@ def build(bench: Bench, footing: Footing, mark: Mark, has_lineage: bool, new_sch
     if new_schema:
         ddl.ensure_schema(bench.local, link.local.schema)
     _patiently(bench, partial(marks.ensure_marks, bench.local, link.local.schema))
-    marks.write_mark(bench.source, link.outbound_schema, replace(mark, table_name=link.outbound_table))
-    marks.write_mark(bench.local, link.local.schema, replace(mark, table_name=link.local.name))
+    theirs, ours = (
+        replace(mark, table_name=link.outbound_table),
+        replace(mark, table_name=link.local.name),
+    )
+    # the rows of all links of a schema lie side by side in one table: writing them may deadlock
+    _again(bench, partial(marks.write_mark, bench.source, link.outbound_schema, theirs))
+    _again(bench, partial(marks.write_mark, bench.local, link.local.schema, ours))
     for table in footing.make_outbound:
         _create(bench, bench.source, table)
     for table in footing.make_local:
         _create(bench, bench.local, table)
     rows = lineage.read_lineage(bench.source, link) if has_lineage else ()
-    lineage.write_lineage(bench.local, link.local.schema, rows)
-    marks.complete_mark(bench.source, link.outbound_schema, mark.link_id, definition, mark.contact)
-    marks.complete_mark(bench.local, link.local.schema, mark.link_id, definition, mark.contact)
+    _again(bench, partial(lineage.write_lineage, bench.local, link.local.schema, rows))
+    for session, schema in ((bench.source, link.outbound_schema), (bench.local, link.local.schema)):
+        complete = partial(marks.complete_mark, session, schema, mark.link_id, definition, mark.contact)
+        _again(bench, complete)
     bench.tally.created = bool(footing.make_outbound or footing.make_local)
+
+
+def sign(bench: Bench, mark: Mark, holder: str) -> None:
+    """Say in the link's mark who applies now."""
+    schema = bench.link.outbound_schema
+    _again(bench, partial(marks.write_holder, bench.source, schema, mark.link_id, holder))
 
 
 def release_gone(bench: Bench) -> None:
@@ -113,12 +125,16 @@ def register_equal(bench: Bench) -> None:
     with differing_keys(link, True, True, source, bench.local) as (_, extra):
         for keys in equal_unprotected(link, bench.scene, extra, source, bench.local):
             if keys:
-                with source.transaction():
-                    new = outbound.register_keys(source, link, keys)
-                    bench.check()
-                bench.tally.registered += new
+                _again(bench, partial(_register_keys, bench, keys))
                 bench.advanced()
             _stop_here(bench)
+
+
+def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
+    with bench.source.transaction():
+        new = outbound.register_keys(bench.source, bench.link, keys)
+        bench.check()
+    bench.tally.registered += new
 
 
 def pull(bench: Bench, *, again: bool, new: bool, bytes_each: float) -> None:
@@ -202,7 +218,7 @@ def _refuse(bench: Bench, work: KeyTable, number: int, words: str) -> None:
     bench.tally.refused += 1
     if len(bench.tally.refusals) < 3:
         bench.tally.refusals.append(words)
-    _release(bench, work.keys(number, number), counted=False)
+    _again(bench, partial(_release, bench, work.keys(number, number), counted=False))
 
 
 def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:

@@ -27,6 +27,7 @@ def observe(
     """The snapshot of one link. `sizes` are the source server's estimates. Raises ServerError."""
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
+    complete = not footing.make_local  # else parts are missing, of a creation that was interrupted
     with differing_keys(link, has_outbound, has_local, source, local) as (missing, extra):
         with source.snapshot():
             counts = {
@@ -41,11 +42,13 @@ def observe(
             total = _total(counts, source=True)
             held = (
                 census.part_rows_held(source, link, missing, out == total)
-                if has_outbound and has_local and not _count(extra)
+                if has_outbound and complete and not _count(extra)
                 else ()
             )
             reasons = census.left_out(source, scene, link)
-        equal = sum(len(keys) for keys in equal_unprotected(link, scene, extra, source, local))
+        equal = 0
+        if complete:
+            equal = sum(len(keys) for keys in equal_unprotected(link, scene, extra, source, local))
     return LinkSnapshot(
         counts=counts,
         source_rows=total,

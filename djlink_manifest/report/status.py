@@ -27,7 +27,7 @@ def status_lines(plan: Plan) -> list[Text]:
             f"{link.local_rows:,}",
             _pending(link),
         )
-        for link in plan.links
+        for link in sorted(plan.links, key=lambda each: each.address)
     ]
     widths = [max(cell_len(plain(row[i])) for row in [HEADINGS, *cells]) for i in range(4)]
     lines = [*head_lines(plan), line()]

@@ -9,9 +9,10 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import Session, is_passing
+from djlink_manifest.servers.query import condition, outbound_table, restricted, source_table
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, both, comma, equal, ident, joined, sql, table
-from djlink_manifest.servers.wanted import Scene, Sets, condition, outbound_table, restricted, source_table
+from djlink_manifest.servers.sql import Sql, both, comma, equal, ident, idents, joined, sql, table
+from djlink_manifest.servers.wanted import Scene, Sets
 
 Class = tuple[Presence, bool, bool]  # where it is, whether it is wanted, whether it is pullable
 
@@ -148,10 +149,11 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
     rows = session.rows(
         sql(
             "{}SELECT reason, COUNT(*) FROM (SELECT CASE {} END AS reason FROM"
-            " (SELECT *, {} AS `~meets` FROM {}) m) reasons"
+            " (SELECT {}, {} AS `~meets` FROM {}) m) reasons"
             " WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason",
             sets.head(),
             whens,
+            idents(link.definition.column_names),  # `*` leaves out invisible columns
             meets,
             source_table(link),
         )

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import Session, Writer
+from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, equal, sql, table
 from djlink_manifest.servers.transfer import Budget, copy, reading
-from djlink_manifest.servers.wanted import outbound_table
 
 
 def copy_entities(

@@ -15,9 +15,9 @@ from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, comma, ident, idents, sql, table
-from djlink_manifest.servers.wanted import outbound_table
 
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
 BUCKETS_MOST = 65_536

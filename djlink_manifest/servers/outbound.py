@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.digest import keys_in
+from djlink_manifest.servers.query import outbound_table, source_table
+from djlink_manifest.servers.referring import member, reference_holds
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, both, columns, equal, ident, idents, sql, table
 from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.wanted import Scene, Sets, outbound_table, reference_holds, source_table
+from djlink_manifest.servers.wanted import Scene, Sets
 
 
 def add_pullable(scene: Scene, link: Link, extra: KeyTable | None, work: KeyTable) -> None:
@@ -77,8 +79,9 @@ def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: i
     for name in (link.requested_table, link.approved_table):
         tests.append(sql("NOT {}", _among(table(link.outbound_schema, name), link)))
     for reference in link.references:
-        members = outbound_table(scene.links[reference.parent])
-        tests.append(reference_holds(scene, link, reference, "s", members))
+        parent = scene.links[reference.parent]
+        held = member(parent, outbound_table(parent))
+        tests.append(reference_holds(parent, link, reference, "s", held))
     key = ident(link.key[0])
     return session.execute(
         sql(

@@ -2,16 +2,29 @@
 
 Each set is a common table expression over keys. A set that would hold every row is None, so that an
 unrestricted link costs nothing.
+
+MySQL expands an expression anew wherever it is named, and refuses a statement of some five hundred: down a
+chain of diamonds no set may name its parents' sets. So what restricts an ancestor is asked of the ancestor's
+key, which every primary key that inherits it holds, however many tables lie between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals
-from djlink_manifest.model.selection import Sql as SqlText
+from djlink_manifest.servers.query import outbound_table, restricted, source_table
+from djlink_manifest.servers.referring import (
+    KeyTest,
+    child_master_columns,
+    child_table,
+    member,
+    named_key,
+    parent_join,
+    reference_holds,
+)
 from djlink_manifest.servers.sql import (
     Sql,
     both,
@@ -20,7 +33,6 @@ from djlink_manifest.servers.sql import (
     comma,
     either,
     equal,
-    ident,
     idents,
     joined,
     sql,
@@ -52,6 +64,22 @@ class Scene:
         return Scene(links, {a: tuple(c) for a, c in children.items()}, held, barring)
 
 
+_Kind = Literal["allowed", "barred"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A set of its own of the link `root`, and the columns of a descendant's key that hold the root's key."""
+
+    root: str
+    columns: tuple[str, ...]
+
+    def among(self, names: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
+        """The term's columns where the descendant's key `names` stand in other `columns`."""
+        places = dict(zip(names, columns, strict=True))
+        return tuple(places[name] for name in self.columns)
+
+
 @dataclass(slots=True)
 class Sets:
     """The common table expressions that one statement needs, each named once and behind those it uses.
@@ -62,6 +90,7 @@ class Sets:
     scene: Scene
     bodies: dict[str, tuple[tuple[str, ...], Sql]] = field(default_factory=dict)
     _names: dict[tuple[str, str], Sql | None] = field(default_factory=dict)
+    _known_terms: dict[tuple[str, str], tuple[_Term, ...]] = field(default_factory=dict)
 
     def head(self) -> Sql:
         """The WITH clause, empty where no set is needed."""
@@ -98,23 +127,75 @@ class Sets:
 
     def _allowed(self, link: Link) -> Sql | None:
         if link.pull == "none":
-            if link.address not in self.scene.held:
-                return sql("SELECT {} FROM {} WHERE FALSE", idents(link.key), source_table(link))
-            return sql("SELECT {} FROM {}", idents(link.key), outbound_table(link))
-        conditions = [c for _, c in self.parent_conditions(link, "m")]
-        if link.where is None and not conditions:
-            return None
-        rows = restricted(link, link.where)
-        return sql("SELECT {} FROM {} m WHERE {}", columns("m", link.key), rows, both(conditions))
+            of = outbound_table(link) if link.address in self.scene.held else source_table(link)
+            test = Sql(str(link.address in self.scene.held))
+            return sql("SELECT {} FROM {} WHERE {}", idents(link.key), of, test)
+        return _those_of(link, [c for _, c in self.parent_conditions(link, "m")])
 
     def parent_conditions(self, link: Link, alias: str) -> list[tuple[Reference, Sql]]:
         """For each reference to a restricted parent, the condition that the parent's row is allowed."""
         found = []
         for reference in link.references:
-            allowed = self.allowed(reference.parent)
-            if allowed is not None:
-                found.append((reference, reference_holds(self.scene, link, reference, alias, allowed)))
+            terms = self._terms("allowed", reference.parent)
+            if terms:
+                found.append((reference, self._holds(link, reference, alias, terms)))
         return found
+
+    def _holds(self, link: Link, reference: Reference, alias: str, terms: Sequence[_Term]) -> Sql:
+        parent = self.scene.links[reference.parent]
+
+        def all_terms(of: str, key: Sequence[str]) -> Sql:
+            return both([self._test("allowed", t.root)(of, t.among(parent.key, key)) for t in terms])
+
+        return reference_holds(parent, link, reference, alias, all_terms)
+
+    def _test(self, kind: _Kind, root: str) -> KeyTest:
+        own = self._own(kind, root)
+        assert own is not None, "only a link with a set of its own is a root"
+        return member(self.scene.links[root], own)
+
+    def _terms(self, kind: _Kind, address: str) -> tuple[_Term, ...]:
+        """The own sets of the link and its ancestors that decide about an entity by its key alone."""
+        if (kind, address) not in self._known_terms:
+            link = self.scene.links[address]
+            inherited, _ = self._divided(kind, link)
+            own = [_Term(address, link.key)] if self._own(kind, address) is not None else []
+            self._known_terms[kind, address] = tuple(dict.fromkeys([*inherited, *own]))
+        return self._known_terms[kind, address]
+
+    def _divided(self, kind: _Kind, link: Link) -> tuple[list[_Term], list[tuple[Reference, _Term]]]:
+        """What the parents' terms ask of the link's key, and what its other columns and its parts decide."""
+        inherited, others = list[_Term](), list[tuple[Reference, _Term]]()
+        if kind == "allowed" and link.pull == "none":
+            return inherited, others
+        for reference in link.references:
+            parent = self.scene.links[reference.parent]
+            key = named_key(parent, reference)
+            from_key = reference.child_table == link.definition.name and not reference.nullable
+            for term in self._terms(kind, reference.parent):
+                names = term.among(parent.key, key) if from_key and key is not None else ()
+                if names and set(names) <= set(link.key):
+                    inherited.append(_Term(term.root, tuple(names)))
+                else:
+                    others.append((reference, term))
+        return inherited, others
+
+    def _own(self, kind: _Kind, address: str) -> Sql | None:
+        """The link's set without what it inherits by its key; None where there is nothing more."""
+        inherited, others = self._divided(kind, self.scene.links[address])
+        if not inherited:
+            return self.allowed(address) if kind == "allowed" else self.barred(address)
+        if kind == "barred":
+            return self._set("own_barred", address, lambda link: self._bars(link, others))
+        tests = [
+            (reference, [t for r, t in others if r is reference])
+            for reference in dict.fromkeys(r for r, _ in others)
+        ]
+        return self._set(
+            "own_allowed",
+            address,
+            lambda link: _those_of(link, [self._holds(link, r, "m", terms) for r, terms in tests]),
+        )
 
     def _needed(self, link: Link) -> Sql:
         allowed = self.allowed(link.address)
@@ -137,150 +218,49 @@ class Sets:
         """The parent's keys that wanted or held entities of a child refer to."""
         child = self.scene.links[child_address]
         wanted = self.wanted(child_address)
-        member = child_master_columns(child, reference)
+        mine = child_master_columns(child, reference)
         tests = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
         if wanted is not None:
             holders = [wanted, *([outbound_table(child)] if child_address in self.scene.held else [])]
             tests.append(
                 either(
                     [
-                        sql("EXISTS (SELECT 1 FROM {} h WHERE {})", h, equal("h", child.key, "c", member))
+                        sql("EXISTS (SELECT 1 FROM {} h WHERE {})", h, equal("h", child.key, "c", mine))
                         for h in holders
                     ]
                 )
             )
-        rows, key = _referred(parent, reference, "c")
-        return sql("SELECT {} FROM {} c {} WHERE {}", key, _child_table(child, reference), rows, both(tests))
+        join, alias, key = parent_join(parent, reference, "c")
+        rows = child_table(child, reference)
+        return sql("SELECT {} FROM {} c {} WHERE {}", columns(alias, key), rows, join, both(tests))
 
     def _barred(self, link: Link) -> Sql | None:
-        members = []
+        return self._bars(link, [(r, t) for r in link.references for t in self._terms("barred", r.parent)])
+
+    def _bars(self, link: Link, terms: Sequence[tuple[Reference, _Term]]) -> Sql | None:
+        """The entities asked back or approved themselves, and those that refer to one of the terms."""
+        found = []
         if link.address in self.scene.barring:
             for name in (link.requested_table, link.approved_table):
-                members.append(sql("SELECT {} FROM {}", idents(link.key), table(link.outbound_schema, name)))
-        for reference in link.references:
-            barred = self.barred(reference.parent)
-            if barred is not None:
-                parent = self.scene.links[reference.parent]
-                rows, _ = _referred(parent, reference, "c")
-                alias = "pp" if rows.text else "c"
-                key = _parent_key(parent, reference)
-                match = equal("b", parent.key, alias, key)
-                mine = columns("c", child_master_columns(link, reference))
-                members.append(
-                    sql(
-                        "SELECT {} FROM {} c {} JOIN {} b ON {}",
-                        mine,
-                        _child_table(link, reference),
-                        rows,
-                        barred,
-                        match,
-                    )
+                found.append(sql("SELECT {} FROM {}", idents(link.key), table(link.outbound_schema, name)))
+        for reference, term in terms:
+            parent = self.scene.links[reference.parent]
+            join, alias, key = parent_join(parent, reference, "c")
+            found.append(
+                sql(
+                    "SELECT {} FROM {} c {} WHERE {}",
+                    columns("c", child_master_columns(link, reference)),
+                    child_table(link, reference),
+                    join,
+                    self._test("barred", term.root)(alias, term.among(parent.key, key)),
                 )
-        return joined(" UNION ", members) if members else None
+            )
+        return joined(" UNION ", found) if found else None
 
 
-def restricted(link: Link, where: Condition | None) -> Sql:
-    """The source's rows that meet a condition, as a derived table in which the condition stands alone."""
-    if where is None:
-        return source_table(link)
-    return sql(
-        "(SELECT {} FROM {} WHERE {})",
-        idents(link.definition.column_names),  # `*` leaves out invisible columns
-        source_table(link),
-        condition(where),
-    )
-
-
-def condition(tree: Condition) -> Sql:
-    """A tree of conditions as SQL over a table's own columns; values are bound."""
-    match tree:
-        case SqlText(text=text):
-            return sql("({})", Sql(text))
-        case AllOf(terms=terms):
-            return sql("({})", both([condition(t) for t in terms]))
-        case AnyOf(terms=terms):
-            return either([condition(t) for t in terms])
-        case Equals(column=name, values=values):
-            tests = [sql("{} IS NULL", ident(name))] if None in values else []
-            given = [sql("{}", v) for v in values if v is not None]
-            if given:
-                tests.append(sql("{} IN ({})", ident(name), comma(given)))
-            return either(tests)
-
-
-def source_table(link: Link) -> Sql:
-    """The link's source table."""
-    return table(link.definition.schema, link.definition.name)
-
-
-def outbound_table(link: Link) -> Sql:
-    """The link's outbound table."""
-    return table(link.outbound_schema, link.outbound_table)
-
-
-def reference_holds(scene: Scene, link: Link, reference: Reference, alias: str, members: Sql) -> Sql:
-    """The condition on a master row that every row of this reference names an entity among `members`.
-
-    `members` has the parent link's key columns. A reference from a part holds when each of the entity's part
-    rows meets it; NULL restricts nothing.
-    """
-    parent = scene.links[reference.parent]
-    if reference.child_table == link.definition.name:
-        nulls = [sql("{} IS NULL", column(alias, name)) for name in reference.nullable]
-        return either([*nulls, _names_member(parent, reference, alias, members)])
-    mine = child_master_columns(link, reference)
-    tests = [equal("p", mine, alias, link.key)]
-    tests += [sql("{} IS NOT NULL", column("p", name)) for name in reference.nullable]
-    tests.append(sql("NOT {}", _names_member(parent, reference, "p", members)))
-    return sql("NOT EXISTS (SELECT 1 FROM {} p WHERE {})", _child_table(link, reference), both(tests))
-
-
-def child_master_columns(child: Link, reference: Reference) -> Sequence[str]:
-    """The columns of the referring table that hold the child link's own key."""
-    if reference.child_table == child.definition.name:
-        return child.key
-    part = next(p for p in child.definition.parts if p.name == reference.child_table)
-    held = child.definition.master_columns(part)
-    assert held is not None, "a link whose part does not refer to its master is refused when it is resolved"
-    return held
-
-
-def _names_member(parent: Link, reference: Reference, alias: str, members: Sql) -> Sql:
-    rows, _ = _referred(parent, reference, alias)
-    if rows.text:
-        part_table = _parent_table(parent, reference)
-        on_part = equal("pp", reference.parent_columns, alias, reference.columns)
-        match = equal("x", parent.key, "pp", _parent_key(parent, reference))
-        return sql(
-            "EXISTS (SELECT 1 FROM {} pp JOIN {} x ON {} WHERE {})", part_table, members, match, on_part
-        )
-    match = equal("x", parent.key, alias, _parent_key(parent, reference))
-    return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, match)
-
-
-def _referred(parent: Link, reference: Reference, alias: str) -> tuple[Sql, Sql]:
-    """A join to the parent's part, empty where the reference names its master; and the parent's key."""
-    key = _parent_key(parent, reference)
-    if reference.parent_table == parent.definition.name:
-        return Sql(""), columns(alias, key)
-    match = equal("pp", reference.parent_columns, alias, reference.columns)
-    return sql("JOIN {} pp ON {}", _parent_table(parent, reference), match), columns("pp", key)
-
-
-def _parent_key(parent: Link, reference: Reference) -> Sequence[str]:
-    """The columns that hold the parent's key: of the child, or of the parent's part that it names."""
-    if reference.parent_table == parent.definition.name:
-        pairs = dict(zip(reference.parent_columns, reference.columns, strict=True))
-        return [pairs[name] for name in parent.key]
-    part = next(p for p in parent.definition.parts if p.name == reference.parent_table)
-    held = parent.definition.master_columns(part)
-    assert held is not None, "a link whose part does not refer to its master is refused when it is resolved"
-    return held
-
-
-def _parent_table(parent: Link, reference: Reference) -> Sql:
-    return table(parent.definition.schema, reference.parent_table)
-
-
-def _child_table(child: Link, reference: Reference) -> Sql:
-    return table(child.definition.schema, reference.child_table)
+def _those_of(link: Link, conditions: Sequence[Sql]) -> Sql | None:
+    """The keys of the rows that meet the link's `where` and the conditions on `m`; None for all."""
+    if link.where is None and not conditions:
+        return None
+    rows = restricted(link, link.where)
+    return sql("SELECT {} FROM {} m WHERE {}", columns("m", link.key), rows, both(conditions))

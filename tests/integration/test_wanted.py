@@ -123,8 +123,8 @@ def left_out(
             reasons["not in `where`"] += 1
             continue
         for reference in link.references:
-            targets = list(model.references(entity, (reference.child_table, reference.columns)))
-            if any(target not in allowed[target[0]] for target in targets):
+            only = (reference.child_table, reference.columns, reference.parent_table)
+            if any(target not in allowed[target[0]] for target in model.references(entity, only)):
                 part = "" if reference.child_table == name else f" (by part {reference.child_table})"
                 reasons[f"{reference.parent} leaves them out{part}"] += 1
                 break

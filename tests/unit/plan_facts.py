@@ -56,7 +56,7 @@ def link(
 
 
 def entity_class(words: str) -> EntityClass:
-    """`SOL unwanted`: where the entity is and what is asked of it, then `unwanted` or `barred`, or neither."""
+    """`SOL unwanted`: where the entity is, what is asked of it; then `unwanted`, `barred` or neither."""
     letters, *flags = words.split()
     assert set(letters) <= set(LETTERS), words
     assert set(flags) <= {"unwanted", "barred"}, words

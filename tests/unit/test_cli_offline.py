@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import click
 import pytest
 
 from djlink_manifest import __version__
+from djlink_manifest.cli.apply import _agreed
 from djlink_manifest.cli.root import djlink
 
 COMMANDS = sorted(djlink.commands)
@@ -277,6 +279,25 @@ def test_without_a_terminal_apply_names_auto_approve_before_anything_else(folder
     assert (ended.code, ended.out) == (1, "")
     assert "--auto-approve" in ended.err
     assert "not even" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "agreed"),
+    [
+        ("yes\n", True),
+        (" yes \n", True),
+        ("yes", True),
+        ("y\n", False),
+        ("YES\n", False),
+        ("\n", False),
+        ("yes please\n", False),
+        ("no\nyes\n", False),
+        ("", False),
+    ],
+)
+def test_only_the_word_yes_agrees(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert _agreed() is agreed
 
 
 def test_apply_as_json_asks_nothing_and_says_what_it_needs(folder: Path) -> None:

@@ -219,7 +219,7 @@ def test_every_entity_is_accounted_for_once(situation: tuple[list[Link], LinkGra
             standing = Standing(entities.wanted, entities.pullable, release)
             idle += count if step_for(entities.presence, standing) is Step.NOTHING else 0
         acted = sum(a.entities for a in link.actions if isinstance(a, Pull | PullAgain | Register | Release))
-        told = sum(each.count for each in (*link.blocked, *link.drift)) + link.kept
+        told = sum(b.count for b in link.blocked) + sum(d.count for d in link.drift) + link.kept
         assert acted + told + idle == sum(seen.snapshots[link.address].counts.values())
 
 

@@ -1,0 +1,47 @@
+"""A link's tables and conditions as SQL: the only place where a selection becomes text."""
+
+from __future__ import annotations
+
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals
+from djlink_manifest.model.selection import Sql as SqlText
+from djlink_manifest.servers.sql import Sql, both, comma, either, ident, sql, table
+
+
+def restricted(link: Link, where: Condition | None) -> Sql:
+    """The source's rows that meet a condition, as a derived table in which the condition stands alone."""
+    if where is None:
+        return source_table(link)
+    return sql(
+        "(SELECT {} FROM {} WHERE {})",
+        idents(link.definition.column_names),  # `*` leaves out invisible columns
+        source_table(link),
+        condition(where),
+    )
+
+
+def condition(tree: Condition) -> Sql:
+    """A tree of conditions as SQL over a table's own columns; values are bound."""
+    match tree:
+        case SqlText(text=text):
+            return sql("({})", Sql(text))
+        case AllOf(terms=terms):
+            return sql("({})", both([condition(t) for t in terms]))
+        case AnyOf(terms=terms):
+            return either([condition(t) for t in terms])
+        case Equals(column=name, values=values):
+            tests = [sql("{} IS NULL", ident(name))] if None in values else []
+            given = [sql("{}", v) for v in values if v is not None]
+            if given:
+                tests.append(sql("{} IN ({})", ident(name), comma(given)))
+            return either(tests)
+
+
+def source_table(link: Link) -> Sql:
+    """The link's source table."""
+    return table(link.definition.schema, link.definition.name)
+
+
+def outbound_table(link: Link) -> Sql:
+    """The link's outbound table."""
+    return table(link.outbound_schema, link.outbound_table)
