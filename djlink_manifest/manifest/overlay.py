@@ -14,7 +14,8 @@ Path = tuple[str, ...]
 def overlaid(base: Fields, upper: Fields, problems: Problems, path: Path = ()) -> Fields:
     """`upper` over `base`: mappings by key, `null` removes, `approvals` are joined, all else is replaced.
 
-    A `null` for a key that `base` lacks is a problem: it removes nothing.
+    A table's `where` is one value, not a mapping to merge: in it `null` means NULL. A `null` for a key that
+    `base` lacks is a problem: it removes nothing.
     """
     entries = dict(base.entries)
     for key, entry in upper.entries.items():
@@ -25,7 +26,11 @@ def overlaid(base: Fields, upper: Fields, problems: Problems, path: Path = ()) -
             entries.pop(key, None)
         elif below is None:
             entries[key] = entry
-        elif isinstance(below.value, Fields) and isinstance(entry.value, Fields):
+        elif (
+            isinstance(below.value, Fields)
+            and isinstance(entry.value, Fields)
+            and not _is_where((*path, key))
+        ):
             entries[key] = replace(below, value=overlaid(below.value, entry.value, problems, (*path, key)))
         elif (
             (*path, key) == ("approvals",)
@@ -61,7 +66,7 @@ def _beside(one: Fields, other: Fields, problems: Problems, path: Path) -> Field
         where = (*path, key)
         if present is None:
             entries[key] = entry
-        elif isinstance(present.value, Fields) and isinstance(entry.value, Fields):
+        elif isinstance(present.value, Fields) and isinstance(entry.value, Fields) and not _is_where(where):
             entries[key] = replace(present, value=_beside(present.value, entry.value, problems, where))
         elif where == ("approvals",) and isinstance(present.value, Items) and isinstance(entry.value, Items):
             entries[key] = replace(present, value=joined(present.value, entry.value))
@@ -73,6 +78,10 @@ def _beside(one: Fields, other: Fields, problems: Problems, path: Path) -> Field
                 f"it also stands at {present.spot.location}; keep one, or overlay the files with -f",
             )
     return replace(one, entries=entries)
+
+
+def _is_where(path: Path) -> bool:
+    return len(path) == 7 and path[0] == "sources" and path[4] == "tables" and path[6] == "where"
 
 
 def _text(node: Node) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 
+LONGEST_SNIPPET = 1000  # a longer line was not written by hand, and tells a person nothing
 MAX_PROBLEMS = 500  # a broken generated file should not scroll for minutes
 
 LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # what YAML counts as the end of a line
@@ -88,8 +89,8 @@ class Problems:
         """The problem with its line, and without a login that stands in a key."""
         return replace(
             found,
-            summary=_LOGIN.sub(f"{_MASK}@", found.summary),
-            path=_LOGIN.sub(f"{_MASK}@", found.path),
+            summary=_without_login(found.summary),
+            path=_without_login(found.path),
             snippet=self.snippet(found.location),
         )
 
@@ -104,6 +105,8 @@ class Problems:
         if lines is None or not 1 <= location.line <= len(lines):
             return None
         line = lines[location.line - 1]
+        if len(line) > LONGEST_SNIPPET:
+            return None
         concealed = self._concealed.get((location.file, location.line))
         if concealed is not None:
             line = line[: concealed - 1] + _MASK
@@ -138,7 +141,12 @@ def masked(line: str) -> str:
         if line[start:].strip():
             line = f"{line[:start]} {_MASK}"
         break
-    return _LOGIN.sub(f"{_MASK}@", line)
+    return _without_login(line)
+
+
+def _without_login(text: str) -> str:
+    """The text with `user:password@` masked; long ones are cut first, as the search takes their square."""
+    return _LOGIN.sub(f"{_MASK}@", text[: 2 * LONGEST_SNIPPET]) if "@" in text else text
 
 
 def _next_secret(line: str, start: int) -> re.Match[str] | None:

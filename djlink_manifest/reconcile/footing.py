@@ -131,10 +131,14 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     local = f"{link.local.schema}.{link.local.name}"
     other_outbound = "choose another name with `outbound_table`, or another outbound schema"
     other_local = "choose another local schema with `schema_name`, or rename that table"
-    if theirs is None and (link.outbound_schema, link.outbound_table) in ground.source.tables:
-        yield f"a table {outbound} stands on {link.source} that djlink did not make", other_outbound
-    if ours is None and (link.local.schema, link.local.name) in ground.local.tables:
-        yield f"a local table {local} stands that djlink did not make", other_local
+    beside = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    found = next((t for t in beside if (t.schema, t.name) in ground.source.tables), None)
+    if theirs is None and found is not None:
+        words = f"a table {found.schema}.{found.name} stands on {link.source} that djlink did not make"
+        yield words, other_outbound
+    found = next((t for t in link.local.tables if (t.schema, t.name) in ground.local.tables), None)
+    if ours is None and found is not None:
+        yield f"a local table {found.schema}.{found.name} stands that djlink did not make", other_local
     mine = ground.link_id(link)
     for mark, place, hint in ((theirs, outbound, other_outbound), (ours, local, other_local)):
         if mark is None:

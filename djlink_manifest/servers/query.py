@@ -5,7 +5,7 @@ from __future__ import annotations
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals
 from djlink_manifest.model.selection import Sql as SqlText
-from djlink_manifest.servers.sql import Sql, both, comma, either, ident, sql, table
+from djlink_manifest.servers.sql import Sql, both, comma, either, ident, idents, sql, table
 
 
 def restricted(link: Link, where: Condition | None) -> Sql:

@@ -34,7 +34,7 @@ TABLES = (
     "CREATE TABLE {lab}.inside (id int PRIMARY KEY)",
     "CREATE TABLE {lab}.inside__clip (id int, clip binary(16) COMMENT ':blob@raw:', PRIMARY KEY (id),"
     " FOREIGN KEY (id) REFERENCES {lab}.inside (id))",
-    "CREATE TABLE {lab}.loose (id int, k int, PRIMARY KEY (id, k), KEY (k))",
+    "CREATE TABLE {lab}.loose (id int, k int, PRIMARY KEY (id, k), UNIQUE KEY (k))",
     "CREATE TABLE {lab}.loose__end (e int, k int, PRIMARY KEY (e), FOREIGN KEY (k) REFERENCES {lab}.loose (k))",
     *(f"CREATE TABLE {{lab}}.{name} LIKE {{lab}}.good" for name in ("wrong_sql", "no_sql", "wrong_map", "number")),
     *(f"CREATE TABLE {{lab}}.{name} LIKE {{lab}}.good" for name in ("taken_here", "taken_there", "taken_history")),
@@ -125,7 +125,7 @@ def case(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         rules["One"] = {"outbound_table": base + "two"}
         rules["Lonely"] = {"depends_on": [rig.address("lab_a", "lab", "Goods")]}
         document = rig.document({"lab_a": {"lab": {"tables": rules}, "othre": {"tables": "*"}}})
-        lab_a = document["sources"]["lab_a"]
+        lab_a = {**document["sources"]["lab_a"], "schemas": {rig.names("other"): {"tables": "*"}}}
         document["sources"] |= {
             "down": {**lab_a, "port": closed_port()},
             "nowhere": {**lab_a, "host": "no-such-host.invalid"},

@@ -73,8 +73,7 @@ def test_an_unquoted_value_is_typed_or_text(text: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    "yes no on off Yes NO On oFF True TRUE False NULL Null 010 -010 0x1F 0o17 0b11 1_000 12:30 12:30:45 -1:30 1.10 "
-    "10.0000 +5 -0 .5 5. 1e3 1.5e10 1E-3 .inf -.INF .nan .NaN 0_1.5 18446744073709551616 0.1000000000000000055511151".split(),
+    ["yes", "no", "on", "off", "Yes", "NO", "On", "oFF", "True", "TRUE", "False", "NULL", "Null", "010", "-010", "0x1F", "0o17", "0b11", "1_000", "12:30", "12:30:45", "-1:30", "1.10", "10.0000", "+5", "-0", ".5", "5.", "1e3", "1.5e10", "1E-3", ".inf", "-.INF", ".nan", ".NaN", "0_1.5", "18446744073709551616", "0.1000000000000000055511151"],
 )
 def test_what_yaml_readers_disagree_about_must_be_quoted(tmp_path: Path, text: str) -> None:
     assert isinstance(typed(text), Surprise)
@@ -208,7 +207,7 @@ def test_a_bomb_of_aliases_is_refused_without_being_written_out(tmp_path: Path) 
     assert [d.summary for d in found] == ["with its aliases written out the file has more than 400000 values"]
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "{b: " * 5000, "- " * 5000, "? " * 500])
+@pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "{b: " * 5000, "- " * 5000])
 def test_deep_nesting_is_refused_and_does_not_recurse(tmp_path: Path, text: str) -> None:
     found = problems(tmp_path, text)
     assert [d.summary for d in found] == ["nested deeper than 60 levels"]

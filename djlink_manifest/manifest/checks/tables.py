@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Hashable, Iterable
 from itertools import combinations
 
 from djlink_manifest.manifest.build import table_keys
@@ -10,7 +11,6 @@ from djlink_manifest.manifest.names import (
     covers,
     identifier_fault,
     is_glob,
-    may_match,
     same_table,
     table_fault,
     weight,
@@ -18,8 +18,11 @@ from djlink_manifest.manifest.names import (
 from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of, spot_of_item
 from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.model.naming import class_name
 
 Key = tuple[str, Steps, Spot]
+
+MAX_GLOBS = 100  # compared with each other; further ones are told when a table matches two
 
 
 def check_tables(manifest: Manifest, root: Fields, problems: Problems) -> None:
@@ -57,26 +60,33 @@ def _check_keys(keys: list[Key], problems: Problems) -> None:
     for name, steps, spot in keys:
         if fault := table_fault(name):
             problems.error(f"the table's name {fault}", spot, dotted(steps))
-    exact = [key for key in keys if not is_glob(key[0])]
-    for (one, _, first), (other, steps, spot) in combinations(exact, 2):
-        if same_table(one, other):
-            summary = f"`{other}` is listed twice" if one == other else f"`{other}` and `{one}` are one table"
-            problems.error(
-                summary, spot, dotted(steps), f"it also stands at {first.location}; keep one of them"
-            )
-    globs = [key for key in keys if is_glob(key[0])]
-    for (one, _, first), (other, steps, spot) in combinations(globs, 2):
-        if one == other:
-            problems.error(
-                f"`{other}` is listed twice", spot, dotted(steps), f"it also stands at {first.location}"
-            )
-        elif weight(one) == weight(other) and (covers(one, other) or covers(other, one)):
-            problems.error(
-                f"`{other}` and `{one}` match the same tables, equally closely",
-                spot,
-                dotted(steps),
-                f"`{one}` stands at {first.location}; make one of them longer",
-            )
+    for group in _grouped(keys, lambda name: None if is_glob(name) else class_name(name)):
+        for (one, _, first), (other, steps, spot) in combinations(group, 2):
+            if same_table(one, other):
+                summary = (
+                    f"`{other}` is listed twice" if one == other else f"`{other}` and `{one}` are one table"
+                )
+                help = f"it also stands at {first.location}; keep one of them"
+                problems.error(summary, spot, dotted(steps), help)
+    for group in _grouped(keys, lambda name: weight(name) if is_glob(name) else None):
+        for (one, _, first), (other, steps, spot) in combinations(group[:MAX_GLOBS], 2):
+            if one == other or covers(one, other) or covers(other, one):
+                same = (
+                    "is listed twice"
+                    if one == other
+                    else f"and `{one}` match the same tables, equally closely"
+                )
+                help = f"`{one}` stands at {first.location}; keep one, or make it longer"
+                problems.error(f"`{other}` {same}", spot, dotted(steps), help)
+
+
+def _grouped(keys: list[Key], group: Callable[[str], Hashable | None]) -> Iterable[list[Key]]:
+    """The table keys in groups, without those that have none."""
+    found: dict[Hashable, list[Key]] = {}
+    for key in keys:
+        if (name := group(key[0])) is not None:
+            found.setdefault(name, []).append(key)
+    return found.values()
 
 
 def _check_exclude(
@@ -191,6 +201,3 @@ def _is_set(root: Fields, steps: Steps) -> bool:
     for step in steps:
         node = node.get(str(step)) if isinstance(node, Fields) else None
     return node is not None
-
-
-__all__ = ["check_tables", "may_match", "origin"]

@@ -11,6 +11,7 @@ from djlink_manifest.manifest.names import identifier_fault, same_table
 from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
 from djlink_manifest.manifest.problems import Problems, Spot
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec, TableRule
+from djlink_manifest.model.naming import class_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +84,15 @@ def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields
 
 
 def _check_local_tables(exact: list[Target], problems: Problems) -> None:
-    by_schema: dict[str, list[Target]] = {}
+    by_table: dict[tuple[str, str], list[Target]] = {}
     for target in exact:
-        name = target.local_schema
-        others = by_schema.setdefault(name, [])
+        others = by_table.setdefault((target.local_schema, class_name(target.rule.pattern)), [])
         for other in others:
             same_schema = (other.source.name, other.schema) == (target.source.name, target.schema)
             if not same_schema and same_table(other.rule.pattern, target.rule.pattern):
+                both = f"`{target.address}` and `{other.address}`"
                 problems.error(
-                    f"`{target.address}` and `{other.address}` have one local table, in `{name}`",
+                    f"{both} have one local table, in `{target.local_schema}`",
                     target.spot,
                     dotted(target.steps),
                     f"the other stands at {other.spot.location}; give one of them another `schema_name`",
