@@ -282,7 +282,9 @@ def _random_row(
                 row.setdefault(column, None if column in table.nullable else rnd.randint(0, 3))
             continue
         parents = [
-            p for p in model.tables[foreign_key.parent].rows if all(row.get(c, p[k]) == p[k] for c, k in pairs)
+            p
+            for p in model.tables[foreign_key.parent].rows
+            if all(row.get(c, p[k]) == p[k] for c, k in pairs)
         ]
         if not parents:
             return None

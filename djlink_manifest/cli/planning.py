@@ -104,9 +104,7 @@ def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
     with opened(manifest, scope, screen) as (job, _):
         screen.data((mermaid if drawing == "mermaid" else dot)(job.graph))
         screen.tell(refusal_lines(job.refusals))
-        whole = not scope.targets and not scope.excludes
-        drawn = {link.source for link in job.links}
-        missing = [source.name for source in manifest.sources if whole and source.name not in drawn]
-    for name in missing:
-        screen.tell([line(f"No link of source {name} is drawn; `djlink plan` says why.")])
-    return 1 if job.refusals or missing else 0
+        down = [server for server in job.servers if server.problem]
+    for server in down:
+        screen.tell([line(f"No link of source {server.name} is drawn: {server.problem}")])
+    return 1 if job.refusals or down else 0

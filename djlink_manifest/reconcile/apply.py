@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted
 from djlink_manifest.model.link import Link
@@ -116,10 +118,11 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
         except DjlinkError as error:
             run.tell(outcome("failed", error.message, error.hint), broken=True)
         except Exception as error:  # a defect of ours in one link must not take the others down untold
-            run.tell(
-                outcome("failed", f"unexpected {type(error).__name__}: {error}", "please report this"),
-                broken=True,
-            )
+            # the type and the place alone: the text of an exception may hold a row's value
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(frame.filename).name}:{frame.lineno}"
+            words = f"unexpected {type(error).__name__} at {where}"
+            run.tell(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
         else:
             run.tell(_ended(outcome, tally))
 

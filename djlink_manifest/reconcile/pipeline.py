@@ -29,7 +29,8 @@ from djlink_manifest.reconcile.survey import Survey, survey
 class Job:
     """A manifest resolved against its servers: what can be planned and applied while the job is open.
 
-    `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link.
+    `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link;
+    `servers` the sources, with the problem of each that could not be used.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Job:
         self._manifest = manifest
         self._local = local
         self._sources = sources
-        self._facts = facts
+        self.servers = facts
         self._resolved = resolved
         self._outbound = outbound
         self._scope = scope
@@ -84,7 +85,7 @@ class Job:
                 self._manifest.digest,
                 self._manifest.files,
                 self._local.facts(len(self.links)),
-                self._facts,
+                self.servers,
                 self._footings,
                 seen.snapshots,
                 tuple(r for r in seen.refusals.values() if r.address in self._scope or r in self.refusals),

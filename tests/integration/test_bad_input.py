@@ -71,7 +71,7 @@ REFUSED = {
     "_twin": (r"the same local table as .*twin", "schema_name"),
     "One": (r"the same outbound table as .*Two", "outbound_table"),
     "Two": (r"the same outbound table as .*One", "outbound_table"),
-    "Lonely": (r"it depends on .*Goods, which is no link of this manifest", "did you mean .*Good`"),
+    "Lonely": (r"it depends on .*Thng, which is no link of this manifest", "did you mean .*Thing`"),
     "Missing": ("the source has no such table", "rights on the table"),
     "GoodChilds": ("the source has no such table", "did you mean `GoodChild`"),
 }
@@ -123,8 +123,8 @@ def case(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         rules["WrongMap"] = {"where": [{"nam": "x"}, {"name": "y"}]}
         rules["Number"] = {"where": {"name": 5}}
         rules["One"] = {"outbound_table": base + "two"}
-        rules["Lonely"] = {"depends_on": [rig.address("lab_a", "lab", "Goods")]}
-        document = rig.document({"lab_a": {"lab": {"tables": rules}, "othre": {"tables": "*"}}})
+        rules["Lonely"] = {"depends_on": [rig.address("lab_a", "other", "Thng")]}
+        document = rig.document({"lab_a": {"lab": {"tables": rules}, "othre": {"tables": "*"}, "other": {"tables": "Th*"}}})
         lab_a = {**document["sources"]["lab_a"], "schemas": {rig.names("other"): {"tables": "*"}}}
         document["sources"] |= {
             "down": {**lab_a, "port": closed_port()},
@@ -201,10 +201,12 @@ def test_the_other_links_are_done_and_nothing_else_is_touched(case: Case) -> Non
     assert {o.address: o.pulled for o in case.report.outcomes} == {
         case.rig.address("lab_a", "lab", "Good"): 2,
         case.rig.address("lab_a", "lab", "GoodChild"): 2,
+        case.rig.address("lab_a", "other", "Thing"): 0,
     }
-    here, base = case.rig.local_schema("lab_a", "lab"), case.rig.names("lab_")
+    lab, other = (case.rig.local_schema("lab_a", schema) for schema in ("lab", "other"))
     suffixes = ("", "_deletion_approved", "_deletion_requested", "_history")
-    ours = {base + table + suffix for table in ("good", "good_child") for suffix in suffixes}
+    tables = ("lab_good", "lab_good_child", "other_thing")
+    ours = {case.rig.names(table) + suffix for table in tables for suffix in suffixes}
     [lab_a, lab_b, local] = [
         {(s, t): n for s, t, n in now if (s, t, n) not in was}
         for was, now in zip(case.before, standing(case.rig), strict=True)
@@ -212,8 +214,11 @@ def test_the_other_links_are_done_and_nothing_else_is_touched(case: Case) -> Non
     assert set(lab_a) == {(case.rig.outbound, t) for t in (*ours, "~djlink")}
     assert lab_b == {}
     made = ("good", "good__deletion_requested", "good_child", "good_child__deletion_requested")
-    assert set(local) == {(here, t) for t in (*made, "~djlink", "~lineage")}
-    assert lab_a[case.rig.outbound, "~djlink"] == local[here, "~djlink"] == 2
+    assert set(local) == {
+        *((lab, t) for t in (*made, "~djlink", "~lineage")),
+        *((other, t) for t in ("thing", "thing__deletion_requested", "~djlink", "~lineage")),
+    }
+    assert (lab_a[case.rig.outbound, "~djlink"], local[lab, "~djlink"], local[other, "~djlink"]) == (3, 2, 1)
 
 
 def test_no_password_is_in_the_plan_or_the_report(case: Case) -> None:

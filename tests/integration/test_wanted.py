@@ -77,7 +77,9 @@ def check_plan_and_apply(rig: Rig, model: Model) -> None:
             pulled = wanted[name] - barred - model.held
             counts = Counter(
                 EntityClass(
-                    Presence(True, e in model.held, e in model.held, e in model.requested, e in model.approved),
+                    Presence(
+                        True, e in model.held, e in model.held, e in model.requested, e in model.approved
+                    ),
                     e in wanted[name],
                     e in wanted[name] and e not in barred,
                 )
@@ -172,3 +174,149 @@ def test_counts_and_pulled_keys_are_those_of_the_definition(servers: Servers, se
         script(rig, [model.tables[n].insert("{lab}", rows) for n, rows in added.items() if rows])
         script(rig, list(ask_and_approve(rig, rnd, model)))
         check_plan_and_apply(rig, model)
+
+
+PIPELINE = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, v int)",
+    "CREATE TABLE {lab}.rig (r int PRIMARY KEY, id int NULL, FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "CREATE TABLE {lab}.session (s int PRIMARY KEY, r int NOT NULL, FOREIGN KEY (r) REFERENCES {lab}.rig (r))",
+    "CREATE TABLE {lab}.session__trial (s int, n int, id int NULL, PRIMARY KEY (s, n),"
+    " FOREIGN KEY (s) REFERENCES {lab}.session (s), FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "INSERT INTO {lab}.subject VALUES (1, 1), (2, 2), (3, NULL)",
+    "INSERT INTO {lab}.rig VALUES (10, 1), (20, 2), (30, NULL)",
+    "INSERT INTO {lab}.session VALUES (100, 10), (200, 20), (300, 30)",
+)
+
+
+@pytest.fixture
+def pipeline(rig: Rig) -> Rig:
+    script(rig, PIPELINE)
+    rig.accounts({"lab_a": ["lab"]})
+    return rig
+
+
+def pulled(rig: Rig, table: str) -> list[int]:
+    """The keys in outbound of a table with a key of one column."""
+    key = {"subject": "id", "rig": "r", "session": "s"}[table]
+    base = f"{{outbound}}.{rig.names('lab')}_{table}"
+    return [row[0] for row in rig.run("lab_a", f"SELECT {key} FROM {base} ORDER BY {key}")]
+
+
+def tables(rig: Rig, **rules: dict[str, Any]) -> dict[str, Any]:
+    return rig.document({"lab_a": {"lab": {"tables": rules}}})
+
+
+def left(rig: Rig, plan: planning.Plan, table: str) -> dict[str, int]:
+    """The reasons of the plan, with addresses cut to the class."""
+    link = link_of(plan, rig.address("lab_a", "lab", table))
+    return {words.replace(f"lab_a.{rig.names('lab')}.", ""): count for words, count in link.left_out}
+
+
+def test_a_null_restricts_nothing(pipeline: Rig) -> None:
+    plan, report = pipeline.apply(tables(pipeline, Subject={"where": {"id": 1}}, Rig={}))
+    assert report.succeeded
+    assert pulled(pipeline, "rig") == [10, 30]
+    assert left(pipeline, plan, "Rig") == {"Subject leaves them out": 1}
+
+
+def test_a_null_is_not_true(pipeline: Rig) -> None:
+    plan, _ = pipeline.apply(tables(pipeline, Subject={"where": "NOT v = 1"}))
+    assert pulled(pipeline, "subject") == [2]
+    assert left(pipeline, plan, "Subject") == {"not in `where`": 2}
+
+
+def test_one_unwanted_reference_in_one_part_row_leaves_out_the_entity(pipeline: Rig) -> None:
+    pipeline.run("lab_a", "INSERT INTO {lab}.session__trial VALUES (100, 1, 1), (100, 2, NULL), (100, 3, 2)")
+    pipeline.run("lab_a", "INSERT INTO {lab}.session__trial VALUES (200, 1, 1), (300, 1, NULL)")
+    plan, report = pipeline.apply(tables(pipeline, Subject={"where": {"id": 1}}, Session={}))
+    assert report.succeeded
+    assert pulled(pipeline, "session") == [200, 300]
+    assert left(pipeline, plan, "Session") == {"Subject leaves them out (by part session__trial)": 1}
+
+
+def test_needed_restricts_nothing_itself_and_passes_on_what_its_parents_restrict(pipeline: Rig) -> None:
+    rules: dict[str, dict[str, Any]] = {"Rig": {"pull": "needed"}, "Session": {"where": "s >= 200"}}
+    plan, report = pipeline.apply(tables(pipeline, Subject={"where": {"id": [1, 3]}}, **rules))
+    assert report.succeeded
+    # rig 20 is of subject 2, so it is not allowed, nor is its session; rig 10 is allowed and not needed
+    assert (pulled(pipeline, "session"), pulled(pipeline, "rig")) == ([300], [30])
+    assert left(pipeline, plan, "Rig") == {"Subject leaves them out": 1, "nothing wanted needs them": 1}
+    assert left(pipeline, plan, "Session") == {"not in `where`": 1, "Rig leaves them out": 1}
+
+
+def test_needed_wants_what_a_held_child_refers_to(pipeline: Rig) -> None:
+    pipeline.apply(tables(pipeline, Rig={"pull": "needed"}, Session={"where": {"s": 100}}))
+    pipeline.run("lab_a", "DELETE FROM {outbound}.%s_rig" % pipeline.names("lab"))
+    here = pipeline.local_schema("lab_a", "lab")
+    script(pipeline, ["SET foreign_key_checks = 0", f"DELETE FROM `{here}`.rig"], "local")
+    pipeline.apply(tables(pipeline, Rig={"pull": "needed"}, Session={"where": {"s": 300}}))
+    assert (pulled(pipeline, "session"), pulled(pipeline, "rig")) == ([100, 300], [10, 30])
+
+
+def test_none_wants_what_outbound_holds(pipeline: Rig) -> None:
+    pipeline.apply(tables(pipeline, Rig={"where": "r < 30"}))
+    plan, report = pipeline.apply(tables(pipeline, Rig={"pull": "none"}, Session={}))
+    assert report.succeeded
+    assert (pulled(pipeline, "rig"), pulled(pipeline, "session")) == ([10, 20], [100, 200])
+    assert left(pipeline, plan, "Session") == {"Rig leaves them out": 1}
+
+
+@pytest.mark.parametrize("barring", ["deletion_requested", "deletion_approved"])
+def test_a_request_or_approval_on_an_ancestor_bars(pipeline: Rig, barring: str) -> None:
+    pipeline.apply(tables(pipeline, Subject={"where": {"id": 3}}))
+    pipeline.run(
+        "lab_a", "INSERT INTO {outbound}.%s_subject_%s (id) VALUES (2)" % (pipeline.names("lab"), barring)
+    )
+    plan, report = pipeline.apply(tables(pipeline, Subject={}, Rig={}, Session={}))
+    assert report.succeeded
+    assert (pulled(pipeline, "subject"), pulled(pipeline, "rig")) == ([1, 3], [10, 30])
+    assert pulled(pipeline, "session") == [100, 300]
+    assert left(pipeline, plan, "Session") == {}  # wanted all the same: requests play no part in that
+
+
+def diamonds(levels: int, secondary: bool) -> Iterator[str]:
+    """Tables a0, and b, c below each a, and the next a below both."""
+    extra = ", {0} int NOT NULL" if secondary else ""
+    key = "{0}" if secondary else "k"
+
+    def made(name: str, *parents: str) -> str:
+        columns = "".join(extra.format(f"to_{p}") for p in parents)
+        keys = "".join(f", FOREIGN KEY ({key.format(f'to_{p}')}) REFERENCES {{lab}}.{p} (k)" for p in parents)
+        return f"CREATE TABLE {{lab}}.{name} (k int PRIMARY KEY{columns}{keys})"
+
+    yield "CREATE TABLE {lab}.a0 (k int PRIMARY KEY)"
+    for n in range(1, levels + 1):
+        yield made(f"b{n}", f"a{n - 1}")
+        yield made(f"c{n}", f"a{n - 1}")
+        yield made(f"a{n}", f"b{n}", f"c{n}")
+
+
+@pytest.mark.parametrize("secondary", [False, True])
+def test_the_sql_of_a_chain_of_diamonds_grows_with_its_length(rig: Rig, secondary: bool) -> None:
+    script(rig, ["CREATE DATABASE {lab}", *diamonds(12, secondary)])
+    rig.accounts({"lab_a": ["lab"]})
+    with rig.job(tables(rig, a0={"where": "k < 3"}, **{"[abc]*": {}})) as job:
+        links = {link.address: link for link in job.links}
+    addresses = {link.definition.name: a for a, link in links.items()}
+    lengths = []
+    for level in (3, 6, 9, 12):
+        for barring in (frozenset[str](), frozenset(addresses.values())):
+            sets = Sets(Scene.of(links, frozenset(), barring))
+            sets.wanted(addresses[f"a{level}"])
+            sets.barred(addresses[f"a{level}"])
+            lengths.append(len(sets.head().text))
+    for four in (lengths[0::2], lengths[1::2]):
+        steps = [b - a for a, b in zip(four, four[1:], strict=False)]
+        assert max(steps) <= 1.2 * min(steps) + 40, four
+
+
+def test_a_server_takes_the_sql_of_a_chain_of_twelve_diamonds(rig: Rig) -> None:
+    script(rig, ["CREATE DATABASE {lab}", *diamonds(12, False)])
+    names = ["a0", *(f"{letter}{n}" for n in range(1, 13) for letter in "bca")]
+    script(rig, [f"INSERT INTO {{lab}}.{name} VALUES (1), (2), (3)" for name in names])
+    rig.accounts({"lab_a": ["lab"]})
+    plan = rig.plan(tables(rig, a0={"where": "k < 3"}, **{"[abc]*": {}}))
+    assert not plan.has_errors
+    pulls = [a.entities for link in plan.links for a in link.actions if isinstance(a, Pull)]
+    assert pulls == [2] * len(names)
