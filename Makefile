@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    start throwaway servers, link a small pipeline, show the deletion loop"
+	@echo "make demo    start throwaway servers, link two small pipelines, show what is protected"
 	@echo "make test    everything that is checked: formatting, types, all tests on real servers"
 	@echo "make lint    formatting and types only"
 	@echo "make schema  write schemas/manifest.schema.json anew from the models"

@@ -86,12 +86,13 @@ def drop_everything(server: SandboxServer, names: Names) -> None:
     with server.connect() as connection, connection.cursor() as cursor:
         mine = (len(names.prefix), names.prefix)
         cursor.execute("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 20")
-        cursor.execute(
-            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID()"
-            " AND (LEFT(user, %s) = %s OR LEFT(db, %s) = %s)",
-            mine + mine,
-        )
-        for (session,) in cursor.fetchall():
+        # not information_schema.processlist: it fails where another session's statement holds an emoji (3854)
+        cursor.execute("SHOW PROCESSLIST")
+        for session, user, _, schema, *_ in cursor.fetchall():
+            if session == connection.thread_id() or not any(
+                str(name).startswith(names.prefix) for name in (user, schema)
+            ):
+                continue
             try:
                 cursor.execute(f"KILL {session}")
             except pymysql.MySQLError as error:

@@ -1,4 +1,4 @@
-"""Random small pipelines, and what is wanted of them, in plain Python: the sentences of the definition, no SQL."""
+"""Random small pipelines, and what is wanted of them: the sentences of the definition in plain Python."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Table:
         lines = [f"`{c}` {t} {'NULL' if c in self.nullable else 'NOT NULL'}" for c, t in self.types.items()]
         lines.append(f"PRIMARY KEY ({', '.join(self.key)})")
         lines += [
-            f"FOREIGN KEY ({', '.join(k.columns)}) REFERENCES {schema}.{k.parent} ({', '.join(k.parent_columns)})"
+            f"FOREIGN KEY ({', '.join(k.columns)})"
+            f" REFERENCES {schema}.{k.parent} ({', '.join(k.parent_columns)})"
             for k in self.foreign_keys
         ]
         return f"CREATE TABLE {schema}.{self.name} ({', '.join(lines)})"
@@ -73,9 +74,9 @@ class Rule:
             case {"v": list() as values}:
                 return v in values
             case {"v": value}:
-                return v == value
+                return bool(v == value)
             case [{"v": value}, str() as text]:
-                return v == value or (v is not None and int(v) > int(text.rpartition(" ")[2]))
+                return bool(v == value) or (v is not None and int(v) > int(text.rpartition(" ")[2]))
             case _:
                 raise AssertionError(self.where)
 
@@ -132,7 +133,7 @@ class Model:
         return parent.master, parent.key_of(found, self.tables[parent.master].key)
 
     def allowed(self) -> dict[str, set[Entity]]:
-        """By link, what `where` and the linked parents allow; tables stand behind those that they refer to."""
+        """By link, what `where` and the linked parents allow; a table stands behind those it refers to."""
         found: dict[str, set[Entity]] = {}
         for name, rule in self.rules.items():
             if rule.pull == "none":
@@ -270,7 +271,7 @@ def _refer(rnd: random.Random, table: Table, parent: Table, *, primary: bool) ->
 def _random_row(
     rnd: random.Random, model: Model, table: Table, given: Mapping[str, Value]
 ) -> dict[str, Value] | None:
-    """A row that no foreign key and no primary key forbids, added to the table; None where this try finds none."""
+    """A new row of the table, which no key forbids; None where this try finds none."""
     row = dict(given)
     for foreign_key in table.foreign_keys:
         pairs = list(zip(foreign_key.columns, foreign_key.parent_columns, strict=True))

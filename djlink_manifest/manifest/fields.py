@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from djlink_manifest.manifest.values import Limit
@@ -73,6 +73,12 @@ def _day(text: str) -> str:
     raise _problem("must be a date such as `2026-11-20`")
 
 
+def _whole(value: object) -> object:
+    """Keep `true` and `1.0`, which equal 1 in Python, from passing for the version 1."""
+    return value if type(value) is int else repr(value)
+
+
+Version = Annotated[Literal[1], BeforeValidator(_whole), WithJsonSchema({"type": "integer", "const": 1})]
 MarkName = Annotated[
     str,
     AfterValidator(

@@ -22,6 +22,7 @@ _TIGHT_BEFORE = (yaml.FlowEntryToken, yaml.FlowMappingEndToken, yaml.FlowSequenc
 _TIGHT_AFTER = (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
 _NAMES = (yaml.AliasToken, yaml.AnchorToken, yaml.TagToken)
 _OPENING = (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
+_BLOCKS = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken)
 _CLOSING = (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
@@ -56,11 +57,16 @@ def trimmed(text: str) -> str:
 
 
 def spaced(text: str) -> str:
-    """One blank after `:`, `,` and `-`, none inside of brackets' edges or before `,` and `:`."""
+    """One blank after `:`, `,` and `-`, none inside of brackets' edges or before `,` and `:`.
+
+    A block that starts behind its `-` is left to `indented`, as its other lines move with it.
+    """
     lines = text.split("\n")
-    visible = [p for p in pieces(text) if (p.line, p.column) != (p.end_line, p.end_column)]
+    found = list(pieces(text))
+    blocks = {(p.line, p.column) for p in found if isinstance(p.token, _BLOCKS)}
+    visible = [p for p in found if (p.line, p.column) != (p.end_line, p.end_column)]
     for one, two in reversed(list(pairwise(visible))):
-        if one.end_line != two.line:
+        if one.end_line != two.line or (two.line, two.column) in blocks:
             continue
         gap = lines[two.line][one.end_column : two.column]
         wanted = _gap(one.token, two.token)
@@ -97,10 +103,11 @@ class _Block:
 @dataclass(slots=True)
 class _Indents:
     """What is known of the lines: `structural` has the block whose entry starts in a line, `inside` how far
-    a line moves that is part of a text or of brackets."""
+    a line moves that is part of a text or of brackets, `gaps` the columns between a `-` and its block."""
 
     structural: dict[int, _Block] = field(default_factory=dict)
     inside: dict[int, int] = field(default_factory=dict)
+    gaps: list[tuple[int, int, int]] = field(default_factory=list)
     explicit_key: bool = False
 
 
@@ -110,6 +117,8 @@ def indented(text: str) -> str:
     known = _indents(text, lines)
     if known.explicit_key:
         return text
+    for number, start, end in reversed(known.gaps):
+        lines[number] = f"{lines[number][:start]} {lines[number][end:]}"
     result = []
     for number, line in enumerate(lines):
         if not line.strip(" ") and number not in known.inside:
@@ -127,10 +136,12 @@ def _indents(text: str, lines: Sequence[str]) -> _Indents:
     known = _Indents()
     stack: list[_Block] = []
     brackets: list[Piece] = []
-    for piece in pieces(text):
+    for before, piece in pairwise(pieces(text)):
         token, top = piece.token, stack[-1] if stack else _Block(0, 0)
-        if isinstance(token, (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken)):
+        if isinstance(token, _BLOCKS):
             stack.append(_Block(piece.column, top.new + INDENT if stack else 0))
+            if isinstance(before.token, yaml.BlockEntryToken) and before.line == piece.line:
+                known.gaps.append((piece.line, before.end_column, piece.column))
         elif isinstance(token, yaml.BlockEndToken):
             stack.pop()
         elif isinstance(token, _OPENING):
@@ -206,7 +217,7 @@ def _top_keys(text: str, lines: Sequence[str]) -> dict[int, str] | None:
         token = piece.token
         if isinstance(token, (yaml.DocumentStartToken, yaml.DocumentEndToken, yaml.DirectiveToken)):
             return None
-        if isinstance(token, (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken)):
+        if isinstance(token, _BLOCKS):
             depth += 1
             if depth == 1 and (piece.column or isinstance(token, yaml.BlockSequenceStartToken)):
                 return None

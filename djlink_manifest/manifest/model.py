@@ -10,7 +10,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from djlink_manifest.manifest.fields import Day, Digest, MarkName, Max, Moment, OutboundName, Port, Where
+from djlink_manifest.manifest.fields import (
+    Day,
+    Digest,
+    MarkName,
+    Max,
+    Moment,
+    OutboundName,
+    Port,
+    Version,
+    Where,
+)
 from djlink_manifest.manifest.values import Changed, Deletions, Options, Pull, Unwanted
 
 DEFAULT = Options()
@@ -174,7 +184,7 @@ class ApprovalModel(_Strict):
 class ManifestModel(_Strict):
     """A djlink manifest: which tables of which servers are linked to the local server."""
 
-    manifest: Literal[1] = Field(description="The version of this format.")
+    manifest: Version = Field(description="The version of this format.")
     name: MarkName = Field(
         description="Marks what this manifest owns on the servers.", examples=["hippocampus-atlas"]
     )

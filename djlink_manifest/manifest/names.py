@@ -117,7 +117,14 @@ def covers(wide: str, narrow: str) -> bool:
 
 
 def _pieces(pattern: str) -> list[str]:
-    return re.findall(r"\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
+    """The pattern's characters, sets and wildcards; in a run of wildcards `?` comes first and `*` once."""
+    found: list[str] = []
+    for piece in re.findall(r"\[!?\]?[^\]]*\]|[*?]+|.", pattern, re.DOTALL):
+        if piece.strip("*?"):
+            found.append(piece)
+        else:
+            found += ["?"] * piece.count("?") + ["*"] * ("*" in piece)
+    return found
 
 
 def _past_stars(pieces: list[str], reached: set[int]) -> set[int]:

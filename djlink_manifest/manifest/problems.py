@@ -72,6 +72,10 @@ class Problems:
         """Whether the manifest is unusable."""
         return any(d.severity == "error" for d in self._found)
 
+    def any_error_at(self, path: str) -> bool:
+        """Whether an error was noted at a path or below it, of which others may only be a consequence."""
+        return any(d.severity == "error" and _is_below(d.path, path) for d in self._found)
+
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Every problem once, by place, with its line; at one place errors first. At most `MAX_PROBLEMS`."""
         order = sorted(
@@ -118,6 +122,10 @@ class Problems:
         ):
             return line[: len(line) - len(line.lstrip())] + _MASK
         return masked(line)
+
+
+def _is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith((f"{above}.", f"{above}["))
 
 
 def looks_secret(key: str) -> bool:

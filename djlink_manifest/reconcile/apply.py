@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted
+from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
 from djlink_manifest.reconcile.actions import (
@@ -30,6 +32,7 @@ from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Listener, Report, Said
 from djlink_manifest.reconcile.site import Site
+from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.wanted import Scene
@@ -39,12 +42,16 @@ RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever 
 
 @dataclass(slots=True)
 class _Run:
-    """The state of one apply, shared by its threads."""
+    """The state of one apply, shared by its threads.
+
+    `held` are the links whose outbound table stands, `complete` those whose requests and approvals stand too.
+    """
 
     site: Site
     listener: Listener
     stop: threading.Event
     held: set[str]
+    complete: set[str]
     guard: threading.Lock = field(default_factory=threading.Lock)
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
@@ -66,7 +73,8 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
     due = [p for p in plan.links if p.actions and not p.is_stopped]
     take_locks(due, site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
-    run = _Run(site, listener, stop, held)
+    complete = {a for a in held if not site.footings[a].make_outbound}
+    run = _Run(site, listener, stop, held, complete)
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
         for wave in sorted({p.wave for p in due}):
             list(threads.map(lambda p: _attempt(run, p), [p for p in due if p.wave == wave]))
@@ -75,10 +83,17 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
 
 
 def take_locks(due: Sequence[LinkPlan], site: Site) -> None:
-    """Take the locks of all links that have something to do, or raise LinkLocked."""
+    """Take the locks of all links that are due and say so in their marks, or raise LinkLocked."""
+    marked = defaultdict[tuple[str, str], list[str]](list)
     for plan in due:
         link, mark = site.links[plan.address], site.marks[plan.address]
-        site.locks.take(link, mark.link_id, mark.holder)
+        site.locks.take(link, mark.link_id)
+        if not site.footings[plan.address].mark_outbound:
+            marked[link.source, link.outbound_schema].append(mark.link_id)
+    for (source, schema), ids in marked.items():
+        # for people to read: each link is signed once more when its turn comes
+        with suppress(ServerError), site.sources[source].session() as writer:
+            marks.write_holder(writer, schema, ids, site.holder)
 
 
 def _attempt(run: _Run, plan: LinkPlan) -> None:
@@ -148,7 +163,7 @@ def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
                 site.sources[site.links[plan.address].source].session() as source,
                 site.local.session() as local,
             ):
-                return _work(run, plan, tally, source, local)
+                return _work(run, plan, tally, source, local, resumed=tries > 0)
         except ConnectionLost as error:
             progress = tally.pulled + tally.registered + tally.released
             tries = 1 if progress != before else tries + 1
@@ -159,7 +174,8 @@ def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
             run.stop.wait(2.0**tries / 2)
 
 
-def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> None:
+def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool) -> None:
+    """Do what the plan says of one link. `resumed`: an earlier session of this apply was lost at it."""
     site, link = run.site, run.site.links[plan.address]
     mark, footing = site.marks[link.address], site.footings[link.address]
     bench = Bench(
@@ -179,6 +195,7 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         work.build(bench, footing, mark, has_lineage, link.local.schema in site.new_schemas)
         with run.guard:
             run.held.add(link.address)
+            run.complete.add(link.address)
     work.sign(bench, mark, site.holder)
     # only now are all of the link's tables sure to stand
     bench.scene = _scene(run, link, source)
@@ -187,7 +204,9 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     if Register in kinds:
         work.register_equal(bench)
     if kinds & {Pull, PullAgain}:
-        work.pull(bench, again=PullAgain in kinds, new=Pull in kinds, bytes_each=_bytes_each(plan))
+        # what the lost session registered and did not copy is in outbound now, and missing here
+        again = resumed or PullAgain in kinds
+        work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan))
     if AddForeignKey in kinds:
         work.add_late_keys(bench, footing)
 
@@ -196,9 +215,8 @@ def _scene(run: _Run, link: Link, source: Writer) -> Scene:
     """The source's SQL scene of this moment: which outbound tables stand, which links have requests."""
     links = run.site.scene_links[link.source]
     with run.guard:
-        held = frozenset(run.held & links.keys())
-    barring = barring_links(source, [links[a] for a in sorted(held)])
-    return Scene.of(links, held, barring)
+        held, complete = frozenset(run.held & links.keys()), sorted(run.complete & links.keys())
+    return Scene.of(links, held, barring_links(source, [links[a] for a in complete]))
 
 
 def _entities(plan: LinkPlan) -> int:

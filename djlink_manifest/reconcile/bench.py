@@ -36,6 +36,7 @@ BATCH_ENTITIES = 10_000
 BATCH_ROWS = 50_000
 KEYS_AT_ONCE = 1_000
 PATIENCE = 5  # tries of one batch, and of a DDL on a table in use
+SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, committed meanwhile
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ def build(bench: Bench, footing: Footing, mark: Mark, has_lineage: bool, new_sch
 def sign(bench: Bench, mark: Mark, holder: str) -> None:
     """Say in the link's mark who applies now."""
     schema = bench.link.outbound_schema
-    _again(bench, partial(marks.write_holder, bench.source, schema, mark.link_id, holder))
+    _again(bench, partial(marks.write_holder, bench.source, schema, [mark.link_id], holder))
 
 
 def release_gone(bench: Bench) -> None:
@@ -125,7 +126,7 @@ def register_equal(bench: Bench) -> None:
     with differing_keys(link, True, True, source, bench.local) as (_, extra):
         for keys in equal_unprotected(link, bench.scene, extra, source, bench.local):
             if keys:
-                _again(bench, partial(_register_keys, bench, keys))
+                _again(bench, partial(_register_keys, bench, keys), passing=SOURCE_ROW_GONE)
                 bench.advanced()
             _stop_here(bench)
 
@@ -156,8 +157,7 @@ def pull(bench: Bench, *, again: bool, new: bool, bytes_each: float) -> None:
             spent, rows = _batch(bench, work, first, last)
             bench.advanced()
             _stop_here(bench)
-            entities = last - first + 1
-            size = _batch_size(spent / entities, max(1.0, rows / entities))
+            size = _fitting(spent, rows, last - first + 1)
             first = last + 1
 
 
@@ -171,8 +171,8 @@ def add_late_keys(bench: Bench, footing: Footing) -> None:
 def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, int]:
     """Register a range, then copy it; the bytes and rows copied.
 
-    A range that holds too much for one transaction, or that the local server refuses, is halved, down to the
-    entities at fault. What was copied is committed, so only the rest is ever tried again.
+    What holds too much for one transaction, or is refused by the local server, is halved, down to entities
+    at fault; from there on it grows again. What was copied is committed and never tried again.
     """
 
     def register() -> None:
@@ -180,22 +180,22 @@ def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, in
             outbound.register(bench.source, bench.scene, bench.link, work, first, last)
             bench.check()
 
-    _again(bench, register)
+    _again(bench, register, passing=SOURCE_ROW_GONE)
     spent = rows = 0
-    ranges = [(first, last)]
-    while ranges:
-        low, high = ranges.pop()
+    low, size = first, last - first + 1
+    while low <= last:
+        high = min(low + size - 1, last)
         try:
             part = _copy(bench, work, low, high)
         except (RowsRefused, BatchTooLarge) as error:
             if low < high:
-                middle = (low + high) // 2
-                ranges += [(middle + 1, high), (low, middle)]
-            else:
-                _refuse(bench, work, low, error.message)
-            continue
-        spent += part.spent
-        rows += part.rows
+                size = (high - low + 1) // 2
+                continue
+            _refuse(bench, work, low, f"{error.message} ({error.hint})" if error.hint else error.message)
+        else:
+            spent, rows = spent + part.spent, rows + part.rows
+            size = min(2 * size, _fitting(part.spent, part.rows, high - low + 1))
+        low = high + 1
     return spent, rows
 
 
@@ -262,14 +262,16 @@ def _patiently(bench: Bench, step: Callable[[], None]) -> None:
             _stop_here(bench)
 
 
-def _again(bench: Bench, step: Callable[[], None]) -> None:
-    """Run a batch; after a deadlock or a lock wait run it again, a little later. Batches can be repeated."""
+def _again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = frozenset()) -> None:
+    """Run a batch; after a deadlock, a lock wait or one of the errors `passing` run it again, a little later.
+    Batches can be repeated."""
     for attempt in range(1, PATIENCE + 1):
         try:
             step()
             return
         except ServerError as error:
-            if isinstance(error, ConnectionLost) or not is_passing(error) or attempt == PATIENCE:
+            lost, may_pass = isinstance(error, ConnectionLost), is_passing(error) or error.code in passing
+            if lost or not may_pass or attempt == PATIENCE:
                 raise
             bench.say(f"{error.message}; trying again")
             time.sleep(0.1 * 2**attempt)
@@ -278,6 +280,10 @@ def _again(bench: Bench, step: Callable[[], None]) -> None:
 def _batch_size(bytes_each: float, rows_each: float) -> int:
     by_bytes = BATCH_BYTES / bytes_each if bytes_each > 0 else BATCH_ENTITIES
     return int(max(1, min(BATCH_ENTITIES, by_bytes, BATCH_ROWS / rows_each)))
+
+
+def _fitting(spent: int, rows: int, entities: int) -> int:
+    return _batch_size(spent / entities, max(1.0, rows / entities))
 
 
 def _stop_here(bench: Bench) -> None:

@@ -14,11 +14,8 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.model.rights import grant, missing
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
 
-OUTBOUND_RIGHTS = (
-    "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "SELECT", "INSERT", "UPDATE", "DELETE",
-    "CREATE TEMPORARY TABLES",
-)  # fmt: skip
-LOCAL_RIGHTS = OUTBOUND_RIGHTS[:-1]
+OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
+LOCAL_RIGHTS = ("CREATE", "ALTER", "REFERENCES", "SELECT", "INSERT", "UPDATE")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,12 +41,19 @@ def survey(
 ) -> Survey:
     """Snapshots of the links in scope that are neither refused nor below a refused one.
 
-    Links out of scope take part in what is wanted: a parent is needed by them too. Raises ServerError where a
-    source server fails as a whole; what fails for one link is a refusal of that link.
+    Links out of scope take part in what is wanted: a parent is needed by them too. What fails for one link is
+    a refusal of that link, and a source that fails as a whole refuses all of its links.
     """
-    refusals = {**refused, **_conditions(links, refused, sources)}
-    scene_links = {name: _scene_links(name, links, refusals) for name in sources}
-    scenes = {name: _scene(reached, scene_links[name], footings) for name, reached in sources.items()}
+    refusals = dict(refused)
+    scene_links, scenes = dict[str, dict[str, Link]](), dict[str, Scene]()
+    for name, reached in sources.items():
+        mine = {a: link for a, link in links.items() if link.source == name}
+        try:
+            refusals.update(_conditions(mine, refusals, reached))
+            scene_links[name] = _scene_links(mine, refusals)
+            scenes[name] = _scene(reached, scene_links[name], footings)
+        except ServerError as error:
+            refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
     snapshots: dict[str, LinkSnapshot] = {}
 
     def one(address: str) -> None:
@@ -59,9 +66,7 @@ def survey(
                     link, footings[address], scenes[link.source], source.catalog.sizes, there, here
                 )
         except ServerError as error:
-            refusals[address] = Refusal(
-                address, f"{error.server}: {error.message}", error.hint, link.location
-            )
+            refusals[address] = _refusal(link, error)
 
     for wave in graph.subset(scope).waves():
         stopped = graph.downstream(refusals)
@@ -70,15 +75,19 @@ def survey(
     return Survey(snapshots, refusals, scene_links)
 
 
+def _refusal(link: Link, error: ServerError) -> Refusal:
+    return Refusal(link.address, f"{error.server}: {error.message}", error.hint, link.location)
+
+
 def _conditions(
-    links: Mapping[str, Link], refused: Mapping[str, Refusal], sources: Mapping[str, Reached]
+    links: Mapping[str, Link], refused: Mapping[str, Refusal], source: Reached
 ) -> dict[str, Refusal]:
-    """Ask the source servers whether they take each `where` that is SQL text."""
+    """Ask a source server whether it takes each `where` of its links that is SQL text."""
     found = {}
     for address, link in links.items():
         if address in refused or link.where is None or not is_textual(link.where):
             continue
-        with sources[link.source].readers.session() as session:
+        with source.readers.session() as session:
             problem = check_condition(session, link)
         if problem:
             words = f"the server does not take `where`: {problem}"
@@ -87,12 +96,12 @@ def _conditions(
     return found
 
 
-def _scene_links(source: str, links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> dict[str, Link]:
+def _scene_links(links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> dict[str, Link]:
     """A source's links for its SQL: a refused one counts with what it holds, one without a key not at all."""
     mine = {
         a: replace(link, where=None, pull="none") if a in refused else link
         for a, link in links.items()
-        if link.source == source and unprotectable(link.definition) is None
+        if unprotectable(link.definition) is None
     }
     return {
         a: replace(link, references=tuple(r for r in link.references if r.parent in mine))

@@ -270,13 +270,22 @@ def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
             f"{place} refused the login of {address.user}: {words}",
             code=code,
             server=address.name,
-            hint="check `user` and `password` of this server, and that the account may come from this host",
+            hint="check `user` and `password` of this server, and that the account may come from this host"
+            + ("" if address.tls else " and needs no TLS"),
+        )
+    if code in mysql.PLAIN_REFUSED:
+        return Unreachable(
+            f"{place} takes no plain session: {words}",
+            code=code,
+            server=address.name,
+            hint="ask for TLS: `tls: {ca: FILE}`, or `tls: true` where the system knows the authority",
         )
     if isinstance(error, FileNotFoundError):
         return Unreachable(
             f"a file of `tls` cannot be read: {error}", server=address.name, hint="check ca, cert and key"
         )
-    if "ssl" in words.lower() or "certificate" in words.lower() or isinstance(error, ssl.SSLError):
+    told = words.replace(address.host, "").lower()
+    if "ssl" in told or "certificate" in told or isinstance(error, ssl.SSLError):
         return Unreachable(
             f"no TLS session with {place}: {words}",
             code=code,

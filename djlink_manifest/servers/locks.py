@@ -3,10 +3,13 @@ behind."""
 
 from __future__ import annotations
 
-from djlink_manifest.errors import LinkLocked
+from contextlib import suppress
+
+from djlink_manifest.errors import LinkLocked, ServerError
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import lock_name
 from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.marks import read_holder
 from djlink_manifest.servers.sql import sql
 
 
@@ -21,21 +24,29 @@ class Locks:
         """The session that shall hold the locks on a source server."""
         self._sources[name] = session
 
-    def take(self, link: Link, link_id: str, holder: str | None) -> None:
-        """Take the link's lock on both servers, at once or not at all.
-
-        `holder` is who applied last, as the mark says. Raises LinkLocked.
-        """
+    def take(self, link: Link, link_id: str) -> None:
+        """Take the link's lock on both servers, at once or not at all. LinkLocked says who has it."""
         name = lock_name(link_id)
         for session in (self._sources[link.source], self._local):
             if session.value(sql("SELECT GET_LOCK({}, 0)", name)) != 1:
-                who = f" by {holder}" if holder else ""
                 raise LinkLocked(
-                    f"another djlink works on this link{who}",
+                    f"another djlink works on this link: {self._who(session, link, link_id)}",
                     link=link.address,
                     server=session.name,
                     hint="wait until it has ended, then run djlink apply again; its lock ends with it",
                 )
+
+    def _who(self, session: Session, link: Link, link_id: str) -> str:
+        """Who has the lock: as the link's mark says, or, before there is a mark, as the server knows it."""
+        with suppress(ServerError):  # there may be no mark yet, nor a table of marks
+            holder = read_holder(self._sources[link.source], link.outbound_schema, link_id)
+            if holder:
+                return holder
+        holding = session.value(sql("SELECT IS_USED_LOCK({})", lock_name(link_id)))
+        for number, user, host, _, _, seconds, *_ in session.rows(sql("SHOW PROCESSLIST")):
+            if number == holding:
+                return f"a session of {user} from {host}, since {seconds} s ago"
+        return "a session of another account, or one that has just ended"
 
     def check(self, link: Link, link_id: str, source: Session, local: Session) -> None:
         """Make sure, through the working sessions, that both locks are still ours. Raises LinkLocked."""

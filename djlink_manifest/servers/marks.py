@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.servers.connection import Session, Writer
-from djlink_manifest.servers.sql import sql, table
+from djlink_manifest.servers.sql import comma, sql, table
 
 _COLUMNS = (
     "link_id, table_name, manifest, contact, source_schema, source_table, outbound_schema, outbound_table, "
@@ -98,10 +98,11 @@ def complete_mark(session: Writer, schema: str, link_id: str, definition: str, c
     )
 
 
-def write_holder(session: Writer, schema: str, link_id: str, holder: str) -> None:
-    """Say who applies now. The advisory lock decides; this is for people to read."""
+def write_holder(session: Writer, schema: str, link_ids: Sequence[str], holder: str) -> None:
+    """Say who applies these links now. The advisory lock decides; this is for people to read."""
+    listed = comma([sql("{}", each) for each in link_ids])
     session.execute(
-        sql("UPDATE {} SET holder = {} WHERE link_id = {}", table(schema, MARKS), holder[:255], link_id)
+        sql("UPDATE {} SET holder = {} WHERE link_id IN ({})", table(schema, MARKS), holder[:255], listed)
     )
 
 

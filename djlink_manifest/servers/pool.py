@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from djlink_manifest.errors import ConnectionLost
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.servers.connection import Session, open_session
 
@@ -31,8 +32,10 @@ class Pool(Generic[S]):
             session = open_session(self.address, self._kind)
         try:
             yield session
-        except BaseException:
+        except BaseException as error:
             session.close()
+            if isinstance(error, ConnectionLost):
+                self.close()  # what took this session took the idle ones too
             raise
         with self._guard:
             self._free.append(session)

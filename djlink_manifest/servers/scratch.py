@@ -53,6 +53,9 @@ class KeyTable:
 
     def add_from(self, select: Sql) -> None:
         """Add the keys that a SELECT gives, on the server. It may begin with WITH."""
+        if self.count:
+            # an INSERT … SELECT takes more numbers than it needs, and the numbers must leave no gap
+            self.session.scratch(sql("ALTER TABLE {} AUTO_INCREMENT = {}", self.name, self.count + 1))
         self.count += self.session.scratch(
             sql("INSERT INTO {} ({}) {}", self.name, idents(self.link.key), select)
         )

@@ -23,7 +23,7 @@ from djlink_manifest.reconcile.actions import Pull
 from djlink_manifest.reconcile.snapshot import EntityClass, LinkSnapshot, Observation
 from djlink_manifest.servers.wanted import Scene, Sets
 from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import Names, Servers, drop_everything, new_names
+from tests.shared_servers import Servers, drop_everything, new_names
 from tests.wanted_model import Entity, Model, literal, random_pipeline, random_rows, random_rules
 
 PIPELINES = int(os.environ.get("DJLINK_PIPELINES", "25"))
@@ -180,7 +180,8 @@ PIPELINE = (
     "CREATE DATABASE {lab}",
     "CREATE TABLE {lab}.subject (id int PRIMARY KEY, v int)",
     "CREATE TABLE {lab}.rig (r int PRIMARY KEY, id int NULL, FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
-    "CREATE TABLE {lab}.session (s int PRIMARY KEY, r int NOT NULL, FOREIGN KEY (r) REFERENCES {lab}.rig (r))",
+    "CREATE TABLE {lab}.session (s int PRIMARY KEY, r int NOT NULL,"
+    " FOREIGN KEY (r) REFERENCES {lab}.rig (r))",
     "CREATE TABLE {lab}.session__trial (s int, n int, id int NULL, PRIMARY KEY (s, n),"
     " FOREIGN KEY (s) REFERENCES {lab}.session (s), FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
     "INSERT INTO {lab}.subject VALUES (1, 1), (2, 2), (3, NULL)",
@@ -247,7 +248,7 @@ def test_needed_restricts_nothing_itself_and_passes_on_what_its_parents_restrict
 
 def test_needed_wants_what_a_held_child_refers_to(pipeline: Rig) -> None:
     pipeline.apply(tables(pipeline, Rig={"pull": "needed"}, Session={"where": {"s": 100}}))
-    pipeline.run("lab_a", "DELETE FROM {outbound}.%s_rig" % pipeline.names("lab"))
+    pipeline.run("lab_a", f"DELETE FROM {{outbound}}.{pipeline.names('lab')}_rig")
     here = pipeline.local_schema("lab_a", "lab")
     script(pipeline, ["SET foreign_key_checks = 0", f"DELETE FROM `{here}`.rig"], "local")
     pipeline.apply(tables(pipeline, Rig={"pull": "needed"}, Session={"where": {"s": 300}}))
@@ -265,9 +266,8 @@ def test_none_wants_what_outbound_holds(pipeline: Rig) -> None:
 @pytest.mark.parametrize("barring", ["deletion_requested", "deletion_approved"])
 def test_a_request_or_approval_on_an_ancestor_bars(pipeline: Rig, barring: str) -> None:
     pipeline.apply(tables(pipeline, Subject={"where": {"id": 3}}))
-    pipeline.run(
-        "lab_a", "INSERT INTO {outbound}.%s_subject_%s (id) VALUES (2)" % (pipeline.names("lab"), barring)
-    )
+    requests = f"{{outbound}}.{pipeline.names('lab')}_subject_{barring}"
+    pipeline.run("lab_a", f"INSERT INTO {requests} (id) VALUES (2)")
     plan, report = pipeline.apply(tables(pipeline, Subject={}, Rig={}, Session={}))
     assert report.succeeded
     assert (pulled(pipeline, "subject"), pulled(pipeline, "rig")) == ([1, 3], [10, 30])
@@ -307,7 +307,7 @@ def test_the_sql_of_a_chain_of_diamonds_grows_with_its_length(rig: Rig, secondar
             sets.barred(addresses[f"a{level}"])
             lengths.append(len(sets.head().text))
     for four in (lengths[0::2], lengths[1::2]):
-        steps = [b - a for a, b in zip(four, four[1:], strict=False)]
+        steps = [four[n + 1] - four[n] for n in range(3)]
         assert max(steps) <= 1.2 * min(steps) + 40, four
 
 

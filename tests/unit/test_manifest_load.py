@@ -115,7 +115,7 @@ def test_a_whole_manifest_becomes_values(tmp_path: Path) -> None:
     assert lab["Subject"].location == Location(str(path), 29, 11)
     assert rules(manifest, "princeton", "session")["SessionNote"].location == Location(str(path), 32, 27)
     (removed,) = manifest.removed
-    assert (removed.address, removed.table, removed.location.line) == ("princeton.lab.OldTable", "keep", 42)
+    assert (removed.address, removed.table, removed.location.line) == ("princeton.lab.OldTable", "keep", 44)
     (approval,) = manifest.approvals
     assert (approval.along, approval.by, approval.until) == (
         (("princeton.ephys.Spikes", 3400),),

@@ -82,6 +82,8 @@ def _check_host(steps: Steps, server: ServerModel, root: Fields, problems: Probl
 
 def _check_tls(steps: Steps, tls: TlsModel, root: Fields, problems: Problems) -> None:
     here = (*steps, "tls")
+    if problems.any_error_at(dotted(here)):
+        return  # what does not fit was taken out
     if not (tls.ca or tls.cert or tls.key):
         help = "write `tls: true` to verify against the system's authorities"
         problems.error("`tls` names no file", spot_of(root, here, key=True), dotted(here), help)

@@ -32,8 +32,8 @@ def check_tables(manifest: Manifest, root: Fields, problems: Problems) -> None:
             steps = ("sources", source.name, "schemas", schema.name)
             _check_schema_name(schema, spot_of(root, steps, key=True), dotted(steps), problems)
             keys = list(table_keys(root, source.name, schema.name))
-            if not keys:
-                there = (*steps, "tables")
+            there = (*steps, "tables")
+            if not keys and not problems.any_error_at(dotted(there)):
                 problems.error(
                     "`tables` is empty",
                     spot_of(root, there, key=True),

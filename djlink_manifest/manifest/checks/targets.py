@@ -61,7 +61,7 @@ def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields
     seen: set[tuple[str, str, str]] = set()
     for target in targets:
         key = (target.source.name, target.schema, target.local_schema)
-        if key in seen or "{" in target.local_schema:
+        if key in seen or "{" in target.local_schema or identifier_fault(target.schema):
             continue
         seen.add(key)
         steps = origin(root, target.steps, "schema_name")

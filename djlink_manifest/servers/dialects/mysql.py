@@ -13,6 +13,8 @@ SESSION_SETTINGS: tuple[str, ...] = (
     f"SET SESSION sql_mode = '{SQL_MODE}'",
     "SET SESSION time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
     "SET SESSION foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
+    # else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION lock_wait_timeout = 60, innodb_lock_wait_timeout = 20",
     "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
     "SET SESSION information_schema_stats_expiry = 0",  # row and byte estimates of today
@@ -27,6 +29,7 @@ DEADLOCK = frozenset({1213})
 EXISTS = frozenset({1050})
 DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
 CREDENTIALS = frozenset({1045, 1698, 1820, 1862})
+PLAIN_REFUSED = frozenset({3159})
 REFUSED_ROWS = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025})
 
 

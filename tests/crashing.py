@@ -1,0 +1,112 @@
+"""A process that applies a manifest in children of its own, and kills a child at a statement of its choice.
+
+It reads a request a line, `{"manifest": path, "at": 7, "sent": false}`, and answers each with a line. Children are forked, so that a try costs no start of an interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pymysql.constants.COMMAND import COM_QUERY
+
+from djlink_manifest.manifest.load import load
+from djlink_manifest.reconcile import bench
+from djlink_manifest.reconcile.pipeline import open_job
+from tests.statements import Statement, watched
+
+CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
+
+
+def changes(statement: Statement) -> bool:
+    """Whether the statement changes what other sessions see; djlink's key tables are nobody else's."""
+    return statement.begins(*CHANGES) and "`~djlink_" not in statement.text.split("SELECT")[0]
+
+
+def apply_once(manifest: str, at: int | None = None, sent: bool = False) -> dict[str, Any]:
+    """Plan, apply, plan again. At the `at`-th change, from 1, the process kills itself: before it is sent or,
+    with `sent`, before its answer is read."""
+    made = list[str]()
+
+    def stop_here(statement: Statement) -> None:
+        if not changes(statement):
+            return
+        made.append(statement.text[:60])
+        if len(made) == at:
+            if sent:
+                statement.connection._execute_command(COM_QUERY, statement.whole)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    bench.BATCH_ENTITIES = 2
+    with open_job(load([Path(manifest)]), os.environ, parallelism=1) as job:
+        plan = job.plan()
+        with watched(stop_here):
+            report = job.apply(plan, lambda event: None, threading.Event())
+    with open_job(load([Path(manifest)]), os.environ, parallelism=1) as job:
+        again = job.plan()
+    return {
+        "changes": made,
+        "kinds": sorted({type(a).__name__ for link in plan.links for a in link.actions}),
+        "problems": [o.problem for o in report.outcomes if o.status != "done"],
+        "again": again.has_changes or again.has_errors,
+    }
+
+
+def main() -> None:
+    for line in sys.stdin:
+        request = json.loads(line)
+        receiving, sending = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.close(receiving)
+                answer = apply_once(**request)
+                os.write(sending, json.dumps(answer).encode())
+            finally:
+                os._exit(0)
+        os.close(sending)
+        with os.fdopen(receiving, "rb") as pipe:
+            text = pipe.read()
+        _, status = os.waitpid(child, 0)
+        answer = json.loads(text) if text else {"killed": os.WIFSIGNALED(status) and os.WTERMSIG(status)}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+class Applier:
+    """The process above, as the test holds it."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crashing"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **environ},
+            cwd=folder,
+            text=True,
+        )
+
+    def __call__(self, **request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""A process killed at any of its statements: nothing is left half done, and the next apply ends all the same."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from djlink_manifest.model.link import Link
+from tests.crashing import Applier
+from tests.rig import Rig
+from tests.saved import Saved
+from tests.shared_servers import Servers, drop_everything, new_names
+from tests.whole import check_whole
+
+TRIES = 60  # of each sort; evenly chosen where an apply makes more changes
+PROCESSES = 2
+VOLATILE = ("pulled_at", "created_at", "holder")
+
+PIPELINE = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, v int)",
+    "CREATE TABLE {lab}.session (s int PRIMARY KEY, id int NOT NULL,"
+    " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "CREATE TABLE {lab}.session__trial (s int, n int, PRIMARY KEY (s, n),"
+    " FOREIGN KEY (s) REFERENCES {lab}.session (s))",
+    "CREATE TABLE {lab}.note (n int PRIMARY KEY, v int)",
+    "CREATE TABLE {lab}.note__line (n int, line int, PRIMARY KEY (n, line),"
+    " FOREIGN KEY (n) REFERENCES {lab}.note (n))",
+    "INSERT INTO {lab}.subject VALUES (1, 1), (2, 2), (3, 3)",
+    "INSERT INTO {lab}.session VALUES (10, 1), (20, 2), (30, 5)",
+    "INSERT INTO {lab}.session__trial VALUES (10, 1), (10, 2), (20, 1), (30, 1)",
+    "INSERT INTO {lab}.note VALUES (1, 0), (2, 0), (3, 0), (4, 0)",
+    "INSERT INTO {lab}.note__line SELECT n, 7 FROM {lab}.note",
+)
+
+
+@dataclass(slots=True)
+class Scene:
+    """A pipeline of which some is linked, and the manifest to apply: a new link with parts below a link of which
+    some rows are missing locally and some are new; and one with rows to release, to register and to pull."""
+
+    rig: Rig
+    manifest: Path
+    links: tuple[Link, ...]
+    applier: Applier
+    before: tuple[Saved, Saved] = ()  # type: ignore[assignment]  # set when the scene is made
+
+    def state(self) -> tuple[Saved, Saved]:
+        rig = self.rig
+        local = Saved.of(rig.servers.local, rig.local_schema("lab_a", "lab"))
+        return Saved.of(rig.servers.lab_a, rig.outbound), local
+
+    def put_back(self) -> None:
+        self.before[0].put_back(self.rig.servers.lab_a)
+        self.before[1].put_back(self.rig.servers.local)
+
+    def wait_for_the_dead(self) -> None:
+        """Until the servers have ended the sessions of a killed process, and undone what was not committed."""
+        name = self.rig.names("")
+        text = f"SELECT 1 FROM information_schema.processlist WHERE LEFT(user, {len(name)}) = '{name}'"
+        until = time.monotonic() + 20
+        while any(self.rig.run(server, text) for server in ("lab_a", "local")):
+            assert time.monotonic() < until, "the sessions of a killed process live on"
+            time.sleep(0.01)
+
+
+@contextmanager
+def scene(servers: Servers) -> Iterator[Scene]:
+    names = new_names()
+    with tempfile.TemporaryDirectory() as folder:
+        rig = Rig(servers, names, Path(folder))
+        try:
+            with made(rig) as found:
+                yield found
+        finally:
+            for server in (servers.lab_a, servers.local):
+                drop_everything(server, names)
+
+
+@contextmanager
+def made(rig: Rig) -> Iterator[Scene]:
+    for number, statement in enumerate(PIPELINE):
+        checks = "SET foreign_key_checks = 0" if number == 7 else "SET foreign_key_checks = 1"
+        with rig.servers.lab_a.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(checks)
+            cursor.execute(rig.sql(statement))
+            connection.commit()
+    rig.accounts({"lab_a": ["lab"]})
+    first = rig.document({"lab_a": {"lab": {"tables": ["Subject", "Note"]}}})
+    _, report = rig.apply(first)
+    assert report.succeeded
+    here, outbound = rig.local_schema("lab_a", "lab"), f"`{rig.outbound}`.`{rig.names('lab')}_note`"
+    rig.run("lab_a", "INSERT INTO {lab}.subject VALUES (5, 5), (6, 6)")
+    rig.run("lab_a", "INSERT INTO {lab}.note VALUES (5, 0)")
+    for statement in (
+        f"DELETE FROM `{here}`.subject WHERE id > 1",
+        f"DELETE FROM `{here}`.note__line WHERE n = 1",
+        f"DELETE FROM `{here}`.note WHERE n = 1",
+    ):
+        rig.servers.local.execute(statement)
+    rig.run("lab_a", f"DELETE FROM {outbound} WHERE n IN (2, 3)")
+    document = rig.document(
+        {"lab_a": {"lab": {"tables": {"Subject": {}, "Session": {}, "Note": {"where": "n > 1"}}}}}
+    )
+    with rig.job(document) as job:
+        links = job.links
+    applier = Applier(rig.environ, Path(__file__).parents[2])
+    try:
+        found = Scene(rig, rig.folder / "djlink.yaml", links, applier)
+        found.before = found.state()
+        yield found
+    finally:
+        applier.close()
+
+
+def undisturbed(found: Scene) -> tuple[list[str], Any]:
+    """The changes of an apply that nobody kills, and the state it leaves."""
+    answer = found.applier(manifest=str(found.manifest))
+    assert not answer["problems"]
+    assert not answer["again"]
+    assert answer["kinds"] == ["CreateLocal", "CreateOutbound", "Pull", "PullAgain", "Register", "Release"]
+    assert check_whole(found.rig, found.links) == 5 + 3 + 4
+    return answer["changes"], tuple(saved.without(*VOLATILE) for saved in found.state())
+
+
+def crash_and_recover(found: Scene, at: int, sent: bool, end: Any) -> None:
+    found.put_back()
+    answer = found.applier(manifest=str(found.manifest), at=at, sent=sent)
+    assert answer == {"killed": 9}
+    found.wait_for_the_dead()
+    check_whole(found.rig, found.links, own=2)  # the two rows that are to be registered
+    answer = found.applier(manifest=str(found.manifest))
+    assert not answer["problems"]
+    assert not answer["again"]
+    assert tuple(saved.without(*VOLATILE) for saved in found.state()) == end
+
+
+def evenly(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of the numbers, the first and the last among them."""
+    if len(numbers) <= most:
+        return list(numbers)
+    return [numbers[n * (len(numbers) - 1) // (most - 1)] for n in range(most)]
+
+
+def test_an_apply_killed_at_any_change_leaves_nothing_half_done_and_the_next_one_ends_it(
+    servers: Servers,
+) -> None:
+    def tries(share: int) -> list[tuple[int, bool, str]]:
+        with scene(servers) as found:
+            made, end = undisturbed(found)
+            commits = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE"))]
+            cases = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
+            cases += [(n, True) for n in evenly(commits, TRIES // 4)]
+            faults = []
+            for at, sent in cases[share::PROCESSES]:
+                try:
+                    crash_and_recover(found, at, sent, end)
+                except AssertionError as error:
+                    faults.append((at, sent, f"{made[at - 1]}: {error}"))
+            return faults
+
+    with ThreadPoolExecutor(PROCESSES) as threads:
+        faults = [fault for each in threads.map(tries, range(PROCESSES)) for fault in each]
+    assert not faults, "\n".join(f"change {at}, sent {sent}: {words}" for at, sent, words in sorted(faults))
+
+
+@pytest.mark.parametrize("words", ["INSERT INTO", "COMMIT"])
+def test_the_locks_of_a_killed_process_die_with_it(servers: Servers, words: str) -> None:
+    with scene(servers) as found:
+        made, _ = undisturbed(found)
+        found.put_back()
+        at = next(n for n, text in enumerate(made, 1) if text.startswith(words))
+        assert found.applier(manifest=str(found.manifest), at=at) == {"killed": 9}
+        found.wait_for_the_dead()
+        assert not found.applier(manifest=str(found.manifest))["problems"]

@@ -1,0 +1,347 @@
+"""Two applies at once, lost sessions, lost locks, deadlocks: nothing is half done, nothing done twice."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pymysql.constants.COMMAND import COM_QUERY
+
+from djlink_manifest.errors import LinkLocked
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.naming import lock_name
+from djlink_manifest.reconcile import bench
+from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
+from djlink_manifest.servers.dialects import mysql
+from tests.rig import Rig, quiet
+from tests.statements import Statement, kill, once, watched
+from tests.whole import check_whole
+
+SESSIONS = 12
+PIPELINE = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, species varchar(10) NOT NULL)",
+    "CREATE TABLE {lab}.session (id int, n int, PRIMARY KEY (id, n),"
+    " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "CREATE TABLE {lab}.session__trial (id int, n int, trial smallint, data longblob,"
+    " PRIMARY KEY (id, n, trial), FOREIGN KEY (id, n) REFERENCES {lab}.session (id, n))",
+    "INSERT INTO {lab}.subject VALUES (1, 'mouse'), (2, 'rat'), (3, 'mouse')",
+    "INSERT INTO {lab}.session SELECT id, n FROM {lab}.subject,"
+    " (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) numbers",
+    "INSERT INTO {lab}.session__trial SELECT id, n, t, UNHEX('00275C0AFF') FROM {lab}.session,"
+    " (SELECT 1 AS t UNION SELECT 2) numbers",
+)
+
+
+@pytest.fixture
+def pipeline(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A small pipeline, pulled in batches of two entities."""
+    for statement in PIPELINE:
+        rig.run("lab_a", statement)
+    rig.accounts({"lab_a": ["lab"]})
+    monkeypatch.setattr(bench, "BATCH_ENTITIES", 2)
+    return rig
+
+
+def everything(rig: Rig) -> dict[str, Any]:
+    return rig.document({"lab_a": {"lab": {"tables": "*"}}})
+
+
+def links_of(rig: Rig) -> tuple[Link, ...]:
+    with rig.job(everything(rig)) as job:
+        return job.links
+
+
+def check_finished(rig: Rig) -> None:
+    """All is pulled, whole, and nothing is left to do."""
+    assert check_whole(rig, links_of(rig)) == 3 + SESSIONS
+    again = rig.plan(everything(rig))
+    assert not again.has_changes
+    assert not again.has_errors
+
+
+class Gate:
+    """A listener that holds an apply up at an event until it is let go."""
+
+    def __init__(self, at: Callable[[Event], bool]) -> None:
+        self.at = at
+        self.reached = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self, event: Event) -> None:
+        if self.at(event) and not self.open.is_set():
+            self.reached.set()
+            assert self.open.wait(60)
+
+
+@contextmanager
+def held_up(rig: Rig, manifest: dict[str, Any], at: Callable[[Event], bool]) -> Iterator[list[Report]]:
+    """An apply in a thread of its own that waits at an event until the block ends; then it reports."""
+    gate, reports = Gate(at), list[Report]()
+    thread = threading.Thread(target=lambda: reports.append(rig.apply(manifest, gate)[1]))
+    thread.start()
+    try:
+        assert gate.reached.wait(60)
+        yield reports
+    finally:
+        gate.open.set()
+        thread.join(60)
+
+
+def is_second_batch(event: Event) -> bool:
+    return isinstance(event, Advanced) and event.entities >= 4
+
+
+@pytest.mark.parametrize("first_ever", [True, False])
+def test_a_second_apply_fails_at_once_and_says_who_holds_the_lock_and_since_when(
+    pipeline: Rig, first_ever: bool
+) -> None:
+    if not first_ever:
+        pipeline.apply(pipeline.document({"lab_a": {"lab": {"tables": ["Session", "Subject"]}}}))
+        here = pipeline.local_schema("lab_a", "lab")
+        pipeline.servers.local.execute(f"DELETE FROM `{here}`.session__trial")
+        pipeline.servers.local.execute(f"DELETE FROM `{here}`.session")
+        pipeline.servers.local.execute(f"DELETE FROM `{here}`.subject")
+    at = (lambda e: isinstance(e, LinkStarted)) if first_ever else is_second_batch
+    with held_up(pipeline, everything(pipeline), at) as reports:
+        before = time.monotonic()
+        with pytest.raises(LinkLocked, match=r"another djlink works on this link: .+since .+") as raised:
+            pipeline.apply(everything(pipeline))
+        assert time.monotonic() - before < 10
+        who = pipeline.names("link") if first_ever else f"(process {os.getpid()}"
+        assert who in raised.value.message
+        locked = "Subject" if first_ever else "Session"  # the first that is still due
+        assert raised.value.link == pipeline.address("lab_a", "lab", locked)
+    assert reports[0].succeeded
+    check_finished(pipeline)
+
+
+def test_of_two_first_applies_at_once_one_wins_and_the_other_fails_clean(pipeline: Rig) -> None:
+    both_planned = threading.Barrier(2)
+
+    def first_apply() -> Report | LinkLocked:
+        with pipeline.job(everything(pipeline)) as job:
+            plan = job.plan()
+            assert plan.has_changes
+            both_planned.wait(60)
+            try:
+                return job.apply(plan, quiet, threading.Event())
+            except LinkLocked as error:
+                return error
+
+    with ThreadPoolExecutor(2) as threads:
+        ends = [f.result() for f in [threads.submit(first_apply) for _ in range(2)]]
+    reports = [end for end in ends if isinstance(end, Report)]
+    assert any(report.succeeded for report in reports), ends
+    for report in reports:
+        # one that took the lock after the other had given it back finds its plan stale
+        hints = {o.hint or "" for o in report.outcomes if o.status == "failed"}
+        assert report.succeeded or hints == {"it appeared since the plan was made: plan again"}, report
+    check_finished(pipeline)
+
+
+def test_a_plan_made_before_another_apply_ended_changes_nothing_and_says_so(pipeline: Rig) -> None:
+    with pipeline.job(everything(pipeline)) as job:
+        plan = job.plan()
+        assert pipeline.apply(everything(pipeline))[1].succeeded
+        report = job.apply(plan, quiet, threading.Event())
+    assert [o.status for o in report.outcomes] == ["failed", "skipped"]
+    assert "since the plan was made" in (report.outcomes[0].hint or "")
+    check_finished(pipeline)
+
+
+def test_two_manifests_with_different_links_do_not_disturb_each_other(pipeline: Rig) -> None:
+    ours = pipeline.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
+    theirs = pipeline.document({"lab_a": {"lab": {"tables": ["Session"]}}})
+    theirs["name"] = pipeline.names("other")
+    theirs["defaults"] = {"schema_name": pipeline.names("other_{schema}")}
+    with held_up(pipeline, ours, lambda e: isinstance(e, Advanced)) as reports:
+        _, report = pipeline.apply(theirs)
+        assert report.succeeded
+        assert report.outcomes[0].pulled == SESSIONS
+    assert reports[0].succeeded
+    assert not pipeline.plan(ours).has_changes
+    assert not pipeline.plan(theirs).has_changes
+
+
+@pytest.mark.parametrize("server", ["lab_a", "local"])
+def test_a_link_whose_lock_session_is_killed_stops_whole_and_the_next_apply_goes_on(
+    pipeline: Rig, server: str
+) -> None:
+    session = pipeline.address("lab_a", "lab", "Session")
+
+    def end_the_lock(event: Event) -> None:
+        if isinstance(event, Advanced) and event.address == session and event.entities == 4:
+            marks = f"`{pipeline.outbound}`.`~djlink`"
+            for (link_id,) in pipeline.run("lab_a", f"SELECT link_id FROM {marks}"):
+                holder = pipeline.run(server, f"SELECT IS_USED_LOCK('{lock_name(link_id)}')")[0][0]
+                if holder is not None:
+                    kill(pipeline, server, holder)
+
+    _, report = pipeline.apply(everything(pipeline), end_the_lock)
+    subjects, sessions = report.outcomes
+    assert (subjects.status, sessions.status, sessions.pulled) == ("done", "failed", 4)
+    assert "the session that held the link's lock has ended" in (sessions.problem or "")
+    assert check_whole(pipeline, links_of(pipeline)) == 3 + 4
+    assert pipeline.apply(everything(pipeline))[1].succeeded
+    check_finished(pipeline)
+
+
+LOSSES = {
+    "while the outbound tables are made": ("lab_a", "CREATE TABLE `{outbound}`.`{lab}_session_deletion_appr"),
+    "while the local tables are made": ("local", "CREATE TABLE `{local}`.`session__trial`"),
+    "before a registration": ("lab_a", "INSERT INTO `{outbound}`.`{lab}_session`"),
+    "before the source is read": ("lab_a", "SELECT STRAIGHT_JOIN"),
+    "before the local rows are written": ("local", "INSERT INTO `{local}`.`session`"),
+    "before the local part rows are written": ("local", "INSERT INTO `{local}`.`session__trial`"),
+}
+
+
+@pytest.mark.parametrize("when", LOSSES)
+@pytest.mark.parametrize("whose", ["its", "all"])
+def test_an_apply_survives_lost_working_sessions(
+    pipeline: Rig, when: str, whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, pattern = LOSSES[when]
+    here = pipeline.local_schema("lab_a", "lab")
+    text = pattern.format(outbound=pipeline.outbound, lab=pipeline.names("lab"), local=here)
+    lock_sessions = set[int]()
+    sent = list[Statement]()
+
+    def end_sessions(statement: Statement) -> None:
+        for name in ("lab_a", "local"):
+            here = pipeline.server(name).port
+            mine = {s.session for s in sent if s.port == here} - lock_sessions
+            if whose == "its":
+                mine = {statement.session} if here == statement.port else set()
+            for each in mine & alive(pipeline, name):
+                kill(pipeline, name, each)
+
+    def note(statement: Statement) -> None:
+        sent.append(statement)
+        if statement.begins("SELECT GET_LOCK"):
+            lock_sessions.add(statement.session)
+        hook(statement)
+
+    port = pipeline.server(server).port
+    hook = once(lambda s: s.port == port and s.begins(text), end_sessions)
+    said = list[str]()
+    with watched(note, prefix=pipeline.names("")):
+        _, report = pipeline.apply(
+            everything(pipeline), lambda e: said.append(e.words) if isinstance(e, Said) else None
+        )
+    assert any("connecting again" in words for words in said), said
+    assert [(o.status, o.problem) for o in report.outcomes] == [("done", None)] * 2
+    assert [o.pulled for o in report.outcomes] == [3, SESSIONS]
+    check_finished(pipeline)
+
+
+def alive(rig: Rig, server: str) -> set[int]:
+    """The sessions of the test's own accounts."""
+    name = rig.names("")
+    text = f"SELECT id FROM information_schema.processlist WHERE LEFT(user, {len(name)}) = '{name}'"
+    return {row[0] for row in rig.run(server, text)}
+
+
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(pipeline: Rig) -> None:
+    """The session ends after the local server has committed and before djlink hears of it."""
+    here = pipeline.local_schema("lab_a", "lab")
+    port = pipeline.servers.local.port
+    armed = list[int]()
+
+    def commit_and_kill(statement: Statement) -> None:
+        if statement.port == port and statement.begins(f"INSERT INTO `{here}`.`session__trial`"):
+            armed.append(statement.session)
+        if armed and statement.session == armed[0] and statement.begins("COMMIT") and len(armed) < 100:
+            armed.extend([0] * 100)
+            statement.connection._execute_command(COM_QUERY, "COMMIT")
+            statement.connection._read_query_result()
+            kill(pipeline, "local", statement.session)
+
+    with watched(commit_and_kill, prefix=pipeline.names("")):
+        _, report = pipeline.apply(everything(pipeline))
+    assert len(armed) > 100
+    assert report.succeeded, report.outcomes
+    check_finished(pipeline)
+
+
+def test_a_lock_wait_on_the_local_table_is_tried_again(
+    pipeline: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        mysql,
+        "SESSION_SETTINGS",
+        (*mysql.SESSION_SETTINGS, "SET SESSION innodb_lock_wait_timeout = 1"),
+    )
+    pipeline.apply(everything(pipeline))
+    pipeline.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 'rat'), (8, 'rat'), (9, 'rat')")
+    here = pipeline.local_schema("lab_a", "lab")
+    said = threading.Event()
+    with pipeline.servers.local.connect() as lab, lab.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute(f"INSERT INTO `{here}`.subject VALUES (8, 'mine')")
+        with ThreadPoolExecutor(1) as threads:
+            applying = threads.submit(
+                pipeline.apply,
+                everything(pipeline),
+                lambda e: said.set() if isinstance(e, Said) and "trying again" in e.words else None,
+            )
+            assert said.wait(30)
+            lab.rollback()
+            _, report = applying.result()
+    assert report.succeeded, report.outcomes
+    assert report.outcomes[0].pulled == 3
+    assert check_whole(pipeline, links_of(pipeline)) == 6 + SESSIONS
+
+
+def test_a_deadlock_on_the_local_table_is_tried_again(pipeline: Rig) -> None:
+    pipeline.apply(everything(pipeline))
+    pipeline.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 'rat'), (8, 'rat'), (9, 'rat')")
+    here = pipeline.local_schema("lab_a", "lab")
+    own = pipeline.names("own")
+    pipeline.servers.local.execute(f"CREATE DATABASE `{own}`")
+    pipeline.servers.local.execute(f"CREATE TABLE `{own}`.t (i int AUTO_INCREMENT PRIMARY KEY)")
+    said, waiting = list[str](), threading.Event()
+    port = pipeline.servers.local.port
+    hook = once(
+        lambda s: s.port == port and s.begins(f"INSERT INTO `{here}`.`subject`"), lambda s: waiting.set()
+    )
+    with pipeline.servers.local.connect() as lab, lab.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        # the heavier transaction survives a deadlock
+        cursor.execute(f"INSERT INTO `{own}`.t VALUES {', '.join(['(NULL)'] * 500)}")
+        cursor.execute(f"INSERT INTO `{here}`.subject VALUES (8, 'mine')")
+        with ThreadPoolExecutor(1) as threads, watched(hook, prefix=pipeline.names("")):
+            applying = threads.submit(
+                pipeline.apply,
+                everything(pipeline),
+                lambda e: said.append(e.words) if isinstance(e, Said) else None,
+            )
+            assert waiting.wait(30)
+            time.sleep(0.5)  # 7 is written, and 8 waited for
+            cursor.execute(f"INSERT INTO `{here}`.subject VALUES (7, 'mine')")
+            lab.rollback()
+            _, report = applying.result()
+    assert any("Deadlock" in words for words in said), said
+    assert report.succeeded, report.outcomes
+    assert check_whole(pipeline, links_of(pipeline)) == 6 + SESSIONS
+
+
+def test_forty_first_links_of_one_schema_do_not_deadlock_over_their_marks(rig: Rig) -> None:
+    rig.run("lab_a", "CREATE DATABASE {lab}")
+    with rig.servers.lab_a.connect() as connection, connection.cursor() as cursor:
+        for number in range(40):
+            cursor.execute(rig.sql(f"CREATE TABLE {{lab}}.t{number} (id int PRIMARY KEY)"))
+    rig.accounts({"lab_a": ["lab"]})
+    said = list[str]()
+    _, report = rig.apply(
+        everything(rig), lambda e: said.append(e.words) if isinstance(e, Said) else None, parallelism=8
+    )
+    assert report.succeeded, [o for o in report.outcomes if o.status != "done"]
+    assert not rig.plan(everything(rig)).has_changes

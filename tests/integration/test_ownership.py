@@ -1,0 +1,264 @@
+"""What is not djlink's own, or not as djlink left it: told, refused where it must be, and never touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from djlink_manifest.reconcile.actions import Pull
+from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.sandbox import ServerOptions, start_server
+from tests.asking import ask, run_all
+from tests.rig import Rig, link_of
+from tests.shared_servers import Servers
+
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, name varchar(9), UNIQUE KEY (name))",
+    "CREATE TABLE {lab}.session (id int, n int, note varchar(9), PRIMARY KEY (id, n),"
+    " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "CREATE TABLE {lab}.session__trial (id int, n int, k int, tag varchar(9), PRIMARY KEY (id, n, k),"
+    " UNIQUE KEY (tag), FOREIGN KEY (id, n) REFERENCES {lab}.session (id, n))",
+    "INSERT INTO {lab}.subject VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+    "INSERT INTO {lab}.session VALUES (1, 1, 'x'), (2, 1, 'y'), (3, 1, 'z'), (3, 2, 'z')",
+    "INSERT INTO {lab}.session__trial VALUES (1, 1, 1, 'p'), (2, 1, 1, 'q'), (3, 1, 1, 'r'), (3, 2, 1, 's')",
+)
+
+
+@pytest.fixture
+def lab(rig: Rig) -> Rig:
+    run_all(rig, *TABLES)
+    rig.accounts({"lab_a": ["lab"]})
+    return rig
+
+
+def everything(rig: Rig) -> dict[str, Any]:
+    return rig.document({"lab_a": {"lab": {"tables": "*"}}})
+
+
+@pytest.fixture
+def linked(lab: Rig) -> Rig:
+    assert lab.apply(everything(lab))[1].succeeded
+    return lab
+
+
+def locally(rig: Rig, *texts: str) -> list[tuple[Any, ...]]:
+    """Statements of the local lab; `{here}` in them is the local schema. The rows of the last."""
+    here = f"`{rig.local_schema('lab_a', 'lab')}`"
+    return [ask(rig.servers.local, text.replace("{here}", here)) for text in texts][-1]
+
+
+def of(rig: Rig, table: str, document: dict[str, Any] | None = None) -> LinkPlan:
+    return link_of(rig.plan(document or everything(rig)), rig.address("lab_a", "lab", table))
+
+
+def refused(link: LinkPlan) -> tuple[str, str]:
+    """The reason and hint for which nothing of the link is done."""
+    [blocked] = link.blocked
+    assert (blocked.kind, blocked.whole, link.actions) == ("error", True, ())
+    return blocked.reason, blocked.hint or ""
+
+
+def checksums(rig: Rig) -> list[tuple[Any, ...]]:
+    """What stands in all tables of the test, of every server."""
+    found = []
+    for server in rig.servers:
+        tables = ask(
+            server,
+            "SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '`') FROM information_schema.TABLES"
+            " WHERE LEFT(TABLE_SCHEMA, %s) = %s ORDER BY 1",
+            (len(rig.names.prefix), rig.names.prefix),
+        )
+        found += ask(server, f"CHECKSUM TABLE {', '.join(t for (t,) in tables)}") if tables else []
+    return found
+
+
+def held(rig: Rig, table: str) -> list[tuple[Any, ...]]:
+    """The keys in a link's outbound table."""
+    key = "id, n" if table == "session" else "id"
+    name = rig.names(f"lab_{table}")
+    return ask(rig.servers.lab_a, f"SELECT {key} FROM `{rig.outbound}`.`{name}` ORDER BY {key}")
+
+
+def test_tables_of_another_manifest_are_refused_with_its_name_and_contact(linked: Rig) -> None:
+    before = checksums(linked)
+    other = {**everything(linked), "name": "other"}
+    plan, report = linked.apply(other)
+    reason, hint = refused(link_of(plan, linked.address("lab_a", "lab", "Subject")))
+    assert f"belongs to the manifest `{linked.names('atlas')}` (data@ourlab.example)" in reason
+    assert "another outbound schema" in hint
+    assert report.outcomes == ()
+    assert checksums(linked) == before
+
+
+def test_another_manifest_with_other_tables_works_beside_it(linked: Rig) -> None:
+    other = {**everything(linked), "name": "other"}
+    other["defaults"] = {"schema_name": linked.names("theirs_") + "{schema}"}
+    other["sources"] = {"lab_a": {**other["sources"]["lab_a"], "outbound": linked.names("outbound2")}}
+    ask(linked.servers.lab_a, f"CREATE DATABASE {linked.names('outbound2')}")
+    ask(linked.servers.lab_a, f"GRANT ALL ON {linked.names('outbound2')}.* TO '{linked.names('link')}'@'%'")
+    assert linked.apply(other)[1].succeeded
+    assert not linked.plan(other).has_changes
+    assert not linked.plan(everything(linked)).has_changes
+
+
+@pytest.mark.parametrize("side", ["local", "source", "both"])
+def test_a_restored_copy_of_the_local_server_is_refused(linked: Rig, side: str) -> None:
+    change = "SET fingerprint = REPEAT('0', 64), local_server = 'db.before'"
+    if side != "source":
+        locally(linked, f"UPDATE {{here}}.`~djlink` {change}")
+    if side != "local":
+        run_all(linked, f"UPDATE {{outbound}}.`~djlink` {change}")
+    before = checksums(linked)
+    plan, report = linked.apply(everything(linked))
+    reason, hint = refused(link_of(plan, linked.address("lab_a", "lab", "Subject")))
+    assert "was made for another local server, `db.before`" in reason
+    assert "the server it was made for" in hint
+    assert report.outcomes == ()
+    assert checksums(linked) == before
+
+
+def test_a_local_schema_that_changes_in_the_manifest_is_refused(linked: Rig) -> None:
+    document = everything(linked)
+    document["defaults"] = {"schema_name": linked.names("moved_") + "{schema}"}
+    reason, hint = refused(of(linked, "Subject", document))
+    assert "its local table is" in reason
+    assert "keep `schema_name` as it was" in hint
+
+
+def test_local_tables_whose_marks_are_gone_are_nobodys_and_refused(linked: Rig) -> None:
+    locally(linked, "DROP TABLE {here}.`~djlink`")
+    reason, hint = refused(of(linked, "Subject"))
+    assert "stands that djlink did not make" in reason
+    assert "schema_name" in hint
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DROP TABLE {here}.session__trial", "the local part .*session__trial is missing"),
+        ("ALTER TABLE {here}.session DROP note", "column `note` is missing"),
+        ("ALTER TABLE {here}.session MODIFY note varchar(8)", r"column `note` has the type varchar\(8\)"),
+        ("ALTER TABLE {here}.session MODIFY note varchar(9) COLLATE utf8mb4_bin", "the collation utf8mb4_bin"),
+        ("ALTER TABLE {here}.session MODIFY note varchar(9) NOT NULL", "column `note` may not be NULL"),
+        ("ALTER TABLE {here}.session__trial ADD mood int NOT NULL", "column `mood` was added"),
+        ("ALTER TABLE {here}.session__trial DROP PRIMARY KEY, ADD PRIMARY KEY (id, n, k, tag)", "the primary key is"),
+    ],
+)
+def test_a_local_table_that_no_longer_fits_is_refused(linked: Rig, change: str, words: str) -> None:
+    locally(linked, change)
+    before = checksums(linked)
+    plan, report = linked.apply(everything(linked))
+    reason, hint = refused(link_of(plan, linked.address("lab_a", "lab", "Session")))
+    assert re.search(words, reason), reason
+    assert hint
+    assert link_of(plan, linked.address("lab_a", "lab", "Subject")).is_unchanged
+    assert report.outcomes == ()
+    assert checksums(linked) == before
+
+
+def test_a_source_table_that_changed_after_linking_is_refused(linked: Rig) -> None:
+    run_all(linked, "ALTER TABLE {lab}.session ADD mood int")
+    reason, hint = refused(of(linked, "Session"))
+    assert "column `mood` is missing" in reason
+    assert "undo the change, or leave the link out" in hint
+
+
+def test_what_the_lab_adds_harmlessly_is_drift_and_holds_nothing_up(linked: Rig) -> None:
+    locally(linked, "ALTER TABLE {here}.session ADD mine int, ADD UNIQUE KEY mine (mine)")
+    run_all(linked, "INSERT INTO {lab}.session VALUES (1, 9, 'new')")
+    plan, report = linked.apply(everything(linked))
+    words = " ".join(d.reason for d in link_of(plan, linked.address("lab_a", "lab", "Session")).drift)
+    assert "column `mine` was added" in words
+    assert "unique index `mine` was added" in words
+    assert [(o.status, o.pulled) for o in report.outcomes] == [("done", 1)]
+
+
+def test_a_local_row_of_the_labs_own_is_told_and_never_touched(linked: Rig) -> None:
+    locally(
+        linked,
+        "INSERT INTO {here}.subject VALUES (90, 'own')",
+        "INSERT INTO {here}.session VALUES (90, 1, 'own')",
+        "INSERT INTO {here}.session__trial VALUES (90, 1, 1, 'own')",
+    )
+    run_all(linked, "INSERT INTO {lab}.subject VALUES (4, 'd')")
+    plan, report = linked.apply(everything(linked))
+    for table in ("Subject", "Session"):
+        link = link_of(plan, linked.address("lab_a", "lab", table))
+        assert [(d.count, "the lab added" in d.reason) for d in link.drift] == [(1, True)]
+        assert link.blocked == ()
+    assert report.succeeded
+    assert locally(linked, "SELECT COUNT(*) FROM {here}.subject") == [(5,)]
+    assert locally(linked, "SELECT tag FROM {here}.session__trial WHERE id = 90") == [("own",)]
+    assert held(linked, "subject") == [(1,), (2,), (3,), (4,)]
+
+
+def test_entities_that_collide_with_the_labs_own_rows_are_refused_alone_and_let_go(linked: Rig) -> None:
+    locally(
+        linked,
+        "INSERT INTO {here}.subject VALUES (90, 'new5'), (91, 'own')",
+        "INSERT INTO {here}.session VALUES (91, 1, 'own')",
+        "INSERT INTO {here}.session__trial VALUES (91, 1, 1, 'part7')",
+    )
+    run_all(
+        linked,
+        "INSERT INTO {lab}.subject VALUES (4, 'new4'), (5, 'new5'), (6, 'new6'), (7, 'new7'), (8, 'new8')",
+        "INSERT INTO {lab}.session VALUES (4, 1, ''), (5, 1, ''), (6, 1, ''), (7, 1, ''), (8, 1, '')",
+        "INSERT INTO {lab}.session__trial VALUES (7, 1, 1, 'fine'), (7, 1, 2, 'part7'), (8, 1, 1, 'part8')",
+    )
+    plan, report = linked.apply(everything(linked))
+    assert [type(a) for link in plan.links for a in link.actions] == [Pull, Pull]
+    subject, session = report.outcomes
+    assert (subject.status, subject.pulled, subject.refused) == ("failed", 4, 1)
+    assert "Duplicate entry 'new5' for key 'subject.name'" in (subject.problem or "")
+    assert "same unique value" in (subject.hint or "")
+    assert (session.status, session.pulled, session.refused) == ("failed", 3, 1)
+    assert "Duplicate entry 'part7' for key 'session__trial.tag'" in (session.problem or "")
+    assert held(linked, "subject") == [(1,), (2,), (3,), (4,), (6,), (7,), (8,)]
+    assert locally(linked, "SELECT id FROM {here}.subject WHERE name = 'new5'") == [(90,)]
+    locally(linked, "DELETE FROM {here}.subject WHERE id = 90")
+    plan, report = linked.apply(everything(linked))
+    subject, session = report.outcomes
+    assert (subject.status, subject.pulled) == ("done", 1)
+    assert (session.status, session.pulled, session.refused) == ("failed", 1, 1)
+    assert (7, 1) not in held(linked, "session")
+    assert (8, 1) in held(linked, "session")
+    assert locally(linked, "SELECT COUNT(*) FROM {here}.session WHERE id = 7") == [(0,)]
+    assert locally(linked, "SELECT tag FROM {here}.session__trial WHERE id IN (7, 8)") == [("part8",)]
+
+
+def test_a_row_over_the_local_packet_limit_is_refused_alone_with_the_setting_that_mends_it(
+    lab: Rig, small: Servers
+) -> None:
+    run_all(
+        lab,
+        "CREATE TABLE {lab}.wide (id int PRIMARY KEY, data longblob)",
+        "INSERT INTO {lab}.wide VALUES (1, 'a'), (2, REPEAT(X'00', 900000)), (3, REPEAT('x', 1200000)), (4, 'b')",
+        "INSERT INTO {lab}.wide VALUES (5, REPEAT('y', 700000)), (6, REPEAT('z', 700000))",
+    )
+    rig = Rig(small, lab.names, lab.folder)
+    rig.environ.update(lab.environ)
+    ask(small.local, f"CREATE USER '{lab.names('lab')}' IDENTIFIED BY '{lab.environ['DJ_PASS']}'")
+    ask(small.local, f"GRANT ALL ON *.* TO '{lab.names('lab')}'")
+    document = rig.document({"lab_a": {"lab": {"tables": ["Wide"]}}})
+    plan, report = rig.apply(document)
+    [outcome] = report.outcomes
+    assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 5, 1)
+    assert "over max_allowed_packet, 1,048,576" in (outcome.problem or "")
+    assert "SET GLOBAL max_allowed_packet = 2097152" in (outcome.problem or "")
+    assert held(lab, "wide") == [(1,), (2,), (4,), (5,), (6,)]
+    ask(small.local, "SET GLOBAL max_allowed_packet = 4194304")
+    assert rig.apply(document)[1].succeeded
+    sums = "SELECT id, SHA2(data, 256) FROM {}.wide ORDER BY id"
+    theirs = ask(lab.servers.lab_a, sums.format(lab.names("lab")))
+    assert ask(small.local, sums.format(rig.local_schema("lab_a", "lab"))) == theirs
+
+
+@pytest.fixture
+def small(servers: Servers) -> Iterator[Servers]:
+    """The sources, and a local server of this test's own that takes statements of a mebibyte at most."""
+    with start_server("small", ServerOptions(extra=("--max-allowed-packet=1M",))) as server:
+        yield Servers(servers.lab_a, servers.lab_b, server)

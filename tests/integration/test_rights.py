@@ -1,0 +1,234 @@
+"""Rights: what accounts need and no more, and the GRANT that mends what they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pymysql
+import pytest
+
+from djlink_manifest.reconcile.actions import AddForeignKey, PullAgain, Register, Release
+from djlink_manifest.reconcile.footing import LOCAL_RIGHTS, OUTBOUND_RIGHTS
+from djlink_manifest.sandbox.accounts import create_link_user, grant_pattern, quoted
+from tests.asking import ask, run_all
+from tests.rig import PASSWORD, Rig, link_of
+
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, name varchar(9))",
+    "CREATE TABLE {lab}.session (n int PRIMARY KEY, id int, FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "CREATE TABLE {lab}.session__trial (n int, k int, PRIMARY KEY (n, k),"
+    " FOREIGN KEY (n) REFERENCES {lab}.session (n))",
+    "INSERT INTO {lab}.subject VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+    "INSERT INTO {lab}.session VALUES (10, 1), (20, 2), (30, NULL)",
+    "INSERT INTO {lab}.session__trial VALUES (10, 1), (20, 1)",
+)
+ALL = {"tables": "*"}
+
+
+@pytest.fixture
+def lab(rig: Rig) -> Rig:
+    run_all(rig, *TABLES)
+    rig.accounts({"lab_a": ["lab"]})
+    return rig
+
+
+def revoke(rig: Rig, rights: str, schema: str, server: str = "lab_a", user: str = "link") -> None:
+    ask(rig.server(server), f"REVOKE {rights} ON {schema}.* FROM '{rig.names(user)}'@'%'")
+
+
+def grant(rig: Rig, rights: Sequence[str], schema: str, server: str = "lab_a", user: str = "link") -> None:
+    ask(rig.server(server), f"GRANT {', '.join(rights)} ON {schema}.* TO '{rig.names(user)}'@'%'")
+
+
+def mend(rig: Rig, hint: str | None, server: str = "lab_a") -> None:
+    """Run, as root, the statements that a hint names."""
+    assert hint is not None
+    _, found, statements = hint.partition("administrator run: ")
+    assert found, hint
+    for statement in statements.split(";"):
+        if statement.strip():
+            ask(rig.server(server), statement)
+
+
+def hints(rig: Rig, document: dict[str, Any]) -> set[tuple[str, str | None]]:
+    """The reasons and hints of all that is refused."""
+    plan = rig.plan(document)
+    assert plan.has_errors
+    return {
+        *((r.reason, r.hint) for r in plan.refusals),
+        *((b.reason, b.hint) for link in plan.links for b in link.blocked if b.kind == "error"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rights", "words"),
+    [
+        ("SELECT", "lacks SELECT on"),
+        ("REFERENCES", "lacks REFERENCES on"),
+        ("SELECT, REFERENCES", "does not exist, or the link user has no right on it"),
+    ],
+)
+def test_a_missing_right_on_the_source_is_mended_by_the_grant_of_the_message(
+    lab: Rig, rights: str, words: str
+) -> None:
+    document = lab.document({"lab_a": {"lab": ALL}})
+    revoke(lab, rights, grant_pattern(lab.names("lab")))
+    told = hints(lab, document)
+    assert all(words in reason for reason, _ in told)
+    mend(lab, told.pop()[1])
+    plan, report = lab.apply(document)
+    assert not plan.has_errors
+    assert report.succeeded
+
+
+@pytest.mark.parametrize("right", OUTBOUND_RIGHTS)
+def test_a_missing_right_on_the_outbound_schema_is_mended_by_the_grant_of_the_message(
+    lab: Rig, right: str
+) -> None:
+    document = lab.document({"lab_a": {"lab": ALL}})
+    revoke(lab, right, grant_pattern(lab.outbound))
+    told = hints(lab, document)
+    assert {reason for reason, _ in told} == {
+        f"the link user lacks {right} on the outbound schema `{lab.outbound}`"
+    }
+    mend(lab, told.pop()[1])
+    assert not lab.plan(document).has_errors
+
+
+def test_a_missing_outbound_schema_is_mended_by_the_statements_of_the_message(lab: Rig) -> None:
+    document = lab.document({"lab_a": {"lab": ALL}})
+    run_all(lab, "DROP DATABASE {outbound}")
+    revoke(lab, "ALL", grant_pattern(lab.outbound))
+    told = hints(lab, document)
+    assert all("outbound schema" in reason and "does not exist" in reason for reason, _ in told)
+    mend(lab, told.pop()[1])
+    plan, report = lab.apply(document)
+    assert not plan.has_errors
+    assert report.succeeded
+
+
+@pytest.mark.parametrize("right", LOCAL_RIGHTS)
+def test_a_missing_local_right_is_mended_by_the_grant_of_the_message(lab: Rig, right: str) -> None:
+    document = lab.document({"lab_a": {"lab": ALL}})
+    revoke(lab, right, quoted(lab.names.pattern), "local", "lab")
+    told = hints(lab, document)
+    assert all(f"the local user lacks {right} on the local schema" in reason for reason, _ in told)
+    mend(lab, told.pop()[1], "local")
+    assert not lab.plan(document).has_errors
+
+
+def everything_that_djlink_does(rig: Rig) -> None:
+    """Create, pull, pull again, release, register, and add a foreign key to a parent linked later."""
+    early = rig.document({"lab_a": {"lab": {"tables": {"Session": {}}}}})
+    late = rig.document({"lab_a": {"lab": {"tables": {"Session": {"where": "n < 30"}, "Subject": {}}}}})
+    assert rig.apply(early)[1].succeeded
+    here = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"DELETE FROM {here}.session__trial WHERE n = 20")
+    ask(rig.servers.local, f"DELETE FROM {here}.session WHERE n >= 20")
+    run_all(
+        rig,
+        f"DELETE FROM {{outbound}}.{rig.names('lab_session')} WHERE n = 10",
+        f"INSERT INTO {{outbound}}.{rig.names('lab_session_deletion_requested')} (n) VALUES (10)",
+        f"DELETE FROM {{outbound}}.{rig.names('lab_session_deletion_requested')}",
+    )
+    plan, report = rig.apply(late)
+    assert report.succeeded, [(o.address, o.problem) for o in report.outcomes]
+    done = {type(a) for a in link_of(plan, rig.address("lab_a", "lab", "Session")).actions}
+    assert done == {PullAgain, Release, Register, AddForeignKey}
+    again = rig.plan(late)
+    assert not again.has_changes
+    assert not again.has_errors
+
+
+def test_the_listed_rights_suffice_one_by_one(lab: Rig) -> None:
+    revoke(lab, "ALL", grant_pattern(lab.outbound))
+    revoke(lab, "ALL", quoted(lab.names.pattern), "local", "lab")
+    grant(lab, OUTBOUND_RIGHTS, grant_pattern(lab.outbound))
+    grant(lab, LOCAL_RIGHTS, quoted(lab.names.pattern), "local", "lab")
+    everything_that_djlink_does(lab)
+
+
+@pytest.mark.parametrize(
+    ("listed", "right"),
+    [
+        *(("OUTBOUND_RIGHTS", right) for right in OUTBOUND_RIGHTS),
+        *(("LOCAL_RIGHTS", right) for right in LOCAL_RIGHTS),
+    ],
+)
+def test_each_listed_right_is_necessary(
+    lab: Rig, monkeypatch: pytest.MonkeyPatch, listed: str, right: str
+) -> None:
+    """Without the right, and without the look at rights that would say so, the work fails."""
+    place = (
+        (grant_pattern(lab.outbound), "lab_a", "link")
+        if listed == "OUTBOUND_RIGHTS"
+        else (quoted(lab.names.pattern), "local", "lab")
+    )
+    monkeypatch.setattr(f"djlink_manifest.reconcile.footing.{listed}", ())
+    revoke(lab, right, *place)
+    with pytest.raises((AssertionError, pymysql.MySQLError)):
+        everything_that_djlink_does(lab)
+
+
+def test_the_link_user_cannot_write_to_the_source(lab: Rig) -> None:
+    lab.apply(lab.document({"lab_a": {"lab": ALL}}))
+    schema = lab.names("lab")
+    with lab.servers.lab_a.connect(lab.names("link"), PASSWORD) as connection, connection.cursor() as cursor:
+        for statement in (
+            f"INSERT INTO {schema}.subject VALUES (9, 'x')",
+            f"UPDATE {schema}.subject SET name = 'x'",
+            f"DELETE FROM {schema}.session__trial",
+            f"ALTER TABLE {schema}.subject ADD x int",
+            f"CREATE TABLE {schema}.x (id int)",
+            f"DROP TABLE {schema}.session__trial",
+            f"TRUNCATE {schema}.session__trial",
+            f"CREATE INDEX x ON {schema}.subject (name)",
+        ):
+            with pytest.raises(pymysql.OperationalError, match="denied"):
+                cursor.execute(statement)
+        cursor.execute("SHOW GRANTS")
+        lines = [line for (line,) in cursor.fetchall() if grant_pattern(schema) in line]
+    assert [line.split(" ON ")[0] for line in lines] == ["GRANT SELECT, REFERENCES"]
+
+
+
+
+def test_a_right_that_a_role_does_not_give_fails_its_own_links_and_is_mended_by_the_grant(lab: Rig) -> None:
+    """What a role gives is not listed, so only the server can refuse; the other source is done."""
+    run_all(lab, *TABLES, server="lab_b")
+    create_link_user(lab.servers.lab_b, lab.names("link"), PASSWORD, [lab.names("lab")], lab.outbound)
+    user, role = f"'{lab.names('link')}'@'%'", f"'{lab.names('role')}'"
+    revoke(lab, "REFERENCES", grant_pattern(lab.names("lab")))
+    for statement in (f"CREATE ROLE {role}", f"GRANT {role} TO {user}", f"SET DEFAULT ROLE {role} TO {user}"):
+        ask(lab.servers.lab_a, statement)
+    document = lab.document({"lab_a": {"lab": {"tables": ["Subject"]}}, "lab_b": {"lab": ALL}})
+    plan, report = lab.apply(document)
+    assert not plan.has_errors
+    told = {o.address.partition(".")[0]: o for o in report.outcomes}
+    assert told["lab_b"].status == "done"
+    failed = told["lab_a"]
+    assert failed.status == "failed"
+    assert "REFERENCES command denied" in (failed.problem or "")
+    assert failed.hint is not None
+    ask(lab.servers.lab_a, failed.hint)
+    assert lab.apply(document)[1].succeeded
+    assert not lab.plan(document).has_changes
+
+
+def test_outbound_tables_that_cannot_be_read_block_the_links_of_their_source_only(lab: Rig) -> None:
+    run_all(lab, *TABLES, server="lab_b")
+    create_link_user(lab.servers.lab_b, lab.names("link"), PASSWORD, [lab.names("lab")], lab.outbound)
+    document = lab.document({"lab_a": {"lab": ALL}, "lab_b": {"lab": ALL}})
+    assert lab.apply(document)[1].succeeded
+    run_all(lab, "INSERT INTO {lab}.subject VALUES (4, 'd')", server="lab_b")
+    requests = f"{lab.outbound}.{lab.names('lab_subject_deletion_requested')}"
+    ask(lab.servers.lab_a, f"DROP TABLE {requests}")
+    view = f"CREATE DEFINER = 'no'@'one' VIEW {requests} AS SELECT id FROM {lab.names('lab')}.subject"
+    ask(lab.servers.lab_a, view)
+    plan, report = lab.apply(document)
+    assert plan.has_errors
+    assert [(o.address, o.status, o.pulled) for o in report.outcomes] == [
+        (lab.address("lab_b", "lab", "Subject"), "done", 1)
+    ]

@@ -1,0 +1,76 @@
+"""Schemas as they stood: their tables and rows, to be compared and to be put back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.accounts import quoted
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One schema's tables as CREATE statements, and their columns and rows."""
+
+    schema: str
+    tables: dict[str, str]
+    columns: dict[str, tuple[str, ...]]
+    rows: dict[str, tuple[Row, ...]]
+
+    @staticmethod
+    def of(server: SandboxServer, schema: str) -> Saved:
+        """The schema as it stands; a schema that does not exist has no tables."""
+        tables, columns, rows = dict[str, str](), dict[str, tuple[str, ...]](), dict[str, tuple[Row, ...]]()
+        with server.connect() as connection, connection.cursor() as cursor:
+            for name in _tables(cursor, schema):
+                of = f"{quoted(schema)}.{quoted(name)}"
+                cursor.execute(f"SHOW CREATE TABLE {of}")
+                tables[name] = re.sub(r" AUTO_INCREMENT=\d+", "", cursor.fetchone()[1])
+                cursor.execute(f"SELECT * FROM {of} ORDER BY 1, 2")
+                columns[name] = tuple(c[0] for c in cursor.description)
+                rows[name] = tuple(cursor.fetchall())
+        return Saved(schema, tables, columns, rows)
+
+    def without(self, *volatile: str) -> dict[str, tuple[str, tuple[Row, ...]]]:
+        """Tables and rows to compare, without the columns of these names."""
+        return {
+            name: (
+                text,
+                tuple(
+                    tuple(v for v, c in zip(row, self.columns[name], strict=True) if c not in volatile)
+                    for row in self.rows[name]
+                ),
+            )
+            for name, text in self.tables.items()
+        }
+
+    def put_back(self, server: SandboxServer) -> None:
+        """Bring the schema to this state again."""
+        with server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SET SESSION foreign_key_checks = 0")
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(self.schema)}")
+            cursor.execute(f"USE {quoted(self.schema)}")
+            present = _tables(cursor, self.schema)
+            surplus = [quoted(name) for name in present if name not in self.tables]
+            if surplus:
+                cursor.execute(f"DROP TABLE {', '.join(surplus)}")
+            for name, text in self.tables.items():
+                if name in present:
+                    cursor.execute(f"DELETE FROM {quoted(name)}")
+                else:
+                    cursor.execute(text)
+                if self.rows[name]:
+                    places = ", ".join(["%s"] * len(self.columns[name]))
+                    cursor.executemany(f"INSERT INTO {quoted(name)} VALUES ({places})", self.rows[name])
+            connection.commit()
+
+
+def _tables(cursor: Any, schema: str) -> list[str]:
+    cursor.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s ORDER BY 1", (schema,)
+    )
+    return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,261 @@
+"""`where`: its three forms as conditions, and the SQL that is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from djlink_manifest.manifest.sqltext import Refused, check
+from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals, Sql
+from tests.unit.manifest_cases import one, rule, told
+
+
+@pytest.mark.parametrize(
+    ("said", "condition"),
+    [
+        ("\"date > '2020-01-01'\"", Sql("date > '2020-01-01'")),
+        ("a = 1", Sql("a = 1")),
+        ('"  a = 1\\n "', Sql("a = 1")),
+        ("{a: 1}", Equals("a", (1,))),
+        ("{a: text}", Equals("a", ("text",))),
+        ("{a: null}", Equals("a", (None,))),
+        ("{a: }", Equals("a", (None,))),
+        ("{a: true}", Equals("a", (True,))),
+        ("{a: 0.5}", Equals("a", (0.5,))),
+        ("{a: 2020-01-01}", Equals("a", ("2020-01-01",))),
+        ('{a: "1.10"}', Equals("a", ("1.10",))),
+        ("{a: [1, x, null]}", Equals("a", (1, "x", None))),
+        ("{b: 1, a: 2}", AllOf((Equals("a", (2,)), Equals("b", (1,))))),
+        ("[a > 1]", Sql("a > 1")),
+        ("[{a: 1}, b > 2]", AnyOf((Equals("a", (1,)), Sql("b > 2")))),
+        (
+            "[{a: 1, b: [2, 3]}, {c: 4}]",
+            AnyOf((AllOf((Equals("a", (1,)), Equals("b", (2, 3)))), Equals("c", (4,)))),
+        ),
+    ],
+)
+def test_each_form_is_a_condition(tmp_path: Path, said: str, condition: Condition) -> None:
+    assert rule(tmp_path, f"where: {said}").options.where == condition
+
+
+def test_no_where_is_no_condition(tmp_path: Path) -> None:
+    assert rule(tmp_path, "pull: all").options.where is None
+
+
+@pytest.mark.parametrize(
+    ("said", "summary", "help"),
+    [
+        ("▸where: []", "`where` is an empty list", "pull: none"),
+        ("▸where: {}", "`where` is an empty mapping", "leave `where` out"),
+        ('where: ▸""', "`where` is empty", None),
+        ('where: ▸" "', "`where` is empty", None),
+        ("▸where: ", "`where` has no value", "take the line out"),
+        ("where: ▸1", "`where` is SQL text, a mapping", "quote SQL"),
+        ("where: ▸true", "`where` is SQL text, a mapping", None),
+        ("where: [▸1]", "`where` is SQL text, a mapping", None),
+        ("where: [▸null]", "`where` is SQL text, a mapping", None),
+        ("where: [a, ▸[b]]", "a list inside of the list", "or-ed"),
+        ("where: [a, ▸{}]", "`where` is an empty mapping", None),
+        ("where: {▸a: []}", "an empty list of values", "pull: none"),
+        ("where: {a: [1, ▸[2]]}", "a value is text, a number", None),
+        ("where: {a: [1, ▸{b: 1}]}", "a value is text, a number", None),
+        ("where: {▸a: {b: 1}}", "a value is text, a number", "for a comparison write SQL"),
+        ('where: {▸"a b": 1}', "the column name holds a space", None),
+        ('where: {▸"": 1}', "the column name is empty", None),
+        ("where: {▸a`b: 1}", "the column name holds a backtick", None),
+        (f"where: {{▸{'x' * 65}: 1}}", "the column name is longer than 64", None),
+        ('where: ▸"a = 1; b"', "`where` is refused: a `;`", "one condition over the table's own columns"),
+        ('where: [{a: 1}, ▸"a = (1"]', "`where` is refused: a parenthesis is opened", "one condition"),
+    ],
+)
+def test_what_is_no_condition_is_told_at_its_place(
+    tmp_path: Path, said: str, summary: str, help: str | None
+) -> None:
+    found = told(tmp_path, one(said))
+    assert summary in found.summary
+    assert help is None or help in str(found.help)
+
+
+ALLOWED = [
+    "a = 1",
+    "a > 1 AND (b < 2 OR c IS NULL)",
+    "note = 'it''s; -- # /* SELECT'",
+    r"note = 'it\'s; SELECT'",
+    r"note = 'ends in \\'",
+    "note = \"a 'quote' ; \"",
+    'note = "a ""quote"" ; "',
+    "`odd;name` = 1",
+    "`a``b` = 1",
+    "`select` = 1",
+    "a LIKE '%x\\_%'",
+    "a BETWEEN 1 AND 2",
+    "a IN (1, 2, 3)",
+    "a IN ('x')",
+    "NOT a",
+    "date >= '2020-01-01' AND date < '2021-01-01'",
+    "YEAR(date) = 2020",
+    "date > '2020-01-01' + INTERVAL 3 DAY",
+    "REPLACE(a, 'x', 'y') = 'z'",
+    "INSERT(a, 1, 2, 'y') = 'z'",
+    "SUBSTRING(a FROM 1 FOR 2) = 'ab'",
+    "a->>'$.x' = 1",
+    "JSON_EXTRACT(a, '$.x') = 1",
+    "a REGEXP '^x.*$'",
+    "CASE WHEN a THEN 1 ELSE 2 END = 1",
+    "user = 'x' AND version = 2 AND uuid = 'y'",
+    "sleep = 1",
+    "next = 1",
+    "a = x'ff' AND b = N'ü'",
+    "größe > 1",
+    "lab.subject = 1",
+    "a - -1 > 0",
+    "a % 2 = 0 && b || !c",
+    "a\t=\n1",
+    "UNIX_TIMESTAMP(date) > 5",
+    "selected = 1",
+    "a = 1.5e3",
+]
+
+CHANGING = [
+    "d > NOW()",
+    "d > now ( )",
+    "d > CURDATE()",
+    "d > CURRENT_DATE",
+    "d > current_timestamp",
+    "d > CURRENT_TIMESTAMP(6)",
+    "d > LOCALTIME",
+    "d > UTC_DATE",
+    "d > UTC_TIMESTAMP()",
+    "d > SYSDATE()",
+    "d > UNIX_TIMESTAMP()",
+    "RAND() < 0.5",
+    "a = UUID()",
+    "a = USER()",
+    "a = CURRENT_USER",
+    "a = CURRENT_USER()",
+    "a = DATABASE()",
+    "a = CONNECTION_ID()",
+    "a = `now`()",
+]
+
+REFUSED = [
+    ("", "empty"),
+    ("  \n", "empty"),
+    ("a = 1;", "`;`"),
+    ("a = 1 -- x", "comment"),
+    ("a = 1 --x", "comment"),
+    ("a = 1 # x", "comment"),
+    ("a = 1 /* x */", "comment"),
+    ("a = 1 /*! OR 1 */", "comment"),
+    ("a = 1 */", "comment"),
+    ("(a = 1", "opened and not closed"),
+    ("a = 1)", "closed that was not opened"),
+    ("a = 1) OR (b = 2", "closed that was not opened"),
+    ("a = 'x", "quote"),
+    ('a = "x', "quote"),
+    ("a = `x", "quote"),
+    (r"a = 'x\'", "quote"),
+    ("a = 'x''", "quote"),
+    ("a IN (SELECT 1)", "subquery"),
+    ("a IN (select b from c)", "subquery"),
+    ("EXISTS (TABLE t)", "subquery"),
+    ("a = ANY (VALUES ROW(1))", "subquery"),
+    ("a IN (WITH x AS (y) z)", "subquery"),
+    ("a UNION b", "subquery"),
+    ("a INTO OUTFILE 'x'", "INTO"),
+    ("a into b", "INTO"),
+    ("a = @x", "variable"),
+    ("a = @@global.x", "variable"),
+    ("(@x := 1)", "variable"),
+    ("a := 1", "`:`"),
+    ("a = :x", "`:`"),
+    ("a = ?", "`?`"),
+    ("a = {d '2020-01-01'}", "`{`"),
+    ("a = \\N", "`\\`"),
+    ("SLEEP(1)", "SLEEP"),
+    ("sleep (1)", "SLEEP"),
+    ("sleep\n\t(1)", "SLEEP"),
+    ("`sleep`(1)", "SLEEP"),
+    ("śléép(1)", "SLEEP"),
+    ("a OR BENCHMARK(1, 1)", "BENCHMARK"),
+    ("GET_LOCK('a', 1)", "GET_LOCK"),
+    ("RELEASE_LOCK('a')", "RELEASE_LOCK"),
+    ("RELEASE_ALL_LOCKS()", "RELEASE_ALL_LOCKS"),
+    ("IS_FREE_LOCK('a')", "IS_FREE_LOCK"),
+    ("LOAD_FILE('/etc/passwd') = 1", "LOAD_FILE"),
+    ("LAST_INSERT_ID(5)", "LAST_INSERT_ID"),
+    ("MASTER_POS_WAIT('a', 1)", "MASTER_POS_WAIT"),
+    ("NEXTVAL(s)", "NEXTVAL"),
+    ("NEXT VALUE FOR s", "NEXT VALUE"),
+    ("lab.f(1)", "function of a schema"),
+    ("lab . `f` (1)", "function of a schema"),
+    ("WHERE a = 1", "write the condition alone"),
+    ("a = 1 LIMIT 5", "write the condition alone"),
+    ("a = 1 ORDER BY b", "write the condition alone"),
+    ("a GROUP BY b", "write the condition alone"),
+    ("DELETE FROM x", "write the condition alone"),
+    ("REPLACE x", "write the condition alone"),
+    ("SUM(a) OVER (x)", "write the condition alone"),
+    ("a = '\0'", "NUL"),
+    ("a\0", "NUL"),
+    ("a \x01", "control"),
+]
+
+
+@pytest.mark.parametrize("text", ALLOWED)
+def test_a_condition_is_allowed(text: str) -> None:
+    check(text)
+    check(text, steady=True)
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_what_is_more_than_a_condition_is_refused(text: str, message: str) -> None:
+    with pytest.raises(Refused) as raised:
+        check(text)
+    assert message in raised.value.message
+
+
+@pytest.mark.parametrize("text", CHANGING)
+def test_what_changes_by_itself_is_refused_only_where_wanted_no_longer_means_deleted(text: str) -> None:
+    check(text)
+    with pytest.raises(Refused) as raised:
+        check(text, steady=True)
+    assert "changes by itself" in raised.value.message
+
+
+def test_the_place_of_the_offence_is_kept() -> None:
+    with pytest.raises(Refused) as raised:
+        check("note = ';' AND a;b")
+    assert raised.value.at == len("note = ';' AND a")
+
+
+STRINGS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+def quoted(text: str, quote: str) -> str:
+    escaped = text if quote == "`" else text.replace("\\", "\\\\")
+    return quote + escaped.replace(quote, quote * 2) + quote
+
+
+@given(STRINGS, st.sampled_from("'\"`"))
+def test_whatever_stands_in_quotes_is_no_sql(text: str, quote: str) -> None:
+    check(f"a = {quoted(text, quote)} AND b", steady=True)
+
+
+@given(
+    STRINGS, st.sampled_from("'\"`"), st.sampled_from(["; x", "(", "SELECT", "@a", "-- ", "#", "sleep(1)"])
+)
+def test_what_stands_after_a_quote_is_seen(text: str, quote: str, more: str) -> None:
+    with pytest.raises(Refused):
+        check(f"a = {quoted(text, quote)} {more}")
+
+
+@given(st.text())
+def test_any_text_is_allowed_or_refused(text: str) -> None:
+    try:
+        check(text, steady=True)
+    except Refused as refused:
+        assert 0 <= refused.at <= len(text)
