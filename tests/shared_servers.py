@@ -86,12 +86,12 @@ def drop_everything(server: SandboxServer, names: Names) -> None:
     with server.connect() as connection, connection.cursor() as cursor:
         mine = (len(names.prefix), names.prefix)
         cursor.execute("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 20")
+        cursor.execute("SELECT CONNECTION_ID()")
+        [(own,)] = cursor.fetchall()
         # not information_schema.processlist: it fails where another session's statement holds an emoji (3854)
         cursor.execute("SHOW PROCESSLIST")
         for session, user, _, schema, *_ in cursor.fetchall():
-            if session == connection.thread_id() or not any(
-                str(name).startswith(names.prefix) for name in (user, schema)
-            ):
+            if session == own or not any(str(name).startswith(names.prefix) for name in (user, schema)):
                 continue
             try:
                 cursor.execute(f"KILL {session}")

@@ -57,14 +57,19 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
 def _column_words(expected: Column, found: Column) -> Iterator[str]:
     for what, mine, theirs in (
         ("type", expected.type, found.type),
-        ("character set", expected.charset, found.charset),
-        ("collation", expected.collation, found.collation),
+        ("character set", _of_today(expected.charset), _of_today(found.charset)),
+        ("collation", _of_today(expected.collation), _of_today(found.collation)),
         ("generated expression", expected.generated, found.generated),
     ):
         if mine != theirs:
             yield f"has the {what} {theirs or 'none'}, not {mine or 'none'}"
     if expected.nullable != found.nullable:
         yield "may be NULL" if found.nullable else "may not be NULL"
+
+
+def _of_today(name: str | None) -> str | None:
+    """The name of a character set or collation; MySQL before 8.0.30 calls utf8mb3 utf8."""
+    return name.replace("utf8", "utf8mb3", 1) if name == "utf8" or (name or "").startswith("utf8_") else name
 
 
 def _index_differences(expected: TableDefinition, found: TableDefinition) -> Iterator[Difference]:

@@ -14,6 +14,8 @@ from typing import Literal
 
 _EXTERNAL = re.compile(r"^:(?:<[^>]*@[^>]*>|(?:blob|attach|filepath)@[^:]*|external[^:]*):")
 
+_NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -46,6 +48,11 @@ class Column:
     def base_type(self) -> str:
         """The type's first word in lower case: `varchar`, `int`, `double`."""
         return re.split(r"[ (]", self.type, maxsplit=1)[0].lower()
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the values are numbers; bits and years are not."""
+        return self.base_type in _NUMBERS
 
     @property
     def is_text(self) -> bool:
@@ -137,15 +144,19 @@ class TableDefinition:
     def master_columns(self, part: TableDefinition) -> tuple[str, ...] | None:
         """The columns of `part` that hold this master's key, in this table's key order.
 
-        None where the part has no foreign key to the whole key of its master.
+        Of several foreign keys to the master (a part may name other entities too), the one whose columns have
+        the master's names counts, then one within the part's own key. None where the part has no foreign key
+        to the whole key of its master.
         """
+        found = []
         for foreign_key in part.foreign_keys:
-            if (foreign_key.parent_schema, foreign_key.parent_table) != (self.schema, self.name):
-                continue
             pairs = dict(zip(foreign_key.parent_columns, foreign_key.columns, strict=True))
-            if set(pairs) == set(self.key):
-                return tuple(pairs[name] for name in self.key)
-        return None
+            master = (foreign_key.parent_schema, foreign_key.parent_table) == (self.schema, self.name)
+            if master and set(pairs) == set(self.key):
+                found.append(tuple(pairs[name] for name in self.key))
+        return min(
+            found, key=lambda names: (names != self.key, not set(names) <= set(part.key)), default=None
+        )
 
     def digest(self) -> str:
         """SHA-256, in hex, of the whole definition; equal values have equal digests."""

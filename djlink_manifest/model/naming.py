@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 MAX_NAME = 64  # MySQL's and MariaDB's limit for a table or schema, in characters
@@ -16,6 +17,7 @@ MAX_BASE = 40  # leaves room for the longest suffix, `_deletion_requested`
 REQUESTED = "_deletion_requested"
 APPROVED = "_deletion_approved"
 HISTORY = "_history"
+SUFFIXES = (REQUESTED, APPROVED, HISTORY)
 LOCAL_REQUESTED_PART = "deletion_requested"
 MARKS = "~djlink"
 LINEAGE = "~lineage"
@@ -78,9 +80,15 @@ def outbound_names(
     """
     pairs = sorted(set(tables))
     names = {pair: marked.get(pair) or outbound_base(*pair) for pair in pairs}
-    taken = list(names.values())
+    taken = Counter(names.values())
+    beside = {name + suffix for name in taken for suffix in SUFFIXES}
+
+    def collides(name: str) -> bool:
+        # `session_history` is a link's outbound table, or the ledger of the link `session`
+        return taken[name] > 1 or name in beside or any(name + suffix in taken for suffix in SUFFIXES)
+
     return {
-        pair: name if pair in marked or taken.count(name) == 1 else _hashed(name, *pair)
+        pair: name if pair in marked or not collides(name) else _hashed(name, *pair)
         for pair, name in names.items()
     }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest, rule_for
@@ -218,18 +219,30 @@ def _where_problems(where: Condition, table: TableDefinition) -> Iterator[tuple[
                 yield f"`where` names the column `{name}`, which the table does not have", hint
                 return
             column = table.column(name)
-            numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+            numbers = [v for v in values if isinstance(v, (int, float))]
+            texts = [v for v in values if isinstance(v, str) and not _is_number(v)]
             if column.is_text and numbers:
+                told = f"the number {numbers[0]}" if not isinstance(numbers[0], bool) else "true or false"
+                yield f"`where` compares the text column `{name}` with {told}", "put it in quotes"
+            elif column.is_number and texts:  # which the server takes for 0
                 yield (
-                    f"`where` compares the text column `{name}` with the number {numbers[0]}",
-                    "put it in quotes",
+                    f"`where` compares the number column `{name}` with the text {texts[0]!r}",
+                    "write a number",
                 )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _same_targets(links: Iterable[Link]) -> Iterator[Refusal]:
     links = list(links)
-    by_local = _grouped(links, lambda link: (link.local.schema, link.local.name))
-    by_outbound = _grouped(links, lambda link: (link.source, link.outbound_schema, link.outbound_table))
+    by_local = _grouped(links, lambda link: [(t.schema, t.name) for t in link.local.tables])
+    by_outbound = _grouped(links, lambda link: [(link.source, link.outbound_schema, link.outbound_table)])
+    told = set[tuple[str, str]]()
     for groups, what, option in (
         (by_local, "local table", "schema_name"),
         (by_outbound, "outbound table", "outbound_table"),
@@ -237,17 +250,19 @@ def _same_targets(links: Iterable[Link]) -> Iterator[Refusal]:
         for target, group in groups.items():
             for link in group:
                 others = ", ".join(o.address for o in group if o is not link)
-                if others:
+                if others and (link.address, others) not in told:
+                    told.add((link.address, others))
                     words = f"it would have the same {what} as {others}: {'.'.join(target[-2:])}"
                     yield Refusal(link.address, words, f"part them with `{option}`", link.location)
 
 
 def _grouped(
-    links: Iterable[Link], place: Callable[[Link], tuple[str, ...]]
+    links: Iterable[Link], places: Callable[[Link], Sequence[tuple[str, ...]]]
 ) -> Mapping[tuple[str, ...], list[Link]]:
     found: dict[tuple[str, ...], list[Link]] = {}
     for link in links:
-        found.setdefault(place(link), []).append(link)
+        for place in places(link):
+            found.setdefault(place, []).append(link)
     return found
 
 

@@ -1,4 +1,4 @@
-"""A process killed at any of its statements: nothing is left half done, and the next apply ends all the same."""
+"""A process killed at any of its statements: nothing is left half done, and the next apply ends it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ PIPELINE = (
     "CREATE TABLE {lab}.note__line (n int, line int, PRIMARY KEY (n, line),"
     " FOREIGN KEY (n) REFERENCES {lab}.note (n))",
     "INSERT INTO {lab}.subject VALUES (1, 1), (2, 2), (3, 3)",
-    "INSERT INTO {lab}.session VALUES (10, 1), (20, 2), (30, 5)",
-    "INSERT INTO {lab}.session__trial VALUES (10, 1), (10, 2), (20, 1), (30, 1)",
+    "INSERT INTO {lab}.session VALUES (10, 1), (20, 2)",
+    "INSERT INTO {lab}.session__trial VALUES (10, 1), (10, 2), (20, 1)",
     "INSERT INTO {lab}.note VALUES (1, 0), (2, 0), (3, 0), (4, 0)",
     "INSERT INTO {lab}.note__line SELECT n, 7 FROM {lab}.note",
 )
@@ -44,8 +44,11 @@ PIPELINE = (
 
 @dataclass(slots=True)
 class Scene:
-    """A pipeline of which some is linked, and the manifest to apply: a new link with parts below a link of which
-    some rows are missing locally and some are new; and one with rows to release, to register and to pull."""
+    """A pipeline of which some is linked, and the manifest to apply.
+
+    A new link with parts comes below a link of which some rows are missing locally and some are new; another
+    has rows to release, to register and to pull.
+    """
 
     rig: Rig
     manifest: Path
@@ -63,7 +66,7 @@ class Scene:
         self.before[1].put_back(self.rig.servers.local)
 
     def wait_for_the_dead(self) -> None:
-        """Until the servers have ended the sessions of a killed process, and undone what was not committed."""
+        """Until the servers have ended a killed process's sessions, and undone what was not committed."""
         name = self.rig.names("")
         text = f"SELECT 1 FROM information_schema.processlist WHERE LEFT(user, {len(name)}) = '{name}'"
         until = time.monotonic() + 20
@@ -87,18 +90,16 @@ def scene(servers: Servers) -> Iterator[Scene]:
 
 @contextmanager
 def made(rig: Rig) -> Iterator[Scene]:
-    for number, statement in enumerate(PIPELINE):
-        checks = "SET foreign_key_checks = 0" if number == 7 else "SET foreign_key_checks = 1"
-        with rig.servers.lab_a.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(checks)
-            cursor.execute(rig.sql(statement))
-            connection.commit()
+    for statement in PIPELINE:
+        rig.run("lab_a", statement)
     rig.accounts({"lab_a": ["lab"]})
     first = rig.document({"lab_a": {"lab": {"tables": ["Subject", "Note"]}}})
     _, report = rig.apply(first)
     assert report.succeeded
     here, outbound = rig.local_schema("lab_a", "lab"), f"`{rig.outbound}`.`{rig.names('lab')}_note`"
     rig.run("lab_a", "INSERT INTO {lab}.subject VALUES (5, 5), (6, 6)")
+    rig.run("lab_a", "INSERT INTO {lab}.session VALUES (30, 5)")
+    rig.run("lab_a", "INSERT INTO {lab}.session__trial VALUES (30, 1)")
     rig.run("lab_a", "INSERT INTO {lab}.note VALUES (5, 0)")
     for statement in (
         f"DELETE FROM `{here}`.subject WHERE id > 1",
