@@ -1,6 +1,7 @@
 """A process that applies a manifest in children of its own, and kills a child at a statement of its choice.
 
-It reads a request a line, `{"manifest": path, "at": 7, "sent": false}`, and answers with a line. Children are forked, so that a try costs no start of an interpreter.
+It reads a request a line, `{"manifest": path, "at": 7, "sent": false}`, and answers with a line. Children are
+forked, so that a try costs no start of an interpreter.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _SECRET_WORD = re.compile(
 _KEY = re.compile(r"""([\w-]+)[^\w\s:=,]*\s*[:=]""")
 _SECRET_TEXT = re.compile(r"(?:pass|sswrd|sword|secret|token|credential)[\w-]*", re.IGNORECASE)
 _REFERENCE = re.compile(r"""\s*["']?(?:\$\{(?:env|file):[^}]*\})+["']?(?=\s*(?:[,}\]#]|$))""")
-_LOGIN = re.compile(r"""[^\s"'@/]+:[^\s"'@]+@""")
+_LOGIN = re.compile(r"""[^\s"'@/]+:[^\s"'@]+@|(?<=:)//[^"'@]*@""")
 _MASK = "***"
 
 

@@ -69,7 +69,9 @@ def _column_words(expected: Column, found: Column) -> Iterator[str]:
 
 def _of_today(name: str | None) -> str | None:
     """The name of a character set or collation; MySQL before 8.0.30 calls utf8mb3 utf8."""
-    return name.replace("utf8", "utf8mb3", 1) if name == "utf8" or (name or "").startswith("utf8_") else name
+    if name is not None and (name == "utf8" or name.startswith("utf8_")):
+        return "utf8mb3" + name.removeprefix("utf8")
+    return name
 
 
 def _index_differences(expected: TableDefinition, found: TableDefinition) -> Iterator[Difference]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.model.naming import class_name, master_of, outbound_names, plain_name
 from djlink_manifest.model.rights import grant
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals
+from djlink_manifest.reconcile.conditions import where_problems
 from djlink_manifest.reconcile.snapshot import Refusal
 
 
@@ -200,42 +199,11 @@ def _refusals(candidate: Candidate) -> Iterator[Refusal]:
     if candidate.options.where is not None:
         yield from (
             Refusal(candidate.address, words, hint, where)
-            for words, hint in _where_problems(candidate.options.where, table)
+            for words, hint in where_problems(candidate.options.where, table)
         )
 
 
 _EXCLUDE = "leave it out (`exclude`)"
-
-
-def _where_problems(where: Condition, table: TableDefinition) -> Iterator[tuple[str, str | None]]:
-    match where:
-        case AllOf(terms=terms) | AnyOf(terms=terms):
-            for term in terms:
-                yield from _where_problems(term, table)
-        case Equals(column=name, values=values):
-            if name not in table.column_names:
-                close = nearest(name, table.column_names)
-                hint = f"did you mean `{close}`?" if close else f"it has {', '.join(table.column_names)}"
-                yield f"`where` names the column `{name}`, which the table does not have", hint
-                return
-            column = table.column(name)
-            numbers = [v for v in values if isinstance(v, (int, float))]
-            texts = [v for v in values if isinstance(v, str) and not _is_number(v)]
-            if column.is_text and numbers:
-                told = f"the number {numbers[0]}" if not isinstance(numbers[0], bool) else "true or false"
-                yield f"`where` compares the text column `{name}` with {told}", "put it in quotes"
-            elif column.is_number and texts:  # which the server takes for 0
-                yield (
-                    f"`where` compares the number column `{name}` with the text {texts[0]!r}",
-                    "write a number",
-                )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _same_targets(links: Iterable[Link]) -> Iterator[Refusal]:

@@ -24,7 +24,8 @@ TABLES = (
     "CREATE DATABASE {lab}",
     "CREATE DATABASE {other}",
     "CREATE TABLE {lab}.good (id int PRIMARY KEY, name varchar(9))",
-    "CREATE TABLE {lab}.good_child (id int, n int, PRIMARY KEY (id, n), FOREIGN KEY (id) REFERENCES {lab}.good (id))",
+    "CREATE TABLE {lab}.good_child (id int, n int, PRIMARY KEY (id, n), FOREIGN KEY (id)"
+    " REFERENCES {lab}.good (id))",
     "CREATE TABLE {lab}.seen (id int PRIMARY KEY)",
     "CREATE VIEW {lab}.view_of AS SELECT id FROM {lab}.seen",
     "CREATE TABLE {lab}.split (id int PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 2",
@@ -35,14 +36,22 @@ TABLES = (
     "CREATE TABLE {lab}.inside__clip (id int, clip binary(16) COMMENT ':blob@raw:', PRIMARY KEY (id),"
     " FOREIGN KEY (id) REFERENCES {lab}.inside (id))",
     "CREATE TABLE {lab}.loose (id int, k int, PRIMARY KEY (id, k), UNIQUE KEY (k))",
-    "CREATE TABLE {lab}.loose__end (e int, k int, PRIMARY KEY (e), FOREIGN KEY (k) REFERENCES {lab}.loose (k))",
-    *(f"CREATE TABLE {{lab}}.{name} LIKE {{lab}}.good" for name in ("wrong_sql", "no_sql", "wrong_map", "number")),
-    *(f"CREATE TABLE {{lab}}.{name} LIKE {{lab}}.good" for name in ("taken_here", "taken_there", "taken_history")),
+    "CREATE TABLE {lab}.loose__end (e int, k int, PRIMARY KEY (e), FOREIGN KEY (k)"
+    " REFERENCES {lab}.loose (k))",
+    *(
+        f"CREATE TABLE {{lab}}.{name} LIKE {{lab}}.good"
+        for name in ("wrong_sql", "no_sql", "wrong_map", "number", "text")
+    ),
+    *(
+        f"CREATE TABLE {{lab}}.{name} LIKE {{lab}}.good"
+        for name in ("taken_here", "taken_there", "taken_history")
+    ),
     *(f"CREATE TABLE {{lab}}.{name} LIKE {{lab}}.good" for name in ("twin", "_twin", "one", "two", "lonely")),
     "CREATE TABLE {lab}.part_taken (id int PRIMARY KEY)",
     "CREATE TABLE {lab}.part_taken__bit (id int, n int, PRIMARY KEY (id, n),"
     " FOREIGN KEY (id) REFERENCES {lab}.part_taken (id))",
-    "CREATE TABLE {lab}.below (id int PRIMARY KEY, number_id int, FOREIGN KEY (number_id) REFERENCES {lab}.number (id))",
+    "CREATE TABLE {lab}.below (id int PRIMARY KEY, number_id int, FOREIGN KEY (number_id)"
+    " REFERENCES {lab}.number (id))",
     "CREATE TABLE {other}.thing (id int PRIMARY KEY)",
     "INSERT INTO {lab}.good VALUES (1, 'a'), (2, 'b')",
     "INSERT INTO {lab}.good_child VALUES (1, 1), (2, 1)",
@@ -63,10 +72,14 @@ REFUSED = {
     "NoSql": ("does not take `where`: .*syntax", "correct the condition"),
     "WrongMap": ("names the column `nam`, which the table does not have", "did you mean `name`"),
     "Number": ("compares the text column `name` with the number 5", "quotes"),
+    "Text": ("compares the number column `id` with the text 'A001'", "write a number"),
     "TakenHere": (r"a local table .*\.taken_here stands that djlink did not make", "schema_name"),
     "PartTaken": (r"a local table .*\.part_taken__bit stands that djlink did not make", "schema_name"),
     "TakenThere": (r"a table .*_taken_there stands on lab_a that djlink did not make", "outbound_table"),
-    "TakenHistory": (r"a table .*_taken_history_history stands on lab_a that djlink did not make", "outbound_table"),
+    "TakenHistory": (
+        r"a table .*_taken_history_history stands on lab_a that djlink did not make",
+        "outbound_table",
+    ),
     "twin": (r"the same local table as .*_twin", "schema_name"),
     "_twin": (r"the same local table as .*twin", "schema_name"),
     "One": (r"the same outbound table as .*Two", "outbound_table"),
@@ -121,10 +134,13 @@ def case(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         rules["WrongSql"] = {"where": "nonsense = 1"}
         rules["NoSql"] = {"where": "id = = 1"}
         rules["WrongMap"] = {"where": [{"nam": "x"}, {"name": "y"}]}
+        rules["Text"] = {"where": [{"id": [1, "2"]}, {"id": "A001"}]}
         rules["Number"] = {"where": {"name": 5}}
         rules["One"] = {"outbound_table": base + "two"}
         rules["Lonely"] = {"depends_on": [rig.address("lab_a", "other", "Thng")]}
-        document = rig.document({"lab_a": {"lab": {"tables": rules}, "othre": {"tables": "*"}, "other": {"tables": "Th*"}}})
+        document = rig.document(
+            {"lab_a": {"lab": {"tables": rules}, "othre": {"tables": "*"}, "other": {"tables": "Th*"}}}
+        )
         lab_a = {**document["sources"]["lab_a"], "schemas": {rig.names("other"): {"tables": "*"}}}
         document["sources"] |= {
             "down": {**lab_a, "port": closed_port()},

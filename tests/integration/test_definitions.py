@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -40,36 +40,48 @@ ROWS = (
     " 12345678901234567890123456789012345.123456789012345678901234567890, 1.5, 0.1, 1.005, 0.1,"
     " b'1', b'1000000000000000000000000000000000000000000000000000000000000001', '0000-00-00',"
     " '9999-12-31 23:59:59.999999', '1970-01-01 00:00:01.001', '-838:59:59.000000', 1901,"
-    """ '{{"a": [1.0, 1e300, null, "é😀\\\\n", true], "": {{}}}}', 'back\\\\slash', 'x,%', ' a ', 'é😀\\0\\\\''"%s{{}}\\n\\r',"""
+    """ '{{"a": [1.0, 1e300, null, "é😀\\\\n", true], "": {{}}}}',"""
+    """ 'back\\\\slash', 'x,%', ' a ', 'é😀\\0\\\\''"%s{{}}\\n\\r',"""
     f" REPEAT('😀 ', 1000), X'00000020', X'{BYTES}', X'{BYTES}', ST_GeomFromText('POINT(1 -2.5)', 4326),"
     " STRING_TO_VECTOR('[0.1,2,-3]'), 'Ä€ß', '日本', '𝄞x', 'ıİ', 'a ', DEFAULT, DEFAULT)",
-    "INSERT INTO {lab}.types (id, exact, money, single, twice, day, moment, clock, anno, name, short, kind, many,"
+    "INSERT INTO {lab}.types (id, exact, money, single, twice, day, moment, clock, anno, name, short,"
+    " kind, many,"
     " unseen, some_bytes) VALUES (2, -0.000000000000000000000000000001, 0, 1e-38, -1.7976931348623157e308,"
     " '2026-02-31', '0000-00-00 00:00:00', '838:59:59', 0, '', '', 'it''s', '', NULL, ''),"
-    " (3, 0, 99999999.99, 16777217, 2.2250738585072014e-308, '1000-01-01', '2026-00-00', '-00:00:00.000001', 2155,"
+    " (3, 0, 99999999.99, 16777217, 2.2250738585072014e-308, '1000-01-01', '2026-00-00',"
+    " '-00:00:00.000001', 2155,"
     " '  ', 'abcde', '%s', 'x,y z,%,''', 1, '%s')",
 )
 
 EVERY_DEFAULT = r"""
 CREATE TABLE {lab}.defaults (
   id int PRIMARY KEY,
-  a int NOT NULL DEFAULT '-5', b varchar(60) NOT NULL DEFAULT 'it''s 100% \\ "ü" 😀', c varchar(30) DEFAULT NULL,
-  d varchar(30) DEFAULT 'CURRENT_TIMESTAMP', e timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
-  f datetime(3) DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3), g datetime DEFAULT '2020-02-02 02:02:02',
+  a int NOT NULL DEFAULT '-5', b varchar(60) NOT NULL DEFAULT 'it''s 100% \\ "ü" 😀',
+  c varchar(30) DEFAULT NULL,
+  d varchar(30) DEFAULT 'CURRENT_TIMESTAMP',
+  e timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
+  f datetime(3) DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),
+  g datetime DEFAULT '2020-02-02 02:02:02',
   h bit(5) DEFAULT b'10101', i binary(3) DEFAULT 'a\0c', j json DEFAULT (_utf8mb4'{{"k": "it''s \\\\ %"}}'),
   k varchar(40) DEFAULT (concat('x', "y'", '\\', '%s')), l date DEFAULT (now()), m char(36) DEFAULT (uuid()),
-  n enum('a','b''c') DEFAULT 'b''c', o set('p','q') DEFAULT 'p,q', p decimal(6,2) DEFAULT '1.50', q double DEFAULT '0.1',
-  r year DEFAULT '2020', s time DEFAULT '-12:00:00', t varchar(10) DEFAULT '0x41', u varchar(10) DEFAULT 'b''1''',
-  v timestamp NULL DEFAULT '2020-02-02 02:02:02', w varbinary(10) DEFAULT 0x00FF25, x text DEFAULT ('a--b#c/*d;'),
-  y varchar(40) DEFAULT (user()), z varchar(20) CHARACTER SET latin1 DEFAULT 'é', aa date DEFAULT '0000-00-00',
+  n enum('a','b''c') DEFAULT 'b''c', o set('p','q') DEFAULT 'p,q', p decimal(6,2) DEFAULT '1.50',
+  q double DEFAULT '0.1',
+  r year DEFAULT '2020', s time DEFAULT '-12:00:00', t varchar(10) DEFAULT '0x41',
+  u varchar(10) DEFAULT 'b''1''',
+  v timestamp NULL DEFAULT '2020-02-02 02:02:02', w varbinary(10) DEFAULT 0x00FF25,
+  x text DEFAULT ('a--b#c/*d;'),
+  y varchar(40) DEFAULT (user()), z varchar(20) CHARACTER SET latin1 DEFAULT 'é',
+  aa date DEFAULT '0000-00-00',
   bb float DEFAULT '1e-7', cc datetime DEFAULT (now() + interval 1 day), dd varchar(5) DEFAULT ''
 ) CHARSET=utf8mb4"""
 
 INDEXES = r"""
 CREATE TABLE {lab}.indexed (
-  b varchar(20) COLLATE utf8mb4_german2_ci COMMENT '100% it''s "x" \\ ü {{}} `q`', a int, c text, d json, e int, f point NOT NULL SRID 0,
+  b varchar(20) COLLATE utf8mb4_german2_ci COMMENT '100% it''s "x" \\ ü {{}} `q`', a int, c text, d json,
+  e int, f point NOT NULL SRID 0,
   PRIMARY KEY (a, b),
-  UNIQUE KEY one (e, b(3)), UNIQUE KEY `fn %` ((lower(b)), a DESC), KEY part (c(10), e DESC), FULLTEXT KEY words (c),
+  UNIQUE KEY one (e, b(3)), UNIQUE KEY `fn %` ((lower(b)), a DESC), KEY part (c(10), e DESC),
+  FULLTEXT KEY words (c),
   KEY multi ((CAST(d->'$.tags' AS unsigned array))), KEY `ha``rd {{}} %s` (e), SPATIAL KEY sp (f),
   KEY `json` ((CAST(d->>'$."it''s"' AS char(10)) COLLATE utf8mb4_bin))
 ) COLLATE=utf8mb4_spanish_ci COMMENT='100% it''s "x" \\ ü 😀 {{}}'"""
@@ -104,7 +116,8 @@ def every_value(server: SandboxServer, schema: str, table: str) -> list[tuple[ob
     """All rows, every column as the hex of its bytes; FLOAT as the exact double."""
     columns = ask(
         server,
-        "SELECT COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
+        "SELECT COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s"
+        " AND TABLE_NAME = %s"
         " ORDER BY ORDINAL_POSITION",
         (schema, table),
     )
@@ -127,19 +140,19 @@ def same_on_both(rig: Rig, table: str, ours: str | None = None, source: str = "l
 
 
 def foreign_keys(rig: Rig, table: str, schema: str = "lab") -> set[tuple[object, ...]]:
-    """The local table's foreign keys as (column, schema, table, column), schemas without the test's prefix."""
+    """The local table's foreign keys: (column, schema, table, column), schemas without the test's prefix."""
     here = rig.local_schema("lab_a", schema)
     rows = facts(rig.servers.local, here, table, FOREIGN_KEYS)
     ours = {rig.local_schema("lab_a", s): s for s in ("lab", "other")}
     return {(column, ours[str(parent)], name, key) for _, column, parent, name, key in rows}
 
 
-def applied_cleanly(rig: Rig, document: dict[str, object], **options: Sequence[str]) -> None:
+def applied_cleanly(rig: Rig, document: dict[str, Any]) -> None:
     """Apply; everything is done, and a second plan has nothing to do."""
-    plan, report = rig.apply(document, **options)
+    plan, report = rig.apply(document)
     assert not plan.has_errors, [(x.address, x.blocked) for x in plan.links] + list(plan.refusals)
     assert report.succeeded, [(o.address, o.problem) for o in report.outcomes]
-    again = rig.plan(document, **options)
+    again = rig.plan(document)
     assert not again.has_errors, [(x.address, x.blocked) for x in again.links]
     assert not again.has_changes, [(x.address, x.actions) for x in again.links]
     assert not any(x.drift for x in again.links), [(x.address, x.drift) for x in again.links]
@@ -156,7 +169,8 @@ def test_columns_indexes_defaults_and_every_byte_are_the_sources(lab: Rig) -> No
     run_all(lab, TYPES, *ROWS, EVERY_DEFAULT, "INSERT INTO {lab}.defaults (id) VALUES (1), (2)", INDEXES)
     run_all(
         lab,
-        "INSERT INTO {lab}.indexed VALUES ('straße', 1, 'some words', '{{\"tags\": [1, 2]}}', 1, POINT(0, 1)),"
+        "INSERT INTO {lab}.indexed VALUES ('straße', 1, 'some words', '{{\"tags\": [1, 2]}}', 1,"
+        " POINT(0, 1)),"
         " ('b', 2, NULL, NULL, NULL, POINT(1, 1)), ('b', 1, '', '{{}}', 1, POINT(2, 1))",
     )
     applied_cleanly(lab, lab.document({"lab_a": {"lab": ALL}}))
@@ -206,7 +220,8 @@ def test_keys_of_every_type_are_pulled_pulled_again_and_released_exactly(lab: Ri
         made = name == "made"
         run_all(
             lab,
-            f"CREATE TABLE {{lab}}.`{name}` (n int{', twice int' if made else ''}, k {type_}, n2 int DEFAULT 1,"
+            f"CREATE TABLE {{lab}}.`{name}` (n int{', twice int' if made else ''}, k {type_},"
+            f" n2 int DEFAULT 1,"
             " PRIMARY KEY (k, n2)) CHARSET utf8mb4",
             *(
                 f"INSERT INTO {{lab}}.`{name}` (n, {'twice' if made else 'k'}) VALUES ({n}, {value})"
@@ -296,7 +311,8 @@ def test_conditions_and_references_may_use_invisible_columns(lab: Rig) -> None:
     run_all(
         lab,
         "CREATE TABLE {lab}.parent (id int INVISIBLE, name varchar(9), PRIMARY KEY (id))",
-        "CREATE TABLE {lab}.child (n int PRIMARY KEY, id int INVISIBLE, FOREIGN KEY (id) REFERENCES {lab}.parent (id))",
+        "CREATE TABLE {lab}.child (n int PRIMARY KEY, id int INVISIBLE, FOREIGN KEY (id)"
+        " REFERENCES {lab}.parent (id))",
         "INSERT INTO {lab}.parent (id, name) VALUES (1, 'a'), (2, 'b')",
         "INSERT INTO {lab}.child (n, id) VALUES (10, 1), (20, 2), (30, NULL)",
     )
@@ -311,7 +327,8 @@ FAMILY = (
     "CREATE TABLE {lab}.parent__part (a int, b varchar(9) COLLATE utf8mb4_bin, n int, PRIMARY KEY (n, a, b),"
     " FOREIGN KEY (a, b) REFERENCES {lab}.parent (a, b))",
     "CREATE TABLE {other}.unlinked (id int PRIMARY KEY)",
-    "CREATE TABLE {other}.child (id int PRIMARY KEY AUTO_INCREMENT, me int, a int NOT NULL, b varchar(9) COLLATE"
+    "CREATE TABLE {other}.child (id int PRIMARY KEY AUTO_INCREMENT, me int, a int NOT NULL,"
+    " b varchar(9) COLLATE"
     " utf8mb4_bin NOT NULL, a2 int, b2 varchar(9) COLLATE utf8mb4_bin, n int, u int, UNIQUE KEY (me),"
     " CONSTRAINT one FOREIGN KEY (a, b) REFERENCES {lab}.parent (a, b) ON UPDATE CASCADE,"
     " CONSTRAINT two FOREIGN KEY (a, b) REFERENCES {lab}.parent (a, b),"
@@ -323,11 +340,13 @@ FAMILY = (
     " PRIMARY KEY (id, k), FOREIGN KEY (id) REFERENCES {other}.child (id),"
     " FOREIGN KEY (a, b) REFERENCES {lab}.parent (a, b), FOREIGN KEY (boss) REFERENCES {other}.child (id))",
     "CREATE TABLE {other}.child__scrap (id int, k int, l int, PRIMARY KEY (id, k, l),"
-    " FOREIGN KEY (id, k) REFERENCES {other}.child__piece (id, k), FOREIGN KEY (id) REFERENCES {other}.child (id))",
+    " FOREIGN KEY (id, k) REFERENCES {other}.child__piece (id, k), FOREIGN KEY (id)"
+    " REFERENCES {other}.child (id))",
     "INSERT INTO {lab}.parent VALUES ('x', 1), ('X', 1), ('y', 2)",
     "INSERT INTO {lab}.parent__part VALUES (1, 'x', 1), (1, 'x', 2), (2, 'y', 1)",
     "INSERT INTO {other}.unlinked VALUES (5)",
-    "INSERT INTO {other}.child VALUES (0, NULL, 1, 'X', NULL, NULL, NULL, 5), (2, NULL, 1, 'x', 1, 'x', 2, NULL),"
+    "INSERT INTO {other}.child VALUES (0, NULL, 1, 'X', NULL, NULL, NULL, 5), (2, NULL, 1, 'x', 1, 'x',"
+    " 2, NULL),"
     " (3, 2, 2, 'y', 1, NULL, 7, NULL)",
     "INSERT INTO {other}.child__piece VALUES (2, 1, 1, 'x', 3), (3, 1, NULL, 'x', NULL)",
     "INSERT INTO {other}.child__scrap VALUES (2, 1, 1)",
@@ -435,3 +454,50 @@ def test_a_creation_that_stopped_anywhere_is_completed(lab: Rig, made: int) -> N
     assert lab.plan(document).links[0].is_unchanged
     marks = "SELECT COUNT(*), COUNT(definition) FROM `%s`.`~djlink`"
     assert ask(source, marks % theirs) == ask(local, marks % here) == [(1, 1)]
+
+
+def test_a_part_that_names_a_second_entity_of_its_master_goes_with_its_own(lab: Rig) -> None:
+    run_all(
+        lab,
+        "CREATE TABLE {lab}.cell (id int PRIMARY KEY, kind char(1))",
+        "CREATE TABLE {lab}.cell__synapse (id int, other int, PRIMARY KEY (id, other),"
+        " CONSTRAINT a FOREIGN KEY (other) REFERENCES {lab}.cell (id),"
+        " CONSTRAINT z FOREIGN KEY (id) REFERENCES {lab}.cell (id))",
+        "INSERT INTO {lab}.cell VALUES (1, 'a'), (2, 'b')",
+        "INSERT INTO {lab}.cell__synapse VALUES (1, 2), (2, 1), (1, 1)",
+    )
+    applied_cleanly(lab, lab.document({"lab_a": {"lab": {"tables": {"Cell": {"where": "kind = 'a'"}}}}}))
+    here = lab.local_schema("lab_a", "lab")
+    assert ask(lab.servers.local, f"SELECT * FROM {here}.cell__synapse ORDER BY 1, 2") == [(1, 1), (1, 2)]
+    assert foreign_keys(lab, "cell__synapse") == {("id", "lab", "cell", "id")}
+
+
+def test_tables_whose_outbound_names_would_meet_are_kept_apart(lab: Rig) -> None:
+    run_all(lab, "CREATE TABLE {lab}.session (id int PRIMARY KEY)")
+    run_all(lab, "CREATE TABLE {lab}.session_history (id int PRIMARY KEY)")
+    applied_cleanly(lab, lab.document({"lab_a": {"lab": {"tables": ["SessionHistory"]}}}))
+    applied_cleanly(lab, lab.document({"lab_a": {"lab": ALL}}))
+
+
+def test_lineage_rows_are_the_sources_under_the_local_names(lab: Rig) -> None:
+    run_all(
+        lab,
+        "CREATE TABLE {lab}.`_scan` (id int PRIMARY KEY)",
+        "CREATE TABLE {lab}.`_scan__field` (id int, k int, PRIMARY KEY (id, k),"
+        " FOREIGN KEY (id) REFERENCES {lab}.`_scan` (id))",
+        "CREATE TABLE {lab}.`~lineage` (table_name varchar(64), attribute_name varchar(64),"
+        " lineage varchar(255),"
+        " PRIMARY KEY (table_name, attribute_name))",
+        "INSERT INTO {lab}.`~lineage` VALUES ('_scan', 'id', 'x._scan.id'), ('_scan__field', 'id',"
+        " 'x._scan.id'),"
+        " ('_scan__field', 'k', 'x._scan__field.k'), ('gone', 'id', 'x.gone.id')",
+    )
+    applied_cleanly(lab, lab.document({"lab_a": {"lab": ALL}}))
+    here = lab.local_schema("lab_a", "lab")
+    rows = ask(lab.servers.local, f"SELECT * FROM `{here}`.`~lineage` ORDER BY 1, 2")
+    assert rows == [
+        ("scan", "id", "x._scan.id"),
+        ("scan__deletion_requested", "id", "x._scan.id"),
+        ("scan__field", "id", "x._scan.id"),
+        ("scan__field", "k", "x._scan__field.k"),
+    ]

@@ -142,10 +142,16 @@ def test_local_tables_whose_marks_are_gone_are_nobodys_and_refused(linked: Rig) 
         ("DROP TABLE {here}.session__trial", "the local part .*session__trial is missing"),
         ("ALTER TABLE {here}.session DROP note", "column `note` is missing"),
         ("ALTER TABLE {here}.session MODIFY note varchar(8)", r"column `note` has the type varchar\(8\)"),
-        ("ALTER TABLE {here}.session MODIFY note varchar(9) COLLATE utf8mb4_bin", "the collation utf8mb4_bin"),
+        (
+            "ALTER TABLE {here}.session MODIFY note varchar(9) COLLATE utf8mb4_bin",
+            "the collation utf8mb4_bin",
+        ),
         ("ALTER TABLE {here}.session MODIFY note varchar(9) NOT NULL", "column `note` may not be NULL"),
         ("ALTER TABLE {here}.session__trial ADD mood int NOT NULL", "column `mood` was added"),
-        ("ALTER TABLE {here}.session__trial DROP PRIMARY KEY, ADD PRIMARY KEY (id, n, k, tag)", "the primary key is"),
+        (
+            "ALTER TABLE {here}.session__trial DROP PRIMARY KEY, ADD PRIMARY KEY (id, n, k, tag)",
+            "the primary key is",
+        ),
     ],
 )
 def test_a_local_table_that_no_longer_fits_is_refused(linked: Rig, change: str, words: str) -> None:
@@ -236,7 +242,8 @@ def test_a_row_over_the_local_packet_limit_is_refused_alone_with_the_setting_tha
     run_all(
         lab,
         "CREATE TABLE {lab}.wide (id int PRIMARY KEY, data longblob)",
-        "INSERT INTO {lab}.wide VALUES (1, 'a'), (2, REPEAT(X'00', 900000)), (3, REPEAT('x', 1200000)), (4, 'b')",
+        "INSERT INTO {lab}.wide VALUES (1, 'a'), (2, REPEAT(X'00', 900000)), (3, REPEAT('x', 1200000)),"
+        " (4, 'b')",
         "INSERT INTO {lab}.wide VALUES (5, REPEAT('y', 700000)), (6, REPEAT('z', 700000))",
     )
     rig = Rig(small, lab.names, lab.folder)
@@ -244,7 +251,7 @@ def test_a_row_over_the_local_packet_limit_is_refused_alone_with_the_setting_tha
     ask(small.local, f"CREATE USER '{lab.names('lab')}' IDENTIFIED BY '{lab.environ['DJ_PASS']}'")
     ask(small.local, f"GRANT ALL ON *.* TO '{lab.names('lab')}'")
     document = rig.document({"lab_a": {"lab": {"tables": ["Wide"]}}})
-    plan, report = rig.apply(document)
+    _, report = rig.apply(document)
     [outcome] = report.outcomes
     assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 5, 1)
     assert "over max_allowed_packet, 1,048,576" in (outcome.problem or "")

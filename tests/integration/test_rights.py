@@ -193,8 +193,6 @@ def test_the_link_user_cannot_write_to_the_source(lab: Rig) -> None:
     assert [line.split(" ON ")[0] for line in lines] == ["GRANT SELECT, REFERENCES"]
 
 
-
-
 def test_a_right_that_a_role_does_not_give_fails_its_own_links_and_is_mended_by_the_grant(lab: Rig) -> None:
     """What a role gives is not listed, so only the server can refuse; the other source is done."""
     run_all(lab, *TABLES, server="lab_b")

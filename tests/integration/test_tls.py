@@ -33,13 +33,13 @@ def pair() -> Iterator[dict[str, SandboxServer]]:
 def tls(pair: dict[str, SandboxServer], servers: Servers, names: Names, tmp_path: Path) -> Iterator[Rig]:
     """A rig whose sources are `strict` (lab_a) and `lax` (lab_b)."""
     rig = Rig(Servers(pair["strict"], pair["lax"], servers.local), names, tmp_path)
-    for server in ("lab_a", "lab_b"):
+    for name in ("lab_a", "lab_b"):
         run_all(
             rig,
             "CREATE DATABASE {lab}",
             "CREATE TABLE {lab}.t (id int PRIMARY KEY, x varchar(9))",
             "INSERT INTO {lab}.t VALUES (1, 'é')",
-            server=server,
+            server=name,
         )
     rig.accounts({"lab_a": ["lab"], "lab_b": ["lab"]})
     yield rig

@@ -67,7 +67,7 @@ def places(found: tuple[Diagnostic, ...]) -> list[tuple[int, int]]:
 
 
 def told(folder: Path, text: str, severity: str = "error") -> Diagnostic:
-    """The only problem of a marked manifest, which is at its mark, and leaves a manifest only if a warning."""
+    """The only problem of a marked manifest, which is at its mark; only a warning leaves a manifest."""
     path = written(folder, text.replace(MARK, ""))
     manifest, found = read([path])
     assert [d.summary for d in found] == [found[0].summary], found

@@ -68,7 +68,11 @@ SHAPE = [
     (head(local="▸local:\n"), "`local` has no value", "the server that receives"),
     (head(local="local: {host: h, ▸prot: 1}\n"), "unknown key `prot`", "did you mean `port`?"),
     (head(local="local: {host: h, ▸HOST: x}\n"), "unknown key `HOST`", "did you mean `host`?"),
-    (head(local="local: {host: h, ▸outbound: x}\n"), "unknown key `outbound`", "`outbound` stands at a source"),
+    (
+        head(local="local: {host: h, ▸outbound: x}\n"),
+        "unknown key `outbound`",
+        "`outbound` stands at a source",
+    ),
     (head(local="local: {host: h, port: ▸0}\n"), "`port` must be a port number", None),
     (head(local="local: {host: h, port: ▸33.5}\n"), "`port` must be a port number", None),
     (head(local="local: {host: h, port: ▸mysql}\n"), "`port` must be a port number", None),
@@ -89,7 +93,11 @@ SHAPE = [
     (top("defaults: {pull: ▸true}\n"), "`pull` must be `all`, `needed` or `none`", None),
     (top("defaults: {▸pull: }\n"), "`pull` has no value", "take the line out"),
     (top("defaults: {deletions: ▸manual}\n"), "`deletions` must be `review` or `auto`", None),
-    (top("defaults: {unwanted: ▸relase}\n"), "`unwanted` must be `keep` or `release`", "did you mean `release`?"),
+    (
+        top("defaults: {unwanted: ▸relase}\n"),
+        "`unwanted` must be `keep` or `release`",
+        "did you mean `release`?",
+    ),
     (top("defaults: {changed: ▸Mend}\n"), "`changed` must be `report` or `mend`", "did you mean `mend`?"),
     *(
         (top(f"defaults: {{max_deletions: ▸{bad}}}\n"), "`max_deletions` must be a number of entities", None)
@@ -102,7 +110,11 @@ SHAPE = [
     (top("defaults: {schema_name: ▸1}\n"), "`schema_name` must be text", None),
     (f"{HEAD}▸sources: [a]\n", "`sources` must be a mapping", None),
     (f"{HEAD}sources: {{▸lab_a: }}\n", "`lab_a` has no value", "write its `host`"),
-    (f"{HEAD}sources:\n  ▸lab_a: {{schemas: {{s: {{tables: [T]}}}}}}\n", "`sources.lab_a` has no `host`", None),
+    (
+        f"{HEAD}sources:\n  ▸lab_a: {{schemas: {{s: {{tables: [T]}}}}}}\n",
+        "`sources.lab_a` has no `host`",
+        None,
+    ),
     (source("outbound: ▸1"), "`outbound` must be text", None),
     (source("▸where: x"), "unknown key `where`", "stands at a table"),
     (source("port: 1", "{▸s: }"), "`s` has no value", 'write `{tables: "*"}`'),
@@ -123,7 +135,11 @@ SHAPE = [
     (one("outbound_table: ▸~x"), "`outbound_table` must be lower-case letters", None),
     (top("removed: {▸lab_a.s.Old: }\n"), "`lab_a.s.Old` has no value", "write `{table: keep}`"),
     (top("removed: {▸lab_a.s.Old: {}}\n"), "`removed.lab_a.s.Old` has no `table`", None),
-    (top("removed: {lab_a.s.Old: {table: ▸kep}}\n"), "`table` must be `keep` or `drop`", "did you mean `keep`?"),
+    (
+        top("removed: {lab_a.s.Old: {table: ▸kep}}\n"),
+        "`table` must be `keep` or `drop`",
+        "did you mean `keep`?",
+    ),
     (top("▸approvals: {a: 1}\n"), "`approvals` must be a list", None),
     (approval(link="▸1"), "`link` must be text", None),
     (approval(keys="▸abc"), "`keys` must be a digest", None),
@@ -136,10 +152,14 @@ SHAPE = [
     (approval(by="a, ▸reason: x"), "unknown key `reason`", None),
     (approval(by="a, with: {lab_a.s.U: ▸-1}"), "`lab_a.s.U`: ", None),
     (approval(by="").replace("- {", "- ▸{"), "`approvals[0]` has no `by`", None),
-]  # fmt: skip
+]
 
 SERVERS = [
-    (head(local="local: {host: h, ▸password: hunter2}\n"), "a password stands in the manifest", "`password: ${env:DJ_PASS}`"),
+    (
+        head(local="local: {host: h, ▸password: hunter2}\n"),
+        "a password stands in the manifest",
+        "`password: ${env:DJ_PASS}`",
+    ),
     (source("▸password: hunter2"), "a password stands in the manifest", "`password: ${env:LINK_PASS}`"),
     (source('▸password: "x${env:A}"'), "a password stands in the manifest", None),
     (source('▸password: ""'), "`password` is empty", None),
@@ -158,23 +178,43 @@ SERVERS = [
     (head(local="local: {host: h, tls: {▸cert: a}}\n"), "`tls` has `cert` without `key`", None),
     (head(local="local: {host: h, tls: {ca: c, ▸key: a}}\n"), "`tls` has `key` without `cert`", None),
     (head(name='name: ▸"${env:X}"\n'), "`name` must be letters", None),
-    (head().replace("contact: data@lab.example", 'contact: ▸"${env:X}"'), "a reference stands where none is resolved", None),
-    (one("where: ▸\"a = '${env:X}'\""), "a reference stands where none is resolved", "references work in host"),
+    (
+        head().replace("contact: data@lab.example", 'contact: ▸"${env:X}"'),
+        "a reference stands where none is resolved",
+        None,
+    ),
+    (
+        one("where: ▸\"a = '${env:X}'\""),
+        "a reference stands where none is resolved",
+        "references work in host",
+    ),
     (one('where: {a: [▸"${file:x}"]}'), "a reference stands where none is resolved", None),
     (one('where: {▸"${file:x}": 1}'), "a reference cannot be a key", None),
     (top('defaults: {schema_name: ▸"${env:X}"}\n'), "a reference stands where none is resolved", None),
-    (f"{HEAD}sources:\n  ▸local: {{host: h, schemas: {{s: {{tables: [T]}}}}}}\n", "the source's name is `local`", None),
-    (f"{HEAD}sources:\n  ▸a.b: {{host: h, schemas: {{s: {{tables: [T]}}}}}}\n", "the source's name must be letters", None),
+    (
+        f"{HEAD}sources:\n  ▸local: {{host: h, schemas: {{s: {{tables: [T]}}}}}}\n",
+        "the source's name is `local`",
+        None,
+    ),
+    (
+        f"{HEAD}sources:\n  ▸a.b: {{host: h, schemas: {{s: {{tables: [T]}}}}}}\n",
+        "the source's name must be letters",
+        None,
+    ),
     (source("outbound: ▸a b"), "the outbound schema's name holds a space", None),
     (source(f"outbound: ▸{'x' * 65}"), "the outbound schema's name is longer than 64", None),
     (source("outbound: ▸s"), "the outbound schema `s` is one of the schemas", "a schema of their own"),
-]  # fmt: skip
+]
 
 TABLE_KEYS = [
     (tables("▸~log:"), "the table's name starts with `~`", None),
     (tables('▸"~*":'), "the table's name starts with `~`", None),
     (tables("▸Session.Trial:"), "the table's name is a part: parts come with their master, `Session`", None),
-    (tables("▸__session__trial:"), "the table's name is a part: parts come with their master, `__session`", None),
+    (
+        tables("▸__session__trial:"),
+        "the table's name is a part: parts come with their master, `__session`",
+        None,
+    ),
     (tables("▸a/b:"), "the table's name holds a character", None),
     (tables('▸"a b":'), "the table's name holds a space", None),
     (tables('▸"":'), "the table's name is empty", None),
@@ -187,14 +227,22 @@ TABLE_KEYS = [
     (tables('"ab*":\n▸"a*b*":'), "`a*b*` and `ab*` match the same tables", None),
     (tables('"?*":\n▸"*?":'), "`*?` and `?*` match the same tables", None),
     (tables('"*": {▸outbound_table: x}'), "`outbound_table` on a glob", "a key of its own"),
-    (tables("A:\nB: {▸where: x, pull: needed}"), "`where` on a table that is `pull: needed`", "write `pull: all` here"),
+    (
+        tables("A:\nB: {▸where: x, pull: needed}"),
+        "`where` on a table that is `pull: needed`",
+        "write `pull: all` here",
+    ),
     (
         tables("A: {pull: all}\nB: {▸where: x}", options="        pull: needed\n"),
         "`where` on a table that is `pull: needed`",
         "m.yaml:10)",
     ),
     (one('schema_name: ▸"{lab}_x"'), "`schema_name` has an unknown placeholder `{lab}`", None),
-    (one('schema_name: ▸"{schem}"'), "`schema_name` has an unknown placeholder `{schem}`", "did you mean `schema`?"),
+    (
+        one('schema_name: ▸"{schem}"'),
+        "`schema_name` has an unknown placeholder `{schem}`",
+        "did you mean `schema`?",
+    ),
     (one('schema_name: ▸"x{schema"'), "`schema_name` has a brace without its partner", None),
     (one('schema_name: ▸"a b"'), "the local schema of `lab_a.s` holds a space", "set `schema_name`"),
     (one('schema_name: ▸""'), "the local schema of `lab_a.s` is empty", None),
@@ -203,12 +251,20 @@ TABLE_KEYS = [
     (source("port: 1", '{▸"lab_*": {tables: [T]}}'), "a schema cannot be a glob", "below `tables`"),
     (source("port: 1", "{s: {▸tables: []}}"), "`tables` is empty", '"*" for all'),
     (source("port: 1", "{s: {▸tables: {}}}"), "`tables` is empty", None),
-    (source("port: 1", '{s: {tables: ["*", A], exclude: [▸A]}}'), "`A` is both in `tables` and in `exclude`", None),
+    (
+        source("port: 1", '{s: {tables: ["*", A], exclude: [▸A]}}'),
+        "`A` is both in `tables` and in `exclude`",
+        None,
+    ),
     (source("port: 1", '{s: {tables: ["*"], exclude: [▸""]}}'), "`exclude` holds an empty name", None),
     (f"{HEAD}▸sources: {{}}\n", "nothing is wanted: the manifest names no table", "below `sources`"),
     ("▸" + HEAD, "nothing is wanted: the manifest names no table", None),
-    (top("").replace("sources", "▸sources").replace("[T]", "{T: {pull: needed}}"), "nothing is wanted: every table is", None),
-]  # fmt: skip
+    (
+        top("").replace("sources", "▸sources").replace("[T]", "{T: {pull: needed}}"),
+        "nothing is wanted: every table is",
+        None,
+    ),
+]
 
 TARGETS = [
     (
@@ -218,7 +274,9 @@ TARGETS = [
         "m.yaml:6; give one of them another `schema_name`",
     ),
     (
-        source("port: 1", "{s: {schema_name: x, tables: [Session]}, t: {schema_name: x, tables: [▸__session]}}"),
+        source(
+            "port: 1", "{s: {schema_name: x, tables: [Session]}, t: {schema_name: x, tables: [▸__session]}}"
+        ),
         "`lab_a.t.__session` and `lab_a.s.Session` have one local table, in `x`",
         None,
     ),
@@ -232,15 +290,27 @@ TARGETS = [
         "the local schema `s` is the source schema itself",
         "set `schema_name`",
     ),
-]  # fmt: skip
+]
 
 ADDRESSES = [
-    (one("depends_on: [▸Subject]"), "`depends_on`: `Subject` is not the address of a link", "`source.schema.Table`"),
+    (
+        one("depends_on: [▸Subject]"),
+        "`depends_on`: `Subject` is not the address of a link",
+        "`source.schema.Table`",
+    ),
     (one("depends_on: [▸lab_a.s.]"), "`depends_on`: `lab_a.s.` is not the address of a link", None),
     (one('depends_on: [▸"lab_a.s.*"]'), "`depends_on`: `lab_a.s.*`: `*` is not the name of one table", None),
-    (one("depends_on: [▸lab_b.s.T]"), "`depends_on`: `lab_b.s.T`: there is no source `lab_b`", "did you mean `lab_a`?"),
+    (
+        one("depends_on: [▸lab_b.s.T]"),
+        "`depends_on`: `lab_b.s.T`: there is no source `lab_b`",
+        "did you mean `lab_a`?",
+    ),
     (one("depends_on: [▸lab_a.ss.T]"), "source `lab_a` has no schema `ss`", None),
-    (tables("T:\nU: {depends_on: [lab_a.s.T, ▸lab_a.s.Ta]}"), "`depends_on`: `lab_a.s.Ta` is not linked", None),
+    (
+        tables("T:\nU: {depends_on: [lab_a.s.T, ▸lab_a.s.Ta]}"),
+        "`depends_on`: `lab_a.s.Ta` is not linked",
+        None,
+    ),
     (tables("Session:\nU: {depends_on: [▸lab_a.s.Sesion]}"), "is not linked", "did you mean `Session`?"),
     (one("depends_on: [▸lab_a.s.T]"), "a table cannot depend on itself", None),
     (one("depends_on: [▸lab_a.s.__t]"), "a table cannot depend on itself", None),
@@ -260,7 +330,7 @@ ADDRESSES = [
     ),
     (approval(by="a, with: {▸Spikes: 3}"), "`with`: `Spikes` is not the address of another link", None),
     (approval(by="a, with: {▸lab_a.s.T: 3}"), "`with`: `lab_a.s.T` is not the address of another link", None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "summary", "help"), [*SHAPE, *SERVERS, *TABLE_KEYS, *TARGETS, *ADDRESSES])

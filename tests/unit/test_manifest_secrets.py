@@ -50,7 +50,8 @@ def test_references_may_be_a_part_of_a_value(tmp_path: Path) -> None:
     environ = {"NAME": "ann", "HOST": "db", "PORT": "3310", "A": "x", "B": "y"}
     found = local(
         tmp_path,
-        'host: "${env:HOST}.lab.example", port: "${env:PORT}", user: "u_${env:NAME}_x", password: "${env:A}${env:B}"',
+        'host: "${env:HOST}.lab.example", port: "${env:PORT}", user: "u_${env:NAME}_x", '
+        'password: "${env:A}${env:B}"',
         environ,
     )
     assert (found.host, found.port, found.user, found.password.reveal()) == (

@@ -388,7 +388,8 @@ def test_any_text_gives_a_manifest_or_problems(tmp_path: Path, text: str) -> Non
 WHOLE = one("where: [{a: [1, 2]}, 'b > 1'], pull: all, stores: {x: y}, depends_on: []") + (
     "removed: {lab_a.s.Old: {table: keep}}\n"
     "approvals:\n"
-    "- {link: lab_a.s.T, keys: 'sha256:0123456789abcdef', count: 1, until: 2026-11-20T09:00:00Z, by: a, date: 2026-11-20}\n"
+    "- {link: lab_a.s.T, keys: 'sha256:0123456789abcdef', count: 1, until: 2026-11-20T09:00:00Z,\n"
+    "   by: a, date: 2026-11-20}\n"
 )
 
 
@@ -401,13 +402,40 @@ def test_any_change_of_a_manifest_gives_a_manifest_or_problems(
     _usable(*read([written(tmp_path, text)]))
 
 
+KEYS = [
+    "manifest",
+    "name",
+    "local",
+    "host",
+    "sources",
+    "schemas",
+    "tables",
+    "where",
+    "pull",
+    "tls",
+    "removed",
+    "approvals",
+    "link",
+    "port",
+    "password",
+    "exclude",
+    "depends_on",
+    "stores",
+    "T",
+    "x-a",
+    "[mapping]",
+    "*",
+]
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.sampled_from(["*", "a.b.C", "x = 1", ""]),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["*", "a.b.C", "x = 1", ""]),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(
-            ["manifest", "name", "local", "host", "sources", "schemas", "tables", "where", "pull", "tls", "removed",
-             "approvals", "link", "port", "password", "exclude", "depends_on", "stores", "T", "x-a", "[mapping]", "*"]
+            KEYS
         ),
         inner,
         max_size=4,
