@@ -29,7 +29,8 @@ class Saved:
             for name in _tables(cursor, schema):
                 of = f"{quoted(schema)}.{quoted(name)}"
                 cursor.execute(f"SHOW CREATE TABLE {of}")
-                tables[name] = re.sub(r" AUTO_INCREMENT=\d+", "", cursor.fetchone()[1])
+                ((_, text),) = cursor.fetchall()
+                tables[name] = re.sub(r" AUTO_INCREMENT=\d+", "", text)
                 cursor.execute(f"SELECT * FROM {of} ORDER BY 1, 2")
                 columns[name] = tuple(c[0] for c in cursor.description)
                 rows[name] = tuple(cursor.fetchall())

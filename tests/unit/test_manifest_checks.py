@@ -268,6 +268,11 @@ TABLE_KEYS = [
 
 TARGETS = [
     (
+        tables("_session:\n▸__session:"),
+        "`lab_a.s.__session` and `lab_a.s._session` have one local table, in `s`",
+        "another `schema_name`",
+    ),
+    (
         f"{HEAD}sources:\n  a: {{host: g, schemas: {{s: {{tables: [T]}}}}}}\n"
         "  b: {host: h, schemas: {s: {tables: [U, ▸T]}}}\n",
         "`b.s.T` and `a.s.T` have one local table, in `s`",
@@ -382,7 +387,6 @@ def test_the_same_approval_twice_is_a_warning(tmp_path: Path) -> None:
         source("port: '3307'"),
         source('tls: {ca: "${env:CERTS}/ca.pem", cert: a, key: b}'),
         source("port: 1").replace("host: h", 'host: "2001:db8::1"'),
-        tables("session:\n__session:"),
         tables('"S*":\n"*S":'),
         tables('"S*":\n"Se*":\n"*":'),
         tables('"[ab]":\n"[cd]":'),

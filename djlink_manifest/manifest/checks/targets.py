@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from djlink_manifest.manifest.build import table_keys
 from djlink_manifest.manifest.checks.tables import origin
-from djlink_manifest.manifest.names import identifier_fault, same_table
+from djlink_manifest.manifest.names import identifier_fault, is_class, same_table
 from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
 from djlink_manifest.manifest.problems import Problems, Spot
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec, TableRule
-from djlink_manifest.model.naming import class_name
+from djlink_manifest.model.naming import class_name, plain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,11 @@ def local_schema(pattern: str, source: str, schema: str) -> str:
 def _targets(manifest: Manifest, root: Fields) -> Iterator[Target]:
     for source in manifest.sources:
         for schema in source.schemas:
-            places = {name: (steps, spot) for name, steps, spot in table_keys(root, source.name, schema.name)}
-            for rule in schema.rules:
+            rules = {rule.pattern: rule for rule in schema.rules}
+            for pattern, steps, spot in table_keys(root, source.name, schema.name):
+                rule = rules[pattern]
                 name = local_schema(rule.options.schema_name, source.name, schema.name)
-                yield Target(source, schema.name, rule, name, *places[rule.pattern])
+                yield Target(source, schema.name, rule, name, steps, spot)
 
 
 def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields, problems: Problems) -> None:
@@ -88,8 +89,7 @@ def _check_local_tables(exact: list[Target], problems: Problems) -> None:
     for target in exact:
         others = by_table.setdefault((target.local_schema, class_name(target.rule.pattern)), [])
         for other in others:
-            same_schema = (other.source.name, other.schema) == (target.source.name, target.schema)
-            if not same_schema and same_table(other.rule.pattern, target.rule.pattern):
+            if _one_local_table(other, target):
                 both = f"`{target.address}` and `{other.address}`"
                 problems.error(
                     f"{both} have one local table, in `{target.local_schema}`",
@@ -99,6 +99,16 @@ def _check_local_tables(exact: list[Target], problems: Problems) -> None:
                 )
                 break
         others.append(target)
+
+
+def _one_local_table(one: Target, other: Target) -> bool:
+    """Whether two keys surely lead to one local table, which is named without the tier: `session` for both
+    `_session` and `__session`. Two names of one source table are told elsewhere."""
+    names = one.rule.pattern, other.rule.pattern
+    same_schema = (one.source.name, one.schema) == (other.source.name, other.schema)
+    if same_table(*names):
+        return not same_schema
+    return plain_name(names[0]) == plain_name(names[1]) and not any(is_class(name) for name in names)
 
 
 def _check_outbound_tables(exact: list[Target], root: Fields, problems: Problems) -> None:
