@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--rows N] [--blobs N]
 
-Starts a source and a local server, fills the source with SQL, and runs the installed command as a process of its
-own for each table, so that its peak resident memory is that command's alone. Nothing is asserted about time;
-seconds are printed beside the memory for orientation.
+Starts a source and a local server, fills the source with SQL, and runs the installed command as a process of
+its own for each table, so that the peak resident memory is that command's alone. Seconds are printed beside
+it for orientation.
 """
 
 from __future__ import annotations
@@ -78,12 +78,17 @@ def measure(folder: Path, table: str, source: SandboxServer, local: SandboxServe
     started = time.monotonic()
     with (folder / f"{table}.log").open("w") as log:
         process = subprocess.Popen(
-            command, env={**os.environ, "BENCH_PASS": PASSWORD}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            command,
+            env={**os.environ, "BENCH_PASS": PASSWORD},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n" + Path(log.name).read_text())
+        told = Path(log.name).read_text()
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{told}")
     return time.monotonic() - started, usage.ru_maxrss / 1024
 
 

@@ -25,8 +25,9 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
 from djlink_manifest.reconcile.snapshot import Footing
 from djlink_manifest.servers import ddl, lineage, marks, outbound
-from djlink_manifest.servers.connection import RawRow, Writer, is_passing
+from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.copying import copy_entities
+from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget
 from djlink_manifest.servers.wanted import Scene

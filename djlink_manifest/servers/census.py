@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
-from djlink_manifest.servers.connection import Session, is_passing
+from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.query import condition, outbound_table, restricted, source_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, both, comma, equal, ident, idents, joined, sql, table

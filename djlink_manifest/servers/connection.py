@@ -14,19 +14,11 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import pymysql
 from pymysql.cursors import SSCursor
 
-from djlink_manifest.errors import (
-    ConnectionLost,
-    MissingPrivilege,
-    RowsRefused,
-    ServerError,
-    TableExists,
-    TableInUse,
-    Unreachable,
-)
+from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
 from djlink_manifest.model.catalog import ServerIdentity
-from djlink_manifest.model.rights import grant_for
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.servers.dialects import check_supported, mysql, version_of
+from djlink_manifest.servers.failures import translated, unreachable
 from djlink_manifest.servers.sql import Sql, sql
 
 Row: TypeAlias = tuple[Any, ...]
@@ -200,7 +192,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
             **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
         )
     except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
-        raise _unreachable(error, address) from error
+        raise unreachable(error, address) from error
     try:
         session = kind(address, connection)
         check_supported(session.identity.version, address.name)
@@ -210,29 +202,6 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
         connection.close()
         raise
     return session
-
-
-def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity | None) -> ServerError:
-    """The driver's error as one of ours. Messages of the server are kept; they hold no secret."""
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
-    words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
-    if code in mysql.LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
-        return ConnectionLost(f"the connection was lost: {words}", code=code, server=server)
-    if code in mysql.DENIED:
-        return MissingPrivilege(
-            words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
-        )
-    if code in mysql.EXISTS:
-        hint = "it appeared since the plan was made: plan again"
-        return TableExists(words, code=code, server=server, hint=hint)
-    if code in mysql.REFUSED_ROWS:
-        return RowsRefused(words, code=code, server=server)
-    return ServerError(words, code=code, server=server)
-
-
-def is_passing(error: ServerError) -> bool:
-    """Whether trying again may help: a lost connection, a deadlock, a lock wait."""
-    return isinstance(error, ConnectionLost) or error.code in mysql.DEADLOCK | mysql.WAITED
 
 
 def first_values(rows: Sequence[Row]) -> list[Any]:
@@ -259,42 +228,3 @@ def _context(address: ServerAddress) -> ssl.SSLContext:
     if address.tls.cert:
         context.load_cert_chain(address.tls.cert, address.tls.key)
     return context
-
-
-def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
-    place = f"{address.host}:{address.port}"
-    words = str(error.args[1]) if len(error.args) > 1 else str(error)
-    if isinstance(error, pymysql.MySQLError) and code in mysql.CREDENTIALS:
-        return Unreachable(
-            f"{place} refused the login of {address.user}: {words}",
-            code=code,
-            server=address.name,
-            hint="check `user` and `password` of this server, and that the account may come from this host"
-            + ("" if address.tls else " and needs no TLS"),
-        )
-    if code in mysql.PLAIN_REFUSED:
-        return Unreachable(
-            f"{place} takes no plain session: {words}",
-            code=code,
-            server=address.name,
-            hint="ask for TLS: `tls: {ca: FILE}`, or `tls: true` where the system knows the authority",
-        )
-    if isinstance(error, FileNotFoundError):
-        return Unreachable(
-            f"a file of `tls` cannot be read: {error}", server=address.name, hint="check ca, cert and key"
-        )
-    told = words.replace(address.host, "").lower()
-    if "ssl" in told or "certificate" in told or isinstance(error, ssl.SSLError):
-        return Unreachable(
-            f"no TLS session with {place}: {words}",
-            code=code,
-            server=address.name,
-            hint="`tls: {ca: FILE}` names the server's authority; `tls: false` gives up TLS",
-        )
-    return Unreachable(
-        f"{place} cannot be reached: {words}",
-        code=code,
-        server=address.name,
-        hint="check `host` and `port` of this server, and that it runs and lets this host in",
-    )

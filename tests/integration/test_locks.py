@@ -345,3 +345,36 @@ def test_forty_first_links_of_one_schema_do_not_deadlock_over_their_marks(rig: R
     )
     assert report.succeeded, [o for o in report.outcomes if o.status != "done"]
     assert not rig.plan(everything(rig)).has_changes
+
+
+def test_when_all_sessions_are_lost_at_once_one_new_beginning_suffices(rig: Rig) -> None:
+    """A wave of four links leaves four idle sessions a server, none of which is tried in the next wave."""
+    rig.run("lab_a", "CREATE DATABASE {lab}")
+    for letter in "abcd":
+        rig.run("lab_a", f"CREATE TABLE {{lab}}.{letter} (k int PRIMARY KEY)")
+        rig.run("lab_a", f"INSERT INTO {{lab}}.{letter} VALUES (1)")
+    parents = ", ".join(f"FOREIGN KEY (k) REFERENCES {{lab}}.{letter} (k)" for letter in "abcd")
+    rig.run("lab_a", f"CREATE TABLE {{lab}}.below (k int PRIMARY KEY, {parents})")
+    rig.run("lab_a", "INSERT INTO {lab}.below VALUES (1)")
+    rig.accounts({"lab_a": ["lab"]})
+    said, lock_sessions = list[str](), set[tuple[int, int]]()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Said):
+            said.append(event.words)
+        if isinstance(event, LinkStarted) and event.address == rig.address("lab_a", "lab", "Below"):
+            for name in ("lab_a", "local"):
+                port = rig.server(name).port
+                for each in alive(rig, name):
+                    if (port, each) not in lock_sessions:
+                        kill(rig, name, each)
+
+    def note(statement: Statement) -> None:
+        if statement.begins("SELECT GET_LOCK"):
+            lock_sessions.add((statement.port, statement.session))
+
+    with rig.job(everything(rig), parallelism=4) as job, watched(note, prefix=rig.names("")):
+        plan = job.plan()
+        report = job.apply(plan, tell, threading.Event())
+    assert report.succeeded, report.outcomes
+    assert len(said) == 1, said
