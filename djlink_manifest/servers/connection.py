@@ -163,10 +163,10 @@ class Writer(Session):
         self._run("START TRANSACTION")
         try:
             yield
+            self._run("COMMIT")
         except BaseException:
             self._rollback()
             raise
-        self._run("COMMIT")
 
 
 _S = TypeVar("_S", bound=Session)

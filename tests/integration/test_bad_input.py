@@ -131,6 +131,9 @@ def case(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         ask(servers.local, f"CREATE TABLE {here}.part_taken__bit (id int, n int, PRIMARY KEY (id, n))")
         ask(servers.local, f"INSERT INTO {here}.part_taken__bit VALUES (7, 7)")
         rules: dict[str, Any] = {name: {} for name in (*REFUSED, "Good", "GoodChild", "Below")}
+        # named one by one, both are refused offline
+        del rules["twin"], rules["_twin"]
+        rules["*twin"] = {}
         rules["WrongSql"] = {"where": "nonsense = 1"}
         rules["NoSql"] = {"where": "id = = 1"}
         rules["WrongMap"] = {"where": [{"nam": "x"}, {"name": "y"}]}

@@ -20,7 +20,7 @@ from tests.saved import Saved
 from tests.shared_servers import Servers, drop_everything, new_names
 from tests.whole import check_whole
 
-TRIES = 60  # of each sort; evenly chosen where an apply makes more changes
+TRIES = 60  # at most; evenly chosen where an apply makes more changes
 PROCESSES = 2
 VOLATILE = ("pulled_at", "created_at", "holder")
 
@@ -182,3 +182,18 @@ def test_the_locks_of_a_killed_process_die_with_it(servers: Servers, words: str)
         assert found.applier(manifest=str(found.manifest), at=at) == {"killed": 9}
         found.wait_for_the_dead()
         assert not found.applier(manifest=str(found.manifest))["problems"]
+
+
+def test_outbound_tables_half_made_hold_up_no_other_link(servers: Servers) -> None:
+    with scene(servers) as found:
+        made, _ = undisturbed(found)
+        found.put_back()
+        at = [n for n, text in enumerate(made, 1) if text.startswith("CREATE TABLE `")][1]
+        assert found.applier(manifest=str(found.manifest), at=at) == {"killed": 9}
+        found.wait_for_the_dead()
+        # the link is made after the others of its manifest, which have something to do again
+        found.rig.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 7)")
+        answer = found.applier(manifest=str(found.manifest))
+        assert not answer["problems"]
+        assert not answer["again"]
+        assert check_whole(found.rig, found.links) == 6 + 3 + 4

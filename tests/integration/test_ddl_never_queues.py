@@ -13,7 +13,6 @@ import pytest
 
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Report, Said
-from djlink_manifest.servers.dialects import mysql
 from tests.rig import Rig
 from tests.statements import Statement, once, watched
 
@@ -94,14 +93,14 @@ def test_ddl_on_a_table_in_use_gives_way_and_the_next_apply_succeeds(
             _, report = pipeline.apply(
                 everything(pipeline), lambda e: said.append(e.words) if isinstance(e, Said) else None
             )
-        assert time.monotonic() - started < 2 * mysql.DDL_WAIT + 8
+        assert time.monotonic() - started < 15  # two tries of three seconds, and a pause between them
     (outcome,) = report.outcomes
     assert (outcome.status, outcome.pulled) == ("failed", 0)
     assert "in use" in (outcome.problem or "")
     assert "SHOW PROCESSLIST" in (outcome.hint or "")
     assert ["in use" in words for words in said] == [True]
     # a query that came behind the waiting DDL went on when that gave up; the others never waited
-    assert max(seconds) < mysql.DDL_WAIT + 1.5
+    assert max(seconds) < 5
     assert sum(each > 0.5 for each in seconds) <= 2
     _, report = pipeline.apply(everything(pipeline))
     assert report.succeeded
@@ -124,13 +123,17 @@ def test_ddl_is_tried_again_and_succeeds_where_the_table_comes_free(pipeline: Ri
 
 def test_an_open_registration_holds_up_none_of_the_sources_inserts(pipeline: Rig) -> None:
     """Before, between and behind the registered keys, below registered rows, and in the unique index."""
+    # with a reference from the part, a registration reads the part rows of each entity
+    pipeline.run("lab_a", "CREATE TABLE {lab}.drug (d int PRIMARY KEY)")
+    alter = "ALTER TABLE {lab}.subject__dose ADD d int, ADD FOREIGN KEY (d) REFERENCES {lab}.drug (d)"
+    pipeline.run("lab_a", alter)
     registered = f"INSERT INTO `{pipeline.outbound}`.`{pipeline.names('lab')}_subject`"
     sessions = list[int]()
 
     def insert(statement: Statement) -> None:
         with owner_of(pipeline) as owner:
             owner("INSERT INTO {lab}.subject VALUES (5, 'aa'), (15, 'ab'), (25, NULL), (35, 'z')")
-            owner("INSERT INTO {lab}.subject__dose VALUES (10, 2), (15, 1), (30, 0)")
+            owner("INSERT INTO {lab}.subject__dose VALUES (10, 2, NULL), (15, 1, NULL), (30, 0, NULL)")
             owner("UPDATE {lab}.subject__dose SET n = 9 WHERE id = 20")
             owner.commit()
 
