@@ -221,6 +221,25 @@ def test_a_null_restricts_nothing(pipeline: Rig) -> None:
     assert left(pipeline, plan, "Rig") == {"Subject leaves them out": 1}
 
 
+def test_a_null_in_one_column_restricts_nothing_though_the_others_are_of_the_key(pipeline: Rig) -> None:
+    script(
+        pipeline,
+        [
+            "CREATE TABLE {lab}.day (id int, d int, PRIMARY KEY (id, d),"
+            " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+            "CREATE TABLE {lab}.note (id int, n int, d int NULL, PRIMARY KEY (id, n),"
+            " FOREIGN KEY (id, d) REFERENCES {lab}.day (id, d))",
+            "INSERT INTO {lab}.day VALUES (1, 1), (2, 1)",
+            "INSERT INTO {lab}.note VALUES (1, 1, 1), (1, 2, NULL), (2, 1, 1), (2, 2, NULL)",
+        ],
+    )
+    plan, report = pipeline.apply(tables(pipeline, Subject={"where": {"id": 1}}, Day={}, Note={}))
+    assert report.succeeded
+    base = f"{{outbound}}.{pipeline.names('lab')}_note"
+    assert pipeline.run("lab_a", f"SELECT id, n FROM {base} ORDER BY 1, 2") == [(1, 1), (1, 2), (2, 2)]
+    assert left(pipeline, plan, "Note") == {"Day leaves them out": 1}
+
+
 def test_a_null_is_not_true(pipeline: Rig) -> None:
     plan, _ = pipeline.apply(tables(pipeline, Subject={"where": "NOT v = 1"}))
     assert pulled(pipeline, "subject") == [2]

@@ -333,6 +333,11 @@ ADDRESSES = [
         "`removed`: `lab_a.s.Old` is still linked at",
         None,
     ),
+    (
+        source("port: 1", '{s: {tables: "Old*"}}') + "removed: {▸lab_a.s.__old_table: {table: keep}}\n",
+        "`removed`: `lab_a.s.__old_table` is still linked at",
+        None,
+    ),
     (approval(by="a, with: {▸Spikes: 3}"), "`with`: `Spikes` is not the address of another link", None),
     (approval(by="a, with: {▸lab_a.s.T: 3}"), "`with`: `lab_a.s.T` is not the address of another link", None),
 ]

@@ -67,7 +67,12 @@ def test_no_where_is_no_condition(tmp_path: Path) -> None:
         ('where: {▸"": 1}', "the column name is empty", None),
         ("where: {▸a`b: 1}", "the column name holds a backtick", None),
         (f"where: {{▸{'x' * 65}: 1}}", "the column name is longer than 64", None),
-        ('where: ▸"a = 1; b"', "`where` is refused: a `;`", "one condition over the table's own columns"),
+        (
+            'where: ▸"a = 1; b"',
+            "`where` is refused: a `;`: only one condition can be given, at `; b`",
+            "one condition over the table's own columns",
+        ),
+        ('where: ▸"a = 1\\0"', "`where` is refused: a NUL character", None),
         ('where: [{a: 1}, ▸"a = (1"]', "`where` is refused: a parenthesis is opened", "one condition"),
     ],
 )
@@ -76,6 +81,7 @@ def test_what_is_no_condition_is_told_at_its_place(
 ) -> None:
     found = told(tmp_path, one(said))
     assert summary in found.summary
+    assert "\0" not in found.summary
     assert help is None or help in str(found.help)
 
 
