@@ -71,7 +71,7 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
     """
     started = time.monotonic()
     due = [p for p in plan.links if p.actions and not p.is_stopped]
-    take_locks(due, site)
+    _take_locks(due, site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     complete = {a for a in held if not site.footings[a].make_outbound}
     run = _Run(site, listener, stop, held, complete)
@@ -82,7 +82,7 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
 
 
-def take_locks(due: Sequence[LinkPlan], site: Site) -> None:
+def _take_locks(due: Sequence[LinkPlan], site: Site) -> None:
     """Take the locks of all links that are due and say so in their marks, or raise LinkLocked."""
     marked = defaultdict[tuple[str, str], list[str]](list)
     for plan in due:

@@ -94,11 +94,6 @@ class Session:
         with suppress(pymysql.MySQLError, OSError):
             self._connection.close()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the session has not been closed on this side."""
-        return bool(self._connection.open)
-
     def _run(self, statement: Sql | str | bytes) -> int:
         with self._errors():
             affected: int

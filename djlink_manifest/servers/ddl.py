@@ -50,12 +50,6 @@ def key_columns(definition: TableDefinition) -> str:
     return ", ".join(_column(c) for c in plain)
 
 
-def ensure_tables(session: Writer, definitions: tuple[TableDefinition, ...]) -> None:
-    """Make each table that does not exist; existing ones stay as they are."""
-    for definition in definitions:
-        session.ddl(create_table(definition).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
-
-
 def ensure_schema(session: Writer, schema: str) -> None:
     """Make a schema that does not exist."""
     session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}")

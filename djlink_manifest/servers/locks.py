@@ -59,8 +59,3 @@ class Locks:
                     server=working.name,
                     hint="what was committed stays; run djlink apply again",
                 )
-
-    def close(self) -> None:
-        """Give back all locks by ending their sessions."""
-        for session in (*self._sources.values(), self._local):
-            session.close()
