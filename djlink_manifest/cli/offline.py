@@ -19,10 +19,12 @@ NOT_FORMATTED = 3
 
 @click.command(short_help="Write a starter manifest.")
 @click.argument("path", default=DEFAULT_MANIFEST)
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @output_options
 def init(path: str, force: bool) -> None:
     """Write a starter manifest to PATH (djlink.yaml), or to stdout where PATH is `-`.
+
+    Beside it goes manifest.schema.json, by which editors complete and check what is typed; not with `-`.
 
     \b
     Examples:
@@ -30,18 +32,28 @@ def init(path: str, force: bool) -> None:
       djlink init manifests/atlas.yaml
       djlink init - | less
     """
-    from djlink_manifest.manifest.writing import starter
+    from djlink_manifest.manifest.schema import manifest_schema, rendered
+    from djlink_manifest.manifest.writing import SCHEMA, starter
 
     screen = current()
     if path == "-":
         screen.data(starter())
         return
-    target = Path(path)
-    if target.exists() and not force:
-        raise UsageError(f"{path} is there already", hint="name another file, or overwrite it with --force")
-    _replace(target, starter())
+    schema = Path(path).parent / SCHEMA
+    texts = {Path(path): starter(), schema: rendered(manifest_schema())}
+    for target, text in texts.items():
+        if target.exists() and not force and not _holds(target, text):
+            hint = "name another file, or overwrite it with --force"
+            raise UsageError(f"{target} is there already", hint=hint)
+    for target, text in texts.items():
+        _replace(target, text)
     option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
-    screen.tell([line(f"Wrote {path}. Name your servers and tables in it, then: djlink validate{option}")])
+    screen.tell(
+        [
+            line(f"Wrote {path}. Name your servers and tables in it, then: djlink validate{option}"),
+            line(f"Wrote {schema}, by which editors complete and check it."),
+        ]
+    )
 
 
 @click.command(short_help="Check the manifest, offline.")
@@ -125,6 +137,10 @@ def _text(path: Path) -> str:
             return file.read()
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from None
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _replace(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from djlink_manifest.manifest.problems import Problems
 from djlink_manifest.manifest.syntax import explained
 from djlink_manifest.manifest.tree import decoded
 
-SCHEMA = "../schemas/manifest.schema.json"
+SCHEMA = "manifest.schema.json"  # beside the manifest, where `djlink init` writes it
 _ROUNDS = 8
 
 

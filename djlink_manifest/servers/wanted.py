@@ -238,7 +238,7 @@ class Sets:
         return self._bars(link, [(r, t) for r in link.references for t in self._terms("barred", r.parent)])
 
     def _bars(self, link: Link, terms: Sequence[tuple[Reference, _Term]]) -> Sql | None:
-        """The entities asked back or approved themselves, and those that refer to one of the terms."""
+        """The entities asked back or approved themselves, and those that refer to one of the terms, once each."""
         found = []
         if link.address in self.scene.barring:
             for name in (link.requested_table, link.approved_table):
@@ -248,7 +248,7 @@ class Sets:
             join, alias, key = parent_join(parent, reference, "c")
             found.append(
                 sql(
-                    "SELECT {} FROM {} c {} WHERE {}",
+                    "SELECT DISTINCT {} FROM {} c {} WHERE {}",
                     columns("c", child_master_columns(link, reference)),
                     child_table(link, reference),
                     join,

@@ -20,6 +20,7 @@ from djlink_manifest import __version__
 from djlink_manifest.cli.apply import _agreed
 from djlink_manifest.cli.root import djlink
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(djlink.commands)
 SECRET = "hunter2-never-printed"
 # nothing listens on port 1 of this machine
@@ -160,6 +161,34 @@ def test_init_overwrites_nothing_unless_told_to(folder: Path) -> None:
     assert (folder / "djlink.yaml").read_text() == MANIFEST
     assert run("init", "--force", folder=folder).code == 0
     assert (folder / "djlink.yaml").read_text() != MANIFEST
+
+
+def test_init_writes_the_schema_that_its_manifest_names_for_editors(tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    ended = run("init", "manifests/atlas.yaml", folder=tmp_path)
+    first = (tmp_path / "manifests" / "atlas.yaml").read_text().split("\n", 1)[0]
+    named = tmp_path / "manifests" / first.removeprefix("# yaml-language-server: $schema=")
+    assert f"Wrote {named.relative_to(tmp_path)}" in ended.err
+    assert named.read_bytes() == (ROOT / "schemas" / "manifest.schema.json").read_bytes()
+
+
+def test_a_second_manifest_in_a_folder_shares_the_schema(tmp_path: Path) -> None:
+    assert run("init", "one.yaml", folder=tmp_path).code == 0
+    assert run("init", "two.yaml", folder=tmp_path).code == 0
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_init_keeps_a_schema_of_somebody_else_and_then_writes_nothing(tmp_path: Path) -> None:
+    schema = tmp_path / "manifest.schema.json"
+    schema.write_text("{}")
+    ended = run("init", folder=tmp_path)
+    assert (ended.code, ended.out) == (1, "")
+    assert "manifest.schema.json is there already" in ended.err
+    assert "--force" in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == [schema.name]
+    assert schema.read_text() == "{}"
+    assert run("init", "--force", folder=tmp_path).code == 0
+    assert json.loads(schema.read_text())["title"] == "djlink manifest"
 
 
 def test_init_to_a_dash_writes_to_stdout_alone(tmp_path: Path) -> None:

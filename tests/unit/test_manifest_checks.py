@@ -362,6 +362,8 @@ def test_it_is_an_error_and_told_once_at_its_place(
             "`exclude` has `B`, but `tables` has no glob",
         ),
         (source("port: 1", '{s: {tables: ["A*"], exclude: [▸"*"]}}'), "`exclude: *` leaves out all"),
+        (source("port: 1", '{s: {tables: ["A*"], exclude: [▸"A*"]}}'), "`exclude: A*` leaves out all"),
+        (head().replace("data@lab.example", '▸" "'), "`contact` is missing"),
         (top("").replace("[T]}\n", "[T]}\n  ▸lab_b: {host: h}\n"), "nothing is linked from `lab_b`"),
         (
             HEAD + "▸sources: {lab_a: {host: h}}\nremoved: {lab_a.s.T: {table: drop}}\n",
@@ -385,6 +387,8 @@ def test_the_same_approval_twice_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        source("port: 1").replace("host: h", 'host: "${file:/run/secrets/host}"'),
+        f'{HEAD}sources:\n  a: {{host: g, schemas: {{s: {{tables: "S*"}}}}}}\n  b: {{host: h, schemas: {{s: {{tables: "S*"}}}}}}\n',
         source('user: "${env:A}_${file:b}", host: x').replace("host: h, ", ""),
         source('password: "${env:A}${env:B}"'),
         source('outbound: "${env:A}_out"'),

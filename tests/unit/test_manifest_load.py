@@ -314,6 +314,14 @@ def test_versions_that_differ_in_a_folder_are_an_error(tmp_path: Path) -> None:
     assert read([tmp_path / "d"])[0] is None
 
 
+def test_a_broken_file_in_a_folder_is_told_beside_what_the_others_say(tmp_path: Path) -> None:
+    written(tmp_path, one("pull: al"), "d/a.yaml")
+    written(tmp_path, "x: [", "d/b.yaml")
+    manifest, found = read([tmp_path / "d"])
+    assert manifest is None
+    assert [Path(d.location.file).name for d in found] == ["a.yaml", "b.yaml"]
+
+
 def test_other_endings_in_a_folder_are_told(tmp_path: Path) -> None:
     written(tmp_path, one(""), "d/a.yaml")
     written(tmp_path, "x", "d/b.yml")

@@ -26,10 +26,10 @@ def check_servers(manifest: Manifest, whole: ManifestModel, root: Fields, proble
         if source.outbound and "${" not in source.outbound and (fault := identifier_fault(source.outbound)):
             here = (*steps, "outbound")
             problems.error(f"the outbound schema's name {fault}", spot_of(root, here), dotted(here))
-    if not manifest.contact and root.get("contact") is None:
+    if not manifest.contact.strip():
         problems.warning(
             "`contact` is missing",
-            root.spot,
+            spot_of(root, ("contact",)),
             "contact",
             "write `contact: you@lab.example`; owners see it beside their data",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.manifest.build import table_keys
 from djlink_manifest.manifest.checks.tables import origin
-from djlink_manifest.manifest.names import identifier_fault, is_class, same_table
+from djlink_manifest.manifest.names import identifier_fault, same_table
 from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
 from djlink_manifest.manifest.problems import Problems, Spot
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec, TableRule
@@ -108,7 +108,7 @@ def _one_local_table(one: Target, other: Target) -> bool:
     same_schema = (one.source.name, one.schema) == (other.source.name, other.schema)
     if same_table(*names):
         return not same_schema
-    return plain_name(names[0]) == plain_name(names[1]) and not any(is_class(name) for name in names)
+    return plain_name(names[0]) == plain_name(names[1])
 
 
 def _check_outbound_tables(exact: list[Target], root: Fields, problems: Problems) -> None:
