@@ -19,7 +19,7 @@ def rule_for(schema: SchemaSpec, table: str, class_name: str) -> TableRule | Non
     exact = [rule for rule in schema.rules if not rule.is_glob and rule.pattern in names]
     if exact:
         return exact[0] if len(exact) == 1 else _undecided(schema, table, exact)
-    if any(_matches(pattern, names) for pattern in schema.exclude):
+    if is_excluded(schema, table, class_name):
         return None
     globs = [rule for rule in schema.rules if rule.is_glob and _matches(rule.pattern, names)]
     if not globs:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from djlink_manifest.errors import Location
+from djlink_manifest.manifest import names
 from djlink_manifest.model.selection import Condition
 
 Pull = Literal["all", "needed", "none"]
@@ -79,6 +80,10 @@ class Options:
     outbound_table: str | None = None
     depends_on: tuple[str, ...] = ()
 
+    def local_schema(self, source: str, schema: str) -> str:
+        """The local schema of a table of this source and schema."""
+        return self.schema_name.replace("{source}", source).replace("{schema}", schema)
+
 
 @dataclass(frozen=True, slots=True)
 class TableRule:
@@ -91,7 +96,7 @@ class TableRule:
     @property
     def is_glob(self) -> bool:
         """Whether the key stands for any number of tables."""
-        return any(c in self.pattern for c in "*?[")
+        return names.is_glob(self.pattern)
 
 
 @dataclass(frozen=True, slots=True)

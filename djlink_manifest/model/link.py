@@ -7,7 +7,7 @@ from typing import Literal
 
 from djlink_manifest.errors import Location
 from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.naming import APPROVED, HISTORY, REQUESTED
+from djlink_manifest.model.naming import APPROVED, REQUESTED
 from djlink_manifest.model.selection import Condition
 
 
@@ -70,13 +70,3 @@ class Link:
     def approved_table(self) -> str:
         """The table of deletion approvals, in the outbound schema."""
         return self.outbound_table + APPROVED
-
-    @property
-    def history_table(self) -> str:
-        """The ledger of requests and approvals, in the outbound schema."""
-        return self.outbound_table + HISTORY
-
-    @property
-    def parents(self) -> tuple[str, ...]:
-        """The addresses of the links that this one refers to, sorted."""
-        return tuple(sorted({r.parent for r in self.references}))

@@ -43,17 +43,6 @@ class AnyOf:
 Condition: TypeAlias = Sql | Equals | AllOf | AnyOf
 
 
-def columns(condition: Condition) -> frozenset[str]:
-    """The columns that the condition names outside of SQL text."""
-    match condition:
-        case Equals(column=column):
-            return frozenset({column})
-        case AllOf(terms=terms) | AnyOf(terms=terms):
-            return frozenset().union(*(columns(term) for term in terms))
-        case Sql():
-            return frozenset()
-
-
 def is_textual(condition: Condition) -> bool:
     """Whether any part of the condition is SQL text, which only the server can judge."""
     match condition:

@@ -117,7 +117,7 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
             time.monotonic() - started,
         )
 
-    stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken)
+    stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
     if run.stop.is_set():
         run.tell(outcome("skipped", "interrupted before it began"), broken=True)
     elif stopped:

@@ -153,6 +153,15 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
                 f"its local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
                 "keep `schema_name` as it was; a local table cannot be moved",
             )
+        elif theirs is None and mark.definition is not None:
+            # the local mark is completed last, so no interruption leaves this; going on could mix two sources
+            yield (
+                f"{local} is linked, and {link.source} knows nothing of it: this is another server or "
+                "outbound schema than before, or what stood there was dropped",
+                f"check `host`, `port` and `outbound` of {link.source}; if the outbound tables are gone for "
+                f"good, drop the local ones and the link's row in `{mark.local_schema}`.`~djlink`: "
+                "they are pulled anew",
+            )
         elif mark.link_id != mine:
             yield f"{place} carries the mark of another link", hint
 

@@ -47,15 +47,10 @@ class Candidate:
         return self.rule.options
 
 
-def local_schema_name(options: Options, source: str, schema: str) -> str:
-    """The local schema of a table with these options."""
-    return options.schema_name.format(source=source, schema=schema)
-
-
 def local_schemas(manifest: Manifest) -> frozenset[str]:
     """Every local schema that the manifest can name."""
     return frozenset(
-        local_schema_name(rule.options, source.name, schema.name)
+        rule.options.local_schema(source.name, schema.name)
         for source in manifest.sources
         for schema in source.schemas
         for rule in schema.rules
@@ -111,7 +106,7 @@ def _candidates(
         rule = rule_for(schema, table.name, class_name(table.name))
         if rule is not None:
             name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
-            local = local_schema_name(rule.options, source.name, schema.name)
+            local = rule.options.local_schema(source.name, schema.name)
             found.append(Candidate(f"{place}.{name}", source, rule, table, local))
     chosen = {c.rule.pattern for c in found}
     names = sorted({n for t in masters for n in (t.name, class_name(t.name))})

@@ -12,7 +12,19 @@ from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.query import condition, outbound_table, restricted, source_table
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, both, comma, equal, ident, idents, joined, sql, table
+from djlink_manifest.servers.sql import (
+    Sql,
+    among,
+    both,
+    comma,
+    equal,
+    ident,
+    idents,
+    joined,
+    not_among,
+    sql,
+    table,
+)
 from djlink_manifest.servers.wanted import Scene, Sets
 
 Class = tuple[Presence, bool, bool]  # where it is, whether it is wanted, whether it is pullable
@@ -128,7 +140,8 @@ def _flags(
 def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int], ...]:
     """How many source entities are not wanted, by the first reason that leaves each out."""
     sets = Sets(scene)
-    if sets.wanted(link.address) is None or link.pull == "none":
+    wanted = sets.wanted(link.address)
+    if wanted is None or link.pull == "none":
         return ()
     reasons, cases = list[str](), list[Sql]()
     if link.where is not None:
@@ -139,12 +152,8 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
         reasons.append(f"{reference.parent} leaves them out{part}")
         cases.append(sql("NOT {}", holds))
     if link.pull == "needed":
-        wanted = sets.wanted(link.address)
-        assert wanted is not None
         reasons.append("nothing wanted needs them")
-        cases.append(
-            sql("NOT EXISTS (SELECT 1 FROM {} x WHERE {})", wanted, equal("x", link.key, "m", link.key))
-        )
+        cases.append(not_among(wanted, link.key, "m", link.key))
     meets = sql("({}) IS TRUE", condition(link.where)) if link.where is not None else Sql("TRUE")
     whens = joined(" ", [sql("WHEN {} THEN {}", case, number) for number, case in enumerate(cases)])
     rows = session.rows(
@@ -170,15 +179,10 @@ def part_rows_to_pull(session: Session, scene: Scene, link: Link) -> tuple[tuple
     found = []
     for part in link.definition.parts:
         sets = Sets(scene)
-        wanted, barred = sets.wanted(link.address), sets.barred(link.address)
         mine = link.definition.master_columns(part) or ()
-        tests = []
+        tests = sets.pullable(link, "p", mine)
         if link.address in scene.held:
-            tests.append(sql("NOT {}", _member(outbound_table(link), link, mine)))
-        if wanted is not None:
-            tests.append(_member(wanted, link, mine))
-        if barred is not None:
-            tests.append(sql("NOT {}", _member(barred, link, mine)))
+            tests.append(not_among(outbound_table(link), link.key, "p", mine))
         of = table(part.schema, part.name)
         count = session.value(sql("{}SELECT COUNT(*) FROM {} p WHERE {}", sets.head(), of, both(tests)))
         found.append((part.name, int(count)))
@@ -195,17 +199,13 @@ def part_rows_held(
     found = []
     for part in link.definition.parts:
         of, mine = table(part.schema, part.name), link.definition.master_columns(part) or ()
-        tests = [] if all_held else [_member(outbound_table(link), link, mine)]
+        tests = [] if all_held else [among(outbound_table(link), link.key, "p", mine)]
         if missing is not None and missing.count:
-            tests.append(sql("NOT {}", _member(missing.name, link, mine)))
+            tests.append(not_among(missing.name, link.key, "p", mine))
         found.append(
             (part.name, int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, both(tests)))))
         )
     return tuple(found)
-
-
-def _member(members: Sql, link: Link, columns: Sequence[str]) -> Sql:
-    return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", link.key, "p", columns))
 
 
 def check_condition(session: Session, link: Link) -> str | None:

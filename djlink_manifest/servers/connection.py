@@ -149,7 +149,7 @@ class Writer(Session):
             raise
         finally:
             with suppress(ServerError):
-                self._run("SET SESSION lock_wait_timeout = 60")
+                self._run(f"SET SESSION lock_wait_timeout = {mysql.LOCK_WAIT}")
 
     @contextmanager
     def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[None]:

@@ -21,6 +21,8 @@ _WORD = re.compile(r"[A-Za-z0-9_]+")
 _BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]+")
 # what the catalogue says of DEFAULT CURRENT_TIMESTAMP; an expression default (now()) is `now()` there
 _NOW = re.compile(r"CURRENT_TIMESTAMP(?:\(\d?\))?")
+# as the server reads them: a backslash escapes in strings, and not in backticks
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", re.DOTALL)
 _RULES = frozenset({"RESTRICT", "CASCADE", "SET NULL", "NO ACTION", "SET DEFAULT"})
 
 
@@ -135,22 +137,11 @@ def _word(name: str) -> str:
 
 def _contained(expression: str) -> str:
     """The expression, proved not to leave the parentheses around it nor to hold a comment."""
-    depth, quote, rest = 0, "", iter(expression)
-    for char in rest:
-        if quote:
-            if char == "\\" and quote != "`":
-                next(rest, "")
-            elif char == quote:
-                quote = ""
-        elif char in "'\"`":
-            quote = char
-        elif char == "(":
-            depth += 1
-        elif char == ")":
-            depth -= 1
-            if depth < 0:
-                break
-    outside = re.sub(r"'(?:[^'\\]|\\.)*'|`[^`]*`|\"(?:[^\"\\]|\\.)*\"", "", expression)
-    if depth or quote or re.search(r"--|#|/\*|;", outside):
+    outside = _QUOTED.sub(" ", expression)
+    depth = lowest = 0
+    for char in outside:
+        depth += (char == "(") - (char == ")")
+        lowest = min(lowest, depth)
+    if depth or lowest or re.search(r"--|#|/\*|;|['\"`]", outside):
         raise ServerError(f"an expression of the source's definition is not well-formed: {expression!r}")
     return expression

@@ -17,7 +17,7 @@ from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, comma, ident, idents, sql, table
+from djlink_manifest.servers.sql import Sql, column, columns, comma, equal, ident, idents, sql, table
 
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
 BUCKETS_MOST = 65_536
@@ -35,16 +35,16 @@ class SetDigest:
     total: int
 
 
-def canonical(columns_: Sequence[Column], alias: str | None = None, *, short: bool = False) -> Sql:
+def canonical(of: Sequence[Column], alias: str | None = None, *, short: bool = False) -> Sql:
     """Text that is equal on two servers exactly where the values are.
 
     Text and bytes are written in hex, NULL as `~`, so no separator can occur inside. `short` writes long
     values as their SHA-256 instead.
     """
     parts = []
-    for column in columns_:
-        name = sql("{}.{}", Sql(alias), ident(column.name)) if alias else ident(column.name)
-        parts.append(sql("COALESCE({}, '~')", _canonical(column, name, short)))
+    for each in of:
+        name = column(alias, each.name) if alias else ident(each.name)
+        parts.append(sql("COALESCE({}, '~')", _canonical(each, name, short)))
     return sql("CONCAT_WS('|', {})", comma(parts))
 
 
@@ -99,10 +99,10 @@ def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[R
     return [key for key in keys if key in here and here[key] == there.get(key)]
 
 
-def keys_in(key: Sequence[Column], names: Sequence[str], keys: Sequence[RawRow]) -> Sql:
-    """The condition that the named columns hold one of these keys. `key` gives the columns' types."""
+def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str) -> Sql:
+    """The condition that the key columns of an aliased table hold one of these keys."""
     listed = [sql("({})", comma([_key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
-    return sql("({}) IN ({})", idents(names), comma(listed))
+    return sql("({}) IN ({})", comma([column(alias, c.name) for c in key]), comma(listed))
 
 
 def _entity_digests(
@@ -110,16 +110,22 @@ def _entity_digests(
 ) -> dict[RawRow, tuple[object, ...]]:
     """Per key, digests of the master row and of the rows of each part; equal entities have equal values."""
     found: dict[RawRow, tuple[object, ...]] = {}
-    for number, (table_, here) in enumerate(zip(source.tables, where.tables, strict=False)):
-        key = source.key if number == 0 else source.master_columns(table_)
-        assert key is not None, "a part without its master's key is refused when the link is resolved"
+    key, master = source.key_columns, table(where.schema, where.name)
+    for number, (theirs, here) in enumerate(zip(source.tables, where.tables, strict=False)):
+        rows, alias = sql("{} m", master), "m"
+        if theirs is not source:
+            mine = source.master_columns(theirs)
+            assert mine is not None, "a part without its master's key is refused when the link is resolved"
+            # by the master's key: where case does not count, a part may spell it otherwise
+            match = equal("p", mine, "m", source.key)
+            rows, alias = sql("{} m JOIN {} p ON {}", master, table(here.schema, here.name), match), "p"
         select = sql(
             "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
-            transfer.reading([table_.column(name) for name in key]),
-            _sixty_bits(canonical(table_.stored_columns, short=True)),
-            table(here.schema, here.name),
-            keys_in(source.key_columns, key, keys),
-            idents(key),
+            transfer.reading(key, "m"),
+            _sixty_bits(canonical(theirs.stored_columns, alias, short=True)),
+            rows,
+            keys_in(key, keys, "m"),
+            columns("m", source.key),
         )
         for row in session.stream(select):
             place = tuple(row[: len(key)])

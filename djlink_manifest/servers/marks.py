@@ -15,7 +15,7 @@ from djlink_manifest.servers.sql import comma, sql, table
 
 _COLUMNS = (
     "link_id, table_name, manifest, contact, source_schema, source_table, outbound_schema, outbound_table, "
-    "local_server, local_schema, local_table, fingerprint, definition, holder, created_at"
+    "local_server, local_schema, local_table, fingerprint, definition, holder"
 )
 
 
@@ -24,7 +24,7 @@ def read_marks(session: Session, schemas: Sequence[str]) -> Mapping[str, tuple[M
     found = {}
     for schema in schemas:
         rows = session.rows(sql("SELECT " + _COLUMNS + " FROM {} ORDER BY link_id", table(schema, MARKS)))
-        found[schema] = tuple(Mark(*row[:-1]) for row in rows)
+        found[schema] = tuple(Mark(*row) for row in rows)
     return found
 
 

@@ -14,7 +14,7 @@ from djlink_manifest.servers.digest import keys_in
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import member, reference_holds
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, both, columns, equal, ident, idents, sql, table
+from djlink_manifest.servers.sql import Sql, both, columns, equal, ident, idents, not_among, sql, table
 from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.wanted import Scene, Sets
 
@@ -25,14 +25,9 @@ def add_pullable(scene: Scene, link: Link, extra: KeyTable | None, work: KeyTabl
     Local rows without protection (`extra`) are not pulled over: they are registered, or reported.
     """
     sets = Sets(scene)
-    wanted, barred = sets.wanted(link.address), sets.barred(link.address)
-    tests = [sql("NOT {}", _among(outbound_table(link), link))]
-    if wanted is not None:
-        tests.append(_among(wanted, link))
-    if barred is not None:
-        tests.append(sql("NOT {}", _among(barred, link)))
+    tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
     if extra is not None and extra.count:
-        tests.append(sql("NOT {}", _among(extra.name, link)))
+        tests.append(_absent(extra.name, link))
     keys = columns("s", link.key)
     work.add_from(
         sql(
@@ -49,24 +44,17 @@ def add_pullable(scene: Scene, link: Link, extra: KeyTable | None, work: KeyTabl
 def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool) -> None:
     """Of the keys missing locally, put those that are pullable (or those that are not) into another set."""
     sets = Sets(scene)
-    wanted, barred = sets.wanted(link.address), sets.barred(link.address)
-    tests = []
-    if wanted is not None:
-        tests.append(_among(wanted, link))
-    if barred is not None:
-        tests.append(sql("NOT {}", _among(barred, link)))
-    test = both(tests) if pullable else sql("NOT ({})", both(tests))
+    tests = sets.pullable(link, "s", link.key)
     if not pullable:
         # a requested entity that is gone locally is approved, not released
-        test = sql("{} AND NOT {}", test, _among(table(link.outbound_schema, link.requested_table), link))
-        test = sql("{} AND NOT {}", test, _among(table(link.outbound_schema, link.approved_table), link))
+        tests = [sql("NOT ({})", both(tests)), *_unasked(link)]
     into.add_from(
         sql(
             "{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
             sets.head(),
             columns("s", link.key),
             missing.name,
-            test,
+            both(tests),
         )
     )
 
@@ -75,9 +63,7 @@ def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: i
     """Write outbound rows for a range of `work`: rows that still stand, are not barred and whose linked
     parents are in outbound. Repeating it changes nothing. The caller's transaction commits. Returns the new
     rows."""
-    tests = [sql("w.`~seq` BETWEEN {} AND {}", first, last)]
-    for name in (link.requested_table, link.approved_table):
-        tests.append(sql("NOT {}", _among(table(link.outbound_schema, name), link)))
+    tests = [sql("w.`~seq` BETWEEN {} AND {}", first, last), *_unasked(link)]
     for reference in link.references:
         parent = scene.links[reference.parent]
         held = member(parent, outbound_table(parent))
@@ -103,9 +89,7 @@ def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: i
 
 def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
     """Write outbound rows for source entities with these keys that are not barred; the new rows."""
-    tests = [keys_in(link.key_columns, link.key, keys)]
-    for name in (link.requested_table, link.approved_table):
-        tests.append(sql("NOT {}", _among(table(link.outbound_schema, name), link)))
+    tests = [keys_in(link.key_columns, keys, "s"), *_unasked(link)]
     return session.execute(
         sql(
             "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
@@ -121,7 +105,7 @@ def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
 def release(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
     """Delete outbound rows; the caller has proved their absence from the local table under a lock."""
     return session.execute(
-        sql("DELETE FROM {} WHERE {}", outbound_table(link), keys_in(link.key_columns, link.key, keys))
+        sql("DELETE FROM {} s WHERE {}", outbound_table(link), keys_in(link.key_columns, keys, "s"))
     )
 
 
@@ -130,11 +114,11 @@ def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[R
     requested."""
     rows = session.stream(
         sql(
-            "SELECT {} FROM {} s WHERE {} AND NOT {} FOR UPDATE",
+            "SELECT {} FROM {} s WHERE {} AND {} FOR UPDATE",
             reading(link.key_columns, "s"),
             outbound_table(link),
-            keys_in(link.key_columns, link.key, keys),
-            _among(table(link.outbound_schema, link.requested_table), link),
+            keys_in(link.key_columns, keys, "s"),
+            _absent(table(link.outbound_schema, link.requested_table), link),
         )
     )
     return list(rows)
@@ -145,30 +129,42 @@ def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[Raw
     no row with one of these keys can come until it ends."""
     rows = session.stream(
         sql(
-            "SELECT {} FROM {} WHERE {} FOR UPDATE",
-            reading(link.key_columns),
+            "SELECT {} FROM {} s WHERE {} FOR UPDATE",
+            reading(link.key_columns, "s"),
             table(link.local.schema, link.local.name),
-            keys_in(link.key_columns, link.key, keys),
+            keys_in(link.key_columns, keys, "s"),
         )
     )
     return set(rows)
 
 
-def _among(members: Sql, link: Link) -> Sql:
-    return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", link.key, "s", link.key))
-
-
 def barred_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
     """Which of the keys have a deletion request or approval of their own."""
-    test = keys_in(link.key_columns, link.key, keys)
-    what = reading(link.key_columns)
+    test = keys_in(link.key_columns, keys, "s")
+    what = reading(link.key_columns, "s")
     found = set[RawRow]()
-    for name in (link.requested_table, link.approved_table):
-        of = table(link.outbound_schema, name)
-        found |= set(session.stream(sql("SELECT {} FROM {} WHERE {}", what, of, test)))
+    for of in _asked(link):
+        found |= set(session.stream(sql("SELECT {} FROM {} s WHERE {}", what, of, test)))
     return found
 
 
 def all_keys(link: Link) -> Sql:
     """The SELECT of every key in outbound."""
     return sql("SELECT {} FROM {}", idents(link.key), outbound_table(link))
+
+
+def _absent(members: Sql, link: Link) -> Sql:
+    return not_among(members, link.key, "s", link.key)
+
+
+def _asked(link: Link) -> tuple[Sql, Sql]:
+    """The link's tables of deletion requests and approvals."""
+    return (
+        table(link.outbound_schema, link.requested_table),
+        table(link.outbound_schema, link.approved_table),
+    )
+
+
+def _unasked(link: Link) -> list[Sql]:
+    """The conditions that no request and no approval stands on the entity of `s` itself."""
+    return [_absent(members, link) for members in _asked(link)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.servers.sql import Sql, both, column, either, equal, sql, table
+from djlink_manifest.servers.sql import Sql, among, both, column, either, equal, sql, table
 
 KeyTest = Callable[
     [str, Sequence[str]], Sql
@@ -15,10 +16,7 @@ KeyTest = Callable[
 def member(link: Link, members: Sql) -> KeyTest:
     """The test that the link's entity is among `members`, a table or set with the link's key columns."""
 
-    def among(alias: str, key: Sequence[str]) -> Sql:
-        return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", link.key, alias, key))
-
-    return among
+    return partial(among, members, link.key)
 
 
 def reference_holds(parent: Link, link: Link, reference: Reference, alias: str, test: KeyTest) -> Sql:

@@ -48,7 +48,9 @@ class KeyTable:
 
     def add(self, rows: Iterable[RawRow]) -> None:
         """Add keys that came over the wire, raw, in key order of columns."""
-        for statement in transfer.inserts(self.name, self.link.key_columns, rows, transfer.STATEMENT_BYTES):
+        for statement in transfer.inserts(
+            self.name, self.link.key_columns, rows, transfer.most_bytes(self.session)
+        ):
             self.count += self.session.send_scratch(statement.text)
 
     def add_from(self, select: Sql) -> None:

@@ -99,3 +99,13 @@ def equal(left: str, left_names: Sequence[str], right: str, right_names: Sequenc
     """The columns of two aliased tables are equal, pair by pair."""
     pairs = zip(left_names, right_names, strict=True)
     return both([sql("{} = {}", column(left, a), column(right, b)) for a, b in pairs])
+
+
+def among(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) -> Sql:
+    """The named columns of an aliased table are among the `key` columns of `members`, a table or a set."""
+    return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", key, alias, names))
+
+
+def not_among(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) -> Sql:
+    """They are not among them."""
+    return sql("NOT {}", among(members, key, alias, names))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from djlink_manifest.errors import DjlinkError, RowsRefused
 from djlink_manifest.model.definition import Column
 from djlink_manifest.servers.connection import RawRow, Session, Writer
-from djlink_manifest.servers.sql import Sql, comma, ident, idents, sql
+from djlink_manifest.servers.sql import Sql, column, comma, ident, idents, sql
 
 STATEMENT_ROWS = 5_000
 STATEMENT_BYTES = 8 << 20
@@ -55,14 +55,17 @@ class Budget:
 
 def reading(columns: Sequence[Column], alias: str | None = None) -> Sql:
     """The select list that reads these columns exactly."""
-    return comma(
-        [_exact(c, sql("{}.{}", Sql(alias), ident(c.name)) if alias else ident(c.name)) for c in columns]
-    )
+    return comma([_exact(c, column(alias, c.name) if alias else ident(c.name)) for c in columns])
 
 
 def is_binary(column: Column) -> bool:
     """Whether the values are bytes rather than text or numbers."""
     return column.charset is None and column.base_type in _BINARY
+
+
+def most_bytes(session: Session) -> int:
+    """How long a statement for this server may be: half of what it takes, and not more than memory likes."""
+    return min(STATEMENT_BYTES, session.identity.max_allowed_packet // 2)
 
 
 def inserts(into: Sql, columns: Sequence[Column], rows: Iterable[RawRow], limit: int) -> Iterator[Statement]:
@@ -98,10 +101,9 @@ def copy(
     Raises RowsRefused where the local server takes fewer rows than were sent, or none for its packet limit.
     """
     packet = local.identity.max_allowed_packet
-    limit = min(STATEMENT_BYTES, packet // 2)
     rows, written = source.stream(select), 0
     try:
-        for statement in inserts(into, columns, rows, limit):
+        for statement in inserts(into, columns, rows, most_bytes(local)):
             if len(statement.text) >= packet:
                 enough = 1 << len(statement.text).bit_length()
                 raise RowsRefused(

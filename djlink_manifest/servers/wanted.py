@@ -27,14 +27,15 @@ from djlink_manifest.servers.referring import (
 )
 from djlink_manifest.servers.sql import (
     Sql,
+    among,
     both,
     column,
     columns,
     comma,
     either,
-    equal,
     idents,
     joined,
+    not_among,
     sql,
     table,
 )
@@ -114,6 +115,12 @@ class Sets:
     def barred(self, address: str) -> Sql | None:
         """The entities with a request or approval on them or on an ancestor, or None for none."""
         return self._set("barred", address, self._barred)
+
+    def pullable(self, link: Link, alias: str, names: Sequence[str]) -> list[Sql]:
+        """The conditions under which the entity that the named columns hold is pullable; none for all."""
+        wanted, barred = self.wanted(link.address), self.barred(link.address)
+        tests = [among(wanted, link.key, alias, names)] if wanted is not None else []
+        return [*tests, *([not_among(barred, link.key, alias, names)] if barred is not None else [])]
 
     def _set(self, kind: str, address: str, make: Callable[[Link], Sql | None]) -> Sql | None:
         if (kind, address) not in self._names:
@@ -205,14 +212,8 @@ class Sets:
             return sql("SELECT {} FROM {} m WHERE FALSE", columns("m", link.key), rows)
         name = f"users_{len(self._names)}_{len(self.bodies)}"
         self.bodies[name] = (link.key, joined(" UNION ", users))
-        match = equal("u", link.key, "m", link.key)
-        return sql(
-            "SELECT {} FROM {} m WHERE EXISTS (SELECT 1 FROM {} u WHERE {})",
-            columns("m", link.key),
-            rows,
-            Sql(name),
-            match,
-        )
+        used = among(Sql(name), link.key, "m", link.key)
+        return sql("SELECT {} FROM {} m WHERE {}", columns("m", link.key), rows, used)
 
     def _users(self, parent: Link, child_address: str, reference: Reference) -> Sql:
         """The parent's keys that wanted or held entities of a child refer to."""
@@ -222,14 +223,7 @@ class Sets:
         tests = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
         if wanted is not None:
             holders = [wanted, *([outbound_table(child)] if child_address in self.scene.held else [])]
-            tests.append(
-                either(
-                    [
-                        sql("EXISTS (SELECT 1 FROM {} h WHERE {})", h, equal("h", child.key, "c", mine))
-                        for h in holders
-                    ]
-                )
-            )
+            tests.append(either([among(each, child.key, "c", mine) for each in holders]))
         join, alias, key = parent_join(parent, reference, "c")
         rows = child_table(child, reference)
         return sql("SELECT {} FROM {} c {} WHERE {}", columns(alias, key), rows, join, both(tests))
@@ -238,7 +232,7 @@ class Sets:
         return self._bars(link, [(r, t) for r in link.references for t in self._terms("barred", r.parent)])
 
     def _bars(self, link: Link, terms: Sequence[tuple[Reference, _Term]]) -> Sql | None:
-        """The entities asked back or approved themselves, and those that refer to one of the terms, once each."""
+        """The entities asked back or approved, and those that refer to one of the terms, each once."""
         found = []
         if link.address in self.scene.barring:
             for name in (link.requested_table, link.approved_table):

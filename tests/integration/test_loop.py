@@ -6,6 +6,7 @@ import pymysql
 import pytest
 
 from djlink_manifest.reconcile.actions import Pull, PullAgain, Register, Release
+from tests.asking import run_all
 from tests.rig import Rig, link_of
 
 PIPELINE = (
@@ -86,6 +87,30 @@ def test_equal_local_rows_without_protection_are_registered(pipeline: Rig) -> No
     assert [(b.kind, b.count) for b in link.blocked] == [("error", 1)]
     assert report.outcomes[0].registered == 1
     assert pipeline.run("lab_a", f"SELECT COUNT(*) FROM {outbound}") == [(3,)]
+
+
+def test_a_part_that_spells_its_masters_key_otherwise_is_compared_too(rig: Rig) -> None:
+    run_all(
+        rig,
+        "CREATE DATABASE {lab} COLLATE utf8mb4_general_ci",
+        "CREATE TABLE {lab}.animal (name varchar(9) PRIMARY KEY)",
+        "CREATE TABLE {lab}.animal__weight (name varchar(9), n int, grams int, PRIMARY KEY (name, n),"
+        " FOREIGN KEY (name) REFERENCES {lab}.animal (name))",
+        "INSERT INTO {lab}.animal VALUES ('Ada'), ('Bob')",
+        "INSERT INTO {lab}.animal__weight VALUES ('ada', 1, 20), ('BOB', 1, 30)",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    manifest = rig.document({"lab_a": {"lab": {"tables": "*"}}})
+    assert rig.apply(manifest)[1].succeeded
+    rig.run("lab_a", f"DELETE FROM {rig.outbound_table('lab', 'animal')}")
+    here = rig.local_schema("lab_a", "lab")
+    rig.servers.local.execute(f"UPDATE `{here}`.animal__weight SET grams = 31 WHERE name = 'bob'")
+    plan, report = rig.apply(manifest)
+    [link] = plan.links
+    assert [(type(a), getattr(a, "entities", 0)) for a in link.actions] == [(Register, 1)]
+    assert [(b.kind, b.count) for b in link.blocked] == [("error", 1)]
+    assert report.outcomes[0].registered == 1
+    assert rig.run("lab_a", f"SELECT name FROM {rig.outbound_table('lab', 'animal')}") == [("Ada",)]
 
 
 def test_requested_deletions_are_blocked_and_not_pulled(pipeline: Rig) -> None:

@@ -129,6 +129,29 @@ def test_a_local_schema_that_changes_in_the_manifest_is_refused(linked: Rig) -> 
     assert "keep `schema_name` as it was" in hint
 
 
+def test_a_source_that_knows_nothing_of_a_finished_link_is_refused(linked: Rig) -> None:
+    """Another server behind the name, as a staging copy: its rows would be mixed with those of the first."""
+    run_all(linked, "DROP DATABASE {outbound}", "CREATE DATABASE {outbound}")
+    before = checksums(linked)
+    plan, report = linked.apply(everything(linked))
+    reason, hint = refused(link_of(plan, linked.address("lab_a", "lab", "Subject")))
+    assert "lab_a knows nothing of it" in reason
+    assert "check `host`, `port` and `outbound` of lab_a" in hint
+    assert report.outcomes == ()
+    assert checksums(linked) == before
+    schema = f"`{linked.local_schema('lab_a', 'lab')}`"
+    tables = (
+        "session__deletion_requested",
+        "session__trial",
+        "session",
+        "subject__deletion_requested",
+        "subject",
+    )
+    locally(linked, *(f"DROP TABLE {schema}.{name}" for name in tables), f"DELETE FROM {schema}.`~djlink`")
+    assert linked.apply(everything(linked))[1].succeeded
+    assert held(linked, "subject") == [(1,), (2,), (3,)]
+
+
 def test_local_tables_whose_marks_are_gone_are_nobodys_and_refused(linked: Rig) -> None:
     locally(linked, "DROP TABLE {here}.`~djlink`")
     reason, hint = refused(of(linked, "Subject"))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import networkx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from djlink_manifest.manifest.checks.addresses import circles
 from djlink_manifest.manifest.load import read
 from tests.unit.manifest_cases import (
     HEAD,
@@ -320,6 +324,7 @@ ADDRESSES = [
     (one("depends_on: [▸lab_a.s.T]"), "a table cannot depend on itself", None),
     (one("depends_on: [▸lab_a.s.__t]"), "a table cannot depend on itself", None),
     (tables('"S*": {depends_on: [▸lab_a.s.Subject]}'), "`S*` matches `Subject` itself", "a key of its own"),
+    (tables('"S*": {depends_on: [▸lab_a.s.Subject]}\nOther:'), "`S*` matches `Subject` itself", None),
     (
         tables("A: {▸depends_on: [lab_a.s.B]}\nB: {depends_on: [lab_a.s.c]}\nC: {depends_on: [lab_a.s.A]}"),
         "`depends_on` goes in a circle: lab_a.s.A → lab_a.s.B → lab_a.s.C → lab_a.s.A",
@@ -388,7 +393,8 @@ def test_the_same_approval_twice_is_a_warning(tmp_path: Path) -> None:
     "text",
     [
         source("port: 1").replace("host: h", 'host: "${file:/run/secrets/host}"'),
-        f'{HEAD}sources:\n  a: {{host: g, schemas: {{s: {{tables: "S*"}}}}}}\n  b: {{host: h, schemas: {{s: {{tables: "S*"}}}}}}\n',
+        f'{HEAD}sources:\n  a: {{host: g, schemas: {{s: {{tables: "S*"}}}}}}\n'
+        '  b: {host: h, schemas: {s: {tables: "S*"}}}\n',
         source('user: "${env:A}_${file:b}", host: x').replace("host: h, ", ""),
         source('password: "${env:A}${env:B}"'),
         source('outbound: "${env:A}_out"'),
@@ -441,6 +447,18 @@ removed: {▸x: {table: ▸no}}
     assert places(tuple(found)) == sorted(places(tuple(found)))
 
 
+def test_what_does_not_fit_in_a_list_hides_nothing_of_the_rest(tmp_path: Path) -> None:
+    text = one("depends_on: [▸1, ▸lab_x.s.T]")
+    assert places(problems(tmp_path, text)) == marked(text)
+    second = approval(keys="1") + approval(link="▸lab_a.s.U").split("approvals:\n")[1]
+    assert marked(second)[0] in places(problems(tmp_path, second))
+
+
+def test_an_error_elsewhere_does_not_hide_an_empty_mapping(tmp_path: Path) -> None:
+    text = source("port: ▸x", "{s: {▸tables: {}}}").replace("local: {", "local: {▸tls: {}, ")
+    assert places(problems(tmp_path, text)) == marked(text)
+
+
 def test_paths_name_the_place_in_the_document(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, source("port: 1", "{s: {tables: [A, 1]}}"))
     assert found.path == "sources.lab_a.schemas.s.tables[1]"
@@ -452,6 +470,24 @@ def test_the_snippet_is_the_line_and_the_width_covers_what_is_meant(tmp_path: Pa
     assert found.snippet[found.location.column - 1 :][: found.width] == "alll"
 
 
-def test_names_of_hidden_parts_do_not_stop_other_rules(tmp_path: Path) -> None:
+GRAPHS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3))
+
+
+@given(GRAPHS)
+def test_a_circle_is_found_where_there_is_one_and_is_one(edges: dict[str, list[str]]) -> None:
+    found = circles(edges)
+    graph: networkx.DiGraph[str] = networkx.DiGraph([(one, two) for one in edges for two in edges[one]])
+    assert bool(found) != networkx.is_directed_acyclic_graph(graph)
+    for circle in found:
+        assert circle[0] == min(circle)
+        assert all(two in edges[one] for one, two in zip(circle, [*circle[1:], circle[0]], strict=True))
+
+
+def test_a_long_chain_has_no_circle_and_is_walked_once() -> None:
+    chain = {str(n): [str(n + 1)] * 3 for n in range(3000)}
+    assert circles(chain) == []
+
+
+def test_every_tier_can_be_named(tmp_path: Path) -> None:
     manifest = loaded(tmp_path, tables("A_b:\n'#lookup':\n_imported:\n__computed:\nmanual:"))
     assert sorted(rules(manifest)) == ["#lookup", "A_b", "__computed", "_imported", "manual"]

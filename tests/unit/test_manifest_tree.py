@@ -300,6 +300,9 @@ SECRET = "hunter2"
         "\n  host: h\n  secret_key: hunter2\n",
         "\n  host: h\n  password: ${env:X}hunter2\n",
         "\n  host: h\n  password: ${env:hunter2 x}\n",
+        '{host: h, password: "first\nhunter2", prot: 1}',
+        "{host: h}\ndb_secrets:\n  a: 1\n  a: hunter2",
+        "{host: h}\ndb_secrets:\n\n  - {a: 1, a: hunter2}",
         "\n  host: h\n  password: 0hunter2\n  password: hunter2\n",
     ],
 )

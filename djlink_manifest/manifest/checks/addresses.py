@@ -83,7 +83,7 @@ def _check_dependencies(manifest: Manifest, root: Fields, problems: Problems) ->
             parent = _dependency(address, node, rule, steps, manifest, root, problems)
             if parent is not None:
                 edges.setdefault(node, []).append(parent)
-    for circle in _circles(edges):
+    for circle in circles(edges):
         shown = " → ".join([*circle, circle[0]])
         there = places[circle[0]]
         help = "take out one of these `depends_on`"
@@ -183,7 +183,7 @@ def _rules(manifest: Manifest) -> Iterator[tuple[SourceSpec, SchemaSpec, TableRu
                 yield source, schema, rule
 
 
-def _circles(edges: dict[str, list[str]]) -> list[list[str]]:
+def circles(edges: dict[str, list[str]]) -> list[list[str]]:
     """Circles of the graph, at least one of each knot, each starting at its first node in order."""
     done: set[str] = set()
     found: list[list[str]] = []

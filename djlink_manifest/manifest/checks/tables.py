@@ -127,7 +127,7 @@ def _check_rule(
             "name the table in a key of its own",
         )
     where = (*steps, "where")
-    if options.pull == "needed" and _is_set(root, where):
+    if options.pull == "needed" and at(root, where) is not None:
         problems.error(
             "`where` on a table that is `pull: needed`: its children decide which rows are wanted",
             spot_of(root, where, key=True),
@@ -191,13 +191,6 @@ def _check_something_wanted(manifest: Manifest, root: Fields, problems: Problems
 def origin(root: Fields, steps: Steps, option: str) -> Steps:
     """The steps of the nearest place that sets an option for the table key at `steps`."""
     for above in (steps, steps[:4], steps[:2], ("defaults",)):
-        if _is_set(root, (*above, option)):
+        if at(root, (*above, option)) is not None:
             return (*above, option)
     return steps
-
-
-def _is_set(root: Fields, steps: Steps) -> bool:
-    node: object = root
-    for step in steps:
-        node = node.get(str(step)) if isinstance(node, Fields) else None
-    return node is not None

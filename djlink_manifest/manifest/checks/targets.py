@@ -43,18 +43,13 @@ def check_targets(manifest: Manifest, root: Fields, problems: Problems) -> None:
         _check_outbound_schema(source, root, problems)
 
 
-def local_schema(pattern: str, source: str, schema: str) -> str:
-    """The local schema's name that a `schema_name` stands for."""
-    return pattern.replace("{source}", source).replace("{schema}", schema)
-
-
 def _targets(manifest: Manifest, root: Fields) -> Iterator[Target]:
     for source in manifest.sources:
         for schema in source.schemas:
             rules = {rule.pattern: rule for rule in schema.rules}
             for pattern, steps, spot in table_keys(root, source.name, schema.name):
                 rule = rules[pattern]
-                name = local_schema(rule.options.schema_name, source.name, schema.name)
+                name = rule.options.local_schema(source.name, schema.name)
                 yield Target(source, schema.name, rule, name, steps, spot)
 
 

@@ -9,19 +9,19 @@ OLDEST = (8, 0, 19)
 # NO_BACKSLASH_ESCAPES and PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
 SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES"
 
+# seconds that a statement may wait for a table; a DDL less: every later query on the table queues behind it
+LOCK_WAIT, DDL_WAIT = 60, 3
+
 SESSION_SETTINGS: tuple[str, ...] = (
     f"SET SESSION sql_mode = '{SQL_MODE}'",
     "SET SESSION time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
     "SET SESSION foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
     # else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION lock_wait_timeout = 60, innodb_lock_wait_timeout = 20",
+    f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
     "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
     "SET SESSION information_schema_stats_expiry = 0",  # row and byte estimates of today
 )
-
-# seconds that a DDL may wait for a table: every later query on the table queues behind a waiting DDL
-DDL_WAIT = 3
 
 LOST = frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 2006, 2013, 2014, 2055, 4031})
 WAITED = frozenset({1205})
