@@ -120,8 +120,8 @@ class TableInUse(ServerError):
     """A DDL statement gave up waiting for a table that another session uses."""
 
 
-class TableExists(ServerError):
-    """A table to be made stands already."""
+class AlreadyThere(ServerError):
+    """A table or foreign key to be made stands already."""
 
 
 class ConnectionLost(ServerError):
@@ -129,8 +129,7 @@ class ConnectionLost(ServerError):
 
 
 class RowsRefused(ServerError):
-    """The local server refused a batch of rows: a duplicate key (1062) or a missing parent (1452), or
-    a value that a column cannot hold."""
+    """The local server refused a batch of rows: a duplicate, a missing parent, a value that does not fit."""
 
 
 class LinkLocked(DjlinkError):

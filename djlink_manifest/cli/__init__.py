@@ -7,6 +7,7 @@ stderr.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     from djlink_manifest.cli.root import djlink
     from djlink_manifest.cli.screen import Screen, soften
 
+    _open_closed_streams()
     soften(sys.stdout)
     soften(sys.stderr)
     screen = Screen()
@@ -32,3 +34,11 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:
         return told(error, screen)
     return code if isinstance(code, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Let streams that the caller closed (`>&-`) lead nowhere: else a server's socket takes their number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))

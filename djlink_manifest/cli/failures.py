@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -15,6 +16,7 @@ from djlink_manifest.report.diagnostics import diagnostic_lines, error_lines
 from djlink_manifest.report.terminal import line
 
 FAILED, INTERRUPTED = 1, Interrupted.exit_code
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def told(error: BaseException, screen: Screen) -> int:
@@ -48,6 +50,9 @@ def _told(error: BaseException, screen: Screen) -> int:
             screen.tell(error_lines(DjlinkError(error.format_message())))
         case OSError(filename=str() as name, strerror=str() as reason):
             screen.tell(error_lines(DjlinkError(f"{name}: {reason}")))
+        case OSError(errno=int() as number, strerror=str() as reason) if number in FULL:
+            _let_go_of_streams()
+            screen.tell(error_lines(DjlinkError(f"the output cannot be written: {reason}")))
         case _:
             _unexpected(error, screen)
     if screen.debug:

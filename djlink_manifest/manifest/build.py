@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from djlink_manifest.manifest import model, references
-from djlink_manifest.manifest.nodes import Entry, Fields, Items, Leaf, Steps, at, dotted, spot_of
+from djlink_manifest.manifest.nodes import Entry, Fields, Items, Leaf, Steps, dotted, node_at, spot_of
 from djlink_manifest.manifest.problems import Problems, Spot
 from djlink_manifest.manifest.secrets import folder_of
 from djlink_manifest.manifest.values import (
@@ -48,7 +48,7 @@ def built(
 def table_keys(root: Fields, source: str, schema: str) -> Iterator[tuple[str, Steps, Spot]]:
     """(pattern, steps, place) of every key below `tables` of a schema, in any of its three forms."""
     steps: Steps = ("sources", source, "schemas", schema, "tables")
-    match at(root, steps):
+    match node_at(root, steps):
         case Leaf(value=str() as text, spot=spot):
             yield text, steps, spot
         case Items(items=items):
@@ -113,7 +113,7 @@ def _options(
 
 
 def _where(root: Fields, steps: Steps, steady: bool, problems: Problems) -> Condition | None:
-    node = at(root, steps)
+    node = node_at(root, steps)
     entry: Entry | None = node.entries.get("where") if isinstance(node, Fields) else None
     return condition(entry, dotted((*steps, "where")), problems, steady=steady) if entry else None
 
@@ -147,7 +147,7 @@ def _server(name: str, server: model.ServerModel, root: Fields, steps: Steps) ->
 
 
 def _places(root: Fields, steps: Steps) -> Iterator[tuple[str, Any]]:
-    node = at(root, steps)
+    node = node_at(root, steps)
     if isinstance(node, Fields):
         for key, entry in sorted(node.entries.items()):
             if key != "schemas":

@@ -87,7 +87,7 @@ def child_of(node: Node | None, step: Step) -> Node | None:
     return None
 
 
-def at(root: Node, steps: Iterable[Step]) -> Node | None:
+def node_at(root: Node, steps: Iterable[Step]) -> Node | None:
     """The node that the steps lead to, None where they lead nowhere."""
     node: Node | None = root
     for step in steps:
@@ -112,7 +112,7 @@ def spot_of(root: Fields, steps: Steps, key: bool = False) -> Spot:
 
 def spot_of_item(root: Fields, steps: Steps, value: Scalar) -> Spot:
     """The place of the first item of the list at `steps` that is `value`; of the list where there is none."""
-    node = at(root, steps)
+    node = node_at(root, steps)
     found = (
         (i.spot for i in node.items if isinstance(i, Leaf) and i.value == value)
         if isinstance(node, Items)

@@ -110,8 +110,7 @@ def fingerprint(identity: ServerIdentity) -> str:
 
 
 def link_id(manifest: str, local_fingerprint: str, source: tuple[str, str], outbound_schema: str) -> str:
-    """The id of a link: the same for every run of the same manifest, so that two first applies meet at its
-    lock.
+    """The id of a link, the same in every run: two first applies of one manifest meet at its lock.
 
     `source` is the source table's (schema, name).
     """

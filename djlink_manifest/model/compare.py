@@ -52,6 +52,15 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
         if _key_shape(key) not in present:
             words = f"a foreign key to {key.parent_schema}.{key.parent_table} is missing"
             yield Difference("foreign key", name, words, key)
+    linked = {_key_shape(k) for k in expected.foreign_keys}
+    for key in found.foreign_keys:
+        if _key_shape(key) not in linked:
+            yield Difference(
+                "extra",
+                name,
+                f"its foreign key to {key.parent_schema}.{key.parent_table} is to no linked parent: rows "
+                "without their parent there are refused; link the parent again, or drop that foreign key",
+            )
 
 
 def _column_words(expected: Column, found: Column) -> Iterator[str]:

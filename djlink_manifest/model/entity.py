@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 
 class Presence(NamedTuple):
-    """Where an entity is: in the source, outbound and local table, and whether it is requested or
-    approved."""
+    """Where an entity is, and whether its deletion is requested or approved."""
 
     source: bool
     outbound: bool

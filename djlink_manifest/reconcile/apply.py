@@ -19,6 +19,7 @@ from pathlib import Path
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
+from djlink_manifest.reconcile import building
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     CreateLocal,
@@ -30,7 +31,15 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Listener, Report, Said
+from djlink_manifest.reconcile.progress import (
+    Advanced,
+    LinkOutcome,
+    LinkStarted,
+    Listener,
+    Report,
+    Said,
+    Status,
+)
 from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
@@ -101,10 +110,10 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
     started = time.monotonic()
     tally = Tally()
 
-    def outcome(status: str, problem: str | None = None, hint: str | None = None) -> LinkOutcome:
+    def outcome(status: Status, problem: str | None = None, hint: str | None = None) -> LinkOutcome:
         return LinkOutcome(
             plan.address,
-            status,  # type: ignore[arg-type]  # one of the three words, below
+            status,
             tally.created,
             tally.pulled,
             tally.rows,
@@ -115,6 +124,7 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
             problem,
             hint,
             time.monotonic() - started,
+            tally.foreign_keys,
         )
 
     stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
@@ -192,11 +202,11 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     kinds = {type(action) for action in plan.actions}
     if kinds & {CreateOutbound, CreateLocal}:
         has_lineage = (link.source, link.definition.schema) in site.lineage
-        work.build(bench, footing, mark, has_lineage, link.local.schema in site.new_schemas)
+        building.build(bench, footing, mark, has_lineage, link.local.schema in site.new_schemas)
         with run.guard:
             run.held.add(link.address)
             run.complete.add(link.address)
-    work.sign(bench, mark, site.holder)
+    building.sign(bench, mark, site.holder)
     # only now are all of the link's tables sure to stand
     bench.scene = _scene(run, link, source)
     if Release in kinds:
@@ -208,7 +218,7 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         again = resumed or PullAgain in kinds
         work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan))
     if AddForeignKey in kinds:
-        work.add_late_keys(bench, footing)
+        building.add_late_keys(bench, footing)
 
 
 def _scene(run: _Run, link: Link, source: Writer) -> Scene:

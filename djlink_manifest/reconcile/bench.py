@@ -1,4 +1,4 @@
-"""The work on one link during an apply: its tables, releases, registrations, pulls and late foreign keys.
+"""The rows of one link during an apply: releases, registrations and pulls, in batches.
 
 Every step can be repeated; what stops in the middle is finished by the next apply.
 """
@@ -8,23 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
-from djlink_manifest.errors import (
-    ConnectionLost,
-    Interrupted,
-    RowsRefused,
-    ServerError,
-    TableExists,
-    TableInUse,
-)
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.errors import ConnectionLost, Interrupted, RowsRefused, ServerError, TableInUse
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
-from djlink_manifest.reconcile.snapshot import Footing
-from djlink_manifest.servers import ddl, lineage, marks, outbound
+from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.copying import copy_entities
 from djlink_manifest.servers.failures import is_passing
@@ -44,10 +34,11 @@ SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, co
 class Tally:
     """What was committed for one link so far.
 
-    `refusals` are the server's words, the first few; `begun` the tables whose making began.
+    `refusals` are the server's words, the first few; `begun` the tables and foreign keys whose making began.
     """
 
     created: bool = False
+    foreign_keys: int = 0
     pulled: int = 0
     rows: int = 0
     bytes: int = 0
@@ -60,8 +51,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Bench:
-    """One link with the sessions to work on it. `check` raises where the link's locks are not ours any
-    more."""
+    """One link with the sessions to work on it. `check` raises where its locks are no longer ours."""
 
     link: Link
     scene: Scene
@@ -74,39 +64,6 @@ class Bench:
     stop: threading.Event
 
 
-def build(bench: Bench, footing: Footing, mark: Mark, has_lineage: bool, new_schema: bool) -> None:
-    """Make the link's marks, then its outbound tables, then its local tables, whatever of these is
-    missing."""
-    link, definition = bench.link, bench.link.definition.digest()
-    _patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
-    if new_schema:
-        ddl.ensure_schema(bench.local, link.local.schema)
-    _patiently(bench, partial(marks.ensure_marks, bench.local, link.local.schema))
-    theirs, ours = (
-        replace(mark, table_name=link.outbound_table),
-        replace(mark, table_name=link.local.name),
-    )
-    # the rows of all links of a schema lie side by side in one table: writing them may deadlock
-    _again(bench, partial(marks.write_mark, bench.source, link.outbound_schema, theirs))
-    _again(bench, partial(marks.write_mark, bench.local, link.local.schema, ours))
-    for table in footing.make_outbound:
-        _create(bench, bench.source, table)
-    for table in footing.make_local:
-        _create(bench, bench.local, table)
-    rows = lineage.read_lineage(bench.source, link) if has_lineage else ()
-    _again(bench, partial(lineage.write_lineage, bench.local, link.local.schema, rows))
-    for session, schema in ((bench.source, link.outbound_schema), (bench.local, link.local.schema)):
-        complete = partial(marks.complete_mark, session, schema, mark.link_id, definition, mark.contact)
-        _again(bench, complete)
-    bench.tally.created = bool(footing.make_outbound or footing.make_local)
-
-
-def sign(bench: Bench, mark: Mark, holder: str) -> None:
-    """Say in the link's mark who applies now."""
-    schema = bench.link.outbound_schema
-    _again(bench, partial(marks.write_holder, bench.source, schema, [mark.link_id], holder))
-
-
 def release_gone(bench: Bench) -> None:
     """Release what is held in outbound, gone locally and not to be pulled again."""
     link, source = bench.link, bench.source
@@ -116,7 +73,7 @@ def release_gone(bench: Bench) -> None:
         with key_table(source, link, "gone") as gone:
             outbound.add_missing(bench.scene, link, missing, gone, pullable=False)
             for first, last in gone.pages(KEYS_AT_ONCE):
-                _again(bench, partial(_release, bench, gone.keys(first, last)))
+                again(bench, partial(_release, bench, gone.keys(first, last)))
                 bench.advanced()
                 _stop_here(bench)
 
@@ -127,7 +84,7 @@ def register_equal(bench: Bench) -> None:
     with differing_keys(link, True, True, source, bench.local) as (_, extra):
         for keys in equal_unprotected(link, bench.scene, extra, source, bench.local):
             if keys:
-                _again(bench, partial(_register_keys, bench, keys), passing=SOURCE_ROW_GONE)
+                again(bench, partial(_register_keys, bench, keys), passing=SOURCE_ROW_GONE)
                 bench.advanced()
             _stop_here(bench)
 
@@ -162,13 +119,6 @@ def pull(bench: Bench, *, again: bool, new: bool, bytes_each: float) -> None:
             first = last + 1
 
 
-def add_late_keys(bench: Bench, footing: Footing) -> None:
-    """Add the local foreign keys to parents that were linked later; the server checks every row."""
-    for table, key in footing.add_foreign_keys:
-        text = ddl.add_foreign_key(bench.link.local.schema, table, key)
-        _patiently(bench, partial(bench.local.ddl, text))
-
-
 def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, int]:
     """Register a range, then copy it; the bytes and rows copied.
 
@@ -181,7 +131,7 @@ def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, in
             outbound.register(bench.source, bench.scene, bench.link, work, first, last)
             bench.check()
 
-    _again(bench, register, passing=SOURCE_ROW_GONE)
+    again(bench, register, passing=SOURCE_ROW_GONE)
     spent = rows = 0
     low, size = first, last - first + 1
     while low <= last:
@@ -210,16 +160,16 @@ def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
         bench.tally.rows += budget.rows
         bench.tally.bytes += budget.spent
 
-    _again(bench, step)
+    again(bench, step)
     return budget
 
 
 def _refuse(bench: Bench, work: KeyTable, number: int, words: str) -> None:
     """Count an entity that the local server does not take, and let go of it at the source."""
     bench.tally.refused += 1
-    if len(bench.tally.refusals) < 3:
+    if len(bench.tally.refusals) < 3 and words not in bench.tally.refusals:
         bench.tally.refusals.append(words)
-    _again(bench, partial(_release, bench, work.keys(number, number), counted=False))
+    again(bench, partial(_release, bench, work.keys(number, number), counted=False))
 
 
 def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
@@ -236,20 +186,7 @@ def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
         bench.tally.released += released
 
 
-def _create(bench: Bench, session: Writer, table: TableDefinition) -> None:
-    """Make a table. One that stands already is ours only if this apply began to make it, before its session
-    was lost; else it appeared since the plan was made, and is not touched."""
-    name = f"{session.name}:{table.schema}.{table.name}"
-    begun = name in bench.tally.begun
-    bench.tally.begun.add(name)
-    try:
-        _patiently(bench, partial(session.ddl, ddl.create_table(table)))
-    except TableExists:
-        if not begun:
-            raise
-
-
-def _patiently(bench: Bench, step: Callable[[], None]) -> None:
+def patiently(bench: Bench, step: Callable[[], None]) -> None:
     """Run a DDL; one that finds its table in use gives way at once and tries again a little later."""
     for attempt in range(1, PATIENCE + 1):
         try:
@@ -263,9 +200,8 @@ def _patiently(bench: Bench, step: Callable[[], None]) -> None:
             _stop_here(bench)
 
 
-def _again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = frozenset()) -> None:
-    """Run a batch; after a deadlock, a lock wait or one of the errors `passing` run it again, a little later.
-    Batches can be repeated."""
+def again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = frozenset()) -> None:
+    """Run a batch, again where it met a deadlock, a lock wait or one of the errors `passing`."""
     for attempt in range(1, PATIENCE + 1):
         try:
             step()

@@ -1,9 +1,11 @@
-"""What a link finds and lacks on its two servers: tables, marks, rights. Pure: catalogues → footing or
-refusal."""
+"""What a link finds and lacks on its two servers: tables, marks, rights.
+
+Pure: catalogues → footing or refusal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
@@ -59,11 +61,40 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
     )
 
 
-def forgotten(links: tuple[Link, ...], ground: Ground, outbound: str) -> Iterator[Forgotten]:
-    """Links that this manifest made on the source and declares no longer."""
+def holding(link: Link, ground: Ground) -> bool:
+    """Whether the link holds rows that can be asked for, whatever else may be amiss with it.
+
+    Its outbound table stands, is its own, and may be read like the source tables.
+    """
+    mark = _source_mark(link, ground)
+    found = ground.source.tables.get((link.outbound_schema, link.outbound_table))
+    return (
+        mark is not None
+        and mark.link_id == ground.link_id(link)
+        and found is not None
+        and found.key == link.key
+        and not any(
+            missing(ground.source.grants, ("SELECT",), table.schema, table.name)
+            for table in (*link.definition.tables, found)
+        )
+    )
+
+
+def forgotten(
+    links: tuple[Link, ...], ground: Ground, outbound: str, declared_schemas: Set[str]
+) -> Iterator[Forgotten]:
+    """Links that this manifest made on the source and declares no longer.
+
+    Of a declared schema that the account does not see nobody can say what is declared: it is refused as a
+    whole.
+    """
     declared = {(link.definition.schema, link.definition.name) for link in links}
-    for mark in ground.source.marks.get(outbound, ()):
-        if mark.manifest == ground.manifest and (mark.source_schema, mark.source_table) not in declared:
+    unseen = declared_schemas - ground.source.all_schemas
+    marks = ground.source.marks.get(outbound, ())
+    for mark in sorted(marks, key=lambda m: (m.source_schema, m.source_table)):
+        if mark.manifest != ground.manifest or mark.source_schema in unseen:
+            continue
+        if (mark.source_schema, mark.source_table) not in declared:
             yield Forgotten(
                 ground.source.server,
                 f"{mark.source_schema}.{mark.source_table}",

@@ -66,8 +66,7 @@ def observe(
 def differing_keys(
     link: Link, has_outbound: bool, has_local: bool, source: Session, local: Session
 ) -> Iterator[tuple[KeyTable | None, KeyTable | None]]:
-    """The keys in outbound that are missing locally, and the local ones missing in outbound; None for
-    none."""
+    """The keys that outbound alone has, and those that the local table alone has; None for none."""
     if not (has_outbound or has_local) or (
         has_outbound and has_local and digest.same_keys(local, source, link)
     ):
@@ -86,8 +85,7 @@ def differing_keys(
 def equal_unprotected(
     link: Link, scene: Scene, extra: KeyTable | None, source: Session, local: Session
 ) -> Iterator[list[tuple[bytes | None, ...]]]:
-    """Keys of unprotected entities, neither requested nor approved, whose rows equal the source's, in
-    batches."""
+    """Batches of keys of unprotected entities, not requested nor approved, that equal the source's."""
     for first, last in extra.pages(digest.ROWS_AT_ONCE) if extra else ():
         keys = extra.keys(first, last) if extra else []
         if link.address in scene.barring:

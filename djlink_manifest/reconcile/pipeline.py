@@ -16,7 +16,7 @@ from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.apply import apply
-from djlink_manifest.reconcile.footing import Ground, footing, forgotten
+from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
@@ -71,7 +71,7 @@ class Job:
             self._resolved.graph,
             self._scope,
             self._footings,
-            self._stand(),
+            *self._stand(),
             self._local,
             self._sources,
             self._parallelism,
@@ -120,28 +120,36 @@ class Job:
         ) as site:
             return apply(plan, site, one_at_a_time, stop)
 
-    def _stand(self) -> Mapping[str, Refusal]:
-        """Find every link's footing; the refusals of links that have none, and those known before."""
-        refusals = {r.address: r for r in self._resolved.refusals}
+    def _stand(self) -> tuple[Mapping[str, Refusal], frozenset[str]]:
+        """Find every link's footing.
+
+        The refusals of links that have none, and those known before; the links whose held rows can be read.
+        """
+        refusals, held = {r.address: r for r in self._resolved.refusals}, set[str]()
         for address, link in self._all.items():
+            ground = Ground(self._manifest.name, self._sources[link.source].catalog, self._local.catalog)
+            if holding(link, ground):
+                held.add(address)
             if address in refusals:
                 continue
-            ground = Ground(self._manifest.name, self._sources[link.source].catalog, self._local.catalog)
             found = footing(link, ground)
             if isinstance(found, Refusal):
                 refusals[address] = found
             else:
                 self._footings[address] = found
-        return refusals
+        return refusals, frozenset(held)
 
     def _forgotten(self) -> tuple[Forgotten, ...]:
         if not self._whole:
             return ()
         found = list[Forgotten]()
-        for name, reached in self._sources.items():
-            ground = Ground(self._manifest.name, reached.catalog, self._local.catalog)
-            mine = tuple(link for link in self._resolved.links if link.source == name)
-            found += forgotten(mine, ground, self._outbound[name])
+        for spec in self._manifest.sources:
+            if spec.name not in self._sources:
+                continue
+            ground = Ground(self._manifest.name, self._sources[spec.name].catalog, self._local.catalog)
+            mine = tuple(link for link in self._resolved.links if link.source == spec.name)
+            declared = frozenset(schema.name for schema in spec.schemas)
+            found += forgotten(mine, ground, self._outbound[spec.name], declared)
         return tuple(found)
 
 
@@ -213,7 +221,8 @@ def _not_yet(manifest: Manifest) -> tuple[str, ...]:
     words = []
     if manifest.removed:
         count = len(manifest.removed)
-        words.append(f"`removed` names {count} links: this version takes no link out, their tables stay")
+        links = f"{count} link" if count == 1 else f"{count} links"
+        words.append(f"`removed` names {links}: this version takes no link out, and their tables stay")
     if manifest.approvals:
         words.append("`approvals` are checked, and not carried out: this version deletes nothing locally")
     return tuple(words)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+Status: TypeAlias = Literal["done", "failed", "skipped"]
+
 
 @dataclass(frozen=True, slots=True)
 class LinkStarted:
@@ -43,7 +45,7 @@ class LinkOutcome:
     """
 
     address: str
-    status: Literal["done", "failed", "skipped"]
+    status: Status
     created: bool = False
     pulled: int = 0
     rows: int = 0
@@ -54,6 +56,7 @@ class LinkOutcome:
     problem: str | None = None
     hint: str | None = None
     seconds: float = 0.0
+    foreign_keys: int = 0
 
 
 Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome

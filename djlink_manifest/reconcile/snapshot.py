@@ -77,7 +77,7 @@ class LinkSnapshot:
     `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled;
     `to_pull_bytes` an estimate from the server's own statistics; `left_out`: how many entities each reason
     leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
-    source's; `held_by` parts: rows of held entities on both sides.
+    source's; `parts`: part rows of held entities on both sides.
     """
 
     counts: Mapping[EntityClass, int]

@@ -20,8 +20,11 @@ from djlink_manifest.servers.wanted import Scene
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was observed. `refusals` has those given and those found; `scene_links` the links by source and
-    address as the SQL of the source sees them, in the plan and in its apply."""
+    """What was observed.
+
+    `refusals` has those given and those found; `scene_links` the links by source and address as the SQL of
+    the source sees them, in the plan and in its apply.
+    """
 
     snapshots: Mapping[str, LinkSnapshot]
     refusals: Mapping[str, Refusal]
@@ -34,6 +37,7 @@ def survey(
     scope: Set[str],
     footings: Mapping[str, Footing],
     refused: Mapping[str, Refusal],
+    holding: Set[str],
     local: Reached,
     sources: Mapping[str, Reached],
     parallelism: int,
@@ -41,8 +45,9 @@ def survey(
 ) -> Survey:
     """Snapshots of the links in scope that are neither refused nor below a refused one.
 
-    Links out of scope take part in what is wanted: a parent is needed by them too. What fails for one link is
-    a refusal of that link, and a source that fails as a whole refuses all of its links.
+    Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
+    links for the rows that they hold; `holding` are the links whose outbound tables can be read. What fails
+    for one link is a refusal of that link, and a source that fails as a whole refuses all of its links.
     """
     refusals = dict(refused)
     scene_links, scenes = dict[str, dict[str, Link]](), dict[str, Scene]()
@@ -51,7 +56,7 @@ def survey(
         try:
             refusals.update(_conditions(mine, refusals, reached))
             scene_links[name] = _scene_links(mine, refusals)
-            scenes[name] = _scene(reached, scene_links[name], footings)
+            scenes[name] = _scene(reached, scene_links[name], footings, holding)
         except ServerError as error:
             refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
     snapshots: dict[str, LinkSnapshot] = {}
@@ -109,9 +114,13 @@ def _scene_links(links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> d
     }
 
 
-def _scene(reached: Reached, links: Mapping[str, Link], footings: Mapping[str, Footing]) -> Scene:
+def _scene(
+    reached: Reached, links: Mapping[str, Link], footings: Mapping[str, Footing], holding: Set[str]
+) -> Scene:
     """Which outbound tables of the source stand, and which links have requests or approvals."""
-    held = frozenset(a for a, link in links.items() if a in footings and footings[a].holds(link))
-    complete = [links[a] for a in sorted(held) if not footings[a].make_outbound]
+    held = frozenset(
+        a for a, link in links.items() if (footings[a].holds(link) if a in footings else a in holding)
+    )
+    complete = [links[a] for a in sorted(held) if a in footings and not footings[a].make_outbound]
     with reached.readers.session() as session:
         return Scene.of(links, held, barring_links(session, complete))

@@ -36,6 +36,8 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
 def outcome_words(outcome: LinkOutcome) -> str:
     """What was really committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
     words = ["created"] if outcome.created else []
+    if outcome.foreign_keys:
+        words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
     if outcome.pulled:
         words.append(f"{counted(outcome.pulled, 'row')} pulled{_volume(outcome)}")
     words += [
@@ -47,7 +49,7 @@ def outcome_words(outcome: LinkOutcome) -> str:
         )
         if count
     ]
-    return ", ".join([*(words or ["nothing to write"]), duration(outcome.seconds)])
+    return ", ".join([*(words or ["no rows written"]), duration(outcome.seconds)])
 
 
 def _rows(outcome: LinkOutcome) -> Iterator[Row]:
@@ -66,7 +68,8 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
 
 
 def _wrote(outcome: LinkOutcome) -> bool:
-    return outcome.created or any((outcome.pulled, outcome.registered, outcome.released, outcome.refused))
+    counts = (outcome.foreign_keys, outcome.pulled, outcome.registered, outcome.released, outcome.refused)
+    return outcome.created or any(counts)
 
 
 def _volume(outcome: LinkOutcome) -> str:
@@ -96,5 +99,6 @@ def _sentence(report: Report) -> str:
         released=sum(o.released for o in outcomes),
         refused=sum(o.refused for o in outcomes),
         seconds=report.seconds,
+        foreign_keys=sum(o.foreign_keys for o in outcomes),
     )
     return f"Apply: {', '.join(words)}; {outcome_words(sums)}."

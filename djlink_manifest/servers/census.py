@@ -36,8 +36,10 @@ def count_rows(session: Session, of: Sql) -> int:
 
 
 def barring_links(session: Session, links: Sequence[Link]) -> frozenset[str]:
-    """The links, all with outbound tables on this server, that have a deletion request or approval: one
-    statement."""
+    """Which of the links have a deletion request or approval, in one statement.
+
+    All of their outbound tables stand on this server.
+    """
     if not links:
         return frozenset()
     tests = [

@@ -1,5 +1,4 @@
-"""One batch of a pull: the master and part rows of registered entities, from one snapshot into one
-transaction."""
+"""One batch of a pull: rows of registered entities, from one snapshot into one transaction."""
 
 from __future__ import annotations
 

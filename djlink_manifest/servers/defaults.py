@@ -1,7 +1,7 @@
-"""Defaults that information_schema spoils: bytes end there at the first NUL, and `?` stands for rare
-characters.
+"""Defaults that information_schema spoils.
 
-SHOW CREATE TABLE has them whole; it is asked for the few tables that need it.
+Bytes end there at the first NUL, and `?` stands for rare characters. SHOW CREATE TABLE has them whole; it is
+asked for the few tables that need it.
 """
 
 from __future__ import annotations

@@ -92,8 +92,7 @@ def all_local_keys(local: Session, link: Link) -> Iterator[RawRow]:
 
 
 def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
-    """Of these keys, those whose master and part rows are the same on both servers, by digests of whole
-    rows."""
+    """Those of the keys whose master and part rows are the same on both servers, by digests of whole rows."""
     here = _entity_digests(local, link.local, link.definition, keys)
     there = _entity_digests(source, link.definition, link.definition, keys)
     return [key for key in keys if key in here and here[key] == there.get(key)]
@@ -134,8 +133,11 @@ def _entity_digests(
 
 
 def _key_value(value: bytes | None, column: Column) -> Sql:
-    """A raw key value as one that compares exactly with its column: numbers as numbers, for the server
-    compares a long number with a string as two doubles, and large keys would be taken for each other."""
+    """A raw key value as one that compares exactly with its column.
+
+    Numbers are written as numbers: the server compares a long number with a string as two doubles, and large
+    keys would be taken for each other.
+    """
     if value is None:
         return Sql("NULL")
     if column.base_type == "bit":

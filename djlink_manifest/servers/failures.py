@@ -7,11 +7,11 @@ import ssl
 import pymysql
 
 from djlink_manifest.errors import (
+    AlreadyThere,
     ConnectionLost,
     MissingPrivilege,
     RowsRefused,
     ServerError,
-    TableExists,
     Unreachable,
 )
 from djlink_manifest.model.catalog import ServerIdentity
@@ -32,7 +32,7 @@ def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity 
         )
     if code in mysql.EXISTS:
         hint = "it appeared since the plan was made: plan again"
-        return TableExists(words, code=code, server=server, hint=hint)
+        return AlreadyThere(words, code=code, server=server, hint=hint)
     if code in mysql.REFUSED_ROWS:
         return RowsRefused(words, code=code, server=server)
     return ServerError(words, code=code, server=server)
@@ -54,7 +54,15 @@ def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
             code=code,
             server=address.name,
             hint="check `user` and `password` of this server, and that the account may come from this host"
+            + (" and is not locked" if code in mysql.LOCKED_ACCOUNT else "")
             + ("" if address.tls else " and needs no TLS"),
+        )
+    if code in mysql.FULL:
+        return Unreachable(
+            f"{place} takes no further session: {words}",
+            code=code,
+            server=address.name,
+            hint="try again later or with a smaller --parallelism, or let its administrator allow more",
         )
     if code in mysql.PLAIN_REFUSED:
         return Unreachable(

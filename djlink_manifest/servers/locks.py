@@ -1,5 +1,7 @@
-"""One advisory lock per link on both of its servers. A lock dies with its session: none is ever left
-behind."""
+"""One advisory lock per link on both of its servers.
+
+A lock dies with its session: none is ever left behind.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class Locks:
         self._sources[name] = session
 
     def take(self, link: Link, link_id: str) -> None:
-        """Take the link's lock on both servers, at once or not at all. LinkLocked says who has it."""
+        """Take the link's lock on both servers without waiting. LinkLocked says who has it."""
         name = lock_name(link_id)
         for session in (self._sources[link.source], self._local):
             if session.value(sql("SELECT GET_LOCK({}, 0)", name)) != 1:

@@ -60,9 +60,11 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
 
 
 def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int) -> int:
-    """Write outbound rows for a range of `work`: rows that still stand, are not barred and whose linked
-    parents are in outbound. Repeating it changes nothing. The caller's transaction commits. Returns the new
-    rows."""
+    """Write outbound rows for a range of `work`; how many are new.
+
+    Left out is what is gone, asked back itself, or without all of its linked parents in outbound. Repeating
+    it changes nothing. The caller's transaction commits.
+    """
     tests = [sql("w.`~seq` BETWEEN {} AND {}", first, last), *_unasked(link)]
     for reference in link.references:
         parent = scene.links[reference.parent]
@@ -110,8 +112,7 @@ def release(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
 
 
 def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
-    """Lock the outbound rows with these keys until the transaction ends; those that exist and are not
-    requested."""
+    """Lock the outbound rows of these keys until the transaction ends; those that exist, unrequested."""
     rows = session.stream(
         sql(
             "SELECT {} FROM {} s WHERE {} AND {} FOR UPDATE",
@@ -125,8 +126,11 @@ def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[R
 
 
 def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
-    """Which of the keys the local table holds. A locking read: inside a transaction under REPEATABLE READ
-    no row with one of these keys can come until it ends."""
+    """Which of the keys the local table holds.
+
+    A locking read: inside a transaction under REPEATABLE READ no row with one of these keys can come until it
+    ends.
+    """
     rows = session.stream(
         sql(
             "SELECT {} FROM {} s WHERE {} FOR UPDATE",

@@ -409,6 +409,8 @@ def test_a_parent_that_is_linked_later_gets_its_foreign_keys_after_its_pull(lab:
         (AddForeignKey, "child__piece"),
     }
     assert foreign_keys(lab, "child", "other") == TO_PARENT
+    [added] = [o.foreign_keys for o in report.outcomes if o.address == lab.address("lab_a", "other", "Child")]
+    assert added == len(late)
     again = lab.plan(both)
     assert not again.has_changes
     assert not again.has_errors

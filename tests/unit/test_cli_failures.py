@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from djlink_manifest.errors import (
     ServerError,
     UsageError,
 )
+from djlink_manifest.manifest.writing import starter
 from tests.unit import plan_samples as samples
 
 SECRET = "hunter2-never-printed"
@@ -111,6 +113,29 @@ def test_messages_that_nobody_reads_do_not_change_the_exit_code(tmp_path: Path) 
     )
     os.close(writing)
     assert (ended.returncode, ended.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("arguments", ["validate", "--help", "init -"])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_leads_nowhere(tmp_path: Path, closed: str, arguments: str) -> None:
+    (tmp_path / "djlink.yaml").write_text(starter())
+    command = f"exec {shlex.quote(sys.executable)} -m djlink_manifest {arguments} {closed}"
+    ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", ["validate --json", "--help", "init -"])
+def test_output_that_finds_no_room_is_no_defect_of_djlink(tmp_path: Path, arguments: str) -> None:
+    (tmp_path / "djlink.yaml").write_text(starter())
+    djlink = f"exec {shlex.quote(sys.executable)} -B -m djlink_manifest {arguments}"
+    ended = subprocess.run(
+        ["sh", "-c", f"ulimit -f 0; {djlink} >full"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "Error: the output cannot be written: File too large\n")
 
 
 INTERRUPTIBLE = textwrap.dedent(

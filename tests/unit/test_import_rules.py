@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 # all below it. A part that is not named here may import nothing.
 VALUES = ("errors", "model", "manifest")
 PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
-ACTING = tuple(f"reconcile.{name}" for name in ("reach", "observe", "survey", "site", "bench", "apply"))
+ACTING = tuple(
+    f"reconcile.{name}" for name in ("reach", "observe", "survey", "site", "building", "bench", "apply")
+)
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
     "errors": (),

@@ -99,7 +99,7 @@ def test_bars_take_any_events_in_any_order(events: list[Event]) -> None:
         for event in events:
             display(event)
         display(LinkOutcome("z.z.Last", "done"))
-    assert "z.z.Last: nothing to write" in stream.getvalue()
+    assert "z.z.Last: no rows written" in stream.getvalue()
     assert "\x1b[2J" not in stream.getvalue()
 
 

@@ -15,7 +15,7 @@ from djlink_manifest.manifest.names import (
     table_fault,
     weight,
 )
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of, spot_of_item
+from djlink_manifest.manifest.nodes import Fields, Steps, dotted, node_at, spot_of, spot_of_item
 from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
 from djlink_manifest.model.naming import class_name
@@ -127,7 +127,7 @@ def _check_rule(
             "name the table in a key of its own",
         )
     where = (*steps, "where")
-    if options.pull == "needed" and at(root, where) is not None:
+    if options.pull == "needed" and node_at(root, where) is not None:
         problems.error(
             "`where` on a table that is `pull: needed`: its children decide which rows are wanted",
             spot_of(root, where, key=True),
@@ -191,6 +191,6 @@ def _check_something_wanted(manifest: Manifest, root: Fields, problems: Problems
 def origin(root: Fields, steps: Steps, option: str) -> Steps:
     """The steps of the nearest place that sets an option for the table key at `steps`."""
     for above in (steps, steps[:4], steps[:2], ("defaults",)):
-        if at(root, (*above, option)) is not None:
+        if node_at(root, (*above, option)) is not None:
             return (*above, option)
     return steps

@@ -32,8 +32,11 @@ class Target:
 
 
 def check_targets(manifest: Manifest, root: Fields, problems: Problems) -> None:
-    """Note local schemas that cannot be, links that meet in one table as far as exact names tell, and
-    links whose local table is their source."""
+    """Note where links cannot go.
+
+    That is: local schemas that cannot be, links that meet in one table as far as exact names tell, and links
+    whose local table is their source.
+    """
     targets = list(_targets(manifest, root))
     _check_local_schemas(manifest, targets, root, problems)
     exact = [target for target in targets if not target.rule.is_glob]

@@ -1,4 +1,4 @@
-"""What differs between vendors, one module each with the same names; `of` chooses."""
+"""What differs between vendors, one module each; so far MySQL alone."""
 
 from __future__ import annotations
 
