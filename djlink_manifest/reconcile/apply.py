@@ -155,10 +155,10 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
 def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     if not tally.refused:
         return outcome("done")
-    words = "; ".join(tally.refusals)
+    entities = "1 entity" if tally.refused == 1 else f"{tally.refused:,} entities"
     return outcome(
         "failed",
-        f"the local server refused {tally.refused:,} entities: {words}",
+        f"the local server refused {entities}: {'; '.join(tally.refusals)}",
         "look for local rows with the same unique value and for missing parents; the others were pulled",
     )
 

@@ -212,7 +212,7 @@ def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield (
                 f"the local part {table.schema}.{table.name} is missing: the source added it after linking, "
                 "or it was dropped here",
-                "this version of djlink does not change a table after linking",
+                "this version of djlink changes no table after linking; undo the change, or leave the link out",
             )
 
 

@@ -184,7 +184,7 @@ def report() -> Report:
                 rows=200,
                 bytes=512,
                 refused=1,
-                problem="the local server refused 1 entities: Duplicate entry '7' for key 'name'",
+                problem="the local server refused 1 entity: Duplicate entry '7' for key 'name'",
                 hint="look for local rows with the same unique value",
                 seconds=3.0,
             ),
