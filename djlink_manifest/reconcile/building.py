@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from djlink_manifest.errors import AlreadyThere
+from djlink_manifest.errors import AlreadyThere, RowsRefused, ServerError
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.reconcile.bench import Bench, again, patiently
@@ -53,7 +53,16 @@ def add_late_keys(bench: Bench, footing: Footing) -> None:
     """Add the local foreign keys to parents that were linked later; the server checks every row."""
     for number, (table, key) in enumerate(footing.add_foreign_keys, start=1):
         text = ddl.add_foreign_key(bench.link.local.schema, table, key)
-        _make(bench, bench.local, key.name, text)
+        parent = f"{key.parent_schema}.{key.parent_table}"
+        try:
+            _make(bench, bench.local, key.name, text)
+        except RowsRefused as error:
+            raise ServerError(
+                f"rows of {bench.link.local.schema}.{table} have no parent in {parent}: no foreign key yet",
+                code=error.code,
+                server=bench.local.name,
+                hint="let the parent's link want those rows too, or delete the local rows without parent",
+            ) from error
         bench.tally.foreign_keys = number
 
 

@@ -17,6 +17,7 @@ from djlink_manifest.model.rights import grant, missing
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
 
 OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
+UNCHANGEABLE = "this version of djlink changes no table after linking; undo the change, or leave the link out"
 LOCAL_RIGHTS = ("CREATE", "ALTER", "REFERENCES", "SELECT", "INSERT", "UPDATE")
 
 
@@ -212,7 +213,7 @@ def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield (
                 f"the local part {table.schema}.{table.name} is missing: the source added it after linking, "
                 "or it was dropped here",
-                "this version of djlink changes no table after linking; undo the change, or leave the link out",
+                UNCHANGEABLE,
             )
 
 
@@ -221,5 +222,5 @@ def _hard(expected: TableDefinition, found: TableDefinition, what: str) -> Itera
     if words:
         yield (
             f"{what} {found.schema}.{found.name} does not fit the source's definition: {'; '.join(words)}",
-            "this version of djlink changes no table after linking; undo the change, or leave the link out",
+            UNCHANGEABLE,
         )

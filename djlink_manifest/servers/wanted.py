@@ -240,13 +240,16 @@ class Sets:
         for reference, term in terms:
             parent = self.scene.links[reference.parent]
             join, alias, key = parent_join(parent, reference, "c")
+            # a NULL in any of its columns: the reference names nobody, whatever the others hold
+            tests = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
+            tests.append(self._test("barred", term.root)(alias, term.among(parent.key, key)))
             found.append(
                 sql(
                     "SELECT DISTINCT {} FROM {} c {} WHERE {}",
                     columns("c", child_master_columns(link, reference)),
                     child_table(link, reference),
                     join,
-                    self._test("barred", term.root)(alias, term.among(parent.key, key)),
+                    both(tests),
                 )
             )
         return joined(" UNION ", found) if found else None

@@ -127,3 +127,18 @@ def test_requested_deletions_are_blocked_and_not_pulled(pipeline: Rig) -> None:
     assert [(b.kind, b.count, b.whole) for b in link.blocked] == [("review", 1, False)]
     assert not plan.has_errors
     assert report.outcomes[0].pulled == 1
+
+
+def test_a_late_foreign_key_waits_for_the_parents_of_all_local_rows(pipeline: Rig) -> None:
+    pipeline.apply(pipeline.document({"lab_a": {"lab": {"tables": ["Session"]}}}))
+    rules: dict[str, dict[str, object]] = {"Session": {}, "Subject": {"where": {"species": "mouse"}}}
+    mice = pipeline.document({"lab_a": {"lab": {"tables": rules}}})
+    _, report = pipeline.apply(mice)
+    outcome = next(o for o in report.outcomes if o.address.endswith("Session"))
+    assert outcome.status == "failed"
+    assert "have no parent in" in str(outcome.problem)
+    assert "want those rows too" in str(outcome.hint)
+    rules["Subject"] = {}
+    everything = pipeline.document({"lab_a": {"lab": {"tables": rules}}})
+    assert pipeline.apply(everything)[1].succeeded
+    assert not pipeline.plan(everything).has_changes

@@ -161,6 +161,7 @@ def ask_and_approve(rig: Rig, rnd: random.Random, model: Model) -> Iterator[str]
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32 - 1))
+@example(seed=6355)  # a NULL beside a key column in one foreign key, whose parent is asked back
 @example(seed=8605)  # two part rows of one entity refer to entities that are asked back
 def test_counts_and_pulled_keys_are_those_of_the_definition(servers: Servers, seed: int) -> None:
     rnd = random.Random(seed)
