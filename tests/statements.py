@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -75,6 +76,5 @@ def once(meets: Callable[[Statement], bool], do: Callable[[Statement], None]) ->
 def kill(rig: Rig, server: str, session: int) -> None:
     """End a session at its server, and wait until it is gone."""
     rig.run(server, f"KILL {session}")
-    gone = False
-    while not gone:
-        gone = not rig.run(server, f"SELECT id FROM information_schema.processlist WHERE id = {session}")
+    while session in rig.sessions(server):
+        time.sleep(0.001)

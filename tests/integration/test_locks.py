@@ -220,7 +220,7 @@ def test_an_apply_survives_lost_working_sessions(
             mine = {s.session for s in sent if s.port == here} - lock_sessions
             if whose == "its":
                 mine = {statement.session} if here == statement.port else set()
-            for each in mine & alive(pipeline, name):
+            for each in mine & pipeline.own_sessions(name):
                 kill(pipeline, name, each)
 
     def note(statement: Statement) -> None:
@@ -240,13 +240,6 @@ def test_an_apply_survives_lost_working_sessions(
     assert [(o.status, o.problem) for o in report.outcomes] == [("done", None)] * 2
     assert [o.pulled for o in report.outcomes] == [3, SESSIONS]
     check_finished(pipeline)
-
-
-def alive(rig: Rig, server: str) -> set[int]:
-    """The sessions of the test's own accounts."""
-    name = rig.names("")
-    text = f"SELECT id FROM information_schema.processlist WHERE LEFT(user, {len(name)}) = '{name}'"
-    return {row[0] for row in rig.run(server, text)}
 
 
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(pipeline: Rig) -> None:
@@ -365,7 +358,7 @@ def test_when_all_sessions_are_lost_at_once_one_new_beginning_suffices(rig: Rig)
         if isinstance(event, LinkStarted) and event.address == rig.address("lab_a", "lab", "Below"):
             for name in ("lab_a", "local"):
                 port = rig.server(name).port
-                for each in alive(rig, name):
+                for each in rig.own_sessions(name):
                     if (port, each) not in lock_sessions:
                         kill(rig, name, each)
 
