@@ -12,6 +12,7 @@ import pytest
 
 from tests.rig import rig
 from tests.shared_servers import (
+    PAIRS,
     Names,
     Servers,
     drop_everything,
@@ -22,6 +23,7 @@ from tests.shared_servers import (
 
 __all__ = ["rig"]  # a fixture of its own module
 
+_pairs = {str(pair): pair for pair in PAIRS}
 RUN_FOLDER = pytest.StashKey[Path]()
 
 
@@ -48,12 +50,17 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-@pytest.fixture(scope="session")
-def servers(pytestconfig: pytest.Config) -> Servers:
-    """Two sources, `lab_a` and `lab_b`, and the server `local`, shared by all tests of the run."""
+@pytest.fixture
+def servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Servers:
+    """Two sources, `lab_a` and `lab_b`, and the server `local`, shared by all tests of the run.
+
+    Of MySQL, unless the test names a pair of vendors, or the environment does for all tests that name none
+    (`DJLINK_TEST_PAIR=mariadb-mysql`: MariaDB sources, a MySQL local server).
+    """
+    pair = getattr(request, "param", None) or _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
     given: dict[str, Any] = getattr(pytestconfig, "workerinput", {})
     folder = given.get("djlink_folder") or pytestconfig.stash[RUN_FOLDER]
-    return shared_servers(Path(folder), given.get("djlink_owner", os.getpid()))
+    return shared_servers(Path(folder), given.get("djlink_owner", os.getpid()), pair)
 
 
 @pytest.fixture

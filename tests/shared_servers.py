@@ -1,4 +1,4 @@
-"""Three throwaway servers that all tests of a run share, and names that keep the tests apart."""
+"""Throwaway servers of both vendors that all tests of a run share, and names that keep the tests apart."""
 
 from __future__ import annotations
 
@@ -13,9 +13,31 @@ import pymysql
 
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
 from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.binaries import Vendor
 from djlink_manifest.sandbox.cache import locked
 
 NO_SUCH_THREAD = 1094
+
+
+ROLES = ("lab_a", "lab_b", "local")
+# MariaDB ends a recursive query after 1,000 rows without an error
+EXTRA: dict[Vendor, tuple[str, ...]] = {"mysql": (), "mariadb": ("--max-recursive-iterations=4294967295",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The vendors of a test's servers: of both sources, and of the local server."""
+
+    source: Vendor = "mysql"
+    local: Vendor = "mysql"
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.local}"
+
+
+ALIKE = (Pair("mysql", "mysql"), Pair("mariadb", "mariadb"))
+CROSSED = (Pair("mysql", "mariadb"), Pair("mariadb", "mysql"))
+PAIRS = ALIKE + CROSSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +47,11 @@ class Servers:
     lab_a: SandboxServer
     lab_b: SandboxServer
     local: SandboxServer
+
+    @property
+    def pair(self) -> Pair:
+        """The vendors of the sources and of the local server."""
+        return Pair(self.lab_a.vendor, self.local.vendor)
 
     def __iter__(self) -> Iterator[SandboxServer]:
         return iter((self.lab_a, self.lab_b, self.local))
@@ -50,29 +77,38 @@ def new_names() -> Names:
     return Names(f"t{secrets.token_hex(4)}_")
 
 
-def shared_servers(folder: Path, owner_pid: int) -> Servers:
-    """The servers of this run, described in `folder`; whoever asks first starts them.
+def shared_servers(folder: Path, owner_pid: int, pair: Pair) -> Servers:
+    """The run's servers of these vendors, described in `folder`; whoever asks first starts a vendor's.
 
     They belong to `owner_pid`, the process that the run ends with, not to the worker that started them.
     """
-    described = folder / "servers.json"
+    found = {vendor: _of_vendor(folder, owner_pid, vendor) for vendor in {pair.source, pair.local}}
+    return Servers(found[pair.source]["lab_a"], found[pair.source]["lab_b"], local=found[pair.local]["local"])
+
+
+def _of_vendor(folder: Path, owner_pid: int, vendor: Vendor) -> dict[str, SandboxServer]:
+    described = _description(folder, vendor)
     with locked(folder / "servers.lock"):
         if not described.exists():
-            started = start_servers(
-                {name: ServerOptions() for name in ("lab_a", "lab_b", "local")}, owner_pid=owner_pid
-            )
+            options = ServerOptions(vendor, extra=EXTRA[vendor])
+            started = start_servers({role: options for role in ROLES}, owner_pid=owner_pid)
             text = json.dumps({name: server.describe() for name, server in started.items()})
             described.touch(mode=0o600)
             described.write_text(text)
-    return Servers(**_attached(described))
+    return _attached(described)
+
+
+def _description(folder: Path, vendor: Vendor) -> Path:
+    return folder / f"{vendor}.json"
 
 
 def stop_shared_servers(folder: Path) -> None:
     """Stop what was started and remove `folder`."""
-    described = folder / "servers.json"
-    if described.exists():
-        for server in _attached(described).values():
-            server.stop()
+    for vendor in ALIKE:
+        described = _description(folder, vendor.source)
+        if described.exists():
+            for server in _attached(described).values():
+                server.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -105,4 +141,7 @@ def drop_everything(server: SandboxServer, names: Names) -> None:
             cursor.execute(f"DROP DATABASE {quoted(schema)}")
         cursor.execute("SELECT user, host FROM mysql.user WHERE LEFT(user, %s) = %s", mine)
         for user, host in cursor.fetchall():
-            cursor.execute("DROP USER %s@%s", (user, host))
+            if host:
+                cursor.execute("DROP USER %s@%s", (user, host))
+            else:  # a role of MariaDB is no account
+                cursor.execute(f"DROP ROLE {quoted(user)}")

@@ -75,7 +75,8 @@ class Catalog:
     """What a server says of the schemas asked for.
 
     `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
-    sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights.
+    sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
+    the character set of each collation that the server has.
     """
 
     server: str
@@ -85,6 +86,7 @@ class Catalog:
     sizes: Mapping[TableName, Size]
     marks: Mapping[str, tuple[Mark, ...]]
     grants: tuple[Grant, ...]
+    collations: Mapping[str, str]
 
     def masters(self, schema: str) -> tuple[TableDefinition, ...]:
         """The schema's tables with their parts, by name; hidden tables are left out.

@@ -34,7 +34,7 @@ class Link:
 
     `definition` is the source table as its server has it; `local` the table as it shall stand on the local
     server; `references` the foreign keys to linked parents; `plain` those to tables that are not linked, as
-    `schema.table` names, which become plain columns.
+    `schema.table` names, which become plain columns; `notes` what is otherwise on the local server, in words.
     """
 
     address: str
@@ -50,6 +50,7 @@ class Link:
     unwanted: Literal["keep", "release"]
     deletions: Literal["review", "auto"]
     location: Location
+    notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -70,3 +71,8 @@ class Link:
     def approved_table(self) -> str:
         """The table of deletion approvals, in the outbound schema."""
         return self.outbound_table + APPROVED
+
+
+def copied_columns(theirs: TableDefinition, ours: TableDefinition) -> tuple[Column, ...]:
+    """The source's columns whose values are written here: all but those computed by the local table."""
+    return tuple(c for c in theirs.columns if ours.column(c.name).generated is None)

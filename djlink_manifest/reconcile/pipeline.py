@@ -182,7 +182,8 @@ def open_job(
         if isinstance(base, DjlinkError):
             raise base
         sources = {name: r for name, r in reached.items() if name in addresses}
-        resolved = resolve(manifest, {name: r.catalog for name, r in sources.items()}, outbound)
+        catalogs = {name: r.catalog for name, r in sources.items()}
+        resolved = resolve(manifest, catalogs, base.catalog, outbound)
         facts = []
         for name, address in sorted(addresses.items()):
             result = results[name]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest, rule_for
 from djlink_manifest.manifest.values import Manifest, Options, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.model.catalog import Catalog, Version
 from djlink_manifest.model.definition import TableDefinition, unprotectable
 from djlink_manifest.model.derive import LinkedTable, local_definition, requested_part_name
+from djlink_manifest.model.fitting import Fitted, fitted
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.model.naming import class_name, master_of, outbound_names, plain_name
@@ -57,10 +58,13 @@ def local_schemas(manifest: Manifest) -> frozenset[str]:
     )
 
 
-def resolve(manifest: Manifest, catalogs: Mapping[str, Catalog], outbound: Mapping[str, str]) -> Resolved:
+def resolve(
+    manifest: Manifest, catalogs: Mapping[str, Catalog], local: Catalog, outbound: Mapping[str, str]
+) -> Resolved:
     """The links of the manifest over the sources whose catalogues could be read.
 
-    `outbound` gives each source's outbound schema. Raises GraphError for a cycle.
+    `local` is the local server's catalogue, which the definitions have to fit; `outbound` gives each source's
+    outbound schema. Raises GraphError for a cycle.
     """
     refusals = list[Refusal]()
     links = dict[str, Link]()
@@ -74,11 +78,12 @@ def resolve(manifest: Manifest, catalogs: Mapping[str, Catalog], outbound: Mappi
             found, refused = _candidates(source, schema, catalog)
             candidates += found
             refusals += refused
-        made = _links(candidates, catalog, outbound[source.name], manifest.name)
+        fits = {c.address: fitted(c.table, catalog.identity.version, local) for c in candidates}
+        made = _links(candidates, fits, catalog, outbound[source.name], manifest.name)
         links.update({link.address: link for link in made})
         for candidate in candidates:
             depends[candidate.address] = candidate.options.depends_on
-            refusals += _refusals(candidate)
+            refusals += _refusals(candidate, fits[candidate.address], local.identity.version)
     refusals += _same_targets(links.values())
     edges, broken = _edges(links, depends, catalogs)
     graph = LinkGraph.build(links, edges)
@@ -130,7 +135,13 @@ def _no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, s
     return Refusal(address, "the source has no such table", hint, rule.location)
 
 
-def _links(candidates: list[Candidate], catalog: Catalog, outbound: str, manifest: str) -> Iterator[Link]:
+def _links(
+    candidates: list[Candidate],
+    fits: Mapping[str, Fitted],
+    catalog: Catalog,
+    outbound: str,
+    manifest: str,
+) -> Iterator[Link]:
     linked: dict[tuple[str, str], LinkedTable] = {}
     for c in candidates:
         for table in c.table.tables:
@@ -143,7 +154,7 @@ def _links(candidates: list[Candidate], catalog: Catalog, outbound: str, manifes
     }
     names = outbound_names(((c.table.schema, c.table.name) for c in candidates), marked)
     for c in candidates:
-        local, plain = local_definition(c.table, c.local_schema, linked)
+        local, plain = local_definition(fits[c.address].table, c.local_schema, linked)
         yield Link(
             address=c.address,
             source=c.source.name,
@@ -158,6 +169,7 @@ def _links(candidates: list[Candidate], catalog: Catalog, outbound: str, manifes
             unwanted=c.options.unwanted,
             deletions=c.options.deletions,
             location=c.rule.location,
+            notes=fits[c.address].notes,
         )
 
 
@@ -177,11 +189,14 @@ def _references(
             )
 
 
-def _refusals(candidate: Candidate) -> Iterator[Refusal]:
+def _refusals(candidate: Candidate, fit: Fitted, local: Version) -> Iterator[Refusal]:
     table, where = candidate.table, candidate.rule.location
     reason = unprotectable(table)
     if reason:
         yield Refusal(candidate.address, f"the source table cannot be protected: {reason}", _EXCLUDE, where)
+    if fit.problems:
+        words = f"the local server ({local.vendor} {local.text}) cannot hold it: {'; '.join(fit.problems)}"
+        yield Refusal(candidate.address, words, _EXCLUDE, where)
     external = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if c.is_external]
     if external:
         words = f"it keeps values in an external store, which this version cannot copy: {', '.join(external)}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
 from djlink_manifest.model.rights import parse_grants
 from djlink_manifest.servers.connection import Row, Session, first_values
 from djlink_manifest.servers.defaults import is_doubtful, whole_defaults
-from djlink_manifest.servers.dialects import mysql
+from djlink_manifest.servers.dialects import ColumnFacts
 from djlink_manifest.servers.marks import read_marks
 from djlink_manifest.servers.sql import Sql, comma, sql
 
@@ -23,8 +24,9 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
     }
     asked = sorted(set(schemas) & everything)
     grants = parse_grants(str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
+    collations = _collations(session)
     if not asked:
-        return Catalog(session.name, session.identity, frozenset(everything), {}, {}, {}, grants)
+        return Catalog(session.name, session.identity, frozenset(everything), {}, {}, {}, grants, collations)
     listed = comma([sql("{}", name) for name in asked])
     columns = _columns(session, listed)
     indexes, keys = _indexes(session, listed)
@@ -48,7 +50,15 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
         )
         sizes[name] = Size(int(row[7] or 0), int(row[8] or 0))
     marks = read_marks(session, sorted({s for s, name in tables if name == "~djlink"}))
-    return Catalog(session.name, session.identity, frozenset(everything), tables, sizes, marks, grants)
+    return Catalog(
+        session.name, session.identity, frozenset(everything), tables, sizes, marks, grants, collations
+    )
+
+
+def _collations(session: Session) -> Mapping[str, str]:
+    name = Sql(session.dialect.COLLATION_NAME)
+    what = "SELECT {}, CHARACTER_SET_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY"
+    return {str(collation): str(charset) for collation, charset in session.rows(sql(what, name))}
 
 
 _TABLES = """
@@ -63,7 +73,7 @@ FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN ({})
 ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
 
 _INDEXES = """
-SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, EXPRESSION, NON_UNIQUE, COLLATION,
+SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, {}, NON_UNIQUE, COLLATION,
        INDEX_TYPE
 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA IN ({})
 ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
@@ -81,36 +91,22 @@ ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"""
 
 
 def _columns(session: Session, listed: Sql) -> defaultdict[TableName, list[Column]]:
+    dialect, json = session.dialect, set[tuple[str, str, str]]()
+    if dialect.JSON_COLUMNS is not None:
+        json = {(row[0], row[1], row[2]) for row in session.rows(sql(dialect.JSON_COLUMNS, listed))}
     found = defaultdict[TableName, list[Column]](list)
-    for row in session.rows(sql(_COLUMNS, listed)):
-        found[row[0], row[1]].append(_column(row[2:]))
+    for schema, table, *row in session.rows(sql(_COLUMNS, listed)):
+        facts = _facts(row)
+        found[schema, table].append(dialect.column(facts, (schema, table, facts.name) in json))
     return found
 
 
-def _column(row: Row) -> Column:
-    name, type_, nullable, default, extra, charset, collation, comment, generation = row
-    words = str(extra or "")
-    upper = words.upper()
-    expression = "DEFAULT_GENERATED" in upper
-    text = default.decode() if isinstance(default, bytes) else default
-    on_update = None
-    if "ON UPDATE " in upper:
-        on_update = words[upper.index("ON UPDATE ") + len("ON UPDATE ") :].split()[0]
-    generated = mysql.generated_text(str(generation)) if generation else None
-    return Column(
-        name=str(name),
-        type=type_.decode() if isinstance(type_, bytes) else str(type_),
-        nullable=nullable == "YES",
-        default=mysql.generated_text(text) if expression and text else text,
-        default_is_expression=expression,
-        on_update=on_update,
-        auto_increment="AUTO_INCREMENT" in upper,
-        charset=charset,
-        collation=collation,
-        comment=str(comment or ""),
-        generated=generated,
-        stored="STORED GENERATED" in upper,
-        invisible="INVISIBLE" in upper,
+def _facts(row: Sequence[Any]) -> ColumnFacts:
+    name, type_, nullable, default, extra, charset, collation, comment, generation = (
+        value.decode() if isinstance(value, bytes) else value for value in row
+    )
+    return ColumnFacts(
+        name, type_, nullable == "YES", default, extra or "", charset, collation, comment or "", generation
     )
 
 
@@ -119,10 +115,10 @@ def _indexes(
 ) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]]]:
     parts = defaultdict[tuple[str, str, str], list[IndexPart]](list)
     facts: dict[tuple[str, str, str], tuple[bool, str]] = {}
-    for row in session.rows(sql(_INDEXES, listed)):
+    for row in session.rows(sql(_INDEXES, Sql(session.dialect.INDEX_EXPRESSION), listed)):
         schema, table, name, column, length, expression, non_unique, collation, kind = row
         place = (str(schema), str(table), str(name))
-        text = mysql.generated_text(str(expression)) if expression else None
+        text = session.dialect.expression(str(expression)) if expression else None
         # a spatial index has a length here that no DDL takes
         prefix = None if kind == "SPATIAL" else length
         parts[place].append(IndexPart(column, text, prefix, collation == "D"))

@@ -17,8 +17,9 @@ from pymysql.cursors import SSCursor
 from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
 from djlink_manifest.model.catalog import ServerIdentity
 from djlink_manifest.model.server import ServerAddress
-from djlink_manifest.servers.dialects import check_supported, mysql, version_of
+from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_of, version_of
 from djlink_manifest.servers.failures import translated, unreachable
+from djlink_manifest.servers.numbers import WAITED
 from djlink_manifest.servers.sql import Sql, sql
 
 Row: TypeAlias = tuple[Any, ...]
@@ -26,6 +27,24 @@ RawRow: TypeAlias = "tuple[bytes | None, ...]"
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 CONNECT_TIMEOUT = 10  # seconds
+
+# Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so
+# that a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES,
+# NO_BACKSLASH_ESCAPES and PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
+SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES"
+
+# seconds that a statement may wait for a table; a DDL less: every later query on the table queues behind it
+LOCK_WAIT, DDL_WAIT = 60, 3
+
+SETTINGS: tuple[str, ...] = (
+    f"SET SESSION sql_mode = '{SQL_MODE}'",
+    "SET SESSION time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
+    "SET SESSION foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
+    # else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
+    "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
+)
 
 
 class Session:
@@ -37,6 +56,11 @@ class Session:
         self._connection = connection
         self.identity = _identify(self)
         self.id = int(self.value(sql("SELECT CONNECTION_ID()")))
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is particular to the server's vendor."""
+        return dialect_of(self.identity.version)
 
     def rows(self, statement: Sql) -> list[Row]:
         """All rows of a small result, decoded."""
@@ -135,11 +159,11 @@ class Writer(Session):
 
         Raises TableInUse where another session kept the table all that time.
         """
-        self._run(f"SET SESSION lock_wait_timeout = {mysql.DDL_WAIT}")
+        self._run(f"SET SESSION lock_wait_timeout = {DDL_WAIT}")
         try:
             self._run(text)
         except ServerError as error:
-            if error.code in mysql.WAITED:
+            if error.code in WAITED:
                 raise TableInUse(
                     "the table is in use: another session holds it",
                     code=error.code,
@@ -149,7 +173,7 @@ class Writer(Session):
             raise
         finally:
             with suppress(ServerError):
-                self._run(f"SET SESSION lock_wait_timeout = {mysql.LOCK_WAIT}")
+                self._run(f"SET SESSION lock_wait_timeout = {LOCK_WAIT}")
 
     @contextmanager
     def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[None]:
@@ -191,7 +215,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
     try:
         session = kind(address, connection)
         check_supported(session.identity.version, address.name)
-        for setting in mysql.SESSION_SETTINGS:
+        for setting in (*SETTINGS, *session.dialect.SETTINGS):
             session._run(setting)
     except BaseException:
         connection.close()

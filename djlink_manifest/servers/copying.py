@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
@@ -31,16 +31,18 @@ def copy_entities(
     with source.snapshot(), local.transaction():
         entities = 0
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
-            select = _rows_of(link, theirs, work, first, last)
-            into = table(ours.schema, ours.name)
-            written = copy(source, select, local, into, theirs.stored_columns, budget)
+            columns = copied_columns(theirs, ours)
+            select = _rows_of(link, theirs, columns, work, first, last)
+            written = copy(source, select, local, table(ours.schema, ours.name), columns, budget)
             if theirs is link.definition:
                 entities = written
         check()
     return entities
 
 
-def _rows_of(link: Link, of: TableDefinition, work: KeyTable, first: int, last: int) -> Sql:
+def _rows_of(
+    link: Link, of: TableDefinition, columns: Sequence[Column], work: KeyTable, first: int, last: int
+) -> Sql:
     key = link.key if of is link.definition else link.definition.master_columns(of)
     assert key is not None, "a part without its master's key is refused when the link is resolved"
     # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's
@@ -48,7 +50,7 @@ def _rows_of(link: Link, of: TableDefinition, work: KeyTable, first: int, last: 
     return sql(
         "SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} o ON {} JOIN {} t ON {} WHERE w.`~seq` BETWEEN {} AND {}"
         " ORDER BY w.`~seq`",
-        reading(of.stored_columns, "t"),
+        reading(columns, "t"),
         work.name,
         outbound_table(link),
         equal("o", link.key, "w", link.key),

@@ -21,6 +21,8 @@ _WORD = re.compile(r"[A-Za-z0-9_]+")
 _BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]+")
 # what the catalogue says of DEFAULT CURRENT_TIMESTAMP; an expression default (now()) is `now()` there
 _NOW = re.compile(r"CURRENT_TIMESTAMP(?:\(\d?\))?")
+# MySQL takes a literal default of these as an expression alone
+_LONG = frozenset({"tinytext", "text", "mediumtext", "longtext", "json"})
 # as the server reads them: a backslash escapes in strings, and not in backticks
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", re.DOTALL)
 _RULES = frozenset({"RESTRICT", "CASCADE", "SET NULL", "NO ACTION", "SET DEFAULT"})
@@ -85,9 +87,10 @@ def _column(column: Column) -> str:
     if column.generated is not None:
         kind = "STORED" if column.stored else "VIRTUAL"
         text += f" GENERATED ALWAYS AS ({_contained(column.generated)}) {kind}"
-    text += " NULL" if column.nullable else " NOT NULL"
     if column.generated is None:
-        text += _default(column)
+        text += (" NULL" if column.nullable else " NOT NULL") + _default(column)
+    elif not column.nullable:
+        text += " NOT NULL"
     if column.auto_increment:
         text += " AUTO_INCREMENT"
     if column.invisible:
@@ -103,6 +106,8 @@ def _default(column: Column) -> str:
         if column.default_is_expression:
             now = _NOW.fullmatch(column.default)
             text = f" DEFAULT {column.default}" if now else f" DEFAULT ({_contained(column.default)})"
+        elif column.base_type in _LONG:
+            text = f" DEFAULT ({quoted(column.default)})"
         elif column.charset is None and _BARE_DEFAULT.fullmatch(column.default):
             text = f" DEFAULT {column.default}"
         else:

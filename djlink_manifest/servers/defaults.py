@@ -16,40 +16,43 @@ from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.sql import sql, table
 
 _LITERAL = re.compile(
-    r"^  `(?P<name>(?:[^`]|``)+)` .*? DEFAULT (?:0x(?P<hex>[0-9A-Fa-f]+)|'(?P<text>(?:[^'\\]|''|\\.)*)')",
+    rb"^  `(?P<name>(?:[^`]|``)+)` .*? DEFAULT "
+    rb"(?:0x(?P<hex>[0-9A-Fa-f]+)|'(?P<text>(?:[^'\\]|''|\\(?s:.))*)')",
     re.MULTILINE,
 )
-_ESCAPED = re.compile(r"\\(.)|''", re.DOTALL)
-_MEANT = {"0": "\0", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
+_ESCAPED = re.compile(rb"\\(.)|''", re.DOTALL)
+_MEANT = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a"}
 _CODECS = {"utf8mb4": "utf-8", "utf16": "utf-16-be", "utf32": "utf-32-be"}
+_BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 
 
 def is_doubtful(column: Column) -> bool:
     """Whether the catalogue may have spoilt the column's default."""
     if column.default is None or column.default_is_expression:
         return False
-    return column.base_type in {"binary", "varbinary"} or (column.is_text and "?" in column.default)
+    return column.base_type in _BYTES or (column.is_text and "?" in column.default)
 
 
 def whole_defaults(session: Session, schema: str, name: str, columns: Iterable[Column]) -> list[Column]:
     """The columns with the defaults that the table really has."""
     try:
-        text = str(session.row(sql("SHOW CREATE TABLE {}", table(schema, name)))[1])
+        # as bytes: MariaDB puts those of a default into the text as they are
+        [(_, text, *_)] = session.stream(sql("SHOW CREATE TABLE {}", table(schema, name)))
     except MissingPrivilege:  # no such table is linked; its defaults do not matter
         return list(columns)
-    found = {m["name"].replace("``", "`"): m for m in _LITERAL.finditer(text)}
+    found = {m["name"].replace(b"``", b"`").decode(): m for m in _LITERAL.finditer(text or b"")}
     return [_mended(c, found[c.name]) if is_doubtful(c) and c.name in found else c for c in columns]
 
 
-def _mended(column: Column, literal: re.Match[str]) -> Column:
+def _mended(column: Column, literal: re.Match[bytes]) -> Column:
     if literal["hex"] is None:
-        value = _ESCAPED.sub(lambda m: _MEANT.get(m[1], m[1]) if m[1] else "'", literal["text"])
-        default = value if column.is_text else _as_hex(value.encode())
+        value = _ESCAPED.sub(lambda m: _MEANT.get(m[1], m[1]) if m[1] else b"'", literal["text"])
+        default = value.decode() if column.is_text else _as_hex(value)
     elif column.is_text:
         codec = _CODECS.get(column.charset or "")
-        default = bytes.fromhex(literal["hex"]).decode(codec) if codec else column.default or ""
+        default = bytes.fromhex(literal["hex"].decode()).decode(codec) if codec else column.default or ""
     else:
-        default = _as_hex(bytes.fromhex(literal["hex"]))
+        default = _as_hex(bytes.fromhex(literal["hex"].decode()))
     return replace(column, default=default)
 
 

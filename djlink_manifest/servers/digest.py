@@ -7,17 +7,19 @@ size have equal sums with a probability of about 2^-60.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, column, columns, comma, equal, ident, idents, sql, table
+from djlink_manifest.servers.sql import Sql, column, comma, equal, ident, idents, sql, table
+from djlink_manifest.servers.sql import columns as names_of
 
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
 BUCKETS_MOST = 65_536
@@ -93,43 +95,91 @@ def all_local_keys(local: Session, link: Link) -> Iterator[RawRow]:
 
 def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
     """Those of the keys whose master and part rows are the same on both servers, by digests of whole rows."""
-    here = _entity_digests(local, link.local, link.definition, keys)
-    there = _entity_digests(source, link.definition, link.definition, keys)
-    return [key for key in keys if key in here and here[key] == there.get(key)]
+    alike = local.identity.version.vendor == source.identity.version.vendor
+    here = _entity_digests(local, link.local, link, keys, alike)
+    there = _entity_digests(source, link.definition, link, keys, alike)
+    same = [key for key in keys if key in here and here[key] == there.get(key)]
+    if alike or not same:
+        return same
+    mine = _entity_json(local, link.local, link, same)
+    theirs = _entity_json(source, link.definition, link, same)
+    return [key for key in same if mine.get(key) == theirs.get(key)]
 
 
-def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str) -> Sql:
-    """The condition that the key columns of an aliased table hold one of these keys."""
+def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) -> Sql:
+    """The condition that the key columns of a table, perhaps aliased, hold one of these keys."""
     listed = [sql("({})", comma([_key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
-    return sql("({}) IN ({})", comma([column(alias, c.name) for c in key]), comma(listed))
+    names = [column(alias, c.name) if alias else ident(c.name) for c in key]
+    return sql("({}) IN ({})", comma(names), comma(listed))
 
 
 def _entity_digests(
-    session: Session, where: TableDefinition, source: TableDefinition, keys: Sequence[RawRow]
+    session: Session, where: TableDefinition, link: Link, keys: Sequence[RawRow], alike: bool
 ) -> dict[RawRow, tuple[object, ...]]:
-    """Per key, digests of the master row and of the rows of each part; equal entities have equal values."""
+    """Per key, digests of the master row and of the rows of each part; equal entities have equal values.
+
+    `where` is the link's definition or its local table; `alike`: both servers are of one vendor, and write
+    the same JSON value the same way.
+    """
     found: dict[RawRow, tuple[object, ...]] = {}
-    key, master = source.key_columns, table(where.schema, where.name)
-    for number, (theirs, here) in enumerate(zip(source.tables, where.tables, strict=False)):
-        rows, alias = sql("{} m", master), "m"
-        if theirs is not source:
-            mine = source.master_columns(theirs)
-            assert mine is not None, "a part without its master's key is refused when the link is resolved"
-            # by the master's key: where case does not count, a part may spell it otherwise
-            match = equal("p", mine, "m", source.key)
-            rows, alias = sql("{} m JOIN {} p ON {}", master, table(here.schema, here.name), match), "p"
+    for number, (columns, rows, alias) in enumerate(_tables_of(where, link)):
+        compared = [c for c in columns if alike or c.base_type != "json"]
         select = sql(
             "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
-            transfer.reading(key, "m"),
-            _sixty_bits(canonical(theirs.stored_columns, alias, short=True)),
+            transfer.reading(link.key_columns, "m"),
+            _sixty_bits(canonical(compared, alias, short=True)),
             rows,
-            keys_in(key, keys, "m"),
-            columns("m", source.key),
+            keys_in(link.key_columns, keys, "m"),
+            names_of("m", link.key),
         )
         for row in session.stream(select):
-            place = tuple(row[: len(key)])
-            found[place] = (*found.get(place, ()), number, *row[len(key) :])
+            place = tuple(row[: len(link.key)])
+            found[place] = (*found.get(place, ()), number, *row[len(link.key) :])
     return found
+
+
+def _entity_json(
+    session: Session, where: TableDefinition, link: Link, keys: Sequence[RawRow]
+) -> dict[RawRow, list[str]]:
+    """Per key, the JSON values of its rows with the rows' own keys, each value spelled the same way."""
+    found: dict[RawRow, list[str]] = {}
+    for number, (columns, rows, alias) in enumerate(_tables_of(where, link)):
+        of = link.definition.tables[number]
+        json_columns = [c for c in columns if c.base_type == "json"]
+        if not json_columns:
+            continue
+        select = sql(
+            "SELECT {}, {}, {} FROM {} WHERE {}",
+            transfer.reading(link.key_columns, "m"),
+            canonical(of.key_columns, alias),
+            transfer.reading(json_columns, alias),
+            rows,
+            keys_in(link.key_columns, keys, "m"),
+        )
+        for row in session.stream(select):
+            place, (own, *values) = tuple(row[: len(link.key)]), row[len(link.key) :]
+            found.setdefault(place, []).append(f"{number} {own!r} {[_spelled(v) for v in values]}")
+    return {key: sorted(rows) for key, rows in found.items()}
+
+
+def _tables_of(where: TableDefinition, link: Link) -> Iterator[tuple[tuple[Column, ...], Sql, str]]:
+    """Of the master and each part: the columns that both sides hold, the rows for a FROM, their alias."""
+    master = table(where.schema, where.name)
+    for theirs, ours, here in zip(link.definition.tables, link.local.tables, where.tables, strict=False):
+        columns = copied_columns(theirs, ours)
+        if theirs is link.definition:
+            yield columns, sql("{} m", master), "m"
+            continue
+        mine = link.definition.master_columns(theirs)
+        assert mine is not None, "a part without its master's key is refused when the link is resolved"
+        # by the master's key: where case does not count, a part may spell it otherwise
+        match = equal("p", mine, "m", link.key)
+        yield columns, sql("{} m JOIN {} p ON {}", master, table(here.schema, here.name), match), "p"
+
+
+def _spelled(value: bytes | None) -> str | None:
+    """A JSON text in one spelling of its value."""
+    return None if value is None else json.dumps(json.loads(value), sort_keys=True)
 
 
 def _key_value(value: bytes | None, column: Column) -> Sql:
@@ -156,10 +206,25 @@ def _canonical(column: Column, name: Sql, short: bool) -> Sql:
         if column.base_type == "bit":
             return sql("HEX({} + 0)", name)
         return sql("SHA2({}, 256)", name) if short else sql("HEX({})", name)
-    if column.base_type == "float":
-        return sql("CAST({} + 0e0 AS CHAR)", name)
+    if column.base_type in {"float", "double"}:
+        return _exact_number(name)
     text = sql("CAST({} AS CHAR)", name)
     return sql("SHA2({}, 256)", text) if short and column.base_type == "json" else text
+
+
+def _exact_number(name: Sql) -> Sql:
+    """A FLOAT or DOUBLE as its power of two and its bits, which each server computes exactly.
+
+    Their own texts differ between vendors, and MySQL's CAST leaves out digits. The exponent changes at
+    2^0.7, near no number that people write, so that no server's rounding of the logarithm matters. The power
+    is divided off in two steps, for it may be out of range itself.
+    """
+    exact = sql("({} + 0e0)", name)
+    power = sql("FLOOR(LOG2(ABS({})) + 0.3e0)", exact)
+    half = sql("FLOOR({} / 2)", power)
+    bits = sql("{} / POW(2, {}) / POW(2, {} - {}) * 9007199254740992e0", exact, half, power, half)
+    text = sql("CONCAT(CAST({} AS SIGNED), 'e', CAST({} AS SIGNED))", power, bits)
+    return sql("CASE WHEN {} = 0 THEN '0' ELSE {} END", name, text)
 
 
 def _sixty_bits(text: Sql) -> Sql:

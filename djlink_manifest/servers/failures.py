@@ -17,30 +17,30 @@ from djlink_manifest.errors import (
 from djlink_manifest.model.catalog import ServerIdentity
 from djlink_manifest.model.rights import grant_for
 from djlink_manifest.model.server import ServerAddress
-from djlink_manifest.servers.dialects import mysql
+from djlink_manifest.servers import numbers
 
 
 def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity | None) -> ServerError:
     """The driver's error as one of ours. Messages of the server are kept; they hold no secret."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
-    if code in mysql.LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
+    if code in numbers.LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
         return ConnectionLost(f"the connection was lost: {words}", code=code, server=server)
-    if code in mysql.DENIED:
+    if code in numbers.DENIED:
         return MissingPrivilege(
             words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
         )
-    if code in mysql.EXISTS:
+    if code in numbers.EXISTS:
         hint = "it appeared since the plan was made: plan again"
         return AlreadyThere(words, code=code, server=server, hint=hint)
-    if code in mysql.REFUSED_ROWS:
+    if code in numbers.REFUSED_ROWS:
         return RowsRefused(words, code=code, server=server)
     return ServerError(words, code=code, server=server)
 
 
 def is_passing(error: ServerError) -> bool:
     """Whether trying again may help: a lost connection, a deadlock, a lock wait."""
-    return isinstance(error, ConnectionLost) or error.code in mysql.DEADLOCK | mysql.WAITED
+    return isinstance(error, ConnectionLost) or error.code in numbers.DEADLOCK | numbers.WAITED
 
 
 def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
@@ -48,23 +48,23 @@ def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     place = f"{address.host}:{address.port}"
     words = str(error.args[1]) if len(error.args) > 1 else str(error)
-    if isinstance(error, pymysql.MySQLError) and code in mysql.CREDENTIALS:
+    if isinstance(error, pymysql.MySQLError) and code in numbers.CREDENTIALS:
         return Unreachable(
             f"{place} refused the login of {address.user}: {words}",
             code=code,
             server=address.name,
             hint="check `user` and `password` of this server, and that the account may come from this host"
-            + (" and is not locked" if code in mysql.LOCKED_ACCOUNT else "")
+            + (" and is not locked" if code in numbers.LOCKED_ACCOUNT else "")
             + ("" if address.tls else " and needs no TLS"),
         )
-    if code in mysql.FULL:
+    if code in numbers.FULL:
         return Unreachable(
             f"{place} takes no further session: {words}",
             code=code,
             server=address.name,
             hint="try again later or with a smaller --parallelism, or let its administrator allow more",
         )
-    if code in mysql.PLAIN_REFUSED:
+    if code in numbers.PLAIN_REFUSED:
         return Unreachable(
             f"{place} takes no plain session: {words}",
             code=code,

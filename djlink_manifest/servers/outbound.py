@@ -107,7 +107,7 @@ def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
 def release(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
     """Delete outbound rows; the caller has proved their absence from the local table under a lock."""
     return session.execute(
-        sql("DELETE FROM {} s WHERE {}", outbound_table(link), keys_in(link.key_columns, keys, "s"))
+        sql("DELETE FROM {} WHERE {}", outbound_table(link), keys_in(link.key_columns, keys, None))
     )
 
 

@@ -18,7 +18,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import lock_name
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
-from djlink_manifest.servers.dialects import mysql
+from djlink_manifest.servers import connection
 from tests.rig import Rig, quiet
 from tests.statements import Statement, kill, once, watched
 from tests.whole import check_whole
@@ -268,9 +268,9 @@ def test_a_lock_wait_on_the_local_table_is_tried_again(
     pipeline: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        mysql,
-        "SESSION_SETTINGS",
-        (*mysql.SESSION_SETTINGS, "SET SESSION innodb_lock_wait_timeout = 1"),
+        connection,
+        "SETTINGS",
+        (*connection.SETTINGS, "SET SESSION innodb_lock_wait_timeout = 1"),
     )
     pipeline.apply(everything(pipeline))
     pipeline.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 'rat'), (8, 'rat'), (9, 'rat')")

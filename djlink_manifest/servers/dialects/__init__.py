@@ -1,28 +1,61 @@
-"""What differs between vendors, one module each; so far MySQL alone."""
+"""What differs between vendors, one module each with the same names in it."""
 
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from djlink_manifest.errors import Unreachable
 from djlink_manifest.model.catalog import Version
-from djlink_manifest.servers.dialects import mysql
+from djlink_manifest.model.definition import Column
+from djlink_manifest.servers.dialects import mariadb, mysql
+from djlink_manifest.servers.dialects.facts import ColumnFacts
+
+__all__ = ["ColumnFacts", "Dialect", "check_supported", "dialect_of", "version_of"]
+
+
+class Dialect(Protocol):
+    """What a vendor's module has.
+
+    `OLDEST` is the first version that djlink works with; `SETTINGS` are run in each session beside those of
+    every vendor. The others concern `information_schema`: `INDEX_EXPRESSION` and `COLLATION_NAME` are columns
+    that the vendors call differently or lack; `JSON_COLUMNS` is the query of the (schema, table, column)
+    whose JSON looks like text there, or None.
+    """
+
+    OLDEST: tuple[int, ...]
+    SETTINGS: tuple[str, ...]
+    INDEX_EXPRESSION: str
+    COLLATION_NAME: str
+    JSON_COLUMNS: str | None
+
+    def column(self, facts: ColumnFacts, is_json: bool) -> Column:
+        """A column as the catalogue describes it. `is_json`: `JSON_COLUMNS` names it."""
+
+    def expression(self, text: str) -> str:
+        """An expression of the catalogue as DDL takes it."""
+
+
+def dialect_of(version: Version) -> Dialect:
+    """The module of a server's vendor."""
+    return mariadb if version.vendor == "mariadb" else mysql
 
 
 def version_of(text: str) -> Version:
     """The version from `SELECT VERSION()`: `9.7.4-2`, `10.11.6-MariaDB-log`."""
     vendor = "mariadb" if "mariadb" in text.lower() else "mysql"
-    digits = re.match(r"\d+(?:\.\d+)*", text)
-    plain = digits.group() if digits else text
+    # a MariaDB that is replicated to may call itself 5.5.5-10.11.6-MariaDB
+    digits = re.match(r"(?:5\.5\.5-)?(\d+(?:\.\d+)*)", text)
+    plain = digits[1] if digits else text
     return Version(vendor, plain, tuple(int(n) for n in plain.split(".")) if digits else ())
 
 
 def check_supported(version: Version, server: str) -> None:
     """Raise Unreachable for a server that this version of djlink does not know."""
-    if version.vendor != "mysql" or version.numbers < mysql.OLDEST:
-        oldest = ".".join(str(n) for n in mysql.OLDEST)
+    if version.numbers < dialect_of(version).OLDEST:
+        oldest = [".".join(str(n) for n in each.OLDEST) for each in (mysql, mariadb)]
         raise Unreachable(
-            f"the server is {version.vendor} {version.text}, which djlink does not support yet",
+            f"the server is {version.vendor} {version.text}, which djlink does not support",
             server=server,
-            hint=f"use MySQL {oldest} or later",
+            hint=f"use MySQL {oldest[0]} or MariaDB {oldest[1]}, or later ones",
         )

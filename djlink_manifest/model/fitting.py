@@ -1,0 +1,163 @@
+"""A source's definition as another server can hold it: what its vendor lacks is mapped, said, or refused.
+
+Nothing that tells values or keys apart is given up: a collation that the target lacks becomes one that merges
+nothing. On the same vendor only collations can be missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from djlink_manifest.model.catalog import Catalog, Version
+from djlink_manifest.model.definition import Column, Index, TableDefinition
+
+# the first that the target has; they compare code points, blanks at the end too
+_MERGING_NOTHING = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin")
+_ONLY_THERE = {
+    "mysql": {"vector"},
+    "mariadb": {"uuid", "inet4", "inet6", "vector", "xmltype"},
+}
+_RENAMED = {
+    "mysql": {"geometrycollection": "geomcollection"},
+    "mariadb": {"geomcollection": "geometrycollection"},
+}
+_MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
+_DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
+_CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
+_QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
+_INTRODUCER = re.compile(r"_(?:utf8mb4|utf8mb3|latin1|ascii|binary)(?=')")
+# what both vendors call alike in a default
+_COMMON = frozenset(
+    {"uuid", "user", "current_user", "curdate", "curtime", "now", "current_timestamp", "utc_timestamp"}
+    | {"concat", "lower", "upper", "hex", "unhex", "rand", "floor", "round", "date", "year", "coalesce"}
+    | {"unix_timestamp", "json_array", "json_object"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A source table with its parts as the target can hold it.
+
+    `notes` say in words what is otherwise there than at the source; `problems` what cannot be held.
+    """
+
+    table: TableDefinition
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Fitting:
+    """One table and its parts being fitted; what is found on the way."""
+
+    source: Version
+    target: Catalog
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def vendor(self) -> str:
+        return self.target.identity.version.vendor
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the two servers are of different vendors."""
+        return self.source.vendor != self.vendor
+
+    def note(self, words: str, where: str) -> None:
+        self.notes.setdefault(words, []).append(where)
+
+
+def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
+    """The table with its parts for the target; unchanged where the target has all that it needs."""
+    fitting = _Fitting(source, target)
+    master, *parts = (_table(fitting, each) for each in table.tables)
+    notes = tuple(f"{', '.join(dict.fromkeys(where))}: {words}" for words, where in fitting.notes.items())
+    return Fitted(replace(master, parts=tuple(parts)), notes, tuple(fitting.problems))
+
+
+def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
+    collation = table.collation
+    if collation is not None:
+        collation = _known(fitting, collation) or _safe(fitting)
+    return replace(
+        table,
+        columns=tuple(_column(fitting, table, c) for c in table.columns),
+        indexes=tuple(_indexes(fitting, table)),
+        collation=collation,
+        parts=(),
+    )
+
+
+def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column:
+    place = f"{table.name}.{column.name}"
+    if column.collation is not None:
+        column = _collated(fitting, place, column)
+    if not fitting.crosses:
+        return column
+    base = column.base_type
+    if base in _ONLY_THERE[fitting.source.vendor]:
+        fitting.problems.append(f"column `{place}` is of the type {column.type}, which it has not")
+    decimals = _DECIMAL.match(column.type)
+    if decimals and int(decimals[1]) > _MOST_DECIMALS[fitting.vendor]:
+        fitting.problems.append(f"column `{place}` is of the type {column.type}: too many decimals for it")
+    renamed = _RENAMED[fitting.vendor].get(base)
+    if renamed:
+        column = replace(column, type=renamed)
+    if column.generated is not None:
+        fitting.note("a plain column here with the values that the source computes", place)
+        column = replace(column, generated=None, stored=False)
+    if column.default_is_expression and column.default is not None:
+        column = _with_default(fitting, place, column)
+    if fitting.vendor == "mariadb" and column.invisible and not column.nullable and column.default is None:
+        fitting.note("a visible column here", place)
+        column = replace(column, invisible=False)
+    return column
+
+
+def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
+    assert column.collation is not None, "asked of text alone"
+    known = _known(fitting, column.collation)
+    if known is None:
+        known = _safe(fitting)
+        fitting.note(
+            f"{known} here for {column.collation}, which the local server has not; no two values merge, "
+            "and case and accents count",
+            place,
+        )
+    return replace(column, collation=known, charset=fitting.target.collations[known])
+
+
+def _known(fitting: _Fitting, collation: str) -> str | None:
+    """The target's name of a collation, or None. MySQL before 8.0.30 calls utf8mb3 utf8."""
+    spellings = [collation]
+    for old, new in (("utf8_", "utf8mb3_"), ("utf8mb3_", "utf8_")):
+        if collation.startswith(old):
+            spellings.append(new + collation.removeprefix(old))
+    return next((name for name in spellings if name in fitting.target.collations), None)
+
+
+def _safe(fitting: _Fitting) -> str:
+    return next((c for c in _MERGING_NOTHING if c in fitting.target.collations), "utf8mb4_bin")
+
+
+def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
+    """The column with a default that the other vendor reads alike, or without one."""
+    text = _INTRODUCER.sub("", column.default or "")
+    called = {name.lower() for name in _CALLED.findall(_QUOTED.sub("''", text))}
+    if called <= _COMMON:
+        return replace(column, default=text)
+    fitting.note(f"without the source's default {column.default}", place)
+    return replace(column, default=None, default_is_expression=False)
+
+
+def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
+    for index in table.indexes:
+        if fitting.vendor == "mariadb" and any(part.column is None for part in index.parts):
+            fitting.note(
+                "an index over an expression, which MariaDB has not: left out", f"{table.name}.{index.name}"
+            )
+        else:
+            yield index

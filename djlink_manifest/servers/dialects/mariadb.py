@@ -1,0 +1,87 @@
+"""MariaDB 10.11 and later: how its catalogue says what a column is, in the words of MySQL's.
+
+Definitions of the two vendors are compared, so each type and default has one spelling here: `int` for
+`int(11)`, `CURRENT_TIMESTAMP` for `current_timestamp()`, `json` for the text that JSON is on MariaDB.
+"""
+
+from __future__ import annotations
+
+import re
+
+from djlink_manifest.model.definition import Column
+from djlink_manifest.servers.dialects.facts import ColumnFacts
+
+OLDEST = (10, 11)
+SETTINGS: tuple[str, ...] = ()
+INDEX_EXPRESSION = "NULL"  # it has no index over an expression
+COLLATION_NAME = "FULL_COLLATION_NAME"
+JSON_COLUMNS: str | None = """
+SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME
+FROM information_schema.CHECK_CONSTRAINTS k
+JOIN information_schema.COLUMNS c
+  ON c.TABLE_SCHEMA = k.CONSTRAINT_SCHEMA AND c.TABLE_NAME = k.TABLE_NAME
+ AND c.COLUMN_NAME = k.CONSTRAINT_NAME
+WHERE k.CONSTRAINT_SCHEMA IN ({}) AND c.DATA_TYPE = 'longtext'
+  AND k.CHECK_CLAUSE = CONCAT('json_valid(`', REPLACE(c.COLUMN_NAME, '`', '``'), '`)')"""
+
+# the width that integers are shown with says nothing, but for the tinyint(1) that stands for a bool
+_WIDTH = re.compile(r"(?<=int)\(\d+\)(?! unsigned zerofill)")
+_BOOL = re.compile(r"tinyint\(1\)")
+_NOW = re.compile(r"current_timestamp\((\d?)\)", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?\d+)?|b'[01]*'|0x[0-9a-f]*|x'[0-9a-f]*'", re.IGNORECASE)
+_STRING = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)|''", re.DOTALL)
+_MEANT = {"0": "\0", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "b": "\b"}
+
+
+def column(facts: ColumnFacts, is_json: bool) -> Column:
+    """A column as the catalogue describes it."""
+    default, is_expression = _default(facts.default)
+    generated = facts.generation or None
+    return Column(
+        name=facts.name,
+        type="json" if is_json else _type(facts.type),
+        nullable=facts.nullable,
+        default=None if generated else default,
+        default_is_expression=is_expression,
+        on_update=_now(facts.on_update) if facts.on_update else None,
+        auto_increment=facts.has("AUTO_INCREMENT"),
+        charset=None if is_json else facts.charset,
+        collation=None if is_json else facts.collation,
+        comment=facts.comment,
+        generated=generated,
+        stored=facts.has("STORED GENERATED"),
+        invisible=facts.has("INVISIBLE"),
+    )
+
+
+def expression(text: str) -> str:
+    """An expression of the catalogue as DDL takes it: as it stands."""
+    return text
+
+
+def _type(text: str) -> str:
+    if _BOOL.fullmatch(text):
+        return text
+    return "year" if text == "year(4)" else _WIDTH.sub("", text)
+
+
+def _default(text: str | None) -> tuple[str | None, bool]:
+    """A default, and whether it is an expression; the text NULL stands for the default NULL."""
+    if text is None or text == "NULL":
+        return None, False
+    string = _STRING.fullmatch(text)
+    if string:
+        return unescaped(string[1]), False
+    if _NUMBER.fullmatch(text):
+        return text, False
+    return _now(text), True
+
+
+def unescaped(inner: str) -> str:
+    """What stands between the quotes of a literal, as the value that it means."""
+    return _ESCAPED.sub(lambda m: _MEANT.get(m[1], m[1]) if m[1] else "'", inner)
+
+
+def _now(text: str) -> str:
+    return _NOW.sub(lambda m: f"CURRENT_TIMESTAMP({m[1]})" if m[1] else "CURRENT_TIMESTAMP", text)
