@@ -50,7 +50,7 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Servers:
     """Two sources, `lab_a` and `lab_b`, and the server `local`, shared by all tests of the run.
 

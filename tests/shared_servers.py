@@ -91,7 +91,7 @@ def _of_vendor(folder: Path, owner_pid: int, vendor: Vendor) -> dict[str, Sandbo
     with locked(folder / "servers.lock"):
         if not described.exists():
             options = ServerOptions(vendor, extra=EXTRA[vendor])
-            started = start_servers({role: options for role in ROLES}, owner_pid=owner_pid)
+            started = start_servers(dict.fromkeys(ROLES, options), owner_pid=owner_pid)
             text = json.dumps({name: server.describe() for name, server in started.items()})
             described.touch(mode=0o600)
             described.write_text(text)
