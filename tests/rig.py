@@ -19,7 +19,7 @@ from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, quoted
-from tests.shared_servers import Names, Servers
+from tests.shared_servers import Names, Servers, processes
 
 PASSWORD = "test-password-9"
 
@@ -58,11 +58,9 @@ class Rig:
             return list(cursor.fetchall())
 
     def sessions(self, server: str) -> dict[int, str]:
-        """The sessions open at a server, and whose they are.
-
-        Not from information_schema: it fails (3854) where another session's statement holds an emoji.
-        """
-        return {row[0]: row[1] for row in self.run(server, "SHOW PROCESSLIST")}
+        """The sessions open at a server, and whose they are."""
+        with self.server(server).connect() as connection, connection.cursor() as cursor:
+            return {session: user for session, (user, _) in processes(cursor).items()}
 
     def own_sessions(self, server: str) -> set[int]:
         """The sessions of the test's own accounts."""

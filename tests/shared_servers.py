@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
+from pymysql.cursors import Cursor
 
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
 from djlink_manifest.sandbox.accounts import quoted
@@ -117,6 +118,22 @@ def _attached(described: Path) -> dict[str, SandboxServer]:
     return {name: SandboxServer.attach(description) for name, description in descriptions.items()}
 
 
+def processes(cursor: Cursor) -> dict[int, tuple[str, str]]:
+    """The sessions of a server: the account and the schema of each.
+
+    Not from information_schema, which fails (3854) where another session's statement holds an emoji; and as
+    bytes, for SHOW PROCESSLIST cuts statements, some within a character.
+    """
+    connection = cursor.connection
+    decoders, unicode = connection.decoders, connection.use_unicode
+    connection.decoders, connection.use_unicode = {}, False
+    try:
+        cursor.execute("SHOW PROCESSLIST")
+        return {int(row[0]): (row[1].decode(), (row[3] or b"").decode()) for row in cursor.fetchall()}
+    finally:
+        connection.decoders, connection.use_unicode = decoders, unicode
+
+
 def drop_everything(server: SandboxServer, names: Names) -> None:
     """Drop the schemas and accounts of a test, and end the sessions that it left open and that hold locks."""
     with server.connect() as connection, connection.cursor() as cursor:
@@ -124,10 +141,8 @@ def drop_everything(server: SandboxServer, names: Names) -> None:
         cursor.execute("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 20")
         cursor.execute("SELECT CONNECTION_ID()")
         [(own,)] = cursor.fetchall()
-        # not information_schema.processlist: it fails where another session's statement holds an emoji (3854)
-        cursor.execute("SHOW PROCESSLIST")
-        for session, user, _, schema, *_ in cursor.fetchall():
-            if session == own or not any(str(name).startswith(names.prefix) for name in (user, schema)):
+        for session, (user, schema) in processes(cursor).items():
+            if session == own or not any(name.startswith(names.prefix) for name in (user, schema)):
                 continue
             try:
                 cursor.execute(f"KILL {session}")

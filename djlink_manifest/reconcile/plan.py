@@ -157,6 +157,7 @@ def _link_plan(
         base = replace(
             base,
             new=footing.is_new,
+            warnings=(*base.warnings, *link.notes) if footing.is_new else base.warnings,
             left_out=snapshot.left_out,
             source_rows=snapshot.source_rows,
             outbound_rows=snapshot.outbound_rows,

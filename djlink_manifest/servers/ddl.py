@@ -11,13 +11,12 @@ import re
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
 from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.sql import ident, idents, table
+from djlink_manifest.servers.sql import ident, idents, table, word
 
 _TYPE = re.compile(
     r"[a-z][a-z0-9 ]*(?:\((?:[0-9, ]+|'(?:[^'\\]|''|\\.)*'(?:,'(?:[^'\\]|''|\\.)*')*)\))?(?: [a-z0-9 ]+)?",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[A-Za-z0-9_]+")
 _BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]+")
 # what the catalogue says of DEFAULT CURRENT_TIMESTAMP; an expression default (now()) is `now()` there
 _NOW = re.compile(r"CURRENT_TIMESTAMP(?:\(\d?\))?")
@@ -36,7 +35,7 @@ def create_table(definition: TableDefinition) -> str:
     lines += [foreign_key(k) for k in definition.foreign_keys]
     tail = "ENGINE=InnoDB"
     if definition.collation:
-        tail += f" COLLATE={_word(definition.collation)}"
+        tail += f" COLLATE={word(definition.collation).text}"
     if definition.comment:
         tail += f" COMMENT={quoted(definition.comment)}"
     body = ",\n  ".join(lines)
@@ -81,9 +80,9 @@ def _column(column: Column) -> str:
         raise ServerError(f"column `{column.name}` has a type that djlink does not know: {column.type!r}")
     text = f"{ident(column.name).text} {column.type}"
     if column.charset:
-        text += f" CHARACTER SET {_word(column.charset)}"
+        text += f" CHARACTER SET {word(column.charset).text}"
     if column.collation:
-        text += f" COLLATE {_word(column.collation)}"
+        text += f" COLLATE {word(column.collation).text}"
     if column.generated is not None:
         kind = "STORED" if column.stored else "VIRTUAL"
         text += f" GENERATED ALWAYS AS ({_contained(column.generated)}) {kind}"
@@ -132,12 +131,6 @@ def _index_part(part: IndexPart) -> str:
     else:
         text = ident(part.column).text + (f"({part.length})" if part.length else "")
     return text + (" DESC" if part.descending else "")
-
-
-def _word(name: str) -> str:
-    if not _WORD.fullmatch(name):
-        raise ServerError(f"not a character set or collation: {name!r}")
-    return name
 
 
 def _contained(expression: str) -> str:

@@ -18,7 +18,7 @@ from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, column, comma, equal, ident, idents, sql, table
+from djlink_manifest.servers.sql import Sql, column, comma, equal, ident, idents, sql, table, word
 from djlink_manifest.servers.sql import columns as names_of
 
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
@@ -107,7 +107,10 @@ def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[R
 
 
 def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) -> Sql:
-    """The condition that the key columns of a table, perhaps aliased, hold one of these keys."""
+    """The condition that the key columns of a table, perhaps aliased, hold one of these keys.
+
+    `key` are the columns as that table has them.
+    """
     listed = [sql("({})", comma([_key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
     names = [column(alias, c.name) if alias else ident(c.name) for c in key]
     return sql("({}) IN ({})", comma(names), comma(listed))
@@ -129,7 +132,7 @@ def _entity_digests(
             transfer.reading(link.key_columns, "m"),
             _sixty_bits(canonical(compared, alias, short=True)),
             rows,
-            keys_in(link.key_columns, keys, "m"),
+            keys_in(where.key_columns, keys, "m"),
             names_of("m", link.key),
         )
         for row in session.stream(select):
@@ -154,7 +157,7 @@ def _entity_json(
             canonical(of.key_columns, alias),
             transfer.reading(json_columns, alias),
             rows,
-            keys_in(link.key_columns, keys, "m"),
+            keys_in(where.key_columns, keys, "m"),
         )
         for row in session.stream(select):
             place, (own, *values) = tuple(row[: len(link.key)]), row[len(link.key) :]
@@ -195,7 +198,12 @@ def _key_value(value: bytes | None, column: Column) -> Sql:
     if transfer.is_binary(column):
         return sql("{}", value)
     text = value.decode()
-    return Sql(text) if column.base_type in _EXACT and _NUMBER.fullmatch(text) else sql("{}", text)
+    if column.base_type in _EXACT and _NUMBER.fullmatch(text):
+        return Sql(text)
+    if column.charset in (None, "utf8mb4"):
+        return sql("{}", text)
+    # MariaDB compares rows of another character set than the column's wrongly
+    return sql("CONVERT({} USING {})", text, word(column.charset or ""))
 
 
 def _canonical(column: Column, name: Sql, short: bool) -> Sql:

@@ -45,9 +45,11 @@ class Locks:
             if holder:
                 return holder
         holding = session.value(sql("SELECT IS_USED_LOCK({})", lock_name(link_id)))
-        for number, user, host, _, _, seconds, *_ in session.rows(sql("SHOW PROCESSLIST")):
-            if number == holding:
-                return f"a session of {user} from {host}, since {seconds} s ago"
+        # raw: statements are cut there, some within a character
+        for number, user, host, _, _, seconds, *_ in list(session.stream(sql("SHOW PROCESSLIST"))):
+            if holding is not None and number == str(holding).encode():
+                who, whence, since = ((word or b"?").decode() for word in (user, host, seconds))
+                return f"a session of {who} from {whence}, since {since} s ago"
         return "a session of another account, or one that has just ended"
 
     def check(self, link: Link, link_id: str, source: Session, local: Session) -> None:

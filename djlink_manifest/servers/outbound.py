@@ -136,7 +136,7 @@ def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[Raw
             "SELECT {} FROM {} s WHERE {} FOR UPDATE",
             reading(link.key_columns, "s"),
             table(link.local.schema, link.local.name),
-            keys_in(link.key_columns, keys, "s"),
+            keys_in(link.local.key_columns, keys, "s"),
         )
     )
     return set(rows)

@@ -6,12 +6,16 @@ held by a NUL, which no identifier and no checked condition can contain.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from djlink_manifest.errors import ServerError
+
 _ARG = "\0"
+_WORD = re.compile(r"[A-Za-z0-9_]+")
 
 Bindable: TypeAlias = str | int | float | bool | bytes | datetime | None
 
@@ -53,6 +57,13 @@ def ident(name: str) -> Sql:
     if _ARG in name:
         raise ValueError("a NUL in an identifier")
     return Sql("`" + name.replace("`", "``") + "`")
+
+
+def word(name: str) -> Sql:
+    """The name of a character set or collation, which is not quoted. ServerError for what is no such name."""
+    if not _WORD.fullmatch(name):
+        raise ServerError(f"not a character set or collation: {name!r}")
+    return Sql(name)
 
 
 def table(schema: str, name: str) -> Sql:
