@@ -24,7 +24,7 @@ demo: $(RUNTIME)
 
 # The servers are unpacked and prepared first, for it takes a while on a new machine and says so.
 test: lint
-	@$(BIN)/python -m djlink_manifest.sandbox
+	@$(BIN)/python -m djlink_manifest.sandbox mysql mariadb
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(DEVELOPMENT)
