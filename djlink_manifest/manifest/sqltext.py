@@ -78,6 +78,8 @@ def check(text: str, *, steady: bool = False) -> None:
             _check_character(token)
     for token, following in pairwise([*tokens, Token("other", "", len(text))]):
         _check_word(token, called=following.text == "(" and following.kind == "other")
+        if (token.text.upper(), following.text.upper()) == ("NEXT", "VALUE"):  # MariaDB's NEXTVAL
+            raise Refused("`NEXT VALUE FOR` changes a sequence", token.at)
         if (token.kind, following.kind) == ("word", "word") and (_folded(token), _folded(following)) == (
             "NEXT",
             "VALUE",
