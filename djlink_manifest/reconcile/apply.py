@@ -216,7 +216,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     if kinds & {Pull, PullAgain}:
         # what the lost session registered and did not copy is in outbound now, and missing here
         again = resumed or PullAgain in kinds
-        work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan))
+        blocked = site.blocked.get(link.address)
+        work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan), blocked=blocked)
     if AddForeignKey in kinds:
         building.add_late_keys(bench, footing)
 

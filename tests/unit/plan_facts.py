@@ -76,6 +76,8 @@ def snapshot(facts: Mapping[str, Any]) -> LinkSnapshot:
         to_pull_parts=tuple(facts.get("parts", {}).items()),
         to_pull_bytes=facts.get("bytes", 0),
         equal=facts.get("equal", 0),
+        taken=tuple(facts.get("taken", {}).items()),
+        waiting=tuple(facts.get("waiting", {}).items()),
         parts=tuple(PartRows(part, *rows) for part, rows in facts.get("held_parts", {}).items()),
     )
 

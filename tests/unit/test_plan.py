@@ -123,6 +123,7 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
     """Any counts of any states, and any state of the tables."""
     counts = draw(st.dictionaries(CLASSES, st.integers(0, 50), max_size=8))
     unprotected = sum(n for words, n in counts.items() if set(words.split()[0]) == {"S", "L"})
+    unshared = counts.get("S", 0)
     return {
         "new": draw(st.booleans()),
         "make_outbound": draw(st.sampled_from([[], ["out.t"]])),
@@ -130,6 +131,8 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "add_foreign_keys": draw(st.sampled_from([[], ["l.t"]])),
         "counts": counts,
         "equal": draw(st.integers(0, unprotected)),
+        "taken": {"`u`": taken} if (taken := draw(st.integers(0, unshared))) else {},
+        "waiting": {"a.s.P": waiting} if (waiting := draw(st.integers(0, unshared - taken))) else {},
     }
 
 
