@@ -291,8 +291,13 @@ def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
 
 
 def _unlinked_warnings(link: Link) -> tuple[str, ...]:
+    unseen = dict(link.unseen)
     return tuple(
-        f"its parent {table} is not linked: the foreign key becomes plain columns" for table in link.plain
+        f"its parent {table} is not linked, and the link user cannot see it: the foreign key becomes plain "
+        f"columns; to link it too, let the source's administrator run: {unseen[table]}"
+        if table in unseen
+        else f"its parent {table} is not linked: the foreign key becomes plain columns"
+        for table in link.plain
     )
 
 

@@ -34,6 +34,7 @@ def link(
     *,
     unwanted: Literal["keep", "release"] = "keep",
     plain: Iterable[str] = (),
+    unseen: Iterable[tuple[str, str]] = (),
     line: int = 1,
 ) -> Link:
     """A link of that address."""
@@ -52,6 +53,7 @@ def link(
         unwanted=unwanted,
         deletions="review",
         location=Location("atlas.yaml", line, 1),
+        unseen=tuple(unseen),
     )
 
 

@@ -261,3 +261,13 @@ def test_a_blocked_link_points_at_its_next_step() -> None:
     plan = make([plan_facts.link("a.b.C", line=7)], LinkGraph.build(["a.b.C"], []), seen)
     assert plan.links[0].blocked == (Blocked("error", "no right", hint="GRANT it", whole=True),)
     assert str(plan.links[0].location) == "atlas.yaml:7"
+
+
+def test_a_parent_that_the_link_user_cannot_see_is_told_with_its_grant() -> None:
+    grant = "GRANT SELECT, REFERENCES ON `b`.`p` TO 'link'@'%';"
+    link = plan_facts.link("a.b.C", plain=["b.p", "b.q"], unseen=[("b.p", grant)])
+    [plan] = make([link], LinkGraph.build(["a.b.C"], []), plan_facts.observation({"a.b.C": {}})).links
+    hidden, plain = plan.warnings
+    assert hidden.startswith("its parent b.p is not linked, and the link user cannot see it:")
+    assert hidden.endswith(f"let the source's administrator run: {grant}")
+    assert plain == "its parent b.q is not linked: the foreign key becomes plain columns"
