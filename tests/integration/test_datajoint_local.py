@@ -205,6 +205,7 @@ def test_fetched_values_equal_the_sources_in_value_and_type(lab: Lab) -> None:
 def test_headings_equal_the_sources(lab: Lab) -> None:
     for name, theirs, ours in lab.pairs():
         one, other = theirs().heading, ours().heading
+        assert one.attributes.keys() == other.attributes.keys(), name  # loads both: a repr alone does not
         assert repr(one) == repr(other), name
         assert one.primary_key == other.primary_key, name
         assert one.table_status["comment"] == other.table_status["comment"], name
@@ -508,6 +509,7 @@ def test_values_kept_inline_by_each_codec_are_fetched_as_at_the_source(rig: Rig,
     assert mine == yours
     assert one == other
     assert other["tree"] == row["tree"]
+    assert Value().heading.attributes.keys() == ours().heading.attributes.keys()
     assert repr(Value().heading) == repr(ours().heading)
     assert ask(rig.servers.local, f"SELECT COUNT(*) FROM `{ours.database}`.value") == [(1,)]
     for each in (there, connection):
