@@ -34,7 +34,8 @@ class Link:
 
     `definition` is the source table as its server has it; `local` the table as it shall stand on the local
     server; `references` the foreign keys to linked parents; `plain` those to tables that are not linked, as
-    `schema.table` names, which become plain columns; `notes` what is otherwise on the local server, in words.
+    `schema.table` names, which become plain columns; `unseen` those of `plain` that the link user may not
+    read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words.
     """
 
     address: str
@@ -50,6 +51,7 @@ class Link:
     unwanted: Literal["keep", "release"]
     deletions: Literal["review", "auto"]
     location: Location
+    unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

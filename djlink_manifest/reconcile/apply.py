@@ -201,8 +201,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     )
     kinds = {type(action) for action in plan.actions}
     if kinds & {CreateOutbound, CreateLocal}:
-        has_lineage = (link.source, link.definition.schema) in site.lineage
-        building.build(bench, footing, mark, has_lineage, link.local.schema in site.new_schemas)
+        with_lineage = {schema for source_name, schema in site.lineage if source_name == link.source}
+        building.build(bench, footing, mark, with_lineage, link.local.schema in site.new_schemas)
         with run.guard:
             run.held.add(link.address)
             run.complete.add(link.address)
@@ -216,7 +216,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     if kinds & {Pull, PullAgain}:
         # what the lost session registered and did not copy is in outbound now, and missing here
         again = resumed or PullAgain in kinds
-        work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan))
+        blocked = site.blocked.get(link.address)
+        work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan), blocked=blocked)
     if AddForeignKey in kinds:
         building.add_late_keys(bench, footing)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,6 +20,7 @@ from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.copying import copy_entities
 from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.stuck import PackedKeys, stuck_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget
 from djlink_manifest.servers.wanted import Scene
 
@@ -96,18 +98,26 @@ def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
     bench.tally.registered += new
 
 
-def pull(bench: Bench, *, again: bool, new: bool, bytes_each: float) -> None:
+def pull(
+    bench: Bench, *, again: bool, new: bool, bytes_each: float, blocked: PackedKeys | None = None
+) -> None:
     """Pull entities: those held and missing locally (`again`), and pullable ones not yet held (`new`).
 
     `bytes_each` is an estimate that sizes the first batch; what batches really hold sizes the next ones.
+    `blocked` are the entities that the plan shows as blocked; later ones are for the local server to refuse.
     """
     link, source = bench.link, bench.source
     with key_table(source, link, "work") as work:
-        with differing_keys(link, True, True, source, bench.local) as (missing, extra):
+        with (
+            differing_keys(link, True, True, source, bench.local) as (missing, extra),
+            stuck_table(source, link, "stuck") if blocked else nullcontext() as stuck,
+        ):
+            if stuck and blocked:
+                stuck.add(blocked)
             if again and missing is not None:
                 outbound.add_missing(bench.scene, link, missing, work, pullable=True)
             if new:
-                outbound.add_pullable(bench.scene, link, extra, work)
+                outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
         size = _batch_size(bytes_each, 1.0)
         first = 1
         while first <= work.count:

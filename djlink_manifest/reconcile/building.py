@@ -5,6 +5,7 @@ Every step can be repeated.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 from functools import partial
 
@@ -17,8 +18,11 @@ from djlink_manifest.servers import ddl, lineage, marks
 from djlink_manifest.servers.connection import Writer
 
 
-def build(bench: Bench, footing: Footing, mark: Mark, has_lineage: bool, new_schema: bool) -> None:
-    """Make what is missing of the link's marks, then of its outbound tables, then of its local ones."""
+def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str], new_schema: bool) -> None:
+    """Make what is missing of the link's marks, then of its outbound tables, then of its local ones.
+
+    `lineage_schemas` are the source's schemas that have a `~lineage` table.
+    """
     link, definition = bench.link, bench.link.definition.digest()
     patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
     if new_schema:
@@ -35,7 +39,7 @@ def build(bench: Bench, footing: Footing, mark: Mark, has_lineage: bool, new_sch
         _create(bench, bench.source, table)
     for table in footing.make_local:
         _create(bench, bench.local, table)
-    rows = lineage.read_lineage(bench.source, link) if has_lineage else ()
+    rows = lineage.read_lineage(bench.source, link, bench.scene.links.values(), lineage_schemas)
     again(bench, partial(lineage.write_lineage, bench.local, link.local.schema, rows))
     for session, schema in ((bench.source, link.outbound_schema), (bench.local, link.local.schema)):
         complete = partial(marks.complete_mark, session, schema, mark.link_id, definition, mark.contact)

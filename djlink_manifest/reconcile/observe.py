@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from djlink_manifest.model.catalog import Size, TableName
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
 from djlink_manifest.servers import census, digest, outbound
-from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
+from djlink_manifest.servers.stuck import PackedKeys, parents, stuck_entities
 from djlink_manifest.servers.wanted import Scene
 
 
@@ -23,12 +25,21 @@ def observe(
     sizes: Mapping[TableName, Size],
     source: Session,
     local: Session,
-) -> LinkSnapshot:
-    """The snapshot of one link. `sizes` are the source server's estimates. Raises ServerError."""
+    blocked: Mapping[str, PackedKeys],
+) -> tuple[LinkSnapshot, PackedKeys]:
+    """The snapshot of one link, and its entities that cannot come for what the local table holds.
+
+    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to. Raises
+    ServerError.
+    """
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
     complete = not footing.make_local  # else parts are missing, of a creation that was interrupted
-    with differing_keys(link, has_outbound, has_local, source, local) as (missing, extra):
+    cannot_come = PackedKeys()
+    with (
+        differing_keys(link, has_outbound, has_local, source, local) as (missing, extra),
+        stuck_entities(source, local, scene, link, extra if complete else None, blocked) as stuck,
+    ):
         with source.snapshot():
             counts = {
                 EntityClass(*c): n
@@ -37,7 +48,10 @@ def observe(
             to_pull = sum(
                 n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable
             )
-            parts = census.part_rows_to_pull(source, scene, link) if to_pull else ()
+            taken, waiting = _why_stuck(link, stuck.counts(scene, extra) if stuck and to_pull else {})
+            to_pull -= sum(n for _, n in (*taken, *waiting))
+            left = stuck.name if stuck else None
+            parts = census.part_rows_to_pull(source, scene, link, left) if to_pull else ()
             out = _total(counts, outbound=True)
             total = _total(counts, source=True)
             held = (
@@ -48,8 +62,12 @@ def observe(
             reasons = census.left_out(source, scene, link)
         equal = 0
         if complete:
-            equal = sum(len(keys) for keys in equal_unprotected(link, scene, extra, source, local))
-    return LinkSnapshot(
+            different = cannot_come if _unprotected(counts) and scene.children.get(link.address) else None
+            found = equal_unprotected(link, scene, extra, source, local, different)
+            equal = sum(len(keys) for keys in found)
+        if stuck is not None:
+            cannot_come.add(stuck.own_keys())
+    snapshot = LinkSnapshot(
         counts=counts,
         source_rows=total,
         outbound_rows=out,
@@ -59,7 +77,10 @@ def observe(
         left_out=reasons,
         equal=equal,
         parts=tuple(_part_rows(link, held, local)),
+        taken=taken,
+        waiting=waiting,
     )
+    return snapshot, cannot_come
 
 
 @contextmanager
@@ -83,16 +104,42 @@ def differing_keys(
 
 
 def equal_unprotected(
-    link: Link, scene: Scene, extra: KeyTable | None, source: Session, local: Session
-) -> Iterator[list[tuple[bytes | None, ...]]]:
-    """Batches of keys of unprotected entities, not requested nor approved, that equal the source's."""
+    link: Link,
+    scene: Scene,
+    extra: KeyTable | None,
+    source: Session,
+    local: Session,
+    different: PackedKeys | None = None,
+) -> Iterator[list[RawRow]]:
+    """Batches of keys of unprotected entities, not requested nor approved, that equal the source's.
+
+    `different` gets the other keys.
+    """
     for first, last in extra.pages(digest.ROWS_AT_ONCE) if extra else ():
         keys = extra.keys(first, last) if extra else []
         if link.address in scene.barring:
             barred = outbound.barred_among(source, link, keys)
             keys = [key for key in keys if key not in barred]
         if keys:
-            yield digest.equal_entities(local, source, link, keys)
+            equal = digest.equal_entities(local, source, link, keys)
+            if different is not None:
+                same = set(equal)
+                different.add(key for key in keys if key not in same)
+            yield equal
+
+
+def _why_stuck(
+    link: Link, counts: Mapping[int, int]
+) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
+    """The counts of stuck entities by unique key, and by parent."""
+    keys, above = uniques(link), parents(link)
+    taken = tuple((key.words, counts[n]) for n, key in enumerate(keys) if n in counts)
+    waiting = tuple((a, counts[n]) for n, a in enumerate(above, start=len(keys)) if n in counts)
+    return taken, waiting
+
+
+def _unprotected(counts: Mapping[EntityClass, int]) -> bool:
+    return any(state_of(c.presence) is State.UNPROTECTED for c in counts)
 
 
 def _count(keys: KeyTable | None) -> int:

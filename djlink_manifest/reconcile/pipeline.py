@@ -114,6 +114,7 @@ class Job:
             self._resolved.graph,
             self._footings,
             self._survey.scene_links,
+            self._survey.blocked,
             self._local,
             self._sources,
             self._parallelism,

@@ -223,9 +223,9 @@ def _row_actions(
         yield Register(link.source, snapshot.equal, "local rows equal to the source's, without protection")
     if steps[Step.PULL_AGAIN]:
         yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
-    if steps[Step.PULL]:
+    if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, and not here yet"
-        yield Pull(steps[Step.PULL], snapshot.to_pull_parts, snapshot.to_pull_bytes, why)
+        yield Pull(steps[Step.PULL] - snapshot.stuck, snapshot.to_pull_parts, snapshot.to_pull_bytes, why)
 
 
 def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
@@ -259,6 +259,16 @@ def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> I
             f"compare them with the source; delete the local rows of {link.local.schema}.{link.local.name} "
             "and they are pulled anew",
         )
+    for key, count in snapshot.taken:
+        yield Blocked(
+            "error",
+            f"their unique value of {key} is taken by a local row of the lab's own",
+            count,
+            "change or delete the local rows with the same value, and they are pulled; or leave them out "
+            "with `where`",
+        )
+    for parent, count in snapshot.waiting:
+        yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
 
 
 def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
@@ -282,8 +292,13 @@ def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
 
 
 def _unlinked_warnings(link: Link) -> tuple[str, ...]:
+    unseen = dict(link.unseen)
     return tuple(
-        f"its parent {table} is not linked: the foreign key becomes plain columns" for table in link.plain
+        f"its parent {table} is not linked, and the link user cannot see it: the foreign key becomes plain "
+        f"columns; to link it too, let the source's administrator run: {unseen[table]}"
+        if table in unseen
+        else f"its parent {table} is not linked: the foreign key becomes plain columns"
+        for table in link.plain
     )
 
 

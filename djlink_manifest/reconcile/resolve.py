@@ -15,7 +15,7 @@ from djlink_manifest.model.fitting import Fitted, fitted
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.model.naming import class_name, master_of, outbound_names, plain_name
-from djlink_manifest.model.rights import grant
+from djlink_manifest.model.rights import grant, missing
 from djlink_manifest.reconcile.conditions import where_problems
 from djlink_manifest.reconcile.snapshot import Refusal
 
@@ -169,8 +169,19 @@ def _links(
             unwanted=c.options.unwanted,
             deletions=c.options.deletions,
             location=c.rule.location,
+            unseen=tuple(_unseen(c.table, plain, catalog)),
             notes=fits[c.address].notes,
         )
+
+
+def _unseen(source: TableDefinition, plain: Sequence[str], catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """The parents that the account may not read, and the GRANT by which they can be linked."""
+    parents = {(k.parent_schema, k.parent_table) for t in source.tables for k in t.foreign_keys}
+    for schema, name in sorted(parents):
+        hidden = missing(catalog.grants, ("SELECT",), schema, name)
+        if hidden and f"{schema}.{name}" in plain:
+            rights = grant(("SELECT", "REFERENCES"), schema, catalog.identity.account, name)
+            yield f"{schema}.{name}", rights
 
 
 def _references(

@@ -20,6 +20,7 @@ from djlink_manifest.reconcile.snapshot import Footing
 from djlink_manifest.servers.connection import Session, Writer, open_session
 from djlink_manifest.servers.locks import Locks
 from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.stuck import PackedKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Site:
 
     `marks` are the marks of the links due, as they stand or as they shall be written; `lineage` the (source,
     schema) pairs with a `~lineage` table; `new_schemas` the local schemas to make; `scene_links` the links as
-    each source's SQL sees them; `holder` says who we are, for those who find a link locked.
+    each source's SQL sees them; `blocked` the entities that the plan leaves out as they cannot come, by link;
+    `holder` says who we are, for those who find a link locked.
     """
 
     links: Mapping[str, Link]
@@ -41,6 +43,7 @@ class Site:
     lineage: frozenset[tuple[str, str]]
     new_schemas: frozenset[str]
     scene_links: Mapping[str, Mapping[str, Link]]
+    blocked: Mapping[str, PackedKeys]
     holder: str
     parallelism: int
 
@@ -53,6 +56,7 @@ def open_site(
     graph: LinkGraph,
     footings: Mapping[str, Footing],
     scene_links: Mapping[str, Mapping[str, Link]],
+    blocked: Mapping[str, PackedKeys],
     local: Reached,
     sources: Mapping[str, Reached],
     parallelism: int,
@@ -78,6 +82,7 @@ def open_site(
                 lineage=frozenset(schemas),
                 new_schemas=frozenset(links[a].local.schema for a in due) - local.catalog.all_schemas,
                 scene_links=scene_links,
+                blocked=blocked,
                 holder=holder(),
                 parallelism=parallelism,
             )

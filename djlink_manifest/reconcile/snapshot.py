@@ -78,6 +78,9 @@ class LinkSnapshot:
     `to_pull_bytes` an estimate from the server's own statistics; `left_out`: how many entities each reason
     leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
     source's; `parts`: part rows of held entities on both sides.
+
+    Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
+    lab's own, and `waiting`, by the address of the parent that is blocked.
     """
 
     counts: Mapping[EntityClass, int]
@@ -89,6 +92,13 @@ class LinkSnapshot:
     left_out: tuple[tuple[str, int], ...] = ()
     equal: int = 0
     parts: tuple[PartRows, ...] = ()
+    taken: tuple[tuple[str, int], ...] = ()
+    waiting: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def stuck(self) -> int:
+        """How many entities to be pulled cannot come."""
+        return sum(count for _, count in (*self.taken, *self.waiting))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from djlink_manifest.reconcile.observe import observe
 from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.servers.census import barring_links, check_condition
+from djlink_manifest.servers.stuck import PackedKeys
 from djlink_manifest.servers.wanted import Scene
 
 
@@ -23,12 +24,13 @@ class Survey:
     """What was observed.
 
     `refusals` has those given and those found; `scene_links` the links by source and address as the SQL of
-    the source sees them, in the plan and in its apply.
+    the source sees them, in the plan and in its apply; `blocked` the entities that cannot come, by link.
     """
 
     snapshots: Mapping[str, LinkSnapshot]
     refusals: Mapping[str, Refusal]
     scene_links: Mapping[str, Mapping[str, Link]]
+    blocked: Mapping[str, PackedKeys]
 
 
 def survey(
@@ -60,6 +62,7 @@ def survey(
         except ServerError as error:
             refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
     snapshots: dict[str, LinkSnapshot] = {}
+    blocked: dict[str, PackedKeys] = {}  # of earlier waves, while a wave is observed
 
     def one(address: str) -> None:
         link = links[address]
@@ -67,17 +70,19 @@ def survey(
         source = sources[link.source]
         try:
             with source.readers.session() as there, local.readers.session() as here:
-                snapshots[address] = observe(
-                    link, footings[address], scenes[link.source], source.catalog.sizes, there, here
+                snapshots[address], found[address] = observe(
+                    link, footings[address], scenes[link.source], source.catalog.sizes, there, here, blocked
                 )
         except ServerError as error:
             refusals[address] = _refusal(link, error)
 
     for wave in graph.subset(scope).waves():
+        found = dict[str, PackedKeys]()
         stopped = graph.downstream(refusals)
         with ThreadPoolExecutor(parallelism, thread_name_prefix="djlink") as threads:
             list(threads.map(one, [a for a in wave if a not in stopped]))
-    return Survey(snapshots, refusals, scene_links)
+        blocked |= {address: keys for address, keys in found.items() if keys.count}
+    return Survey(snapshots, refusals, scene_links, blocked)
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:

@@ -122,7 +122,8 @@ def _blocked_rows(link: LinkPlan, below: Sequence[str]) -> Iterator[Row]:
         if block.kind == "review":
             continue
         if block.kind == "upstream":
-            yield Row(WAITS, "", block.reason, style="dim")
+            count = "" if block.whole else f"{counted(block.count, 'row')} blocked: "
+            yield Row(WAITS, "", count + block.reason, style="dim")
         elif block.whole:
             yield Row(TROUBLE, "", f"blocked: {block.reason}")
         else:

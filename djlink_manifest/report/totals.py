@@ -83,7 +83,7 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         awaiting=len(reviews),
         awaiting_rows=sum(b.count for b in reviews),
         blocked=sum(link.is_stopped and not is_waiting(link) for link in chosen),
-        blocked_rows=sum(b.count for b in blocks if b.kind == "error" and not b.whole),
+        blocked_rows=sum(b.count for b in blocks if b.kind != "review" and not b.whole),
         not_attempted=sum(is_waiting(link) for link in chosen),
         drifting=sum(bool(link.drift) for link in chosen),
         kept=sum(link.kept for link in chosen),

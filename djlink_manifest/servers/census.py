@@ -176,8 +176,10 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
     return tuple(counts.items())
 
 
-def part_rows_to_pull(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int], ...]:
-    """Rows of each part that belong to pullable entities not in outbound."""
+def part_rows_to_pull(
+    session: Session, scene: Scene, link: Link, stuck: Sql | None = None
+) -> tuple[tuple[str, int], ...]:
+    """Rows of each part that belong to pullable entities not in outbound, nor among the keys `stuck`."""
     found = []
     for part in link.definition.parts:
         sets = Sets(scene)
@@ -185,6 +187,8 @@ def part_rows_to_pull(session: Session, scene: Scene, link: Link) -> tuple[tuple
         tests = sets.pullable(link, "p", mine)
         if link.address in scene.held:
             tests.append(not_among(outbound_table(link), link.key, "p", mine))
+        if stuck is not None:
+            tests.append(not_among(stuck, link.key, "p", mine))
         of = table(part.schema, part.name)
         count = session.value(sql("{}SELECT COUNT(*) FROM {} p WHERE {}", sets.head(), of, both(tests)))
         found.append((part.name, int(count)))

@@ -1,40 +1,93 @@
-"""DataJoint's lineage rows: copied from the source, so that joins and populate() work on linked tables.
+"""DataJoint's lineage rows, so that joins and populate() work on linked tables.
 
-DataJoint 2 keeps, in a table `~lineage` per schema, where each attribute was first defined. Its strings name
-the source's schemas on the local side too: attributes are the same where their strings are.
+DataJoint 2 keeps, in a table `~lineage` per schema, where each attribute was first defined; attributes are
+the same where these strings are equal, and joins on others are refused. Linked tables carry the source's
+strings, with the source's name before them: two sources that both have a `lab.subject` have different
+subjects. The strings depend on nothing that a later link changes, since tables of the lab's own copy them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
+from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import LINEAGE
+from djlink_manifest.model.naming import LINEAGE, shortened
 from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.sql import comma, sql, table
 
+LONGEST = 255  # characters that DataJoint's column takes
 
-def read_lineage(source: Session, link: Link) -> tuple[tuple[str, str, str], ...]:
+Attribute = tuple[str, str, str]  # schema, table, name
+
+
+def read_lineage(
+    source: Session, link: Link, links: Iterable[Link], schemas: Set[str]
+) -> tuple[tuple[str, str, str], ...]:
     """(local table, attribute, lineage) of the link's tables, `DeletionRequested` included.
 
-    The caller knows that the source schema has a `~lineage` table.
+    `links` are all links of the source, `schemas` those of its schemas that have a `~lineage` table. What no
+    such table says (DataJoint 0.14, plain SQL) is found as DataJoint finds it, along the foreign keys.
     """
-    local_names: Mapping[str, str] = {
-        theirs.name: ours.name
-        for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False)
-    }
-    listed = comma([sql("{}", name) for name in local_names])
-    rows = source.rows(
-        sql(
-            "SELECT table_name, attribute_name, lineage FROM {} WHERE table_name IN ({})",
-            table(link.definition.schema, LINEAGE),
-            listed,
-        )
-    )
-    found = [(local_names[str(t)], str(a), str(origin)) for t, a, origin in rows]
+    known = {(t.schema, t.name): t for each in (*links, link) for t in each.definition.tables}
+    stored = dict(_stored(source, known, schemas))
+    found = []
+    for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
+        told = {name for schema, of, name in stored if (schema, of) == (theirs.schema, theirs.name)}
+        found += [
+            (
+                ours.name,
+                name,
+                shortened(f"{link.source}.{_origin((*_place(theirs), name), known, stored)}", LONGEST),
+            )
+            for name in sorted(told | _inherited(theirs))
+        ]
     requested = link.local.parts[-1].name
     keys = [(requested, a, origin) for t, a, origin in found if t == link.local.name and a in link.key]
     return tuple(sorted({*found, *keys}))
+
+
+def _stored(
+    source: Session, known: Mapping[tuple[str, str], TableDefinition], schemas: Set[str]
+) -> Iterator[tuple[Attribute, str]]:
+    """What the source's `~lineage` tables say of the known tables."""
+    for schema in sorted(schemas & {s for s, _ in known}):
+        listed = comma([sql("{}", name) for s, name in sorted(known) if s == schema])
+        of = table(schema, LINEAGE)
+        text = "SELECT table_name, attribute_name, lineage FROM {} WHERE table_name IN ({})"
+        for name, attribute, origin in source.rows(sql(text, of, listed)):
+            yield (schema, str(name), str(attribute)), str(origin)
+
+
+def _inherited(definition: TableDefinition) -> set[str]:
+    """The attributes to which DataJoint gives a lineage: those of the key and of foreign keys."""
+    named = {*definition.key, *(c for k in definition.foreign_keys for c in k.columns)}
+    return {name for name in named if not name.startswith("_")}
+
+
+def _origin(
+    attribute: Attribute,
+    known: Mapping[tuple[str, str], TableDefinition],
+    stored: Mapping[Attribute, str],
+) -> str:
+    """The attribute that this one goes back to, as `schema.table.attribute`."""
+    passed = set[Attribute]()
+    while attribute not in passed:
+        if attribute in stored:
+            return stored[attribute]
+        passed.add(attribute)
+        schema, name, column = attribute
+        definition = known.get((schema, name))
+        for key in definition.foreign_keys if definition else ():
+            parents = dict(zip(key.columns, key.parent_columns, strict=True))
+            if column in parents:
+                attribute = (key.parent_schema, key.parent_table, parents[column])
+                break
+    return ".".join(attribute)
+
+
+def _place(definition: TableDefinition) -> tuple[str, str]:
+    return definition.schema, definition.name
 
 
 def write_lineage(local: Writer, schema: str, rows: tuple[tuple[str, str, str], ...]) -> None:

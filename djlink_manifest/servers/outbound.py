@@ -19,15 +19,20 @@ from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.wanted import Scene, Sets
 
 
-def add_pullable(scene: Scene, link: Link, extra: KeyTable | None, work: KeyTable) -> None:
+def add_pullable(
+    scene: Scene, link: Link, extra: KeyTable | None, work: KeyTable, stuck: Sql | None = None
+) -> None:
     """Put the keys that are pullable and not in outbound yet into `work`, in key order.
 
-    Local rows without protection (`extra`) are not pulled over: they are registered, or reported.
+    Local rows without protection (`extra`) are not pulled over: they are registered, or reported. The keys of
+    `stuck`, a table, are left out.
     """
     sets = Sets(scene)
     tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
     if extra is not None and extra.count:
         tests.append(_absent(extra.name, link))
+    if stuck is not None:
+        tests.append(_absent(stuck, link))
     keys = columns("s", link.key)
     work.add_from(
         sql(

@@ -511,7 +511,7 @@ def test_tables_whose_outbound_names_would_meet_are_kept_apart(lab: Rig) -> None
 
 
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
-def test_lineage_rows_are_the_sources_under_the_local_names(lab: Rig) -> None:
+def test_lineage_rows_are_the_sources_under_the_local_names_and_say_whose_they_are(lab: Rig) -> None:
     run_all(
         lab,
         "CREATE TABLE {lab}.`_scan` (id int PRIMARY KEY)",
@@ -528,8 +528,8 @@ def test_lineage_rows_are_the_sources_under_the_local_names(lab: Rig) -> None:
     here = lab.local_schema("lab_a", "lab")
     rows = ask(lab.servers.local, f"SELECT * FROM `{here}`.`~lineage` ORDER BY 1, 2")
     assert rows == [
-        ("scan", "id", "x._scan.id"),
-        ("scan__deletion_requested", "id", "x._scan.id"),
-        ("scan__field", "id", "x._scan.id"),
-        ("scan__field", "k", "x._scan__field.k"),
+        ("scan", "id", "lab_a.x._scan.id"),
+        ("scan__deletion_requested", "id", "lab_a.x._scan.id"),
+        ("scan__field", "id", "lab_a.x._scan.id"),
+        ("scan__field", "k", "lab_a.x._scan__field.k"),
     ]

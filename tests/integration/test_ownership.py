@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from djlink_manifest.reconcile.actions import Pull
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.sandbox import ServerOptions, start_server
 from tests.asking import ask, run_all
-from tests.rig import Rig, link_of
+from tests.rig import Rig, link_of, quiet
 from tests.shared_servers import Servers
 
 TABLES = (
@@ -251,20 +252,24 @@ def test_a_local_row_of_the_labs_own_is_told_and_never_touched(linked: Rig) -> N
     assert held(linked, "subject") == [(1,), (2,), (3,), (4,)]
 
 
-def test_entities_that_collide_with_the_labs_own_rows_are_refused_alone_and_let_go(linked: Rig) -> None:
-    locally(
-        linked,
-        "INSERT INTO {here}.subject VALUES (90, 'new5'), (91, 'own')",
-        "INSERT INTO {here}.session VALUES (91, 1, 'own')",
-        "INSERT INTO {here}.session__trial VALUES (91, 1, 1, 'part7')",
-    )
+def test_entities_that_collide_with_rows_of_later_than_the_plan_are_refused_alone_and_let_go(
+    linked: Rig,
+) -> None:
     run_all(
         linked,
         "INSERT INTO {lab}.subject VALUES (4, 'new4'), (5, 'new5'), (6, 'new6'), (7, 'new7'), (8, 'new8')",
         "INSERT INTO {lab}.session VALUES (4, 1, ''), (5, 1, ''), (6, 1, ''), (7, 1, ''), (8, 1, '')",
         "INSERT INTO {lab}.session__trial VALUES (7, 1, 1, 'fine'), (7, 1, 2, 'part7'), (8, 1, 1, 'part8')",
     )
-    plan, report = linked.apply(everything(linked))
+    with linked.job(everything(linked)) as job:
+        plan = job.plan()
+        locally(
+            linked,
+            "INSERT INTO {here}.subject VALUES (90, 'new5'), (91, 'own')",
+            "INSERT INTO {here}.session VALUES (91, 1, 'own')",
+            "INSERT INTO {here}.session__trial VALUES (91, 1, 1, 'part7')",
+        )
+        report = job.apply(plan, quiet, threading.Event())
     assert [type(a) for link in plan.links for a in link.actions] == [Pull, Pull]
     subject, session = report.outcomes
     assert (subject.status, subject.pulled, subject.refused) == ("failed", 4, 1)
@@ -278,7 +283,10 @@ def test_entities_that_collide_with_the_labs_own_rows_are_refused_alone_and_let_
     plan, report = linked.apply(everything(linked))
     subject, session = report.outcomes
     assert (subject.status, subject.pulled) == ("done", 1)
-    assert (session.status, session.pulled, session.refused) == ("failed", 1, 1)
+    assert (session.status, session.pulled, session.refused) == ("done", 1, 0)
+    [blocked] = link_of(plan, session.address).blocked
+    assert (blocked.kind, blocked.count) == ("error", 1)
+    assert "`tag`" in blocked.reason
     assert (7, 1) not in held(linked, "session")
     assert (8, 1) in held(linked, "session")
     assert locally(linked, "SELECT COUNT(*) FROM {here}.session WHERE id = 7") == [(0,)]

@@ -230,3 +230,71 @@ def test_outbound_tables_that_cannot_be_read_block_the_links_of_their_source_onl
     assert [(o.address, o.status, o.pulled) for o in report.outcomes] == [
         (lab.address("lab_b", "lab", "Subject"), "done", 1)
     ]
+
+
+def warnings(rig: Rig, document: dict[str, Any], table: str) -> list[str]:
+    """The warnings of a link of the schema `lab`."""
+    return list(link_of(rig.plan(document), rig.address("lab_a", "lab", table)).warnings)
+
+
+def test_a_parent_in_a_schema_that_the_link_user_cannot_see_is_told_with_the_grant_that_lets_it_be_linked(
+    lab: Rig,
+) -> None:
+    run_all(
+        lab,
+        "CREATE DATABASE {other}",
+        "CREATE TABLE {other}.rig_1 (rig int PRIMARY KEY)",
+        "CREATE TABLE {lab}.run (run int PRIMARY KEY, rig int, id int,"
+        " FOREIGN KEY (rig) REFERENCES {other}.rig_1 (rig), FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+        "CREATE TABLE {lab}.run__step (run int, n int, rig int, PRIMARY KEY (run, n),"
+        " FOREIGN KEY (run) REFERENCES {lab}.run (run), FOREIGN KEY (rig) REFERENCES {other}.rig_1 (rig))",
+    )
+    document = lab.document({"lab_a": {"lab": ALL}})
+    [told] = warnings(lab, document, "Run")
+    assert f"its parent {lab.names('other')}.rig_1 is not linked, and the link user cannot see it" in told
+    assert f"ON `{lab.names('other')}`.`rig_1` TO" in told
+    assert warnings(lab, document, "Session") == []
+    _, report = lab.apply(document)
+    assert report.succeeded
+    mend(lab, told)
+    wider = lab.document({"lab_a": {"lab": ALL, "other": {"tables": ["Rig1"]}}})
+    assert warnings(lab, wider, "Run") == []
+    [told] = warnings(lab, document, "Run")
+    assert told.endswith("is not linked: the foreign key becomes plain columns")
+    plan, report = lab.apply(wider)
+    assert report.succeeded
+    run = link_of(plan, lab.address("lab_a", "lab", "Run"))
+    assert len([a for a in run.actions if isinstance(a, AddForeignKey)]) == 2
+    assert not lab.plan(wider).has_changes
+
+
+def test_a_parent_that_a_right_on_single_tables_leaves_out_is_told_like_one_in_another_schema(
+    lab: Rig,
+) -> None:
+    revoke(lab, "SELECT, REFERENCES", grant_pattern(lab.names("lab")))
+    for table in ("session", "session__trial"):
+        ask(
+            lab.server("lab_a"),
+            f"GRANT SELECT, REFERENCES ON `{lab.names('lab')}`.{table} TO '{lab.names('link')}'@'%'",
+        )
+    document = lab.document({"lab_a": {"lab": ALL}})
+    [told] = warnings(lab, document, "Session")
+    assert f"its parent {lab.names('lab')}.subject is not linked, and the link user cannot see it" in told
+    mend(lab, told)
+    assert warnings(lab, document, "Session") == []
+    assert link_of(lab.plan(document), lab.address("lab_a", "lab", "Subject")).wave == 1
+
+
+def test_where_a_role_gives_rights_nothing_is_said_of_what_the_link_user_cannot_see(lab: Rig) -> None:
+    run_all(
+        lab,
+        "CREATE DATABASE {other}",
+        "CREATE TABLE {other}.rig_1 (rig int PRIMARY KEY)",
+        "CREATE TABLE {lab}.run (run int PRIMARY KEY, rig int,"
+        " FOREIGN KEY (rig) REFERENCES {other}.rig_1 (rig))",
+    )
+    role, user, server = lab.names("role"), lab.names("link"), lab.server("lab_a")
+    ask(server, f"CREATE ROLE '{role}'")
+    ask(server, f"GRANT '{role}' TO '{user}'@'%'")
+    [told] = warnings(lab, lab.document({"lab_a": {"lab": ALL}}), "Run")
+    assert "cannot see" not in told

@@ -34,6 +34,7 @@ def link(
     *,
     unwanted: Literal["keep", "release"] = "keep",
     plain: Iterable[str] = (),
+    unseen: Iterable[tuple[str, str]] = (),
     line: int = 1,
 ) -> Link:
     """A link of that address."""
@@ -52,6 +53,7 @@ def link(
         unwanted=unwanted,
         deletions="review",
         location=Location("atlas.yaml", line, 1),
+        unseen=tuple(unseen),
     )
 
 
@@ -76,6 +78,8 @@ def snapshot(facts: Mapping[str, Any]) -> LinkSnapshot:
         to_pull_parts=tuple(facts.get("parts", {}).items()),
         to_pull_bytes=facts.get("bytes", 0),
         equal=facts.get("equal", 0),
+        taken=tuple(facts.get("taken", {}).items()),
+        waiting=tuple(facts.get("waiting", {}).items()),
         parts=tuple(PartRows(part, *rows) for part, rows in facts.get("held_parts", {}).items()),
     )
 

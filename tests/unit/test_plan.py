@@ -123,6 +123,7 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
     """Any counts of any states, and any state of the tables."""
     counts = draw(st.dictionaries(CLASSES, st.integers(0, 50), max_size=8))
     unprotected = sum(n for words, n in counts.items() if set(words.split()[0]) == {"S", "L"})
+    unshared = counts.get("S", 0)
     return {
         "new": draw(st.booleans()),
         "make_outbound": draw(st.sampled_from([[], ["out.t"]])),
@@ -130,6 +131,8 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "add_foreign_keys": draw(st.sampled_from([[], ["l.t"]])),
         "counts": counts,
         "equal": draw(st.integers(0, unprotected)),
+        "taken": {"`u`": taken} if (taken := draw(st.integers(0, unshared))) else {},
+        "waiting": {"a.s.P": waiting} if (waiting := draw(st.integers(0, unshared - taken))) else {},
     }
 
 
@@ -258,3 +261,13 @@ def test_a_blocked_link_points_at_its_next_step() -> None:
     plan = make([plan_facts.link("a.b.C", line=7)], LinkGraph.build(["a.b.C"], []), seen)
     assert plan.links[0].blocked == (Blocked("error", "no right", hint="GRANT it", whole=True),)
     assert str(plan.links[0].location) == "atlas.yaml:7"
+
+
+def test_a_parent_that_the_link_user_cannot_see_is_told_with_its_grant() -> None:
+    grant = "GRANT SELECT, REFERENCES ON `b`.`p` TO 'link'@'%';"
+    link = plan_facts.link("a.b.C", plain=["b.p", "b.q"], unseen=[("b.p", grant)])
+    [plan] = make([link], LinkGraph.build(["a.b.C"], []), plan_facts.observation({"a.b.C": {}})).links
+    hidden, plain = plan.warnings
+    assert hidden.startswith("its parent b.p is not linked, and the link user cannot see it:")
+    assert hidden.endswith(f"let the source's administrator run: {grant}")
+    assert plain == "its parent b.q is not linked: the foreign key becomes plain columns"
