@@ -50,6 +50,7 @@ class Link:
     unwanted: Literal["keep", "release"]
     deletions: Literal["review", "auto"]
     location: Location
+    changed: Literal["report", "mend"] = "report"
 
     @property
     def key(self) -> tuple[str, ...]:

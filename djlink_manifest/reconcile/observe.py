@@ -9,7 +9,7 @@ from djlink_manifest.model.catalog import Size, TableName
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
-from djlink_manifest.servers import census, digest, outbound
+from djlink_manifest.servers import census, content, digest, outbound
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
@@ -23,11 +23,16 @@ def observe(
     sizes: Mapping[TableName, Size],
     source: Session,
     local: Session,
+    *,
+    verify: bool = False,
 ) -> LinkSnapshot:
-    """The snapshot of one link. `sizes` are the source server's estimates. Raises ServerError."""
+    """The snapshot of one link. `sizes` are the source server's estimates. Raises ServerError.
+
+    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over.
+    """
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
-    complete = not footing.make_local  # else parts are missing, of a creation that was interrupted
+    complete = footing.is_level  # else parts or columns are missing, or not filled
     with differing_keys(link, has_outbound, has_local, source, local) as (missing, extra):
         with source.snapshot():
             counts = {
@@ -49,6 +54,10 @@ def observe(
         equal = 0
         if complete:
             equal = sum(len(keys) for keys in equal_unprotected(link, scene, extra, source, local))
+    changed = None
+    if verify and complete and has_outbound:
+        with changed_entities(link, source, local) as work:
+            changed = work.count
     return LinkSnapshot(
         counts=counts,
         source_rows=total,
@@ -59,6 +68,7 @@ def observe(
         left_out=reasons,
         equal=equal,
         parts=tuple(_part_rows(link, held, local)),
+        changed=changed,
     )
 
 
@@ -80,6 +90,16 @@ def differing_keys(
         else:
             missing.add_from(outbound.all_keys(link))
         yield missing, extra
+
+
+@contextmanager
+def changed_entities(link: Link, source: Session, local: Session) -> Iterator[KeyTable]:
+    """The held and present entities whose rows differ on the two servers, without those asked back."""
+    with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
+        content.find_changed(local, source, link, changed)
+        if changed.count:
+            outbound.add_unasked(link, changed, found)
+        yield found
 
 
 def equal_unprotected(

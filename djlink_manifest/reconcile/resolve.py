@@ -158,6 +158,7 @@ def _links(candidates: list[Candidate], catalog: Catalog, outbound: str, manifes
             unwanted=c.options.unwanted,
             deletions=c.options.deletions,
             location=c.rule.location,
+            changed=c.options.changed,
         )
 
 

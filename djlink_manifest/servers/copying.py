@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.query import outbound_table
@@ -31,24 +31,36 @@ def copy_entities(
     with source.snapshot(), local.transaction():
         entities = 0
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
-            select = _rows_of(link, theirs, work, first, last)
-            into = table(ours.schema, ours.name)
-            written = copy(source, select, local, into, theirs.stored_columns, budget)
+            copied = theirs.stored_columns
+            select = rows_of(link, theirs, work, first, last, Sql("TRUE"), copied)
+            written = copy(source, select, local, table(ours.schema, ours.name), copied, budget)
             if theirs is link.definition:
                 entities = written
         check()
     return entities
 
 
-def _rows_of(link: Link, of: TableDefinition, work: KeyTable, first: int, last: int) -> Sql:
+def rows_of(
+    link: Link,
+    of: TableDefinition,
+    work: KeyTable,
+    first: int,
+    last: int,
+    test: Sql,
+    copied: Sequence[Column],
+) -> Sql:
+    """The SELECT of a table's rows of entities in a range of `work` that are in outbound, there named `o`.
+
+    `test` is a further condition on `o`.
+    """
     key = link.key if of is link.definition else link.definition.master_columns(of)
     assert key is not None, "a part without its master's key is refused when the link is resolved"
     # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's
     # statistics
     return sql(
         "SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} o ON {} JOIN {} t ON {} WHERE w.`~seq` BETWEEN {} AND {}"
-        " ORDER BY w.`~seq`",
-        reading(of.stored_columns, "t"),
+        " AND {} ORDER BY w.`~seq`",
+        reading(copied, "t"),
         work.name,
         outbound_table(link),
         equal("o", link.key, "w", link.key),
@@ -56,4 +68,5 @@ def _rows_of(link: Link, of: TableDefinition, work: KeyTable, first: int, last: 
         equal("t", key, "w", link.key),
         first,
         last,
+        test,
     )

@@ -50,7 +50,7 @@ def canonical(of: Sequence[Column], alias: str | None = None, *, short: bool = F
 
 def set_digest(session: Session, of: Sql, key: Sequence[Column]) -> SetDigest:
     """The digest of a table's keys."""
-    row = session.row(sql("SELECT COUNT(*), COALESCE(SUM({}), 0) FROM {}", _sixty_bits(canonical(key)), of))
+    row = session.row(sql("SELECT COUNT(*), COALESCE(SUM({}), 0) FROM {}", sixty_bits(canonical(key)), of))
     return SetDigest(int(row[0]), int(row[1]))
 
 
@@ -75,7 +75,7 @@ def compare_keys(local: Session, source: Session, link: Link, missing: KeyTable,
         missing.add_from(sql("SELECT {} FROM {}", idents(link.key), there))
         return
     most = max(count, int(source.value(sql("SELECT COUNT(*) FROM {}", there))))
-    buckets = min(BUCKETS_MOST, max(16, 1 << (most // 64).bit_length()))
+    buckets = bucket_count(most)
     local_buckets = _buckets(local, here, link.key_columns, buckets)
     outbound_buckets = _buckets(source, there, link.key_columns, buckets)
     for group in _dirty(local_buckets, outbound_buckets):
@@ -83,6 +83,11 @@ def compare_keys(local: Session, source: Session, link: Link, missing: KeyTable,
         outbound_keys = set(_keys_of(source, there, link.key_columns, buckets, group))
         missing.add(sorted(outbound_keys - local_keys))
         extra.add(sorted(local_keys - outbound_keys))
+
+
+def bucket_count(entities: int) -> int:
+    """How many hash buckets so many entities are compared in."""
+    return min(BUCKETS_MOST, max(16, 1 << (entities // 64).bit_length()))
 
 
 def all_local_keys(local: Session, link: Link) -> Iterator[RawRow]:
@@ -121,7 +126,7 @@ def _entity_digests(
         select = sql(
             "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
             transfer.reading(key, "m"),
-            _sixty_bits(canonical(theirs.stored_columns, alias, short=True)),
+            sixty_bits(canonical(theirs.stored_columns, alias, short=True)),
             rows,
             keys_in(key, keys, "m"),
             columns("m", source.key),
@@ -162,7 +167,8 @@ def _canonical(column: Column, name: Sql, short: bool) -> Sql:
     return sql("SHA2({}, 256)", text) if short and column.base_type == "json" else text
 
 
-def _sixty_bits(text: Sql) -> Sql:
+def sixty_bits(text: Sql) -> Sql:
+    """A number of 60 bits of a text's SHA-256."""
     return sql("CAST(CONV(LEFT(SHA2({}, 256), 15), 16, 10) AS UNSIGNED)", text)
 
 
@@ -175,7 +181,7 @@ def _buckets(session: Session, of: Sql, key: Sequence[Column], buckets: int) -> 
         sql(
             "SELECT {} AS bucket, COUNT(*), SUM({}) FROM {} GROUP BY 1",  # a column may be called bucket
             _bucket(key, buckets),
-            _sixty_bits(canonical(key)),
+            sixty_bits(canonical(key)),
             of,
         )
     )

@@ -10,6 +10,7 @@ from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.snapshot import (
+    Alteration,
     EntityClass,
     Footing,
     LinkSnapshot,
@@ -33,6 +34,7 @@ def link(
     address: str,
     *,
     unwanted: Literal["keep", "release"] = "keep",
+    changed: Literal["report", "mend"] = "report",
     plain: Iterable[str] = (),
     line: int = 1,
 ) -> Link:
@@ -52,6 +54,7 @@ def link(
         unwanted=unwanted,
         deletions="review",
         location=Location("atlas.yaml", line, 1),
+        changed=changed,
     )
 
 
@@ -77,6 +80,7 @@ def snapshot(facts: Mapping[str, Any]) -> LinkSnapshot:
         to_pull_bytes=facts.get("bytes", 0),
         equal=facts.get("equal", 0),
         parts=tuple(PartRows(part, *rows) for part, rows in facts.get("held_parts", {}).items()),
+        changed=facts.get("changed"),
     )
 
 
@@ -95,6 +99,12 @@ def footing(facts: Mapping[str, Any]) -> Footing:
             for name in facts.get("add_foreign_keys", [])
         ),
         drift=tuple(facts.get("drift", [])),
+        alter_local=tuple(
+            Alteration(name, tuple((Column(*words.split(" ", 1)), None) for words in columns))
+            for name, columns in facts.get("alter_local", {}).items()
+        ),
+        refill=facts.get("refill"),
+        redefined=facts.get("redefined", False),
     )
 
 

@@ -26,13 +26,16 @@ SESSION_SETTINGS: tuple[str, ...] = (
 LOST = frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 2006, 2013, 2014, 2055, 4031})
 WAITED = frozenset({1205})
 DEADLOCK = frozenset({1213})
-EXISTS = frozenset({1050, 1826})
+EXISTS = frozenset({1050, 1060, 1061, 1826})
 DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
 LOCKED_ACCOUNT = frozenset({3118, 3955})
 CREDENTIALS = frozenset({1045, 1698, 1820, 1862}) | LOCKED_ACCOUNT
 FULL = frozenset({1040, 1203, 1226})
 PLAIN_REFUSED = frozenset({3159})
-REFUSED_ROWS = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025})
+REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
+REFUSED_ROWS = REFERENCED | frozenset(
+    {1048, 1062, 1216, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025}
+)
 
 
 def generated_text(expression: str) -> str:
