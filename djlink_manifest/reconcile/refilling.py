@@ -41,8 +41,6 @@ def _refill(bench: Bench, changed: KeyTable, low: int, high: int) -> Budget:
             bench.source, bench.local, bench.link, changed, low, high, budget, bench.check
         )
         bench.tally.refilled += entities
-        bench.tally.rows += budget.rows
-        bench.tally.bytes += budget.spent
 
     work.again(bench, step)
     return budget

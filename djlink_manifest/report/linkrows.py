@@ -96,7 +96,12 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
             case Refill(entities=entities, cause=cause, reason=reason):
                 most = "up to " if cause == "definition" else ""
                 yield Row(CHANGE, "", f"refill {most}{counted(entities, 'row')}: {reason}")
-                yield Row(CHANGE, "", "they become the source's; part rows gone there go here", style="dim")
+                yield Row(
+                    CHANGE,
+                    "",
+                    "values become the source's; part rows that are gone there are deleted here",
+                    style="dim",
+                )
             case Register(entities=entities, reason=reason):
                 yield Row(CREATE, "", f"protect {counted(entities, 'row')} at the source: {reason}")
             case Release(entities=entities, reason=reason):

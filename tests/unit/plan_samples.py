@@ -210,7 +210,7 @@ def report() -> Report:
                 hint="look for local rows with the same unique value",
                 seconds=3.0,
             ),
-            LinkOutcome("lab_b.stim.Grating", "done", refilled=39, altered=True, rows=80, seconds=0.2),
+            LinkOutcome("lab_b.stim.Grating", "done", refilled=39, altered=True, seconds=0.2),
             LinkOutcome("lab_b.stim.Screen", "failed", problem="table in use", seconds=9.0),
             LinkOutcome("lab_a.ephys.Trace", "skipped", problem="lab_a.ephys.Scan failed"),
         ),

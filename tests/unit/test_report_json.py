@@ -93,7 +93,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
     assert value["summary"] == {
         "links": 13,
         "create": 1,
-        "complete": 2,
+        "complete": 3,
         "foreign_keys": 1,
         "alter": 1,
         "pull": 1550,
