@@ -19,7 +19,19 @@ from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.copying import rows_of
 from djlink_manifest.servers.outbound import unasked
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, column, columns, comma, either, equal, idents, sql, table
+from djlink_manifest.servers.sql import (
+    Sql,
+    both,
+    column,
+    columns,
+    comma,
+    either,
+    equal,
+    ident,
+    idents,
+    sql,
+    table,
+)
 from djlink_manifest.servers.transfer import Budget, copy
 
 
@@ -118,10 +130,11 @@ def _keep_present(local: Writer, link: Link, tables: Sequence[_Table]) -> int:
         )
     )
     for each in tables if here < there else ():
-        match = equal("t", link.key, "w", each.entity or link.key)
         absent = sql("{} IS NULL", column("t", link.key[0]))
+        match = _equal(each.rows, each.entity or link.key, "t", link.key)
+        rows = each.rows
         local.scratch(
-            sql("DELETE w FROM {} w LEFT JOIN {} t ON {} WHERE {}", each.rows, master.name, match, absent)
+            sql("DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE {}", rows, rows, master.name, match, absent)
         )
     return here
 
@@ -154,15 +167,22 @@ def _delete(local: Writer, tables: Sequence[_Table]) -> None:
         assert each.entity is not None, "only the master has none"
         local.execute(
             sql(
-                "DELETE t FROM {} w STRAIGHT_JOIN {} t ON {} LEFT JOIN {} x ON {} WHERE {} IS NULL",
+                "DELETE {} FROM {} w STRAIGHT_JOIN {} ON {} LEFT JOIN {} x ON {} WHERE {} IS NULL",
+                each.name,
                 master.rows,
                 each.name,
-                equal("t", each.entity, "w", master.ours.key),
+                _equal(each.name, each.entity, "w", master.ours.key),
                 each.rows,
-                equal("x", each.match, "t", each.match),
+                _equal(each.name, each.match, "x", each.match),
                 column("x", each.ours.key[0]),
             )
         )
+
+
+def _equal(left: Sql, left_names: Sequence[str], right: str, right_names: Sequence[str]) -> Sql:
+    """As `equal`, for a table that has no alias: a DELETE takes one only within a default schema."""
+    pairs = zip(left_names, right_names, strict=True)
+    return both([sql("{}.{} = {}", left, ident(a), column(right, b)) for a, b in pairs])
 
 
 def _change(local: Writer, tables: Sequence[_Table]) -> None:
