@@ -28,9 +28,7 @@ CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
 
 
 # the temporary tables of a session: none but the first table that a statement names is written to
-_OWN = re.compile(
-    r"\s*(?:(?:CREATE|DROP) TEMPORARY TABLE|ALTER TABLE \S+`~djlink_|INSERT INTO \S+`~djlink_|DELETE \S+`~djlink_)"
-)
+_OWN = re.compile(r"\s*(?:(?:CREATE|DROP) TEMPORARY TABLE|(?:ALTER TABLE|INSERT INTO|DELETE) \S+`~djlink_)")
 
 
 def changes(statement: Statement) -> bool:
@@ -41,8 +39,8 @@ def changes(statement: Statement) -> bool:
 def apply_once(
     manifest: str, at: int | None = None, sent: bool = False, verify: bool = False
 ) -> dict[str, Any]:
-    """Plan, apply, plan again, all of it with or without `verify`. At the `at`-th change, from 1, the process kills itself: before it is sent or,
-    with `sent`, before its answer is read."""
+    """Plan, apply, plan again, with or without `verify`. At the `at`-th change, from 1, the process kills
+    itself: before it is sent or, with `sent`, before its answer is read."""
     made = list[str]()
 
     def stop_here(statement: Statement) -> None:
