@@ -190,7 +190,7 @@ def test_verify_finds_what_the_source_changed_and_mend_brings_it_here(atlas: Atl
     assert plan.returncode == 0, plan.stdout + plan.stderr
     assert "drift" not in plan.stdout
     source, schema = atlas.rig.servers.lab_a, atlas.rig.names("ephys")
-    source.execute(f"DELETE FROM `{schema}`.`_recording__channel` WHERE channel = 1")
+    source.execute(f"UPDATE `{schema}`.`_recording__channel` SET depth = depth + 0.1 WHERE channel = 1")
     told = atlas.djlink("plan", "--verify")
     assert told.returncode == 0, told.stdout + told.stderr
     assert "differ from the source's rows" in told.stdout
@@ -203,8 +203,10 @@ def test_verify_finds_what_the_source_changed_and_mend_brings_it_here(atlas: Atl
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert "refilled" in applied.stdout
     here = f"`{atlas.rig.local_schema('lab_a', 'ephys')}`.`recording__channel`"
-    local = atlas.rig.servers.local.execute(f"SELECT COUNT(*), MIN(channel) FROM {here}")
-    assert local == source.execute(f"SELECT COUNT(*), MIN(channel) FROM `{schema}`.`_recording__channel`")
+    depths = "SELECT COUNT(*), SUM(depth) FROM "
+    assert atlas.rig.servers.local.execute(depths + here) == source.execute(
+        f"{depths}`{schema}`.`_recording__channel`"
+    )
     again = atlas.djlink("plan", "--verify", "--detailed-exitcode")
     assert again.returncode == 0, again.stdout + again.stderr
 
