@@ -1,23 +1,27 @@
 """Finding entities whose rows differ on the two servers: digests of whole rows, computed where the rows are.
 
-No row travels, and keys only from hash buckets that differ. What is compared is the master row and the rows
-of each part, by the master's key, of entities that both outbound and the local table hold.
+No row travels, and keys with digests only from hash buckets that differ, to the source's server. What is
+compared is the master row and the rows of each part, by the master's key, of entities that both outbound and
+the local table hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers import digest
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.digest import SetDigest, canonical, sixty_bits
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, columns, comma, equal, sql, table
-from djlink_manifest.servers.transfer import reading
+from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, sql, table
+from djlink_manifest.servers.transfer import inserts, most_bytes, reading
+
+_COUNT, _TOTAL = Column("~n", "bigint"), Column("~total", "decimal(65,0)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,70 +45,131 @@ class _Rows:
         )
         return {int(b): SetDigest(int(n), int(total)) for b, n, total in rows}
 
-    def entities(self, count: int, group: Sequence[int]) -> dict[RawRow, tuple[bytes | None, ...]]:
-        """The digest of each entity's rows in some buckets; an entity without rows has none."""
-        key = [c.name for c in self.key]
-        select = sql(
+    def entities(self, count: int, suspect: Sequence[int]) -> Sql:
+        """The SELECT of the key and the digest of each entity's rows, of the entities in some buckets."""
+        return sql(
             "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} IN ({}) GROUP BY {}",
             reading(self.key, "m"),
             self.digest,
             self.of,
             self._bucket(count),
-            comma([sql("{}", each) for each in group]),
-            columns("m", key),
+            comma([sql("{}", each) for each in suspect]),
+            columns("m", [c.name for c in self.key]),
         )
-        return {row[: len(key)]: row[len(key) :] for row in self.session.stream(select)}
 
     def _bucket(self, count: int) -> Sql:
         return sql("CRC32({}) % {}", canonical(self.key, "m"), count)
 
 
+class _Digests:
+    """A temporary table on the source server with a digest for each entity."""
+
+    def __init__(self, session: Session, link: Link, label: str) -> None:
+        self.session = session
+        self.key = link.key
+        self.columns = (*link.key_columns, _COUNT, _TOTAL)
+        self.name = table(link.outbound_schema, f"~djlink_{label}")
+        self.drop()
+        session.scratch(
+            Sql(
+                f"CREATE TEMPORARY TABLE {self.name.text} ({key_columns(link.definition)},"
+                " `~n` bigint NOT NULL, `~total` decimal(65,0) NOT NULL,"
+                " `~held` tinyint NOT NULL DEFAULT 0, `~changed` tinyint NOT NULL DEFAULT 0,"
+                f" PRIMARY KEY ({idents(link.key).text})) ENGINE=InnoDB"
+            )
+        )
+
+    def drop(self) -> None:
+        """End it."""
+        self.session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", self.name))
+
+    def add(self, rows: Iterable[RawRow]) -> None:
+        """Add keys and digests that came over the wire."""
+        for statement in inserts(self.name, self.columns, rows, most_bytes(self.session)):
+            self.session.send_scratch(statement.text)
+
+    def add_from(self, select: Sql) -> None:
+        """Add keys and digests of the source's own tables, which are read without locks."""
+        names = idents(c.name for c in self.columns)
+        self.session.scratch(sql("INSERT INTO {} ({}) {}", self.name, names, select))
+
+
 def find_changed(local: Session, source: Session, link: Link, into: KeyTable) -> None:
-    """Put the keys of entities that both sides hold, and whose rows differ, into a set."""
+    """Put the keys of entities that both sides hold, and whose rows differ, into a set.
+
+    Each side reads each table at most twice, however much differs, and memory holds no key.
+    """
     master = table(link.local.schema, link.local.name)
     entities = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
     if not entities:
         return
     count = digest.bucket_count(entities)
     pairs = list(_pairs(local, source, link))
-    sizes, suspect = dict[int, int](), set[int]()
-    for number, (here, there) in enumerate(pairs):
+    suspect = list[list[int]]()
+    for here, there in pairs:
         mine, theirs = here.buckets(count), there.buckets(count)
-        suspect |= {b for b in mine.keys() | theirs.keys() if mine.get(b) != theirs.get(b)}
+        suspect.append([b for b in sorted(mine.keys() | theirs.keys()) if mine.get(b) != theirs.get(b)])
+    every = sorted({bucket for each in suspect for bucket in each})
+    if every:
+        _compare(pairs, suspect, every, count, link, into)
+
+
+def _compare(
+    pairs: Sequence[tuple[_Rows, _Rows]],
+    suspect: Sequence[Sequence[int]],
+    every: Sequence[int],
+    count: int,
+    link: Link,
+    into: KeyTable,
+) -> None:
+    """Find the entities that differ in the buckets that do, by digests brought together at the source."""
+    masters = _Digests(into.session, link, "masters")
+    for number, (here, there) in enumerate(pairs):
+        of = every if number == 0 else suspect[number]
+        if not of:
+            continue
+        theirs = _Digests(into.session, link, "theirs")
+        theirs.add_from(there.entities(count, of))
+        ours = masters if number == 0 else _Digests(into.session, link, "ours")
+        ours.add(here.session.stream(here.entities(count, of)))
         if number == 0:
-            sizes = {
-                b: max(d.get(b, _NONE).count for d in (mine, theirs)) for b in mine.keys() | theirs.keys()
-            }
-    for group in _groups(sorted(suspect & sizes.keys()), sizes):
-        into.add(sorted(_changed(pairs, count, group)))
+            _mark_masters(masters, theirs)
+        else:
+            _mark_parts(masters, ours, theirs)
+            ours.drop()
+        theirs.drop()
+    keys = idents(link.key)
+    into.add_from(sql("SELECT {} FROM {} WHERE `~changed` ORDER BY {}", keys, masters.name, keys))
+    masters.drop()
 
 
-_NONE = SetDigest(0, 0)
+def _mark_masters(masters: _Digests, theirs: _Digests) -> None:
+    masters.session.scratch(
+        sql(
+            "UPDATE {} d JOIN {} s ON {} SET d.`~held` = 1, d.`~changed` = (d.`~total` <> s.`~total`)",
+            masters.name,
+            theirs.name,
+            equal("d", masters.key, "s", masters.key),
+        )
+    )
 
 
-def _changed(pairs: Sequence[tuple[_Rows, _Rows]], count: int, group: Sequence[int]) -> set[RawRow]:
-    """The entities of some buckets that are on both sides and differ in any of their tables."""
-    (here, there), *parts = pairs
-    mine, theirs = here.entities(count, group), there.entities(count, group)
-    shared = mine.keys() & theirs.keys()
-    changed = {key for key in shared if mine[key] != theirs[key]}
-    for here, there in parts:
-        mine, theirs = here.entities(count, group), there.entities(count, group)
-        changed |= {key for key in shared if mine.get(key) != theirs.get(key)}
-    return changed
+def _mark_parts(masters: _Digests, ours: _Digests, theirs: _Digests) -> None:
+    """An entity without rows of the part has no digest of it, on either side.
 
-
-def _groups(buckets: Sequence[int], sizes: dict[int, int]) -> Iterator[list[int]]:
-    """The buckets in groups small enough to hold the entities of both sides in memory."""
-    group, size = list[int](), 0
-    for bucket in buckets:
-        if group and size + sizes[bucket] > digest.KEYS_AT_ONCE:
-            yield group
-            group, size = [], 0
-        group.append(bucket)
-        size += sizes[bucket]
-    if group:
-        yield group
+    Outside of the buckets that were looked at neither side has one.
+    """
+    masters.session.scratch(
+        sql(
+            "UPDATE {} d LEFT JOIN {} o ON {} LEFT JOIN {} s ON {} SET d.`~changed` = 1"
+            " WHERE d.`~held` AND NOT (o.`~n` <=> s.`~n` AND o.`~total` <=> s.`~total`)",
+            masters.name,
+            ours.name,
+            equal("o", masters.key, "d", masters.key),
+            theirs.name,
+            equal("s", masters.key, "d", masters.key),
+        )
+    )
 
 
 def _pairs(local: Session, source: Session, link: Link) -> Iterator[tuple[_Rows, _Rows]]:
