@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ RUN_FOLDER = pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that the run begins and ends with sets aside a folder that its workers share."""
+    # a shell makes what it runs in the background deaf to Ctrl-C, and so all that the tests start
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _is_worker(config):
         config.stash[RUN_FOLDER] = Path(tempfile.mkdtemp(prefix="djlink-tests-"))
 

@@ -132,11 +132,6 @@ class TableDefinition:
         return tuple(self.column(name) for name in self.key)
 
     @property
-    def stored_columns(self) -> tuple[Column, ...]:
-        """The columns whose values are copied: all but generated ones."""
-        return tuple(c for c in self.columns if c.generated is None)
-
-    @property
     def tables(self) -> tuple[TableDefinition, ...]:
         """The master, then its parts."""
         return (self, *self.parts)

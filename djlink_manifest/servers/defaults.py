@@ -13,15 +13,13 @@ from dataclasses import replace
 from djlink_manifest.errors import MissingPrivilege
 from djlink_manifest.model.definition import Column
 from djlink_manifest.servers.connection import Session
-from djlink_manifest.servers.sql import sql, table
+from djlink_manifest.servers.sql import sql, table, unescaped
 
 _LITERAL = re.compile(
     rb"^  `(?P<name>(?:[^`]|``)+)` .*? DEFAULT "
     rb"(?:0x(?P<hex>[0-9A-Fa-f]+)|'(?P<text>(?:[^'\\]|''|\\(?s:.))*)')",
     re.MULTILINE,
 )
-_ESCAPED = re.compile(rb"\\(.)|''", re.DOTALL)
-_MEANT = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a"}
 _CODECS = {"utf8mb4": "utf-8", "utf16": "utf-16-be", "utf32": "utf-32-be"}
 _BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 
@@ -46,7 +44,8 @@ def whole_defaults(session: Session, schema: str, name: str, columns: Iterable[C
 
 def _mended(column: Column, literal: re.Match[bytes]) -> Column:
     if literal["hex"] is None:
-        value = _ESCAPED.sub(lambda m: _MEANT.get(m[1], m[1]) if m[1] else b"'", literal["text"])
+        # latin-1 stands for the bytes one by one
+        value = unescaped(literal["text"].decode("latin-1")).encode("latin-1")
         default = value.decode() if column.is_text else _as_hex(value)
     elif column.is_text:
         codec = _CODECS.get(column.charset or "")

@@ -30,22 +30,6 @@ class KeyTable:
         self.name = table(link.outbound_schema, f"~djlink_{label}")
         self.count = 0
 
-    def create(self) -> None:
-        """Make it, empty; one of the same name that the session left behind is dropped."""
-        self.drop()
-        keys = idents(self.link.key).text
-        self.session.scratch(
-            Sql(
-                f"CREATE TEMPORARY TABLE {self.name.text} (`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT,"
-                f" {key_columns(self.link.definition)}, PRIMARY KEY (`{SEQ}`), UNIQUE KEY `~key` ({keys}))"
-                " ENGINE=InnoDB"
-            )
-        )
-
-    def drop(self) -> None:
-        """End it."""
-        self.session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", self.name))
-
     def add(self, rows: Iterable[RawRow]) -> None:
         """Add keys that came over the wire, raw, in key order of columns."""
         for statement in transfer.inserts(
@@ -80,7 +64,24 @@ class KeyTable:
 def key_table(session: Session, link: Link, label: str) -> Iterator[KeyTable]:
     """A fresh key table that is dropped at the end, unless the session broke."""
     found = KeyTable(session, link, label)
-    found.create()
-    yield found
+    keys = idents(link.key).text
+    columns = (
+        f"`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT, {key_columns(link.definition)},"
+        f" PRIMARY KEY (`{SEQ}`), UNIQUE KEY `~key` ({keys})"
+    )
+    with temporary(session, found.name, columns):
+        yield found
+
+
+@contextmanager
+def temporary(session: Session, name: Sql, columns: str) -> Iterator[None]:
+    """A temporary table for the time of the block; one of the same name that was left behind is dropped.
+
+    `columns` is what stands between the parentheses of its CREATE TABLE.
+    """
+    drop = sql("DROP TEMPORARY TABLE IF EXISTS {}", name)
+    session.scratch(drop)
+    session.scratch(Sql(f"CREATE TEMPORARY TABLE {name.text} ({columns}) ENGINE=InnoDB"))
+    yield
     # on an error the session is closed by its pool, and the table with it
-    found.drop()
+    session.scratch(drop)

@@ -15,6 +15,8 @@ from typing import TypeAlias
 from djlink_manifest.errors import ServerError
 
 _ARG = "\0"
+_ESCAPED = re.compile(r"\\(.)|''", re.DOTALL)
+_MEANT = {"0": "\0", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "b": "\b"}
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 
 Bindable: TypeAlias = str | int | float | bool | bytes | datetime | None
@@ -64,6 +66,11 @@ def word(name: str) -> Sql:
     if not _WORD.fullmatch(name):
         raise ServerError(f"not a character set or collation: {name!r}")
     return Sql(name)
+
+
+def unescaped(inner: str) -> str:
+    """What stands between the quotes of a string literal, as the value that it means."""
+    return _ESCAPED.sub(lambda m: _MEANT.get(m[1], m[1]) if m[1] else "'", inner)
 
 
 def table(schema: str, name: str) -> Sql:

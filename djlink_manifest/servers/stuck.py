@@ -24,7 +24,7 @@ from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.digest import ROWS_AT_ONCE, keys_in
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
-from djlink_manifest.servers.scratch import KeyTable
+from djlink_manifest.servers.scratch import KeyTable, temporary
 from djlink_manifest.servers.sql import (
     Sql,
     both,
@@ -155,21 +155,6 @@ class StuckTable:
         test = sql("{} < {}", idents([WHY]), len(uniques(self.link)))
         return self.session.stream(sql("SELECT {} FROM {} WHERE {}", what, self.name, test))
 
-    def create(self) -> None:
-        """Make it, empty; one of the same name that the session left behind is dropped."""
-        self.drop()
-        self.session.scratch(
-            Sql(
-                f"CREATE TEMPORARY TABLE {self.name.text} (`{WHY}` int NOT NULL DEFAULT 0,"
-                f" {key_columns(self.link.definition)}, PRIMARY KEY ({idents(self.link.key).text}))"
-                " ENGINE=InnoDB"
-            )
-        )
-
-    def drop(self) -> None:
-        """End it."""
-        self.session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", self.name))
-
     def _unheld(self, scene: Scene, alias: str, names: Iterable[str]) -> list[Sql]:
         if self.link.address not in scene.held:
             return []
@@ -195,10 +180,10 @@ class StuckTable:
 def stuck_table(session: Session, link: Link, label: str) -> Iterator[StuckTable]:
     """A fresh table that is dropped at the end, unless the session broke."""
     found = StuckTable(session, link, label)
-    found.create()
-    yield found
-    # on an error the session is closed by its pool, and the table with it
-    found.drop()
+    keys = idents(link.key).text
+    columns = f"`{WHY}` int NOT NULL DEFAULT 0, {key_columns(link.definition)}, PRIMARY KEY ({keys})"
+    with temporary(session, found.name, columns):
+        yield found
 
 
 @contextmanager
@@ -266,18 +251,13 @@ def _taken(
     names = (*unique.columns, *unique.owner)
     theirs = tuple(unique.theirs.column(n) for n in names)
     bare = tuple(replace(c, name=n) for c, n in zip(theirs, (*values, *owner), strict=True))
-    drop = sql("DROP TEMPORARY TABLE IF EXISTS {}", name)
-    session.scratch(drop)
     described = key_columns(TableDefinition("", "", bare, (*values, *owner)))
-    session.scratch(
-        Sql(f"CREATE TEMPORARY TABLE {name.text} ({described}, KEY ({idents(values).text})) ENGINE=InnoDB")
-    )
-    for first, last in extra.pages(ROWS_AT_ONCE):
-        rows = local.stream(_values_of(unique, theirs, extra.keys(first, last)))
-        for statement in transfer.inserts(name, bare, rows, transfer.most_bytes(session)):
-            session.send_scratch(statement.text)
-    yield name, values, owner
-    session.scratch(drop)
+    with temporary(session, name, f"{described}, KEY ({idents(values).text})"):
+        for first, last in extra.pages(ROWS_AT_ONCE):
+            rows = local.stream(_values_of(unique, theirs, extra.keys(first, last)))
+            for statement in transfer.inserts(name, bare, rows, transfer.most_bytes(session)):
+                session.send_scratch(statement.text)
+        yield name, values, owner
 
 
 def _values_of(unique: Unique, read: tuple[Column, ...], keys: list[RawRow]) -> Sql:

@@ -454,7 +454,12 @@ def test_tables_that_differ_in_their_tier_alone_are_parted_by_schema_name(rig: R
     connection.close()
 
 
-def test_values_kept_inline_by_each_codec_are_fetched_as_at_the_source(rig: Rig, tmp_path: Path) -> None:
+def test_values_kept_inline_by_each_codec_are_fetched_as_at_the_source(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    monkeypatch.chdir(fetched)  # where DataJoint puts attached files
     there = pipeline.connect(rig.servers.lab_a)
     import datajoint as dj
 

@@ -10,6 +10,7 @@ import re
 
 from djlink_manifest.model.definition import Column
 from djlink_manifest.servers.dialects.facts import ColumnFacts
+from djlink_manifest.servers.sql import unescaped
 
 OLDEST = (10, 11)
 SETTINGS: tuple[str, ...] = ()
@@ -30,8 +31,6 @@ _BOOL = re.compile(r"tinyint\(1\)")
 _NOW = re.compile(r"current_timestamp\((\d?)\)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?\d+)?|b'[01]*'|0x[0-9a-f]*|x'[0-9a-f]*'", re.IGNORECASE)
 _STRING = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)|''", re.DOTALL)
-_MEANT = {"0": "\0", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "b": "\b"}
 
 
 def column(facts: ColumnFacts, is_json: bool) -> Column:
@@ -76,11 +75,6 @@ def _default(text: str | None) -> tuple[str | None, bool]:
     if _NUMBER.fullmatch(text):
         return text, False
     return _now(text), True
-
-
-def unescaped(inner: str) -> str:
-    """What stands between the quotes of a literal, as the value that it means."""
-    return _ESCAPED.sub(lambda m: _MEANT.get(m[1], m[1]) if m[1] else "'", inner)
 
 
 def _now(text: str) -> str:
