@@ -132,6 +132,14 @@ class RowsRefused(ServerError):
     """The local server refused a batch of rows: a duplicate, a missing parent, a value that does not fit."""
 
 
+class LinkRefused(DjlinkError):
+    """A link that is asked for in Python cannot be made or pulled as things stand; nothing was changed."""
+
+
+class PullFailed(DjlinkError):
+    """A pull met an error on its way; what was committed before stays, and pulling again goes on from there."""
+
+
 class LinkLocked(DjlinkError):
     """Another djlink works on the link; the message says who, from where and since when."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
 
 from djlink_manifest.errors import DjlinkError, UsageError
@@ -15,13 +15,14 @@ from djlink_manifest.manifest.values import Manifest
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import plan as planning
+from djlink_manifest.reconcile import settling
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
-from djlink_manifest.reconcile.site import open_site
+from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
 from djlink_manifest.reconcile.survey import Survey, survey
 
@@ -99,16 +100,49 @@ class Job:
 
         Raises LinkLocked, before anything is done, where another djlink works on one of the links.
         """
-        if self._survey is None:
-            raise ValueError("apply carries out a plan that the same job made")
         guard = threading.Lock()
 
         def one_at_a_time(event: Event) -> None:
             with guard:
                 listener(event)
 
-        with open_site(
-            {p.address for p in plan.links if p.actions and not p.is_stopped},
+        with self._site({p.address for p in plan.links if p.actions and not p.is_stopped}) as site:
+            return apply(plan, site, one_at_a_time, stop)
+
+    @contextmanager
+    def holding(self, addresses: Set[str]) -> Iterator[None]:
+        """Hold the locks of links for the time of the block, after a plan. Raises LinkLocked."""
+        linked = self._linked(addresses)
+        with self._site(set(linked)) as site, settling.locked(site, linked):
+            yield
+
+    def approve_gone(self, addresses: Set[str]) -> int:
+        """Approve what the source asked to delete and is gone here, children first; how many entities.
+
+        A plan was made before. Raises LinkLocked.
+        """
+        linked = self._linked(addresses)
+        with self._site(set(linked)) as site:
+            return settling.approve_gone(site, linked)
+
+    def refresh_requests(self, address: str) -> int:
+        """Bring the local `DeletionRequested` of a link up to date, after a plan; how many requests stand."""
+        with self._site({address}) as site:
+            return settling.refresh(site, address)
+
+    def _linked(self, addresses: Set[str]) -> tuple[str, ...]:
+        """Those of the links whose tables all stand, children first."""
+        whole = {
+            a for a, f in self._footings.items() if a in addresses and not (f.make_outbound or f.make_local)
+        }
+        return tuple(a for wave in reversed(self.graph.waves()) for a in wave if a in whole)
+
+    def _site(self, due: Set[str]) -> AbstractContextManager[Site]:
+        """The site of these links, over what the last plan observed."""
+        if self._survey is None:
+            raise ValueError("a job that made no plan has observed nothing")
+        return open_site(
+            due,
             (self._manifest.name, self._manifest.contact),
             self._all,
             self._resolved.graph,
@@ -118,8 +152,7 @@ class Job:
             self._local,
             self._sources,
             self._parallelism,
-        ) as site:
-            return apply(plan, site, one_at_a_time, stop)
+        )
 
     def _stand(self) -> tuple[Mapping[str, Refusal], frozenset[str]]:
         """Find every link's footing.
@@ -161,15 +194,16 @@ def open_job(
     *,
     targets: Sequence[str] = (),
     excludes: Sequence[str] = (),
+    below: bool = False,
     parallelism: int | None = None,
     listener: Words | None = None,
 ) -> Iterator[Job]:
     """Reach all servers at once, read their catalogues and resolve the manifest's links.
 
-    `targets` take in what they need, `excludes` take out what needs them; both are addresses or globs. A
-    source that cannot be reached is told in the plan, and the links of the others go on. Raises
-    SecretError, GraphError, UsageError for a target that is no link, ServerError where the local server
-    cannot be used.
+    `targets` take in what they need, and `below` what needs them; `excludes` take out what needs them; both
+    are addresses or globs. A source that cannot be reached is told in the plan, and the links of the others
+    go on. Raises SecretError, GraphError, UsageError for a target that is no link, ServerError where the
+    local server cannot be used.
     """
     say = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)
@@ -192,7 +226,7 @@ def open_job(
                 facts.append(ServerFacts(name, address.host, problem=result.message, hint=result.hint))
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
-        scope = _scope(resolved, targets, excludes)
+        scope = _scope(resolved, targets, excludes, below)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
         yield Job(manifest, base, sources, tuple(facts), resolved, outbound, scope, workers, say)
     finally:
@@ -200,9 +234,12 @@ def open_job(
             each.close()
 
 
-def _scope(resolved: Resolved, targets: Sequence[str], excludes: Sequence[str]) -> frozenset[str]:
+def _scope(
+    resolved: Resolved, targets: Sequence[str], excludes: Sequence[str], below: bool
+) -> frozenset[str]:
     graph = resolved.graph
-    scope = graph.upstream(_matching(graph, targets, "--target")) if targets else frozenset(graph.nodes)
+    wanted = _matching(graph, targets, "--target") if targets else frozenset(graph.nodes)
+    scope = graph.upstream(graph.downstream(wanted) if below else wanted)
     return scope - graph.downstream(_matching(graph, excludes, "--exclude"))
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 VALUES = ("errors", "model", "manifest")
 PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
 ACTING = tuple(
-    f"reconcile.{name}" for name in ("reach", "observe", "survey", "site", "building", "bench", "apply")
+    f"reconcile.{name}" for name in ("reach", "observe", "survey", "site", "building", "bench", "apply", "standing", "settling")
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
@@ -30,7 +30,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(ACTING, (*PURE, "servers")),
     "report": (*PLAN_VALUES, *VALUES),
     "owner": ("servers", "model", "errors"),
-    "api": ("reconcile.pipeline", "owner", "report", *VALUES),
+    "api": ("reconcile.pipeline", "reconcile.standing", *PLAN_VALUES, "owner", "report", *VALUES),
     "cli": ("reconcile.pipeline", "owner", "report", *VALUES),
     "sandbox": ("errors",),
     "__main__": ("cli",),

@@ -1,0 +1,247 @@
+"""Jobs of the core for one link: observed and planned as a manifest's, narrowed, applied, told as a value."""
+
+from __future__ import annotations
+
+import glob
+import threading
+import time
+from collections.abc import Callable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+from djlink_manifest.api.asking import Asked
+from djlink_manifest.api.homes import Home, Tables
+from djlink_manifest.api.results import Pulled, Status, pulled_of, status_of
+from djlink_manifest.errors import (
+    DjlinkError,
+    LinkLocked,
+    LinkRefused,
+    PullFailed,
+    Unreachable,
+    UsageError,
+)
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.selection import Condition
+from djlink_manifest.reconcile.actions import Action, CreateLocal, CreateOutbound, Release
+from djlink_manifest.reconcile.pipeline import Job, open_job
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.progress import Event, LinkOutcome, Listener, Report
+from djlink_manifest.report.progress import on_stderr
+
+STRUCTURE = (CreateOutbound, CreateLocal)
+LETTING_GO = (Release,)  # what a pull leaves alone, and the end of a deletion is made of
+LOCK_TRIES, LOCK_WAIT = 10, 0.5
+
+
+def made(home: Home, asked: Asked) -> Tables:
+    """Make the link's tables on both servers where they are missing; the tables.
+
+    Raises LinkRefused, with nothing made, where the link cannot be.
+    """
+    with _opened(home, asked) as job:
+        plan = job.plan()
+        _check(home, plan)
+        doing = _limited(plan, {home.address}, lambda action: isinstance(action, STRUCTURE))
+        _succeeded(_applied(job, doing, lambda event: None))
+        return _tables(job, home)
+
+
+def pull(home: Home, where: Condition | None, show: bool) -> Pulled:
+    """Pull what meets the condition and is not here yet.
+
+    Raises LinkRefused where nothing of it can come, LinkLocked, PullFailed.
+    """
+    with _opened(home, home.pulling(where)) as job:
+        plan = job.plan()
+        mine = _check(home, plan)
+        if not home.along:
+            _check_parents(mine)
+        links = {p.address for p in plan.links} if home.along else {home.address}
+        doing = _limited(plan, links, lambda action: not isinstance(action, LETTING_GO))
+        with on_stderr() if show and doing.has_changes else nullcontext(_quiet) as listener:
+            report = _applied(job, doing, listener)
+    _succeeded(report)
+    return pulled_of(mine, report.outcomes)
+
+
+def status(home: Home) -> Status:
+    """How the link stands. Raises LinkRefused where that cannot be told."""
+    with _opened(home, home.pulling(None)) as job:
+        return status_of(_mine(home, job.plan()))
+
+
+@contextmanager
+def deleting(home: Home) -> Iterator[Callable[[], None]]:
+    """Around the deletion of local rows: the locks of the links concerned are held within.
+
+    What is yielded is to be called once the deletion is committed: the source is told what is gone, of the
+    link and of all below it, asked for or not. Raises what bars that before anything is deleted.
+    """
+    done = False
+
+    def committed() -> None:
+        nonlocal done
+        done = True
+
+    with _opened(home, home.letting_go(), below=True) as job:
+        _check(home, job.plan())
+        below = job.graph.downstream([home.address])
+        with job.holding(below):
+            yield committed
+        if done:
+            _tell_source(job, below)
+
+
+def _tell_source(job: Job, links: Set[str]) -> None:
+    """Release what is gone here, and approve what the source asked for. Others may have a lock for a moment."""
+    plan = _limited(job.plan(), links, lambda action: isinstance(action, LETTING_GO))
+    _succeeded(_patiently(lambda: _applied(job, plan, _quiet)))
+    _patiently(lambda: job.approve_gone(links))
+
+
+def refresh(home: Home) -> int:
+    """Bring the local `DeletionRequested` up to date, and approve what is gone here; how many requests stand."""
+    with _opened(home, home.pulling(None)) as job:
+        _check(home, job.plan())
+        _patiently(lambda: job.approve_gone({home.address}))
+        return job.refresh_requests(home.address)
+
+
+def _quiet(event: Event) -> None:
+    return None
+
+
+@contextmanager
+def _opened(home: Home, asked: Asked, *, below: bool = False) -> Iterator[Job]:
+    """A job of the link and of what it needs. LinkRefused says why there is no such link."""
+    target = glob.escape(home.address)
+    try:
+        with open_job(asked.manifest, asked.environ, targets=[target], below=below) as job:
+            yield job
+        return
+    except UsageError as error:
+        if not error.message.startswith("--target"):
+            raise
+    with open_job(asked.manifest, asked.environ) as job:
+        raise _no_link(home, job)
+
+
+def _no_link(home: Home, job: Job) -> DjlinkError:
+    source = home.address.rsplit(".", 2)[0]
+    for facts in job.servers:
+        if facts.name == source and facts.problem:
+            return Unreachable(facts.problem, server=source, link=home.address, hint=facts.hint)
+    for refusal in job.refusals:
+        if f"{home.address}.".startswith(f"{refusal.address}."):
+            return _refused(home, refusal.reason, refusal.hint)
+    return _refused(home, "the source has no such table", "check the name of the class")
+
+
+def _check(home: Home, plan: Plan) -> LinkPlan:
+    """The link's own plan. LinkRefused where nothing of it is done."""
+    mine = _mine(home, plan)
+    stops = [b for b in mine.blocked if b.whole]
+    if not stops:
+        return mine
+    above = {p.address: p for p in plan.links if p.is_stopped and p.address != home.address}
+    causes = [(a, b) for a, p in above.items() for b in p.blocked if b.whole and b.kind != "upstream"]
+    if stops[0].kind == "upstream" and causes:
+        address, cause = causes[0]
+        raise _refused(home, f"its parent {address} is in the way: {cause.reason}", cause.hint)
+    raise _refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
+
+
+def _mine(home: Home, plan: Plan) -> LinkPlan:
+    return next(p for p in plan.links if p.address == home.address)
+
+
+def _check_parents(mine: LinkPlan) -> None:
+    """LinkRefused where entities were asked for and every one of them lacks a parent here."""
+    lacking = [(reason, n) for reason, n in mine.left_out if "leaves them out" in reason]
+    pulls = any(not isinstance(a, (*STRUCTURE, *LETTING_GO)) for a in mine.actions)
+    if not lacking or pulls or mine.local_rows > mine.kept:
+        return
+    count = sum(n for _, n in lacking)
+    parents = sorted({reason.split(" ", 1)[0] for reason, _ in lacking})
+    first = parents[0].rpartition(".")[2]
+    raise LinkRefused(
+        f"{mine.address}: {count:,} entities need entities of {', '.join(parents)} that are not here; "
+        "nothing was pulled",
+        link=mine.address,
+        location=mine.location,
+        hint=f"pull the parent first: {first}().pull()",
+    )
+
+
+def _refused(home: Home, reason: str, hint: str | None) -> LinkRefused:
+    hints = {
+        "leave it out (`exclude`)": "it cannot be linked as it is",
+        "choose another local schema with `schema_name`, or rename that table": "give Link another local "
+        "schema, or rename that table",
+    }
+    return LinkRefused(
+        f"{home.address}: {reason}", link=home.address, hint=hints.get(hint or "", hint)
+    )
+
+
+def _limited(plan: Plan, links: Set[str], keep: Callable[[Action], bool]) -> Plan:
+    """The plan of these links alone, with the actions to keep."""
+    return replace(
+        plan,
+        links=tuple(
+            replace(p, actions=tuple(a for a in p.actions if keep(a))) for p in plan.links if p.address in links
+        ),
+    )
+
+
+def _applied(job: Job, plan: Plan, listener: Listener) -> Report:
+    """Carry out the plan. Ctrl-C lets it finish the batches in hand, and is raised then."""
+    if not plan.has_changes:
+        return Report(())
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="djlink") as threads:
+        running = threads.submit(job.apply, plan, listener, stop)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            stop.set()
+            running.result()
+            raise
+        except LinkLocked as error:
+            raise LinkLocked(
+                error.message,
+                link=error.link,
+                server=error.server,
+                hint="wait until it has ended, then try again; its lock ends with it",
+            ) from error
+
+
+def _patiently(step: Callable[[], Any]) -> Any:
+    """Run a step, again where another session has the link's lock for a moment."""
+    for attempt in range(1, LOCK_TRIES + 1):
+        try:
+            return step()
+        except LinkLocked:
+            if attempt == LOCK_TRIES:
+                raise
+            time.sleep(LOCK_WAIT)
+    return None
+
+
+def _succeeded(report: Report) -> None:
+    """Raise PullFailed where a link failed."""
+    failed: list[LinkOutcome] = [o for o in report.outcomes if o.status != "done"]
+    if failed:
+        first = failed[0]
+        raise PullFailed(f"{first.address}: {first.problem}", link=first.address, hint=first.hint)
+
+
+def _tables(job: Job, home: Home) -> Tables:
+    link: Link = next(link for link in job.links if link.address == home.address)
+    return Tables(
+        (link.definition.schema, link.definition.name),
+        (link.outbound_schema, link.outbound_table),
+        (link.local.schema, link.local.name),
+    )

@@ -1,0 +1,132 @@
+"""Linked tables as DataJoint classes: the local table with its parts, the source's, and the outbound ones.
+
+The tables stand already: classes are made without a definition and declare nothing. Names are given, not
+derived, since a source's tables may be named otherwise than DataJoint would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from djlink_manifest.errors import UsageError
+from djlink_manifest.model.derive import requested_part_name
+from djlink_manifest.model.naming import class_name, master_of
+
+REQUESTED = "DeletionRequested"
+INSTANCE_ATTRIBUTES = frozenset({"source", "outbound", "pull", "refresh", "status"})
+
+
+def bound(
+    name: str,
+    schema: str,
+    table: str,
+    connection: Any,
+    *,
+    members: Mapping[str, Any] | None = None,
+    bases: tuple[type, ...] = (),
+    part_bases: tuple[type, ...] = (),
+    requested: bool = False,
+) -> Any:
+    """A class for a table that stands on a server, with a class for each of its parts.
+
+    `bases` and `part_bases` come before DataJoint's; `requested`: it is a local table, whose
+    `DeletionRequested` may have a shortened name.
+    """
+    import datajoint as dj
+
+    master_meta, part_meta = _metaclasses()
+    cls = master_meta(name, (*bases, dj.Manual), {**(members or {}), "_table_name": table})
+    for part_name, part_table in part_names(connection, schema, table, requested):
+        part = part_meta(part_name, (*part_bases, dj.Part), {"_table_name": part_table})
+        part.__qualname__, part.__module__ = f"{cls.__qualname__}.{part_name}", cls.__module__
+        setattr(cls, part_name, part)
+    dj.Schema(schema, connection=connection, create_schema=False, create_tables=False)(cls, context={"": None})
+    return cls
+
+
+def part_names(connection: Any, schema: str, table: str, requested: bool) -> Iterator[tuple[str, str]]:
+    """The parts of a table on a server: class and table name, `DeletionRequested` last."""
+    quoted = schema.replace("`", "``").replace("%", "%%")
+    names = sorted(str(row[0]) for row in connection.query(f"SHOW TABLES FROM `{quoted}`"))
+    own = requested_part_name(table) if requested else None
+    for name in names:
+        if master_of(name) == table and name != own:
+            yield class_name(name).rpartition(".")[2].rpartition("__")[2], name
+    if own in names:
+        yield REQUESTED, str(own)
+
+
+@cache
+def _metaclasses() -> tuple[Any, Any]:
+    """Metaclasses of DataJoint's, with given table names and with the attributes of a link on the class too."""
+    import datajoint as dj
+
+    def table_name(cls: Any) -> Any:
+        return cls._table_name
+
+    def getattribute(cls: Any, name: str) -> Any:
+        if name in INSTANCE_ATTRIBUTES:
+            return getattr(cls(), name)
+        return type(dj.Manual).__getattribute__(cls, name)
+
+    master = type(
+        "LinkedMeta",
+        (type(dj.Manual),),
+        {"table_name": property(table_name), "__getattribute__": getattribute},
+    )
+    part = type("LinkedPartMeta", (type(dj.Part),), {"table_name": property(table_name)})
+    return master, part
+
+
+class ReadOnly:
+    """Refuses what would change a table on the source's server; reading is DataJoint's."""
+
+    _refusal = "the source is not written to through a link"
+
+    def _refused(self, *args: Any, **options: Any) -> Any:
+        raise UsageError(self._refusal)
+
+    insert = insert1 = insert_dataframe = update1 = staged_insert1 = _refused
+    delete = delete_quick = drop = drop_quick = alter = _refused
+
+
+class SourceTable(ReadOnly):
+    """A source table, seen with the link user's account. It is read only.
+
+    `flagged` are its entities whose deletion the source asks for.
+    """
+
+    _outbound: tuple[str, str] = ("", "")
+
+    @property
+    def flagged(self) -> Any:
+        """The source's entities that have a deletion request."""
+        schema, table = (name.replace("`", "``") for name in self._outbound)
+        this: Any = self
+        keys = ", ".join(f"`{name}`" for name in this.primary_key)
+        # as text: outbound tables have no lineage of DataJoint's
+        return this.restrict(f"({keys}) IN (SELECT {keys} FROM `{schema}`.`{table}`)")
+
+
+class OutboundTable(ReadOnly):
+    """The outbound table: the keys of what is held, with `DeletionRequested` and `DeletionApproved`."""
+
+    _refusal = "outbound rows come with `pull` and go with `delete` of the local table: they protect the rows"
+
+
+def outbound_class(name: str, schema: str, table: str, requested: str, approved: str, connection: Any) -> Any:
+    """The outbound table as a class, with a class for requests and one for approvals."""
+    import datajoint as dj
+
+    master_meta, _ = _metaclasses()
+    unbound = dj.Schema(schema, connection=connection, create_schema=False, create_tables=False)
+
+    def made(class_: str, bases: tuple[type, ...], place: str) -> Any:
+        return unbound(master_meta(class_, (*bases, dj.Manual), {"_table_name": place}), context={"": None})
+
+    cls = made(f"{name}Outbound", (OutboundTable,), table)
+    cls.DeletionRequested = made(REQUESTED, (), requested)
+    cls.DeletionApproved = made("DeletionApproved", (), approved)
+    return cls
