@@ -137,7 +137,7 @@ class LinkRefused(DjlinkError):
 
 
 class PullFailed(DjlinkError):
-    """A pull met an error on its way; what was committed before stays, and pulling again goes on from there."""
+    """A pull met an error on its way; what was committed stays, and pulling again goes on from there."""
 
 
 class LinkLocked(DjlinkError):

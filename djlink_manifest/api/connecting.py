@@ -1,4 +1,4 @@
-"""DataJoint's connections: one to a source made from an address, and what the lab's own one says of itself."""
+"""DataJoint's connections: those to sources, made from addresses, and what the lab's own says of itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from djlink_manifest.errors import Unreachable, UsageError
 from djlink_manifest.manifest.values import TlsSpec
 from djlink_manifest.model.server import ServerAddress, Tls
-
 
 _opened: dict[ServerAddress, Any] = {}
 
@@ -65,7 +64,7 @@ def described(connection: Any) -> tuple[str, int, str, str, Any]:
 
 
 def tls_of(use_tls: Any) -> bool | TlsSpec | None:
-    """What DataJoint's `use_tls` asks for: an authority where it names one, else what djlink does by itself."""
+    """What DataJoint's `use_tls` asks for: an authority where it names one, else what djlink does itself."""
     if use_tls is False:
         return False
     if isinstance(use_tls, dict) and use_tls.get("ca"):

@@ -51,14 +51,15 @@ class Tables:
 
 
 class Home(Protocol):
-    """What a linked class knows of its link.
+    """What a linked class knows of its link."""
 
-    `along`: a pull brings the parents that it needs along, as `djlink apply --target` does; else they have to
-    be here.
-    """
+    @property
+    def name(self) -> str:
+        """The name of the class."""
 
-    name: str
-    along: bool
+    @property
+    def along(self) -> bool:
+        """Whether a pull brings along the parents that it needs, as `djlink apply --target` does."""
 
     @property
     def address(self) -> str:

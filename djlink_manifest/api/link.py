@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from djlink_manifest.api import runs
 from djlink_manifest.api.asking import Wish
-from djlink_manifest.api.homes import Decorated, Tables
-from djlink_manifest.api.linked import Linked, linked_class
+from djlink_manifest.api.homes import Decorated
+from djlink_manifest.api.linked import linked_class
 from djlink_manifest.api.schema import LazySchema
-from djlink_manifest.errors import LinkRefused, Location, UsageError
+from djlink_manifest.errors import Location, UsageError
 from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import LINK_OUTBOUND
 
@@ -42,7 +41,8 @@ class Link:
         outbound: str | None = None,
         contact: str | None = None,
     ) -> None:
-        for each, what in ((local_schema, "local"), (source_schema, "source")):
+        given: tuple[tuple[Any, str], ...] = ((local_schema, "local"), (source_schema, "source"))
+        for each, what in given:
             if not isinstance(each, LazySchema):
                 raise UsageError(
                     f"Link takes the {what} schema as a LazySchema, not {type(each).__name__}",
@@ -69,7 +69,7 @@ class Link:
         """The linked class, with the name, docstring and other members of the decorated one."""
         frame = sys._getframe(1)
         place = Location(frame.f_code.co_filename, frame.f_lineno, 1)
-        if not isinstance(cls, type) or cls.__bases__ != (object,):
+        if getattr(cls, "__bases__", None) != (object,):
             raise UsageError(
                 "Link decorates a class without bases: its definition is the source's",
                 hint=f"class {getattr(cls, '__name__', 'Table')}:",
@@ -85,7 +85,8 @@ class Link:
 
 def _stores(stores: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Source store and local store, in the core's order, from the API's `{local: source}`."""
-    for names in stores.items():
+    pairs: list[tuple[Any, Any]] = list(stores.items())
+    for names in pairs:
         if not all(isinstance(name, str) and name for name in names):
             raise UsageError(
                 f"Link: `stores` maps names to names, not {names!r}",

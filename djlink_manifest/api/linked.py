@@ -9,7 +9,7 @@ from djlink_manifest.api.connecting import not_in_transaction
 from djlink_manifest.api.homes import Home, Tables
 from djlink_manifest.api.restricting import condition_of
 from djlink_manifest.api.results import Pulled, Status
-from djlink_manifest.api.tables import SourceTable, bound, outbound_class
+from djlink_manifest.api.tables import ReadOnly, SourceTable, bound, outbound_class
 from djlink_manifest.errors import UsageError
 
 
@@ -61,9 +61,9 @@ class Linked(Deleting):
 
         Restrictions are DataJoint's and mean what they mean for `source`; without any, all is pulled. A
         table is pulled as far as its linked parents are here: pull these first. What was done is returned.
-        Raises UsageError for a restriction that the source does not have and inside a transaction, LinkRefused
-        where nothing of what was asked for can come, LinkLocked while another djlink works on the link,
-        PullFailed where it fails midway; pulling again goes on from there.
+        Raises UsageError for a restriction that the source does not have and inside a transaction,
+        LinkRefused where nothing of what was asked for can come, LinkLocked while another djlink works on
+        the link, PullFailed where it fails midway; pulling again goes on from there.
         """
         this: Any = self
         if this.restriction or this._top is not None:
@@ -87,7 +87,7 @@ class Linked(Deleting):
 
     @property
     def source(self) -> Any:
-        """The source table with its parts, read with the link user's account; `flagged`: asked to be deleted."""
+        """The source table with its parts, read by the link user; `flagged` are asked to be deleted."""
         this: Any = self
         kept = this.__class__.__dict__.get("_source")
         connection = self._home.source_connection()
@@ -98,10 +98,16 @@ class Linked(Deleting):
                 "__module__": this.__class__.__module__,
                 "_outbound": self._tables.requested,
             }
+            bases = (SourceTable,)
             kept = bound(
-                self._home.name, schema, table, connection, members=members, bases=(SourceTable,),
-                part_bases=(SourceTable,),
-            )  # fmt: skip
+                self._home.name,
+                schema,
+                table,
+                connection,
+                members=members,
+                bases=bases,
+                part_bases=(ReadOnly,),
+            )
             this.__class__._source = kept
         return kept()
 
@@ -123,11 +129,15 @@ class Linked(Deleting):
 
 
 def linked_class(name: str, home: Home, tables: Tables, members: dict[str, Any]) -> Any:
-    """The class of a linked table that stands, with its parts. `members` are of the class that a person wrote."""
+    """The class of a linked table that stands, with its parts and the members that a person gave it."""
     schema, table = tables.local
-    own = {**members, "_home": home, "_tables": tables}
-    cls = bound(
-        name, schema, table, home.connection,
-        members=own, bases=(Linked,), part_bases=(type("Part", (LinkedPart,), {"_home": home}),), requested=True,
-    )  # fmt: skip
-    return cls
+    return bound(
+        name,
+        schema,
+        table,
+        home.connection,
+        members={**members, "_home": home, "_tables": tables},
+        bases=(Linked,),
+        part_bases=(type("Part", (LinkedPart,), {"_home": home}),),
+        requested=True,
+    )

@@ -66,7 +66,8 @@ def _prepared(source: Any, restriction: Any) -> Any:
             return restriction
         case list() | tuple() | set() | frozenset():
             return [_prepared(source, each) for each in restriction]
-    names = getattr(getattr(restriction, "dtype", None), "names", None) or getattr(restriction, "columns", ())
+    fields = getattr(getattr(restriction, "dtype", None), "names", None)  # of a numpy record or array of them
+    names = fields if fields is not None else getattr(restriction, "columns", ())  # of a pandas frame
     _check_names(source, [str(name) for name in names])
     return restriction
 
@@ -131,6 +132,6 @@ def _tried(source: Any, expression: Any) -> None:
 
 
 def _among(source: Any, expression: Any) -> str:
-    """That the key is among those of an expression with a limit, which stands in a derived table of its own."""
+    """That the key is among those of an expression with a limit, in a derived table of its own."""
     keys = ", ".join(f"`{name}`" for name in source.primary_key)
     return f"({keys}) IN (SELECT {keys} FROM ({expression.make_sql(source.primary_key)}) AS `t`)"

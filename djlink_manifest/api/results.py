@@ -9,6 +9,8 @@ from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.reconcile.progress import LinkOutcome
 from djlink_manifest.report.html import table_html
 
+NOT_IN_WHERE = "not in `where`"  # as the core says it of a manifest
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
@@ -69,7 +71,8 @@ class Status:
             ("held for us", f"{self.held:,}"),
             ("here", f"{self.local:,}"),
             ("to pull", f"{self.to_pull:,}"),
-            *((each.reason, f"{each.count:,}" if each.count else "") for each in (*self.blocked, *self.drift)),
+            *((each.reason, f"{each.count:,} blocked" if each.count else "blocked") for each in self.blocked),
+            *((each.reason, f"{each.count:,} drifted" if each.count else "drift") for each in self.drift),
         ]
         return table_html(self.address, rows)
 
@@ -90,11 +93,7 @@ def status_of(link: LinkPlan) -> Status:
 
 def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
     """What a pull did, from the link's plan and how the work ended."""
-    mine = next((o for o in outcomes if o.address == link.address), None)
-    told = {"left_out": link.left_out, "blocked": link.blocked}
-    others = tuple(o for o in outcomes if o.address != link.address and (o.pulled or o.created))
-    if mine is None:
-        return Pulled(link.address, left_out=link.left_out, blocked=link.blocked, along=others)
+    mine = next((o for o in outcomes if o.address == link.address), LinkOutcome(link.address, "done"))
     return Pulled(
         link.address,
         mine.pulled,
@@ -102,6 +101,7 @@ def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
         mine.bytes,
         mine.registered,
         mine.seconds,
-        **told,  # type: ignore[arg-type]
-        along=others,
+        tuple(("not asked for" if reason == NOT_IN_WHERE else reason, n) for reason, n in link.left_out),
+        link.blocked,
+        tuple(o for o in outcomes if o is not mine and (o.pulled or o.created)),
     )

@@ -95,14 +95,14 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
 
 
 def _tell_source(job: Job, links: Set[str]) -> None:
-    """Release what is gone here, and approve what the source asked for. Others may have a lock for a moment."""
+    """Release what is gone here, and approve what the source asked for."""
     plan = _limited(job.plan(), links, lambda action: isinstance(action, LETTING_GO))
     _succeeded(_patiently(lambda: _applied(job, plan, _quiet)))
     _patiently(lambda: job.approve_gone(links))
 
 
 def refresh(home: Home) -> int:
-    """Bring the local `DeletionRequested` up to date, and approve what is gone here; how many requests stand."""
+    """Bring `DeletionRequested` up to date, and approve what is gone here; how many requests stand."""
     with _opened(home, home.pulling(None)) as job:
         _check(home, job.plan())
         _patiently(lambda: job.approve_gone({home.address}))
@@ -181,18 +181,15 @@ def _refused(home: Home, reason: str, hint: str | None) -> LinkRefused:
         "choose another local schema with `schema_name`, or rename that table": "give Link another local "
         "schema, or rename that table",
     }
-    return LinkRefused(
-        f"{home.address}: {reason}", link=home.address, hint=hints.get(hint or "", hint)
-    )
+    return LinkRefused(f"{home.address}: {reason}", link=home.address, hint=hints.get(hint or "", hint))
 
 
 def _limited(plan: Plan, links: Set[str], keep: Callable[[Action], bool]) -> Plan:
     """The plan of these links alone, with the actions to keep."""
+    kept = [p for p in plan.links if p.address in links]
     return replace(
         plan,
-        links=tuple(
-            replace(p, actions=tuple(a for a in p.actions if keep(a))) for p in plan.links if p.address in links
-        ),
+        links=tuple(replace(p, actions=tuple(a for a in p.actions if keep(a))) for p in kept),
     )
 
 

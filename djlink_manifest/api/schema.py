@@ -11,6 +11,7 @@ from typing import Any
 
 from djlink_manifest.api.connecting import connection_to, described, tls_of
 from djlink_manifest.errors import Location, UsageError
+from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import LINK_PASS, LINK_USER, LOCAL_PASS, LOCAL_USER
 from djlink_manifest.manifest.secrets import resolve_server
 from djlink_manifest.manifest.values import ServerSpec, TlsSpec
@@ -32,13 +33,14 @@ class Server:
 class LazySchema:
     """A schema on a database server. Nothing is asked of the server when it is made.
 
-    Without `host` it is a schema on the lab's own connection (`dj.conn()`), or on `connection`. With `host` it
-    is one on another lab's server: `user` and `password` default to the environment's LINK_USER and LINK_PASS,
-    `port` to 3306; `tls` is True (encrypted and verified), False, or a mapping with the paths `ca`, `cert` and
-    `key`; where it is not given a loopback host is reached plainly and any other one encrypted and verified.
+    Without `host` it is a schema on the lab's own connection (`dj.conn()`), or on `connection`. With `host`
+    it is one on another lab's server: `user` and `password` default to the environment's LINK_USER and
+    LINK_PASS, `port` to 3306; `tls` is True (encrypted and verified), False, or a mapping with the paths
+    `ca`, `cert` and `key`; where it is not given a loopback host is reached plainly and any other one
+    encrypted and verified.
 
-    It can be used as DataJoint's Schema: as a decorator of the lab's own tables, and for its methods. `context`
-    is the namespace in which definitions find their parents, by default that of the caller.
+    It can be used as DataJoint's Schema: as a decorator of the lab's own tables, and for its methods.
+    `context` is the namespace in which definitions find their parents, by default that of the caller.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class LazySchema:
         tls: bool | Mapping[str, str] | None = None,
         connection: Any = None,
     ) -> None:
-        if not isinstance(schema_name, str) or not schema_name:
-            raise UsageError("LazySchema takes the name of a schema", hint='LazySchema("my_schema")')
+        if fault := identifier_fault(schema_name):
+            raise UsageError(f"LazySchema: the schema's name {fault}", hint='LazySchema("my_schema")')
         if connection is not None and any(each is not None for each in (host, port, user, password)):
             raise UsageError("LazySchema takes a connection or a host, not both")
         if host is None and any(each is not None for each in (port, user, password)):
@@ -128,9 +130,7 @@ class LazySchema:
             if value is not None
         }
         folder = str(Path.cwd())
-        return Server(
-            ServerSpec(name, str(host), str(port), user, password, tls, folder, location), given
-        )
+        return Server(ServerSpec(name, str(host), str(port), user, password, tls, folder, location), given)
 
     def __call__(self, cls: type, *, context: dict[str, Any] | None = None) -> type:
         """Bind a table class of the lab's own to the schema, as DataJoint's Schema does."""

@@ -42,7 +42,7 @@ def bound(
         part = part_meta(part_name, (*part_bases, dj.Part), {"_table_name": part_table})
         part.__qualname__, part.__module__ = f"{cls.__qualname__}.{part_name}", cls.__module__
         setattr(cls, part_name, part)
-    dj.Schema(schema, connection=connection, create_schema=False, create_tables=False)(cls, context={"": None})
+    _existing(schema, connection)(cls, context={name: cls})
     return cls
 
 
@@ -60,8 +60,10 @@ def part_names(connection: Any, schema: str, table: str, requested: bool) -> Ite
 
 @cache
 def _metaclasses() -> tuple[Any, Any]:
-    """Metaclasses of DataJoint's, with given table names and with the attributes of a link on the class too."""
+    """DataJoint's metaclasses with given table names, and with the attributes of a link on the class too."""
     import datajoint as dj
+
+    plain: Any = type(dj.Manual).__getattribute__
 
     def table_name(cls: Any) -> Any:
         return cls._table_name
@@ -69,7 +71,7 @@ def _metaclasses() -> tuple[Any, Any]:
     def getattribute(cls: Any, name: str) -> Any:
         if name in INSTANCE_ATTRIBUTES:
             return getattr(cls(), name)
-        return type(dj.Manual).__getattribute__(cls, name)
+        return plain(cls, name)
 
     master = type(
         "LinkedMeta",
@@ -78,6 +80,13 @@ def _metaclasses() -> tuple[Any, Any]:
     )
     part = type("LinkedPartMeta", (type(dj.Part),), {"table_name": property(table_name)})
     return master, part
+
+
+def _existing(schema: str, connection: Any) -> Any:
+    """DataJoint's Schema that makes nothing and mends nothing."""
+    import datajoint as dj
+
+    return dj.Schema(schema, connection=connection, create_schema=False, create_tables=False)
 
 
 class ReadOnly:
@@ -103,11 +112,12 @@ class SourceTable(ReadOnly):
     @property
     def flagged(self) -> Any:
         """The source's entities that have a deletion request."""
-        schema, table = (name.replace("`", "``") for name in self._outbound)
+        from datajoint import FreeTable
+
         this: Any = self
-        keys = ", ".join(f"`{name}`" for name in this.primary_key)
-        # as text: outbound tables have no lineage of DataJoint's
-        return this.restrict(f"({keys}) IN (SELECT {keys} FROM `{schema}`.`{table}`)")
+        requests = FreeTable(this.connection, ".".join(f"`{each}`" for each in self._outbound))
+        # outbound tables have no lineage of DataJoint's
+        return this.restrict(requests.proj(), semantic_check=False)
 
 
 class OutboundTable(ReadOnly):
@@ -121,10 +131,10 @@ def outbound_class(name: str, schema: str, table: str, requested: str, approved:
     import datajoint as dj
 
     master_meta, _ = _metaclasses()
-    unbound = dj.Schema(schema, connection=connection, create_schema=False, create_tables=False)
 
     def made(class_: str, bases: tuple[type, ...], place: str) -> Any:
-        return unbound(master_meta(class_, (*bases, dj.Manual), {"_table_name": place}), context={"": None})
+        cls = master_meta(class_, (*bases, dj.Manual), {"_table_name": place})
+        return _existing(schema, connection)(cls, context={class_: cls})
 
     cls = made(f"{name}Outbound", (OutboundTable,), table)
     cls.DeletionRequested = made(REQUESTED, (), requested)

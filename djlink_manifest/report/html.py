@@ -12,7 +12,13 @@ from djlink_manifest.report.terminal import plain
 from djlink_manifest.report.text import head_lines, sections
 
 # of rich's names, in shades that can be read on light and on dark pages
-_COLOURS = {"green": "#2e9e44", "cyan": "#1f93a8", "red": "#d23f3f", "yellow": "#b07d00", "magenta": "#a347ba"}
+_COLOURS = {
+    "green": "#2e9e44",
+    "cyan": "#1f93a8",
+    "red": "#d23f3f",
+    "yellow": "#b07d00",
+    "magenta": "#a347ba",
+}
 _CELL = "text-align:left;vertical-align:top;padding:1px 10px 1px 0"
 
 
@@ -31,8 +37,8 @@ def plan_html(plan: Plan) -> str:
 def table_html(title: str, rows: Iterable[tuple[str, str]]) -> str:
     """A titled table of two columns."""
     cells = "".join(
-        f'<tr><td style="{_CELL}">{escape(plain(name))}</td><td style="{_CELL}">{escape(plain(value))}</td></tr>'
-        for name, value in rows
+        "<tr>" + "".join(f'<td style="{_CELL}">{escape(plain(text))}</td>' for text in row) + "</tr>"
+        for row in rows
     )
     return f'<div class="djlink"><b>{escape(plain(title))}</b><table>{cells}</table></div>'
 

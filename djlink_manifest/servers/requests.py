@@ -1,4 +1,4 @@
-"""Deletion requests as one class of the Python API needs them: shown locally, and approved once rows are gone."""
+"""Deletion requests: shown in the local table beside the rows, and approved once the rows are gone."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def refresh_requested(source: Session, local: Writer, link: Link) -> int:
 
 
 def approve_absent(source: Writer, local: Writer, link: Link, keys: Sequence[RawRow]) -> int:
-    """Approve the requests of those keys that are absent here, which is proved under locks on both servers.
+    """Approve the requests of those keys that are absent here, as is proved under locks on both servers.
 
-    Approval and the end of the outbound row are one act; the caller's transactions commit, the source's first.
+    Approval and the end of the outbound row are one act. The caller commits, at the source first.
     """
     asked = list(
         source.stream(

@@ -18,7 +18,18 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 VALUES = ("errors", "model", "manifest")
 PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
 ACTING = tuple(
-    f"reconcile.{name}" for name in ("reach", "observe", "survey", "site", "building", "bench", "apply", "standing", "settling")
+    f"reconcile.{name}"
+    for name in (
+        "reach",
+        "observe",
+        "survey",
+        "site",
+        "building",
+        "bench",
+        "apply",
+        "standing",
+        "settling",
+    )
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
