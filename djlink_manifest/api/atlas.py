@@ -149,17 +149,19 @@ def plan(
     *,
     targets: Sequence[str] = (),
     excludes: Sequence[str] = (),
+    verify: bool = False,
     parallelism: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ShownPlan:
     """What an apply would do, as `djlink plan` shows it; nothing is changed and nothing printed.
 
-    `progress` is called with what is being done. Raises ManifestError, SecretError, GraphError, UsageError
-    for a target that is no link, ServerError where the local server cannot be used.
+    `verify` compares the rows too. `progress` is called with what is being done. Raises ManifestError,
+    SecretError, GraphError, UsageError for a target that is no link, ServerError where the local server cannot
+    be used.
     """
     options: dict[str, Any] = {"targets": targets, "excludes": excludes, "parallelism": parallelism}
     with open_job(_manifest(manifest), os.environ, listener=progress, **options) as job:
-        return _shown(job)
+        return _shown(job, verify)
 
 
 def apply(
@@ -167,6 +169,7 @@ def apply(
     *,
     targets: Sequence[str] = (),
     excludes: Sequence[str] = (),
+    verify: bool = False,
     parallelism: int | None = None,
     progress: Listener | None = None,
     stop: threading.Event | None = None,
@@ -179,7 +182,7 @@ def apply(
     """
     options: dict[str, Any] = {"targets": targets, "excludes": excludes, "parallelism": parallelism}
     with open_job(_manifest(manifest), os.environ, **options) as job:
-        made = _shown(job)
+        made = _shown(job, verify)
         if not made.has_changes:
             return Applied(made, Report(()))
         return Applied(made, job.apply(made, progress or _quiet, stop or threading.Event()))
@@ -193,8 +196,8 @@ def _manifest(manifest: Atlas | Paths) -> Manifest:
     return manifest.manifest if isinstance(manifest, Atlas) else load(manifest).manifest
 
 
-def _shown(job: Job) -> ShownPlan:
-    made = job.plan()
+def _shown(job: Job, verify: bool) -> ShownPlan:
+    made = job.plan(verify=verify)
     return ShownPlan(**{each.name: getattr(made, each.name) for each in fields(made)})
 
 

@@ -26,6 +26,7 @@ ACTING = tuple(
         "site",
         "building",
         "bench",
+        "refilling",
         "apply",
         "standing",
         "settling",
