@@ -14,6 +14,7 @@ import pytest
 
 from djlink_manifest import LazySchema, Link
 from djlink_manifest.sandbox import pipeline
+from djlink_manifest.sandbox.accounts import create_owner
 from tests.rig import PASSWORD, Rig
 
 
@@ -50,7 +51,7 @@ class Notebook:
 
 
 def declare(dj: Any, schema_name: str, connection: Any) -> SimpleNamespace:
-    """Subjects, their sessions with trials, and what is computed from sessions, as DataJoint declares them."""
+    """Subjects, their sessions with trials, and what is computed from sessions, by DataJoint."""
     schema = dj.Schema(schema_name, connection=connection)
 
     @schema
@@ -106,7 +107,8 @@ def declare(dj: Any, schema_name: str, connection: Any) -> SimpleNamespace:
 def open_notebook(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     """A notebook over `lab` of lab_a: accounts made, DataJoint configured, nothing linked yet."""
     dj = pipeline.load_datajoint()
-    owner = pipeline.connect(rig.server("lab_a"))
+    create_owner(rig.server("lab_a"), rig.names("owner"), PASSWORD, [rig.names("lab")])
+    owner = pipeline.connect(rig.server("lab_a"), rig.names("owner"), PASSWORD)
     theirs = declare(dj, rig.names("lab"), owner)
     rig.accounts({"lab_a": ["lab"]})
     monkeypatch.setenv("LINK_USER", rig.names("link"))

@@ -42,12 +42,13 @@ class Wish:
     stores: tuple[tuple[str, str], ...]
     location: Location
 
+    def names(self, schema: str, table: str) -> bool:
+        """Whether a table of the source is the one that is asked for."""
+        return schema == self.schema and self.name in {table, class_name(table)}
+
     def is_of(self, mark: Mark) -> bool:
         """Whether a mark is of this link."""
-        return mark.source_schema == self.schema and self.name in {
-            mark.source_table,
-            class_name(mark.source_table),
-        }
+        return self.names(mark.source_schema, mark.source_table)
 
 
 def decorated(

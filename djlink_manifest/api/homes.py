@@ -113,8 +113,9 @@ class Decorated:
     def pulling(self, where: Condition | None) -> Asked:
         """The link and, to refer to, all that were decorated before, in whatever process."""
         local, source, environ = self._servers()
+        address = resolve_server(source.spec, environ)
         schema = self._outbound_schema()
-        marks = marks_in(resolve_server(source.spec, environ), schema, NAME)
+        marks = marks_in(address, schema, NAME)
         contact = self.contact if self.contact is not None else _someone()
         made = decorated(self.wish, marks, local.spec, source.spec, schema, contact, where)
         return Asked(made, environ)

@@ -11,7 +11,7 @@ from djlink_manifest.api.asking import Wish
 from djlink_manifest.api.homes import Decorated
 from djlink_manifest.api.linked import linked_class
 from djlink_manifest.api.schema import LazySchema
-from djlink_manifest.errors import Location, UsageError
+from djlink_manifest.errors import LinkRefused, Location, UsageError
 from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import LINK_OUTBOUND
 
@@ -78,9 +78,36 @@ class Link:
         source, local = self.source_schema.database, self.local_schema.database
         wish = Wish(source, cls.__name__, local, self.stores, place)
         home = Decorated(self.local_schema, self.source_schema, wish, self.outbound, self.contact)
-        tables = home.standing() or runs.made(home, home.pulling(None))
+        tables = home.standing()
+        if tables is None:
+            _check_order(home)
+            tables, unlinked = runs.made(home, home.pulling(None))
+            _linked_before.append((home, unlinked))
         members = {k: v for k, v in vars(cls).items() if k not in {"__dict__", "__weakref__"}}
         return linked_class(cls.__name__, home, tables, members)
+
+
+# what was linked anew in this process, and the parents of it that were not linked then
+_linked_before: list[tuple[Decorated, frozenset[tuple[str, str]]]] = []
+
+
+def _check_order(home: Decorated) -> None:
+    """LinkRefused where a child of the new link was linked just before it, and has no foreign key to it.
+
+    It is said once: decorating both again, the parent first, adds the foreign key with the next pull.
+    """
+    for before in list(_linked_before):
+        child, unlinked = before
+        same = home.address.rsplit(".", 2)[0] == child.address.rsplit(".", 2)[0]
+        parents = [place for place in unlinked if home.wish.names(*place)]
+        if same and parents:
+            _linked_before.remove(before)
+            raise LinkRefused(
+                f"{child.address} refers to {home.address}, and was linked before it without its foreign key",
+                link=home.address,
+                location=home.wish.location,
+                hint=f"link the parent first: decorate {home.name}, then {child.name} again",
+            )
 
 
 def _stores(stores: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from djlink_manifest.api.connecting import not_in_transaction
 from djlink_manifest.api.homes import Home, Tables
 from djlink_manifest.api.restricting import condition_of
 from djlink_manifest.api.results import Pulled, Status
-from djlink_manifest.api.tables import ReadOnly, SourceTable, bound, outbound_class
+from djlink_manifest.api.tables import ReadOnly, SourceTable, bound, outbound_class, renew
 from djlink_manifest.errors import UsageError
 
 
@@ -55,6 +55,7 @@ class Linked(Deleting):
     """
 
     _tables: Tables
+    _part_bases: tuple[type, ...]
 
     def pull(self, *restrictions: Any, display_progress: bool = True) -> Pulled:
         """Pull the entities that meet all restrictions, are not here, and are not asked to be deleted.
@@ -70,7 +71,10 @@ class Linked(Deleting):
             raise UsageError("`pull` takes its restrictions as arguments", hint="Table().pull(restriction)")
         not_in_transaction(this.connection, "pulling")
         where = condition_of(self.source, restrictions) if restrictions else None
-        return runs.pull(self._home, where, display_progress)
+        pulled, changed = runs.pull(self._home, where, display_progress)
+        if changed:
+            renew(this.__class__, self._tables.local[0], this.connection, self._part_bases, requested=True)
+        return pulled
 
     def refresh(self) -> int:
         """Bring `DeletionRequested` up to date with the source's requests; how many of them are here.
@@ -92,20 +96,17 @@ class Linked(Deleting):
         kept = this.__class__.__dict__.get("_source")
         connection = self._home.source_connection()
         if kept is None or kept._connection is not connection:
-            schema, table = self._tables.source
             members = {
                 "__doc__": f"{self._home.address}, at the source.",
                 "__module__": this.__class__.__module__,
                 "_outbound": self._tables.requested,
             }
-            bases = (SourceTable,)
             kept = bound(
                 self._home.name,
-                schema,
-                table,
+                self._tables.source,
                 connection,
                 members=members,
-                bases=bases,
+                bases=(SourceTable,),
                 part_bases=(ReadOnly,),
             )
             this.__class__._source = kept
@@ -130,14 +131,14 @@ class Linked(Deleting):
 
 def linked_class(name: str, home: Home, tables: Tables, members: dict[str, Any]) -> Any:
     """The class of a linked table that stands, with its parts and the members that a person gave it."""
-    schema, table = tables.local
+    part_bases = (type("Part", (LinkedPart,), {"_home": home}),)
+    own = {**members, "_home": home, "_tables": tables, "_part_bases": part_bases}
     return bound(
         name,
-        schema,
-        table,
+        tables.local,
         home.connection,
-        members={**members, "_home": home, "_tables": tables},
+        members=own,
         bases=(Linked,),
-        part_bases=(type("Part", (LinkedPart,), {"_home": home}),),
+        part_bases=part_bases,
         requested=True,
     )

@@ -22,9 +22,8 @@ from djlink_manifest.errors import (
     Unreachable,
     UsageError,
 )
-from djlink_manifest.model.link import Link
 from djlink_manifest.model.selection import Condition
-from djlink_manifest.reconcile.actions import Action, CreateLocal, CreateOutbound, Release
+from djlink_manifest.reconcile.actions import Action, AlterLocal, CreateLocal, CreateOutbound, Release
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, LinkOutcome, Listener, Report
@@ -35,8 +34,10 @@ LETTING_GO = (Release,)  # what a pull leaves alone, and the end of a deletion i
 LOCK_TRIES, LOCK_WAIT = 10, 0.5
 
 
-def made(home: Home, asked: Asked) -> Tables:
-    """Make the link's tables on both servers where they are missing; the tables.
+def made(home: Home, asked: Asked) -> tuple[Tables, frozenset[tuple[str, str]]]:
+    """Make the link's tables on both servers where they are missing.
+
+    The tables, and the parents of the source, by schema and table, that are not linked.
 
     Raises LinkRefused, with nothing made, where the link cannot be.
     """
@@ -45,11 +46,11 @@ def made(home: Home, asked: Asked) -> Tables:
         _check(home, plan)
         doing = _limited(plan, {home.address}, lambda action: isinstance(action, STRUCTURE))
         _succeeded(_applied(job, doing, lambda event: None))
-        return _tables(job, home)
+        return _made_of(job, home)
 
 
-def pull(home: Home, where: Condition | None, show: bool) -> Pulled:
-    """Pull what meets the condition and is not here yet.
+def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]:
+    """Pull what meets the condition and is not here yet; what was done, and whether the tables changed.
 
     Raises LinkRefused where nothing of it can come, LinkLocked, PullFailed.
     """
@@ -63,7 +64,9 @@ def pull(home: Home, where: Condition | None, show: bool) -> Pulled:
         with on_stderr() if show and doing.has_changes else nullcontext(_quiet) as listener:
             report = _applied(job, doing, listener)
     _succeeded(report)
-    return pulled_of(mine, report.outcomes)
+    return pulled_of(mine, report.outcomes), any(
+        isinstance(a, (*STRUCTURE, AlterLocal)) for a in mine.actions
+    )
 
 
 def status(home: Home) -> Status:
@@ -235,10 +238,15 @@ def _succeeded(report: Report) -> None:
         raise PullFailed(f"{first.address}: {first.problem}", link=first.address, hint=first.hint)
 
 
-def _tables(job: Job, home: Home) -> Tables:
-    link: Link = next(link for link in job.links if link.address == home.address)
-    return Tables(
-        (link.definition.schema, link.definition.name),
-        (link.outbound_schema, link.outbound_table),
-        (link.local.schema, link.local.name),
+def _made_of(job: Job, home: Home) -> tuple[Tables, frozenset[tuple[str, str]]]:
+    link = next(link for link in job.links if link.address == home.address)
+    keys = [key for table in link.definition.tables for key in table.foreign_keys]
+    parents = {(key.parent_schema, key.parent_table) for key in keys}
+    return (
+        Tables(
+            (link.definition.schema, link.definition.name),
+            (link.outbound_schema, link.outbound_table),
+            (link.local.schema, link.local.name),
+        ),
+        frozenset(parent for parent in parents if ".".join(parent) in link.plain),
     )

@@ -20,30 +20,38 @@ INSTANCE_ATTRIBUTES = frozenset({"source", "outbound", "pull", "refresh", "statu
 
 def bound(
     name: str,
-    schema: str,
-    table: str,
+    place: tuple[str, str],
     connection: Any,
     *,
-    members: Mapping[str, Any] | None = None,
-    bases: tuple[type, ...] = (),
-    part_bases: tuple[type, ...] = (),
+    members: Mapping[str, Any],
+    bases: tuple[type, ...],
+    part_bases: tuple[type, ...],
     requested: bool = False,
 ) -> Any:
-    """A class for a table that stands on a server, with a class for each of its parts.
+    """A class for a table that stands on a server, by schema and name, with a class for each of its parts.
 
     `bases` and `part_bases` come before DataJoint's; `requested`: it is a local table, whose
     `DeletionRequested` may have a shortened name.
     """
     import datajoint as dj
 
-    master_meta, part_meta = _metaclasses()
-    cls = master_meta(name, (*bases, dj.Manual), {**(members or {}), "_table_name": table})
-    for part_name, part_table in part_names(connection, schema, table, requested):
-        part = part_meta(part_name, (*part_bases, dj.Part), {"_table_name": part_table})
-        part.__qualname__, part.__module__ = f"{cls.__qualname__}.{part_name}", cls.__module__
-        setattr(cls, part_name, part)
-    _existing(schema, connection)(cls, context={name: cls})
+    made, _ = _metaclasses()
+    cls = made(name, (*bases, dj.Manual), {**members, "_table_name": place[1]})
+    renew(cls, place[0], connection, part_bases, requested)
     return cls
+
+
+def renew(cls: Any, schema: str, connection: Any, part_bases: tuple[type, ...], requested: bool) -> None:
+    """Bind a class and its parts to the tables as they are now; parts that are new become classes."""
+    import datajoint as dj
+
+    _, made = _metaclasses()
+    for name, table in part_names(connection, schema, cls._table_name, requested):
+        if name not in vars(cls):
+            part = made(name, (*part_bases, dj.Part), {"_table_name": table})
+            part.__qualname__, part.__module__ = f"{cls.__qualname__}.{name}", cls.__module__
+            setattr(cls, name, part)
+    _existing(schema, connection)(cls, context={cls.__name__: cls})
 
 
 def part_names(connection: Any, schema: str, table: str, requested: bool) -> Iterator[tuple[str, str]]:

@@ -18,14 +18,16 @@ def marks_in(address: ServerAddress, schema: str, manifest: str) -> tuple[Mark, 
     """
     session = open_session(address, Session)
     try:
-        found = sql(
-            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            schema,
-            MARKS,
+        columns = session.rows(
+            sql(
+                "SELECT COLUMN_NAME FROM information_schema.COLUMNS"
+                " WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+                schema,
+                MARKS,
+            )
         )
-        if not session.value(found):
-            return ()
-        marks = read_marks(session, [schema])[schema]
+        names = [str(row[0]) for row in columns]
+        marks = read_marks(session, {schema: names})[schema] if names else ()
     except ServerError as error:
         error.server = error.server or address.name
         raise
