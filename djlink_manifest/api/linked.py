@@ -31,7 +31,8 @@ class Deleting:
         not_in_transaction(this.connection, "deleting linked rows")
         with runs.deleting(self._home) as committed:
             try:
-                count: int = super().delete(  # type: ignore[misc]  # of DataJoint's class beside this one
+                # DataJoint's own, of the class that stands beside this one
+                count: int = super(Deleting, _by_keys(this)).delete(  # type: ignore[misc]
                     transaction=transaction, prompt=prompt, part_integrity=part_integrity
                 )
             except BaseException:
@@ -41,6 +42,17 @@ class Deleting:
             if count:
                 committed()
         return count
+
+
+def _by_keys(table: Any) -> Any:
+    """The table restricted by keys where it is restricted by another table.
+
+    DataJoint deletes the leaves first, and cannot carry such a condition to them: what is restricted by one of
+    its own parts, `DeletionRequested` above all, would not be found any more.
+    """
+    if any("SELECT" in str(each) for each in table.restriction):
+        return table.__class__() & list(table.keys())
+    return table
 
 
 class LinkedPart(Deleting):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.site import Site
-from djlink_manifest.servers.requests import ROWS_AT_ONCE, approve_absent, refresh_requested
+from djlink_manifest.servers.settled import ROWS_AT_ONCE, approve_absent, refresh_requested
 
 
 @contextmanager
