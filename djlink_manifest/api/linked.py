@@ -47,8 +47,8 @@ class Deleting:
 def _by_keys(table: Any) -> Any:
     """The table restricted by keys where it is restricted by another table.
 
-    DataJoint deletes the leaves first, and cannot carry such a condition to them: what is restricted by one of
-    its own parts, `DeletionRequested` above all, would not be found any more.
+    DataJoint deletes the leaves first, and cannot carry such a condition to them: what is restricted by one
+    of its own parts, `DeletionRequested` above all, would not be found any more.
     """
     if any("SELECT" in str(each) for each in table.restriction):
         return table.__class__() & list(table.keys())
