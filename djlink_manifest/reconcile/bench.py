@@ -36,7 +36,8 @@ SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, co
 class Tally:
     """What was committed for one link so far.
 
-    `refusals` are the server's words, the first few; `begun` the tables and foreign keys whose making began.
+    `refusals` are the server's words, the first few; `begun` the tables and foreign keys whose making began;
+    `along` are entities of other links that went with the `deleted` ones, `deleted_rows` all rows that went.
     """
 
     created: bool = False
@@ -49,6 +50,12 @@ class Tally:
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
+    deleted: int = 0
+    along: int = 0
+    deleted_rows: int = 0
+    approved: int = 0
+    mended: int = 0
+    noted: int = 0
 
 
 @dataclass(slots=True)

@@ -18,7 +18,10 @@ from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
 
 OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
 UNCHANGEABLE = "this version of djlink changes no table after linking; undo the change, or leave the link out"
-LOCAL_RIGHTS = ("CREATE", "ALTER", "REFERENCES", "SELECT", "INSERT", "UPDATE")
+LOCAL_RIGHTS = (
+    *("CREATE", "ALTER", "REFERENCES", "SELECT", "INSERT", "UPDATE", "DELETE"),
+    "CREATE TEMPORARY TABLES",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ def _links(
             location=c.rule.location,
             unseen=tuple(_unseen(c.table, plain, catalog)),
             notes=fits[c.address].notes,
+            most_deletions=c.options.max_deletions,
         )
 
 

@@ -45,6 +45,10 @@ def outcome_words(outcome: LinkOutcome) -> str:
         for count, what in (
             (outcome.registered, "protected"),
             (outcome.released, "released"),
+            (outcome.deleted, f"deleted here ({counted(outcome.deleted_rows, 'row')} in all)"),
+            (outcome.approved, "approved"),
+            (outcome.mended, "mended"),
+            (outcome.noted, "requests noted"),
             (outcome.refused, "refused by the local server"),
         )
         if count
@@ -69,7 +73,8 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
 
 def _wrote(outcome: LinkOutcome) -> bool:
     counts = (outcome.foreign_keys, outcome.pulled, outcome.registered, outcome.released, outcome.refused)
-    return outcome.created or any(counts)
+    gone = (outcome.deleted, outcome.approved, outcome.mended, outcome.noted)
+    return outcome.created or any(counts) or any(gone)
 
 
 def _volume(outcome: LinkOutcome) -> str:
@@ -100,5 +105,10 @@ def _sentence(report: Report) -> str:
         refused=sum(o.refused for o in outcomes),
         seconds=report.seconds,
         foreign_keys=sum(o.foreign_keys for o in outcomes),
+        deleted=sum(o.deleted for o in outcomes),
+        deleted_rows=sum(o.deleted_rows for o in outcomes),
+        approved=sum(o.approved for o in outcomes),
+        mended=sum(o.mended for o in outcomes),
+        noted=sum(o.noted for o in outcomes),
     )
     return f"Apply: {', '.join(words)}; {outcome_words(sums)}."

@@ -7,6 +7,7 @@ statement: a type must look like one, an expression must stay within its parenth
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
@@ -49,7 +50,14 @@ def add_foreign_key(schema: str, name: str, key: ForeignKey) -> str:
 
 def key_columns(definition: TableDefinition) -> str:
     """The columns of the primary key as a column list of a temporary table, in key order."""
-    plain = (Column(c.name, c.type, charset=c.charset, collation=c.collation) for c in definition.key_columns)
+    return column_list(definition.key_columns)
+
+
+def column_list(columns: Sequence[Column]) -> str:
+    """Columns of a temporary table that hold the values of these, without defaults and the like."""
+    plain = (
+        Column(c.name, c.type, nullable=c.nullable, charset=c.charset, collation=c.collation) for c in columns
+    )
     return ", ".join(_column(c) for c in plain)
 
 

@@ -12,3 +12,4 @@ CREDENTIALS = frozenset({1045, 1698, 1820, 1862}) | LOCKED_ACCOUNT
 FULL = frozenset({1040, 1203, 1226})
 PLAIN_REFUSED = frozenset({3159, 4163})
 REFUSED_ROWS = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025})
+STILL_REFERRED = frozenset({1217, 1451})  # a row that others refer to was to be deleted
