@@ -51,13 +51,14 @@ class Doomed:
     def keep_present(self, address: str) -> None:
         """Forget the keys that the local table does not hold."""
         link = self.dependents.links[address]
-        mine = table(link.local.schema, link.local.name)
+        mine, sets = table(link.local.schema, link.local.name), self.name(address)
         self.local.scratch(
             sql(
-                "DELETE d FROM {} d LEFT JOIN {} t ON {} WHERE t.{} IS NULL",
-                self.name(address),
+                "DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE t.{} IS NULL",
+                sets,
+                sets,
                 mine,
-                equal("t", link.local.key, "d", link.local.key),
+                equal("t", link.local.key, sets.text, link.local.key),
                 ident(link.local.key[0]),
             )
         )
@@ -166,10 +167,11 @@ class Doomed:
         for address in reversed(self.counts()):
             link = self.dependents.links[address]
             for each in reversed(link.local.tables):
-                match = equal("t", entity_columns(link, each), "d", link.local.key)
+                # no alias for what is deleted from: MySQL would look for it in a default schema
                 of = table(each.schema, each.name)
+                match = equal(of.text, entity_columns(link, each), "d", link.local.key)
                 deleted += writer.execute(
-                    sql("DELETE t FROM {} d STRAIGHT_JOIN {} t ON {}", self.name(address), of, match)
+                    sql("DELETE {} FROM {} d STRAIGHT_JOIN {} ON {}", of, self.name(address), of, match)
                 )
         return deleted
 

@@ -45,10 +45,11 @@ class Noted:
         key = self.link.local.key
         self.local.scratch(
             sql(
-                "DELETE d FROM {} d LEFT JOIN {} t ON {} WHERE t.{} IS NULL",
+                "DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE t.{} IS NULL",
+                self.name,
                 self.name,
                 table(self.link.local.schema, self.link.local.name),
-                equal("t", key, "d", key),
+                equal("t", key, self.name.text, key),
                 ident(key[0]),
             )
         )
@@ -82,7 +83,10 @@ class Noted:
         """Make the local part say what this set says; the rows changed. The caller's transaction commits."""
         key, extra = self.link.local.key, _extra(self.link)
         into = table(self.link.local.schema, part(self.link).name)
-        changed = writer.execute(sql("DELETE t FROM {}", self._surplus()))
+        # no alias for what is deleted from: MySQL would look for it in a default schema
+        changed = writer.execute(
+            sql("DELETE {} FROM {}", into, self._without(into.text, into, "d", self.name))
+        )
         changed += writer.execute(
             sql(
                 "INSERT INTO {} ({}) SELECT {} FROM {}",
@@ -107,9 +111,8 @@ class Noted:
             "{} AND {}.{} <=> {}.{}", equal(other, key, alias, key), Sql(other), moment, Sql(alias), moment
         )
         return sql(
-            "{} {} LEFT JOIN {} {} ON {} WHERE {}.{} IS NULL",
-            mine,
-            Sql(alias),
+            "{} LEFT JOIN {} {} ON {} WHERE {}.{} IS NULL",
+            mine if alias == mine.text else sql("{} {}", mine, Sql(alias)),
             theirs,
             Sql(other),
             same,

@@ -106,7 +106,7 @@ def test_what_was_asked_is_seen_agreed_to_deleted_and_free_to_be_deleted_at_the_
     doc = document(lab)
     plan, report = lab.apply(doc)
     assert report.succeeded
-    assert not plan.has_errors
+    assert not plan.has_errors, [l.blocked for l in plan.links]
     subject = of(lab, plan, "Subject")
     [waiting] = [b for b in subject.blocked if b.kind == "review"]
     assert (waiting.count, deletes(subject)) == (1, [])
