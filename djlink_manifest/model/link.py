@@ -67,6 +67,7 @@ class Link:
     unwanted: Literal["keep", "release"]
     deletions: Literal["review", "auto"]
     location: Location
+    changed: Literal["report", "mend"] = "report"
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     most_deletions: Limit = DEFAULT_LIMIT

@@ -21,10 +21,11 @@ from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, Ser
 from djlink_manifest.model.closure import Dependents
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
-from djlink_manifest.reconcile import building
+from djlink_manifest.reconcile import building, refilling
 from djlink_manifest.reconcile import deleting as work_of_deletion
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
+    AlterLocal,
     Approve,
     CreateLocal,
     CreateOutbound,
@@ -32,6 +33,7 @@ from djlink_manifest.reconcile.actions import (
     Mend,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -187,6 +189,8 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
             hint,
             time.monotonic() - started,
             tally.foreign_keys,
+            tally.refilled,
+            tally.altered,
             tally.deleted,
             tally.along,
             tally.deleted_rows,
@@ -228,7 +232,8 @@ def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     return outcome(
         "failed",
         f"the local server refused {entities}: {'; '.join(tally.refusals)}",
-        "look for local rows with the same unique value and for missing parents; the others were pulled",
+        "look for local rows with the same unique value, for missing parents, and for rows of your own that "
+        "refer to part rows which the source has no longer; the others were pulled and refilled",
     )
 
 
@@ -261,7 +266,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     mark, footing = site.marks[link.address], site.footings[link.address]
     bench = _bench(run, plan, tally, source, local)
     kinds = {type(action) for action in plan.actions}
-    if kinds & {CreateOutbound, CreateLocal}:
+    built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None
+    if built:
         with_lineage = {schema for source_name, schema in site.lineage if source_name == link.source}
         building.build(bench, footing, mark, with_lineage, link.local.schema in site.new_schemas)
         with run.guard:
@@ -274,6 +280,10 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         work.release_gone(bench)
     if Register in kinds:
         work.register_equal(bench)
+    if Refill in kinds or footing.refill is not None:
+        refilling.refill(bench)
+    if built and footing.completes_late:
+        building.finish(bench, footing, mark)
     if kinds & {Pull, PullAgain}:
         # what the lost session registered and did not copy is in outbound now, and missing here
         again = resumed or PullAgain in kinds
@@ -281,6 +291,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan), blocked=blocked)
     if AddForeignKey in kinds:
         building.add_late_keys(bench, footing)
+    if footing.redefined and not built:
+        building.take_note(bench, mark)
 
 
 def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> Bench:
@@ -313,13 +325,13 @@ def _scene(run: _Run, link: Link, source: Writer) -> Scene:
 
 
 def _entities(plan: LinkPlan) -> int:
-    counted = (Pull, PullAgain, Register, Release, Delete, Approve, Mend)
+    counted = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)
     return sum(a.entities for a in plan.actions if isinstance(a, counted))
 
 
 def _committed(tally: Tally) -> int:
     told = tally.deleted + tally.approved + tally.mended
-    return tally.pulled + tally.registered + tally.released + told
+    return tally.pulled + tally.refilled + tally.registered + tally.released + told
 
 
 def _bytes_each(plan: LinkPlan) -> float:

@@ -23,7 +23,7 @@ from djlink_manifest.servers import outbound, requests
 from djlink_manifest.servers.connection import RawRow
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted
-from djlink_manifest.servers.numbers import STILL_REFERRED
+from djlink_manifest.servers.numbers import REFERENCED
 from djlink_manifest.servers.requests import Cause
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.unwanted import unwanted_keys
@@ -273,7 +273,7 @@ def _telling(bench: Bench) -> Iterator[None]:
     try:
         yield
     except ServerError as error:
-        if error.code not in STILL_REFERRED:
+        if error.code not in REFERENCED:
             raise
         raise ServerError(
             f"rows of a table that the local account cannot see refer to them: {error.message}",

@@ -10,6 +10,7 @@ from djlink_manifest.errors import Location
 from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
+    AlterLocal,
     Approve,
     CreateLocal,
     CreateOutbound,
@@ -18,6 +19,7 @@ from djlink_manifest.reconcile.actions import (
     NoteRequests,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -124,6 +126,9 @@ def _action(action: Action) -> JSON:
             return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
         case CreateLocal():
             return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
+        case AlterLocal():
+            columns, indexes = list(action.columns), list(action.indexes)
+            return {"kind": "alter_local", **asdict(action), "columns": columns, "indexes": indexes}
         case AddForeignKey():
             return {"kind": "add_foreign_key", **asdict(action), "columns": list(action.columns)}
         case Pull():
@@ -131,6 +136,8 @@ def _action(action: Action) -> JSON:
             return {"kind": "pull", **asdict(action), "parts": parts}
         case PullAgain():
             return {"kind": "pull_again", **asdict(action)}
+        case Refill():
+            return {"kind": "refill", **asdict(action)}
         case Register():
             return {"kind": "register", **asdict(action)}
         case Release():

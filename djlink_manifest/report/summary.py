@@ -36,6 +36,7 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
 def outcome_words(outcome: LinkOutcome) -> str:
     """What was really committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
     words = ["created"] if outcome.created else []
+    words += ["altered"] if outcome.altered else []
     if outcome.foreign_keys:
         words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
     if outcome.pulled:
@@ -43,6 +44,7 @@ def outcome_words(outcome: LinkOutcome) -> str:
     words += [
         f"{count:,} {what}"
         for count, what in (
+            (outcome.refilled, "refilled"),
             (outcome.registered, "protected"),
             (outcome.released, "released"),
             (outcome.deleted, f"deleted here ({counted(outcome.deleted_rows, 'row')} in all)"),
@@ -72,9 +74,11 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
 
 
 def _wrote(outcome: LinkOutcome) -> bool:
-    counts = (outcome.foreign_keys, outcome.pulled, outcome.registered, outcome.released, outcome.refused)
+    made = outcome.created or outcome.altered or outcome.foreign_keys
     gone = (outcome.deleted, outcome.approved, outcome.mended, outcome.noted)
-    return outcome.created or any(counts) or any(gone)
+    return any(gone) or any(
+        (made, outcome.pulled, outcome.refilled, outcome.registered, outcome.released, outcome.refused)
+    )
 
 
 def _volume(outcome: LinkOutcome) -> str:
@@ -100,6 +104,7 @@ def _sentence(report: Report) -> str:
         pulled=sum(o.pulled for o in outcomes),
         rows=sum(o.rows for o in outcomes),
         bytes=sum(o.bytes for o in outcomes),
+        refilled=sum(o.refilled for o in outcomes),
         registered=sum(o.registered for o in outcomes),
         released=sum(o.released for o in outcomes),
         refused=sum(o.refused for o in outcomes),

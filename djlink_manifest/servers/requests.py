@@ -102,7 +102,10 @@ def asked_rows(session: Session, link: Link) -> list[AskedRow]:
 
 
 def stream_requests(session: Session, link: Link, *, unheld: bool) -> Iterator[RawRow]:
-    """Requests, raw: key, since when, by whom, why, when granted; the open and held ones, or all (`unheld`)."""
+    """Requests, raw: key, since when, by whom, why, when granted.
+
+    Those that are open and held or, with `unheld`, all; in key order.
+    """
     tests = [] if unheld else [among(outbound_table(link), link.key, "r", link.key), open_requests(link)]
     names = ("requested_at", "requested_by", "reason", "granted_at")
     return session.stream(

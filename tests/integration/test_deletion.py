@@ -58,7 +58,8 @@ def request(rig: Rig, table: str, key: str, reason: str = "bad data") -> None:
     asked = rig.outbound_table("lab", f"{table}_deletion_requested")
     rig.run(
         "lab_a",
-        f"INSERT INTO {asked} ({columns}, reason) SELECT {columns}, '{reason}' FROM {{lab}}.{table} WHERE {key}",
+        f"INSERT INTO {asked} ({columns}, reason)"
+        f" SELECT {columns}, '{reason}' FROM {{lab}}.{table} WHERE {key}",
     )
 
 
@@ -106,7 +107,7 @@ def test_what_was_asked_is_seen_agreed_to_deleted_and_free_to_be_deleted_at_the_
     doc = document(lab)
     plan, report = lab.apply(doc)
     assert report.succeeded
-    assert not plan.has_errors, [l.blocked for l in plan.links]
+    assert not plan.has_errors, [link.blocked for link in plan.links]
     subject = of(lab, plan, "Subject")
     [waiting] = [b for b in subject.blocked if b.kind == "review"]
     assert (waiting.count, deletes(subject)) == (1, [])

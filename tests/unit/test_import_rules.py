@@ -26,7 +26,8 @@ PLAN_VALUES = (
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
-        *("reach", "observe", "survey", "deletions", "site", "building", "bench", "deleting", "apply"),
+        *("reach", "observe", "survey", "deletions", "site", "building", "bench", "refilling", "deleting"),
+        "apply",
     )
 )
 PURE = ("reconcile", *VALUES)
