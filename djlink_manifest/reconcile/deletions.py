@@ -25,7 +25,7 @@ from djlink_manifest.servers.dependents import keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import Noted, noted, noted_links
 from djlink_manifest.servers.sql import sql
-from djlink_manifest.servers.transfer import reading
+from djlink_manifest.servers.transfer import is_binary, reading
 from djlink_manifest.servers.unwanted import unwanted_keys
 from djlink_manifest.servers.wanted import Scene
 
@@ -229,3 +229,12 @@ def _unwanted_closures(
 def unwanted_stream(there: Session, scene: Scene, link: Link) -> Iterator[tuple[bytes | None, ...]]:
     """The keys, raw, of what is held and wanted no longer, not requested and not approved."""
     return there.stream(unwanted_keys(scene, link, reading(link.key_columns, "s")))
+
+
+def requested_keys(there: Session, link: Link) -> Iterator[tuple[tuple[str, str], ...]]:
+    """The keys of the link's open requests, to be shown; bytes as hex."""
+    for row in requests.stream_keys(there, link):
+        yield tuple(
+            (c.name, f"0x{(value or b'').hex()}" if is_binary(c) else (value or b"").decode(errors="replace"))
+            for c, value in zip(link.key_columns, row, strict=True)
+        )

@@ -18,7 +18,7 @@ from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.approving import approvals_of
-from djlink_manifest.reconcile.deletions import Deletions, observe_deletions
+from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
 from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
@@ -128,6 +128,12 @@ class Job:
         given = approvals_of(plan, by, day)
         seen = replace(self._seen, approvals=(*self._seen.approvals, *given))
         return planning.make(self.links, self.graph, seen), given
+
+    def requested(self, address: str) -> Iterator[tuple[tuple[str, str], ...]]:
+        """The keys of the link's open requests, each as (column, text) pairs."""
+        link = self._all[address]
+        with self._sources[link.source].readers.session() as session:
+            yield from requested_keys(session, link)
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.

@@ -157,14 +157,14 @@ def _action(action: Action) -> JSON:
             return {"kind": "note_requests", **asdict(action)}
 
 
-def requests_json(plan: Plan) -> JSON:
+def requests_json(plan: Plan, links: Iterable[LinkPlan]) -> JSON:
     """What sources ask to delete, link by link, and what would go with it."""
     return {
         "format_version": FORMAT_VERSION,
         "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
         "links": [
             {"address": link.address, **_requests(link.requests)}
-            for link in plan.links
+            for link in links
             if link.requests and link.requests.asked
         ],
     }

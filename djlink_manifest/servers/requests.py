@@ -120,6 +120,13 @@ def stream_requests(session: Session, link: Link, *, unheld: bool) -> Iterator[R
     )
 
 
+def stream_keys(session: Session, link: Link) -> Iterator[RawRow]:
+    """The keys of the open requests, raw, in key order."""
+    what, of, test = reading(link.key_columns, "r"), requests_table(link), open_requests(link)
+    keys = columns("r", link.key)
+    return session.stream(sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", what, of, test, keys))
+
+
 def request_digest(
     session: Session, link: Link, until: datetime | None = None, *, lock: bool = False
 ) -> Digest:
