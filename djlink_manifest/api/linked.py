@@ -95,7 +95,8 @@ class Linked(Deleting):
         """
         this: Any = self
         not_in_transaction(this.connection, "refreshing")
-        return runs.refresh(self._home)
+        runs.refresh(self._home)
+        return len(this.DeletionRequested())
 
     def status(self) -> Status:
         """How the link stands: entities at the source, held there and here, to pull, asked to be deleted."""

@@ -23,14 +23,26 @@ from djlink_manifest.errors import (
     UsageError,
 )
 from djlink_manifest.model.selection import Condition
-from djlink_manifest.reconcile.actions import Action, AlterLocal, CreateLocal, CreateOutbound, Release
+from djlink_manifest.reconcile.actions import (
+    Action,
+    AlterLocal,
+    Approve,
+    CreateLocal,
+    CreateOutbound,
+    Delete,
+    Mend,
+    NoteRequests,
+    Release,
+)
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, LinkOutcome, Listener, Report
 from djlink_manifest.report.progress import on_stderr
 
 STRUCTURE = (CreateOutbound, CreateLocal)
-LETTING_GO = (Release,)  # what a pull leaves alone, and the end of a deletion is made of
+GIVING_UP = (Release, Delete)  # what a pull leaves alone
+TELLING = (Release, Approve, Mend)  # what ends a deletion that was done here
+NOTING = (NoteRequests, Approve, Mend)
 LOCK_TRIES, LOCK_WAIT = 10, 0.5
 
 
@@ -60,7 +72,7 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
         if not home.along:
             _check_parents(mine)
         links = {p.address for p in plan.links} if home.along else {home.address}
-        doing = _limited(plan, links, lambda action: not isinstance(action, LETTING_GO))
+        doing = _limited(plan, links, lambda action: not isinstance(action, GIVING_UP))
         with on_stderr() if show and doing.has_changes else nullcontext(_quiet) as listener:
             report = _applied(job, doing, listener)
     _succeeded(report)
@@ -99,17 +111,17 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
 
 def _tell_source(job: Job, links: Set[str]) -> None:
     """Release what is gone here, and approve what the source asked for."""
-    plan = _limited(job.plan(), links, lambda action: isinstance(action, LETTING_GO))
+    plan = _limited(job.plan(), links, lambda action: isinstance(action, TELLING))
     _succeeded(_patiently(lambda: _applied(job, plan, _quiet)))
-    _patiently(lambda: job.approve_gone(links))
 
 
-def refresh(home: Home) -> int:
-    """Bring `DeletionRequested` up to date, and approve what is gone here; how many requests stand."""
+def refresh(home: Home) -> None:
+    """Bring `DeletionRequested` up to date, and approve what is gone here."""
     with _opened(home, home.pulling(None)) as job:
-        _check(home, job.plan())
-        _patiently(lambda: job.approve_gone({home.address}))
-        return job.refresh_requests(home.address)
+        plan = job.plan()
+        _check(home, plan)
+        doing = _limited(plan, {home.address}, lambda action: isinstance(action, NOTING))
+        _succeeded(_patiently(lambda: _applied(job, doing, _quiet)))
 
 
 def _quiet(event: Event) -> None:
@@ -163,7 +175,7 @@ def _mine(home: Home, plan: Plan) -> LinkPlan:
 def _check_parents(mine: LinkPlan) -> None:
     """LinkRefused where entities were asked for and every one of them lacks a parent here."""
     lacking = [(reason, n) for reason, n in mine.left_out if "leaves them out" in reason]
-    pulls = any(not isinstance(a, (*STRUCTURE, *LETTING_GO)) for a in mine.actions)
+    pulls = any(not isinstance(a, (*STRUCTURE, *GIVING_UP, *NOTING)) for a in mine.actions)
     if not lacking or pulls or mine.local_rows > mine.kept:
         return
     count = sum(n for _, n in lacking)

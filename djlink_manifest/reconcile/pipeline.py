@@ -6,19 +6,21 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from djlink_manifest.errors import DjlinkError, UsageError
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.values import Approval, Manifest
 from djlink_manifest.model.graph import LinkGraph
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.reconcile import plan as planning
-from djlink_manifest.reconcile import settling
 from djlink_manifest.reconcile.apply import apply
+from djlink_manifest.reconcile.approving import approvals_of
+from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
@@ -45,7 +47,9 @@ class Job:
         scope: frozenset[str],
         parallelism: int,
         say: Words,
+        limit: Limit | None = None,
     ) -> None:
+        self._limit = limit
         self._manifest = manifest
         self._local = local
         self._sources = sources
@@ -64,6 +68,8 @@ class Job:
         )
         self._footings: dict[str, Footing] = {}
         self._survey: Survey | None = None
+        self._deletions: Deletions | None = None
+        self._seen: Observation | None = None
 
     def plan(self, *, verify: bool = False) -> Plan:
         """Observe every link, then plan. A link that cannot be observed is blocked; the others go on.
@@ -82,64 +88,79 @@ class Job:
             self._say,
             verify=verify,
         )
-        return planning.make(
-            self.links,
-            self.graph,
-            Observation(
-                self._manifest.name,
-                self._manifest.digest,
-                self._manifest.files,
-                self._local.facts(len(self.links)),
-                self.servers,
-                self._footings,
-                seen.snapshots,
-                tuple(r for r in seen.refusals.values() if r.address in self._scope or r in self.refusals),
-                self._forgotten(),
-                _not_yet(self._manifest),
-            ),
+        found = self._deletions = observe_deletions(
+            self._all,
+            self._resolved.graph,
+            self._footings,
+            seen,
+            self._manifest.approvals,
+            self._local,
+            self._sources,
+            self._parallelism,
+            self._say,
         )
+        refusals = {**seen.refusals, **found.refusals}
+        self._seen = Observation(
+            self._manifest.name,
+            self._manifest.digest,
+            self._manifest.files,
+            self._local.facts(len(self.links)),
+            self.servers,
+            self._footings,
+            seen.snapshots,
+            tuple(r for r in refusals.values() if r.address in self._scope or r in self.refusals),
+            self._forgotten(),
+            _not_yet(self._manifest),
+            found.links,
+            found.lately,
+            self._manifest.approvals,
+            self._limit,
+        )
+        return planning.make(self.links, self.graph, self._seen)
+
+    def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:
+        """The plan once more, with the deletions approved that await it; nothing is observed anew.
+
+        And the approvals, as they would stand in a manifest.
+        """
+        if self._seen is None:
+            raise ValueError("only a plan that this job made can be approved")
+        given = approvals_of(plan, by, day)
+        seen = replace(self._seen, approvals=(*self._seen.approvals, *given))
+        return planning.make(self.links, self.graph, seen), given
+
+    def requested(self, address: str) -> Iterator[tuple[tuple[str, str], ...]]:
+        """The keys of the link's open requests, each as (column, text) pairs."""
+        link = self._all[address]
+        with self._sources[link.source].readers.session() as session:
+            yield from requested_keys(session, link)
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.
 
         Raises LinkLocked, before anything is done, where another djlink works on one of the links.
         """
+        if self._deletions is None:
+            raise ValueError("apply carries out a plan that the same job made")
         guard = threading.Lock()
 
         def one_at_a_time(event: Event) -> None:
             with guard:
                 listener(event)
 
-        with self._site({p.address for p in plan.links if p.actions and not p.is_stopped}) as site:
-            return apply(plan, site, one_at_a_time, stop)
+        with self._site(concerned(plan)) as site:
+            return apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
 
     @contextmanager
     def holding(self, addresses: Set[str]) -> Iterator[None]:
-        """Hold the locks of links for the time of the block, after a plan. Raises LinkLocked."""
-        linked = self._linked(addresses)
-        with self._site(set(linked)) as site, settling.locked(site, linked):
-            yield
-
-    def approve_gone(self, addresses: Set[str]) -> int:
-        """Approve what the source asked to delete and is gone here, children first; how many entities.
-
-        A plan was made before. Raises LinkLocked.
-        """
-        linked = self._linked(addresses)
-        with self._site(set(linked)) as site:
-            return settling.approve_gone(site, linked)
-
-    def refresh_requests(self, address: str) -> int:
-        """Bring the local `DeletionRequested` of a link up to date, after a plan; how many requests stand."""
-        with self._site({address}) as site:
-            return settling.refresh(site, address)
-
-    def _linked(self, addresses: Set[str]) -> tuple[str, ...]:
-        """Those of the links whose tables all stand, children first."""
-        whole = {
+        """Hold the locks of those of the links that have tables, after a plan. Raises LinkLocked."""
+        linked = {
             a for a, f in self._footings.items() if a in addresses and not (f.make_outbound or f.make_local)
         }
-        return tuple(a for wave in reversed(self.graph.waves()) for a in wave if a in whole)
+        with self._site(linked) as site:
+            for address in sorted(linked):
+                site.locks.take(site.links[address], site.marks[address].link_id)
+            yield
 
     def _site(self, due: Set[str]) -> AbstractContextManager[Site]:
         """The site of these links, over what the last plan observed."""
@@ -200,14 +221,15 @@ def open_job(
     excludes: Sequence[str] = (),
     below: bool = False,
     parallelism: int | None = None,
+    limit: Limit | None = None,
     listener: Words | None = None,
 ) -> Iterator[Job]:
     """Reach all servers at once, read their catalogues and resolve the manifest's links.
 
     `targets` take in what they need, and `below` what needs them; `excludes` take out what needs them; both
     are addresses or globs. A source that cannot be reached is told in the plan, and the links of the others
-    go on. Raises SecretError, GraphError, UsageError for a target that is no link, ServerError where the
-    local server cannot be used.
+    go on. `limit` replaces every `max_deletions`. Raises SecretError, GraphError, UsageError for a target
+    that is no link, ServerError where the local server cannot be used.
     """
     say = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)
@@ -232,7 +254,7 @@ def open_job(
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         scope = _scope(resolved, targets, excludes, below)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
-        yield Job(manifest, base, sources, tuple(facts), resolved, outbound, scope, workers, say)
+        yield Job(manifest, base, sources, tuple(facts), resolved, outbound, scope, workers, say, limit)
     finally:
         for each in reached.values():
             each.close()
@@ -266,6 +288,4 @@ def _not_yet(manifest: Manifest) -> tuple[str, ...]:
         count = len(manifest.removed)
         links = f"{count} link" if count == 1 else f"{count} links"
         words.append(f"`removed` names {links}: this version takes no link out, and their tables stay")
-    if manifest.approvals:
-        words.append("`approvals` are checked, and not carried out: this version deletes nothing locally")
     return tuple(words)

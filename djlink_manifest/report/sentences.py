@@ -42,8 +42,16 @@ def _changes(totals: Totals) -> list[str]:
         (totals.refill, f"{totals.refill:,} to refill"),
         (totals.register, f"{totals.register:,} to protect"),
         (totals.release, f"{totals.release:,} to release"),
+        (totals.delete, f"{counted(totals.delete, 'row')} to delete here{_along(totals.along)}"),
+        (totals.approve, f"{totals.approve:,} to approve"),
+        (totals.mend, f"{totals.mend:,} to mend"),
+        (totals.note, f"requests of {counted(totals.note, 'link')} to note"),
     )
     return [words for count, words in phrases if count] or ["nothing to count"]
+
+
+def _along(count: int) -> str:
+    return f" (and {count:,} along)" if count else ""
 
 
 def _rest(plan: Plan, totals: Totals) -> tuple[str, ...]:

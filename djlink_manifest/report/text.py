@@ -9,8 +9,9 @@ from rich.text import Text
 
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.report.deletions import deletion_rows
 from djlink_manifest.report.figures import counted, duration, listed
-from djlink_manifest.report.linkrows import is_shown, link_rows, review_rows, waiting_below
+from djlink_manifest.report.linkrows import is_shown, link_rows, waiting_below
 from djlink_manifest.report.rows import LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
 from djlink_manifest.report.sentences import closing
 from djlink_manifest.report.terminal import Span, line, plain
@@ -36,7 +37,7 @@ def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
         *_waves(plan),
         (
             "Deletions (children first)",
-            [r for wave in reversed(plan.waves) for e in wave for r in review_rows(e)],
+            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
         ),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
         (
