@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -124,11 +124,8 @@ def run_line(rig: Rig, line: str) -> int:
     try:
 
         class Here:
-            FreeTable = dj.FreeTable
-
-            @staticmethod
-            def conn() -> Any:
-                return connection
+            U = dj.U
+            Schema = staticmethod(functools.partial(dj.Schema, connection=connection))
 
         silent = line.replace(".delete()", ".delete(prompt=False)")
         deleted: int = eval(silent, {"dj": Here})
