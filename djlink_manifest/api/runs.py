@@ -204,6 +204,7 @@ def _limited(plan: Plan, links: Set[str], keep: Callable[[Action], bool]) -> Pla
     kept = [p for p in plan.links if p.address in links]
     return replace(
         plan,
+        removals=(),
         links=tuple(replace(p, actions=tuple(a for a in p.actions if keep(a))) for p in kept),
     )
 

@@ -5,7 +5,7 @@ Read from the local server, not from the manifest: what would go with a deletion
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.catalog import TableName
@@ -94,47 +94,81 @@ def entity_columns(link: Link, of: TableDefinition) -> tuple[str, ...]:
     return held
 
 
-def lab_line(dependents: Dependents, root: str, address: str, referrer: Referrer) -> str:
+def lab_line(dependents: Dependents, root: str, address: str, referrer: Referrer) -> str | None:
     """The DataJoint line that deletes the lab's rows which keep requested entities of `root` from going.
 
     They refer, by `referrer`, to entities of `address`, which is the root or a link below it. The local part
-    `DeletionRequested` of the root says which are requested.
+    `DeletionRequested` of the root says which are requested. None where no plain line says it: names that
+    are no Python names, or a foreign key to other columns than a primary key.
     """
-    named = _select(referrer.parent_columns, referrer.parent, dependents, root, address)
-    restriction = f"({_names(referrer.columns)}) IN ({named})"
-    return f"(dj.FreeTable(dj.conn(), {_full(referrer.table)!r}) & {restriction!r}).delete()"
+    try:
+        rows = _rows(dependents, root, address, referrer.parent)
+        link = dependents.links[address]
+        of = table_of(link, referrer.parent)
+        restriction = _any([_renamed(r, of.key, referrer.parent_columns, referrer.columns) for r in rows])
+    except _NoLine:
+        return None
+    # by keys: DataJoint 2.3 does not delete what is restricted by another table
+    return f"({_table(referrer.table)} & {_those(referrer.table, restriction)}.keys()).delete()"
 
 
-def _select(columns: Sequence[str], of: TableName, dependents: Dependents, root: str, address: str) -> str:
-    """The SELECT of columns of one of the link's tables, of the entities that would go."""
+class _NoLine(Exception):
+    pass
+
+
+def _rows(dependents: Dependents, root: str, address: str, name: TableName) -> list[str]:
+    """Expressions for the rows of one of the link's tables that would go with the root's."""
     link = dependents.links[address]
-    mine = entity_columns(link, table_of(link, of))
-    going = " UNION ".join(_going(dependents, root, address))
-    return f"SELECT {_names(columns)} FROM {_full(of)} WHERE ({_names(mine)}) IN ({going})"
+    of = table_of(link, name)
+    if address == root and of.name == link.local.name:
+        return _entities(dependents, root, address)
+    mine = entity_columns(link, of)
+    return [
+        _those(name, _renamed(each, link.local.key, link.local.key, mine))
+        for each in _entities(dependents, root, address)
+    ]
 
 
-def _going(dependents: Dependents, root: str, address: str) -> Iterator[str]:
-    """The SELECTs of the keys of the link's entities that would go with the root's."""
+def _entities(dependents: Dependents, root: str, address: str) -> list[str]:
+    """Expressions for the keys of the link's entities that would go with the root's."""
     link = dependents.links[address]
     if address == root:
         part = link.local.parts[-1]
-        yield f"SELECT {_names(link.local.key)} FROM {_full((part.schema, part.name))}"
+        return [f"{_table((part.schema, part.name))}.proj()"]
+    found = []
     for parent in dependents.below(root):
         for referrer in dependents.referrers[parent]:
             if referrer.address == address:
+                of = table_of(dependents.links[parent], referrer.parent)
+                above = [
+                    _renamed(each, of.key, referrer.parent_columns, referrer.columns)
+                    for each in _rows(dependents, root, parent, referrer.parent)
+                ]
                 mine = entity_columns(link, table_of(link, referrer.table))
-                named = _select(referrer.parent_columns, referrer.parent, dependents, root, parent)
-                rows = f"SELECT {_names(mine)} FROM {_full(referrer.table)}"
-                yield f"{rows} WHERE ({_names(referrer.columns)}) IN ({named})"
+                names = ", ".join(repr(name) for name in mine)
+                rows = f"(dj.U({names}) & {_those(referrer.table, _any(above))})"
+                found.append(_renamed(rows, mine, mine, link.local.key))
+    return found
 
 
-def _names(columns: Sequence[str]) -> str:
-    return ", ".join(_quoted(name) for name in columns)
+def _renamed(expression: str, key: Sequence[str], old: Sequence[str], new: Sequence[str]) -> str:
+    """The primary key of an expression alone, its columns `old` under the names `new`."""
+    if set(key) != set(old) or not all(name.isidentifier() for name in (*old, *new)):
+        raise _NoLine
+    changed = [f"{b}={a!r}" for a, b in zip(old, new, strict=True) if a != b]
+    if not changed and expression.endswith(".proj()"):
+        return expression
+    return f"{expression}.proj({', '.join(changed)})"
 
 
-def _full(table: TableName) -> str:
-    return ".".join(_quoted(name) for name in table)
+def _those(name: TableName, restriction: str) -> str:
+    """The rows of a table that meet a restriction; names are matched, whatever `~lineage` knows of them."""
+    return f"{_table(name)}.restrict({restriction}, semantic_check=False)"
 
 
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+def _any(expressions: Sequence[str]) -> str:
+    return expressions[0] if len(expressions) == 1 else f"[{', '.join(expressions)}]"
+
+
+def _table(name: TableName) -> str:
+    return f"dj.Schema({name[0]!r})[{name[1]!r}]"

@@ -168,7 +168,9 @@ class Decider:
     def _over(self, link: Link, closure: Closure) -> str | None:
         """What of the closure is over its link's `max_deletions`, in words."""
         for address, count in ((link.address, closure.entities), *closure.along):
-            other = self.links[address]
+            other = self.links.get(address)
+            if other is None:  # not in this plan, so nothing of it is done
+                continue
             before = self.lately.get(address, 0)
             most = (self.limit or other.most_deletions).entities(self.held.get(address, 0) + before)
             total = count + before + self.going[address]

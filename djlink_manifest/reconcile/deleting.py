@@ -17,7 +17,7 @@ from djlink_manifest.errors import DjlinkError, Interrupted, ServerError
 from djlink_manifest.model.closure import Dependents
 from djlink_manifest.reconcile.actions import Action, Approve, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.asked import moment
-from djlink_manifest.reconcile.bench import KEYS_AT_ONCE, Bench, again
+from djlink_manifest.reconcile.bench import Bench, again
 from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.servers import outbound, requests
 from djlink_manifest.servers.connection import RawRow
@@ -28,6 +28,7 @@ from djlink_manifest.servers.requests import Cause
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.unwanted import unwanted_keys
 
+ENTITIES_AT_ONCE = 1_000
 KINDS = (Delete, Approve, Mend, NoteRequests)
 
 
@@ -101,7 +102,7 @@ class _Requested:
             asked.add_from(
                 requests.doomed_requests(link, granted_only=self.cause == "granted", unheld=self.unheld)
             )
-            for first, last in asked.pages(KEYS_AT_ONCE):
+            for first, last in asked.pages(ENTITIES_AT_ONCE):
                 again(bench, partial(self._batch, sets, asked.keys(first, last)))
                 stop_here(bench)
         if self.left > 0:
@@ -136,14 +137,15 @@ class _Requested:
         sets.clear()
         sets.add(address, keys)
         sets.keep_present(address)
-        if sets.count(address) > self.left:  # requests that came after the plan
-            fewer = sets.keys(address)[: max(0, self.left)]
-            sets.clear()
-            sets.add(address, fewer)
         sets.spread(locking=local)
         if any(True for _ in sets.lab_rows()):
             sets.hold_back()
             sets.clear(address)
+            sets.spread()
+        if sets.count(address) > self.left:  # requests that came after the plan
+            fewer = sets.keys(address)[: max(0, self.left)]
+            sets.clear()
+            sets.add(address, fewer)
             sets.spread()
 
     def _check(self, counts: Mapping[str, int]) -> None:
@@ -158,8 +160,8 @@ class _Requested:
     def _tell_source(self, address: str, keys: Sequence[RawRow]) -> None:
         """Approve what was requested, release the rest."""
         link, source = self.dependents.links[address], self.bench.source
-        for start in range(0, len(keys), KEYS_AT_ONCE):
-            some = keys[start : start + KEYS_AT_ONCE]
+        for start in range(0, len(keys), ENTITIES_AT_ONCE):
+            some = keys[start : start + ENTITIES_AT_ONCE]
             asked = requests.requested_among(source, link, some)
             requested = set(asked)
             requests.approve(source, link, asked, self.cause)
@@ -174,7 +176,7 @@ def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None
         doomed(bench.local, dependents, [link.address]) as sets,
     ):
         unwanted.add_from(unwanted_keys(bench.scene, link))
-        for first, last in unwanted.pages(KEYS_AT_ONCE):
+        for first, last in unwanted.pages(ENTITIES_AT_ONCE):
             before = bench.tally.deleted
             again(bench, partial(_unwanted_batch, bench, sets, unwanted.keys(first, last), left))
             left -= bench.tally.deleted - before
@@ -260,8 +262,8 @@ def note_requests(bench: Bench, *, unheld: bool) -> None:
             (notes.surplus(), requests.record_withdrawals),
             (notes.lacking(), requests.record_requests),
         ):
-            for start in range(0, len(keys), KEYS_AT_ONCE):
-                some = keys[start : start + KEYS_AT_ONCE]
+            for start in range(0, len(keys), ENTITIES_AT_ONCE):
+                some = keys[start : start + ENTITIES_AT_ONCE]
                 again(bench, partial(record, source, link, some))
         again(bench, write)
     bench.advanced()
@@ -284,7 +286,7 @@ def _telling(bench: Bench) -> Iterator[None]:
 
 
 def _in_pages(bench: Bench, work: KeyTable, step: Callable[[Bench, Sequence[RawRow]], None]) -> None:
-    for first, last in work.pages(KEYS_AT_ONCE):
+    for first, last in work.pages(ENTITIES_AT_ONCE):
         again(bench, partial(step, bench, work.keys(first, last)))
         stop_here(bench)
 

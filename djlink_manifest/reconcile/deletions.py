@@ -205,7 +205,7 @@ def _along(sets: Doomed, address: str) -> tuple[tuple[str, int], ...]:
 def _lab_rows(sets: Doomed, root: str) -> Iterator[LabRows]:
     for address, referrer, count in sets.lab_rows():
         line = lab_line(sets.dependents, root, address, referrer)
-        yield LabRows(referrer.name, count, line if len(line) <= LONGEST_LINE else None)
+        yield LabRows(referrer.name, count, line if line and len(line) <= LONGEST_LINE else None)
 
 
 def _unwanted_closures(

@@ -19,14 +19,16 @@ from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.approving import approvals_of
 from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
-from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
+from djlink_manifest.reconcile.footing import Ground, footing, forgotten, forgotten_here, holding
 from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
+from djlink_manifest.reconcile.removal import Removal, done
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
 from djlink_manifest.reconcile.survey import Survey, survey
+from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals, take_out
 
 
 class Job:
@@ -100,6 +102,7 @@ class Job:
             self._say,
         )
         refusals = {**seen.refusals, **found.refusals}
+        removals = self._removals()
         self._seen = Observation(
             self._manifest.name,
             self._manifest.digest,
@@ -109,12 +112,13 @@ class Job:
             self._footings,
             seen.snapshots,
             tuple(r for r in refusals.values() if r.address in self._scope or r in self.refusals),
-            self._forgotten(),
-            _not_yet(self._manifest),
+            counted_forgotten(self._forgotten(), removals, self._sources),
+            tuple(done(self._manifest.removed, {r.address: r for r in removals})) if self._whole else (),
             found.links,
             found.lately,
             self._manifest.approvals,
             self._limit,
+            removals,
         )
         return planning.make(self.links, self.graph, self._seen)
 
@@ -148,8 +152,16 @@ class Job:
             with guard:
                 listener(event)
 
+        removed = tuple(
+            take_out(each, self._local, self._sources[each.source])
+            for each in plan.removals
+            if not each.blocked
+        )
+        for outcome in removed:
+            listener(outcome)
         with self._site(concerned(plan)) as site:
-            return apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
+            report = apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
+        return replace(report, outcomes=(*removed, *report.outcomes))
 
     @contextmanager
     def holding(self, addresses: Set[str]) -> Iterator[None]:
@@ -198,6 +210,12 @@ class Job:
                 self._footings[address] = found
         return refusals, frozenset(held)
 
+    def _removals(self) -> tuple[Removal, ...]:
+        """The links to take out; none where the plan is of a part of the manifest."""
+        if not self._whole:
+            return ()
+        return find_removals(self._manifest, self._all, self._outbound, self._local, self._sources)
+
     def _forgotten(self) -> tuple[Forgotten, ...]:
         if not self._whole:
             return ()
@@ -209,6 +227,10 @@ class Job:
             mine = tuple(link for link in self._resolved.links if link.source == spec.name)
             declared = frozenset(schema.name for schema in spec.schemas)
             found += forgotten(mine, ground, self._outbound[spec.name], declared)
+        if len(self._sources) == len(self._manifest.sources):
+            found += forgotten_here(
+                self._manifest.name, self._local.catalog, [r.catalog for r in self._sources.values()]
+            )
         return tuple(found)
 
 
@@ -279,13 +301,3 @@ def _matching(graph: LinkGraph, patterns: Sequence[str], option: str) -> set[str
             raise UsageError(f"{option} {pattern}: no link of this manifest", hint=hint)
         found |= matched
     return found
-
-
-def _not_yet(manifest: Manifest) -> tuple[str, ...]:
-    """What the manifest says that this version does not carry out."""
-    words = []
-    if manifest.removed:
-        count = len(manifest.removed)
-        links = f"{count} link" if count == 1 else f"{count} links"
-        words.append(f"`removed` names {links}: this version takes no link out, and their tables stay")
-    return tuple(words)

@@ -33,6 +33,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.deciding import Decider
+from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
     Alteration,
     Footing,
@@ -89,7 +90,7 @@ class LinkPlan:
 class Plan:
     """The whole plan, links sorted by wave and address. It holds no secret, no row value and no key.
 
-    `spent` are approvals that have nothing more to cover.
+    `spent` are approvals that have nothing more to cover; `removals` links that are taken out.
     """
 
     manifest: str
@@ -102,6 +103,7 @@ class Plan:
     forgotten: tuple[Forgotten, ...] = ()
     warnings: tuple[str, ...] = ()
     spent: tuple[Approval, ...] = ()
+    removals: tuple[Removal, ...] = ()
 
     @property
     def waves(self) -> tuple[tuple[LinkPlan, ...], ...]:
@@ -112,7 +114,7 @@ class Plan:
     @property
     def has_changes(self) -> bool:
         """Whether an apply would do anything."""
-        return any(link.actions for link in self.links)
+        return any(link.actions for link in self.links) or any(not r.blocked for r in self.removals)
 
     @property
     def has_errors(self) -> bool:
@@ -121,6 +123,7 @@ class Plan:
             self.refusals
             or any(s.problem for s in (self.local, *self.sources))
             or any(b.kind == "error" for link in self.links for b in link.blocked)
+            or any(r.blocked for r in self.removals)
         )
 
 
@@ -170,6 +173,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         seen.forgotten,
         (*seen.warnings, *map(_spent, spent)),
         tuple(spent),
+        seen.removals,
     )
 
 

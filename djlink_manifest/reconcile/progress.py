@@ -66,6 +66,7 @@ class LinkOutcome:
     approved: int = 0
     mended: int = 0
     noted: int = 0
+    taken_out: bool = False
 
 
 Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome

@@ -11,6 +11,7 @@ from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDef
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.reconcile.asked import LinkDeletions
+from djlink_manifest.reconcile.removal import Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +154,16 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A link of this manifest's name that the manifest no longer declares, though its tables stand."""
+    """A link of this manifest's name that the manifest no longer declares, though its tables stand.
+
+    `held` counts the rows that it keeps the source from deleting, None where they cannot be read.
+    """
 
     server: str
     source_table: str
     outbound_table: str
     local_table: str
+    held: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +188,4 @@ class Observation:
     lately: Mapping[str, int] = field(default_factory=dict)
     approvals: tuple[Approval, ...] = ()
     limit: Limit | None = None
+    removals: tuple[Removal, ...] = ()

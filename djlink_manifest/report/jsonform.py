@@ -49,6 +49,17 @@ def plan_json(plan: Plan) -> JSON:
             for r in plan.refusals
         ],
         "forgotten": [asdict(each) for each in plan.forgotten],
+        "removals": [
+            {
+                "address": r.address,
+                "table": r.table,
+                "local_table": f"{r.local_schema}.{r.local_table}",
+                "held": r.held,
+                "blocked": [asdict(block) for block in r.blocked],
+                "location": _location(r.location),
+            }
+            for r in plan.removals
+        ],
         "warnings": list(plan.warnings),
     }
 

@@ -35,7 +35,7 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
 
 def outcome_words(outcome: LinkOutcome) -> str:
     """What was really committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
-    words = ["created"] if outcome.created else []
+    words = ["created"] if outcome.created else ["taken out"] if outcome.taken_out else []
     words += ["altered"] if outcome.altered else []
     if outcome.foreign_keys:
         words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")

@@ -22,12 +22,13 @@ PLAN_VALUES = (
     "reconcile.asked",
     "reconcile.snapshot",
     "reconcile.progress",
+    "reconcile.removal",
 )
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
         *("reach", "observe", "survey", "deletions", "site", "building", "bench", "refilling", "deleting"),
-        *("apply", "standing"),
+        *("taking_out", "apply", "standing"),
     )
 )
 PURE = ("reconcile", *VALUES)
