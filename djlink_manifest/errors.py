@@ -144,6 +144,10 @@ class PullFailed(DjlinkError):
     """A pull met an error on its way; what was committed stays, and pulling again goes on from there."""
 
 
+class SourceNotTold(DjlinkError):
+    """Rows were deleted here, and the source could not be told: it holds them still. Nothing is lost."""
+
+
 class LinkLocked(DjlinkError):
     """Another djlink works on the link; the message says who, from where and since when."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.match import rule_for
@@ -22,6 +23,7 @@ from djlink_manifest.model.selection import AllOf, AnyOf, Condition
 
 NAME = "python"  # the manifest to which all links made by decorators belong
 NOTHING = AnyOf(())
+StoreNames: TypeAlias = tuple[tuple[str, str], ...]  # a source's store and the local one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Wish:
     schema: str
     name: str
     local_schema: str
-    stores: tuple[tuple[str, str], ...]
+    stores: StoreNames
     location: Location
 
     def names(self, schema: str, table: str) -> bool:
@@ -59,11 +61,13 @@ def decorated(
     outbound: str,
     contact: str,
     where: Condition | None,
+    beside: Mapping[tuple[str, str], StoreNames],
 ) -> Manifest:
     """The manifest of one decorated link. `marks` are of the links made before, which it may refer to.
 
     Of those what is held is what is wanted: a pull of one table pulls no other, and comes as far as its
-    parents are here.
+    parents are here. `beside` maps schema and class of those that were decorated in this process to their
+    stores; the others are taken to have the link's own.
     """
     rules: dict[str, dict[str, TableRule]] = {wish.schema: {}}
     pattern, name = wish.name, None
@@ -71,7 +75,12 @@ def decorated(
         if wish.is_of(mark):
             pattern, name = mark.source_table, mark.outbound_table
             continue
-        options = Options(pull="none", schema_name=mark.local_schema, outbound_table=mark.outbound_table)
+        options = Options(
+            pull="none",
+            stores=beside.get((mark.source_schema, class_name(mark.source_table)), wish.stores),
+            schema_name=mark.local_schema,
+            outbound_table=mark.outbound_table,
+        )
         place = rules.setdefault(mark.source_schema, {})
         place[mark.source_table] = TableRule(mark.source_table, options, wish.location)
     mine = Options(where=where, stores=wish.stores, schema_name=wish.local_schema, outbound_table=name)

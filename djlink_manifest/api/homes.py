@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from djlink_manifest.api.asking import NAME, Asked, Wish, decorated, letting_go, narrowed
+from djlink_manifest.api.asking import NAME, Asked, StoreNames, Wish, decorated, letting_go, narrowed
 from djlink_manifest.api.connecting import connection_to
 from djlink_manifest.api.schema import LazySchema, Server
 from djlink_manifest.errors import SecretError
@@ -79,6 +79,10 @@ class Home(Protocol):
         """What to ask for so that the source is told of what is gone here."""
 
 
+# of what was decorated in this process, by source, schema and class: children ask for their parents' stores
+_stores: dict[tuple[str, str, str], StoreNames] = {}
+
+
 @dataclass(slots=True)
 class Decorated:
     """The home of a decorated class."""
@@ -89,6 +93,9 @@ class Decorated:
     outbound: str
     contact: str | None
     along: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        _stores[self._source_name(), self.wish.schema, self.wish.name] = self.wish.stores
 
     @property
     def name(self) -> str:
@@ -117,7 +124,8 @@ class Decorated:
         schema = self._outbound_schema()
         marks = marks_in(address, schema, NAME)
         contact = self.contact if self.contact is not None else _someone()
-        made = decorated(self.wish, marks, local.spec, source.spec, schema, contact, where)
+        beside = {place[1:]: stores for place, stores in _stores.items() if place[0] == source.spec.name}
+        made = decorated(self.wish, marks, local.spec, source.spec, schema, contact, where, beside)
         return Asked(made, environ)
 
     def letting_go(self) -> Asked:

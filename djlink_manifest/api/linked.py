@@ -25,7 +25,8 @@ class Deleting:
 
         What the source asked to delete is approved, the rest released, of linked descendants too: from then
         on the source may delete it. Raises what bars that before anything is deleted: Unreachable,
-        LinkLocked, LinkRefused; UsageError inside a transaction.
+        LinkLocked, LinkRefused; UsageError inside a transaction. Raises SourceNotTold where the source was
+        lost after the rows were deleted.
         """
         this: Any = self
         not_in_transaction(this.connection, "deleting linked rows")
@@ -128,9 +129,14 @@ class Linked(Deleting):
     @property
     def outbound(self) -> Any:
         """The keys held at the source, with `DeletionRequested` and `DeletionApproved`."""
-        schema, table = self._tables.outbound
-        names = (schema, table, self._tables.requested[1], self._tables.approved[1])
-        return outbound_class(self._home.name, *names, self._home.source_connection())()
+        this: Any = self
+        kept = this.__class__.__dict__.get("_outbound")
+        connection = self._home.source_connection()
+        if kept is None or kept._connection is not connection:
+            schema, table = self._tables.outbound
+            names = (schema, table, self._tables.requested[1], self._tables.approved[1])
+            kept = this.__class__._outbound = outbound_class(self._home.name, *names, connection)
+        return kept()
 
     def drop(self, *args: Any, **options: Any) -> None:
         """Refused: dropping the local table alone would leave the rows held at the source for ever."""

@@ -19,6 +19,7 @@ from djlink_manifest.errors import (
     LinkLocked,
     LinkRefused,
     PullFailed,
+    SourceNotTold,
     Unreachable,
     UsageError,
 )
@@ -101,18 +102,29 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
         done = True
 
     with _opened(home, home.letting_go(), below=True) as job:
-        _check(home, job.plan())
         below = job.graph.downstream([home.address])
+        _check_all(home, job.plan(), below)
         with job.holding(below):
             yield committed
         if done:
-            _tell_source(job, below)
+            _tell_source(home, job, below)
 
 
-def _tell_source(job: Job, links: Set[str]) -> None:
-    """Release what is gone here, and approve what the source asked for."""
-    plan = _limited(job.plan(), links, lambda action: isinstance(action, TELLING))
-    _succeeded(_patiently(lambda: _applied(job, plan, _quiet)))
+def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
+    """Release what is gone here, and approve what the source asked for. Raises SourceNotTold."""
+    try:
+        plan = job.plan()
+        _check_all(home, plan, links)
+        telling = _limited(plan, links, lambda action: isinstance(action, TELLING))
+        _succeeded(_patiently(lambda: _applied(job, telling, _quiet)))
+    except DjlinkError as error:
+        raise SourceNotTold(
+            f"the rows are deleted here, and the source holds them still: {error.message}",
+            link=home.address,
+            server=error.server,
+            hint="`refresh()` approves what the source asked for; the rest is released by the next deletion, "
+            "or comes back with the next pull",
+        ) from error
 
 
 def refresh(home: Home) -> None:
@@ -166,6 +178,15 @@ def _check(home: Home, plan: Plan) -> LinkPlan:
         address, cause = causes[0]
         raise _refused(home, f"its parent {address} is in the way: {cause.reason}", cause.hint)
     raise _refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
+
+
+def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
+    """LinkRefused where the source could not be told of the link's rows, or of those below it."""
+    _check(home, plan)
+    for each in plan.links:
+        stops = [b for b in each.blocked if b.whole and b.kind != "upstream"]
+        if each.address in links and stops:
+            raise _refused(home, f"{each.address} below it is in the way: {stops[0].reason}", stops[0].hint)
 
 
 def _mine(home: Home, plan: Plan) -> LinkPlan:

@@ -24,11 +24,14 @@ from djlink_manifest.errors import (
     LinkLocked,
     LinkRefused,
     SecretError,
+    SourceNotTold,
     Unreachable,
     UsageError,
 )
 from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.reconcile.progress import Advanced
+from djlink_manifest.sandbox.accounts import grant_pattern
+from tests.asking import ask, run_all
 from tests.notebooks import Notebook, notebook
 from tests.shared_servers import PAIRS
 
@@ -349,6 +352,70 @@ def test_without_the_source_nothing_is_deleted_here(notebook: Notebook) -> None:
     with pytest.raises(Unreachable):
         subject.delete()
     assert len(subject()) == 3
+
+
+def test_a_source_lost_after_the_deletion_is_told_of_it_later(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = linked_and_pulled(notebook)
+    session().outbound.DeletionRequested.insert1({"subject": "A1", "day": 1})
+    rights = f"ALL ON {grant_pattern(notebook.rig.outbound)}.* {{}} '{notebook.rig.names('link')}'@'%'"
+    server = notebook.rig.server("lab_a")
+
+    def take_rights_and_agree(prompt: str) -> str:
+        ask(server, "REVOKE " + rights.format("FROM"))
+        return "yes"
+
+    monkeypatch.setattr(builtins, "input", take_rights_and_agree)
+    with pytest.raises(SourceNotTold, match="the rows are deleted here") as caught:
+        (session & "day = 1").delete(prompt=True)
+    assert "`refresh()` approves" in str(caught.value.hint)
+    ask(server, "GRANT " + rights.format("TO"))
+    assert (len(session()), len(session.outbound)) == (1, 4)
+    assert session().refresh() == 0
+    assert (len(session.outbound), len(session.outbound.DeletionApproved())) == (3, 1)
+    assert pulled(session) == 2
+    assert sorted(session.outbound.to_arrays("day")) == [1, 1, 2]
+
+
+def test_what_the_source_adds_later_is_on_the_class_after_the_next_pull(notebook: Notebook) -> None:
+    subject, session = linked_and_pulled(notebook)
+    run = notebook.rig.run
+    run("lab_a", "ALTER TABLE {lab}.session ADD COLUMN weight float DEFAULT 2.5")
+    run(
+        "lab_a",
+        "CREATE TABLE {lab}.session__probe (subject varchar(12) NOT NULL, day int NOT NULL,"
+        " probe int NOT NULL, PRIMARY KEY (subject, day, probe),"
+        " FOREIGN KEY (subject, day) REFERENCES {lab}.session (subject, day))",
+    )
+    run("lab_a", "INSERT INTO {lab}.session__probe VALUES ('A1', 1, 7)")
+    assert not hasattr(session, "Probe")
+    pulled(session)
+    assert session.heading.names == ["subject", "day", "note", "weight"]
+    assert session.to_arrays("weight").tolist() == [2.5] * 4
+    assert session.Probe().to_dicts() == [{"subject": "A1", "day": 1, "probe": 7}]
+    assert len(subject * session * session.Probe) == 1
+
+
+def test_parents_in_another_schema_of_the_source_are_found(notebook: Notebook) -> None:
+    rig = notebook.rig
+    run_all(
+        rig,
+        "CREATE DATABASE {other}",
+        "CREATE TABLE {other}.scan (subject varchar(12) NOT NULL, scan int NOT NULL,"
+        " PRIMARY KEY (subject, scan), FOREIGN KEY (subject) REFERENCES {lab}.`#subject` (subject))",
+        "INSERT INTO {other}.scan VALUES ('A1', 1), ('B1', 1)",
+    )
+    rig.run("lab_a", f"GRANT SELECT, REFERENCES ON {{other}}.* TO '{rig.names('link')}'@'%'")
+    subject = notebook.link("Subject")
+    server = rig.server("lab_a")
+    theirs = LazySchema(rig.names("other"), host=server.host, port=server.port, tls=False)
+    scan = Link(LazySchema(rig.names("our_scans")), theirs)(type("Scan", (), {}))
+    assert scan.parents() == [subject.full_table_name]
+    pulled(subject)
+    assert pulled(scan, {"subject": "B1"}) == 1
+    (subject & "species = 'rat'").delete()
+    assert len(scan()) == len(scan.outbound) == 0
 
 
 def test_local_tables_are_not_dropped_and_outbound_rows_not_deleted_by_hand(notebook: Notebook) -> None:
