@@ -238,7 +238,4 @@ def _delete(
 
 
 def _how(link: Link) -> str:
-    return (
-        f"`djlink requests {link.address}` shows them; `djlink approve {link.address}` agrees, and the next "
-        "apply deletes them"
-    )
+    return f"`djlink requests {link.address} --keys` shows which; `djlink approve {link.address}` agrees"

@@ -106,7 +106,8 @@ class _Requested:
                 again(bench, partial(self._batch, sets, asked.keys(first, last)))
                 stop_here(bench)
         if self.left > 0:
-            bench.say(f"{self.left:,} of them were withdrawn, or went by other hands")
+            # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
+            approve_gone(bench)
 
     def _batch(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
         bench, link = self.bench, self.bench.link

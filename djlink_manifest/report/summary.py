@@ -50,7 +50,7 @@ def outcome_words(outcome: LinkOutcome) -> str:
             (outcome.deleted, f"deleted here ({counted(outcome.deleted_rows, 'row')} in all)"),
             (outcome.approved, "approved"),
             (outcome.mended, "mended"),
-            (outcome.noted, "requests noted"),
+            (outcome.noted, "noted as requested"),
             (outcome.refused, "refused by the local server"),
         )
         if count
