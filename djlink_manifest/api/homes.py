@@ -135,7 +135,7 @@ class Decorated:
 
     def standing(self) -> Tables | None:
         """The link's tables where the local server has them all, which needs no word from the source."""
-        local = self.local.server("local", self.wish.location)
+        local = self.local.server("local")
         address = resolve_server(local.spec, {**os.environ, **local.given})
         marks = marks_in(address, self.local.database, NAME)
         found = next((m for m in marks if self.wish.is_of(m) and m.definition is not None), None)
@@ -147,12 +147,11 @@ class Decorated:
         return Tables.of(found)
 
     def _source_name(self) -> str:
-        host = str(self.source.host or self.source.connection.conn_info["host"])
-        return host if host != "local" else f"{host}:{self.source.port}"
+        return self.source.place
 
     def _servers(self) -> tuple[Server, Server, Mapping[str, str]]:
-        local = self.local.server("local", self.wish.location)
-        source = self.source.server(self._source_name(), self.wish.location)
+        local = self.local.server("local")
+        source = self.source.server(self._source_name())
         return local, source, {**os.environ, **local.given, **source.given}
 
     def _outbound_schema(self) -> str:

@@ -99,9 +99,12 @@ class Linked(Deleting):
         runs.refresh(self._home)
         return len(this.DeletionRequested())
 
-    def status(self) -> Status:
-        """How the link stands: entities at the source, held there and here, to pull, asked to be deleted."""
-        return runs.status(self._home)
+    def status(self, *, verify: bool = False) -> Status:
+        """How the link stands: entities at the source, held there and here, to pull, asked to be deleted.
+
+        `verify` compares the rows here with the source's too, by digests.
+        """
+        return runs.status(self._home, verify)
 
     @property
     def source(self) -> Any:

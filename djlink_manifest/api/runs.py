@@ -82,10 +82,10 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
     )
 
 
-def status(home: Home) -> Status:
+def status(home: Home, verify: bool) -> Status:
     """How the link stands. Raises LinkRefused where that cannot be told."""
     with _opened(home, home.pulling(None)) as job:
-        return status_of(_mine(home, job.plan()))
+        return status_of(_mine(home, job.plan(verify=verify)))
 
 
 @contextmanager

@@ -64,6 +64,8 @@ class LazySchema:
                 "LazySchema: `port`, `user` and `password` go with a `host`",
                 hint="without one it is a schema on DataJoint's own connection",
             )
+        frame = sys._getframe(1)
+        self._place = Location(frame.f_code.co_filename, frame.f_lineno, 1)
         self.database = schema_name
         self.context = context
         self.host, self.port = _parted(host, port)
@@ -79,6 +81,15 @@ class LazySchema:
         return self.host is not None
 
     @property
+    def place(self) -> str:
+        """The server by its host, and by its port where that is not the usual one."""
+        host, port = self.host, self.port
+        if not self.is_remote:
+            host, port = self.connection.conn_info["host"], self.connection.conn_info["port"]
+        # `local` is no source's name
+        return str(host) if port == DEFAULT_PORT and host != "local" else f"{host}:{port}"
+
+    @property
     def has_account(self) -> bool:
         """Whether the account was named, and need not come from the environment."""
         return self._given is not None or self._user is not None
@@ -90,8 +101,7 @@ class LazySchema:
             return self._given
         if self._opened is None:
             if self.is_remote:
-                place = Location("LazySchema", 0, 0)
-                server = self.server(str(self.host), place)
+                server = self.server(str(self.host))
                 self._opened = connection_to(resolve_server(server.spec, {**os.environ, **server.given}))
             else:
                 import datajoint as dj
@@ -112,7 +122,7 @@ class LazySchema:
         """Whether DataJoint's Schema was needed already."""
         return self._schema is not None
 
-    def server(self, name: str, location: Location) -> Server:
+    def server(self, name: str) -> Server:
         """The server as a manifest would have it, `local` or a source by its name.
 
         Raises UsageError where DataJoint's connection is to a server that cannot be linked.
@@ -129,8 +139,8 @@ class LazySchema:
             for reference, value in zip((user, password), values, strict=True)
             if value is not None
         }
-        folder = str(Path.cwd())
-        return Server(ServerSpec(name, str(host), str(port), user, password, tls, folder, location), given)
+        folder, place = str(Path.cwd()), self._place
+        return Server(ServerSpec(name, str(host), str(port), user, password, tls, folder, place), given)
 
     def __call__(self, cls: type, *, context: dict[str, Any] | None = None) -> type:
         """Bind a table class of the lab's own to the schema, as DataJoint's Schema does."""
@@ -167,4 +177,5 @@ def _tls_spec(tls: Mapping[str, str]) -> TlsSpec:
             f"LazySchema: `tls` has no {', '.join(f'`{each}`' for each in unknown)}",
             hint="it is True, False, or a mapping with the paths ca, cert and key",
         )
-    return TlsSpec(**tls)
+    # relative to where Python runs, as paths in Python are; in a manifest they start from its folder
+    return TlsSpec(**{name: str(Path(path).expanduser().absolute()) for name, path in tls.items()})

@@ -397,6 +397,14 @@ def test_what_the_source_adds_later_is_on_the_class_after_the_next_pull(notebook
     assert len(subject * session * session.Probe) == 1
 
 
+def test_a_status_that_verifies_finds_rows_that_changed_at_the_source(notebook: Notebook) -> None:
+    subject, _ = linked_and_pulled(notebook)
+    notebook.theirs.Subject.update1({"subject": "A1", "species": "vole"})
+    assert subject().status().drift == ()
+    [drift] = subject().status(verify=True).drift
+    assert drift.count == 1
+
+
 def test_parents_in_another_schema_of_the_source_are_found(notebook: Notebook) -> None:
     rig = notebook.rig
     run_all(
@@ -470,8 +478,9 @@ def test_a_source_with_a_part_called_deletion_requested_is_refused(notebook: Not
         " PRIMARY KEY (subject, day, n),"
         " FOREIGN KEY (subject, day) REFERENCES {lab}.session (subject, day))",
     )
-    with pytest.raises(LinkRefused, match="has the name of djlink's own"):
+    with pytest.raises(LinkRefused, match="has the name of djlink's own") as caught:
         notebook.link("Session")
+    assert caught.value.hint == "it cannot be linked as it is"
     assert notebook.rig.run("local", f"SHOW DATABASES LIKE '{notebook.local}'") == []
 
 
