@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from djlink_manifest.api import runs
-from djlink_manifest.api.asking import Wish
+from djlink_manifest.api.asking import StoreNames, Wish
 from djlink_manifest.api.homes import Decorated
 from djlink_manifest.api.linked import linked_class
 from djlink_manifest.api.schema import LazySchema
@@ -19,8 +19,8 @@ from djlink_manifest.manifest.references import LINK_OUTBOUND
 class Link:
     """Decorates a class named as a source table: it becomes the local table that the source's rows come into.
 
-    `local_schema` receives; `source_schema` is a LazySchema with a host. `stores` maps names of local stores
-    to names of source stores. `outbound` is the schema on the source's server for the keys of what is held,
+    `local_schema` receives; `source_schema` is a LazySchema with a host. `stores` maps each
+    local store to the source store, or stores, whose objects go there. `outbound` is the schema on the source's server for the keys of what is held,
     else the environment's LINK_OUTBOUND says it. `contact` is shown to the owners of what is held.
 
         @Link(local_schema, source_schema)
@@ -36,7 +36,7 @@ class Link:
         self,
         local_schema: LazySchema,
         source_schema: LazySchema,
-        stores: Mapping[str, str] | None = None,
+        stores: Mapping[str, str | Sequence[str]] | None = None,
         *,
         outbound: str | None = None,
         contact: str | None = None,
@@ -110,17 +110,23 @@ def _check_order(home: Decorated) -> None:
             )
 
 
-def _stores(stores: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _stores(stores: Mapping[str, str | Sequence[str]]) -> StoreNames:
     """Source store and local store, in the core's order, from the API's `{local: source}`."""
-    pairs: list[tuple[Any, Any]] = list(stores.items())
+    pairs = list[tuple[Any, Any]]()
+    for local, named in stores.items():
+        pairs += [(named, local)] if isinstance(named, str) else [(each, local) for each in _listed(named)]
     for names in pairs:
         if not all(isinstance(name, str) and name for name in names):
             raise UsageError(
-                f"Link: `stores` maps names to names, not {names!r}",
+                f"Link: `stores` maps names to names, not {names[1]!r} to {names[0]!r}",
                 hint='stores={"local_store": "source_store"}',
             )
-    sources = list(stores.values())
+    sources = [theirs for theirs, _ in pairs]
     twice = sorted({name for name in sources if sources.count(name) > 1})
     if twice:
         raise UsageError(f"Link: the source store `{twice[0]}` is given two local stores")
-    return tuple(sorted((source, local) for local, source in stores.items()))
+    return tuple(sorted(pairs))
+
+
+def _listed(named: Any) -> list[Any]:
+    return list(named) if isinstance(named, list | tuple) else [named]

@@ -11,12 +11,12 @@ import pytest
 
 from djlink_manifest.sandbox.accounts import create_owner
 from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE, CROSSED
+from tests.shared_servers import ALIKE
 
 SCRIPT = Path(__file__).parents[1] / "link_script.py"
 
 
-@pytest.mark.parametrize("servers", [*ALIKE, CROSSED[1]], indirect=True, ids=str)
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 def test_all_that_datajoint_link_describes_works(rig: Rig, tmp_path: Path) -> None:
     create_owner(rig.server("lab_a"), rig.names("owner"), PASSWORD, [rig.names("lab")])
     rig.accounts({"lab_a": ["lab"]})
