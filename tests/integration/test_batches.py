@@ -286,7 +286,7 @@ def test_a_plan_only_reads(narrow: Rig) -> None:
     with watched(prefix=narrow.names("")) as sent:
         plan = narrow.plan(manifest)
     assert plan.links == expected.links
-    assert len(plan.links[0].actions) == 6
+    assert len(plan.links[0].actions) == 5
     for statement in sent:
         key_table = "`~djlink_" in statement.text
         assert key_table or statement.begins("SELECT", "WITH", "SHOW", "SET", "START TRANSACTION"), statement
