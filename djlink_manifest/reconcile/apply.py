@@ -104,7 +104,8 @@ def apply(
     """
     started = time.monotonic()
     due = [p for p in plan.links if p.actions and not p.is_stopped]
-    _take_locks(sorted(concerned(plan)), site)
+    wanted = concerned(plan)
+    _take_locks([p.address for p in plan.links if p.address in wanted], site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     complete = {a for a in held if not site.footings[a].make_outbound}
     run = _Run(site, listener, stop, held, complete)
