@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from djlink_manifest.api.connecting import connection_to
 from djlink_manifest.api.homes import Listed, Tables
 from djlink_manifest.api.linked import linked_class
-from djlink_manifest.errors import LinkRefused, UsageError
+from djlink_manifest.errors import LinkRefused, Unreachable, UsageError
 from djlink_manifest.manifest.load import load as read_manifest
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import resolve_server
@@ -21,6 +21,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
+from djlink_manifest.reconcile.snapshot import ServerFacts
 from djlink_manifest.report.html import plan_html, table_html
 from djlink_manifest.report.summary import outcome_words
 
@@ -66,6 +67,7 @@ class Atlas(Mapping[str, Any]):
         self.manifest = manifest
         self._connection = connection
         self._links: dict[str, Link] | None = None
+        self._down: dict[str, ServerFacts] = {}
         self._classes: dict[str, Any] = {}
 
     def __getitem__(self, address: str) -> Any:
@@ -94,10 +96,15 @@ class Atlas(Mapping[str, Any]):
         if self._links is None:
             with open_job(self.manifest, os.environ) as job:
                 self._links = {link.address: link for link in job.links}
+                self._down = {facts.name: facts for facts in job.servers if facts.problem}
         return self._links
 
     def _made(self, address: str) -> Any:
         link = self._all().get(address)
+        down = self._down.get(address.split(".", 1)[0])
+        if link is None and down is not None:
+            self._links = None  # it may be up when it is asked for again
+            raise Unreachable(str(down.problem), server=down.name, link=address, hint=down.hint)
         if link is None:
             close = nearest(address, sorted(self._all()))
             hint = f"did you mean `{close}`?" if close else "list(load(...)) names the links"

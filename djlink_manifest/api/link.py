@@ -19,10 +19,10 @@ from djlink_manifest.manifest.references import LINK_OUTBOUND
 class Link:
     """Decorates a class named as a source table: it becomes the local table that the source's rows come into.
 
-    `local_schema` receives; `source_schema` is a LazySchema with a host. `stores` maps each local store to the
-    source store, or stores, whose objects go there. `outbound` is the schema on the source's server for the
-    keys of what is held, else the environment's LINK_OUTBOUND says it. `contact` is shown to the owners of
-    what is held.
+    `local_schema` receives; `source_schema` is a LazySchema with a host. `stores` maps each local store to
+    the source store, or stores, whose objects go there. `outbound` is the schema on the source's server for
+    the keys of what is held, else the environment's LINK_OUTBOUND says it. `contact` is shown to the owners
+    of what is held.
 
         @Link(local_schema, source_schema)
         class Session:

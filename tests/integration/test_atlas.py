@@ -11,7 +11,7 @@ import yaml
 
 import djlink_manifest
 from djlink_manifest import Atlas
-from djlink_manifest.errors import LinkRefused, ManifestError, UsageError
+from djlink_manifest.errors import LinkRefused, ManifestError, Unreachable, UsageError
 from djlink_manifest.reconcile.progress import Event, LinkOutcome
 from tests.notebooks import Notebook, notebook
 from tests.rig import PASSWORD
@@ -122,6 +122,17 @@ def test_deleting_a_manifests_rows_gives_them_back_until_it_is_applied_again(she
     assert [len(t()) for t in (session, subject)] == [len(t.outbound) for t in (session, subject)] == [3, 2]
     applied = atlas.apply()
     assert {o.pulled for o in applied.report.outcomes} == {1}
+
+
+def test_a_link_whose_source_is_down_says_so(shelf: Shelf) -> None:
+    document = shelf.notebook.rig.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
+    document["sources"]["lab_a"]["port"] = 1
+    shelf.path.write_text(yaml.safe_dump(document))
+    atlas = djlink_manifest.load(shelf.path)
+    with pytest.raises(Unreachable) as caught:
+        atlas[shelf.address("Subject")]
+    assert caught.value.hint
+    assert atlas.plan().has_errors
 
 
 def test_a_table_of_a_manifest_is_not_decorated_too(shelf: Shelf) -> None:
