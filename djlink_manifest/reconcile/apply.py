@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
+from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError, Unreachable
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
 from djlink_manifest.reconcile import building
@@ -44,6 +44,7 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
@@ -54,6 +55,7 @@ class _Run:
     """The state of one apply, shared by its threads.
 
     `held` are the links whose outbound table stands, `complete` those whose requests and approvals stand too.
+    `given_up` are the servers that a link could not reach again: no other link waits for them.
     """
 
     site: Site
@@ -64,6 +66,7 @@ class _Run:
     guard: threading.Lock = field(default_factory=threading.Lock)
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
 
     def tell(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
         with self.guard:
@@ -92,11 +95,20 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
 
 
 def _take_locks(due: Sequence[LinkPlan], site: Site) -> None:
-    """Take the locks of all links that are due and say so in their marks, or raise LinkLocked."""
-    marked = defaultdict[tuple[str, str], list[str]](list)
+    """Take the locks of all links that are due and say so in their marks, or raise LinkLocked.
+
+    A server that went away since it was planned for is left to its links, which try again at their turn.
+    """
+    marked, gone = defaultdict[tuple[str, str], list[str]](list), set[str | None]()
     for plan in due:
         link, mark = site.links[plan.address], site.marks[plan.address]
-        site.locks.take(link, mark.link_id)
+        if gone & {link.source, site.local.address.name}:
+            continue
+        try:
+            site.locks.take(link, mark.link_id)
+        except (ConnectionLost, Unreachable) as error:
+            gone.add(error.server)
+            continue
         if not site.footings[plan.address].mark_outbound:
             marked[link.source, link.outbound_schema].append(mark.link_id)
     for (source, schema), ids in marked.items():
@@ -169,16 +181,20 @@ def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
     run.listener(LinkStarted(plan.address, _entities(plan)))
     while True:
         try:
+            site.locks.take(site.links[plan.address], site.marks[plan.address].link_id)
             with (
                 site.sources[site.links[plan.address].source].session() as source,
                 site.local.session() as local,
             ):
                 return _work(run, plan, tally, source, local, resumed=tries > 0)
-        except ConnectionLost as error:
+        except (ConnectionLost, Unreachable) as error:
+            if not is_passing(error):
+                raise
             progress = tally.pulled + tally.registered + tally.released
             tries = 1 if progress != before else tries + 1
             before = progress
-            if tries >= RECONNECTS or run.stop.is_set():
+            if tries >= RECONNECTS or run.stop.is_set() or error.server in run.given_up:
+                run.given_up.add(error.server or "")
                 raise
             run.listener(Said(plan.address, f"{error.message}; connecting again"))
             run.stop.wait(2.0**tries / 2)
