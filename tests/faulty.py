@@ -1,4 +1,4 @@
-"""A pipeline over two sources for tests of faults: what depends on what, and how it looks when all is done."""
+"""A pipeline over two sources for tests of faults, and how it looks when all is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network between djlink and its servers: cut, slow, silent or gone, through a proxy of the test's own."""
+"""The network between djlink and its servers: cut, slow, silent or gone, through a proxy."""
 
 from __future__ import annotations
 
