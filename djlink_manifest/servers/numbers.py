@@ -5,7 +5,7 @@ from __future__ import annotations
 LOST = frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031})
 WAITED = frozenset({1205})
 DEADLOCK = frozenset({1020, 1213})  # 1020: MariaDB's answer to a row that changed since the snapshot
-EXISTS = frozenset({1050, 1826})
+EXISTS = frozenset({1050, 1060, 1061, 1826})
 DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
 LOCKED_ACCOUNT = frozenset({3118, 3955, 4151})
 CREDENTIALS = frozenset({1045, 1698, 1820, 1862}) | LOCKED_ACCOUNT
@@ -14,4 +14,7 @@ DOWN = frozenset({1053, 2002, 2003, 2013})  # met by a login: the server is down
 SPACE = frozenset({1021, 1114, 3019})
 READ_ONLY = frozenset({1290, 1792, 1836})
 PLAIN_REFUSED = frozenset({3159, 4163})
-REFUSED_ROWS = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025})
+REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
+REFUSED_ROWS = REFERENCED | frozenset(
+    {1048, 1062, 1216, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025}
+)
