@@ -50,6 +50,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stop_shared_servers(config.stash[RUN_FOLDER])
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell what tests recorded as `told`: how much of a long test was run, and its seed."""
+    reports = [each for several in terminalreporter.stats.values() for each in several]
+    lines = [
+        words
+        for report in reports
+        for name, words in getattr(report, "user_properties", ())
+        if name == "told" and report.when == "call"
+    ]
+    for words in lines:
+        terminalreporter.write_line(words)
+
+
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 

@@ -170,6 +170,7 @@ def test_links_wait_for_sessions_that_the_server_has_not_to_spare(lab: Faulty) -
     for letter in "abc":
         lab.rig.run("lab_b", f"CREATE TABLE {{lab}}.{letter} (k int PRIMARY KEY)")
         lab.rig.run("lab_b", f"INSERT INTO {{lab}}.{letter} VALUES (1), (2), (3), (4)")
+    wait_for(lambda: not lab.rig.own_sessions("lab_b"))  # those of what went before
     with lab.rig.job(lab.document, parallelism=4) as job:
         plan = job.plan()
         now = sum(user == lab.rig.names("link") for user in lab.rig.sessions("lab_b").values())
