@@ -260,10 +260,10 @@ class History(RuleBasedStateMachine):
         plans = [self.place.rig.plan(each) for each in (document, shuffled(document, random.Random(seed)))]
         assert without_places(plans[0]) == without_places(plans[1])
 
-    @rule(every=st.booleans(), sent=st.booleans(), at=st.integers(1, 12))
+    @rule(every=st.booleans(), sent=st.booleans(), at=st.integers(1, 7))
     def an_apply_is_killed(self, every: bool, sent: bool, at: int) -> None:
         """At one of its changes, or at any statement; not at all where it makes fewer."""
-        self.apply(at=at * 5 if every else at, sent=sent, every=every)
+        self.apply(at=at * 8 if every else at, sent=sent, every=every)
 
     @rule()
     def an_apply(self) -> None:

@@ -210,7 +210,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
             host=address.host,
             port=address.port,
             user=address.user,
-            password=address.password.reveal(),
+            password=address.password.reveal().encode(),  # text the driver would take for Latin 1
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT,
