@@ -31,7 +31,9 @@ def start(
     )
 
 
-def run(rig: Rig, path: Path, *arguments: str, **environ: str) -> tuple[int, str, str]:
+def run(
+    rig: Rig, path: Path, *arguments: str, environ: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
     """Run a command: its exit code, stdout and stderr."""
     with start(rig, path, *arguments, environ=environ) as process:
         out, err = process.communicate(timeout=120)
