@@ -1,8 +1,8 @@
 """A process killed at any of its statements: nothing is left half done, and the next apply ends it.
 
-Between two statements that only read a kill leaves what one at the next change leaves, so the usual run kills
-at changes, evenly chosen. `DJLINK_KILLS=all pytest tests/integration/test_crash.py` kills at every statement of
-whatever kind, before it is sent and before its answer is read; `DJLINK_KILLS=500` at so many of them.
+Between two statements that only read, a kill leaves what one at the next change leaves: the usual run kills
+at every change, and after every commit. `DJLINK_KILLS=all pytest tests/integration/test_crash.py` kills at
+every statement, before it is sent and before its answer is read; `DJLINK_KILLS=500` at so many of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.saved import Saved
 from tests.shared_servers import Servers, drop_everything, new_names
 from tests.whole import check_whole
 
-TRIES = 40  # at most; evenly chosen where an apply makes more changes
+TRIES = 60  # at most; evenly chosen where an apply makes more changes
 KILLS = os.environ.get("DJLINK_KILLS")
 PROCESSES = 2
 T = TypeVar("T")
@@ -163,13 +163,13 @@ def evenly(numbers: Sequence[T], most: int) -> list[T]:
 
 
 def kill_points(made: Sequence[str]) -> tuple[list[tuple[int, bool]], int]:
-    """At which of the changes or statements to kill, and before or after they are sent; how many there are."""
+    """At which changes or statements to kill, and whether after they are sent; how many there are."""
     if KILLS:
         every = [(n, sent) for n in range(1, len(made) + 1) for sent in (False, True)]
         return evenly(every, len(every) if KILLS == "all" else int(KILLS)), len(every)
     commits = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE"))]
     chosen = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
-    return chosen + [(n, True) for n in evenly(commits, TRIES // 4)], len(made) + len(commits)
+    return chosen + [(n, True) for n in evenly(commits, TRIES // 2)], len(made) + len(commits)
 
 
 @pytest.mark.timeout(36_000 if KILLS else 180)
