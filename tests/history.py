@@ -78,7 +78,8 @@ class Place:
             for ending in ("", "_deletion_requested", "_deletion_approved", "_history")
         ]
         source = [f"`{self.rig.names('lab')}`.{name}" for name in SOURCE]
-        local = [f"`{self.own}`.analysis", *(f"`{self.here}`.{name}" for name in SOURCE)]
+        asked = [f"{name}__deletion_requested" for name in MASTERS]
+        local = [f"`{self.own}`.analysis", *(f"`{self.here}`.{name}" for name in (*asked, *SOURCE))]
         for server, tables in ((self.rig.servers.lab_a, outbound + source), (self.rig.servers.local, local)):
             ask(server, "SET SESSION foreign_key_checks = 0")
             for table in tables:
@@ -245,12 +246,20 @@ class History(RuleBasedStateMachine):
         unwanted=st.sampled_from(["keep", "release"]),
         pull=st.sampled_from(["all", "needed", "none"]),
         notes=st.sampled_from(["all", "none"]),
+        deletions=st.sampled_from(["review", "review", "auto"]),
     )
-    def the_manifest_changes(self, where: Any, note: Any, unwanted: str, pull: str, notes: str) -> None:
-        subject: dict[str, Any] = {"pull": pull, "unwanted": unwanted}
+    def the_manifest_changes(
+        self, where: Any, note: Any, unwanted: str, pull: str, notes: str, deletions: str
+    ) -> None:
+        both = {"unwanted": unwanted, "deletions": deletions, "max_deletions": 100}
+        subject: dict[str, Any] = {"pull": pull, **both}
         if where and pull != "needed":
             subject["where"] = where
-        self.options = {"Subject": subject, "Session": {"unwanted": unwanted}, "Note": {"pull": notes}}
+        self.options = {
+            "Subject": subject,
+            "Session": both,
+            "Note": {"pull": notes, "deletions": deletions, "max_deletions": 100},
+        }
         if note:
             self.options["Note"]["where"] = note
 
@@ -273,6 +282,7 @@ class History(RuleBasedStateMachine):
         """Plan and apply in a process of its own; what it may not change is as before."""
         source, lab = self.place.at_source(), self.place.at_lab()
         path = self.place.rig.write(self.place.document(self.options))
+        may_go = self.may_go(source)
         answer = self.place.applier(manifest=str(path), **kill)
         type(self).applies += 1
         if answer.get("killed"):
@@ -283,12 +293,33 @@ class History(RuleBasedStateMachine):
         assert self.place.at_source() == source
         after = self.place.at_lab()
         for table, rows in lab.items():
-            assert rows - after[table] <= self.may_go(table), f"{table} lost {rows - after[table]}"
+            lost = {row for row in rows - after[table] if row[0] not in may_go.get(table, ())}
+            assert not lost, f"{table} lost {lost}"
         return answer
 
-    def may_go(self, table: str) -> frozenset[tuple[Any, ...]]:
-        """The rows of a local table that an apply may delete: none in this version."""
-        return frozenset()
+    def may_go(self, source: Rows) -> Mapping[str, set[Any]]:
+        """The keys of the entities that an apply may delete here; nothing of the lab's own tables is among them.
+
+        Under `unwanted: release` what is not wanted; under `deletions: auto` what the source asks for, and what
+        hangs on it.
+        """
+        going = {table: set[Any]() for table in MASTERS}
+        if self.options.get("Subject", {}).get("deletions") == "auto":
+            asked = {table: self.asked(table) for table in MASTERS}
+            going["subject"] |= asked["subject"]
+            going["session"] |= {
+                s for s, id in source["session"] if s in asked["session"] or id in going["subject"]
+            }
+            going["note"] |= {n for n, s, _ in source["note"] if n in asked["note"] or s in going["session"]}
+        if self.options.get("Subject", {}).get("unwanted") == "release":
+            wanted = self.wanted(source)
+            for table in ("subject", "session"):
+                going[table] |= {row[0] for row in source[table]} - wanted[table]
+        return {**going, "session__trial": going["session"]}
+
+    def asked(self, table: str) -> set[Any]:
+        """The keys whose deletion was asked for, or is approved: the next apply does not pull them."""
+        return self.place.keys(table, "_deletion_requested") | self.place.keys(table, "_deletion_approved")
 
     @invariant()
     def what_came_from_the_source_is_protected(self) -> None:
@@ -315,7 +346,7 @@ class History(RuleBasedStateMachine):
     def check_all_is_here(self, blocked: list[list[str]]) -> None:
         """Wanted and pullable is here but for what is blocked; what is held and not here is asked back."""
         source, lab = self.place.at_source(), self.place.at_lab()
-        asked = {t: self.place.keys(t, "_deletion_requested") for t in MASTERS}
+        asked = {t: self.asked(t) for t in MASTERS}
         here = {t: {row[0] for row in lab[t]} for t in MASTERS}
         stopped = {address.rpartition(".")[2].lower() for address, _, _ in blocked}
         wanted = self.wanted(source)
