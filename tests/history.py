@@ -298,10 +298,10 @@ class History(RuleBasedStateMachine):
         return answer
 
     def may_go(self, source: Rows) -> Mapping[str, set[Any]]:
-        """The keys of the entities that an apply may delete here; nothing of the lab's own tables is among them.
+        """The keys of the entities that an apply may delete here, and never a row of the lab's own tables.
 
-        Under `unwanted: release` what is not wanted; under `deletions: auto` what the source asks for, and what
-        hangs on it.
+        Under `unwanted: release` what is not wanted; under `deletions: auto` what the source asks for, and
+        what hangs on it.
         """
         going = {table: set[Any]() for table in MASTERS}
         if self.options.get("Subject", {}).get("deletions") == "auto":
