@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import apply, demo, offline, planning
+from djlink_manifest.cli import apply, demo, grants, offline, planning, source
 from djlink_manifest.cli.options import output_options
 
 
@@ -44,6 +44,8 @@ for command in (
     apply.apply,
     planning.status,
     planning.graph,
+    grants.grants,
+    source.source,
     demo.demo,
 ):
     djlink.add_command(command)

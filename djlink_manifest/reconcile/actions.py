@@ -16,6 +16,15 @@ class CreateOutbound:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeViews:
+    """Make or replace the views in which the source's owner sees what is held and asks for deletions."""
+
+    server: str
+    views: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateLocal:
     """Make the local table and its parts."""
 
@@ -76,7 +85,9 @@ class Release:
     reason: str
 
 
-Action: TypeAlias = CreateOutbound | CreateLocal | AddForeignKey | Pull | PullAgain | Register | Release
+Action: TypeAlias = (
+    CreateOutbound | MakeViews | CreateLocal | AddForeignKey | Pull | PullAgain | Register | Release
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     CreateLocal,
     CreateOutbound,
+    MakeViews,
     Pull,
     PullAgain,
     Register,
@@ -207,6 +208,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
             run.held.add(link.address)
             run.complete.add(link.address)
     building.sign(bench, mark, site.holder)
+    if MakeViews in kinds:
+        building.make_views(bench, footing)
     # only now are all of the link's tables sure to stand
     bench.scene = _scene(run, link, source)
     if Release in kinds:

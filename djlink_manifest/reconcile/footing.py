@@ -13,12 +13,11 @@ from djlink_manifest.model.compare import differences
 from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import grant, missing
+from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
+from djlink_manifest.reconcile.ownerside import views_to_make
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
 
-OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
 UNCHANGEABLE = "this version of djlink changes no table after linking; undo the change, or leave the link out"
-LOCAL_RIGHTS = ("CREATE", "ALTER", "REFERENCES", "SELECT", "INSERT", "UPDATE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
     outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     make_local = tuple(t for t in link.local.tables if (t.schema, t.name) not in ground.local.tables)
     late, drift = list[tuple[str, ForeignKey]](), list[str]()
+    views, why = views_to_make(link, ground.source)
     for table in link.local.tables:
         found = ground.local.tables.get((table.schema, table.name))
         for difference in differences(table, found) if found else ():
@@ -59,6 +59,8 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
         make_local=make_local,
         add_foreign_keys=tuple(late),
         drift=tuple(drift),
+        make_views=views,
+        views_why=why,
     )
 
 
@@ -128,7 +130,7 @@ def _refusals(link: Link, ground: Ground) -> Iterator[Refusal]:
 def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     source, account = ground.source, ground.source.identity.account
     schema = link.outbound_schema
-    everything = grant(["ALL"], schema, account)
+    everything = grant(OUTBOUND_RIGHTS, schema, account)
     if schema not in source.all_schemas:
         yield (
             f"the outbound schema `{schema}` does not exist on {link.source}, or is not for the link user",
@@ -139,18 +141,18 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         words = f"the link user lacks {', '.join(lacking)} on the outbound schema `{schema}`"
         yield words, f"let the source's administrator run: {everything}"
     for table in link.definition.tables:
-        needed = ("SELECT", "REFERENCES") if table is link.definition else ("SELECT",)
+        needed = SOURCE_RIGHTS if table is link.definition else ("SELECT",)
         lacking = missing(source.grants, needed, table.schema, table.name)
         if lacking:
             words = (
                 f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
             )
-            rights = grant(["SELECT", "REFERENCES"], table.schema, account)
+            rights = grant(SOURCE_RIGHTS, table.schema, account)
             yield words, f"let the source's administrator run: {rights}"
     lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)
     if lacking:
         words = f"the local user lacks {', '.join(lacking)} on the local schema `{link.local.schema}`"
-        rights = grant(["ALL"], link.local.schema, ground.local.identity.account)
+        rights = grant(LOCAL_RIGHTS, link.local.schema, ground.local.identity.account)
         yield words, f"let the local administrator run: {rights}"
 
 

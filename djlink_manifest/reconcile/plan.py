@@ -21,6 +21,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Drift,
+    MakeViews,
     Pull,
     PullAgain,
     Register,
@@ -206,6 +207,9 @@ def _structure(link: Link, footing: Footing) -> Iterator[Action]:
         yield CreateOutbound(link.source, _names(footing.make_outbound), why)
     if footing.make_local or footing.mark_local:
         yield CreateLocal(_names(footing.make_local), why)
+    if footing.make_views:
+        names = tuple(f"{view.schema}.{view.name}" for view in footing.make_views)
+        yield MakeViews(link.source, names, why if footing.is_new else footing.views_why)
 
 
 def _late_keys(footing: Footing) -> Iterator[Action]:

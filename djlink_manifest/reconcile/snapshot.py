@@ -9,6 +9,7 @@ from djlink_manifest.errors import Location
 from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.views import OwnerView
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Footing:
     `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
     tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;
     `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
-    words what djlink did not leave behind.
+    words what djlink did not leave behind; `make_views` are the owner's views to make or replace, `views_why`
+    says why.
     """
 
     link_id: str | None = None
@@ -41,6 +43,8 @@ class Footing:
     make_local: tuple[TableDefinition, ...] = ()
     add_foreign_keys: tuple[tuple[str, ForeignKey], ...] = ()
     drift: tuple[str, ...] = ()
+    make_views: tuple[OwnerView, ...] = ()
+    views_why: str = ""
 
     @property
     def is_new(self) -> bool:

@@ -11,6 +11,7 @@ from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     CreateLocal,
     CreateOutbound,
+    MakeViews,
     Pull,
     PullAgain,
     Register,
@@ -117,6 +118,8 @@ def _action(action: Action) -> JSON:
             return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
         case CreateLocal():
             return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
+        case MakeViews():
+            return {"kind": "make_views", **asdict(action), "views": list(action.views)}
         case AddForeignKey():
             return {"kind": "add_foreign_key", **asdict(action), "columns": list(action.columns)}
         case Pull():

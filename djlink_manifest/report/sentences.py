@@ -36,6 +36,7 @@ def _changes(totals: Totals) -> list[str]:
         (totals.create, f"{counted(totals.create, 'link')} to create"),
         (totals.complete, f"{counted(totals.complete, 'link')} to complete"),
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
+        (totals.views, f"owner's views of {counted(totals.views, 'link')} to make"),
         (totals.pull, f"{counted(totals.pull, 'row')} to pull{volume}"),
         (totals.resume, f"{totals.resume:,} to resume"),
         (totals.register, f"{totals.register:,} to protect"),

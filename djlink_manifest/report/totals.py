@@ -9,6 +9,7 @@ from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     CreateLocal,
     CreateOutbound,
+    MakeViews,
     Pull,
     PullAgain,
     Register,
@@ -21,7 +22,8 @@ from djlink_manifest.reconcile.plan import LinkPlan, Plan
 class Totals:
     """Sums over links.
 
-    Links: `create` new ones, `complete` those whose tables are partly there, `blocked`, `not_attempted`,
+    Links: `create` new ones, `complete` those whose tables are partly there, `views` the others whose owner's
+    views are to be made, `blocked`, `not_attempted`,
     `unchanged`, `drifting`; `awaiting` counts the sets of rows that await approval. Rows of masters: `pull`,
     `resume`, `register`, `release`, `blocked_rows`, `awaiting_rows`, `kept`; `part_rows` and `bytes` come
     along with `pull`.
@@ -31,6 +33,7 @@ class Totals:
     create: int = 0
     complete: int = 0
     foreign_keys: int = 0
+    views: int = 0
     pull: int = 0
     part_rows: int = 0
     bytes: int = 0
@@ -62,6 +65,10 @@ def is_waiting(link: LinkPlan) -> bool:
     return link.is_stopped and all(b.kind == "upstream" for b in link.blocked if b.whole)
 
 
+def _has_views(link: LinkPlan) -> bool:
+    return any(isinstance(action, MakeViews) for action in link.actions)
+
+
 def _sums(links: Iterable[LinkPlan]) -> Totals:
     chosen = tuple(links)
     actions = [action for link in chosen for action in link.actions]
@@ -74,6 +81,7 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         create=sum(link.new for link in made),
         complete=sum(not link.new for link in made),
         foreign_keys=sum(isinstance(a, AddForeignKey) for a in actions),
+        views=sum(not link.new and _has_views(link) for link in chosen),
         pull=sum(a.entities for a in pulls),
         part_rows=sum(rows for a in pulls for _, rows in a.parts),
         bytes=sum(a.bytes for a in pulls),

@@ -9,6 +9,7 @@ from djlink_manifest.errors import Location
 from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.snapshot import (
     EntityClass,
     Footing,
@@ -99,7 +100,14 @@ def footing(facts: Mapping[str, Any]) -> Footing:
             for name in facts.get("add_foreign_keys", [])
         ),
         drift=tuple(facts.get("drift", [])),
+        make_views=tuple(map(view, facts.get("make_views", []))),
+        views_why="the owner's views are missing",
     )
+
+
+def view(name: str) -> OwnerView:
+    """An owner's view."""
+    return OwnerView("held", "out_owner", name, "out", "t", ("id",), ("id", "pulled_at"))
 
 
 def observation(

@@ -19,6 +19,7 @@ from djlink_manifest.reconcile.actions import (
     Blocked,
     CreateLocal,
     CreateOutbound,
+    MakeViews,
     Pull,
     PullAgain,
     Register,
@@ -97,6 +98,8 @@ def action_in_words(action: Action) -> str:
             return f"create outbound {len(tables)}"
         case CreateLocal(tables=tables):
             return f"create local {len(tables)}"
+        case MakeViews(views=views):
+            return f"make views {len(views)}"
         case AddForeignKey(table=table):
             return f"add foreign key to {table}"
         case Pull(entities=entities, parts=parts, bytes=size):
@@ -129,6 +132,7 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "make_outbound": draw(st.sampled_from([[], ["out.t"]])),
         "make_local": draw(st.sampled_from([[], ["l.t"], ["l.t", "l.t__p"]])),
         "add_foreign_keys": draw(st.sampled_from([[], ["l.t"]])),
+        "make_views": draw(st.sampled_from([[], ["t_held"]])),
         "counts": counts,
         "equal": draw(st.integers(0, unprotected)),
         "taken": {"`u`": taken} if (taken := draw(st.integers(0, unshared))) else {},

@@ -95,6 +95,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "create": 1,
         "complete": 2,
         "foreign_keys": 1,
+        "views": 0,
         "pull": 1550,
         "part_rows": 122_481,
         "bytes": 18_400_000,
