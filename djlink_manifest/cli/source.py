@@ -1,4 +1,4 @@
-"""The owner's commands: who holds what, asking for deletions, withdrawing, deleting. They need no manifest."""
+"""The owner's commands: who holds what, asking, withdrawing, deleting. They need no manifest."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ MOST_REASON = 1000  # characters that the tables of requests take
 def source() -> None:
     """For the owner of source tables: see who holds rows, ask labs to let go of them, delete.
 
-    These commands use the owner's own account on the source's server, and no manifest. They look through every
-    schema `…_owner` that the account sees. A row can be deleted when no lab holds it; a lab that lets go of it
-    says so by an approval.
+    These commands use the owner's own account on the source's server, and no manifest. They look through
+    every schema `…_owner` that the account sees. A row can be deleted when no lab holds it; a lab that lets
+    go of it says so by an approval.
 
     \b
     Examples:
@@ -233,8 +233,8 @@ def request(
 ) -> int:
     """Ask every lab to let go of these rows and of all that hang on them, so that they can be deleted.
 
-    Shown first: how many rows, of which tables, and who holds them. From then on no lab pulls them anew. A lab
-    that has deleted its copies approves; `djlink source held` shows how far that is.
+    Shown first: how many rows, of which tables, and who holds them. From then on no lab pulls them anew. A
+    lab that has deleted its copies approves; `djlink source held` shows how far that is.
 
     \b
     Examples:

@@ -172,7 +172,7 @@ def open_desk(address: ServerAddress) -> Iterator[Desk]:
 
 
 def _fitted(where: Condition, of: TableDefinition) -> Condition:
-    """The condition with digits as numbers where the column is one: a long number as text compares inexactly."""
+    """The condition with digits as numbers in number columns: a long number as text compares inexactly."""
     match where:
         case AllOf(terms=terms):
             return AllOf(tuple(_fitted(term, of) for term in terms))

@@ -46,7 +46,7 @@ class Gathered:
         )
 
     def held_keys(self, most: int = 1000) -> list[dict[str, str]]:
-        """The entities that are held, each with its key, since when and by whom; of each link at most so many.
+        """The entities that are held: key, since when and by whom; of each link at most so many.
 
         Values that are no text are in hexadecimal.
         """
@@ -116,7 +116,7 @@ class Gathered:
                 for place in self._ordered("free"):
                     done.append(Done(place, self._desk.words(place), self._delete(place)))
         except ServerError as error:
-            if error.code in numbers.REFERRED_TO:
+            if error.code in numbers.REFERENCED:
                 raise ServerError(
                     f"nothing was deleted: something still refers to these rows ({error.message})",
                     code=error.code,

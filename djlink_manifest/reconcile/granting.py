@@ -40,10 +40,10 @@ class AccountGrants:
 def account_grants(
     manifest: Manifest, environ: Mapping[str, str], *, owner: str | None = None, servers: tuple[str, ...] = ()
 ) -> tuple[AccountGrants, ...]:
-    """What every account of the manifest needs: each source's link user, and the owner's, then the local user.
+    """What every account of the manifest needs: each source's link user, and the owner's, then the local one.
 
-    `owner` is the account of the source's owner, `user` or `user@host`; `servers` restricts what is printed to
-    these. The statements are the same on MySQL and MariaDB. Raises SecretError for a user that cannot be
+    `owner` is the account of the source's owner, `user` or `user@host`; `servers` restricts what is printed
+    to these. The statements are the same on MySQL and MariaDB. Raises SecretError for a user that cannot be
     resolved (passwords are not), UsageError for a server that the manifest does not have.
     """
     known = (*(source.name for source in manifest.sources), "local")

@@ -9,11 +9,13 @@ from djlink_manifest.errors import Location
 from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
+    AlterLocal,
     CreateLocal,
     CreateOutbound,
     MakeViews,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -120,6 +122,9 @@ def _action(action: Action) -> JSON:
             return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
         case MakeViews():
             return {"kind": "make_views", **asdict(action), "views": list(action.views)}
+        case AlterLocal():
+            columns, indexes = list(action.columns), list(action.indexes)
+            return {"kind": "alter_local", **asdict(action), "columns": columns, "indexes": indexes}
         case AddForeignKey():
             return {"kind": "add_foreign_key", **asdict(action), "columns": list(action.columns)}
         case Pull():
@@ -127,6 +132,8 @@ def _action(action: Action) -> JSON:
             return {"kind": "pull", **asdict(action), "parts": parts}
         case PullAgain():
             return {"kind": "pull_again", **asdict(action)}
+        case Refill():
+            return {"kind": "refill", **asdict(action)}
         case Register():
             return {"kind": "register", **asdict(action)}
         case Release():
