@@ -21,6 +21,8 @@ from djlink_manifest.report.figures import counted
 from djlink_manifest.report.terminal import line
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from djlink_manifest.manifest.values import TlsSpec
     from djlink_manifest.owner.desk import Desk
 
@@ -210,7 +212,7 @@ def held(
             screen.show(board_lines(board))
             screen.show(line(f"  {each['table']} {each['key']} {each['manifest']}") for each in found)
             if not board:
-                screen.tell([line("No rows." if table else "No links: no schema of owner's views is seen.")])
+                screen.tell(_nothing(table))
         return _unreadable(desk, screen)
 
 
@@ -401,6 +403,15 @@ def detach(server: _Server, manifest: str, tables: tuple[str, ...]) -> int:
         text = desk.way_out(manifest, places)
         screen.data(text)
         return _unreadable(desk, screen)
+
+
+def _nothing(table: str | None) -> list[Text]:
+    if table:
+        return [line("No rows.")]
+    return [
+        line("No links: no schema of owner's views is seen."),
+        line(("  next: `djlink grants --owner USER` of the lab prints the right that is missing", "dim")),
+    ]
 
 
 def _unreadable(desk: Desk, screen: Screen) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from djlink_manifest.errors import ServerError
+from djlink_manifest.errors import ConnectionLost, ServerError
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.dependents import Tie, children_first, own_columns
 from djlink_manifest.model.holding import Done, TableStanding
 from djlink_manifest.servers import numbers, owning
+from djlink_manifest.servers.connection import Isolation
+from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.keysets import KeySets
+
+TRIES = 4
 
 if TYPE_CHECKING:
     from djlink_manifest.owner.desk import Desk
@@ -63,29 +67,42 @@ class Gathered:
 
     def request(self, reason: str) -> list[Done]:
         """Ask every link for all of them, in one transaction; what was asked for before stays as it is."""
-        desk, done = self._desk, list[Done]()
+        desk, session = self._desk, self._desk.session
         links = [(p, link) for p in self._ordered() for link in desk.links.get(p, ())]
         fresh = [self._sets.of(place, f"new{n}") for n, (place, _) in enumerate(links)]
-        with desk.session.transaction():
-            for (place, link), new in zip(links, fresh, strict=True):
-                count = owning.ask(desk.session, link, self._sets.of(place), new, reason)
-                done.append(Done(place, desk.words(place), count, link))
-        return done
+
+        def work() -> list[Done]:
+            return [
+                Done(
+                    place,
+                    desk.words(place),
+                    owning.ask(session, link, self._sets.of(place), new, reason),
+                    link,
+                )
+                for (place, link), new in zip(links, fresh, strict=True)
+            ]
+
+        return self._commit(work)
 
     def withdraw(self, *, approved: bool = False) -> list[Done]:
         """Withdraw the requests for them that are not approved; with `approved` also permit pulling again.
 
         In one transaction, with an entry in the ledger for each request.
         """
-        desk, done = self._desk, list[Done]()
-        with desk.session.transaction():
+        desk, session = self._desk, self._desk.session
+
+        def work() -> list[Done]:
+            done = list[Done]()
             for place in self._ordered():
                 members = self._sets.of(place)
                 for link in desk.links.get(place, ()):
-                    permitted = owning.permit(desk.session, link, members) if approved else 0
-                    count = owning.withdraw(desk.session, link, members)
+                    permitted = owning.permit(session, link, members) if approved else 0
+                    count = owning.withdraw(session, link, members)
                     done.append(Done(place, desk.words(place), max(count, permitted), link))
-        return done
+            return done
+
+        # so that a lab that approves meanwhile is waited for, and its approval is seen
+        return self._commit(work, "REPEATABLE READ")
 
     def free(self) -> None:
         """Choose, of those named, the ones that no link holds, nor anything that hangs on them.
@@ -110,11 +127,13 @@ class Gathered:
 
         Raises ServerError, with nothing deleted, where something refers to them all the same.
         """
-        session, done = self._desk.session, list[Done]()
+        session = self._desk.session
+
+        def work() -> list[Done]:
+            return [Done(p, self._desk.words(p), self._delete(p)) for p in self._ordered("free")]
+
         try:
-            with session.transaction():
-                for place in self._ordered("free"):
-                    done.append(Done(place, self._desk.words(place), self._delete(place)))
+            return self._commit(work)
         except ServerError as error:
             if error.code in numbers.REFERENCED:
                 raise ServerError(
@@ -125,7 +144,17 @@ class Gathered:
                     "does not see it: `djlink source held`, then again",
                 ) from error
             raise
-        return done
+
+    def _commit(self, work: Callable[[], list[Done]], isolation: Isolation = "READ COMMITTED") -> list[Done]:
+        """Do the work in one transaction, again where it met a deadlock or waited too long for a lock."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self._desk.session.transaction(isolation):
+                    return work()
+            except ServerError as error:
+                if isinstance(error, ConnectionLost) or not is_passing(error) or attempt == TRIES:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _delete(self, place: TableName) -> int:
         session, members = self._desk.session, self._sets.of(place, "free")

@@ -159,7 +159,7 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
 
 def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     if not tally.refused:
-        return outcome("done")
+        return outcome("done", tally.unmade)
     entities = "1 entity" if tally.refused == 1 else f"{tally.refused:,} entities"
     return outcome(
         "failed",

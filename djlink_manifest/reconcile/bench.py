@@ -37,7 +37,7 @@ class Tally:
     """What was committed for one link so far.
 
     `unfilled` are those of the refused entities that were to be refilled; `refusals` the server's words, the
-    first few; `begun` the tables, columns and keys whose making began.
+    first few; `begun` the tables, columns and keys whose making began; `unmade` what was left out, and why.
     """
 
     created: bool = False
@@ -53,6 +53,7 @@ class Tally:
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
+    unmade: str | None = None
 
 
 @dataclass(slots=True)

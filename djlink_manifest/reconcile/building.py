@@ -114,7 +114,7 @@ def make_views(bench: Bench, footing: Footing) -> None:
             patiently(bench, partial(views.make_view, bench.source, view, source))
         except MissingPrivilege as error:
             hint = f"; let the source's administrator run: {error.hint}" if error.hint else ""
-            bench.say(f"the owner's views are not made: {error.message}{hint}")
+            bench.tally.unmade = f"the owner's views are not made: {error.message}{hint}"
             return
 
 

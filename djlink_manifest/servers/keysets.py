@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
+from djlink_manifest.errors import MissingPrivilege
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.dependents import Tie
+from djlink_manifest.model.rights import grant
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.scratch import temporary
@@ -53,7 +55,16 @@ class KeySets:
             label = f"{purpose}_{len(self._made)}"
             found = KeySet(self._session, self._masters[place], self._schema, label)
             shape = f"{key_columns(found.of)}, PRIMARY KEY ({idents(found.of.key).text})"
-            self._stack.enter_context(temporary(self._session, found.name, shape))
+            try:
+                self._stack.enter_context(temporary(self._session, found.name, shape))
+            except MissingPrivilege as error:
+                rights = grant(("CREATE TEMPORARY TABLES",), self._schema, self._session.identity.account)
+                raise MissingPrivilege(
+                    f"the account may make no temporary table in `{self._schema}`, for sets of rows",
+                    code=error.code,
+                    server=self._session.name,
+                    hint=rights,
+                ) from error
             self._made[purpose, place] = found
         return found
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 import pymysql
 import pytest
 
 from djlink_manifest.cli import run
+from djlink_manifest.sandbox.accounts import grant_pattern
 from djlink_manifest.sandbox.pipeline import connect, load_datajoint
 from tests.asking import ask, run_all
 from tests.owners import SESSIONS_AND_SCANS, Source, new_source
@@ -17,6 +20,31 @@ from tests.shared_servers import ALIKE
 
 alike = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 ONLY_SCANS = {"other": {"tables": ["Scan"]}}
+
+CASES = (
+    (["held", "Sesion"], "did you mean"),
+    (["held", "Session", "nr=1"], "the restriction names the column `nr`"),
+    (["held", "Session", "id=x"], "number column `id` with the text 'x'"),
+    (["held", "Session", "id"], "not COLUMN=VALUE"),
+    (["held", "Session", "--where", "id = 1; DROP TABLE x"], "--where is refused: a `;`"),
+    (["held", "Session", "--where", "id IN (SELECT 1)"], "a subquery"),
+    (["held", "Session", "--where", "nothing = 1"], "Unknown column 'nothing'"),
+    (["held", "--keys"], "--keys wants a table"),
+    (["request", "Session", "--reason", "x", "--yes"], "which rows?"),
+    (["request", "Session", "--all", "id=1", "--reason", "x", "--yes"], "do not go together"),
+    (["request", "Session", "--all", "--reason", " ", "--yes"], "--reason takes 1 to 1,000"),
+    (["request", "Session", "--all", "--reason", "x"], "no terminal to ask on"),
+    (["request", "Session", "id=99", "--reason", "x", "--yes"], "No such rows"),
+    (["withdraw", "Session"], "which rows?"),
+    (["delete"], "which table?"),
+    (["delete", "Session", "--json"], "--json asks nothing"),
+    (["delete", "Session", "--yes"], "Nothing was deleted"),
+    (["detach", "atlsa"], "no link of the manifest"),
+    (["held", "--password-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
+    (["held", "--password-file", "/nowhere/at/all"], "cannot be read"),
+    (["held", "--tls-cert", "x.pem"], "go together"),
+    (["held", "--no-tls", "--tls-ca", "x.pem"], "do not go together"),
+)
 
 
 @pytest.fixture
@@ -123,7 +151,7 @@ def test_held_answers_who_holds_this_row(source: Source) -> None:
         ("Session", 1, [1]),
     ]
     assert standing(source.says("held", "--json")[1])["Scan"]["links"][0]["held"] == 4
-    code, out, _ = source.says("held", "Scan", "--where", "scan > 10 AND scan < 90", "--keys", "--json")
+    out = source.says("held", "Scan", "--where", "scan > 10 AND scan < 90", "--keys", "--json")[1]
     keys = [(each["key"], each["manifest"]) for each in json.loads(out)["keys"]]
     assert keys == [(f"scan={n}", source.rig.names(m)) for m in ("atlas", "map") for n in (11, 20)]
     assert "holds nothing of it" in source.says("held", "Session", "id=4")[1]
@@ -152,39 +180,11 @@ def test_rows_are_named_by_values_of_any_type_exactly(source: Source) -> None:
         assert (found["Big"]["rows"] if found else 0) == count, words
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["held", "Sesion"], "did you mean"),
-        (["held", "Session", "nr=1"], "the restriction names the column `nr`"),
-        (["held", "Session", "id=x"], "number column `id` with the text 'x'"),
-        (["held", "Session", "id"], "not COLUMN=VALUE"),
-        (["held", "Session", "--where", "id = 1; DROP TABLE x"], "--where is refused: a `;`"),
-        (["held", "Session", "--where", "id IN (SELECT 1)"], "a subquery"),
-        (["held", "Session", "--where", "nothing = 1"], "Unknown column 'nothing'"),
-        (["held", "--keys"], "--keys wants a table"),
-        (["request", "Session", "--reason", "x", "--yes"], "which rows?"),
-        (["request", "Session", "--all", "id=1", "--reason", "x", "--yes"], "do not go together"),
-        (["request", "Session", "--all", "--reason", " ", "--yes"], "--reason takes 1 to 1,000"),
-        (["request", "Session", "--all", "--reason", "x"], "no terminal to ask on"),
-        (["request", "Session", "id=99", "--reason", "x", "--yes"], "No such rows"),
-        (["withdraw", "Session"], "which rows?"),
-        (["delete"], "which table?"),
-        (["delete", "Session", "--json"], "--json asks nothing"),
-        (["delete", "Session", "--yes"], "Nothing was deleted"),
-        (["detach", "atlsa"], "no link of the manifest"),
-        (["held", "--password-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
-        (["held", "--password-file", "/nowhere/at/all"], "cannot be read"),
-        (["held", "--tls-cert", "x.pem"], "go together"),
-        (["held", "--no-tls", "--tls-ca", "x.pem"], "do not go together"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_what_cannot_be_done_is_named(source: Source, words: list[str], told: str) -> None:
-    code, out, err = source.says(*words)
-    assert code == 1
-    assert out == ""
-    assert told in err
+def test_what_cannot_be_done_is_named(source: Source) -> None:
+    for words, told in CASES:
+        code, out, err = source.says(*words)
+        assert (code, out) == (1, ""), words
+        assert told in err, words
 
 
 @alike
@@ -210,6 +210,49 @@ def test_the_way_out_of_a_vanished_lab_frees_its_rows_and_no_others(source: Sour
     plan = source.rig.plan(source.documents["atlas"])
     assert plan.has_errors
     assert not plan.has_changes
+
+
+@alike
+@pytest.mark.parametrize("by", ["command", "sql"])
+def test_a_withdrawal_waits_for_an_approval_that_is_under_way_and_then_comes_too_late(
+    source: Source, by: str
+) -> None:
+    """The lab has locked the request and deletes its copies; the owner withdraws meanwhile."""
+    rig, asked = source.rig, source.view("atlas", "lab_session", "requests")
+    assert source.says("request", "Session", "id=3", "--reason", "x", "--yes")[0] == 0
+    requests = source.table("atlas", "lab_session", "_deletion_requested")
+    link = rig.server("lab_a").connect(rig.names("atlas_link"), PASSWORD, autocommit=False)
+    with link, link.cursor() as cursor, source.owner() as owner, ThreadPoolExecutor(1) as thread:
+        cursor.execute(f"SELECT * FROM {requests} WHERE id = 3 FOR UPDATE")
+        if by == "sql":
+            late = thread.submit(owner.execute, f"DELETE FROM {asked} WHERE id = 3")
+        else:
+            late = thread.submit(lambda: source.says("withdraw", "Session", "id=3")[0])
+        with pytest.raises(FutureTimeout):
+            late.result(1)
+        approved = source.table("atlas", "lab_session", "_deletion_approved")
+        cursor.execute(f"INSERT INTO {approved} (id, day) VALUES (3, '2026-01-01')")
+        cursor.execute(f"DELETE FROM {source.table('atlas', 'lab_session')} WHERE id = 3")
+        link.commit()
+        assert late.result(20) == (0 if by == "sql" else 1)
+    assert source.count(requests) == 1
+    assert source.count(source.table("atlas", "lab_session", "_history")) == 0, "nothing was withdrawn"
+
+
+def test_a_right_that_the_owner_lacks_is_named_with_its_grant(source: Source) -> None:
+    rig = source.rig
+    server, user = rig.server("lab_a"), f"'{rig.names('owner')}'@'%'"
+    pattern = grant_pattern(rig.names("lab"))
+    ask(server, f"REVOKE ALL ON {pattern}.* FROM {user}")
+    ask(server, f"GRANT SELECT, DELETE ON {pattern}.* TO {user}")
+    code, _, err = source.says("held", "Session", "id=3")
+    assert code == 1
+    statement = f"GRANT CREATE TEMPORARY TABLES ON {pattern}.* TO {user};"
+    assert statement in err
+    ask(server, statement)
+    assert source.says("request", "Session", "id=3", "--reason", "x", "--yes")[0] == 0
+    source.approve("atlas", "lab_session", "id, day")
+    assert source.says("delete", "Session", "--yes")[0] == 0
 
 
 @alike

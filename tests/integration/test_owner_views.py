@@ -226,6 +226,28 @@ def test_each_right_on_the_owners_schema_is_necessary_and_named_with_its_grant(
     assert len(rows(source, f"SELECT * FROM {source.view('atlas', 'lab_session', 'held')}")) == 3
 
 
+def test_where_a_role_hides_that_a_right_is_missing_the_views_are_left_out_and_it_is_said(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a role gives is not listed, so only the server can refuse; the rows are pulled all the same."""
+    source = new_source(rig, capsys)
+    document = source.link("atlas", SESSIONS_AND_SCANS, applied=False)
+    server, user = rig.server("lab_a"), f"'{rig.names('atlas_link')}'@'%'"
+    schema = owner_schema(source.outbound("atlas"))
+    ask(server, f"REVOKE CREATE VIEW ON {grant_pattern(schema)}.* FROM {user}")
+    ask(server, f"CREATE ROLE '{rig.names('role')}'")
+    ask(server, f"GRANT '{rig.names('role')}' TO {user}")
+    _, report = rig.apply(document)
+    assert report.succeeded
+    assert {o.status for o in report.outcomes} == {"done"}
+    told = {o.problem for o in report.outcomes}
+    assert all(
+        words and words.startswith("the owner's views are not made: CREATE VIEW command denied")
+        for words in told
+    )
+    assert source.count(source.table("atlas", "lab_session")) == 3
+
+
 def test_a_table_of_somebody_elses_in_the_owners_schema_is_left_alone(
     rig: Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:
