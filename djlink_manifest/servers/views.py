@@ -40,12 +40,6 @@ def make_view(session: Writer, view: OwnerView, source: TableDefinition | None) 
     session.ddl(create_view(view, source))
 
 
-def drop_views(session: Writer, views: list[OwnerView]) -> None:
-    """Drop views that stand; before the tables that they show."""
-    for view in views:
-        session.ddl(f"DROP VIEW IF EXISTS {table(view.schema, view.name).text}")
-
-
 def read_definers(session: Session, listed: Sql) -> dict[tuple[str, str], str]:
     """The account by whose rights each view works, of the schemas listed."""
     select = (
