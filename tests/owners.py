@@ -122,10 +122,13 @@ class Source:
                 cursor.execute(f"DELETE FROM {base} WHERE ({key}) IN (SELECT {key} FROM {approved})")
             connection.commit()
 
-    def says(self, *arguments: str) -> tuple[int, str, str]:
-        """Run `djlink source …` with the owner's account: exit code, stdout, stderr."""
+    def says(self, *arguments: str, administrator: bool = False) -> tuple[int, str, str]:
+        """Run `djlink source …` with the owner's account, or root's: exit code, stdout, stderr."""
         server = self.rig.server("lab_a")
-        environ = {"DJ_HOST": server.host, "DJ_USER": self.rig.names("owner"), "DJ_PASS": PASSWORD}
+        user, password = self.rig.names("owner"), PASSWORD
+        if administrator:
+            user, password = "root", server.root_password
+        environ = {"DJ_HOST": server.host, "DJ_USER": user, "DJ_PASS": password}
         self.capsys.readouterr()
         command, *rest = arguments
         with patch.dict(os.environ, environ):

@@ -96,15 +96,18 @@ class Desk:
         )
 
     def standings(self, place: TableName, members: KeySet | None) -> tuple[Standing, ...]:
-        """What each link has of the members, or of all; one that tells nothing is noted as unreadable."""
+        """What each link has of the members, or of all.
+
+        One that tells nothing is noted as unreadable and is no link any more.
+        """
         found = list[Standing]()
-        for link in self.links.get(place, ()):
+        for link in tuple(self.links.get(place, ())):
             try:
                 found.append(owning.standing(self.session, link, self.masters[place], members))
             except ServerError as error:
                 dumb = owning.unreadable(self.session, f"{link.schema} ({link.base})", error)
-                if dumb not in self.unreadable:
-                    self.unreadable.append(dumb)
+                self.unreadable.append(dumb)
+                self.links[place].remove(link)
         return tuple(found)
 
     def way_out(self, manifest: str, places: Collection[TableName]) -> str:

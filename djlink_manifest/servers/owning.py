@@ -27,8 +27,12 @@ from djlink_manifest.servers.sql import (
     table,
 )
 from djlink_manifest.servers.transfer import reading
+from djlink_manifest.servers.views import list_links
 
-VIEWS_MEND = "the lab's next `djlink apply` makes its views anew; ask it for one"
+VIEWS_MEND = (
+    "the lab's next `djlink apply` makes its views anew; if the lab has vanished, let an administrator of "
+    "this server run `djlink source detach` with an account of theirs"
+)
 
 
 def owner_schemas(session: Session) -> tuple[str, ...]:
@@ -46,11 +50,15 @@ def owner_schemas(session: Session) -> tuple[str, ...]:
 
 
 def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
-    """The links of a schema of owner's views."""
+    """The links of a schema of owner's views; an administrator sees them also where the views are broken."""
     try:
         rows = session.rows(sql("SELECT {} FROM {}", idents(DIRECTORY_COLUMNS), table(schema, DIRECTORY)))
     except ServerError as error:
-        return unreadable(session, schema, error)
+        told = unreadable(session, schema, error)
+        try:
+            rows = session.rows(list_links(schema.removesuffix(OWNER)))
+        except ServerError:
+            return told
     return sorted(
         OwnedLink((str(s), str(t)), str(manifest), str(contact), schema, str(outbound), str(base))
         for base, manifest, contact, s, t, outbound, _ in rows

@@ -24,7 +24,7 @@ def create_view(view: OwnerView, source: TableDefinition | None) -> str:
     `source` is the link's source table; None for the list of links.
     """
     if source is None:
-        return _made("TEMPTABLE", view, _links(view))
+        return _made("TEMPTABLE", view, list_links(view.outbound))
     select = {
         "held": _held,
         "requests": _requests,
@@ -38,6 +38,15 @@ def create_view(view: OwnerView, source: TableDefinition | None) -> str:
 def make_view(session: Writer, view: OwnerView, source: TableDefinition | None) -> None:
     """Make or replace a view. Raises MissingPrivilege."""
     session.ddl(create_view(view, source))
+
+
+def list_links(outbound: str) -> Sql:
+    """The SELECT of the links of an outbound schema, with the columns of `links`."""
+    return sql(
+        "SELECT m.table_name AS outbound_table, m.manifest, m.contact, m.source_schema, m.source_table,"
+        " m.outbound_schema, m.created_at AS since FROM {} m",
+        table(outbound, MARKS),
+    )
 
 
 def read_definers(session: Session, listed: Sql) -> dict[tuple[str, str], str]:
@@ -58,14 +67,6 @@ def _marked(view: OwnerView, to: Sql) -> Sql:
     """The rows of a table beside the link's mark, by an outer join: nothing can be written through it."""
     return sql(
         "{} LEFT JOIN {} m ON m.table_name = {}", to, table(view.outbound, MARKS), Sql(quoted(view.base))
-    )
-
-
-def _links(view: OwnerView) -> Sql:
-    return sql(
-        "SELECT m.table_name AS outbound_table, m.manifest, m.contact, m.source_schema, m.source_table,"
-        " m.outbound_schema, m.created_at AS since FROM {} m",
-        table(view.outbound, MARKS),
     )
 
 

@@ -256,6 +256,33 @@ def test_a_right_that_the_owner_lacks_is_named_with_its_grant(source: Source) ->
 
 
 @alike
+def test_a_lab_whose_account_is_gone_is_told_and_the_others_are_asked_and_its_rows_stay(
+    source: Source,
+) -> None:
+    rig = source.rig
+    server = rig.server("lab_a")
+    ask(server, "DROP USER %s@'%%'", (rig.names("map_link"),))
+    code, out, err = source.says("request", "Scan", "--where", "scan < 20", "--reason", "x", "--yes")
+    assert code == 1
+    assert f"{rig.names('map_link')}@%`, an account that is gone" in err
+    assert "djlink source detach" in err
+    assert f"{rig.names('atlas')} (data@atlas.example): 2 rows asked for" in out
+    source.approve("atlas", "other_scan", "scan")
+    code, out, err = source.says("delete", "Scan", "--yes")
+    assert (code, out) == (1, "")
+    assert "nothing was deleted: something still refers to these rows" in err
+    assert source.count(f"{rig.names('other')}._scan") == 4
+    assert source.count(f"{rig.names('other')}.note") == 4
+    assert source.says("detach", rig.names("map"))[0] == 1
+    code, script, err = source.says("detach", rig.names("map"), administrator=True)
+    assert (code, err) == (0, "")
+    for statement in script.splitlines():
+        if statement and not statement.startswith("--"):
+            ask(server, statement)
+    assert source.says("delete", "Scan", "--yes")[1].endswith("Scan: 2 rows deleted\n")
+
+
+@alike
 def test_datajoint_inserts_on_the_views_and_deletes_what_is_free(source: Source) -> None:
     dj = load_datajoint()
     rig = source.rig

@@ -8,11 +8,14 @@ import pytest
 
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.restriction import restriction
+from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
 from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.dependents import below, children_first, ties
 from djlink_manifest.model.holding import OwnedLink, Standing, TableStanding
+from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS, Needed, parse_grants
 from djlink_manifest.model.selection import AllOf, Equals, Sql
 from djlink_manifest.model.views import owner_views
+from djlink_manifest.reconcile.ownerside import owners_lack
 from djlink_manifest.report.owning import age, board_lines, progress, touched_lines
 from djlink_manifest.servers.views import create_view
 
@@ -112,6 +115,34 @@ def test_views_name_what_they_show_and_bind_nothing() -> None:
         assert "\0" not in text
         assert f"VIEW `out_owner`.`it's\\x_{view.kind}` AS" in text
     assert r"m.table_name = 'it''s\\x'" in create_view(owner_views(source, "out", "it's\\x")["held"], source)
+
+
+def source_catalog(schemas: set[str], rights: tuple[str, ...]) -> Catalog:
+    identity = ServerIdentity(Version("mysql", "9.7.4", (9, 7, 4)), "link@%", "h", 3306, "/d", 1)
+    grants = parse_grants([Needed(rights, "out_owner").granted_to("link@%")])
+    return Catalog("lab_a", identity, frozenset(schemas), {}, {}, {}, grants, {})
+
+
+@pytest.mark.parametrize(
+    ("schemas", "rights", "told"),
+    [
+        (set(), ("SELECT",), "there is no schema `out_owner`"),
+        ({"out_owner"}, ("SELECT", "DROP"), "the link user lacks CREATE VIEW on `out_owner`"),
+    ],
+)
+def test_what_owners_miss_is_told_with_the_statements_that_mend_it(
+    schemas: set[str], rights: tuple[str, ...], told: str
+) -> None:
+    lack = owners_lack(source_catalog(schemas, rights), "out")
+    assert lack is not None
+    words, hint = lack
+    assert told in words
+    assert ("CREATE SCHEMA IF NOT EXISTS `out_owner`;" in hint) == (not schemas)
+    assert r"GRANT SELECT, CREATE VIEW, DROP ON `out\_owner`.* TO 'link'@'%';" in hint
+
+
+def test_owners_miss_nothing_where_schema_and_rights_are_there() -> None:
+    assert owners_lack(source_catalog({"out_owner"}, OWNER_SCHEMA_RIGHTS), "out") is None
 
 
 def link(manifest: str) -> OwnedLink:
