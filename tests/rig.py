@@ -15,12 +15,11 @@ import yaml
 
 from djlink_manifest.manifest.load import load
 from djlink_manifest.model.rights import LOCAL_RIGHTS
-from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner, quoted
+from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, quoted
 from tests.shared_servers import Names, Servers, processes
 
 PASSWORD = "test-password-9"
@@ -81,20 +80,15 @@ class Rig:
         self,
         sources: Mapping[str, Sequence[str]],
         *,
-        owners: bool = False,
         local: Sequence[str] = LOCAL_RIGHTS,
     ) -> None:
         """Make the restricted link users for these schemas, and the local account, with what djlink needs.
 
-        `owners`: also the schema of the owner's views, and an owner of the schemas, on each source; `local`:
-        what the local account may do.
+        `local` is what the local account may do.
         """
         for name, schemas in sources.items():
             full = [self.names(s) for s in schemas]
-            server, views = self.server(name), owner_schema(self.outbound) if owners else None
-            create_link_user(server, self.names("link"), PASSWORD, full, self.outbound, owner_schema=views)
-            if owners:
-                create_owner(server, self.names("owner"), PASSWORD, full, owner_schema=views)
+            create_link_user(self.server(name), self.names("link"), PASSWORD, full, self.outbound)
         create_local_user(self.servers.local, self.names("lab"), PASSWORD, [self.names.pattern], local)
         self.environ.update(LINK_PASS=PASSWORD, DJ_PASS=PASSWORD)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.match import nearest
-from djlink_manifest.manifest.secrets import folder_of, resolve_outbound, resolve_text
+from djlink_manifest.manifest.secrets import folder_of, is_loopback, resolve_outbound, resolve_text
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
 from djlink_manifest.model.rights import (
     Needed,
@@ -89,13 +89,14 @@ def _made(
     needs: tuple[Needed, ...],
 ) -> AccountGrants:
     host = _text(server, "host", environ)
-    tls = "" if server.tls is False else " REQUIRE SSL"
+    plain = is_loopback(host) if server.tls is None else server.tls is False
+    made = f"CREATE USER {account_name(account)} IDENTIFIED BY '…'"
     return AccountGrants(
         server=server.name,
         host=host,
         role=role,
         account=account,
-        create_user=f"CREATE USER {account_name(account)} IDENTIFIED BY '…'{tls};",
+        create_user=f"{made};" if plain else f"{made} REQUIRE SSL;",
         schemas=tuple(f"CREATE SCHEMA IF NOT EXISTS `{s.replace('`', '``')}`;" for s in schemas),
         grants=tuple(need.granted_to(account) for need in needs),
     )

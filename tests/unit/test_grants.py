@@ -30,7 +30,6 @@ sources:
     host: 127.0.0.1
     user: link@10.0.0.%
     password: ${env:NOT_SET_ANYWHERE}
-    tls: false
     outbound: ourlab_outbound
     schemas:
       imaging: {tables: [Scan], schema_name: mine}
@@ -68,7 +67,7 @@ def test_the_statements_are_exact_and_no_server_or_password_is_asked_for(
     assert capsys.readouterr().out == PRINTED
 
 
-def test_a_user_may_name_its_host_and_tls_is_asked_for_where_the_manifest_does(
+def test_a_user_may_name_its_host_and_tls_is_asked_for_but_on_this_machine(
     manifest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["grants", "-f", manifest, "--json"]) == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
 
 import pytest
 
+from djlink_manifest.cli.owneroptions import agreed
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.restriction import restriction
 from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
@@ -143,6 +145,17 @@ def test_what_owners_miss_is_told_with_the_statements_that_mend_it(
 
 def test_owners_miss_nothing_where_schema_and_rights_are_there() -> None:
     assert owners_lack(source_catalog({"out_owner"}, OWNER_SCHEMA_RIGHTS), "out") is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("yes\n", True), (" yes \n", True), ("y\n", False), ("YES\n", False), ("", False)]
+)
+def test_only_the_word_yes_is_a_yes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, meant: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert agreed("Delete these rows from the source?") is meant
+    assert "Delete these rows from the source? Only `yes` will do: " in capsys.readouterr().err
 
 
 def link(manifest: str) -> OwnedLink:
