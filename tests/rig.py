@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.rights import LOCAL_RIGHTS
+from djlink_manifest.model.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
@@ -80,7 +80,7 @@ class Rig:
         self,
         sources: Mapping[str, Sequence[str]],
         *,
-        local: Sequence[str] = LOCAL_RIGHTS,
+        local: Sequence[str] = (*LOCAL_RIGHTS, *REMOVAL_RIGHTS),
     ) -> None:
         """Make the restricted link users for these schemas, and the local account, with what djlink needs.
 

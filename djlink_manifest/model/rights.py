@@ -19,6 +19,7 @@ LOCAL_RIGHTS = (
     "DELETE",
     "CREATE TEMPORARY TABLES",
 )
+REMOVAL_RIGHTS = ("DROP",)  # on both of these schemas, for `removed` alone
 OWNER_RIGHTS = ("SELECT", "INSERT", "DELETE")
 
 _DENIED = re.compile(
@@ -105,22 +106,23 @@ class Needed:
 
 
 def needs_of_link_user(
-    sources: Iterable[str], outbound: str, owners: str | None = None
+    sources: Iterable[str], outbound: str, owners: str | None = None, *, removing: bool = False
 ) -> tuple[Needed, ...]:
     """What the link user needs on a source's server: to read and hold, and to write outbound.
 
-    `owners` is the schema of the owner's views, where there is one.
+    `owners` is the schema of the owner's views, where there is one; `removing`: links are taken out too.
     """
     return (
         *(Needed(SOURCE_RIGHTS, schema) for schema in sources),
-        Needed(OUTBOUND_RIGHTS, outbound),
+        Needed(OUTBOUND_RIGHTS + (REMOVAL_RIGHTS if removing else ()), outbound),
         *((Needed(OWNER_SCHEMA_RIGHTS, owners),) if owners is not None else ()),
     )
 
 
-def needs_of_local_user(schemas: Iterable[str]) -> tuple[Needed, ...]:
-    """What the local user needs on the schemas that receive."""
-    return tuple(Needed(LOCAL_RIGHTS, schema) for schema in schemas)
+def needs_of_local_user(schemas: Iterable[str], *, removing: bool = False) -> tuple[Needed, ...]:
+    """What the local user needs on the schemas that receive; `removing`: links are taken out too."""
+    rights = LOCAL_RIGHTS + (REMOVAL_RIGHTS if removing else ())
+    return tuple(Needed(rights, schema) for schema in schemas)
 
 
 def needs_of_owner(owners: str) -> tuple[Needed, ...]:

@@ -56,15 +56,18 @@ def account_grants(
             )
     found = list[AccountGrants]()
     for source in manifest.sources:
-        found += _of_source(source, environ, owner)
+        found += _of_source(source, environ, owner, removing=bool(manifest.removed))
     found.append(_of_local(manifest, environ))
     return tuple(each for each in found if not servers or each.server in servers)
 
 
-def _of_source(source: SourceSpec, environ: Mapping[str, str], owner: str | None) -> list[AccountGrants]:
+def _of_source(
+    source: SourceSpec, environ: Mapping[str, str], owner: str | None, *, removing: bool
+) -> list[AccountGrants]:
     outbound = resolve_outbound(source, environ)
     owners = owner_schema(outbound)
-    needs = needs_of_link_user((schema.name for schema in source.schemas), outbound, owners)
+    schemas = (schema.name for schema in source.schemas)
+    needs = needs_of_link_user(schemas, outbound, owners, removing=removing)
     user = _account(_text(source.server, "user", environ))
     found = [_made(source.server, environ, "link user", user, (outbound, owners), needs)]
     if owner is not None:
@@ -75,7 +78,7 @@ def _of_source(source: SourceSpec, environ: Mapping[str, str], owner: str | None
 
 
 def _of_local(manifest: Manifest, environ: Mapping[str, str]) -> AccountGrants:
-    needs = needs_of_local_user(sorted(local_schemas(manifest)))
+    needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=bool(manifest.removed))
     user = _account(_text(manifest.local, "user", environ))
     return _made(manifest.local, environ, "local user", user, (), needs)
 

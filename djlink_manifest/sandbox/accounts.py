@@ -27,16 +27,18 @@ def create_link_user(
     outbound: str,
     *,
     owner_schema: str | None = None,
+    removing: bool = True,
 ) -> None:
     """The account that djlink uses on a source server: it can read and reference, and write outbound alone.
 
-    It has what `djlink grants` prints, and no more. The schema `outbound` is made where it is missing;
-    likewise `owner_schema`, the one that holds the owner's views, where it is named.
+    It has what `djlink grants` prints, and no more; with `removing` what it prints for a manifest that has
+    `removed`. The schema `outbound` is made where it is missing; likewise `owner_schema`, the one that holds
+    the owner's views, where it is named.
     """
     _create_user(server, user, password)
     for schema in filter(None, (outbound, owner_schema)):
         server.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(schema)}")
-    _give(server, needs_of_link_user(source_schemas, outbound, owner_schema), user)
+    _give(server, needs_of_link_user(source_schemas, outbound, owner_schema, removing=removing), user)
 
 
 def create_local_user(

@@ -95,6 +95,17 @@ def test_what_is_printed_reaches_the_schemas_meant_and_no_others(
     assert not any(g.covers(name, "t") for g in grants for name in ("labx1", "50x", "ourlabxoutbound"))
 
 
+def test_a_manifest_that_takes_links_out_needs_to_drop_tables(
+    manifest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(manifest).write_text(MANIFEST + "removed: {princeton.gone.Old: {table: drop}}\n")
+    assert run(["grants", "-f", manifest, "--json"]) == 0
+    lines = [g for a in json.loads(capsys.readouterr().out)["accounts"] for g in a["grants"]]
+    dropping = [g.split(" ON ")[1].split(" TO ")[0] for g in lines if ", DROP ON" in g and "_owner" not in g]
+    outbound = [r"`ourlab\_outbound`.*"] * 2
+    assert dropping == [*outbound, r"`mine`.*", r"`ours\_princeton\_50\%`.*", r"`ours\_princeton\_lab\_1`.*"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
