@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import apply, deletions, demo, offline, planning
+from djlink_manifest.cli import apply, deletions, demo, grants, offline, planning, source
 from djlink_manifest.cli.options import output_options
 
 
@@ -47,6 +47,8 @@ for command in (
     deletions.requests,
     deletions.approve,
     planning.graph,
+    grants.grants,
+    source.source,
     demo.demo,
 ):
     djlink.add_command(command)

@@ -15,11 +15,13 @@ from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Approval, Manifest
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.approving import approvals_of
 from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, forgotten_here, holding
+from djlink_manifest.reconcile.ownerside import owners_lack
 from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
@@ -113,7 +115,10 @@ class Job:
             seen.snapshots,
             tuple(r for r in refusals.values() if r.address in self._scope or r in self.refusals),
             counted_forgotten(self._forgotten(), removals, self._sources),
-            tuple(done(self._manifest.removed, {r.address: r for r in removals})) if self._whole else (),
+            (
+                *(done(self._manifest.removed, {r.address: r for r in removals}) if self._whole else ()),
+                *self._owners_lack(),
+            ),
             found.links,
             found.lately,
             self._manifest.approvals,
@@ -193,6 +198,16 @@ class Job:
                 self._footings[address] = found
         return refusals, frozenset(held)
 
+    def _owners_lack(self) -> list[str]:
+        """What keeps djlink from making the owners' views where their schema stands, with the GRANT."""
+        found = list[str]()
+        for name, reached in sorted(self._sources.items()):
+            outbound = self._outbound[name]
+            lack = owners_lack(reached.catalog, outbound)
+            if lack is not None and owner_schema(outbound) in reached.catalog.all_schemas:
+                found.append("; ".join(lack))
+        return found
+
     def _removals(self) -> tuple[Removal, ...]:
         """The links to take out; none where the plan is of a part of the manifest."""
         if not self._whole:
@@ -239,7 +254,14 @@ def open_job(
     local = resolve_server(manifest.local, environ)
     addresses = {s.name: resolve_server(s.server, environ) for s in manifest.sources}
     outbound = {s.name: resolve_outbound(s, environ) for s in manifest.sources}
-    schemas = {addresses[s.name]: {outbound[s.name], *(c.name for c in s.schemas)} for s in manifest.sources}
+    schemas = {
+        addresses[s.name]: {
+            outbound[s.name],
+            owner_schema(outbound[s.name]),
+            *(c.name for c in s.schemas),
+        }
+        for s in manifest.sources
+    }
     results = reach_all({local: local_schemas(manifest), **schemas}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
     try:

@@ -15,6 +15,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
+    MakeViews,
     Mend,
     NoteRequests,
     Pull,
@@ -137,6 +138,8 @@ def _action(action: Action) -> JSON:
             return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
         case CreateLocal():
             return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
+        case MakeViews():
+            return {"kind": "make_views", **asdict(action), "views": list(action.views)}
         case AlterLocal():
             columns, indexes = list(action.columns), list(action.indexes)
             return {"kind": "alter_local", **asdict(action), "columns": columns, "indexes": indexes}

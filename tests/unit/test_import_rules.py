@@ -40,10 +40,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "reconcile": PURE,
     **dict.fromkeys(ACTING, (*PURE, "servers")),
     "report": (*PLAN_VALUES, *VALUES),
-    "owner": ("servers", "model", "errors"),
+    "owner": ("servers", "reconcile.conditions", *VALUES),
     "api": ("reconcile.pipeline", "owner", "report", *VALUES),
-    "cli": ("reconcile.pipeline", "owner", "report", *VALUES),
-    "sandbox": ("errors",),
+    "cli": ("reconcile.pipeline", "reconcile.granting", "owner", "report", *VALUES),
+    "sandbox": ("model", "errors"),
     "__main__": ("cli",),
 }
 # Besides, within functions only: what would cost every command its start-up time, or load the package's own
