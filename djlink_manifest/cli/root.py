@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import apply, demo, offline, planning
+from djlink_manifest.cli import apply, demo, doctor, offline, planning
 from djlink_manifest.cli.options import output_options
 
 
@@ -23,6 +23,7 @@ def djlink(context: click.Context) -> None:
     Examples:
       djlink init                   write a starter manifest, djlink.yaml
       djlink validate               check it, offline
+      djlink doctor                 look the servers over
       djlink plan                   show what would be done
       djlink apply                  show it, ask, do it
       djlink demo                   try it on throwaway servers
@@ -40,6 +41,7 @@ for command in (
     offline.init,
     offline.validate,
     offline.fmt,
+    doctor.doctor,
     planning.plan,
     apply.apply,
     planning.status,

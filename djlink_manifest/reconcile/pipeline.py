@@ -16,6 +16,7 @@ from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.apply import apply
+from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
@@ -24,6 +25,8 @@ from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.site import open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
 from djlink_manifest.reconcile.survey import Survey, survey
+
+__all__ = ["Job", "examine", "open_job"]
 
 
 class Job:
