@@ -34,7 +34,9 @@ def observe(
     """
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
-    complete = not footing.make_local  # else parts are missing, of a creation that was interrupted
+    # else parts are missing, of a creation that was interrupted; `DeletionRequested` holds no copied rows
+    copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
+    complete = not any(t.name in copied for t in footing.make_local)
     cannot_come = PackedKeys()
     with (
         differing_keys(link, has_outbound, has_local, source, local) as (missing, extra),

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from djlink_manifest.errors import DjlinkError, UsageError
@@ -14,7 +15,9 @@ from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile import adopting
 from djlink_manifest.reconcile import plan as planning
+from djlink_manifest.reconcile.adoption import Adoption, Rehearsal, adopted, adoption, rehearsal
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
@@ -23,7 +26,14 @@ from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.site import open_site
-from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
+from djlink_manifest.reconcile.snapshot import (
+    Footing,
+    Forgotten,
+    LinkSnapshot,
+    Observation,
+    Refusal,
+    ServerFacts,
+)
 from djlink_manifest.reconcile.survey import Survey, survey
 
 __all__ = ["Job", "examine", "open_job"]
@@ -123,6 +133,47 @@ class Job:
             self._parallelism,
         ) as site:
             return apply(plan, site, one_at_a_time, stop)
+
+    def rehearse(self, patterns: Sequence[str], given_up: str | None = None) -> Rehearsal:
+        """What `adopt` would do for the links that these addresses or globs name. Nothing is changed.
+
+        `given_up` names another lab's manifest whose tables may be taken. Raises UsageError for no link.
+        """
+        chosen = sorted(_matching(self._resolved.graph, patterns, "adopt"))
+        found = {}
+        for address in chosen:
+            link = self._all[address]
+            ground = Ground(self._manifest.name, self._sources[link.source].catalog, self._local.catalog)
+            found[address] = adoption(link, ground, self._manifest.contact, given_up)
+        return rehearsal(found, lambda taken: self._as_adopted(chosen, taken))
+
+    def adopt(self, rehearsed: Rehearsal) -> None:
+        """Write the marks of what was rehearsed. Raises LinkLocked, ServerError."""
+        adopting.adopt(rehearsed.adoptions, self._all, self._local, self._sources)
+
+    def _as_adopted(
+        self, chosen: Sequence[str], taken: Sequence[Adoption]
+    ) -> tuple[Plan, Mapping[str, LinkSnapshot]]:
+        """The plan of the chosen links, and what was observed, as if those taken were adopted already."""
+        sources, local = dict(self._sources), self._local
+        for each in taken:
+            there = sources[each.source]
+            outbound = adopted(there.catalog, each.outbound.outbound_schema, each.outbound)
+            sources[each.source] = replace(there, catalog=outbound)
+            local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
+        job = Job(
+            self._manifest,
+            local,
+            sources,
+            self.servers,
+            self._resolved,
+            self._outbound,
+            self._resolved.graph.upstream(chosen),
+            self._parallelism,
+            self._say,
+        )
+        plan = job.plan()
+        return plan, job._survey.snapshots if job._survey else {}
 
     def _stand(self) -> tuple[Mapping[str, Refusal], frozenset[str]]:
         """Find every link's footing.

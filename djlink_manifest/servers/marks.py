@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from djlink_manifest.errors import ServerError
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.servers.connection import Session, Writer
-from djlink_manifest.servers.sql import comma, sql, table
+from djlink_manifest.servers.sql import comma, ident, sql, table
+
+NO_SUCH_TABLE = 1146
 
 _COLUMNS = (
     "link_id, table_name, manifest, contact, source_schema, source_table, outbound_schema, outbound_table, "
@@ -85,6 +88,39 @@ def write_mark(session: Writer, schema: str, mark: Mark) -> None:
     )
 
 
+def replace_mark(session: Writer, schema: str, mark: Mark) -> None:
+    """Write a mark in the place of whatever marks its table or has its id; it is not complete then."""
+    fields = (
+        *("link_id", "table_name", "manifest", "contact", "source_schema", "source_table"),
+        *("outbound_schema", "outbound_table", "local_server", "local_schema", "local_table", "fingerprint"),
+    )
+    of = table(schema, MARKS)
+    with session.transaction():
+        found = session.rows(
+            sql(
+                "SELECT link_id FROM {} WHERE table_name = {} OR link_id = {} FOR UPDATE",
+                of,
+                mark.table_name,
+                mark.link_id,
+            )
+        )
+        if len(found) > 1:  # one has the table, the other the id
+            session.execute(sql("DELETE FROM {} WHERE table_name = {}", of, mark.table_name))
+            found = [(mark.link_id,)]
+        for (link_id,) in found:
+            values = comma([sql("{} = {}", ident(name), getattr(mark, name)) for name in fields])
+            session.execute(
+                sql(
+                    "UPDATE {} SET {}, definition = NULL, holder = NULL WHERE link_id = {}",
+                    of,
+                    values,
+                    link_id,
+                )
+            )
+        if not found:
+            write_mark(session, schema, mark)
+
+
 def complete_mark(session: Writer, schema: str, link_id: str, definition: str, contact: str) -> None:
     """Say that all tables of this side were made from a source definition of this digest."""
     session.execute(
@@ -110,3 +146,16 @@ def read_holder(session: Session, schema: str, link_id: str) -> str | None:
     """Who applied last, as the mark says."""
     rows = session.rows(sql("SELECT holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id))
     return rows[0][0] if rows else None
+
+
+def marked_id(session: Session, schema: str, table_name: str) -> str | None:
+    """The id in the mark of a table; None where it has none, or its schema no `~djlink` table."""
+    try:
+        rows = session.rows(
+            sql("SELECT link_id FROM {} WHERE table_name = {}", table(schema, MARKS), table_name)
+        )
+    except ServerError as error:
+        if error.code != NO_SUCH_TABLE:
+            raise
+        return None
+    return str(rows[0][0]) if rows else None

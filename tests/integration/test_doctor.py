@@ -252,7 +252,11 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
     stranger = one(examined(lab), "lab_a", "marks")
     assert stranger.level == "warning"
     assert "of the manifest `theirs` (o@x.example), local server `db.x`" in stranger.words
-    run_all(lab, "UPDATE {outbound}.`~djlink` SET manifest = 'x', local_server = 'db.x', fingerprint = ''")
+    run_all(
+        lab,
+        "UPDATE {outbound}.`~djlink` SET manifest = 'x', contact = '', local_server = 'db.x',"
+        " fingerprint = ''",
+    )
     ours = {**everything(lab), "name": "x"}
     copy = one(examined(lab, ours), "lab_a", "marks")
     assert (copy.level, "made for another local server" in copy.words) == ("error", True)

@@ -17,7 +17,7 @@ import click
 import pytest
 
 from djlink_manifest import __version__
-from djlink_manifest.cli.apply import _agreed
+from djlink_manifest.cli.apply import agreed as asked
 from djlink_manifest.cli.root import djlink
 
 ROOT = Path(__file__).parents[2]
@@ -326,7 +326,7 @@ def test_without_a_terminal_apply_names_auto_approve_before_anything_else(folder
 )
 def test_only_the_word_yes_agrees(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-    assert _agreed() is agreed
+    assert asked("?") is agreed
 
 
 def test_apply_as_json_asks_nothing_and_says_what_it_needs(folder: Path) -> None:

@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 # What a part of the package may import besides itself; the longest name that fits counts. A name stands for
 # all below it. A part that is not named here may import nothing.
 VALUES = ("errors", "model", "manifest")
-PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
+PLAN_VALUES = tuple(f"reconcile.{name}" for name in ("plan", "actions", "snapshot", "progress", "adoption"))
 ACTING = tuple(
     f"reconcile.{name}"
-    for name in ("reach", "observe", "survey", "site", "building", "bench", "apply", "doctor")
+    for name in ("reach", "observe", "survey", "site", "building", "bench", "apply", "doctor", "adopting")
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
