@@ -51,6 +51,7 @@ class Link:
     unwanted: Literal["keep", "release"]
     deletions: Literal["review", "auto"]
     location: Location
+    changed: Literal["report", "mend"] = "report"
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 

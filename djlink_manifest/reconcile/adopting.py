@@ -42,7 +42,7 @@ def adopt(
             there = writers[each.source]
             marks.ensure_marks(there, each.outbound.outbound_schema)
             if each.local.local_schema not in local.catalog.all_schemas:
-                ddl.ensure_schema(here, each.local.local_schema)
+                ddl.ensure_schema(here, each.local.local_schema, links[each.address].local.collation)
             marks.ensure_marks(here, each.local.local_schema)
             marks.replace_mark(there, each.outbound.outbound_schema, each.outbound)
             marks.replace_mark(here, each.local.local_schema, each.local)

@@ -84,13 +84,20 @@ def adoption(link: Link, ground: Ground, contact: str, given_up: str | None) -> 
     return Adoption(
         link.address,
         link.source,
-        mine,
-        replace(mine, table_name=link.local.name),
+        _with_history(mine, theirs),
+        _with_history(replace(mine, table_name=link.local.name), ours),
         theirs,
         ours,
         stands,
         tuple(_notes(link, ground, theirs, ours)),
     )
+
+
+def _with_history(mark: Mark, before: Mark | None) -> Mark:
+    """The mark with what the one before says of definitions, so that what changed since is seen."""
+    if before is None:
+        return mark
+    return replace(mark, definition=before.definition, refill=before.refill, made=before.made)
 
 
 def rehearsal(
@@ -201,8 +208,13 @@ def _refusals(
                 "keep `schema_name` as it was, or rename the local tables first, with their parts",
             )
     beside = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
-    for words in (*_misfits(beside, ground.source, True), *_misfits(link.local.tables, ground.local, False)):
+    for words in _misfits(beside, ground.source, True):
         yield refusal(words, REVIEW)
+    if (
+        ours is None or ours.definition is None
+    ):  # else what changed is judged by the footing, with its history
+        for words in _misfits(link.local.tables, ground.local, False):
+            yield refusal(words, REVIEW)
 
 
 def _misfits(tables: tuple[TableDefinition, ...], catalog: Catalog, keyed: bool) -> Iterator[str]:
@@ -211,7 +223,7 @@ def _misfits(tables: tuple[TableDefinition, ...], catalog: Catalog, keyed: bool)
         found = catalog.tables.get((expected.schema, expected.name))
         if found is None:
             continue
-        let_go = {"extra"} if keyed else {"extra", "foreign key"}
+        let_go = {"extra", "more", "index"} | (set() if keyed else {"foreign key"})
         words = [d.words for d in differences(expected, found) if d.kind not in let_go]
         words += [w for key in expected.foreign_keys if keyed for w in _other_rule(key, found)]
         if found.engine.lower() != "innodb" or found.kind != "table":

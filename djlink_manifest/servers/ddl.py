@@ -7,6 +7,8 @@ statement: a type must look like one, an expression must stay within its parenth
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
@@ -47,15 +49,42 @@ def add_foreign_key(schema: str, name: str, key: ForeignKey) -> str:
     return f"ALTER TABLE {table(schema, name).text} ADD {foreign_key(key)}"
 
 
+def add_to_table(
+    schema: str, name: str, columns: Sequence[tuple[Column, str | None]], indexes: Sequence[Index]
+) -> str:
+    """The ALTER TABLE that adds columns, each behind another or first, and indexes, all of them or none."""
+    clauses = [
+        f"ADD COLUMN {_column(column)} " + (f"AFTER {ident(after).text}" if after else "FIRST")
+        for column, after in columns
+    ]
+    clauses += [f"ADD {_index(index)}" for index in indexes]
+    return f"ALTER TABLE {table(schema, name).text} {', '.join(clauses)}"
+
+
+def scratch_table(schema: str, name: str, columns: Sequence[Column], key: Sequence[str]) -> str:
+    """The CREATE of a temporary table for rows with these columns, and with no key but the primary one."""
+    plain = [
+        replace(c, default=None, default_is_expression=False, on_update=None, comment="", invisible=False)
+        for c in columns
+    ]
+    lines = [*map(_column, plain), f"PRIMARY KEY ({idents(key).text})"]
+    return f"CREATE TEMPORARY TABLE {table(schema, name).text} ({', '.join(lines)}) ENGINE=InnoDB"
+
+
 def key_columns(definition: TableDefinition) -> str:
     """The columns of the primary key as a column list of a temporary table, in key order."""
     plain = (Column(c.name, c.type, charset=c.charset, collation=c.collation) for c in definition.key_columns)
     return ", ".join(_column(c) for c in plain)
 
 
-def ensure_schema(session: Writer, schema: str) -> None:
-    """Make a schema that does not exist."""
-    session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}")
+def ensure_schema(session: Writer, schema: str, collation: str | None) -> None:
+    """Make a schema that does not exist, with a default collation.
+
+    DataJoint declares tables with their schema's collation, and a foreign key to a text column needs the same
+    one: what the lab declares beside its linked tables can refer to them.
+    """
+    default = f" COLLATE {word(collation).text}" if collation else ""
+    session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}{default}")
 
 
 def quoted(text: str) -> str:

@@ -19,7 +19,18 @@ VALUES = ("errors", "model", "manifest")
 PLAN_VALUES = tuple(f"reconcile.{name}" for name in ("plan", "actions", "snapshot", "progress", "adoption"))
 ACTING = tuple(
     f"reconcile.{name}"
-    for name in ("reach", "observe", "survey", "site", "building", "bench", "apply", "doctor", "adopting")
+    for name in (
+        "reach",
+        "observe",
+        "survey",
+        "site",
+        "building",
+        "bench",
+        "refilling",
+        "apply",
+        "doctor",
+        "adopting",
+    )
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
