@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import adopt, apply, demo, doctor, offline, planning
+from djlink_manifest.cli import adopt, apply, demo, doctor, explain, offline, planning
 from djlink_manifest.cli.options import output_options
 
 
@@ -45,6 +45,7 @@ for command in (
     planning.plan,
     apply.apply,
     adopt.adopt,
+    explain.explain,
     planning.status,
     planning.graph,
     demo.demo,

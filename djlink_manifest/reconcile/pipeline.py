@@ -13,6 +13,7 @@ from djlink_manifest.errors import DjlinkError, UsageError
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.model.explanation import Explanation
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import adopting
@@ -20,8 +21,10 @@ from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.adoption import Adoption, Rehearsal, adopted, adoption, rehearsal
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.doctor import examine
+from djlink_manifest.reconcile.explaining import Inquiry
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.keytext import parse_key
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
@@ -34,7 +37,7 @@ from djlink_manifest.reconcile.snapshot import (
     Refusal,
     ServerFacts,
 )
-from djlink_manifest.reconcile.survey import Survey, survey
+from djlink_manifest.reconcile.survey import Survey, source_scene, survey
 
 __all__ = ["Job", "examine", "open_job"]
 
@@ -137,6 +140,48 @@ class Job:
             self._parallelism,
         ) as site:
             return apply(plan, site, one_at_a_time, stop)
+
+    def explain(self, address: str, key: str) -> tuple[Explanation, LinkPlan]:
+        """One entity, by its key as a person writes it, and the plan of its link for it alone.
+
+        Raises UsageError for what is no link or no key of it, ServerError.
+        """
+        link = self._link(address)
+        values = parse_key(key, link)
+        source = self._sources[link.source]
+        refused, holds = self._stand()
+        scene, refusals = source_scene(self._all, refused, self._footings, holds, source)
+        if address not in scene.links:
+            raise UsageError(f"{address}: {refusals[address].reason}", hint=refusals[address].hint)
+        with source.readers.session() as there, self._local.readers.session() as here:
+            inquiry = Inquiry(scene, self._footings, source.catalog, self._local.catalog, there, here)
+            explained = inquiry.explain(scene.links[address], values)
+        above = self._resolved.graph.upstream([address])
+        plan = planning.make(
+            tuple(self._all[a] for a in sorted(above)),
+            self._resolved.graph.subset(above),
+            Observation(
+                self._manifest.name,
+                self._manifest.digest,
+                self._manifest.files,
+                self._local.facts(len(above)),
+                self.servers,
+                self._footings,
+                {**{a: LinkSnapshot({}) for a in above}, address: explained.snapshot},
+                tuple(r for r in refusals.values() if r.address in above),
+            ),
+        )
+        return explained.explanation, next(p for p in plan.links if p.address == address)
+
+    def _link(self, address: str) -> Link:
+        if address not in self._all:
+            told = next((r for r in self._resolved.refusals if r.address == address), None)
+            if told is not None:
+                raise UsageError(f"{address}: {told.reason}", hint=told.hint)
+            close = nearest(address, sorted(self._all))
+            hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
+            raise UsageError(f"{address}: no link of this manifest", hint=hint)
+        return self._all[address]
 
     def rehearse(self, patterns: Sequence[str], given_up: str | None = None) -> Rehearsal:
         """What `adopt` would do for the links that these addresses or globs name. Nothing is changed.

@@ -30,6 +30,7 @@ ACTING = tuple(
         "apply",
         "doctor",
         "adopting",
+        "explaining",
     )
 )
 PURE = ("reconcile", *VALUES)
