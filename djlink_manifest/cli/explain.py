@@ -25,7 +25,7 @@ def explain(address: str, key: str, files: tuple[str, ...], as_json: bool) -> in
     \b
     Examples:
       djlink explain princeton.session.Session subject=A1,session=3
-      djlink explain princeton.lab.Subject '{"subject": "A1, left"}'
+      djlink explain princeton.lab.Subject '{"subject":"A1,left"}'
       djlink explain princeton.session.Session subject=A1,session=3 --json
     """
     from djlink_manifest.report.explain import explanation_json, explanation_lines

@@ -41,7 +41,8 @@ class Explained:
 class Inquiry:
     """What one explanation asks with: the scene of a source's links and a session to each server.
 
-    `footings` are those of the links that have one, `there` and `here` the catalogues of both servers. Each entity is looked at once.
+    `footings` are those of the links that have one, `there` and `here` the catalogues of both servers. Each
+    entity is looked at once.
     """
 
     scene: Scene

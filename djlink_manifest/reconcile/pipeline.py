@@ -21,11 +21,13 @@ from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.adoption import Adoption, Rehearsal, adopted, adoption, rehearsal
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.doctor import examine
+from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
 from djlink_manifest.reconcile.explaining import Inquiry
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
 from djlink_manifest.reconcile.keytext import parse_key
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
+from djlink_manifest.reconcile.prospecting import prospect
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.site import open_site
@@ -39,7 +41,7 @@ from djlink_manifest.reconcile.snapshot import (
 )
 from djlink_manifest.reconcile.survey import Survey, source_scene, survey
 
-__all__ = ["Job", "examine", "open_job"]
+__all__ = ["Job", "draft_schemas", "examine", "open_job", "outbound_schema", "prospect"]
 
 
 class Job:

@@ -31,6 +31,7 @@ ACTING = tuple(
         "doctor",
         "adopting",
         "explaining",
+        "prospecting",
     )
 )
 PURE = ("reconcile", *VALUES)
