@@ -30,8 +30,8 @@ class Reason:
     """One rule that has a say, and what it says.
 
     `rule` is the manifest's word or `foreign key`, `request`, `unique key`; `holds` tells whether it lets the
-    entity be wanted (or pulled). A reason that comes of another entity names it (`parent`, `key`), and
-    `because` has what decides there.
+    entity be wanted (or pulled); `place` is where the manifest says so. A reason that comes of another
+    entity names it (`parent`, `key`), and `because` has what decides there.
     """
 
     rule: Literal["where", "pull", "foreign key", "needed by", "request", "unique key"]
@@ -40,6 +40,7 @@ class Reason:
     parent: str = ""
     key: KeyText = ()
     because: tuple[Reason, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,12 @@ class Inquiry:
     def _rules(self, link: Link, raw: RawRow, verdict: single.Verdict, held: bool) -> Iterator[Reason]:
         if link.pull == "none":
             words = "`pull: none`: what is held is wanted, nothing new"
-            yield Reason("pull", held, words)
+            yield Reason("pull", held, words, place=str(link.location))
             return
         if link.where is not None:
             state = {True: "is met", False: "is not met", None: "is NULL for this row, and NULL is not true"}
-            yield Reason("where", bool(verdict.meets), f"`where` {state[verdict.meets]}: {spelt(link.where)}")
+            words = f"`where` {state[verdict.meets]}: {spelt(link.where)}"
+            yield Reason("where", bool(verdict.meets), words, place=str(link.location))
         holding = dict(verdict.holds)
         for reference in link.references:
             yield self._reference(link, reference, raw, holding.get(reference))
@@ -141,7 +142,8 @@ class Inquiry:
     def _needed(self, link: Link, raw: RawRow) -> Iterator[Reason]:
         children = self.scene.children.get(link.address, ())
         if not children:
-            yield Reason("needed by", False, "`pull: needed`, and no link refers to it")
+            words = "`pull: needed`, and no link refers to it"
+            yield Reason("needed by", False, words, place=str(link.location))
         for child, reference in children:
             rows, wanted = single.users(self.source, self.scene, link, child, reference, raw)
             words = f"{_by(self.scene.links[child], reference)}: {_rows(rows)}"

@@ -24,7 +24,12 @@ def rehearsal_lines(rehearsal: Rehearsal) -> list[Text]:
         for each in rehearsal.adoptions:
             lines += _adoption(each)
     for address in rehearsal.right:
-        lines.append(line(("Right  ", "bold"), f"{address}: nothing to take over, its marks are its own"))
+        lines.append(
+            line(
+                ("Nothing to do  ", "bold"),
+                f"{address}: nothing of it stands, or it is marked as it shall be",
+            )
+        )
     if rehearsal.refusals:
         lines += [line(("Refused", "bold")), *refusal_lines(rehearsal.refusals)]
     if rehearsal.plan is not None:

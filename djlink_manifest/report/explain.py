@@ -83,7 +83,17 @@ def _reasons(reasons: Iterable[Reason], indent: str) -> Iterator[Text]:
         sign = ("✓", "bold green") if each.holds else ("✗", "bold red")
         who = f": {each.parent}" if each.parent else ""
         key = f" ({keyed(each.key)})" if each.key else ""
-        yield line(indent, sign, " ", (each.rule.ljust(11), "cyan"), f" {each.words}", (who, "bold"), key)
+        place = f"   {each.place}" if each.place else ""
+        yield line(
+            indent,
+            sign,
+            " ",
+            (each.rule.ljust(11), "cyan"),
+            f" {each.words}",
+            (who, "bold"),
+            key,
+            (place, "dim"),
+        )
         yield from _reasons(each.because, indent + "    ")
 
 
@@ -123,5 +133,6 @@ def _reason(reason: Reason) -> dict[str, Any]:
         "words": reason.words,
         "parent": reason.parent or None,
         "key": dict(reason.key) or None,
+        "place": reason.place or None,
         "because": [_reason(each) for each in reason.because],
     }

@@ -168,7 +168,7 @@ def test_what_another_lab_holds_is_taken_only_where_its_manifest_is_named(linked
     settles(linked, everything(linked))
 
 
-@ALL
+@TWO
 @pytest.mark.parametrize(
     ("where", "change", "words"),
     [

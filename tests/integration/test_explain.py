@@ -88,6 +88,7 @@ def test_the_parent_the_rule_and_the_value_that_leave_an_entity_out_are_named(la
     assert reason.key == (("id", "3"),)
     [why] = reason.because
     assert (why.rule, why.words) == ("where", "`where` is not met: name <> 'c'")
+    assert "djlink.yaml:" in why.place
     null, _ = told(lab, document, "Subject", "id=4")
     assert "is NULL for this row" in only(null, "where").words
     by_part, _ = told(lab, document, "Session", "id=2,n=1")
@@ -197,22 +198,18 @@ def test_a_link_that_is_refused_or_below_one_says_so_beside_the_entity(lab: Rig)
         assert [(b.kind, b.whole) for b in plan.blocked] == [(kind, True)]
 
 
-@pytest.mark.parametrize(
-    ("table", "key", "words", "hint"),
-    [
-        ("Subject", "id=1,m=2", "`m` is no attribute", "did you mean"),
-        ("Subject", "idd=1", "`idd` is no attribute", "did you mean `id`?"),
-        ("Session", "id=1", "the key lacks `n`", "id=…,n=…"),
-        ("Session", "id=one,n=1", "`id` is a number", "id=…,n=…"),
-        ("Subjekt", "id=1", "no link of this manifest", "Subject"),
-    ],
-)
-def test_what_is_no_link_or_no_key_is_told_with_what_is(
-    lab: Rig, table: str, key: str, words: str, hint: str
-) -> None:
-    with pytest.raises(UsageError, match=words) as error:
-        told(lab, chosen(lab), table, key)
-    assert words != "`idd` is no attribute" or hint in str(error.value.hint)
+def test_what_is_no_link_or_no_key_is_told_with_what_is(lab: Rig) -> None:
+    with lab.job(chosen(lab)) as job:
+        for table, key, words, hint in (
+            ("Subject", "id=1,m=2", "`m` is no attribute", "id=…"),
+            ("Subject", "idd=1", "`idd` is no attribute", "did you mean `id`?"),
+            ("Session", "id=1", "the key lacks `n`", "id=…,n=…"),
+            ("Session", "id=one,n=1", "`id` is a number", "id=…,n=…"),
+            ("Subjekt", "id=1", "no link of this manifest", "Subject"),
+        ):
+            with pytest.raises(UsageError, match=words) as error:
+                job.explain(lab.address("lab_a", "lab", table), key)
+            assert hint in str(error.value.hint)
 
 
 @TWO
@@ -224,7 +221,7 @@ def test_keys_of_bytes_are_written_in_hex_or_as_a_uuid(lab: Rig) -> None:
     )
     document = lab.document({"lab_a": {"lab": {"tables": ["Blob"]}}})
     assert lab.apply(document)[1].succeeded
-    for text in ("u=00112233-4455-6677-8899-aabbccddeeff,v=0x00ff,d=1.1",):
-        explanation, _ = told(lab, document, "Blob", text)
-        assert (explanation.state, explanation.equal) == ("shared", True)
-        assert dict(explanation.key)["v"] == "0x00ff"
+    text = "u=00112233-4455-6677-8899-aabbccddeeff,v=0x00ff,d=1.1"
+    explanation, _ = told(lab, document, "Blob", text)
+    assert (explanation.state, explanation.equal) == ("shared", True)
+    assert dict(explanation.key)["v"] == "0x00ff"

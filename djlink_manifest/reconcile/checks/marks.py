@@ -126,7 +126,7 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
         f"`{schema}` does not exist, or is not for the link user",
         "the source's owners cannot see who holds a row that they cannot delete, nor ask for its deletion",
         f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
-        + grant(["ALL"], schema, account),
+        + grant(["SELECT", "CREATE VIEW", "DROP"], schema, account),
     )
 
 

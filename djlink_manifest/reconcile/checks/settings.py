@@ -254,6 +254,6 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             "local_infile",
             "note",
             "ON",
-            "djlink never loads files, and no server can ask it for one; of other clients it can",
+            "djlink sends no file, and no server can ask it for one; other clients may be asked",
             "SET GLOBAL local_infile = OFF; where nothing on this server needs it",
         )
