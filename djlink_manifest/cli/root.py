@@ -26,6 +26,7 @@ def djlink(context: click.Context) -> None:
       djlink doctor                 look the servers over
       djlink plan                   show what would be done
       djlink apply                  show it, ask, do it
+      djlink explain ADDRESS KEY    why one entity is here, or is not
       djlink demo                   try it on throwaway servers
 
     \b

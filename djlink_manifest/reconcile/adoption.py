@@ -62,7 +62,7 @@ def adoption(link: Link, ground: Ground, contact: str, given_up: str | None) -> 
     theirs = _mark(ground.source, link.outbound_schema, link.outbound_table)
     ours = _mark(ground.local, link.local.schema, link.local.name)
     stands = tuple(_standing(link, ground))
-    if not stands or _is_right(link, ground, theirs, ours, stands):
+    if not (stands or theirs or ours) or _is_right(link, ground, theirs, ours, stands):
         return None
     refusal = next(_refusals(link, ground, theirs, ours, given_up), None)
     if refusal is not None:

@@ -180,16 +180,27 @@ class Job:
             told = next((r for r in self._resolved.refusals if r.address == address), None)
             if told is not None:
                 raise UsageError(f"{address}: {told.reason}", hint=told.hint)
+            self._check_source(address)
             close = nearest(address, sorted(self._all))
             hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
             raise UsageError(f"{address}: no link of this manifest", hint=hint)
         return self._all[address]
+
+    def _check_source(self, address: str) -> None:
+        """Raise UsageError where the address is of a source that cannot be used."""
+        for server in self.servers:
+            if server.problem and address.startswith(f"{server.name}."):
+                raise UsageError(
+                    f"{address}: {server.name} cannot be used: {server.problem}", hint=server.hint
+                )
 
     def rehearse(self, patterns: Sequence[str], given_up: str | None = None) -> Rehearsal:
         """What `adopt` would do for the links that these addresses or globs name. Nothing is changed.
 
         `given_up` names another lab's manifest whose tables may be taken. Raises UsageError for no link.
         """
+        for pattern in patterns:
+            self._check_source(pattern)
         chosen = sorted(_matching(self._resolved.graph, patterns, "adopt"))
         found = {}
         for address in chosen:

@@ -99,6 +99,27 @@ def test_marks_that_were_lost_on_either_side_are_written_again(linked: Rig) -> N
     settles(linked, everything(linked))
 
 
+@TWO
+def test_marks_whose_tables_are_gone_are_taken_over_too(linked: Rig) -> None:
+    renamed = {**everything(linked), "name": "renamed"}
+    run_all(
+        linked,
+        *(
+            f"DROP TABLE {{outbound}}.`{linked.names('lab')}_{table}{suffix}`"
+            for table in ("session", "subject")
+            for suffix in ("", "_deletion_requested", "_deletion_approved", "_history")
+        ),
+    )
+    locally(
+        linked,
+        "DROP TABLE {here}.session__deletion_requested, {here}.session__trial, {here}.session",
+        "DROP TABLE {here}.subject__deletion_requested, {here}.subject",
+    )
+    assert linked.plan(renamed).has_errors
+    assert len(adopt(linked, renamed).adoptions) == 2
+    settles(linked, renamed)
+
+
 @ALL
 def test_tables_copied_by_hand_are_taken_over_and_only_rows_that_are_equal_are_registered(lab: Rig) -> None:
     assert lab.apply(everything(lab))[1].succeeded

@@ -198,6 +198,15 @@ def test_a_link_that_is_refused_or_below_one_says_so_beside_the_entity(lab: Rig)
         assert [(b.kind, b.whole) for b in plan.blocked] == [(kind, True)]
 
 
+def test_a_source_that_is_down_is_told_and_not_taken_for_a_wrong_address(lab: Rig) -> None:
+    document = chosen(lab)
+    document["sources"]["lab_a"]["port"] = 1
+    with pytest.raises(UsageError, match="lab_a cannot be used: .* cannot be reached"):
+        told(lab, document, "Subject", "id=1")
+    with lab.job(document) as job, pytest.raises(UsageError, match="cannot be used"):
+        job.rehearse(["lab_a.*"])
+
+
 def test_what_is_no_link_or_no_key_is_told_with_what_is(lab: Rig) -> None:
     with lab.job(chosen(lab)) as job:
         for table, key, words, hint in (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -190,7 +192,14 @@ def test_wildcards_are_told_as_the_server_takes_them() -> None:
     [fixed] = rights(given("our%", "ALL"), partial_revokes="ON")
     assert "stand for themselves" in fixed.why
     [two] = rights(given(r"our\_out", "SELECT"), given("our%", "SELECT", "INSERT"))
-    assert (two.level, "2 GRANTs match" in two.words) == ("warning", True)
+    assert (two.level, r"the one on `our\_out` lacks INSERT" in two.words) == ("error", True)
+    [active] = [
+        f
+        for f in rights(given(r"our\_o%", "SELECT"), given("o%", "INSERT"), roles=(Role("r", True, ()),))
+        if f.level != "ok"
+    ]
+    assert (active.level, r"`our\_o%` lacks INSERT" in active.words) == ("warning", True)
+    assert rights(given(r"our\_out", "SELECT", "INSERT"), given("our%", "SELECT")) == []
     everywhere = Grant(frozenset({"ALL PRIVILEGES"}), "*", "*")
     assert rights(everywhere, given(r"our\_out", "SELECT")) == []
 
@@ -236,3 +245,16 @@ def test_a_diagnosis_is_shown_with_why_and_fix_and_no_control_character() -> Non
     assert "TLSv1.3" not in "\n".join(each.plain for each in diagnosis_lines(diagnosis, quiet=True))
     value = diagnosis_json(diagnosis)
     assert (value["has_errors"], value["counts"]["error"], len(value["findings"])) == (True, 1, 2)
+
+
+def test_everything_that_the_doctor_looks_at_stands_in_the_documentation() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.partition("## Looking the servers over")[2].partition("\n## ")[0]
+    subjects = set()
+    for path in (root / "djlink_manifest" / "reconcile").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
+                subjects |= {str(n.value) for n in node.args[1:2] if isinstance(n, ast.Constant)}
+    assert len(subjects) > 20
+    assert {s for s in subjects if f"`{s}`" not in section} == set()

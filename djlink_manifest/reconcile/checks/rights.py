@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.catalog import Catalog
@@ -153,22 +153,35 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
                 "the account has rights on schemas that nobody meant",
                 f"write `{escaped}`: {grant(need.rights, need.schema, account)} then REVOKE the other",
             )
-    partly = sorted(p for p, g in matching.items() if missing([g], need.rights, need.schema))
-    if len(matching) > 1 and partly and not _everywhere(health, need):
+    yield from _one_alone(name, need, matching, health, catalog)
+
+
+def _one_alone(
+    name: str, need: Need, matching: Mapping[str, Grant], health: Health, catalog: Catalog
+) -> Iterator[Finding]:
+    """Of several GRANTs that match a schema's name the server takes one, and does not add them up."""
+    if len(matching) < 2 or missing(health.grants, need.rights, need.schema):
+        return  # what no GRANT gives is told as missing
+    counts = max(matching, key=_exactness)
+    others = [g for g in health.grants if g.schema == "*"]
+    lacking = missing([matching[counts], *others], need.rights, need.schema)
+    if lacking:
+        listed = ", ".join(f"`{p}`" for p in sorted(matching))
         yield Finding(
             name,
             "GRANT wildcards",
-            "warning",
-            f"{len(matching)} GRANTs match the schema `{need.schema}`: "
-            + ", ".join(f"`{p}`" for p in sorted(matching)),
-            "the server takes the rights of one of them alone, the most exact one, and does not add them up",
-            f"let an administrator run: {grant(need.rights, need.schema, account)}",
+            "warning" if any(role.active for role in health.roles) else "error",
+            f"{len(matching)} GRANTs match the schema `{need.schema}` ({listed}), and the one on `{counts}` "
+            f"lacks {', '.join(lacking)}",
+            "the server takes the rights of the most exact one alone, and does not add them up",
+            f"let an administrator run: {grant(need.rights, need.schema, catalog.identity.account)}",
         )
 
 
-def _everywhere(health: Health, need: Need) -> bool:
-    """Whether rights on `*.*` are enough by themselves."""
-    return not missing([g for g in health.grants if g.schema == "*"], need.rights, need.schema)
+def _exactness(pattern: str) -> tuple[int, int]:
+    """How exact a pattern is to a server: one without wildcards, else the later its first one stands."""
+    wild = _WILD.search(pattern)
+    return (1, 0) if wild is None else (0, wild.end())
 
 
 def _is_pattern_for(given: Grant, schema: str) -> bool:
