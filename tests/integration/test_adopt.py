@@ -11,9 +11,11 @@ from djlink_manifest.errors import DjlinkError, LinkLocked, MissingPrivilege
 from djlink_manifest.model.naming import lock_name
 from djlink_manifest.reconcile.actions import Register
 from djlink_manifest.reconcile.adoption import Rehearsal
+from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.accounts import create_link_user, create_local_user
 from tests.asking import ask, run_all
 from tests.integration.test_ownership import TABLES, checksums, everything, held, locally
-from tests.rig import Rig, link_of
+from tests.rig import PASSWORD, Rig, link_of
 from tests.shared_servers import ALIKE, CROSSED, PAIRS
 
 ALL = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
@@ -85,6 +87,64 @@ def test_a_local_server_that_was_moved_or_restored_is_adopted_for_good(linked: R
         run_all(linked, f"UPDATE {{outbound}}.`~djlink` {change}")
     rehearsed = adopt(linked, everything(linked))
     assert any("`db.before`, is refused from then on" in n for a in rehearsed.adoptions for n in a.notes)
+    settles(linked, everything(linked))
+
+
+def restore(rig: Rig, schema: str, server: SandboxServer) -> None:
+    """Bring a schema of the local server, as it stands, to another server."""
+    tables = [t for (t,) in ask(rig.servers.local, f"SHOW TABLES FROM `{schema}`")]
+    with closing(server.connect()) as there, there.cursor() as cursor:
+        cursor.execute("SET SESSION foreign_key_checks = 0")
+        cursor.execute(f"CREATE DATABASE `{schema}`")
+        cursor.execute(f"USE `{schema}`")
+        for table in tables:
+            [(_, text)] = ask(rig.servers.local, f"SHOW CREATE TABLE `{schema}`.`{table}`")
+            cursor.execute(text)
+            rows = ask(rig.servers.local, f"SELECT * FROM `{schema}`.`{table}`")
+            for row in rows:
+                cursor.execute(f"INSERT INTO `{table}` VALUES ({', '.join(['%s'] * len(row))})", row)
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_a_database_restored_on_another_server_is_refused_there_until_it_is_adopted_for_good(
+    linked: Rig,
+) -> None:
+    copy = linked.servers.lab_b
+    restore(linked, linked.local_schema("lab_a", "lab"), copy)
+    create_local_user(copy, linked.names("lab"), PASSWORD, [linked.names.pattern])
+    moved = everything(linked)
+    moved["local"].update(host=copy.host, port=copy.port)
+    plan, report = linked.apply(moved)
+    assert report.outcomes == ()
+    [blocked] = link_of(plan, linked.address("lab_a", "lab", "Subject")).blocked
+    assert "was made for another local server" in blocked.reason
+    assert "moved here for good: djlink adopt" in str(blocked.hint)
+    adopt(linked, moved)
+    assert linked.apply(moved)[1].succeeded
+    plan = linked.plan(moved)
+    assert (plan.has_changes, plan.has_errors) == (False, False)
+    before = linked.plan(everything(linked))
+    assert all(p.is_stopped for p in before.links)
+    assert "was made for another local server" in before.links[0].blocked[0].reason
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_another_server_that_answers_to_the_sources_name_is_refused_and_not_mixed_in(linked: Rig) -> None:
+    run_all(linked, *TABLES[:4], server="lab_b")
+    run_all(linked, "INSERT INTO {lab}.subject VALUES (50, 'other')", server="lab_b")
+    other = linked.servers.lab_b
+    create_link_user(other, linked.names("link"), PASSWORD, [linked.names("lab")], linked.outbound)
+    strange = everything(linked)
+    strange["sources"]["lab_a"].update(host=other.host, port=other.port)
+    before = checksums(linked)
+    plan, report = linked.apply(strange)
+    assert report.outcomes == ()
+    [blocked] = link_of(plan, linked.address("lab_a", "lab", "Subject")).blocked
+    assert "lab_a knows nothing of it" in blocked.reason
+    rehearsed = adopt(linked, strange)
+    assert rehearsed.adoptions == ()
+    assert any("none of its 3 local rows has a row at the source" in r.reason for r in rehearsed.refusals)
+    assert checksums(linked) == before
     settles(linked, everything(linked))
 
 

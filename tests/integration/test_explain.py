@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.explanation import Explanation, Reason
 from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.report.explain import explanation_json, explanation_lines
 from tests.asking import ask, run_all
 from tests.integration.test_ownership import TABLES, locally
 from tests.rig import Rig
@@ -201,7 +203,7 @@ def test_a_link_that_is_refused_or_below_one_says_so_beside_the_entity(lab: Rig)
 def test_a_source_that_is_down_is_told_and_not_taken_for_a_wrong_address(lab: Rig) -> None:
     document = chosen(lab)
     document["sources"]["lab_a"]["port"] = 1
-    with pytest.raises(UsageError, match="lab_a cannot be used: .* cannot be reached"):
+    with pytest.raises(UsageError, match=r"lab_a cannot be used: .* cannot be reached"):
         told(lab, document, "Subject", "id=1")
     with lab.job(document) as job, pytest.raises(UsageError, match="cannot be used"):
         job.rehearse(["lab_a.*"])
@@ -219,6 +221,21 @@ def test_what_is_no_link_or_no_key_is_told_with_what_is(lab: Rig) -> None:
             with pytest.raises(UsageError, match=words) as error:
                 job.explain(lab.address("lab_a", "lab", table), key)
             assert hint in str(error.value.hint)
+
+
+@TWO
+def test_a_key_of_quotes_wildcards_and_control_characters_is_found_and_shown_as_escapes(lab: Rig) -> None:
+    value = "x'\"%s`\n\x1b[31m\\"
+    run_all(lab, "CREATE TABLE {lab}.odd (k varchar(40) PRIMARY KEY)")
+    ask(lab.servers.lab_a, f"INSERT INTO `{lab.names('lab')}`.odd VALUES (%s)", (value,))
+    document = lab.document({"lab_a": {"lab": {"tables": {"Odd": {"where": {"k": value}}}}}})
+    assert lab.apply(document)[1].succeeded
+    explanation, plan = told(lab, document, "Odd", json.dumps({"k": value}))
+    assert (explanation.state, explanation.key) == ("shared", (("k", value),))
+    text = "\n".join(each.plain for each in explanation_lines(explanation, plan))
+    assert "\x1b" not in text
+    assert "`\\n\\x1b[31m" in text
+    assert json.loads(json.dumps(explanation_json(explanation, plan)))["key"] == {"k": value}
 
 
 @TWO
