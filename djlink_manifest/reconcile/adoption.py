@@ -14,6 +14,7 @@ from djlink_manifest.model.compare import differences
 from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.actions import AlterLocal, CreateLocal
 from djlink_manifest.reconcile.footing import Ground
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.snapshot import LinkSnapshot, Refusal
@@ -138,16 +139,25 @@ def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None) -> Refusal | None:
         return Refusal(plan.address, "; ".join(b.reason for b in blocks), hint, plan.location)
     if snapshot is None:
         raise ValueError(f"{plan.address} was neither observed nor blocked")
-    known = sum(n for c, n in snapshot.counts.items() if c.presence.local and c.presence.source)
-    if snapshot.local_rows and not known:
-        return Refusal(
-            plan.address,
-            f"none of its {snapshot.local_rows:,} local rows has a row at the source: this is not the table "
-            "that they came from",
-            "check `host`, `port` and the source's schema; else choose another local schema (`schema_name`)",
-            plan.location,
-        )
-    return None
+    if not snapshot.local_rows or _known(plan, snapshot):
+        return None
+    return Refusal(
+        plan.address,
+        f"none of its {snapshot.local_rows:,} local rows is held or has an equal one at the source: this is "
+        "not the table that they came from",
+        "check `host`, `port` and the source's schema; else choose another local schema (`schema_name`)",
+        plan.location,
+    )
+
+
+def _known(plan: LinkPlan, snapshot: LinkSnapshot) -> bool:
+    """Whether any local entity is known to be the source's: held, or equal.
+
+    Where tables are to be made or altered first, rows were not compared, and keys have to do.
+    """
+    unlike = any(isinstance(a, AlterLocal) or (isinstance(a, CreateLocal) and a.tables) for a in plan.actions)
+    here = [c.presence for c, n in snapshot.counts.items() if n and c.presence.local and c.presence.source]
+    return bool(snapshot.equal) or any(p.outbound or unlike for p in here)
 
 
 def _standing(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:

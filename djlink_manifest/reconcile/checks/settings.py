@@ -214,15 +214,6 @@ def _sql_mode(name: str, health: Health) -> Iterator[Finding]:
             "cut without an error, and then linked as they are",
             "SET GLOBAL sql_mode = CONCAT(@@global.sql_mode, ',STRICT_TRANS_TABLES');",
         )
-    elif (
-        name == "local" and modes & {"NO_ZERO_DATE", "NO_ZERO_IN_DATE"} and "ALLOW_INVALID_DATES" not in modes
-    ):
-        yield Finding(
-            name,
-            "sql_mode",
-            "ok",
-            "strict; zero dates of a source are kept, though other programs here may not write them",
-        )
     else:
         yield Finding(name, "sql_mode", "ok", "strict")
 
