@@ -13,9 +13,9 @@ from djlink_manifest.manifest.load import load
 from djlink_manifest.model.health import Diagnosis, Finding
 from djlink_manifest.reconcile.pipeline import examine
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.sandbox.accounts import create_local_user, grant_pattern
 from tests.asking import ask, run_all
-from tests.rig import Rig
+from tests.rig import PASSWORD, Rig
 from tests.shared_servers import ALIKE, CROSSED, PAIRS, Names, Servers, drop_everything
 
 TABLES = (
@@ -137,7 +137,8 @@ def test_settings_that_hurt_are_found_and_their_fixes_mend_them(ill: Rig, wrong:
         if finding.fix.startswith("SET GLOBAL"):
             ask(wrong, finding.fix.partition(";")[0])
     ask(wrong, "SET GLOBAL init_connect = ''")
-    assert {f.subject for f in examined(ill).findings if f.level == "error"} == set()
+    # here the source is the local server: nothing can be linked
+    assert {f.subject for f in examined(ill).findings if f.level == "error"} == {"same server"}
     mended = {f.subject for f in examined(ill).findings if f.level in ("warning", "note")}
     assert mended <= {"owner schema", "lower_case_table_names"}
 
@@ -181,6 +182,29 @@ def test_tls_is_told_as_the_session_has_it(ill: Rig, wrong: SandboxServer) -> No
     assert (tls.level, tls.words.startswith("TLSv1.")) == ("ok", True)
     assert "not encrypted" in found(diagnosis, "local", "TLS")[0].words
     assert [bool(p.cipher) for p in diagnosis.patients] == [False, True]
+
+
+def test_limits_of_the_server_on_rows_and_time_do_not_reach_our_sessions(
+    ill: Rig, wrong: SandboxServer, servers: Servers
+) -> None:
+    ill.servers = Servers(wrong, wrong, servers.local)
+    create_local_user(servers.local, ill.names("lab"), PASSWORD, [ill.names.pattern])
+    run_all(ill, "INSERT INTO {lab}.subject VALUES (2, 'b'), (3, 'c')")
+    time_limit = "max_execution_time = 1" if wrong.vendor == "mysql" else "max_statement_time = 0.001"
+    limits = ("sql_select_limit = 1", "sql_safe_updates = 1", "sql_big_selects = 0", "max_join_size = 2")
+    ask(wrong, "SET GLOBAL binlog_format = ROW")
+    try:
+        for each in (*limits, time_limit):
+            ask(wrong, f"SET GLOBAL {each}")
+        assert found(examined(ill), "lab_a", time_limit.partition(" ")[0]) == []
+        assert ill.apply(everything(ill))[1].succeeded
+        assert ill.run("local", f"SELECT COUNT(*) FROM `{ill.local_schema('lab_a', 'lab')}`.subject") == [
+            (3,)
+        ]
+    finally:
+        ask(wrong, f"SET GLOBAL {time_limit.partition(' ')[0]} = 0")
+        for each in ("sql_select_limit", "sql_safe_updates", "sql_big_selects", "max_join_size"):
+            ask(wrong, f"SET GLOBAL {each} = DEFAULT")
 
 
 def test_an_account_with_few_sessions_is_warned_of(ill: Rig, wrong: SandboxServer) -> None:

@@ -217,7 +217,7 @@ def mark(**changes: str | None) -> Mark:
 
 def test_marks_of_both_sides_are_weighed() -> None:
     def told(*marks: Mark) -> list[tuple[str, str]]:
-        source = replace(CATALOG, marks={"our_out": marks})
+        source = replace(CATALOG, identity=replace(IDENTITY, port=3307), marks={"our_out": marks})
         found = mark_findings("lab_a", "ours", "our_out", (), source, CATALOG)
         return [(f.level, f.words) for f in found]
 
@@ -227,6 +227,8 @@ def test_marks_of_both_sides_are_weighed() -> None:
     assert words == "1 link in `our_out` of the manifest `theirs` (o@x), local server `db.x`"
     [(level, words)] = told(mark(fingerprint="0"), mark(link_id="2", fingerprint="0"))
     assert (level, words) == ("error", "2 links in `our_out` made for another local server, `db`")
+    [same] = mark_findings("lab_a", "ours", "our_out", (), CATALOG, CATALOG)
+    assert (same.subject, same.level) == ("same server", "error")
 
 
 def test_a_diagnosis_is_shown_with_why_and_fix_and_no_control_character() -> None:

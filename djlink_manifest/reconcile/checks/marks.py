@@ -16,6 +16,15 @@ def mark_findings(
 ) -> Iterator[Finding]:
     """What the marks of a source's outbound schema and those of the local schemas of its links say."""
     links = tuple(links)
+    if fingerprint(source.identity) == fingerprint(local.identity):
+        yield Finding(
+            name,
+            "same server",
+            "error",
+            "it is the local server itself",
+            "a link's lock is taken on both of its servers, and here the second one would wait for the first",
+            f"take the source {name} out: its tables are at hand without a link",
+        )
     theirs = source.marks.get(outbound, ())
     ours = [m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())]
     mine = fingerprint(local.identity)
