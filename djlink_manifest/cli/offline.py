@@ -55,13 +55,13 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
       djlink init --from princeton.ephys -f atlas.yaml -
       djlink init --from princeton.ephys --host db.princeton.example --user ourlab_link
     """
+    from djlink_manifest.manifest.writing import starter
+
     if place is not None:
         _init_from(path, force, place, server)
         return
     _check_no_server(server)
     path = path or DEFAULT_MANIFEST
-    from djlink_manifest.manifest.writing import starter
-
     screen = current()
     if path == "-":
         screen.data(starter())
