@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from djlink_manifest.cli.apply import agreed, check_that_one_can_ask
+from djlink_manifest.cli.apply import check_that_one_can_ask, said_yes
 from djlink_manifest.cli.jobs import loaded, opened
 from djlink_manifest.cli.options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.screen import current
@@ -56,7 +56,7 @@ def adopt(
             rehearsed = job.rehearse(addresses, given_up)
         if not as_json:
             screen.show(rehearsal_lines(rehearsed))
-        do = bool(rehearsed.adoptions) and (auto_approve or (not as_json and agreed("Adopt these tables?")))
+        do = bool(rehearsed.adoptions) and (auto_approve or (not as_json and said_yes("Adopt these tables?")))
         if do:
             job.adopt(rehearsed)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import adopt, apply, demo, doctor, explain, offline, planning
+from djlink_manifest.cli import adopt, apply, deletions, demo, doctor, explain, offline, planning
 from djlink_manifest.cli.options import output_options
 
 
@@ -27,6 +27,7 @@ def djlink(context: click.Context) -> None:
       djlink plan                   show what would be done
       djlink apply                  show it, ask, do it
       djlink explain ADDRESS KEY    why one entity is here, or is not
+      djlink requests               what sources ask to delete
       djlink demo                   try it on throwaway servers
 
     \b
@@ -48,6 +49,8 @@ for command in (
     adopt.adopt,
     explain.explain,
     planning.status,
+    deletions.requests,
+    deletions.approve,
     planning.graph,
     demo.demo,
 ):

@@ -161,8 +161,8 @@ def _known(plan: LinkPlan, snapshot: LinkSnapshot) -> bool:
 
 
 def _standing(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
-    """The tables of the link that stand, as (server, `schema.table`) pairs."""
-    beside = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    """The tables that stand, as (server, `schema.table`) pairs; a ledger of an earlier life is none."""
+    *beside, _ = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     for catalog, server, tables in (
         (ground.source, link.source, beside),
         (ground.local, "local", link.local.tables),

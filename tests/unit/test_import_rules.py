@@ -16,22 +16,20 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 # What a part of the package may import besides itself; the longest name that fits counts. A name stands for
 # all below it. A part that is not named here may import nothing.
 VALUES = ("errors", "model", "manifest")
-PLAN_VALUES = tuple(f"reconcile.{name}" for name in ("plan", "actions", "snapshot", "progress", "adoption"))
+PLAN_VALUES = (
+    "reconcile.plan",
+    "reconcile.actions",
+    "reconcile.asked",
+    "reconcile.snapshot",
+    "reconcile.progress",
+    "reconcile.removal",
+    "reconcile.adoption",
+)
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
-        "reach",
-        "observe",
-        "survey",
-        "site",
-        "building",
-        "bench",
-        "refilling",
-        "apply",
-        "doctor",
-        "adopting",
-        "explaining",
-        "prospecting",
+        *("reach", "observe", "survey", "deletions", "site", "building", "bench", "refilling", "deleting"),
+        *("taking_out", "apply", "doctor", "adopting", "explaining", "prospecting"),
     )
 )
 PURE = ("reconcile", *VALUES)
