@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
@@ -11,6 +11,7 @@ from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Reco
 from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals, Sql
 from djlink_manifest.model.unique import Unique, uniques
+from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot
 from djlink_manifest.servers import single
 from djlink_manifest.servers.connection import RawRow, Session
@@ -195,6 +196,15 @@ class Inquiry:
                     break
 
 
+def of_the_set(plan: LinkPlan) -> LinkPlan:
+    """The plan of a link for one entity, whose deletion is decided with all others of the link."""
+    hint = (
+        "deletions are decided as a set: `djlink plan` says what becomes of it, `djlink requests` who asked"
+    )
+    blocked = tuple(replace(b, hint=hint) if b.kind == "review" else b for b in plan.blocked)
+    return replace(plan, blocked=blocked)
+
+
 def spelt(where: Condition) -> str:
     """A condition as a person reads it."""
     match where:
@@ -235,7 +245,8 @@ def _explained(
     waiting: list[str] | None = None,
 ) -> Explained:
     state = state_of(presence)
-    standing = Standing(wanted, pullable, release_unwanted=link.unwanted == "release")
+    granted = link.deletions == "auto" or found.granted_at is not None
+    standing = Standing(wanted, pullable, release_unwanted=link.unwanted == "release", granted=granted)
     step = step_for(presence, standing)
     alone = state is State.UNPROTECTED and equal is True
     stuck_by = [(u.words, 1) for u in taken or []][:1] if step is Step.PULL else []

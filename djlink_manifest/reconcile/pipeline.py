@@ -24,7 +24,7 @@ from djlink_manifest.reconcile.approving import approvals_of
 from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
 from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
-from djlink_manifest.reconcile.explaining import Inquiry
+from djlink_manifest.reconcile.explaining import Inquiry, of_the_set
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, forgotten_here, holding
 from djlink_manifest.reconcile.keytext import parse_key
 from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
@@ -221,7 +221,7 @@ class Job:
                 tuple(r for r in refusals.values() if r.address in above),
             ),
         )
-        return explained.explanation, next(p for p in plan.links if p.address == address)
+        return explained.explanation, of_the_set(next(p for p in plan.links if p.address == address))
 
     def _link(self, address: str) -> Link:
         if address not in self._all:

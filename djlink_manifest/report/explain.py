@@ -10,13 +10,22 @@ from rich.text import Text
 
 from djlink_manifest.model.entity import Step
 from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records
-from djlink_manifest.reconcile.actions import Pull, PullAgain, Register, Release
+from djlink_manifest.reconcile.actions import (
+    Approve,
+    Delete,
+    Mend,
+    Pull,
+    PullAgain,
+    Refill,
+    Register,
+    Release,
+)
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.report.jsonform import link_json
 from djlink_manifest.report.terminal import Span, line
 
 FORMAT_VERSION = 1
-ROWS = (Pull, PullAgain, Register, Release)
+ROWS = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)
 LETTERS = (
     ("S", "source"),
     ("O", "outbound"),

@@ -78,6 +78,12 @@ def test_an_entity_is_followed_from_unshared_to_shared_and_on(lab: Rig) -> None:
     assert (asked.state, asked.pullable, asked.records.reason) == ("tainted", False, "withdrawn")
     assert asked.records.requested_by.startswith("root@")
     assert [b.kind for b in plan.blocked] == ["review"]
+    assert "djlink requests" in str(plan.blocked[0].hint)
+    assert asked.step == "await review"
+    automatic, _ = told(
+        lab, {**document, "defaults": {**document["defaults"], "deletions": "auto"}}, "Session", "id=1,n=1"
+    )
+    assert automatic.step == "delete, then approve"
 
 
 @TWO
