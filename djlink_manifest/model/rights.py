@@ -46,16 +46,16 @@ class Grant:
         return self.table == "*" or (table is not None and self.table == table)
 
 
-def parse_grants(lines: Iterable[str]) -> tuple[Grant, ...]:
+def parse_grants(lines: Iterable[str], *, roles_give_all: bool = True) -> tuple[Grant, ...]:
     """The grants of `SHOW GRANTS` that concern tables and schemas; column grants count as none.
 
-    What a role gives is not listed there, so an account with a role counts as having every right; where it
-    has not, the server says so later.
+    What a role gives is listed there only where it is active, so an account with a role counts as having
+    every right; where it has not, the server says so later. Without `roles_give_all` it has what is listed.
     """
     found = []
     for line in lines:
         match = _GRANT.match(line)
-        if match is None and line.startswith("GRANT "):
+        if match is None and roles_give_all and line.startswith("GRANT "):
             found.append(Grant(frozenset({"ALL PRIVILEGES"}), "*", "*"))
         target = _TARGET.match(match["object"]) if match else None
         if match is None or target is None:

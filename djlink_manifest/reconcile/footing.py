@@ -167,8 +167,9 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
     outbound = f"{link.outbound_schema}.{link.outbound_table}"
     local = f"{link.local.schema}.{link.local.name}"
-    other_outbound = "choose another name with `outbound_table`, or another outbound schema"
-    other_local = "choose another local schema with `schema_name`, or rename that table"
+    adopt = f"; to take it over: djlink adopt {link.address}"
+    other_outbound = f"choose another name with `outbound_table`, or another outbound schema{adopt}"
+    other_local = f"choose another local schema with `schema_name`, or rename that table{adopt}"
     *beside, ledger = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     found = next((t for t in beside if (t.schema, t.name) in ground.source.tables), None)
     old = ground.source.tables.get((ledger.schema, ledger.name))
@@ -190,7 +191,8 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         elif mark.fingerprint != fingerprint(ground.local.identity):
             yield (
                 f"{place} was made for another local server, `{mark.local_server}`: this is a copy, or moved",
-                "work on the server it was made for, or give this manifest another name and outbound schema",
+                "work on the server it was made for, or give this manifest another name and outbound schema; "
+                f"moved here for good: djlink adopt {link.address}",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
@@ -203,9 +205,8 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield (
                 f"{local} is linked, and {link.source} knows nothing of it: this is another server or "
                 "outbound schema than before, or what stood there was dropped",
-                f"check `host`, `port` and `outbound` of {link.source}; if the outbound tables are gone for "
-                f"good, drop the local ones and the link's row in `{mark.local_schema}`.`~djlink`: "
-                "they are pulled anew",
+                f"check `host`, `port` and `outbound` of {link.source}; if they are right and the outbound "
+                f"tables are gone for good: djlink adopt {link.address}",
             )
         elif mark.link_id != mine:
             yield f"{place} carries the mark of another link", hint

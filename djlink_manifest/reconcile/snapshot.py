@@ -76,6 +76,12 @@ class Footing:
         """Whether the local tables have all columns and parts of the source's, and rows to match."""
         return not self.make_local and not self.alter_local and self.refill is None
 
+    def is_comparable(self, link: Link) -> bool:
+        """Whether every row of the source has a place here: what is missing at most holds no copied value."""
+        copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
+        missing = any(t.name in copied for t in self.make_local) or any(a.columns for a in self.alter_local)
+        return not missing and self.refill is None
+
     @property
     def completes_late(self) -> bool:
         """Whether the marks may name the present definition only after a refill or a unique index."""

@@ -23,12 +23,13 @@ PLAN_VALUES = (
     "reconcile.snapshot",
     "reconcile.progress",
     "reconcile.removal",
+    "reconcile.adoption",
 )
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
         *("reach", "observe", "survey", "deletions", "site", "building", "bench", "refilling", "deleting"),
-        *("taking_out", "apply"),
+        *("taking_out", "apply", "doctor", "adopting", "explaining", "prospecting"),
     )
 )
 PURE = ("reconcile", *VALUES)
