@@ -132,6 +132,17 @@ class RowsRefused(ServerError):
     """The local server refused a batch of rows: a duplicate, a missing parent, a value that does not fit."""
 
 
+class StoreError(ServerError):
+    """An external store cannot be used: not configured, unreachable, read-only or full.
+
+    `server` names the store.
+    """
+
+
+class ObjectRefused(RowsRefused):
+    """An external object of an entity cannot be brought: missing, altered, or its place here is taken."""
+
+
 class LinkLocked(DjlinkError):
     """Another djlink works on the link; the message says who, from where and since when."""
 

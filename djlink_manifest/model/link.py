@@ -35,7 +35,9 @@ class Link:
     `definition` is the source table as its server has it; `local` the table as it shall stand on the local
     server; `references` the foreign keys to linked parents; `plain` those to tables that are not linked, as
     `schema.table` names, which become plain columns; `unseen` those of `plain` that the link user may not
-    read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words.
+    read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words;
+    `stores` where its external objects go, as pairs of a source store and a local one; empty where it has
+    none.
     """
 
     address: str
@@ -53,6 +55,7 @@ class Link:
     location: Location
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    stores: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
