@@ -129,7 +129,11 @@ class ConnectionLost(ServerError):
 
 
 class RowsRefused(ServerError):
-    """The local server refused a batch of rows: a duplicate, a missing parent, a value that does not fit."""
+    """The local server refused a batch of rows.
+
+    A duplicate, a missing parent, a value that does not fit, or a row of the lab's own that refers to one
+    that is to go.
+    """
 
 
 class StoreError(ServerError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,14 +27,20 @@ from tests.statements import Statement, watched
 CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
 
 
+# the temporary tables of a session: none but the first table that a statement names is written to
+_OWN = re.compile(r"\s*(?:(?:CREATE|DROP) TEMPORARY TABLE|(?:ALTER TABLE|INSERT INTO|DELETE) \S+`~djlink_)")
+
+
 def changes(statement: Statement) -> bool:
     """Whether the statement changes what other sessions see; djlink's key tables are nobody else's."""
-    return statement.begins(*CHANGES) and "`~djlink_" not in statement.text.split("SELECT")[0]
+    return statement.begins(*CHANGES) and not _OWN.match(statement.text)
 
 
-def apply_once(manifest: str, at: int | None = None, sent: bool = False) -> dict[str, Any]:
-    """Plan, apply, plan again. At the `at`-th change, from 1, the process kills itself: before it is sent or,
-    with `sent`, before its answer is read."""
+def apply_once(
+    manifest: str, at: int | None = None, sent: bool = False, verify: bool = False
+) -> dict[str, Any]:
+    """Plan, apply, plan again, with or without `verify`. At the `at`-th change, from 1, the process kills
+    itself: before it is sent or, with `sent`, before its answer is read."""
     made = list[str]()
 
     def stop_here(statement: Statement) -> None:
@@ -47,11 +54,11 @@ def apply_once(manifest: str, at: int | None = None, sent: bool = False) -> dict
 
     bench.BATCH_ENTITIES = 2
     with open_job(load([Path(manifest)]), os.environ, parallelism=1) as job:
-        plan = job.plan()
+        plan = job.plan(verify=verify)
         with watched(stop_here):
             report = job.apply(plan, lambda event: None, threading.Event())
     with open_job(load([Path(manifest)]), os.environ, parallelism=1) as job:
-        again = job.plan()
+        again = job.plan(verify=verify)
     return {
         "changes": made,
         "kinds": sorted({type(a).__name__ for link in plan.links for a in link.actions}),

@@ -28,9 +28,7 @@ class Saved:
         with server.connect() as connection, connection.cursor() as cursor:
             for name in _tables(cursor, schema):
                 of = f"{quoted(schema)}.{quoted(name)}"
-                cursor.execute(f"SHOW CREATE TABLE {of}")
-                ((_, text),) = cursor.fetchall()
-                tables[name] = re.sub(r" AUTO_INCREMENT=\d+", "", text)
+                tables[name] = _created(cursor, of)
                 cursor.execute(f"SELECT * FROM {of} ORDER BY 1, 2")
                 columns[name] = tuple(c[0] for c in cursor.description)
                 rows[name] = tuple(cursor.fetchall())
@@ -49,6 +47,9 @@ class Saved:
             for name, text in self.tables.items()
         }
 
+    def _is_altered(self, cursor: Any, name: str) -> bool:
+        return _created(cursor, f"{quoted(self.schema)}.{quoted(name)}") != self.tables[name]
+
     def put_back(self, server: SandboxServer) -> None:
         """Bring the schema to this state again."""
         with server.connect() as connection, connection.cursor() as cursor:
@@ -56,6 +57,10 @@ class Saved:
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(self.schema)}")
             cursor.execute(f"USE {quoted(self.schema)}")
             present = _tables(cursor, self.schema)
+            altered = [name for name in present if name in self.tables and self._is_altered(cursor, name)]
+            if altered:
+                cursor.execute(f"DROP TABLE {', '.join(map(quoted, altered))}")
+                present = [name for name in present if name not in altered]
             surplus = [quoted(name) for name in present if name not in self.tables]
             if surplus:
                 cursor.execute(f"DROP TABLE {', '.join(surplus)}")
@@ -68,6 +73,12 @@ class Saved:
                     places = ", ".join(["%s"] * len(self.columns[name]))
                     cursor.executemany(f"INSERT INTO {quoted(name)} VALUES ({places})", self.rows[name])
             connection.commit()
+
+
+def _created(cursor: Any, of: str) -> str:
+    cursor.execute(f"SHOW CREATE TABLE {of}")
+    ((_, text),) = cursor.fetchall()
+    return re.sub(r" AUTO_INCREMENT=\d+", "", text)
 
 
 def _tables(cursor: Any, schema: str) -> list[str]:

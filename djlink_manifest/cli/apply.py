@@ -11,7 +11,7 @@ import click
 
 from djlink_manifest.cli.interrupt import interruptible
 from djlink_manifest.cli.jobs import loaded, opened
-from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options
+from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options, verify_option
 from djlink_manifest.cli.screen import Screen, current
 from djlink_manifest.errors import Interrupted, UsageError
 from djlink_manifest.report.terminal import line
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 @click.command(short_help="Show the plan, ask, do it.")
 @scope_options
 @click.option("--auto-approve", is_flag=True, help="Do not ask. No deletion is approved by this.")
+@verify_option
 @json_option("Print the plan, the progress and the end as JSON, one object a line; needs --auto-approve.")
 @output_options
-def apply(scope: Scope, auto_approve: bool, as_json: bool) -> int:
+def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
     """Show the plan, ask for `yes`, and do it; then say what is done, failed and not attempted.
 
     Ctrl-C finishes the batches in hand; what was committed stays, and the next apply goes on from there. A
@@ -36,6 +37,7 @@ def apply(scope: Scope, auto_approve: bool, as_json: bool) -> int:
       djlink apply
       djlink apply --auto-approve
       djlink apply --target princeton.ephys.Session
+      djlink apply --verify
       djlink apply --auto-approve --json > apply.jsonl
     """
     if not auto_approve:
@@ -45,7 +47,7 @@ def apply(scope: Scope, auto_approve: bool, as_json: bool) -> int:
     telling = _telling(screen, as_json)
     with opened(manifest, scope, screen) as (job, waiting):
         with waiting:
-            plan = job.plan()
+            plan = job.plan(verify=verify)
         telling.plan(plan)
         if not plan.has_changes:
             return 1 if plan.has_errors else 0

@@ -101,6 +101,15 @@ def json_option(help: str) -> Callable[[_F], _F]:
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
+def verify_option(command: _F) -> _F:
+    """Give a command `--verify`."""
+    return click.option(
+        "--verify",
+        is_flag=True,
+        help="Compare the rows too, not only keys and counts; every page of the tables is read.",
+    )(command)
+
+
 def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
     """The files to read: those given, else `djlink.yaml` of this folder. Raises UsageError without either."""
     if files:

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from djlink_manifest.cli.jobs import loaded, opened
-from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options
+from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options, verify_option
 from djlink_manifest.cli.screen import current
 from djlink_manifest.report.terminal import line
 
@@ -16,12 +16,13 @@ CHANGES = 2
 
 @click.command(short_help="Show what would be done.")
 @scope_options
+@verify_option
 @json_option("Print the plan as JSON (schemas/plan.schema.json).")
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes, 0 where there are none."
 )
 @output_options
-def plan(scope: Scope, as_json: bool, detailed_exitcode: bool) -> int:
+def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> int:
     """Show what would be done, link by link, and what is in the way. Nothing is changed.
 
     A blocked link is an error (exit 1); a deletion that awaits approval is not.
@@ -31,6 +32,7 @@ def plan(scope: Scope, as_json: bool, detailed_exitcode: bool) -> int:
       djlink plan
       djlink plan -f atlas.yaml --target 'princeton.ephys.*'
       djlink plan --exclude princeton.ephys.Trace
+      djlink plan --verify
       djlink plan --json > plan.json
       djlink plan --detailed-exitcode
     """
@@ -40,7 +42,7 @@ def plan(scope: Scope, as_json: bool, detailed_exitcode: bool) -> int:
     screen = current()
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
         with waiting:
-            made = job.plan()
+            made = job.plan(verify=verify)
         if as_json:
             screen.json(plan_json(made))
         else:
@@ -52,15 +54,17 @@ def plan(scope: Scope, as_json: bool, detailed_exitcode: bool) -> int:
 
 @click.command(short_help="One line for each link.")
 @scope_options
+@verify_option
 @json_option("Print the status as JSON.")
 @output_options
-def status(scope: Scope, as_json: bool) -> int:
+def status(scope: Scope, verify: bool, as_json: bool) -> int:
     """Show one line for each link: its rows on each side, what is pending, what is in the way.
 
     \b
     Examples:
       djlink status
       djlink status --target 'janelia.*'
+      djlink status --verify
       djlink status --json
     """
     from djlink_manifest.report.jsonform import status_json
@@ -69,7 +73,7 @@ def status(scope: Scope, as_json: bool) -> int:
     screen = current()
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
         with waiting:
-            made = job.plan()
+            made = job.plan(verify=verify)
         if as_json:
             screen.json(status_json(made))
         else:

@@ -44,6 +44,10 @@ class Mark:
 
     `fingerprint` is of the local server; `definition` the digest of the source's definition once all tables
     of this side were made, None before; `holder` says who applies, or applied last.
+
+    Of a local mark alone: `refill` is the digest of the definition that the local tables are being brought
+    to, None where no refill is due; `made` the local tables that djlink made, each with its columns, None in
+    marks of a version that did not write it.
     """
 
     link_id: str
@@ -60,6 +64,8 @@ class Mark:
     fingerprint: str
     definition: str | None = None
     holder: str | None = None
+    refill: str | None = None
+    made: Mapping[str, frozenset[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

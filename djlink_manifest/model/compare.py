@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +14,19 @@ from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDef
 class Difference:
     """One difference of one table, in words.
 
-    `kind`: `differs` keeps rows from being equal or keys from being held; `foreign key` is one that is
-    missing and could be added; `extra` is something more than expected, which holds nothing up.
+    `kind`: `differs` keeps rows from being equal or keys from being held; `column`, `index` and `foreign key`
+    are missing and could be added; `more` is a column too many, which holds nothing up; so does `extra`.
     """
 
-    kind: Literal["differs", "foreign key", "extra"]
+    kind: Literal["differs", "column", "index", "foreign key", "more", "extra"]
     table: str
     words: str
     foreign_key: ForeignKey | None = None
+    column: Column | None = None
+    index: Index | None = None
+
+
+_MARKER = re.compile(r":[^:]+:")  # DataJoint's word for a type, at the start of a column's comment
 
 
 def differences(expected: TableDefinition, found: TableDefinition) -> tuple[Difference, ...]:
@@ -34,14 +40,14 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
     for column in expected.columns:
         other = have.pop(column.name, None)
         if other is None:
-            yield Difference("differs", name, f"column `{column.name}` is missing")
+            yield Difference("column", name, f"column `{column.name}` is missing", column=column)
         else:
             for words in _column_words(column, other):
                 yield Difference("differs", name, f"column `{column.name}` {words}")
     for extra in have.values():
         needs_value = not extra.nullable and extra.default is None and extra.generated is None
-        kind: Literal["differs", "extra"] = "differs" if needs_value and not extra.auto_increment else "extra"
-        yield Difference(kind, name, f"column `{extra.name}` was added")
+        kind: Literal["differs", "more"] = "differs" if needs_value and not extra.auto_increment else "more"
+        yield Difference(kind, name, f"column `{extra.name}` was added", column=extra)
     if expected.key != found.key:
         yield Difference(
             "differs", name, f"the primary key is ({', '.join(found.key)}), not ({', '.join(expected.key)})"
@@ -69,11 +75,17 @@ def _column_words(expected: Column, found: Column) -> Iterator[str]:
         ("character set", _of_today(expected.charset), _of_today(found.charset)),
         ("collation", _of_today(expected.collation), _of_today(found.collation)),
         ("generated expression", expected.generated, found.generated),
+        ("DataJoint type", _marker(expected), _marker(found)),
     ):
         if mine != theirs:
             yield f"has the {what} {theirs or 'none'}, not {mine or 'none'}"
     if expected.nullable != found.nullable:
         yield "may be NULL" if found.nullable else "may not be NULL"
+
+
+def _marker(column: Column) -> str | None:
+    found = _MARKER.match(column.comment)
+    return found.group() if found else None
 
 
 def _of_today(name: str | None) -> str | None:
@@ -87,10 +99,10 @@ def _index_differences(expected: TableDefinition, found: TableDefinition) -> Ite
     have = {_index_shape(i) for i in found.indexes}
     want = {_index_shape(i) for i in expected.indexes}
     for index in expected.indexes:
-        if _index_shape(index) not in have and index.unique:
-            yield Difference("extra", expected.name, f"the unique index `{index.name}` is missing")
-        elif _index_shape(index) not in have:
-            yield Difference("extra", expected.name, f"the index `{index.name}` is missing")
+        if _index_shape(index) not in have:
+            unique = "unique " if index.unique else ""
+            words = f"the {unique}index `{index.name}` is missing"
+            yield Difference("index", expected.name, words, index=index)
     for index in found.indexes:
         # the server makes indexes for foreign keys by itself
         if _index_shape(index) not in want and index.unique:

@@ -53,6 +53,7 @@ class Link:
     unwanted: Literal["keep", "release"]
     deletions: Literal["review", "auto"]
     location: Location
+    changed: Literal["report", "mend"] = "report"
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     stores: tuple[tuple[str, str], ...] = ()

@@ -19,6 +19,7 @@ APPROVED = "_deletion_approved"
 HISTORY = "_history"
 SUFFIXES = (REQUESTED, APPROVED, HISTORY)
 LOCAL_REQUESTED_PART = "deletion_requested"
+CONSTRAINT = "djlink_"  # what the names of djlink's foreign keys begin with
 MARKS = "~djlink"
 LINEAGE = "~lineage"
 
@@ -95,7 +96,7 @@ def outbound_names(
 
 def constraint_name(*words: str) -> str:
     """A foreign key's name, the same for the same words, unique in its schema in practice (64 bits)."""
-    return "djlink_" + hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+    return CONSTRAINT + hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
 def lock_name(link_id: str) -> str:

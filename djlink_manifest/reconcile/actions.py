@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+ADDED = "the source added it after linking"
+
 
 @dataclass(frozen=True, slots=True)
 class CreateOutbound:
@@ -20,6 +22,20 @@ class CreateLocal:
     """Make the local table and its parts."""
 
     tables: tuple[str, ...]
+    reason: str
+    server: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class AlterLocal:
+    """Add to a local table what the source added to its own.
+
+    `columns` are names with types (`contrast float`), `indexes` names.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    indexes: tuple[str, ...]
     reason: str
     server: str = "local"
 
@@ -59,6 +75,20 @@ class PullAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Refill:
+    """Bring the rows of entities that are here already to what the source's are.
+
+    `cause` is `definition` where columns or parts came later: at most `entities` are concerned; and `rows`
+    where so many were found to differ.
+    """
+
+    entities: int
+    cause: Literal["definition", "rows"]
+    reason: str
+    server: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
 class Register:
     """Write outbound rows for local entities that equal the source's."""
 
@@ -76,7 +106,9 @@ class Release:
     reason: str
 
 
-Action: TypeAlias = CreateOutbound | CreateLocal | AddForeignKey | Pull | PullAgain | Register | Release
+Action: TypeAlias = (
+    CreateOutbound | CreateLocal | AlterLocal | AddForeignKey | Pull | PullAgain | Refill | Register | Release
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,15 @@ from pathlib import Path
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
-from djlink_manifest.reconcile import building
+from djlink_manifest.reconcile import building, refilling
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
+    AlterLocal,
     CreateLocal,
     CreateOutbound,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -125,6 +127,8 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
             hint,
             time.monotonic() - started,
             tally.foreign_keys,
+            tally.refilled,
+            tally.altered,
         )
 
     stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
@@ -159,7 +163,8 @@ def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     return outcome(
         "failed",
         f"the local server refused {entities}: {'; '.join(tally.refusals)}",
-        "look for local rows with the same unique value and for missing parents; the others were pulled",
+        "look for local rows with the same unique value, for missing parents, and for rows of your own that "
+        "refer to part rows which the source has no longer; the others were pulled and refilled",
     )
 
 
@@ -175,7 +180,7 @@ def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
             ):
                 return _work(run, plan, tally, source, local, resumed=tries > 0)
         except ConnectionLost as error:
-            progress = tally.pulled + tally.registered + tally.released
+            progress = _committed(tally)
             tries = 1 if progress != before else tries + 1
             before = progress
             if tries >= RECONNECTS or run.stop.is_set():
@@ -200,7 +205,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         stop=run.stop,
     )
     kinds = {type(action) for action in plan.actions}
-    if kinds & {CreateOutbound, CreateLocal}:
+    built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None
+    if built:
         with_lineage = {schema for source_name, schema in site.lineage if source_name == link.source}
         building.build(bench, footing, mark, with_lineage, link.local.schema in site.new_schemas)
         with run.guard:
@@ -213,6 +219,10 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         work.release_gone(bench)
     if Register in kinds:
         work.register_equal(bench)
+    if Refill in kinds or footing.refill is not None:
+        refilling.refill(bench)
+    if built and footing.completes_late:
+        building.finish(bench, footing, mark)
     if kinds & {Pull, PullAgain}:
         # what the lost session registered and did not copy is in outbound now, and missing here
         again = resumed or PullAgain in kinds
@@ -220,6 +230,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan), blocked=blocked)
     if AddForeignKey in kinds:
         building.add_late_keys(bench, footing)
+    if footing.redefined and not built:
+        building.take_note(bench, mark)
 
 
 def _scene(run: _Run, link: Link, source: Writer) -> Scene:
@@ -231,11 +243,12 @@ def _scene(run: _Run, link: Link, source: Writer) -> Scene:
 
 
 def _entities(plan: LinkPlan) -> int:
-    return sum(a.entities for a in plan.actions if isinstance(a, (Pull, PullAgain, Register, Release)))
+    counted = (Pull, PullAgain, Refill, Register, Release)
+    return sum(a.entities for a in plan.actions if isinstance(a, counted))
 
 
 def _committed(tally: Tally) -> int:
-    return tally.pulled + tally.registered + tally.released
+    return tally.pulled + tally.refilled + tally.registered + tally.released
 
 
 def _bytes_each(plan: LinkPlan) -> float:

@@ -36,7 +36,8 @@ SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, co
 class Tally:
     """What was committed for one link so far.
 
-    `refusals` are the server's words, the first few; `begun` the tables and foreign keys whose making began.
+    `unfilled` are those of the refused entities that were to be refilled; `refusals` the server's words, the
+    first few; `begun` the tables, columns and keys whose making began.
     """
 
     created: bool = False
@@ -46,6 +47,9 @@ class Tally:
     bytes: int = 0
     registered: int = 0
     released: int = 0
+    refilled: int = 0
+    altered: bool = False
+    unfilled: int = 0
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
@@ -77,7 +81,7 @@ def release_gone(bench: Bench) -> None:
             for first, last in gone.pages(KEYS_AT_ONCE):
                 again(bench, partial(_release, bench, gone.keys(first, last)))
                 bench.advanced()
-                _stop_here(bench)
+                stop_here(bench)
 
 
 def register_equal(bench: Bench) -> None:
@@ -88,7 +92,7 @@ def register_equal(bench: Bench) -> None:
             if keys:
                 again(bench, partial(_register_keys, bench, keys), passing=SOURCE_ROW_GONE)
                 bench.advanced()
-            _stop_here(bench)
+            stop_here(bench)
 
 
 def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
@@ -118,23 +122,19 @@ def pull(
                 outbound.add_missing(bench.scene, link, missing, work, pullable=True)
             if new:
                 outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
-        size = _batch_size(bytes_each, 1.0)
+        size = batch_size(bytes_each, 1.0)
         first = 1
         while first <= work.count:
             last = min(first + size - 1, work.count)
             spent, rows = _batch(bench, work, first, last)
             bench.advanced()
-            _stop_here(bench)
-            size = _fitting(spent, rows, last - first + 1)
+            stop_here(bench)
+            size = fitting(spent, rows, last - first + 1)
             first = last + 1
 
 
 def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, int]:
-    """Register a range, then copy it; the bytes and rows copied.
-
-    What holds too much for one transaction, or is refused by the local server, is halved, down to entities
-    at fault; from there on it grows again. What was copied is committed and never tried again.
-    """
+    """Register a range, then copy it; the bytes and rows copied."""
 
     def register() -> None:
         with bench.source.transaction():
@@ -142,20 +142,31 @@ def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, in
             bench.check()
 
     again(bench, register, passing=SOURCE_ROW_GONE)
+    return halving(first, last, partial(_copy, bench, work), partial(_refuse, bench, work))
+
+
+def halving(
+    first: int, last: int, step: Callable[[int, int], Budget], refuse: Callable[[int, str], None]
+) -> tuple[int, int]:
+    """Do a step of a range; the bytes and rows of it.
+
+    What holds too much for one transaction, or is refused by the local server, is halved, down to entities
+    at fault; from there on it grows again. What was done is committed and never tried again.
+    """
     spent = rows = 0
     low, size = first, last - first + 1
     while low <= last:
         high = min(low + size - 1, last)
         try:
-            part = _copy(bench, work, low, high)
+            part = step(low, high)
         except (RowsRefused, BatchTooLarge) as error:
             if low < high:
                 size = (high - low + 1) // 2
                 continue
-            _refuse(bench, work, low, f"{error.message} ({error.hint})" if error.hint else error.message)
+            refuse(low, f"{error.message} ({error.hint})" if error.hint else error.message)
         else:
             spent, rows = spent + part.spent, rows + part.rows
-            size = min(2 * size, _fitting(part.spent, part.rows, high - low + 1))
+            size = min(2 * size, fitting(part.spent, part.rows, high - low + 1))
         low = high + 1
     return spent, rows
 
@@ -176,10 +187,15 @@ def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
 
 def _refuse(bench: Bench, work: KeyTable, number: int, words: str) -> None:
     """Count an entity that the local server does not take, and let go of it at the source."""
-    bench.tally.refused += 1
-    if len(bench.tally.refusals) < 3 and words not in bench.tally.refusals:
-        bench.tally.refusals.append(words)
+    count_refusal(bench.tally, words)
     again(bench, partial(_release, bench, work.keys(number, number), counted=False))
+
+
+def count_refusal(tally: Tally, words: str) -> None:
+    """Count an entity that the local server does not take, and keep the first few reasons."""
+    tally.refused += 1
+    if len(tally.refusals) < 3 and words not in tally.refusals:
+        tally.refusals.append(words)
 
 
 def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
@@ -207,7 +223,7 @@ def patiently(bench: Bench, step: Callable[[], None]) -> None:
                 raise
             bench.say(f"{error.message}; trying again")
             bench.stop.wait(attempt)
-            _stop_here(bench)
+            stop_here(bench)
 
 
 def again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = frozenset()) -> None:
@@ -224,15 +240,18 @@ def again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = froz
             time.sleep(0.1 * 2**attempt)
 
 
-def _batch_size(bytes_each: float, rows_each: float) -> int:
+def batch_size(bytes_each: float, rows_each: float) -> int:
+    """How many entities of such a size make a batch."""
     by_bytes = BATCH_BYTES / bytes_each if bytes_each > 0 else BATCH_ENTITIES
     return int(max(1, min(BATCH_ENTITIES, by_bytes, BATCH_ROWS / rows_each)))
 
 
-def _fitting(spent: int, rows: int, entities: int) -> int:
-    return _batch_size(spent / entities, max(1.0, rows / entities))
+def fitting(spent: int, rows: int, entities: int) -> int:
+    """How many entities make a batch where so many held these bytes and rows."""
+    return batch_size(spent / entities, max(1.0, rows / entities))
 
 
-def _stop_here(bench: Bench) -> None:
+def stop_here(bench: Bench) -> None:
+    """Raise Interrupted where the person asked to stop."""
     if bench.stop.is_set():
         raise Interrupted("stopped after the batch in hand", link=bench.link.address)

@@ -1,4 +1,4 @@
-"""What an apply makes for one link: marks, tables, lineage, late foreign keys.
+"""What an apply makes for one link: marks, tables, columns, indexes, lineage, late foreign keys.
 
 Every step can be repeated.
 """
@@ -13,7 +13,7 @@ from djlink_manifest.errors import AlreadyThere, RowsRefused, ServerError
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.reconcile.bench import Bench, again, patiently
-from djlink_manifest.reconcile.snapshot import Footing
+from djlink_manifest.reconcile.snapshot import Alteration, Footing
 from djlink_manifest.servers import ddl, lineage, marks
 from djlink_manifest.servers.connection import Writer
 
@@ -21,13 +21,15 @@ from djlink_manifest.servers.connection import Writer
 def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str], new_schema: bool) -> None:
     """Make what is missing of the link's marks, then of its outbound tables, then of its local ones.
 
-    `lineage_schemas` are the source's schemas that have a `~lineage` table.
+    `lineage_schemas` are the source's schemas that have a `~lineage` table. Where rows that are here must be
+    looked over, the mark says so before the first table is touched, and `finish` ends it.
     """
-    link, definition = bench.link, bench.link.definition.digest()
+    link = bench.link
     patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
     if new_schema:
         ddl.ensure_schema(bench.local, link.local.schema)
     patiently(bench, partial(marks.ensure_marks, bench.local, link.local.schema))
+    patiently(bench, partial(marks.ensure_later_columns, bench.local, link.local.schema))
     theirs, ours = (
         replace(mark, table_name=link.outbound_table),
         replace(mark, table_name=link.local.name),
@@ -35,16 +37,50 @@ def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str],
     # the rows of all links of a schema lie side by side in one table: writing them may deadlock
     again(bench, partial(marks.write_mark, bench.source, link.outbound_schema, theirs))
     again(bench, partial(marks.write_mark, bench.local, link.local.schema, ours))
+    if footing.refill is not None:
+        digest = link.definition.digest()
+        due = partial(marks.require_refill, bench.local, link.local.schema, mark.link_id, digest)
+        again(bench, due)
     for table in footing.make_outbound:
         _create(bench, bench.source, table)
+    for alteration in footing.alter_local:
+        plain = tuple(i for i in alteration.indexes if not i.unique)
+        _alter(bench, replace(alteration, indexes=plain))
     for table in footing.make_local:
         _create(bench, bench.local, table)
     rows = lineage.read_lineage(bench.source, link, bench.scene.links.values(), lineage_schemas)
     again(bench, partial(lineage.write_lineage, bench.local, link.local.schema, rows))
-    for session, schema in ((bench.source, link.outbound_schema), (bench.local, link.local.schema)):
-        complete = partial(marks.complete_mark, session, schema, mark.link_id, definition, mark.contact)
-        again(bench, complete)
+    if not footing.completes_late:
+        _complete(bench, mark)
     bench.tally.created = bool(footing.make_outbound or footing.make_local)
+    bench.tally.altered = bool(footing.alter_local)
+
+
+def finish(bench: Bench, footing: Footing, mark: Mark) -> None:
+    """After the refill: add the unique indexes, and say in the marks that all is as the source defines it.
+
+    Where entities were refused the refill stays due.
+    """
+    for alteration in footing.alter_local:
+        try:
+            _alter(bench, replace(alteration, columns=(), indexes=alteration.unique))
+        except RowsRefused as error:
+            names = ", ".join(i.name for i in alteration.unique)
+            raise ServerError(
+                f"the rows of {bench.link.local.schema}.{alteration.table} do not allow the source's unique "
+                f"index {names}: {error.message}",
+                code=error.code,
+                server=bench.local.name,
+                hint="look for local rows without protection that have the same values",
+            ) from error
+    if not bench.tally.unfilled:
+        _complete(bench, mark)
+
+
+def take_note(bench: Bench, mark: Mark) -> None:
+    """Say in the marks what the source's definition is now; nothing of it concerns the tables here."""
+    patiently(bench, partial(marks.ensure_later_columns, bench.local, bench.link.local.schema))
+    _complete(bench, mark)
 
 
 def sign(bench: Bench, mark: Mark, holder: str) -> None:
@@ -70,12 +106,28 @@ def add_late_keys(bench: Bench, footing: Footing) -> None:
         bench.tally.foreign_keys = number
 
 
+def _complete(bench: Bench, mark: Mark) -> None:
+    link, digest = bench.link, bench.link.definition.digest()
+    there, here = link.outbound_schema, link.local.schema
+    again(bench, partial(marks.complete_mark, bench.source, there, mark.link_id, digest, mark.contact))
+    complete = marks.complete_local_mark
+    again(bench, partial(complete, bench.local, here, mark.link_id, digest, mark.contact, link.local))
+
+
+def _alter(bench: Bench, alteration: Alteration) -> None:
+    schema, name = bench.link.local.schema, alteration.table
+    if alteration.columns or alteration.indexes:
+        names = [c.name for c, _ in alteration.columns] + [i.name for i in alteration.indexes]
+        text = ddl.add_to_table(schema, name, alteration.columns, alteration.indexes)
+        _make(bench, bench.local, f"{schema}.{name} {names}", text)
+
+
 def _create(bench: Bench, session: Writer, table: TableDefinition) -> None:
     _make(bench, session, f"{table.schema}.{table.name}", ddl.create_table(table))
 
 
 def _make(bench: Bench, session: Writer, name: str, text: str) -> None:
-    """Run the DDL that makes a table or a foreign key.
+    """Run the DDL that makes a table, columns and indexes, or a foreign key.
 
     One that stands already is ours only if this apply began to make it, before its session was lost; else it
     appeared since the plan was made, and is not touched.

@@ -10,15 +10,23 @@ from dataclasses import dataclass
 
 from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
 from djlink_manifest.model.compare import differences
-from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.rights import grant, missing
+from djlink_manifest.reconcile.drift import UNDO_THERE, local_drift
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
 
 OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
-UNCHANGEABLE = "this version of djlink changes no table after linking; undo the change, or leave the link out"
-LOCAL_RIGHTS = ("CREATE", "ALTER", "REFERENCES", "SELECT", "INSERT", "UPDATE")
+LOCAL_RIGHTS = (
+    "CREATE",
+    "ALTER",
+    "REFERENCES",
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE TEMPORARY TABLES",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +50,18 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
         return refusal
     theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
     outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
-    make_local = tuple(t for t in link.local.tables if (t.schema, t.name) not in ground.local.tables)
-    late, drift = list[tuple[str, ForeignKey]](), list[str]()
-    for table in link.local.tables:
-        found = ground.local.tables.get((table.schema, table.name))
-        for difference in differences(table, found) if found else ():
-            if difference.foreign_key is not None:
-                late.append((difference.table, difference.foreign_key))
-            elif difference.kind == "extra":
-                drift.append(f"{table.schema}.{difference.table}: {difference.words}")
+    here = local_drift(link, ours, ground.local)
     return Footing(
         link_id=theirs.link_id if theirs else ours.link_id if ours else None,
         mark_outbound=theirs is None or theirs.definition is None,
         mark_local=ours is None or ours.definition is None,
         make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in ground.source.tables),
-        make_local=make_local,
-        add_foreign_keys=tuple(late),
-        drift=tuple(drift),
+        make_local=tuple(here.make),
+        add_foreign_keys=tuple(here.late_keys),
+        drift=tuple(here.notes),
+        alter_local=tuple(here.alter),
+        refill=here.refill,
+        redefined=here.redefined,
     )
 
 
@@ -199,28 +202,13 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
 
 
 def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
-    found_outbound = ground.source.tables.get((link.outbound_schema, link.outbound_table))
-    if found_outbound is not None:
+    found = ground.source.tables.get((link.outbound_schema, link.outbound_table))
+    if found is not None:
         expected = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)[0]
-        yield from _hard(expected, found_outbound, "the outbound table")
-    ours = _local_mark(link, ground)
-    whole = (link.local.schema, link.local.name) in ground.local.tables
-    for table in link.local.tables:
-        found = ground.local.tables.get((table.schema, table.name))
-        if found is not None:
-            yield from _hard(table, found, "the local table")
-        elif whole and ours is not None and ours.definition is not None:
-            yield (
-                f"the local part {table.schema}.{table.name} is missing: the source added it after linking, "
-                "or it was dropped here",
-                UNCHANGEABLE,
-            )
-
-
-def _hard(expected: TableDefinition, found: TableDefinition, what: str) -> Iterator[tuple[str, str]]:
-    words = [d.words for d in differences(expected, found) if d.kind == "differs"]
-    if words:
-        yield (
-            f"{what} {found.schema}.{found.name} does not fit the source's definition: {'; '.join(words)}",
-            UNCHANGEABLE,
-        )
+        # its columns are the source's key, to which nothing can be added
+        words = [d.words for d in differences(expected, found) if d.kind in ("differs", "column")]
+        if words:
+            name = f"{found.schema}.{found.name}"
+            said = f"the outbound table {name} does not fit the source's definition: {'; '.join(words)}"
+            yield said, UNDO_THERE
+    yield from local_drift(link, _local_mark(link, ground), ground.local).problems

@@ -10,7 +10,7 @@ from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
-from djlink_manifest.servers import census, digest, outbound
+from djlink_manifest.servers import census, content, digest, outbound
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
@@ -26,15 +26,18 @@ def observe(
     source: Session,
     local: Session,
     blocked: Mapping[str, PackedKeys],
+    *,
+    verify: bool = False,
 ) -> tuple[LinkSnapshot, PackedKeys]:
     """The snapshot of one link, and its entities that cannot come for what the local table holds.
 
-    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to. Raises
-    ServerError.
+    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to.
+    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over.
+    Raises ServerError.
     """
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
-    complete = not footing.make_local  # else parts are missing, of a creation that was interrupted
+    complete = footing.is_level  # else parts or columns are missing, or not filled
     cannot_come = PackedKeys()
     with (
         differing_keys(link, has_outbound, has_local, source, local) as (missing, extra),
@@ -67,6 +70,10 @@ def observe(
             equal = sum(len(keys) for keys in found)
         if stuck is not None:
             cannot_come.add(stuck.own_keys())
+    changed = None
+    if verify and complete and has_outbound:
+        with changed_entities(link, source, local) as work:
+            changed = work.count
     snapshot = LinkSnapshot(
         counts=counts,
         source_rows=total,
@@ -79,6 +86,7 @@ def observe(
         parts=tuple(_part_rows(link, held, local)),
         taken=taken,
         waiting=waiting,
+        changed=changed,
     )
     return snapshot, cannot_come
 
@@ -101,6 +109,16 @@ def differing_keys(
         else:
             missing.add_from(outbound.all_keys(link))
         yield missing, extra
+
+
+@contextmanager
+def changed_entities(link: Link, source: Session, local: Session) -> Iterator[KeyTable]:
+    """The held and present entities whose rows differ on the two servers, without those asked back."""
+    with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
+        content.find_changed(local, source, link, changed)
+        if changed.count:
+            outbound.add_unasked(link, changed, found)
+        yield found
 
 
 def equal_unprotected(

@@ -64,8 +64,11 @@ class Job:
         self._footings: dict[str, Footing] = {}
         self._survey: Survey | None = None
 
-    def plan(self) -> Plan:
-        """Observe every link, then plan. A link that cannot be observed is blocked; the others go on."""
+    def plan(self, *, verify: bool = False) -> Plan:
+        """Observe every link, then plan. A link that cannot be observed is blocked; the others go on.
+
+        `verify`: the rows of what is held and here are compared with the source's, by digests.
+        """
         seen = self._survey = survey(
             self._all,
             self._resolved.graph,
@@ -76,6 +79,7 @@ class Job:
             self._sources,
             self._parallelism,
             self._say,
+            verify=verify,
         )
         return planning.make(
             self.links,

@@ -15,18 +15,22 @@ from djlink_manifest.model.entity import Standing, State, Step, state_of, step_f
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.actions import (
+    ADDED,
     Action,
     AddForeignKey,
+    AlterLocal,
     Blocked,
     CreateLocal,
     CreateOutbound,
     Drift,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
 from djlink_manifest.reconcile.snapshot import (
+    Alteration,
     Footing,
     Forgotten,
     LinkSnapshot,
@@ -182,7 +186,7 @@ def _link_plan(
             *_late_keys(footing),
         ),
         blocked=tuple(_blocked(link, snapshot, steps)),
-        drift=tuple(_drift(footing, snapshot)),
+        drift=tuple(_drift(link, footing, snapshot)),
         kept=steps[Step.KEEP],
     )
 
@@ -205,7 +209,18 @@ def _structure(link: Link, footing: Footing) -> Iterator[Action]:
     if footing.make_outbound or footing.mark_outbound:
         yield CreateOutbound(link.source, _names(footing.make_outbound), why)
     if footing.make_local or footing.mark_local:
-        yield CreateLocal(_names(footing.make_local), why)
+        added = footing.refill is not None and not footing.mark_local
+        yield CreateLocal(_names(footing.make_local), ADDED if added else why)
+    for alteration in footing.alter_local:
+        yield _alter(link, alteration)
+
+
+def _alter(link: Link, alteration: Alteration) -> AlterLocal:
+    columns = tuple(f"{c.name} {c.type}" for c, _ in alteration.columns)
+    indexes = tuple(("unique " if i.unique else "") + i.name for i in alteration.indexes)
+    words = [f"`{c}`" for c in columns] + [f"the index `{i.name}`" for i in alteration.indexes]
+    name = f"{link.local.schema}.{alteration.table}"
+    return AlterLocal(name, columns, indexes, f"the source added {', '.join(words)}")
 
 
 def _late_keys(footing: Footing) -> Iterator[Action]:
@@ -221,11 +236,23 @@ def _row_actions(
         yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
     if snapshot.equal:
         yield Register(link.source, snapshot.equal, "local rows equal to the source's, without protection")
+    yield from _refill(link, footing, snapshot)
     if steps[Step.PULL_AGAIN]:
         yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
     if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, and not here yet"
         yield Pull(steps[Step.PULL] - snapshot.stuck, snapshot.to_pull_parts, snapshot.to_pull_bytes, why)
+
+
+def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
+    if footing.refill is not None:
+        shared = sum(n for c, n in snapshot.counts.items() if state_of(c.presence) is State.SHARED)
+        if shared:
+            yield Refill(shared, "definition", footing.refill)
+        elif not footing.make_local and not footing.alter_local:
+            yield CreateLocal((), footing.refill)
+    elif link.changed == "mend" and snapshot.changed:
+        yield Refill(snapshot.changed, "rows", "they differ from the source's rows")
 
 
 def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
@@ -271,9 +298,21 @@ def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> I
         yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
 
 
-def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
+def _drift(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
     for words in footing.drift:
         yield Drift(words)
+    if footing.redefined and footing.is_level:
+        yield Drift(
+            "the source's definition changed after linking in nothing that rows need, such as a comment or a "
+            "default; the local tables keep theirs",
+            hint="nothing to do: the next apply that works on this link takes note, and it is said no more",
+        )
+    if link.changed == "report" and snapshot.changed:
+        yield Drift(
+            "differ from the source's rows: changed there after the pull, or here",
+            snapshot.changed,
+            "with `changed: mend` for this link `djlink apply --verify` brings them to what the source has",
+        )
     states = Counter[State]()
     for entities, count in snapshot.counts.items():
         states[state_of(entities.presence)] += count
@@ -283,7 +322,7 @@ def _drift(footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
         yield Drift("outbound, request or approval rows without a source row", states[State.IMPOSSIBLE])
     if states[State.APPROVED_HELD]:
         yield Drift("approved for deletion, and yet held in outbound", states[State.APPROVED_HELD])
-    for part in snapshot.parts:
+    for part in snapshot.parts if snapshot.changed is None else ():
         if part.held != part.local:
             yield Drift(
                 f"part {part.part}: {part.local:,} rows here, {part.held:,} at the source for what is held",

@@ -11,7 +11,8 @@ Status: TypeAlias = Literal["done", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class LinkStarted:
-    """Work on a link began; `entities` is how many are to be pulled, resumed, registered or released."""
+    """Work on a link began; `entities` is how many are to be pulled, resumed, refilled, registered or
+    released."""
 
     address: str
     entities: int
@@ -57,6 +58,8 @@ class LinkOutcome:
     hint: str | None = None
     seconds: float = 0.0
     foreign_keys: int = 0
+    refilled: int = 0
+    altered: bool = False
 
 
 Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome

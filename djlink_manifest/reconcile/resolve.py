@@ -180,6 +180,7 @@ def _links(
             unwanted=c.options.unwanted,
             deletions=c.options.deletions,
             location=c.rule.location,
+            changed=c.options.changed,
             unseen=tuple(_unseen(c.table, plain, catalog)),
             notes=fits[c.address].notes,
             stores=houses[c.address].stores,

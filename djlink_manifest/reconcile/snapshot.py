@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
 
@@ -25,13 +25,32 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Alteration:
+    """What a local table lacks that the source added to its own after linking.
+
+    `columns` come with the column that each stands behind, None for the first place.
+    """
+
+    table: str
+    columns: tuple[tuple[Column, str | None], ...] = ()
+    indexes: tuple[Index, ...] = ()
+
+    @property
+    def unique(self) -> tuple[Index, ...]:
+        """The unique indexes, which only rows that were refilled can be sure to meet."""
+        return tuple(i for i in self.indexes if i.unique)
+
+
+@dataclass(frozen=True, slots=True)
 class Footing:
     """What a link finds and lacks on its two servers before any row is looked at.
 
     `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
     tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;
     `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
-    words what djlink did not leave behind.
+    words what djlink did not leave behind. `alter_local` is what the source added to tables; `refill` says
+    why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
+    do not name the source's present definition.
     """
 
     link_id: str | None = None
@@ -41,6 +60,19 @@ class Footing:
     make_local: tuple[TableDefinition, ...] = ()
     add_foreign_keys: tuple[tuple[str, ForeignKey], ...] = ()
     drift: tuple[str, ...] = ()
+    alter_local: tuple[Alteration, ...] = ()
+    refill: str | None = None
+    redefined: bool = False
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the local tables have all columns and parts of the source's, and rows to match."""
+        return not self.make_local and not self.alter_local and self.refill is None
+
+    @property
+    def completes_late(self) -> bool:
+        """Whether the marks may name the present definition only after a refill or a unique index."""
+        return self.refill is not None or any(a.unique for a in self.alter_local)
 
     @property
     def is_new(self) -> bool:
@@ -77,7 +109,8 @@ class LinkSnapshot:
     `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled;
     `to_pull_bytes` an estimate from the server's own statistics; `left_out`: how many entities each reason
     leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
-    source's; `parts`: part rows of held entities on both sides.
+    source's; `parts`: part rows of held entities on both sides; `changed`: held entities, not asked back,
+    whose rows differ from the source's, None where nobody looked.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
     lab's own, and `waiting`, by the address of the parent that is blocked.
@@ -94,6 +127,7 @@ class LinkSnapshot:
     parts: tuple[PartRows, ...] = ()
     taken: tuple[tuple[str, int], ...] = ()
     waiting: tuple[tuple[str, int], ...] = ()
+    changed: int | None = None
 
     @property
     def stuck(self) -> int:

@@ -44,12 +44,15 @@ def survey(
     sources: Mapping[str, Reached],
     parallelism: int,
     say: Words,
+    *,
+    verify: bool = False,
 ) -> Survey:
     """Snapshots of the links in scope that are neither refused nor below a refused one.
 
     Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
     links for the rows that they hold; `holding` are the links whose outbound tables can be read. What fails
     for one link is a refusal of that link, and a source that fails as a whole refuses all of its links.
+    `verify`: rows are compared too.
     """
     refusals = dict(refused)
     scene_links, scenes = dict[str, dict[str, Link]](), dict[str, Scene]()
@@ -66,12 +69,19 @@ def survey(
 
     def one(address: str) -> None:
         link = links[address]
-        say(f"observing {address}")
+        say(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
         try:
             with source.readers.session() as there, local.readers.session() as here:
                 snapshots[address], found[address] = observe(
-                    link, footings[address], scenes[link.source], source.catalog.sizes, there, here, blocked
+                    link,
+                    footings[address],
+                    scenes[link.source],
+                    source.catalog.sizes,
+                    there,
+                    here,
+                    blocked,
+                    verify=verify,
                 )
         except ServerError as error:
             refusals[address] = _refusal(link, error)

@@ -9,10 +9,12 @@ from djlink_manifest.errors import Location
 from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
+    AlterLocal,
     CreateLocal,
     CreateOutbound,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -117,6 +119,9 @@ def _action(action: Action) -> JSON:
             return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
         case CreateLocal():
             return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
+        case AlterLocal():
+            columns, indexes = list(action.columns), list(action.indexes)
+            return {"kind": "alter_local", **asdict(action), "columns": columns, "indexes": indexes}
         case AddForeignKey():
             return {"kind": "add_foreign_key", **asdict(action), "columns": list(action.columns)}
         case Pull():
@@ -124,6 +129,8 @@ def _action(action: Action) -> JSON:
             return {"kind": "pull", **asdict(action), "parts": parts}
         case PullAgain():
             return {"kind": "pull_again", **asdict(action)}
+        case Refill():
+            return {"kind": "refill", **asdict(action)}
         case Register():
             return {"kind": "register", **asdict(action)}
         case Release():

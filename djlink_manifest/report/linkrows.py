@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from djlink_manifest.reconcile.actions import (
+    ADDED,
     Action,
     AddForeignKey,
+    AlterLocal,
     CreateLocal,
     CreateOutbound,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.report.figures import counted, listed, size
-from djlink_manifest.report.rows import CREATE, DELETE, NOTE, RESUME, REVIEW, TROUBLE, WAITS, Row
+from djlink_manifest.report.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, REVIEW, TROUBLE, WAITS, Row
 from djlink_manifest.report.totals import is_waiting
 
 
@@ -88,6 +91,17 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 yield Row(CREATE, "", f"pull {counted(entities, 'row')}{_baggage(action)}")
             case PullAgain(entities=entities, reason=reason):
                 yield Row(RESUME, "", f"resume {counted(entities, 'row')}: {reason}")
+            case AlterLocal(table=table, reason=reason):
+                yield Row(CHANGE, "", f"alter {table}: {reason}")
+            case Refill(entities=entities, cause=cause, reason=reason):
+                most = "up to " if cause == "definition" else ""
+                yield Row(CHANGE, "", f"refill {most}{counted(entities, 'row')}: {reason}")
+                yield Row(
+                    CHANGE,
+                    "",
+                    "values become the source's; part rows that are gone there are deleted here",
+                    style="dim",
+                )
             case Register(entities=entities, reason=reason):
                 yield Row(CREATE, "", f"protect {counted(entities, 'row')} at the source: {reason}")
             case Release(entities=entities, reason=reason):
@@ -98,6 +112,9 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
 
 
 def _structure(actions: Sequence[Action], new: bool) -> str:
+    added = [name for a in actions if a.reason == ADDED and isinstance(a, CreateLocal) for name in a.tables]
+    if added and len(actions) == 1:
+        return f"new: local {'part' if len(added) == 1 else 'parts'} {listed(added)}: {ADDED}"
     made = [
         "outbound" if isinstance(a, CreateOutbound) else "local"
         for a in actions

@@ -10,11 +10,12 @@ from rich.text import Text
 
 from djlink_manifest.report.terminal import line, plain
 
-CREATE, RESUME, DELETE, TROUBLE, REVIEW, WAITS, NOTE = "+", "↻", "-", "!", "⏸", "·", " "
+CREATE, RESUME, CHANGE, DELETE, TROUBLE, REVIEW, WAITS, NOTE = "+", "↻", "~", "-", "!", "⏸", "·", " "
 DONE, FAILED = "✓", "✗"
 LEGEND = {
     CREATE: "create, pull",
     RESUME: "resume",
+    CHANGE: "alter, refill",
     DELETE: "delete, release",
     TROUBLE: "drift, blocked",
     REVIEW: "needs approval",
@@ -22,6 +23,7 @@ LEGEND = {
 STYLES = {
     CREATE: "green",
     RESUME: "cyan",
+    CHANGE: "cyan",
     DELETE: "red",
     TROUBLE: "yellow",
     REVIEW: "magenta",

@@ -36,8 +36,10 @@ def _changes(totals: Totals) -> list[str]:
         (totals.create, f"{counted(totals.create, 'link')} to create"),
         (totals.complete, f"{counted(totals.complete, 'link')} to complete"),
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
+        (totals.alter, f"{counted(totals.alter, 'link')} to alter"),
         (totals.pull, f"{counted(totals.pull, 'row')} to pull{volume}"),
         (totals.resume, f"{totals.resume:,} to resume"),
+        (totals.refill, f"{totals.refill:,} to refill"),
         (totals.register, f"{totals.register:,} to protect"),
         (totals.release, f"{totals.release:,} to release"),
     )

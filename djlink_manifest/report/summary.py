@@ -36,6 +36,7 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
 def outcome_words(outcome: LinkOutcome) -> str:
     """What was really committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
     words = ["created"] if outcome.created else []
+    words += ["altered"] if outcome.altered else []
     if outcome.foreign_keys:
         words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
     if outcome.pulled:
@@ -43,6 +44,7 @@ def outcome_words(outcome: LinkOutcome) -> str:
     words += [
         f"{count:,} {what}"
         for count, what in (
+            (outcome.refilled, "refilled"),
             (outcome.registered, "protected"),
             (outcome.released, "released"),
             (outcome.refused, "refused by the local server"),
@@ -68,8 +70,10 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
 
 
 def _wrote(outcome: LinkOutcome) -> bool:
-    counts = (outcome.foreign_keys, outcome.pulled, outcome.registered, outcome.released, outcome.refused)
-    return outcome.created or any(counts)
+    made = outcome.created or outcome.altered or outcome.foreign_keys
+    return any(
+        (made, outcome.pulled, outcome.refilled, outcome.registered, outcome.released, outcome.refused)
+    )
 
 
 def _volume(outcome: LinkOutcome) -> str:
@@ -95,6 +99,7 @@ def _sentence(report: Report) -> str:
         pulled=sum(o.pulled for o in outcomes),
         rows=sum(o.rows for o in outcomes),
         bytes=sum(o.bytes for o in outcomes),
+        refilled=sum(o.refilled for o in outcomes),
         registered=sum(o.registered for o in outcomes),
         released=sum(o.released for o in outcomes),
         refused=sum(o.refused for o in outcomes),

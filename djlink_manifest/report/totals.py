@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
+    AlterLocal,
     CreateLocal,
     CreateOutbound,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -21,20 +23,22 @@ from djlink_manifest.reconcile.plan import LinkPlan, Plan
 class Totals:
     """Sums over links.
 
-    Links: `create` new ones, `complete` those whose tables are partly there, `blocked`, `not_attempted`,
-    `unchanged`, `drifting`; `awaiting` counts the sets of rows that await approval. Rows of masters: `pull`,
-    `resume`, `register`, `release`, `blocked_rows`, `awaiting_rows`, `kept`; `part_rows` and `bytes` come
-    along with `pull`.
+    Links: `create` new ones, `complete` those whose tables are partly there, `alter` those whose local
+    tables get columns or indexes, `blocked`, `not_attempted`, `unchanged`, `drifting`; `awaiting` counts the
+    sets of rows that await approval. Rows of masters: `pull`, `resume`, `refill`, `register`, `release`,
+    `blocked_rows`, `awaiting_rows`, `kept`; `part_rows` and `bytes` come along with `pull`.
     """
 
     links: int = 0
     create: int = 0
     complete: int = 0
     foreign_keys: int = 0
+    alter: int = 0
     pull: int = 0
     part_rows: int = 0
     bytes: int = 0
     resume: int = 0
+    refill: int = 0
     register: int = 0
     release: int = 0
     awaiting: int = 0
@@ -74,10 +78,12 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         create=sum(link.new for link in made),
         complete=sum(not link.new for link in made),
         foreign_keys=sum(isinstance(a, AddForeignKey) for a in actions),
+        alter=sum(any(isinstance(a, AlterLocal) for a in link.actions) for link in chosen),
         pull=sum(a.entities for a in pulls),
         part_rows=sum(rows for a in pulls for _, rows in a.parts),
         bytes=sum(a.bytes for a in pulls),
         resume=sum(a.entities for a in actions if isinstance(a, PullAgain)),
+        refill=sum(a.entities for a in actions if isinstance(a, Refill)),
         register=sum(a.entities for a in actions if isinstance(a, Register)),
         release=sum(a.entities for a in actions if isinstance(a, Release)),
         awaiting=len(reviews),

@@ -8,6 +8,7 @@ from typing import Any
 
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
+from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.rights import parse_grants
 from djlink_manifest.servers.connection import Row, Session, first_values
 from djlink_manifest.servers.defaults import is_doubtful, whole_defaults
@@ -49,7 +50,7 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
             partitioned="partitioned" in str(row[6] or ""),
         )
         sizes[name] = Size(int(row[7] or 0), int(row[8] or 0))
-    marks = read_marks(session, sorted({s for s, name in tables if name == "~djlink"}))
+    marks = read_marks(session, {s: t.column_names for (s, name), t in tables.items() if name == MARKS})
     return Catalog(
         session.name, session.identity, frozenset(everything), tables, sizes, marks, grants, collations
     )

@@ -32,7 +32,7 @@ def copy_entities(
         entities = 0
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
             columns = copied_columns(theirs, ours)
-            select = _rows_of(link, theirs, columns, work, first, last)
+            select = rows_of(link, theirs, work, first, last, Sql("TRUE"), columns)
             written = copy(source, select, local, table(ours.schema, ours.name), columns, budget)
             if theirs is link.definition:
                 entities = written
@@ -40,17 +40,27 @@ def copy_entities(
     return entities
 
 
-def _rows_of(
-    link: Link, of: TableDefinition, columns: Sequence[Column], work: KeyTable, first: int, last: int
+def rows_of(
+    link: Link,
+    of: TableDefinition,
+    work: KeyTable,
+    first: int,
+    last: int,
+    test: Sql,
+    copied: Sequence[Column],
 ) -> Sql:
+    """The SELECT of a table's rows of entities in a range of `work` that are in outbound, there named `o`.
+
+    `test` is a further condition on `o`.
+    """
     key = link.key if of is link.definition else link.definition.master_columns(of)
     assert key is not None, "a part without its master's key is refused when the link is resolved"
     # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's
     # statistics
     return sql(
         "SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} o ON {} JOIN {} t ON {} WHERE w.`~seq` BETWEEN {} AND {}"
-        " ORDER BY w.`~seq`",
-        reading(columns, "t"),
+        " AND {} ORDER BY w.`~seq`",
+        reading(copied, "t"),
         work.name,
         outbound_table(link),
         equal("o", link.key, "w", link.key),
@@ -58,4 +68,5 @@ def _rows_of(
         equal("t", key, "w", link.key),
         first,
         last,
+        test,
     )

@@ -7,6 +7,8 @@ statement: a type must look like one, an expression must stay within its parenth
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
@@ -45,6 +47,28 @@ def create_table(definition: TableDefinition) -> str:
 def add_foreign_key(schema: str, name: str, key: ForeignKey) -> str:
     """The ALTER TABLE that adds a foreign key."""
     return f"ALTER TABLE {table(schema, name).text} ADD {foreign_key(key)}"
+
+
+def add_to_table(
+    schema: str, name: str, columns: Sequence[tuple[Column, str | None]], indexes: Sequence[Index]
+) -> str:
+    """The ALTER TABLE that adds columns, each behind another or first, and indexes, all of them or none."""
+    clauses = [
+        f"ADD COLUMN {_column(column)} " + (f"AFTER {ident(after).text}" if after else "FIRST")
+        for column, after in columns
+    ]
+    clauses += [f"ADD {_index(index)}" for index in indexes]
+    return f"ALTER TABLE {table(schema, name).text} {', '.join(clauses)}"
+
+
+def scratch_table(schema: str, name: str, columns: Sequence[Column], key: Sequence[str]) -> str:
+    """The CREATE of a temporary table for rows with these columns, and with no key but the primary one."""
+    plain = [
+        replace(c, default=None, default_is_expression=False, on_update=None, comment="", invisible=False)
+        for c in columns
+    ]
+    lines = [*map(_column, plain), f"PRIMARY KEY ({idents(key).text})"]
+    return f"CREATE TEMPORARY TABLE {table(schema, name).text} ({', '.join(lines)}) ENGINE=InnoDB"
 
 
 def key_columns(definition: TableDefinition) -> str:

@@ -52,7 +52,7 @@ def canonical(of: Sequence[Column], alias: str | None = None, *, short: bool = F
 
 def set_digest(session: Session, of: Sql, key: Sequence[Column]) -> SetDigest:
     """The digest of a table's keys."""
-    row = session.row(sql("SELECT COUNT(*), COALESCE(SUM({}), 0) FROM {}", _sixty_bits(canonical(key)), of))
+    row = session.row(sql("SELECT COUNT(*), COALESCE(SUM({}), 0) FROM {}", sixty_bits(canonical(key)), of))
     return SetDigest(int(row[0]), int(row[1]))
 
 
@@ -77,7 +77,7 @@ def compare_keys(local: Session, source: Session, link: Link, missing: KeyTable,
         missing.add_from(sql("SELECT {} FROM {}", idents(link.key), there))
         return
     most = max(count, int(source.value(sql("SELECT COUNT(*) FROM {}", there))))
-    buckets = min(BUCKETS_MOST, max(16, 1 << (most // 64).bit_length()))
+    buckets = bucket_count(most)
     local_buckets = _buckets(local, here, link.key_columns, buckets)
     outbound_buckets = _buckets(source, there, link.key_columns, buckets)
     for group in _dirty(local_buckets, outbound_buckets):
@@ -85,6 +85,11 @@ def compare_keys(local: Session, source: Session, link: Link, missing: KeyTable,
         outbound_keys = set(_keys_of(source, there, link.key_columns, buckets, group))
         missing.add(sorted(outbound_keys - local_keys))
         extra.add(sorted(local_keys - outbound_keys))
+
+
+def bucket_count(entities: int) -> int:
+    """How many hash buckets so many entities are compared in."""
+    return min(BUCKETS_MOST, max(16, 1 << (entities // 64).bit_length()))
 
 
 def all_local_keys(local: Session, link: Link) -> Iterator[RawRow]:
@@ -101,9 +106,23 @@ def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[R
     same = [key for key in keys if key in here and here[key] == there.get(key)]
     if alike or not same:
         return same
-    mine = _entity_json(local, link.local, link, same)
-    theirs = _entity_json(source, link.definition, link, same)
-    return [key for key in same if mine.get(key) == theirs.get(key)]
+    differ = set(differing_json(local, source, link, same))
+    return [key for key in same if key not in differ]
+
+
+def has_json(link: Link) -> bool:
+    """Whether a table of the link has a JSON column."""
+    return any(c.base_type == "json" for each in link.definition.tables for c in each.columns)
+
+
+def differing_json(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
+    """Those of the keys whose JSON values are not the same on both servers.
+
+    Entities that are not here, or whose JSON rows differ in number, are for the digests to find.
+    """
+    mine = _entity_json(local, link.local, link, keys)
+    theirs = _entity_json(source, link.definition, link, keys)
+    return [key for key in keys if key in mine and mine[key] != theirs.get(key)]
 
 
 def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) -> Sql:
@@ -130,7 +149,7 @@ def _entity_digests(
         select = sql(
             "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
             transfer.reading(link.key_columns, "m"),
-            _sixty_bits(canonical(compared, alias, short=True)),
+            sixty_bits(canonical(compared, alias, short=True)),
             rows,
             keys_in(where.key_columns, keys, "m"),
             names_of("m", link.key),
@@ -235,7 +254,8 @@ def _exact_number(name: Sql) -> Sql:
     return sql("CASE WHEN {} = 0 THEN '0' ELSE {} END", name, text)
 
 
-def _sixty_bits(text: Sql) -> Sql:
+def sixty_bits(text: Sql) -> Sql:
+    """A number of 60 bits of a text's SHA-256."""
     return sql("CAST(CONV(LEFT(SHA2({}, 256), 15), 16, 10) AS UNSIGNED)", text)
 
 
@@ -248,7 +268,7 @@ def _buckets(session: Session, of: Sql, key: Sequence[Column], buckets: int) -> 
         sql(
             "SELECT {} AS bucket, COUNT(*), SUM({}) FROM {} GROUP BY 1",  # a column may be called bucket
             _bucket(key, buckets),
-            _sixty_bits(canonical(key)),
+            sixty_bits(canonical(key)),
             of,
         )
     )

@@ -6,9 +6,15 @@ works only where both agree.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
+from djlink_manifest.errors import AlreadyThere
 from djlink_manifest.model.catalog import Mark
+from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.sql import comma, sql, table
@@ -19,12 +25,19 @@ _COLUMNS = (
 )
 
 
-def read_marks(session: Session, schemas: Sequence[str]) -> Mapping[str, tuple[Mark, ...]]:
-    """The marks of the schemas that have a `~djlink` table."""
+# came later; a table of marks that an earlier version made lacks them until it is written to
+_LATER = {"refill": "char(64) DEFAULT NULL", "made": "mediumtext DEFAULT NULL"}
+
+
+def read_marks(session: Session, tables: Mapping[str, Sequence[str]]) -> Mapping[str, tuple[Mark, ...]]:
+    """The marks of the schemas that have a `~djlink` table, given each schema's columns of that table."""
     found = {}
-    for schema in schemas:
-        rows = session.rows(sql("SELECT " + _COLUMNS + " FROM {} ORDER BY link_id", table(schema, MARKS)))
-        found[schema] = tuple(Mark(*row) for row in rows)
+    for schema, present in tables.items():
+        later = ", ".join(name if name in present else "NULL" for name in _LATER)
+        rows = session.rows(
+            sql("SELECT " + _COLUMNS + ", " + later + " FROM {} ORDER BY link_id", table(schema, MARKS))
+        )
+        found[schema] = tuple(replace(Mark(*row[:-1]), made=_read_made(row[-1])) for row in rows)
     return found
 
 
@@ -48,11 +61,29 @@ def ensure_marks(session: Writer, schema: str) -> None:
   definition char(64) DEFAULT NULL,
   holder varchar(255) DEFAULT NULL,
   created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  refill {_LATER["refill"]},
+  made {_LATER["made"]},
   PRIMARY KEY (link_id),
   UNIQUE KEY table_name (table_name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
   COMMENT='links kept by djlink; do not change by hand'"""
     )
+
+
+def ensure_later_columns(session: Writer, schema: str) -> None:
+    """Add what a `~djlink` table of an earlier version lacks. Needs ALTER, so for local schemas alone."""
+    rows = session.rows(
+        sql(
+            "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            schema,
+            MARKS,
+        )
+    )
+    present = {str(row[0]) for row in rows}
+    lacking = [f"ADD COLUMN {name} {type_}" for name, type_ in _LATER.items() if name not in present]
+    if lacking:
+        with suppress(AlreadyThere):  # another link of this schema was first; all come in one statement
+            session.ddl(f"ALTER TABLE {table(schema, MARKS).text} {', '.join(lacking)}")
 
 
 def write_mark(session: Writer, schema: str, mark: Mark) -> None:
@@ -98,6 +129,30 @@ def complete_mark(session: Writer, schema: str, link_id: str, definition: str, c
     )
 
 
+def complete_local_mark(
+    session: Writer, schema: str, link_id: str, definition: str, contact: str, local: TableDefinition
+) -> None:
+    """As `complete_mark`, for the local side: no refill is due any more, and these tables are djlink's."""
+    made = {each.name: each.column_names for each in local.tables}
+    session.execute(
+        sql(
+            "UPDATE {} SET definition = {}, contact = {}, refill = NULL, made = {} WHERE link_id = {}",
+            table(schema, MARKS),
+            definition,
+            contact,
+            json.dumps(made),
+            link_id,
+        )
+    )
+
+
+def require_refill(session: Writer, schema: str, link_id: str, definition: str) -> None:
+    """Say that the local rows must be looked over, for tables that are being brought to this definition."""
+    session.execute(
+        sql("UPDATE {} SET refill = {} WHERE link_id = {}", table(schema, MARKS), definition, link_id)
+    )
+
+
 def write_holder(session: Writer, schema: str, link_ids: Sequence[str], holder: str) -> None:
     """Say who applies these links now. The advisory lock decides; this is for people to read."""
     listed = comma([sql("{}", each) for each in link_ids])
@@ -110,3 +165,11 @@ def read_holder(session: Session, schema: str, link_id: str) -> str | None:
     """Who applied last, as the mark says."""
     rows = session.rows(sql("SELECT holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id))
     return rows[0][0] if rows else None
+
+
+def _read_made(text: Any) -> Mapping[str, frozenset[str]] | None:
+    try:
+        value = json.loads(text) if text else None
+        return {str(t): frozenset(map(str, names)) for t, names in value.items()} if value else None
+    except (ValueError, TypeError, AttributeError):  # not as djlink writes it: as good as not written
+        return None

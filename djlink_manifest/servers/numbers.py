@@ -5,10 +5,13 @@ from __future__ import annotations
 LOST = frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031})
 WAITED = frozenset({1205})
 DEADLOCK = frozenset({1020, 1213})  # 1020: MariaDB's answer to a row that changed since the snapshot
-EXISTS = frozenset({1050, 1826})
+EXISTS = frozenset({1050, 1060, 1061, 1826})
 DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
 LOCKED_ACCOUNT = frozenset({3118, 3955, 4151})
 CREDENTIALS = frozenset({1045, 1698, 1820, 1862}) | LOCKED_ACCOUNT
 FULL = frozenset({1040, 1203, 1226})
 PLAIN_REFUSED = frozenset({3159, 4163})
-REFUSED_ROWS = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025})
+REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
+REFUSED_ROWS = REFERENCED | frozenset(
+    {1048, 1062, 1216, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3819, 4025}
+)

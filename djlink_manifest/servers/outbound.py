@@ -64,6 +64,21 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
     )
 
 
+def add_unasked(link: Link, keys: KeyTable, into: KeyTable) -> None:
+    """Put those of the keys that are in outbound and not asked back into another set, in key order."""
+    into.add_from(
+        sql(
+            "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
+            columns("s", link.key),
+            keys.name,
+            outbound_table(link),
+            equal("k", link.key, "s", link.key),
+            both(_unasked(link)),
+            columns("s", link.key),
+        )
+    )
+
+
 def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int) -> int:
     """Write outbound rows for a range of `work`; how many are new.
 
@@ -160,6 +175,11 @@ def barred_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[Ra
 def all_keys(link: Link) -> Sql:
     """The SELECT of every key in outbound."""
     return sql("SELECT {} FROM {}", idents(link.key), outbound_table(link))
+
+
+def unasked(link: Link, alias: str) -> Sql:
+    """The condition that no request and no approval stands on the entity of an aliased table with its key."""
+    return both([not_among(members, link.key, alias, link.key) for members in _asked(link)])
 
 
 def _absent(members: Sql, link: Link) -> Sql:

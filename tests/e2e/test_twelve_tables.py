@@ -12,6 +12,7 @@ from typing import Any
 
 import pymysql
 import pytest
+import yaml
 
 from djlink_manifest.sandbox import SandboxServer, pipeline
 from djlink_manifest.sandbox.pipeline import Source
@@ -182,6 +183,32 @@ def test_new_rows_make_changes_that_the_exit_code_tells(atlas: Atlas) -> None:
     assert plan.returncode == 2, plan.stdout + plan.stderr
     assert atlas.djlink("apply", "--auto-approve").returncode == 0
     assert atlas.djlink("plan", "--detailed-exitcode").returncode == 0
+
+
+def test_verify_finds_what_the_source_changed_and_mend_brings_it_here(atlas: Atlas) -> None:
+    plan = atlas.djlink("plan", "--verify", "--detailed-exitcode")
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    assert "drift" not in plan.stdout
+    source, schema = atlas.rig.servers.lab_a, atlas.rig.names("ephys")
+    source.execute(f"UPDATE `{schema}`.`_recording__channel` SET depth = depth + 0.1 WHERE channel = 1")
+    told = atlas.djlink("plan", "--verify")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "differ from the source's rows" in told.stdout
+    assert "changed: mend" in told.stdout
+    document = yaml.safe_load(atlas.path.read_text())
+    document["defaults"]["changed"] = "mend"
+    atlas.rig.write(document)
+    assert "to refill" in atlas.djlink("status", "--verify").stdout
+    applied = atlas.djlink("apply", "--verify", "--auto-approve")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "refilled" in applied.stdout
+    here = f"`{atlas.rig.local_schema('lab_a', 'ephys')}`.`recording__channel`"
+    depths = "SELECT COUNT(*), SUM(depth) FROM "
+    assert atlas.rig.servers.local.execute(depths + here) == source.execute(
+        f"{depths}`{schema}`.`_recording__channel`"
+    )
+    again = atlas.djlink("plan", "--verify", "--detailed-exitcode")
+    assert again.returncode == 0, again.stdout + again.stderr
 
 
 def test_linked_tables_join_in_datajoint(atlas: Atlas) -> None:

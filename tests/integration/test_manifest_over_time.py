@@ -51,11 +51,10 @@ def test_a_parent_that_was_taken_out_is_told_where_its_foreign_key_still_stands(
 @pytest.mark.parametrize(
     "change",
     [
-        "ALTER TABLE {lab}.subject ADD COLUMN weight int",
-        "CREATE TABLE {lab}.subject__tag (id int, n int, PRIMARY KEY (id, n),"
-        " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+        "ALTER TABLE {lab}.subject ADD COLUMN weight int NOT NULL",
+        "ALTER TABLE {lab}.subject MODIFY name varchar(9) COMMENT ':varchar(9):'",
     ],
-    ids=["a column", "a part"],
+    ids=["a column", "a type of DataJoint"],
 )
 @pytest.mark.parametrize("unwanted", ["keep", "release"])
 def test_a_refused_link_still_needs_the_parents_of_what_it_holds(

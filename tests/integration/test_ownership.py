@@ -217,9 +217,9 @@ def test_a_local_table_that_no_longer_fits_is_refused(linked: Rig, change: str, 
 
 
 def test_a_source_table_that_changed_after_linking_is_refused(linked: Rig) -> None:
-    run_all(linked, "ALTER TABLE {lab}.session ADD mood int")
+    run_all(linked, "ALTER TABLE {lab}.session ADD mood int NOT NULL")
     reason, hint = refused(of(linked, "Session"))
-    assert "column `mood` is missing" in reason
+    assert "the source added column `mood`, which is NOT NULL and has no default" in reason
     assert "undo the change, or leave the link out" in hint
 
 

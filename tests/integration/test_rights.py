@@ -120,7 +120,7 @@ def test_a_missing_local_right_is_mended_by_the_grant_of_the_message(lab: Rig, r
 
 
 def everything_that_djlink_does(rig: Rig) -> None:
-    """Create, pull, pull again, release, register, and add a foreign key to a parent linked later."""
+    """Create, pull, pull again, release, register, add a foreign key to a parent linked later, and refill."""
     early = rig.document({"lab_a": {"lab": {"tables": {"Session": {}}}}})
     late = rig.document({"lab_a": {"lab": {"tables": {"Session": {"where": "n < 30"}, "Subject": {}}}}})
     assert rig.apply(early)[1].succeeded
@@ -137,6 +137,14 @@ def everything_that_djlink_does(rig: Rig) -> None:
     assert report.succeeded, [(o.address, o.problem) for o in report.outcomes]
     done = {type(a) for a in link_of(plan, rig.address("lab_a", "lab", "Session")).actions}
     assert done == {PullAgain, Release, Register, AddForeignKey}
+    run_all(
+        rig,
+        "ALTER TABLE {lab}.session ADD mood int, ADD KEY by_mood (mood)",
+        "UPDATE {lab}.session SET mood = 1",
+        "DELETE FROM {lab}.session__trial WHERE n = 10",
+    )
+    _, report = rig.apply(late)
+    assert [(o.status, o.refilled) for o in report.outcomes] == [("done", 2)], report.outcomes
     again = rig.plan(late)
     assert not again.has_changes
     assert not again.has_errors

@@ -10,6 +10,7 @@ from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.snapshot import (
+    Alteration,
     EntityClass,
     Footing,
     LinkSnapshot,
@@ -33,6 +34,7 @@ def link(
     address: str,
     *,
     unwanted: Literal["keep", "release"] = "keep",
+    changed: Literal["report", "mend"] = "report",
     plain: Iterable[str] = (),
     unseen: Iterable[tuple[str, str]] = (),
     line: int = 1,
@@ -53,6 +55,7 @@ def link(
         unwanted=unwanted,
         deletions="review",
         location=Location("atlas.yaml", line, 1),
+        changed=changed,
         unseen=tuple(unseen),
     )
 
@@ -81,6 +84,7 @@ def snapshot(facts: Mapping[str, Any]) -> LinkSnapshot:
         taken=tuple(facts.get("taken", {}).items()),
         waiting=tuple(facts.get("waiting", {}).items()),
         parts=tuple(PartRows(part, *rows) for part, rows in facts.get("held_parts", {}).items()),
+        changed=facts.get("changed"),
     )
 
 
@@ -99,6 +103,12 @@ def footing(facts: Mapping[str, Any]) -> Footing:
             for name in facts.get("add_foreign_keys", [])
         ),
         drift=tuple(facts.get("drift", [])),
+        alter_local=tuple(
+            Alteration(name, tuple((Column(*words.split(" ", 1)), None) for words in columns))
+            for name, columns in facts.get("alter_local", {}).items()
+        ),
+        refill=facts.get("refill"),
+        redefined=facts.get("redefined", False),
     )
 
 

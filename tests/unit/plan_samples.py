@@ -7,14 +7,17 @@ from hypothesis import strategies as st
 from djlink_manifest.errors import Diagnostic, Location
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.reconcile.actions import (
+    ADDED,
     Action,
     AddForeignKey,
+    AlterLocal,
     Blocked,
     CreateLocal,
     CreateOutbound,
     Drift,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -142,6 +145,25 @@ UNMARKED = LinkPlan(
     at(24),
     actions=(CreateOutbound("lab_b", (), "its tables are not complete"),),
 )
+WIDENED = LinkPlan(
+    "lab_b.stim.Grating",
+    1,
+    at(25),
+    actions=(
+        CreateLocal(("lab_b_stim.grating__frame",), ADDED),
+        AlterLocal(
+            "lab_b_stim.grating",
+            ("contrast float",),
+            ("by_contrast",),
+            "the source added `contrast float`, the index `by_contrast`",
+        ),
+        Refill(40, "definition", "for part grating__frame, which the source added after linking"),
+        Refill(1, "rows", "they differ from the source's rows"),
+    ),
+    source_rows=44,
+    outbound_rows=40,
+    local_rows=40,
+)
 QUIET = tuple(
     LinkPlan(f"lab_a.lab.{name}", 1, at(9), source_rows=5, outbound_rows=5, local_rows=5)
     for name in ("Project", "Rig", "User")
@@ -152,7 +174,7 @@ FORGOTTEN = Forgotten("lab_a", "lab.old_table", "ourlab_outbound.lab_old_table",
 
 def rich_plan() -> Plan:
     """A plan with each kind of thing that a plan can hold."""
-    links = (SUBJECT, SESSION, SCAN, TRACE, STIMULUS, TRIAL, LICK, PARTLY, UNMARKED, *QUIET)
+    links = (SUBJECT, SESSION, SCAN, TRACE, STIMULUS, TRIAL, LICK, PARTLY, UNMARKED, WIDENED, *QUIET)
     return Plan(
         "atlas",
         DIGEST,
@@ -188,6 +210,7 @@ def report() -> Report:
                 hint="look for local rows with the same unique value",
                 seconds=3.0,
             ),
+            LinkOutcome("lab_b.stim.Grating", "done", refilled=39, altered=True, seconds=0.2),
             LinkOutcome("lab_b.stim.Screen", "failed", problem="table in use", seconds=9.0),
             LinkOutcome("lab_a.ephys.Trace", "skipped", problem="lab_a.ephys.Scan failed"),
         ),
@@ -261,9 +284,11 @@ _DRIFT = st.builds(Drift, NASTY, COUNT, _HINT)
 ACTIONS: st.SearchStrategy[Action] = st.one_of(
     st.builds(CreateOutbound, NASTY, _TEXTS, NASTY),
     st.builds(CreateLocal, _TEXTS, NASTY),
+    st.builds(AlterLocal, NASTY, _TEXTS, _TEXTS, NASTY),
     st.builds(AddForeignKey, NASTY, _TEXTS, NASTY, NASTY),
     st.builds(Pull, COUNT, _PAIRS, st.integers(0, 10**16), NASTY),
     st.builds(PullAgain, COUNT, NASTY),
+    st.builds(Refill, COUNT, st.sampled_from(["definition", "rows"]), NASTY),
     st.builds(Register, NASTY, COUNT, NASTY),
     st.builds(Release, NASTY, COUNT, NASTY),
 )

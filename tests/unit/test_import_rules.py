@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 VALUES = ("errors", "model", "manifest")
 PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
 ACTING = tuple(
-    f"reconcile.{name}" for name in ("reach", "observe", "survey", "site", "building", "bench", "apply")
+    f"reconcile.{name}"
+    for name in ("reach", "observe", "survey", "site", "building", "bench", "refilling", "apply")
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {

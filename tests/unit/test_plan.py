@@ -16,11 +16,13 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
+    AlterLocal,
     Blocked,
     CreateLocal,
     CreateOutbound,
     Pull,
     PullAgain,
+    Refill,
     Register,
     Release,
 )
@@ -60,7 +62,11 @@ def planned(case: dict[str, Any]) -> Plan:
     """The plan that a case's links and facts make."""
     links = [
         plan_facts.link(
-            address, unwanted=said.get("unwanted", "keep"), plain=said.get("plain", []), line=number
+            address,
+            unwanted=said.get("unwanted", "keep"),
+            changed=said.get("changed", "report"),
+            plain=said.get("plain", []),
+            line=number,
         )
         for number, (address, said) in enumerate(case["links"].items(), start=1)
     ]
@@ -102,6 +108,10 @@ def action_in_words(action: Action) -> str:
         case Pull(entities=entities, parts=parts, bytes=size):
             along = f" with {sum(rows for _, rows in parts)} part rows and {size} bytes" if parts else ""
             return f"pull {entities}{along}"
+        case AlterLocal(columns=columns, indexes=indexes):
+            return f"alter local {', '.join([*columns, *indexes])}"
+        case Refill(entities=entities, cause=cause):
+            return f"refill {entities} for {cause}"
         case PullAgain(entities=entities):
             return f"pull again {entities}"
         case Register(entities=entities):
@@ -129,6 +139,8 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "make_outbound": draw(st.sampled_from([[], ["out.t"]])),
         "make_local": draw(st.sampled_from([[], ["l.t"], ["l.t", "l.t__p"]])),
         "add_foreign_keys": draw(st.sampled_from([[], ["l.t"]])),
+        "alter_local": draw(st.sampled_from([{}, {"t": ["contrast float"]}])),
+        "refill": draw(st.sampled_from([None, "a part"])),
         "counts": counts,
         "equal": draw(st.integers(0, unprotected)),
         "taken": {"`u`": taken} if (taken := draw(st.integers(0, unshared))) else {},
@@ -233,7 +245,9 @@ def test_no_action_and_no_block_concerns_nothing(
 ) -> None:
     for link in make(*situation).links:
         for action in link.actions:
-            assert not isinstance(action, Pull | PullAgain | Register | Release) or action.entities > 0
+            assert (
+                not isinstance(action, Pull | PullAgain | Refill | Register | Release) or action.entities > 0
+            )
         assert all(block.whole or block.count > 0 for block in link.blocked)
 
 

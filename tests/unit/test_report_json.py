@@ -91,14 +91,16 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
     ]
     assert (value["has_changes"], value["has_errors"]) == (True, True)
     assert value["summary"] == {
-        "links": 12,
+        "links": 13,
         "create": 1,
-        "complete": 2,
+        "complete": 3,
         "foreign_keys": 1,
+        "alter": 1,
         "pull": 1550,
         "part_rows": 122_481,
         "bytes": 18_400_000,
         "resume": 2,
+        "refill": 41,
         "register": 4,
         "release": 3,
         "awaiting": 2,

@@ -150,7 +150,7 @@ def test_a_reader_of_records_that_is_gone_does_not_end_the_work_but_the_end_tell
 def test_prose_ends_with_what_was_done() -> None:
     shown: list[Text] = []
     Prose(shown.extend, console_on(io.StringIO()), animated=False).end(samples.quiet_plan(), samples.report())
-    assert any(each.plain.startswith("Apply: 2 links done, 2 failed, 1 not attempted") for each in shown)
+    assert any(each.plain.startswith("Apply: 3 links done, 2 failed, 1 not attempted") for each in shown)
 
 
 def test_a_quick_command_writes_no_word_of_waiting() -> None:

@@ -1,0 +1,52 @@
+"""Bringing entities that are here already to what the source has, in batches. Every step can be repeated."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from djlink_manifest.reconcile import bench as work
+from djlink_manifest.reconcile.bench import Bench
+from djlink_manifest.reconcile.observe import changed_entities
+from djlink_manifest.servers.refilling import drop_scratch, refill_entities
+from djlink_manifest.servers.scratch import KeyTable
+from djlink_manifest.servers.transfer import Budget
+
+
+def refill(bench: Bench) -> None:
+    """Refill the held and present entities whose rows differ from the source's, looked at anew.
+
+    So what an interrupted refill has done is not done again. The first batch is small, as nobody knows yet
+    what an entity holds.
+    """
+    with changed_entities(bench.link, bench.source, bench.local) as changed:
+        first, size = 1, min(work.KEYS_AT_ONCE, work.BATCH_ENTITIES)
+        while first <= changed.count:
+            last = min(first + size - 1, changed.count)
+            step, refuse = partial(_refill, bench, changed), partial(_refuse, bench)
+            spent, rows = work.halving(first, last, step, refuse)
+            bench.advanced()
+            work.stop_here(bench)
+            size = work.fitting(spent, rows, last - first + 1)
+            first = last + 1
+        if changed.count:
+            drop_scratch(bench.local, bench.link)
+
+
+def _refill(bench: Bench, changed: KeyTable, low: int, high: int) -> Budget:
+    budget = Budget(work.BATCH_BYTES, single=low == high)
+
+    def step() -> None:
+        budget.spent = budget.rows = 0
+        entities = refill_entities(
+            bench.source, bench.local, bench.link, changed, low, high, budget, bench.check
+        )
+        bench.tally.refilled += entities
+
+    work.again(bench, step)
+    return budget
+
+
+def _refuse(bench: Bench, number: int, words: str) -> None:
+    """Count an entity that the local server does not take as the source has it; it stays as it is here."""
+    bench.tally.unfilled += 1
+    work.count_refusal(bench.tally, words)

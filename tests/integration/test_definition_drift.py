@@ -1,0 +1,300 @@
+"""Definitions that change after linking: what the source added comes here, the rest is told and blocks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from djlink_manifest.reconcile.actions import ADDED, AlterLocal, CreateLocal, Refill
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from tests.asking import ask, run_all
+from tests.integration.test_definitions import definition, every_value, facts
+from tests.rig import Rig, link_of
+from tests.shared_servers import ALIKE
+
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.rig (id int PRIMARY KEY)",
+    "CREATE TABLE {lab}.scan (id int PRIMARY KEY, v int, u varchar(9), w bigint, KEY w (w))",
+    "CREATE TABLE {lab}.scan__field (id int, k int, x int COMMENT ':int32:of x', PRIMARY KEY (id, k),"
+    " FOREIGN KEY (id) REFERENCES {lab}.scan (id))",
+    "CREATE TABLE {lab}.child (id int PRIMARY KEY, FOREIGN KEY (id) REFERENCES {lab}.scan (id))",
+    "INSERT INTO {lab}.rig VALUES (1), (2)",
+    "INSERT INTO {lab}.scan VALUES (1, 1, 'a', 1), (2, 2, 'b', 2), (3, 3, NULL, NULL)",
+    "INSERT INTO {lab}.scan__field VALUES (1, 1, 1), (1, 2, NULL), (2, 1, 0)",
+    "INSERT INTO {lab}.child VALUES (1), (2)",
+)
+ADDITIONS = (
+    "ALTER TABLE {lab}.scan ADD first_of varchar(9) DEFAULT 'x' FIRST, ADD contrast float AFTER id,"
+    " ADD after_it json AFTER contrast, ADD serial int UNIQUE, ADD KEY by_v (v, u DESC),"
+    " ADD twice int GENERATED ALWAYS AS (v * 2) VIRTUAL",
+    "UPDATE {lab}.scan SET contrast = id / 3, after_it = '[1]', serial = 10 - id, first_of = id",
+    "ALTER TABLE {lab}.scan__field ADD y decimal(5,2) NOT NULL DEFAULT 1.5 COMMENT 'of y'",
+    "UPDATE {lab}.scan__field SET y = 2 WHERE id = 1",
+    "CREATE TABLE {lab}.scan__note (id int, n int, rig_id int, PRIMARY KEY (id, n),"
+    " FOREIGN KEY (id) REFERENCES {lab}.scan (id), FOREIGN KEY (rig_id) REFERENCES {lab}.rig (id))",
+    "CREATE TABLE {lab}.scan__sub_note (id int, n int, t text, PRIMARY KEY (id, n),"
+    " FOREIGN KEY (id, n) REFERENCES {lab}.scan__note (id, n), FOREIGN KEY (id) REFERENCES {lab}.scan (id))",
+    "INSERT INTO {lab}.scan__note VALUES (1, 1, 1), (1, 2, NULL), (3, 1, 2)",
+    "INSERT INTO {lab}.scan__sub_note VALUES (3, 1, 'deep')",
+    "INSERT INTO {lab}.scan VALUES (9, 4, NULL, NULL, 4, 'd', 4, NULL, DEFAULT)",
+)
+
+
+KEYS = (
+    "COLUMN_NAME, REFERENCED_TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE"
+    " WHERE REFERENCED_TABLE_NAME IS NOT NULL"
+)
+
+
+def everything(rig: Rig) -> dict[str, Any]:
+    return rig.document({"lab_a": {"lab": {"tables": "*"}}})
+
+
+@pytest.fixture
+def linked(rig: Rig) -> Rig:
+    run_all(rig, *TABLES)
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(everything(rig))[1].succeeded
+    return rig
+
+
+def scan(plan: Plan, rig: Rig) -> LinkPlan:
+    return link_of(plan, rig.address("lab_a", "lab", "Scan"))
+
+
+def locally(rig: Rig, text: str) -> list[tuple[Any, ...]]:
+    return ask(rig.servers.local, text.replace("@here", f"`{rig.local_schema('lab_a', 'lab')}`"))
+
+
+def is_level(rig: Rig, *tables: str) -> None:
+    """The local tables and rows are the source's, and nothing is left to say of them."""
+    here, there = rig.local_schema("lab_a", "lab"), rig.names("lab")
+    for table in tables:
+        if rig.servers.pair in ALIKE:  # between vendors the plan alone says whether they fit
+            assert definition(rig.servers.local, here, table) == definition(rig.servers.lab_a, there, table)
+        assert every_value(rig.servers.local, here, table) == every_value(rig.servers.lab_a, there, table)
+    with rig.job(everything(rig)) as job:
+        plan = job.plan(verify=True)
+    assert [(link.address, link.actions, link.blocked, link.drift) for link in plan.links] == [
+        (link.address, (), (), ()) for link in plan.links
+    ]
+
+
+def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_filled(linked: Rig) -> None:
+    run_all(linked, *ADDITIONS)
+    plan, report = linked.apply(everything(linked))
+    link = scan(plan, linked)
+    assert not link.blocked
+    here = linked.local_schema("lab_a", "lab")
+    made = [a for a in link.actions if isinstance(a, CreateLocal)]
+    assert [(a.tables, a.reason) for a in made] == [
+        ((f"{here}.scan__note", f"{here}.scan__sub_note"), ADDED),
+    ]
+    altered = {a.table: a for a in link.actions if isinstance(a, AlterLocal)}
+    assert altered[f"{here}.scan"].columns == (
+        "first_of varchar(9)",
+        "contrast float",
+        "after_it json",
+        "serial int",
+        "twice int",
+    )
+    assert set(altered[f"{here}.scan"].indexes) == {"unique serial", "by_v"}
+    assert "the source added `first_of varchar(9)`, `contrast float`" in altered[f"{here}.scan"].reason
+    assert altered[f"{here}.scan__field"].columns == ("y decimal(5,2)",)
+    [refill] = [a for a in link.actions if isinstance(a, Refill)]
+    assert (refill.entities, refill.cause) == (3, "definition")
+    [outcome] = report.outcomes
+    assert (outcome.status, outcome.altered, outcome.refilled, outcome.pulled) == ("done", True, 3, 1)
+    is_level(linked, "scan", "scan__field", "scan__note", "scan__sub_note", "child")
+    assert len(facts(linked.servers.local, here, "scan__note", KEYS)) == 2
+
+
+def test_additions_meet_a_table_of_marks_that_an_earlier_version_made(linked: Rig) -> None:
+    locally(linked, "ALTER TABLE @here.`~djlink` DROP COLUMN refill, DROP COLUMN made")
+    assert not linked.plan(everything(linked)).has_changes
+    run_all(linked, *ADDITIONS)
+    assert linked.apply(everything(linked))[1].succeeded
+    is_level(linked, "scan", "scan__field", "scan__note", "scan__sub_note")
+    assert locally(linked, "SELECT refill, made IS NULL FROM @here.`~djlink` WHERE local_table = 'scan'") == [
+        (None, 0)
+    ]
+
+
+def test_an_index_alone_is_added_without_a_refill(linked: Rig) -> None:
+    run_all(linked, "ALTER TABLE {lab}.scan ADD KEY by_v (v), ADD UNIQUE KEY by_u (u)")
+    plan, report = linked.apply(everything(linked))
+    assert [type(a) for a in scan(plan, linked).actions] == [AlterLocal]
+    assert report.succeeded
+    is_level(linked, "scan")
+
+
+def test_a_unique_index_that_local_rows_do_not_meet_is_told_and_tried_again(linked: Rig) -> None:
+    locally(linked, "INSERT INTO @here.scan VALUES (90, 0, 'a', 0)")
+    run_all(linked, "ALTER TABLE {lab}.scan ADD UNIQUE KEY by_u (u)")
+    _, report = linked.apply(everything(linked))
+    [outcome] = report.outcomes
+    assert "do not allow the source's unique index by_u: Duplicate entry" in (outcome.problem or "")
+    locally(linked, "DELETE FROM @here.scan WHERE id = 90")
+    assert linked.apply(everything(linked))[1].succeeded
+    is_level(linked, "scan")
+
+
+def test_a_refill_whose_entities_were_refused_stays_due(linked: Rig) -> None:
+    locally(linked, "INSERT INTO @here.scan VALUES (90, 0, 'a', 0)")
+    locally(linked, "INSERT INTO @here.scan__field VALUES (90, 1, 55)")
+    locally(linked, "ALTER TABLE @here.scan__field ADD UNIQUE KEY mine (x)")
+    run_all(linked, "ALTER TABLE {lab}.scan ADD c int", "UPDATE {lab}.scan SET c = 1")
+    run_all(linked, "UPDATE {lab}.scan__field SET x = 55 WHERE id = 2")
+    _, report = linked.apply(everything(linked))
+    [outcome] = report.outcomes
+    assert (outcome.status, outcome.refilled, outcome.refused) == ("failed", 2, 1)
+    assert locally(linked, "SELECT id, c FROM @here.scan WHERE id < 9 ORDER BY id") == [
+        (1, 1),
+        (2, None),
+        (3, 1),
+    ]
+    [action] = scan(linked.plan(everything(linked)), linked).actions
+    assert isinstance(action, Refill)
+    locally(linked, "ALTER TABLE @here.scan__field DROP KEY mine")
+    _, report = linked.apply(everything(linked))
+    assert [o.refilled for o in report.outcomes] == [1]
+    assert not linked.plan(everything(linked)).has_changes
+
+
+BLOCKING = {
+    "MODIFY v bigint": "column `v` has the type int, not bigint",
+    "MODIFY u varchar(9) COLLATE utf8mb4_bin": "column `u` has the collation .*, not utf8mb4_bin",
+    "MODIFY u varchar(9) CHARACTER SET latin1": "column `u` has the character set utf8mb4, not latin1",
+    "MODIFY v int NOT NULL": "column `v` may be NULL",
+    "DROP COLUMN v": "the source dropped column `v`",
+    "ADD c int NOT NULL": "the source added column `c`, which is NOT NULL and has no default",
+    "MODIFY w bigint COMMENT ':int64:'": "column `w` has the DataJoint type none, not :int64:",
+}
+
+
+@pytest.mark.parametrize("change", BLOCKING)
+def test_other_changes_at_the_source_block_the_link_and_those_below_and_no_others(
+    linked: Rig, change: str
+) -> None:
+    run_all(linked, f"ALTER TABLE {{lab}}.scan {change}", "INSERT INTO {lab}.rig VALUES (3)")
+    before = locally(linked, "CHECKSUM TABLE @here.scan")
+    plan, report = linked.apply(everything(linked))
+    link = scan(plan, linked)
+    assert [(b.kind, b.whole) for b in link.blocked] == [("error", True)]
+    assert re.search(BLOCKING[change], link.blocked[0].reason), link.blocked[0].reason
+    assert "does not fit the source's definition" in link.blocked[0].reason
+    assert "let the source undo the change" in (link.blocked[0].hint or "")
+    assert link.location is not None
+    assert [(o.address, o.pulled) for o in report.outcomes] == [(linked.address("lab_a", "lab", "Rig"), 1)]
+    assert locally(linked, "CHECKSUM TABLE @here.scan") == before
+
+
+def test_a_changed_type_of_datajoint_in_a_part_blocks(linked: Rig) -> None:
+    run_all(linked, "ALTER TABLE {lab}.scan__field MODIFY x int COMMENT ':bool:of x'")
+    [blocked] = scan(linked.plan(everything(linked)), linked).blocked
+    assert "scan__field does not fit" in blocked.reason
+    assert "has the DataJoint type :int32:, not :bool:" in blocked.reason
+
+
+HERE_BLOCKING = {
+    "ALTER TABLE @here.scan MODIFY v bigint": "column `v` has the type bigint, not int",
+    "ALTER TABLE @here.scan DROP COLUMN v": "column `v` is missing",
+    "ALTER TABLE @here.scan ADD c int NOT NULL": "column `c` was added",
+    "DROP TABLE @here.scan__field": "scan__field is missing: it was dropped here",
+    "DROP TABLE @here.scan__deletion_requested": "scan__deletion_requested is missing: it was dropped here",
+}
+
+
+@pytest.mark.parametrize("at_the_source_too", [False, True])
+@pytest.mark.parametrize("change", HERE_BLOCKING)
+def test_a_change_made_here_that_keeps_rows_out_is_told_as_such(
+    linked: Rig, change: str, at_the_source_too: bool
+) -> None:
+    if at_the_source_too:
+        run_all(linked, "ALTER TABLE {lab}.scan ADD other int")
+    locally(linked, change)
+    link = scan(linked.plan(everything(linked)), linked)
+    told = " ".join(b.reason for b in link.blocked)
+    assert re.search(HERE_BLOCKING[change], told), told
+    if not at_the_source_too:
+        assert "here" in told
+        assert re.search("undo the change on the local server|put it back", link.blocked[0].hint or "")
+    assert not link.actions
+
+
+@pytest.mark.parametrize("at_the_source_too", [False, True])
+def test_harmless_changes_made_here_are_drift_also_when_the_source_adds_something(
+    linked: Rig, at_the_source_too: bool
+) -> None:
+    locally(linked, "ALTER TABLE @here.scan ADD mine int, ADD KEY mine (mine)")
+    if at_the_source_too:
+        run_all(linked, "ALTER TABLE {lab}.scan ADD other int", "UPDATE {lab}.scan SET other = 5")
+    else:
+        locally(linked, "ALTER TABLE @here.scan DROP KEY w")
+    plan, report = linked.apply(everything(linked))
+    told = [d.reason for d in scan(plan, linked).drift]
+    here = linked.local_schema("lab_a", "lab")
+    assert f"changed here: {here}.scan: column `mine` was added" in told
+    if at_the_source_too:
+        assert report.succeeded
+        assert locally(linked, "SELECT DISTINCT other, mine FROM @here.scan") == [(5, None)]
+    else:
+        assert f"changed here: {here}.scan: the index `w` is missing" in told
+    again = scan(linked.plan(everything(linked)), linked)
+    assert again.is_unchanged
+    assert f"changed here: {here}.scan: column `mine` was added" in [d.reason for d in again.drift]
+
+
+def test_a_comment_or_default_is_said_until_the_next_apply_of_the_link(linked: Rig) -> None:
+    run_all(linked, "ALTER TABLE {lab}.scan MODIFY v int DEFAULT 7 COMMENT 'new'")
+    plan = linked.plan(everything(linked))
+    assert not plan.has_changes
+    assert not plan.has_errors
+    [drift] = scan(plan, linked).drift
+    assert "definition changed after linking in nothing that rows need" in drift.reason
+    run_all(linked, "INSERT INTO {lab}.scan VALUES (4, 4, 'd', 4)")
+    assert linked.apply(everything(linked))[1].succeeded
+    again = linked.plan(everything(linked))
+    assert not again.has_changes
+    assert scan(again, linked).drift == ()
+
+
+def test_a_part_that_the_source_dropped_is_told_and_stays_here(linked: Rig) -> None:
+    run_all(linked, "DROP TABLE {lab}.scan__field", "INSERT INTO {lab}.scan VALUES (4, 4, 'd', 4)")
+    for _ in range(2):
+        plan, _ = linked.apply(everything(linked))
+        assert any("the source dropped its part" in d.reason for d in scan(plan, linked).drift)
+        assert locally(linked, "SELECT COUNT(*) FROM @here.scan__field") == [(3,)]
+    assert locally(linked, "SELECT COUNT(*) FROM @here.scan") == [(4,)]
+
+
+def test_a_table_of_the_labs_own_with_the_name_of_a_new_part_is_not_taken_over(linked: Rig) -> None:
+    own = (
+        "CREATE TABLE %s.scan__note (id int, n int, PRIMARY KEY (id, n),"
+        " FOREIGN KEY (id) REFERENCES %s.scan (id))"
+    )
+    locally(linked, own.replace("%s", "@here"))
+    locally(linked, "INSERT INTO @here.scan__note VALUES (1, 1)")
+    run_all(linked, own.replace("%s", "{lab}"))
+    plan, _ = linked.apply(everything(linked))
+    [blocked] = scan(plan, linked).blocked
+    assert "scan__note stands that djlink did not make" in blocked.reason
+    assert locally(linked, "SELECT * FROM @here.scan__note") == [(1, 1)]
+
+
+def test_a_table_in_use_gives_way_and_the_next_apply_goes_on(
+    linked: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("djlink_manifest.reconcile.bench.PATIENCE", 1)
+    run_all(linked, *ADDITIONS)
+    with linked.servers.local.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute(f"SELECT * FROM `{linked.local_schema('lab_a', 'lab')}`.scan")
+        cursor.fetchall()
+        [outcome] = linked.apply(everything(linked))[1].outcomes
+    assert "in use" in (outcome.problem or "")
+    assert linked.apply(everything(linked))[1].succeeded
+    is_level(linked, "scan", "scan__field", "scan__note", "scan__sub_note")
