@@ -63,6 +63,18 @@ class Transport:
     shared: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """How many external objects there are, their bytes, and how many of them say no size."""
+
+    count: int = 0
+    bytes: int = 0
+    unsized: int = 0
+
+
+NO_OBJECTS = Objects()
+
+
 class BadObject(ValueError):
     """What a row says of its object cannot be followed; the message says why, and repeats no value."""
 
@@ -88,6 +100,16 @@ def external_columns(table: TableDefinition) -> tuple[tuple[Column, External], .
     """The columns of one table whose values are kept in stores."""
     found = [(column, external_of(column)) for column in table.columns]
     return tuple((column, external) for column, external in found if external is not None)
+
+
+def is_plain_json(column: Column) -> bool:
+    """Whether the column holds JSON of the lab's own, and no object's."""
+    return column.base_type == "json" and external_of(column) is None
+
+
+def is_inline(column: Column, ours: TableDefinition) -> bool:
+    """Whether an external column of the source stands in the row here."""
+    return external_of(column) is not None and ours.column(column.name).base_type != "json"
 
 
 def housed(column: Column, external: External, local: str) -> Column:
@@ -135,7 +157,7 @@ def transport(
     `stores` is the link's mapping, `prefix` the section of the source's store where paths by schema and table
     begin, `local` the stores here by name. Raises BadObject.
     """
-    source, path, target = store_of(metadata), checked_path(metadata["path"])
+    source, path = store_of(metadata), checked_path(metadata["path"])
     target = target_of(stores, source)
     inline = external.store is not None and target_of(stores, external.store) == INLINE
     if target is None or (target == INLINE) != inline:

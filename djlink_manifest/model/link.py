@@ -69,6 +69,11 @@ class Link:
         return self.definition.key_columns
 
     @property
+    def tables(self) -> tuple[tuple[TableDefinition, TableDefinition], ...]:
+        """The master, then each part: as the source has it and as it stands here."""
+        return tuple(zip(self.definition.tables, self.local.tables, strict=False))
+
+    @property
     def requested_table(self) -> str:
         """The table of deletion requests, in the outbound schema."""
         return self.outbound_table + REQUESTED

@@ -31,6 +31,12 @@ class Store:
         return f"{self.settings.get('protocol')}, {places}"
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """What tells the store apart from others, as far as settings tell."""
+        keys = ("protocol", "endpoint", "bucket", "container", "account_name", "location")
+        return tuple(str(self.settings.get(key) or "").rstrip("/") for key in keys)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The settings that no message may show."""
         return tuple(str(self.settings[key]) for key in SECRETS if self.settings.get(key))

@@ -46,6 +46,7 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.objects import Objects
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
@@ -129,6 +130,8 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
             tally.foreign_keys,
             tally.refilled,
             tally.altered,
+            tally.objects,
+            tally.object_bytes,
         )
 
     stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
@@ -159,13 +162,26 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
 def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     if not tally.refused:
         return outcome("done")
-    entities = "1 entity" if tally.refused == 1 else f"{tally.refused:,} entities"
+    refused, reasons = tally.refused - tally.objectless, "; ".join(tally.refusals)
+    if not refused:
+        return outcome(
+            "failed",
+            f"the external objects of {_counted(tally.objectless)} could not be brought: {reasons}",
+            "mend them at the source, or leave these entities out with `where`; the others were pulled",
+        )
+    objectless = (
+        f"; the objects of {_counted(tally.objectless)} could not be brought" if tally.objectless else ""
+    )
     return outcome(
         "failed",
-        f"the local server refused {entities}: {'; '.join(tally.refusals)}",
+        f"the local server refused {_counted(refused)}{objectless}: {reasons}",
         "look for local rows with the same unique value, for missing parents, and for rows of your own that "
         "refer to part rows which the source has no longer; the others were pulled and refilled",
     )
+
+
+def _counted(entities: int) -> str:
+    return "1 entity" if entities == 1 else f"{entities:,} entities"
 
 
 def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
@@ -180,7 +196,7 @@ def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
             ):
                 return _work(run, plan, tally, source, local, resumed=tries > 0)
         except ConnectionLost as error:
-            progress = _committed(tally)
+            progress = _committed(tally) + tally.objects
             tries = 1 if progress != before else tries + 1
             before = progress
             if tries >= RECONNECTS or run.stop.is_set():
@@ -200,9 +216,12 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         local=local,
         tally=tally,
         check=lambda: site.locks.check(link, mark.link_id, source, local),
-        advanced=lambda: run.listener(Advanced(link.address, _committed(tally), tally.rows, tally.bytes)),
+        advanced=lambda: run.listener(
+            Advanced(link.address, _committed(tally), tally.rows, tally.bytes + tally.object_bytes)
+        ),
         say=lambda words: run.listener(Said(link.address, words)),
         stop=run.stop,
+        objects=Objects(link, site.depot) if site.depot is not None and link.stores else None,
     )
     kinds = {type(action) for action in plan.actions}
     built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None

@@ -14,7 +14,7 @@ from djlink_manifest.model.external import (
     is_legacy,
     target_of,
 )
-from djlink_manifest.model.stores import INLINE, NoStore, Stores
+from djlink_manifest.model.stores import INLINE, NoStore, Store, Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,13 @@ class Housed:
     problems: tuple[tuple[str, str | None], ...] = ()
 
 
-def house(table: TableDefinition, source: str, mapping: Sequence[tuple[str, str]], stores: Stores) -> Housed:
-    """The table of a source, as it fits the local server, with its external columns in local stores."""
+def house(
+    table: TableDefinition, source: str, schema: str, mapping: Sequence[tuple[str, str]], stores: Stores
+) -> Housed:
+    """The table of a source, as it fits the local server, with its external columns in local stores.
+
+    `schema` is the local one.
+    """
     legacy = tuple(_legacy(table))
     if not any(external_columns(each) for each in table.tables):
         return Housed(table, problems=legacy)
@@ -44,6 +49,8 @@ def house(table: TableDefinition, source: str, mapping: Sequence[tuple[str, str]
     resolved = tuple(sorted(pairs.items()))
     if len(problems) == len(legacy):
         problems += _column_problems(table, source, resolved, stores)
+        if schema == table.schema:
+            problems += _same_places(table, source, resolved, stores)
     if problems:
         return Housed(table, problems=tuple(dict.fromkeys(problems)))
     master, *parts = (_housed_table(each, resolved) for each in table.tables)
@@ -56,7 +63,7 @@ def store_names(table: TableDefinition) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _legacy(table: TableDefinition) -> Iterator[tuple[str, str]]:
+def _legacy(table: TableDefinition) -> Iterator[tuple[str, str | None]]:
     columns = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if is_legacy(c)]
     if columns:
         yield (
@@ -92,6 +99,20 @@ def _column_problems(
             yield (
                 f"it cannot keep {', '.join(stiff)} in the row (`{store}: inline`)",
                 "only `<blob@>` and `<attach@>` can; name a local store, or leave the table out (`exclude`)",
+            )
+
+
+def _same_places(
+    table: TableDefinition, source: str, mapping: Sequence[tuple[str, str]], stores: Stores
+) -> Iterator[tuple[str, str | None]]:
+    """Objects lie below the schema's name: two schemas of one name in one store have theirs mixed up."""
+    for name in store_names(table):
+        theirs, ours = stores.of_source(source, name), stores.local(target_of(mapping, name) or "")
+        if isinstance(theirs, Store) and isinstance(ours, Store) and theirs.place == ours.place:
+            yield (
+                f"the stores `{name}` of {source} and `{ours.name}` here are one ({ours.where}), and both "
+                f"schemas are called `{table.schema}`: garbage collection here would delete the source's objects",
+                "name another local schema (`schema_name`) or another local store (`stores`)",
             )
 
 

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 from djlink_manifest.model.catalog import Size, TableName
 from djlink_manifest.model.entity import Presence, State, state_of
+from djlink_manifest.model.external import NO_OBJECTS
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
 from djlink_manifest.servers import census, content, digest, outbound
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.objects import objects_to_pull
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
 from djlink_manifest.servers.stuck import PackedKeys, parents, stuck_entities
@@ -55,6 +57,7 @@ def observe(
             to_pull -= sum(n for _, n in (*taken, *waiting))
             left = stuck.name if stuck else None
             parts = census.part_rows_to_pull(source, scene, link, left) if to_pull else ()
+            objects = objects_to_pull(source, scene, link, left) if to_pull and link.stores else NO_OBJECTS
             out = _total(counts, outbound=True)
             total = _total(counts, source=True)
             held = (
@@ -81,6 +84,7 @@ def observe(
         local_rows=_total(counts, local=True),
         to_pull_parts=parts,
         to_pull_bytes=_bytes(link, sizes, to_pull, parts),
+        to_pull_objects=objects,
         left_out=reasons,
         equal=equal,
         parts=tuple(_part_rows(link, held, local)),

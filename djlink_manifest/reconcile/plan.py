@@ -241,7 +241,13 @@ def _row_actions(
         yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
     if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, and not here yet"
-        yield Pull(steps[Step.PULL] - snapshot.stuck, snapshot.to_pull_parts, snapshot.to_pull_bytes, why)
+        yield Pull(
+            steps[Step.PULL] - snapshot.stuck,
+            snapshot.to_pull_parts,
+            snapshot.to_pull_bytes,
+            why,
+            objects=snapshot.to_pull_objects,
+        )
 
 
 def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:

@@ -60,6 +60,8 @@ class LinkOutcome:
     foreign_keys: int = 0
     refilled: int = 0
     altered: bool = False
+    objects: int = 0
+    object_bytes: int = 0
 
 
 Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome

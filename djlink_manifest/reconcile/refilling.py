@@ -37,8 +37,9 @@ def _refill(bench: Bench, changed: KeyTable, low: int, high: int) -> Budget:
 
     def step() -> None:
         budget.spent = budget.rows = 0
+        work.bring(bench, changed, low, high)
         entities = refill_entities(
-            bench.source, bench.local, bench.link, changed, low, high, budget, bench.check
+            bench.source, bench.local, bench.link, changed, low, high, budget, bench.check, bench.convert
         )
         bench.tally.refilled += entities
 

@@ -86,7 +86,8 @@ def resolve(
             refusals += refused
         fits = {c.address: fitted(c.table, catalog.identity.version, local) for c in candidates}
         houses = {
-            c.address: house(fits[c.address].table, source.name, c.options.stores, stores) for c in candidates
+            c.address: house(fits[c.address].table, source.name, c.local_schema, c.options.stores, stores)
+            for c in candidates
         }
         made = _links(candidates, fits, houses, catalog, outbound[source.name], manifest.name)
         links.update({link.address: link for link in made})

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from djlink_manifest.errors import Location
 from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.entity import Presence, State, state_of
+from djlink_manifest.model.external import NO_OBJECTS, Objects
 from djlink_manifest.model.link import Link
 
 
@@ -107,7 +108,8 @@ class LinkSnapshot:
     """Counts of one link at one moment; local was read before outbound.
 
     `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled;
-    `to_pull_bytes` an estimate from the server's own statistics; `left_out`: how many entities each reason
+    `to_pull_bytes` an estimate from the server's own statistics; `to_pull_objects` the external ones;
+    `left_out`: how many entities each reason
     leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
     source's; `parts`: part rows of held entities on both sides; `changed`: held entities, not asked back,
     whose rows differ from the source's, None where nobody looked.
@@ -122,12 +124,19 @@ class LinkSnapshot:
     local_rows: int = 0
     to_pull_parts: tuple[tuple[str, int], ...] = ()
     to_pull_bytes: int = 0
+    to_pull_objects: Objects = NO_OBJECTS
     left_out: tuple[tuple[str, int], ...] = ()
     equal: int = 0
     parts: tuple[PartRows, ...] = ()
     taken: tuple[tuple[str, int], ...] = ()
     waiting: tuple[tuple[str, int], ...] = ()
     changed: int | None = None
+
+    @property
+    def brings(self) -> bool:
+        """Whether entities are to come, for the first time or again."""
+        due = (State.UNSHARED, State.ACTIVATED)
+        return any(n and c.pullable and state_of(c.presence) in due for c, n in self.counts.items())
 
     @property
     def stuck(self) -> int:

@@ -102,8 +102,9 @@ class Depot:
     ) -> Mapping[Transport, str]:
         """Copy objects of a source; those that cannot be brought, with the reason.
 
-        `schema` is the local one; `each` hears of every object that was brought, in the calling thread. Raises StoreError where a store cannot be used, Interrupted
-        where `stop` was set: then nothing more is written.
+        `schema` is the local one; `each` hears of every object that was brought, in the calling thread.
+        Raises StoreError where a store cannot be used, Interrupted where `stop` was set: then nothing more is
+        written.
         """
         ended = threading.Event()  # of this call alone
         halt = _Halt(stop, ended)
