@@ -221,7 +221,7 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         ),
         say=lambda words: run.listener(Said(link.address, words)),
         stop=run.stop,
-        objects=Objects(link, site.depot) if site.depot is not None and link.stores else None,
+        objects=Objects(link, site.depot) if link.stores else None,
     )
     kinds = {type(action) for action in plan.actions}
     built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None

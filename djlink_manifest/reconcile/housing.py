@@ -111,7 +111,7 @@ def _same_places(
         if isinstance(theirs, Store) and isinstance(ours, Store) and theirs.place == ours.place:
             yield (
                 f"the stores `{name}` of {source} and `{ours.name}` here are one ({ours.where}), and both "
-                f"schemas are called `{table.schema}`: garbage collection here would delete the source's objects",
+                f"schemas are called `{table.schema}`: garbage collection would delete the source's objects",
                 "name another local schema (`schema_name`) or another local store (`stores`)",
             )
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 
 from djlink_manifest.errors import DjlinkError, UsageError
 from djlink_manifest.manifest.match import nearest
-from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server, resolve_stores
+from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.external import external_columns
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.stores import Stores
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, holding
@@ -26,9 +23,8 @@ from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.site import open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
+from djlink_manifest.reconcile.storage import Depot, open_depot
 from djlink_manifest.reconcile.survey import Survey, survey
-from djlink_manifest.servers.stores.copier import Depot
-from djlink_manifest.servers.stores.settings import read_stores
 
 
 class Job:
@@ -49,7 +45,7 @@ class Job:
         scope: frozenset[str],
         parallelism: int,
         say: Words,
-        depot: Depot | None = None,
+        depot: Depot,
     ) -> None:
         self._manifest = manifest
         self._local = local
@@ -86,8 +82,8 @@ class Job:
             self._sources,
             self._parallelism,
             self._say,
+            self._depot,
             verify=verify,
-            depot=self._depot,
         )
         return planning.make(
             self.links,
@@ -191,14 +187,16 @@ def open_job(
     schemas = {addresses[s.name]: {outbound[s.name], *(c.name for c in s.schemas)} for s in manifest.sources}
     results = reach_all({local: local_schemas(manifest), **schemas}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
-    try:
+    with ExitStack() as open_things:
+        for each in reached.values():
+            open_things.callback(each.close)
         base = results[local.name]
         if isinstance(base, DjlinkError):
             raise base
         sources = {name: r for name, r in reached.items() if name in addresses}
         catalogs = {name: r.catalog for name, r in sources.items()}
-        stores = _stores(manifest, catalogs, environ, say)
-        resolved = resolve(manifest, catalogs, base.catalog, outbound, stores)
+        depot = open_things.enter_context(open_depot(manifest, catalogs, environ, say))
+        resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores)
         facts = []
         for name, address in sorted(addresses.items()):
             result = results[name]
@@ -208,22 +206,7 @@ def open_job(
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         scope = _scope(resolved, targets, excludes)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
-        with closing(Depot(stores)) if stores.configured or stores.given else nullcontext() as depot:
-            yield Job(manifest, base, sources, tuple(facts), resolved, outbound, scope, workers, say, depot)
-    finally:
-        for each in reached.values():
-            each.close()
-
-
-def _stores(
-    manifest: Manifest, catalogs: Mapping[str, Catalog], environ: Mapping[str, str], say: Words
-) -> Stores:
-    """The stores of external objects; none are read where no table has any."""
-    tables = (table for catalog in catalogs.values() for table in catalog.tables.values())
-    if not any(external_columns(table) for table in tables):
-        return Stores()
-    say("reading DataJoint's configuration")
-    return read_stores({source.name: resolve_stores(source, environ) for source in manifest.sources})
+        yield Job(manifest, base, sources, tuple(facts), resolved, outbound, scope, workers, say, depot)
 
 
 def _scope(resolved: Resolved, targets: Sequence[str], excludes: Sequence[str]) -> frozenset[str]:

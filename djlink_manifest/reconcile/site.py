@@ -47,7 +47,7 @@ class Site:
     blocked: Mapping[str, PackedKeys]
     holder: str
     parallelism: int
-    depot: Depot | None = None
+    depot: Depot
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def open_site(
     local: Reached,
     sources: Mapping[str, Reached],
     parallelism: int,
-    depot: Depot | None = None,
+    depot: Depot,
 ) -> Iterator[Site]:
     """The site of an apply of the links `due`; its sessions, and the locks with them, end with the block.
 

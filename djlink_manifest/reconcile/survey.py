@@ -46,9 +46,9 @@ def survey(
     sources: Mapping[str, Reached],
     parallelism: int,
     say: Words,
+    depot: Depot,
     *,
     verify: bool = False,
-    depot: Depot | None = None,
 ) -> Survey:
     """Snapshots of the links in scope that are neither refused nor below a refused one.
 
@@ -86,7 +86,7 @@ def survey(
                     blocked,
                     verify=verify,
                 )
-            if depot is not None and link.stores and snapshots[address].brings:
+            if link.stores and snapshots[address].brings:
                 depot.check(link.source, store_names(link.definition), store_names(link.local))
         except ServerError as error:
             refusals[address] = _refusal(link, error)

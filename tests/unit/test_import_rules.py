@@ -19,7 +19,7 @@ VALUES = ("errors", "model", "manifest")
 PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
 ACTING = tuple(
     f"reconcile.{name}"
-    for name in ("reach", "observe", "survey", "site", "building", "bench", "refilling", "apply")
+    for name in ("reach", "storage", "observe", "survey", "site", "building", "bench", "refilling", "apply")
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
@@ -58,7 +58,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
 }
 # Slow to load: never when a module is.
 OUTSIDE_LATE: dict[str, tuple[str, ...]] = {
-    "datajoint": ("api", "sandbox"),
+    "datajoint": ("api", "sandbox", "servers.stores"),
     "numpy": ("sandbox",),
 }
 

@@ -45,7 +45,7 @@ class Brought:
 class Depot:
     """The stores of a run, opened when first needed, and the threads that copy between them.
 
-    `spool` is a folder of this machine for values that go into rows.
+    Values that go into rows are put aside in a folder of this machine.
     """
 
     def __init__(self, stores: Stores) -> None:
@@ -56,13 +56,14 @@ class Depot:
         self._guard = threading.Lock()
         self._objects = ThreadPoolExecutor(THREADS, thread_name_prefix="djlink-objects")
         self._files = ThreadPoolExecutor(THREADS, thread_name_prefix="djlink-files")  # of folders
-        self._spool = tempfile.TemporaryDirectory(prefix="djlink-")
+        self._put_aside: tempfile.TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
         """End the threads and take away what was put aside."""
         self._objects.shutdown(cancel_futures=True)
         self._files.shutdown(cancel_futures=True)
-        self._spool.cleanup()
+        if self._put_aside is not None:
+            self._put_aside.cleanup()
 
     def source(self, source: str, name: str) -> OpenStore:
         """A source's store, open. Raises StoreError."""
@@ -140,16 +141,23 @@ class Depot:
             if each.local == INLINE:
                 self._spooled(source, each).unlink(missing_ok=True)
 
+    @property
+    def _spool(self) -> Path:
+        with self._guard:
+            if self._put_aside is None:
+                self._put_aside = tempfile.TemporaryDirectory(prefix="djlink-")
+            return Path(self._put_aside.name)
+
     def _spooled(self, source: str, transported: Transport) -> Path:
         place = "\0".join((source, transported.source, transported.source_path))
-        return Path(self._spool.name, hashlib.sha256(place.encode()).hexdigest())
+        return self._spool / hashlib.sha256(place.encode()).hexdigest()
 
     def _opened(self, owner: str, name: str, found: Store | NoStore) -> OpenStore:
         if isinstance(found, NoStore):
             raise StoreError(found.reason, hint=found.hint, server=f"store `{name}` of {owner}")
         with self._guard:
             if (owner, name) not in self._open:
-                self._open[owner, name] = open_store(found, owner)
+                self._open[owner, name] = _opened(found, owner)
             return self._open[owner, name]
 
     def _tidy(self, stores: Iterable[str], schema: str) -> None:
@@ -171,7 +179,7 @@ class Depot:
         if found is None:
             raise ObjectRefused(f"its object {path} is missing in the {theirs.name}")
         if transported.local == INLINE:
-            spool = open_store(Store("spool", {"protocol": "file", "location": self._spool.name}), "local")
+            spool = open_store(Store("spool", {"protocol": "file", "location": str(self._spool)}), "local")
             goal = self._spooled(source, transported).name
             return _Errand(theirs, spool, "", halt).file(
                 path, found, goal, transported.hash, transported.size
@@ -321,6 +329,16 @@ def _reading(store: OpenStore, path: str) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
+
+
+def _opened(store: Store, owner: str) -> OpenStore:
+    try:
+        return open_store(store, owner)
+    except StoreError:
+        raise
+    except Exception as error:  # DataJoint's and its libraries' own
+        name = f"store `{store.name}` of {owner} ({store.where})"
+        raise StoreError(f"it cannot be opened: {error}", hint=_HINT, server=name) from error
 
 
 def _scratch(store: Store, schema: str) -> str:
