@@ -187,7 +187,9 @@ frames : <npy@second>
 def open_archive(rig: Rig, stores: Mapping[str, Any]) -> Archive:
     """`Session` with its part `Clip`, filled. `stores` are the `raw` and `second` of the source."""
     codecs()
-    dj = pipeline.load_datajoint()
+    pipeline.load_datajoint()
+    import datajoint as dj
+
     folder = rig.folder / "archive"
     folder.mkdir()
     # DataJoint asks for the store '' where `<blob@>` means the default one

@@ -239,7 +239,7 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     if Register in kinds:
         work.register_equal(bench)
     if Refill in kinds or footing.refill is not None:
-        refilling.refill(bench)
+        refilling.refill(bench, verify=any(isinstance(a, Refill) and a.cause == "rows" for a in plan.actions))
     if built and footing.completes_late:
         building.finish(bench, footing, mark)
     if kinds & {Pull, PullAgain}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from djlink_manifest.model.catalog import Size, TableName
@@ -13,9 +13,11 @@ from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
 from djlink_manifest.servers import census, content, digest, outbound
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.lost import lacking_at_source, lost_here
 from djlink_manifest.servers.objects import objects_to_pull
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
+from djlink_manifest.servers.stores.copier import Depot
 from djlink_manifest.servers.stuck import PackedKeys, parents, stuck_entities
 from djlink_manifest.servers.wanted import Scene
 
@@ -28,14 +30,15 @@ def observe(
     source: Session,
     local: Session,
     blocked: Mapping[str, PackedKeys],
+    depot: Depot,
     *,
     verify: bool = False,
 ) -> tuple[LinkSnapshot, PackedKeys]:
     """The snapshot of one link, and its entities that cannot come for what the local table holds.
 
     `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to.
-    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over.
-    Raises ServerError.
+    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over; and
+    the external objects, whose stores `depot` has. Raises ServerError.
     """
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
@@ -56,6 +59,12 @@ def observe(
             taken, waiting = _why_stuck(link, stuck.counts(scene, extra) if stuck and to_pull else {})
             to_pull -= sum(n for _, n in (*taken, *waiting))
             left = stuck.name if stuck else None
+            lacking = (
+                lacking_at_source(source, scene, link, depot, left)
+                if verify and to_pull and link.stores
+                else []
+            )
+            to_pull -= len(lacking)
             parts = census.part_rows_to_pull(source, scene, link, left) if to_pull else ()
             objects = objects_to_pull(source, scene, link, left) if to_pull and link.stores else NO_OBJECTS
             out = _total(counts, outbound=True)
@@ -73,9 +82,11 @@ def observe(
             equal = sum(len(keys) for keys in found)
         if stuck is not None:
             cannot_come.add(stuck.own_keys())
-    changed = None
+        cannot_come.add(lacking)
+    changed, lost = None, 0
     if verify and complete and has_outbound:
-        with changed_entities(link, source, local) as work:
+        lost, keys = lost_here(local, link, depot) if link.stores else (0, [])
+        with changed_entities(link, source, local, keys) as work:
             changed = work.count
     snapshot = LinkSnapshot(
         counts=counts,
@@ -91,6 +102,8 @@ def observe(
         taken=taken,
         waiting=waiting,
         changed=changed,
+        lost=lost,
+        lacking=len(lacking),
     )
     return snapshot, cannot_come
 
@@ -116,10 +129,17 @@ def differing_keys(
 
 
 @contextmanager
-def changed_entities(link: Link, source: Session, local: Session) -> Iterator[KeyTable]:
-    """The held and present entities whose rows differ on the two servers, without those asked back."""
+def changed_entities(
+    link: Link, source: Session, local: Session, besides: Sequence[RawRow] = ()
+) -> Iterator[KeyTable]:
+    """The held and present entities whose rows differ on the two servers, without those asked back.
+
+    `besides` are the keys of entities that are to be looked at as if their rows did.
+    """
     with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
         content.find_changed(local, source, link, changed)
+        if besides:
+            content.add_others(source, link, changed, besides)
         if changed.count:
             outbound.add_unasked(link, changed, found)
         yield found

@@ -258,7 +258,8 @@ def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Ac
         elif not footing.make_local and not footing.alter_local:
             yield CreateLocal((), footing.refill)
     elif link.changed == "mend" and snapshot.changed:
-        yield Refill(snapshot.changed, "rows", "they differ from the source's rows")
+        also = ", or lack external objects" if snapshot.lost else ""
+        yield Refill(snapshot.changed, "rows", f"they differ from the source's rows{also}")
 
 
 def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
@@ -300,6 +301,13 @@ def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> I
             "change or delete the local rows with the same value, and they are pulled; or leave them out "
             "with `where`",
         )
+    if snapshot.lacking:
+        yield Blocked(
+            "error",
+            "an external object of theirs is missing at the source, or is not what it should be",
+            snapshot.lacking,
+            "let the source mend them, or leave them out with `where`; the others are pulled",
+        )
     for parent, count in snapshot.waiting:
         yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
 
@@ -319,6 +327,8 @@ def _drift(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
             snapshot.changed,
             "with `changed: mend` for this link `djlink apply --verify` brings them to what the source has",
         )
+    if snapshot.lost:
+        yield Drift("external objects that are missing here or altered", snapshot.lost)
     states = Counter[State]()
     for entities, count in snapshot.counts.items():
         states[state_of(entities.presence)] += count

@@ -115,7 +115,9 @@ class LinkSnapshot:
     whose rows differ from the source's, None where nobody looked.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
-    lab's own, and `waiting`, by the address of the parent that is blocked.
+    lab's own, and `waiting`, by the address of the parent that is blocked. Where external objects were
+    verified, `lacking` counts those that lack one at the source, and `lost` the objects that are missing or
+    altered here; the entities of these are among the `changed`.
     """
 
     counts: Mapping[EntityClass, int]
@@ -131,6 +133,8 @@ class LinkSnapshot:
     taken: tuple[tuple[str, int], ...] = ()
     waiting: tuple[tuple[str, int], ...] = ()
     changed: int | None = None
+    lost: int = 0
+    lacking: int = 0
 
     @property
     def brings(self) -> bool:
@@ -141,7 +145,7 @@ class LinkSnapshot:
     @property
     def stuck(self) -> int:
         """How many entities to be pulled cannot come."""
-        return sum(count for _, count in (*self.taken, *self.waiting))
+        return sum(count for _, count in (*self.taken, *self.waiting)) + self.lacking
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,9 +84,10 @@ def survey(
                     there,
                     here,
                     blocked,
+                    depot,
                     verify=verify,
                 )
-            if link.stores and snapshots[address].brings:
+            if link.stores and (snapshots[address].brings or footings[address].refill is not None):
                 depot.check(link.source, store_names(link.definition), store_names(link.local))
         except ServerError as error:
             refusals[address] = _refusal(link, error)

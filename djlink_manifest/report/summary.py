@@ -8,7 +8,7 @@ from rich.text import Text
 
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import LinkOutcome, Report
-from djlink_manifest.report.figures import counted, duration, size
+from djlink_manifest.report.figures import counted, duration, size, stored
 from djlink_manifest.report.rows import DONE, FAILED, NOTE, WAITS, Row, set_in_columns
 from djlink_manifest.report.sentences import left_over
 from djlink_manifest.report.terminal import line
@@ -41,13 +41,15 @@ def outcome_words(outcome: LinkOutcome) -> str:
         words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
     if outcome.pulled:
         words.append(f"{counted(outcome.pulled, 'row')} pulled{_volume(outcome)}")
+    if outcome.objects:
+        words.append(f"{stored(outcome.objects, outcome.object_bytes)} copied")
     words += [
         f"{count:,} {what}"
         for count, what in (
             (outcome.refilled, "refilled"),
             (outcome.registered, "protected"),
             (outcome.released, "released"),
-            (outcome.refused, "refused by the local server"),
+            (outcome.refused, "refused"),
         )
         if count
     ]
@@ -105,5 +107,7 @@ def _sentence(report: Report) -> str:
         refused=sum(o.refused for o in outcomes),
         seconds=report.seconds,
         foreign_keys=sum(o.foreign_keys for o in outcomes),
+        objects=sum(o.objects for o in outcomes),
+        object_bytes=sum(o.object_bytes for o in outcomes),
     )
     return f"Apply: {', '.join(words)}; {outcome_words(sums)}."

@@ -26,7 +26,8 @@ class Totals:
     Links: `create` new ones, `complete` those whose tables are partly there, `alter` those whose local
     tables get columns or indexes, `blocked`, `not_attempted`, `unchanged`, `drifting`; `awaiting` counts the
     sets of rows that await approval. Rows of masters: `pull`, `resume`, `refill`, `register`, `release`,
-    `blocked_rows`, `awaiting_rows`, `kept`; `part_rows` and `bytes` come along with `pull`.
+    `blocked_rows`, `awaiting_rows`, `kept`; `part_rows`, `bytes`, and `objects` of `object_bytes` come along
+    with `pull`.
     """
 
     links: int = 0
@@ -37,6 +38,8 @@ class Totals:
     pull: int = 0
     part_rows: int = 0
     bytes: int = 0
+    objects: int = 0
+    object_bytes: int = 0
     resume: int = 0
     refill: int = 0
     register: int = 0
@@ -82,6 +85,8 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         pull=sum(a.entities for a in pulls),
         part_rows=sum(rows for a in pulls for _, rows in a.parts),
         bytes=sum(a.bytes for a in pulls),
+        objects=sum(a.objects.count for a in pulls),
+        object_bytes=sum(a.objects.bytes for a in pulls),
         resume=sum(a.entities for a in actions if isinstance(a, PullAgain)),
         refill=sum(a.entities for a in actions if isinstance(a, Refill)),
         register=sum(a.entities for a in actions if isinstance(a, Register)),

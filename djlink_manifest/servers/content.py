@@ -120,6 +120,15 @@ def find_changed(local: Session, source: Session, link: Link, into: KeyTable) ->
         _compare_json(local, source, link, into)
 
 
+def add_others(source: Session, link: Link, into: KeyTable, keys: Sequence[RawRow]) -> None:
+    """Add keys to a set that may hold some of them already."""
+    with key_table(source, link, "others") as others:
+        others.add(keys)
+        rest = not_among(into.name, link.key, "o", link.key)
+        names = reading(link.key_columns, "o")
+        into.add(list(source.stream(sql("SELECT {} FROM {} o WHERE {}", names, others.name, rest))))
+
+
 def _compare_json(local: Session, source: Session, link: Link, into: KeyTable) -> None:
     """Add the entities whose JSON values differ, of those that are not among the set already."""
     with key_table(source, link, "held") as held:

@@ -19,6 +19,7 @@ from djlink_manifest.model.stores import INLINE, Store
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.copying import rows_of
 from djlink_manifest.servers.jsontext import member
+from djlink_manifest.servers.lost import lost_here
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import (
@@ -93,6 +94,10 @@ class Objects:
             return Written(read)
         # what stands in the row here is binary
         return Written([ours.column(c.name) if is_inline(c, ours) else c for c in read], changed)
+
+    def lost(self, local: Session) -> list[RawRow]:
+        """The keys of local entities of which an object is missing or altered."""
+        return lost_here(local, self._link, self._depot)[1]
 
     def _wanted(self, source: Session, work: KeyTable, first: int, last: int) -> Iterator[Transport]:
         link = self._link

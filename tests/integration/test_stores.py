@@ -1,16 +1,13 @@
-"""External files: every type of DataJoint, in folders and in S3, read back with DataJoint on the local side."""
+"""External files: every type of DataJoint, in folders and in S3, read back with the lab's own DataJoint."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.external import (
-    Archive,
-    LocalLab,
     check_all,
     folder_store,
     open_archive,

@@ -13,7 +13,7 @@ import hashlib
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +40,16 @@ class Brought:
 
     files: int = 0
     bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """An object that should lie in a store, by what its row says."""
+
+    store: str
+    path: str
+    hash: str | None
+    size: int | None
 
 
 class Depot:
@@ -130,6 +140,29 @@ class Depot:
         finally:
             self._tidy({o.local for o in work.values() if o.local != INLINE}, schema)
         return refused
+
+    def faults(self, owner: str, objects: Sequence[Sought], *, reading: bool) -> list[bool]:
+        """Of each object whether it is missing or altered; `owner` is `local` or a source.
+
+        `reading`: where its hash is known its bytes are read. Raises StoreError where a store cannot be used.
+        """
+        return list(self._objects.map(partial(self._is_at_fault, owner, reading=reading), objects))
+
+    def _is_at_fault(self, owner: str, sought: Sought, *, reading: bool) -> bool:
+        known = self.stores.local(sought.store) if owner == "local" else None
+        if isinstance(known, NoStore):
+            return True  # DataJoint cannot read it either
+        store = self.local(sought.store) if known is not None else self.source(owner, sought.store)
+        with _told(store):
+            found = store.look(sought.path)
+            if found is None or (sought.size is not None and found.size != sought.size):
+                return True
+            if not found.is_folder:
+                return bool(reading and sought.hash and _base32(_digest(store, sought.path)) != sought.hash)
+            beside = store.look(sought.path + MANIFEST)
+            listed = _listed(b"".join(store.read(sought.path + MANIFEST)) if beside else None)
+            files = dict(store.files(sought.path)) if listed else {}
+        return any(files.get(name) != size for name, size in listed)
 
     def content(self, source: str, transported: Transport) -> bytes:
         """The bytes of a value that goes into a row, once it was brought."""
@@ -275,12 +308,12 @@ class _Errand:
         alike = not there.is_folder and there.size == found.size
         if alike:
             with _told(self.ours, goal):
-                mine = self._digest(self.ours, goal)
+                mine = _digest(self.ours, goal, self.halt)
             if hashed is not None:
                 alike = _base32(mine) == hashed
             else:
                 with _told(self.theirs, path):
-                    alike = mine == self._digest(self.theirs, path)
+                    alike = mine == _digest(self.theirs, path, self.halt)
         if not alike and self.shared:
             raise ObjectRefused(f"another file stands at {goal} in the {self.ours.name}")
         return alike
@@ -311,14 +344,16 @@ class _Errand:
         there = self.ours.look(goal)
         if there is None or there.size != size:
             return False
-        return there.tag == digest.hex() or self._digest(self.ours, goal) == digest
+        return there.tag == digest.hex() or _digest(self.ours, goal, self.halt) == digest
 
-    def _digest(self, store: OpenStore, path: str) -> bytes:
-        digest = hashlib.md5(usedforsecurity=False)
-        for chunk in store.read(path):
-            self.halt.check()
-            digest.update(chunk)
-        return digest.digest()
+
+def _digest(store: OpenStore, path: str, halt: _Halt | None = None) -> bytes:
+    digest = hashlib.md5(usedforsecurity=False)
+    for chunk in store.read(path):
+        if halt is not None:
+            halt.check()
+        digest.update(chunk)
+    return digest.digest()
 
 
 def _reading(store: OpenStore, path: str) -> Iterator[bytes]:
