@@ -27,7 +27,7 @@ def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str],
     link = bench.link
     patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
     if new_schema:
-        ddl.ensure_schema(bench.local, link.local.schema)
+        ddl.ensure_schema(bench.local, link.local.schema, link.local.collation)
     patiently(bench, partial(marks.ensure_marks, bench.local, link.local.schema))
     patiently(bench, partial(marks.ensure_later_columns, bench.local, link.local.schema))
     theirs, ours = (

@@ -77,9 +77,14 @@ def key_columns(definition: TableDefinition) -> str:
     return ", ".join(_column(c) for c in plain)
 
 
-def ensure_schema(session: Writer, schema: str) -> None:
-    """Make a schema that does not exist."""
-    session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}")
+def ensure_schema(session: Writer, schema: str, collation: str | None) -> None:
+    """Make a schema that does not exist, with a default collation.
+
+    DataJoint declares tables with their schema's collation, and a foreign key to a text column needs the same
+    one: what the lab declares beside its linked tables can refer to them.
+    """
+    default = f" COLLATE {word(collation).text}" if collation else ""
+    session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}{default}")
 
 
 def quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -11,9 +12,11 @@ from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.actions import Refill
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome
+from djlink_manifest.sandbox import SandboxServer
 from tests.asking import ask, run_all
 from tests.integration.test_batches import DEEP
 from tests.rig import Rig, link_of, quiet
+from tests.shared_servers import CROSSED, PAIRS
 
 TABLES = (
     "CREATE DATABASE {lab}",
@@ -72,7 +75,7 @@ def everything(rig: Rig) -> list[tuple[Any, ...]]:
     return [row for name in NAMES for row in locally(rig, f"SELECT * FROM @here.{name} ORDER BY 1, 2")]
 
 
-def rows(rig: Rig, server: Any, schema: str) -> list[list[tuple[Any, ...]]]:
+def rows(rig: Rig, server: SandboxServer, schema: str) -> list[list[tuple[Any, ...]]]:
     """All rows of all tables, each value as the hex of its bytes."""
     found = []
     for name, names in zip(NAMES, ("id tag v f b doc at twice", "id arm len", "s id arm code"), strict=True):
@@ -81,9 +84,16 @@ def rows(rig: Rig, server: Any, schema: str) -> list[list[tuple[Any, ...]]]:
     return found
 
 
+def here(rig: Rig) -> tuple[SandboxServer, str]:
+    return rig.servers.local, rig.local_schema("lab_a", "lab")
+
+
+def there(rig: Rig) -> tuple[SandboxServer, str]:
+    return rig.servers.lab_a, rig.names("lab")
+
+
 def is_the_source(rig: Rig) -> bool:
-    here = rows(rig, rig.servers.local, rig.local_schema("lab_a", "lab"))
-    return here == rows(rig, rig.servers.lab_a, rig.names("lab"))
+    return rows(rig, *here(rig)) == rows(rig, *there(rig))
 
 
 CHANGES = {
@@ -146,6 +156,40 @@ def test_what_changed_is_found_and_mended_and_then_nothing_differs(
     again = cell(verified(lab), lab)
     assert again.is_unchanged
     assert again.drift == ()
+
+
+@pytest.mark.parametrize("servers", PAIRS[1:], indirect=True, ids=str)
+def test_what_changed_is_found_and_mended_between_other_vendors(lab: Rig) -> None:
+    for change in ("a value to NULL and one from it", "the last bit of a float", "all at once"):
+        run_all(lab, *CHANGES[change])
+        [action] = cell(verified(lab), lab).actions
+        assert isinstance(action, Refill)
+        assert mended(lab).refilled == action.entities > 0
+        assert rows(lab, *here(lab))[1:] == rows(lab, *there(lab))[1:]
+        assert cell(verified(lab), lab).is_unchanged
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_json_is_compared_by_value(lab: Rig) -> None:
+    run_all(lab, 'UPDATE {lab}.cell SET doc = \'{{"b": [1, 2.50], "aa": null}}\' WHERE id = 1')
+    assert mended(lab).refilled == 1
+    assert cell(verified(lab), lab).is_unchanged
+    run_all(lab, 'UPDATE {lab}.cell SET doc = \'{{"b": [1, 2.5], "aa": 0}}\' WHERE id = 1')
+    [action] = cell(verified(lab), lab).actions
+    assert isinstance(action, Refill)
+    assert (action.entities, mended(lab).refilled) == (1, 1)
+    [(doc,)] = locally(lab, "SELECT doc FROM @here.cell WHERE id = 1")
+    assert json.loads(doc) == {"b": [1, 2.5], "aa": 0}
+
+
+@pytest.mark.parametrize("servers", CROSSED, indirect=True, ids=str)
+def test_json_that_is_spelled_otherwise_here_is_the_same_between_vendors(lab: Rig) -> None:
+    locally(lab, "UPDATE @here.cell SET doc = '{ \"x\" :  1}', at = at WHERE id = 1")
+    assert cell(verified(lab), lab).is_unchanged
+    locally(lab, "DELETE FROM @here.cell__spine WHERE id = 1")
+    locally(lab, "DELETE FROM @here.cell__arm WHERE id = 1")
+    locally(lab, "DELETE FROM @here.cell WHERE id = 1")
+    assert cell(verified(lab), lab).drift == ()
 
 
 def test_report_says_how_many_differ_and_changes_nothing(lab: Rig) -> None:

@@ -12,7 +12,7 @@ from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from tests.asking import ask, run_all
 from tests.integration.test_definitions import definition, every_value, facts
 from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE
+from tests.shared_servers import ALIKE, PAIRS
 
 TABLES = (
     "CREATE DATABASE {lab}",
@@ -83,6 +83,7 @@ def is_level(rig: Rig, *tables: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_filled(linked: Rig) -> None:
     run_all(linked, *ADDITIONS)
     plan, report = linked.apply(everything(linked))

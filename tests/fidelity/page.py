@@ -1,0 +1,186 @@
+"""What each construct gives on a pair of vendors, seen on real servers, and the page made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from djlink_manifest.model.naming import class_name, master_of, plain_name
+from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.accounts import quoted
+from tests.asking import ask, run_all
+from tests.fidelity.constructs import RELATIONS, Construct, constructs
+from tests.integration.test_definitions import FOREIGN_KEYS, definition, every_value, facts
+from tests.rig import Rig, link_of
+from tests.shared_servers import ALIKE, PAIRS, Pair
+
+PATH = Path(__file__).parents[2] / "docs" / "fidelity.md"
+BOTH_HAVE = "utf8mb4_general_ci"
+HEAD = """\
+# What arrives, by construct
+
+One source table for each line, linked between real servers of each pairing, source → local. This page is
+written by `python -m tests.fidelity`, and a test compares it with what the servers give.
+
+- **same**: the definition is what the local server makes of the source's own CREATE TABLE, and every value is
+  the same, byte for byte.
+- **same value**: JSON, which MySQL stores as a value and MariaDB as a text.
+- **kept**: every foreign key stands here; **plain columns**: the columns are here, the foreign key is not.
+- **mapped**, **refused**: something else stands here, or nothing, and the plan says so in the words of the
+  note.
+- **-**: the source's vendor has no such thing.
+"""
+
+
+def outcomes(rig: Rig) -> dict[str, str]:
+    """What each construct gives between the rig's servers, by its table."""
+    vendor = rig.servers.lab_a.vendor
+    present = [c for c in constructs() if c.only in (None, vendor)]
+    # one that both vendors have: what becomes of others is a construct of its own
+    run_all(
+        rig, f"CREATE DATABASE {{lab}} COLLATE {BOTH_HAVE}", f"CREATE DATABASE {{other}} COLLATE {BOTH_HAVE}"
+    )
+    for each in present:
+        run_all(rig, *each.before, each.create.replace("{here}", "{lab}"))
+        if each.rows:
+            run_all(rig, f"INSERT INTO {{lab}}.`{each.table}` VALUES {each.rows}")
+    rig.accounts({"lab_a": ["lab", "other"]})
+    tables = {"tables": "*", "exclude": ["hidden_parent"]}
+    document = rig.document({"lab_a": {"lab": tables, "other": {"tables": "*"}}})
+    with rig.job(document) as job:
+        plan = job.plan()
+    report = rig.apply(document)[1]
+    problems = [o.problem for o in report.outcomes if o.status == "failed"]
+    assert not problems, problems
+    with rig.job(document) as job:
+        left = job.plan(verify=True)
+    assert not left.has_changes
+    return {each.table: _outcome(rig, each, plan) for each in present}
+
+
+def _outcome(rig: Rig, each: Construct, plan: Plan) -> str:
+    address = _address(rig, plan, each.table)
+    refused = [r.reason for r in plan.refusals if r.address == address]
+    link = link_of(plan, address) if any(p.address == address for p in plan.links) else None
+    refused += [b.reason for b in link.blocked] if link else []
+    if refused:
+        return f"refused: {_plain(rig, refused[0], each.table)}"
+    assert link is not None
+    if each.section == RELATIONS:
+        return _relation(rig, each)
+    notes = [w for w in link.warnings if "is not linked" not in w]
+    there, here = (rig.names("lab"), rig.servers.lab_a), (_local_schema(rig), rig.servers.local)
+    local = plain_name(each.table)
+    values = _values(there, here, each.table, local)
+    if notes:
+        assert values, each.words
+        return f"mapped: {'; '.join(_plain(rig, note, each.table) for note in notes)}"
+    expected = _expected(rig, each)
+    found = definition(here[1], here[0], local)
+    assert found == expected, each.words
+    return values
+
+
+def _address(rig: Rig, plan: Plan, table: str) -> str:
+    everything = [*(p.address for p in plan.links), *(r.address for r in plan.refusals)]
+    wanted = {table, class_name(master_of(table) or table)}
+    [found] = [a for a in everything if a.split(".", 2)[1:] in [[rig.names("lab"), w] for w in wanted]]
+    return found
+
+
+def _expected(rig: Rig, each: Construct) -> list[list[tuple[object, ...]]]:
+    """The catalogue's words on a table that the local server made from the source's own text."""
+    if rig.servers.pair in ALIKE:
+        found = definition(rig.servers.lab_a, rig.names("lab"), each.table)
+    else:
+        reference = quoted(rig.names("reference"))
+        server = rig.servers.local
+        ask(server, f"CREATE DATABASE IF NOT EXISTS {reference} COLLATE {BOTH_HAVE}")
+        ask(server, each.create.replace("{here}", reference))
+        found = definition(server, rig.names("reference"), each.table)
+    return found
+
+
+def _values(there: tuple[str, Any], here: tuple[str, Any], table: str, local: str) -> str:
+    theirs, ours = every_value(there[1], there[0], table), every_value(here[1], here[0], local)
+    if theirs == ours:
+        return "same"
+    assert [_read(row) for row in theirs] == [_read(row) for row in ours], table
+    return "same value"
+
+
+def _read(row: Sequence[Any]) -> list[Any]:
+    """A row of hex with what is JSON read as such."""
+    return [_json(value) for value in row]
+
+
+def _json(value: Any) -> Any:
+    try:
+        return json.loads(bytes.fromhex(value)) if value else value
+    except ValueError:
+        return value
+
+
+def _relation(rig: Rig, each: Construct) -> str:
+    there = _foreign_keys(rig.servers.lab_a, rig.names("lab"), each.table)
+    here = _foreign_keys(rig.servers.local, _local_schema(rig), plain_name(each.table))
+    if here == there:
+        return "kept"
+    assert not here, each.words
+    return "plain columns"
+
+
+def _foreign_keys(server: SandboxServer, schema: str, table: str) -> list[tuple[Any, ...]]:
+    """Place, column, parent table and its column of each foreign key; the schemas have other names here."""
+    return sorted((row[0], row[1], row[3], row[4]) for row in facts(server, schema, table, FOREIGN_KEYS))
+
+
+def _local_schema(rig: Rig) -> str:
+    return rig.local_schema("lab_a", "lab")
+
+
+def _plain(rig: Rig, words: str, table: str) -> str:
+    """A reason without the test's own names and the place."""
+    words = words.replace(rig.names(""), "").replace(f"{table}.", "")
+    return re.sub(r"\(\w+ [\d.]+\S*\) ", "", words)
+
+
+def page(found: Mapping[Pair, Mapping[str, str]]) -> str:
+    """The page, from the outcomes of every pair."""
+    lines, notes = [HEAD], list[str]()
+    for section, members in groupby(constructs(), lambda c: c.section):
+        lines.append(f"## {section}\n")
+        lines.append(f"| construct | {' | '.join(_arrow(pair) for pair in PAIRS)} |")
+        lines.append("|---|" + "---|" * len(PAIRS))
+        lines += [f"| {c.words} | {' | '.join(_cells(c, found, notes))} |" for c in members]
+        lines.append("")
+    lines.append("## Notes\n")
+    lines += [f"{number}. {words}" for number, words in enumerate(notes, start=1)]
+    return "\n".join(lines) + "\n"
+
+
+def column(text: str, pair: Pair) -> dict[str, str]:
+    """What a page says of a pair, by the construct's words."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line
+    ]
+    return {row[0]: row[1 + PAIRS.index(pair)] for row in rows if len(row) == 1 + len(PAIRS)}
+
+
+def _cells(construct: Construct, found: Mapping[Pair, Mapping[str, str]], notes: list[str]) -> Iterable[str]:
+    for pair in PAIRS:
+        outcome = found[pair].get(construct.table, "-")
+        kind, _, words = outcome.partition(": ")
+        if words and words not in notes:
+            notes.append(words)
+        yield f"{kind} ({notes.index(words) + 1})" if words else kind
+
+
+def _arrow(pair: Pair) -> str:
+    names = {"mysql": "MySQL", "mariadb": "MariaDB"}
+    return f"{names[pair.source]} → {names[pair.local]}"
