@@ -283,6 +283,25 @@ def _update(archive: Archive, table: str, name: str, value: Any, where: str) -> 
         )
 
 
+def dj_insert_small(case: Any) -> None:
+    """A table `Small` beside the archive's, with values that can stand in the row."""
+    import datajoint as dj
+
+    schema = dj.Schema(case.rig.names("lab"), connection=case.archive.connection)
+
+    class Small(dj.Manual):
+        definition = """
+        number : int32
+        ---
+        b : <blob@raw>
+        a=null : <attach@>
+        """
+
+    small = schema(Small, context={})
+    attached = str(case.archive.folder / "näme 1.txt")
+    small.insert([{"number": n, "b": {"n": n % 2}, "a": attached if n < 4 else None} for n in range(5)])
+
+
 @dataclass
 class LocalLab:
     """The lab's own DataJoint over the linked schema."""
@@ -291,21 +310,22 @@ class LocalLab:
     schema: Any
     session: Any
 
-    def collected(self, store: str) -> dict[str, Any]:
-        """What garbage collection finds in a store, after it deleted the orphans."""
+    def collected(self, store: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """What garbage collection finds in a store; unless it is a `dry_run`, the orphans are deleted."""
         from datajoint.gc import GarbageCollector
 
-        found: dict[str, Any] = GarbageCollector(self.schema, store=store).collect(dry_run=False)
+        found: dict[str, Any] = GarbageCollector(self.schema, store=store).collect(dry_run=dry_run)
+        assert not found["errors"]
         return found
 
 
-def open_local(rig: Rig, stores: Mapping[str, Any], downloads: Path) -> LocalLab:
-    """The linked tables through DataJoint, with the local account."""
+def open_local(rig: Rig, stores: Mapping[str, Any], downloads: Path, table: str = "Session") -> LocalLab:
+    """A linked table through DataJoint, with the local account."""
     dj = pipeline.load_datajoint()
     name = rig.local_schema("lab_a", "lab")
     found = connection(rig.servers.local, stores, rig.names("lab"), PASSWORD, download_path=str(downloads))
     module = dj.VirtualModule("linked", name, connection=found)
-    return LocalLab(found, dj.Schema(name, connection=found, create_schema=False), module.Session)
+    return LocalLab(found, dj.Schema(name, connection=found, create_schema=False), getattr(module, table))
 
 
 def check_all(archive: Archive, local: LocalLab) -> None:
