@@ -29,7 +29,9 @@ KEYS = {"access_key": "AKIATESTKEY", "secret_key": "test/secret+key"}
 @cache
 def codecs() -> None:
     """Codecs of a lab's own: one that stores by hash, one by schema, one that names its store by itself."""
-    dj = pipeline.load_datajoint()
+    pipeline.load_datajoint()
+    import datajoint as dj
+    from datajoint.builtin_codecs import SchemaCodec
 
     class GraphCodec(dj.Codec):
         name = "graph"
@@ -55,7 +57,7 @@ def codecs() -> None:
         def decode(self, stored: Any, *, key: Any = None) -> Any:
             return stored["own"]
 
-    class NoteCodec(dj.builtin_codecs.SchemaCodec):
+    class NoteCodec(SchemaCodec):
         name = "note"
 
         def validate(self, value: Any) -> None:
