@@ -24,7 +24,7 @@ from typing import Any
 
 from djlink_manifest.model.external import Transport
 from djlink_manifest.model.stores import Store, Stores
-from djlink_manifest.servers.stores.copier import Brought, Depot
+from djlink_manifest.servers.stores.depot import Brought, Depot
 from djlink_manifest.servers.stores.settings import read_stores
 
 BLOCK = 1 << 20

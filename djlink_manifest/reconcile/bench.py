@@ -28,7 +28,7 @@ from djlink_manifest.servers.copying import copy_entities
 from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.objects import Objects
 from djlink_manifest.servers.scratch import KeyTable, key_table
-from djlink_manifest.servers.stores.copier import Brought
+from djlink_manifest.servers.stores.depot import Brought
 from djlink_manifest.servers.stuck import PackedKeys, stuck_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget, Conversion, as_read
 from djlink_manifest.servers.wanted import Scene

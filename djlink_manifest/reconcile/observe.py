@@ -17,7 +17,7 @@ from djlink_manifest.servers.lost import lacking_at_source, lost_here
 from djlink_manifest.servers.objects import objects_to_pull
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
-from djlink_manifest.servers.stores.copier import Depot
+from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys, parents, stuck_entities
 from djlink_manifest.servers.wanted import Scene
 

@@ -20,7 +20,7 @@ from djlink_manifest.reconcile.snapshot import Footing
 from djlink_manifest.servers.connection import Session, Writer, open_session
 from djlink_manifest.servers.locks import Locks
 from djlink_manifest.servers.pool import Pool
-from djlink_manifest.servers.stores.copier import Depot
+from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys
 
 

@@ -11,7 +11,7 @@ from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.external import external_columns
 from djlink_manifest.model.stores import Stores
 from djlink_manifest.reconcile.reach import Words
-from djlink_manifest.servers.stores.copier import Depot
+from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stores.settings import read_stores
 
 __all__ = ["Depot", "open_depot"]

@@ -16,7 +16,7 @@ from djlink_manifest.reconcile.observe import observe
 from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.servers.census import barring_links, check_condition
-from djlink_manifest.servers.stores.copier import Depot
+from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys
 from djlink_manifest.servers.wanted import Scene
 

@@ -16,7 +16,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.sql import Sql, both, column, either, equal, not_among, sql, table
-from djlink_manifest.servers.stores.copier import Depot, Sought
+from djlink_manifest.servers.stores.depot import Depot, Sought
 from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.wanted import Scene, Sets
 

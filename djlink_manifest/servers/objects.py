@@ -31,7 +31,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.stores.copier import Brought, Depot
+from djlink_manifest.servers.stores.depot import Brought, Depot
 from djlink_manifest.servers.transfer import BatchTooLarge, Written
 from djlink_manifest.servers.wanted import Scene, Sets
 
