@@ -31,22 +31,8 @@ _INTRODUCER = re.compile(r"_(?:utf8mb4|utf8mb3|latin1|ascii|binary)(?=')")
 # what both vendors call alike in a default
 _COMMON = frozenset(
     {"uuid", "user", "current_user", "curdate", "curtime", "now", "current_timestamp", "utc_timestamp"}
-    | {
-        "concat",
-        "lower",
-        "upper",
-        "lcase",
-        "ucase",
-        "hex",
-        "unhex",
-        "rand",
-        "floor",
-        "round",
-        "date",
-        "year",
-        "coalesce",
-    }
-    | {"unix_timestamp", "json_array", "json_object"}
+    | {"concat", "lower", "upper", "lcase", "ucase", "hex", "unhex", "rand", "floor", "round", "date", "year"}
+    | {"coalesce", "unix_timestamp", "json_array", "json_object"}
 )
 
 
