@@ -328,7 +328,8 @@ def _drift(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
             "with `changed: mend` for this link `djlink apply --verify` brings them to what the source has",
         )
     if snapshot.lost:
-        yield Drift("external objects that are missing here or altered", snapshot.lost)
+        objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
+        yield Drift(f"missing here or altered: {objects}")
     states = Counter[State]()
     for entities, count in snapshot.counts.items():
         states[state_of(entities.presence)] += count

@@ -252,9 +252,7 @@ def test_what_is_lost_or_altered_here_is_found_and_brought_again(case: Case) -> 
     shutil.rmtree(case.place / case.here("d")["path"] / "deep")
     link = case.link(rig_plan(case.rig, case.document, verify=True))
     # one content stands in two rows
-    assert [(d.count, d.reason) for d in link.drift if "external" in d.reason] == [
-        (4, "external objects that are missing here or altered")
-    ]
+    assert "missing here or altered: 4 external objects" in [d.reason for d in link.drift]
     assert not link.actions
     case.document["defaults"]["changed"] = "mend"
     plan, report = case.apply(verify=True)
