@@ -139,7 +139,7 @@ class RowsRefused(ServerError):
 class StoreError(ServerError):
     """An external store cannot be used: not configured, unreachable, read-only or full.
 
-    `server` names the store.
+    The message names the store; `server` is None.
     """
 
 

@@ -102,7 +102,8 @@ def survey(
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:
-    return Refusal(link.address, f"{error.server}: {error.message}", error.hint, link.location)
+    words = f"{error.server}: {error.message}" if error.server else error.message
+    return Refusal(link.address, words, error.hint, link.location)
 
 
 def _conditions(

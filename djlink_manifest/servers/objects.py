@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 
 from djlink_manifest.errors import ObjectRefused
 from djlink_manifest.model import external as model
@@ -48,6 +49,7 @@ class Objects:
         self._depot = depot
         self._local = {name: s for _, name in link.stores if isinstance(s := depot.stores.local(name), Store)}
         self._brought = dict[Transport, str | None]()
+        self._values = set[Transport]()  # those that stand in rows, put aside
 
     def bring(
         self,
@@ -61,16 +63,23 @@ class Objects:
         """Bring the objects of the entities in a range of `work` that are in outbound.
 
         Raises ObjectRefused where one cannot be brought, and BatchTooLarge where a smaller range should be
-        tried; `single` entities come whatever they hold.
+        tried; a single entity comes whatever it holds.
         """
         link = self._link
         if len(self._brought) > REMEMBERED:
-            self._forget()
-        wanted = dict.fromkeys(self._wanted(source, work, first, last))
-        missing = [o for o in wanted if o not in self._brought]
-        size = sum(o.size or 0 for o in missing)
-        if first < last and (len(missing) > BATCH_OBJECTS or size > BATCH_OBJECT_BYTES):
-            raise BatchTooLarge(f"{len(missing)} external objects, {size} bytes, in one batch")
+            self._brought.clear()
+        wanted, missing, size = dict[Transport, None](), list[Transport](), 0
+        with closing(self._wanted(source, work, first, last)) as found:
+            for each_object in found:
+                if each_object in wanted:
+                    continue
+                wanted[each_object] = None
+                if each_object not in self._brought:
+                    missing.append(each_object)
+                    size += each_object.size or 0
+                if first < last and (len(missing) > BATCH_OBJECTS or size > BATCH_OBJECT_BYTES):
+                    raise BatchTooLarge("too many external objects in one batch")
+        self._forget_values(wanted)
         refused = self._depot.bring(link.source, missing, link.local.schema, stop, each) if missing else {}
         self._brought.update({o: refused.get(o) for o in missing})
         for wanted_object in wanted:
@@ -99,7 +108,9 @@ class Objects:
         """The keys of local entities of which an object is missing or altered."""
         return lost_here(local, self._link, self._depot)[1]
 
-    def _wanted(self, source: Session, work: KeyTable, first: int, last: int) -> Iterator[Transport]:
+    def _wanted(
+        self, source: Session, work: KeyTable, first: int, last: int
+    ) -> Generator[Transport, None, None]:
         link = self._link
         for theirs, ours in link.tables:
             mine = external_columns(theirs)
@@ -144,9 +155,13 @@ class Objects:
         except BadObject as error:
             raise ObjectRefused(f"an object of {place.source_table} cannot be followed: {error}") from error
 
-    def _forget(self) -> None:
-        self._depot.forget(self._link.source, self._brought)
-        self._brought.clear()
+    def _forget_values(self, wanted: Mapping[Transport, None]) -> None:
+        """Take away the values that went into the rows of earlier batches."""
+        gone = [o for o in self._values if o not in wanted]
+        self._depot.forget(self._link.source, gone)
+        for each in gone:
+            self._brought.pop(each, None)
+        self._values = {o for o in wanted if o.local == INLINE}
 
 
 def objects_to_pull(session: Session, scene: Scene, link: Link, stuck: Sql | None = None) -> model.Objects:

@@ -307,9 +307,7 @@ def test_a_stop_while_objects_are_copied_leaves_no_row_and_no_piece(case: Case) 
     check_all(case.archive, case.local())
 
 
-@pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "it is full"), (errno.EROFS, "it is read-only")]
-)
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "is full"), (errno.EROFS, "is read-only")])
 def test_a_store_that_takes_nothing_fails_the_link_and_leaves_nothing_half_done(
     case: Case, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
@@ -320,7 +318,7 @@ def test_a_store_that_takes_nothing_fails_the_link_and_leaves_nothing_half_done(
         patched.setattr("djlink_manifest.servers.stores.opened.os.fsync", refuse)
         [outcome] = case.apply()[1].outcomes
     assert outcome.status == "failed"
-    assert outcome.problem == words
+    assert outcome.problem == f"the store `ours` of local (file, {case.place}) {words}"
     assert outcome.hint is not None
     assert case.sessions() == []
     assert case.files() == []

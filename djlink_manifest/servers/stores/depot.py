@@ -170,7 +170,7 @@ class Depot:
 
     def _opened(self, owner: str, name: str, found: Store | NoStore) -> OpenStore:
         if isinstance(found, NoStore):
-            raise StoreError(found.reason, hint=found.hint, server=f"store `{name}` of {owner}")
+            raise StoreError(found.reason, hint=found.hint)
         with self._guard:
             if (owner, name) not in self._open:
                 self._open[owner, name] = _opened(found, owner)
@@ -211,8 +211,8 @@ def _opened(store: Store, owner: str) -> OpenStore:
     except StoreError:
         raise
     except Exception as error:  # DataJoint's and its libraries' own
-        name = f"store `{store.name}` of {owner} ({store.where})"
-        raise StoreError(f"it cannot be opened: {error}", hint=HINT, server=name) from error
+        name = f"the store `{store.name}` of {owner} ({store.where})"
+        raise StoreError(f"{name} cannot be opened: {error}", hint=HINT) from error
 
 
 def _is_at_fault(store: OpenStore, sought: Sought, reading: bool) -> bool:

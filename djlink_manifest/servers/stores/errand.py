@@ -73,7 +73,7 @@ class Errand:
             if not right:
                 self.ours.remove(goal)
         if not right:
-            raise StoreError(f"what was written to {goal} is not what was sent", server=self.ours.name)
+            raise StoreError(f"what was written to {goal} in the {self.ours.name} is not what was sent")
         return Brought(1, found.size)
 
     def folder(self, path: str, goal: str, threads: ThreadPoolExecutor) -> Brought:

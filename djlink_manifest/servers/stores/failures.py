@@ -30,21 +30,23 @@ def told(store: OpenStore, path: str | None = None, *, writing: bool = False) ->
             missing = isinstance(error, FileNotFoundError)
             state = "is missing in" if missing else "may not be read in"
             raise ObjectRefused(f"its object {path} {state} the {store.name}") from error
-        raise StoreError(_words(store, error, writing), hint=HINT, server=store.name) from error
+        raise StoreError(_words(store, error, path, writing), hint=HINT) from error
     except OSError as error:
         kind = StoreError if error.errno in {*_FULL, errno.EROFS} else Passing
-        raise kind(_words(store, error, writing), hint=HINT, server=store.name) from error
+        raise kind(_words(store, error, path, writing), hint=HINT) from error
     except Exception as error:  # the libraries of each protocol have errors of their own
-        raise Passing(_words(store, error, writing), hint=HINT, server=store.name) from error
+        raise Passing(_words(store, error, path, writing), hint=HINT) from error
 
 
-def _words(store: OpenStore, error: Exception, writing: bool) -> str:
+def _words(store: OpenStore, error: Exception, path: str | None, writing: bool) -> str:
+    """What the store said, without its secrets, and without the path, which may hold a key."""
     number = error.errno if isinstance(error, OSError) else None
     if number in _FULL:
-        return "it is full"
+        return f"the {store.name} is full"
     if number == errno.EROFS:
-        return "it is read-only"
-    told = next(iter(str(error).splitlines()), "") or type(error).__name__
-    for secret in store.store.secrets:
-        told = told.replace(secret, "***")
-    return f"it cannot be {'written to' if writing else 'used'}: {told}"
+        return f"the {store.name} is read-only"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    for hidden in (*store.store.secrets, *([path] if path else [])):
+        text = text.replace(hidden, "***")
+    text = next(iter(text.splitlines()), "") or type(error).__name__
+    return f"the {store.name} cannot be {'written to' if writing else 'used'}: {text}"

@@ -186,9 +186,8 @@ class _Remote(OpenStore):
         except ImportError as error:
             protocol = store.settings.get("protocol")
             raise StoreError(
-                f"the protocol {protocol} needs a library that is not installed: {error}",
+                f"the {self.name} needs a library that is not installed: {error}",
                 hint=f"pip install 'datajoint[{protocol}]'",
-                server=self.name,
             ) from error
 
     def check(self, *, writing: bool) -> None:
