@@ -46,7 +46,8 @@ class Tally:
     """What was committed for one link so far.
 
     `unfilled` are those of the refused entities that were to be refilled; `refusals` the server's words, the
-    first few; `begun` the tables, columns and keys whose making began.
+    first few; `begun` the tables, columns and keys whose making began; `along` are entities of
+    other links that went with the `deleted` ones, `deleted_rows` all rows that went.
     """
 
     created: bool = False
@@ -65,6 +66,12 @@ class Tally:
     objectless: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
+    deleted: int = 0
+    along: int = 0
+    deleted_rows: int = 0
+    approved: int = 0
+    mended: int = 0
+    noted: int = 0
 
 
 @dataclass(slots=True)
