@@ -52,6 +52,7 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.objects import Objects
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
