@@ -50,8 +50,8 @@ class Place:
 class Transport:
     """An object to be brought: from a path of a source's store to a path of a local one.
 
-    `path` is empty where the value goes into the row. `hash` is the content's, `size` what the row says;
-    `shared` tells that the object's owner chose its path, so that another may stand there.
+    Where the value goes into the row, `path` is the table's. `hash` is the content's, `size` what the row
+    says; `shared` tells that the object's owner chose its path, so that another may stand there.
     """
 
     source: str
@@ -117,6 +117,7 @@ def housed(column: Column, external: External, local: str) -> Column:
     found = _COMMENT.match(column.comment)
     assert found is not None, "asked of external columns alone"
     if local == INLINE:
+        column = replace(column, charset=None, collation=None)
         return replace(column, type="longblob", comment=f":<{external.codec}>:{found['rest']}")
     return replace(column, comment=f":<{external.codec}@{local}>:{found['rest']}")
 
@@ -168,7 +169,9 @@ def transport(
     if hashed is not None and not (isinstance(hashed, str) and _HASH.fullmatch(hashed)):
         raise BadObject("its metadata is not what DataJoint writes: no such hash")
     if inline:
-        return Transport(source, path, INLINE, "", hashed, size), {}
+        return Transport(
+            source, path, INLINE, _joined(place.local_schema, place.local_table), hashed, size
+        ), {}
     store, shared = local[target], external.codec == "filepath"
     if shared:
         there = _shared_path(store, path)

@@ -23,15 +23,7 @@ from djlink_manifest.servers.jsontext import member
 from djlink_manifest.servers.lost import lost_here
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import (
-    Sql,
-    both,
-    column,
-    either,
-    not_among,
-    sql,
-    table,
-)
+from djlink_manifest.servers.sql import Sql, both, column, either, not_among, sql, table
 from djlink_manifest.servers.stores.depot import Brought, Depot
 from djlink_manifest.servers.transfer import BatchTooLarge, Written
 from djlink_manifest.servers.wanted import Scene, Sets
@@ -137,7 +129,7 @@ class Objects:
         if self._brought.get(transported, "") is not None:
             raise ObjectRefused("its object changed at the source while it was pulled")
         if transported.local == INLINE:
-            return self._depot.content(self._link.source, transported)
+            return self._depot.content(transported)
         return json.dumps(ours).encode()
 
     def _transport(
@@ -158,7 +150,7 @@ class Objects:
     def _forget_values(self, wanted: Mapping[Transport, None]) -> None:
         """Take away the values that went into the rows of earlier batches."""
         gone = [o for o in self._values if o not in wanted]
-        self._depot.forget(self._link.source, gone)
+        self._depot.forget(gone)
         for each in gone:
             self._brought.pop(each, None)
         self._values = {o for o in wanted if o.local == INLINE}

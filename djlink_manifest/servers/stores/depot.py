@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from djlink_manifest.model.external import Transport
 from djlink_manifest.model.stores import INLINE, NoStore, Store, Stores
 from djlink_manifest.servers.stores.errand import MANIFEST, Brought, Errand, Halt, base32, digest_of, listed
 from djlink_manifest.servers.stores.failures import HINT, Passing, told
-from djlink_manifest.servers.stores.opened import SCRATCH, OpenStore, open_store
+from djlink_manifest.servers.stores.opened import SCRATCH, Found, OpenStore, open_store
 
 __all__ = ["Brought", "Depot", "Sought"]
 
@@ -147,15 +148,15 @@ class Depot:
         except ObjectRefused:
             return True
 
-    def content(self, source: str, transported: Transport) -> bytes:
+    def content(self, transported: Transport) -> bytes:
         """The bytes of a value that goes into a row, once it was brought."""
-        return self._spooled(source, transported).read_bytes()
+        return self._spooled(transported).read_bytes()
 
-    def forget(self, source: str, objects: Iterable[Transport]) -> None:
+    def forget(self, objects: Iterable[Transport]) -> None:
         """Take values that went into rows away again."""
         for each in objects:
             if each.local == INLINE:
-                self._spooled(source, each).unlink(missing_ok=True)
+                self._spooled(each).unlink(missing_ok=True)
 
     @property
     def _spool(self) -> Path:
@@ -164,8 +165,8 @@ class Depot:
                 self._put_aside = tempfile.TemporaryDirectory(prefix="djlink-")
             return Path(self._put_aside.name)
 
-    def _spooled(self, source: str, transported: Transport) -> Path:
-        place = "\0".join((source, transported.source, transported.source_path))
+    def _spooled(self, transported: Transport) -> Path:
+        place = "\0".join((transported.path, transported.source, transported.source_path))
         return self._spool / hashlib.sha256(place.encode()).hexdigest()
 
     def _opened(self, owner: str, name: str, found: Store | NoStore) -> OpenStore:
@@ -178,8 +179,9 @@ class Depot:
 
     def _tidy(self, stores: Iterable[str], schema: str) -> None:
         for name in stores:
-            store = self.local(name)
-            store.tidy(_scratch(store.store, schema))
+            with suppress(StoreError):
+                store = self.local(name)
+                store.tidy(_scratch(store.store, schema))
 
     def _bring(self, source: str, transported: Transport, schema: str, halt: Halt) -> Brought | str:
         """Bring one object, or say why it cannot be brought."""
@@ -191,12 +193,12 @@ class Depot:
     def _carried(self, source: str, transported: Transport, schema: str, halt: Halt) -> Brought:
         theirs, path = self.source(source, transported.source), transported.source_path
         with told(theirs, path):
-            found = theirs.look(path)
+            found = _look(theirs, path)
         if found is None:
             raise ObjectRefused(f"its object {path} is missing in the {theirs.name}")
         if transported.local == INLINE:
             spool = open_store(Store("spool", {"protocol": "file", "location": str(self._spool)}), "local")
-            goal = self._spooled(source, transported).name
+            goal = self._spooled(transported).name
             return Errand(theirs, spool, "", halt).file(path, found, goal, transported.hash, transported.size)
         ours = self.local(transported.local)
         errand = Errand(theirs, ours, _scratch(ours.store, schema), halt, transported.shared)
@@ -215,8 +217,13 @@ def _opened(store: Store, owner: str) -> OpenStore:
         raise StoreError(f"{name} cannot be opened: {error}", hint=HINT) from error
 
 
+def _look(store: OpenStore, path: str) -> Found | None:
+    """What lies at a path. A folder without files shows in no bucket, but DataJoint's list of it does."""
+    return store.look(path) or (Found(0, is_folder=True) if store.look(path + MANIFEST) else None)
+
+
 def _is_at_fault(store: OpenStore, sought: Sought, reading: bool) -> bool:
-    found = store.look(sought.path)
+    found = _look(store, sought.path)
     if found is None or (sought.size is not None and found.size != sought.size):
         return True
     if not found.is_folder:

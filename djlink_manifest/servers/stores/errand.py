@@ -82,8 +82,9 @@ class Errand:
             files = self.theirs.files(path)
             beside = self.theirs.look(path + MANIFEST)
             text = b"".join(self.theirs.read(path + MANIFEST)) if beside else None
+        sizes = dict(files)
         for name, size in listed(text):
-            if dict(files).get(name) != size:
+            if sizes.get(name) != size:
                 words = (
                     f"{path} in the {self.theirs.name} is not whole: {name} is missing or has another size"
                 )
