@@ -307,6 +307,17 @@ def test_a_stop_while_objects_are_copied_leaves_no_row_and_no_piece(case: Case) 
     check_all(case.archive, case.local())
 
 
+def test_a_local_folder_that_is_gone_when_it_is_written_to_is_not_made_anew(case: Case) -> None:
+    with case.rig.job(case.document) as job:
+        plan = job.plan()
+        case.place.rmdir()
+        [outcome] = job.apply(plan, quiet, threading.Event()).outcomes
+    assert outcome.problem is not None
+    assert "there is no folder" in outcome.problem
+    assert not case.place.exists()
+    assert case.sessions() == []
+
+
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "is full"), (errno.EROFS, "is read-only")])
 def test_a_store_that_takes_nothing_fails_the_link_and_leaves_nothing_half_done(
     case: Case, monkeypatch: pytest.MonkeyPatch, number: int, words: str

@@ -136,6 +136,8 @@ class _Folder(OpenStore):
                 yield chunk
 
     def begin(self, path: str, size: int, scratch: str) -> Upload:
+        if not self._root.is_dir():  # a share that is not mounted any more is not to be made anew
+            raise FileNotFoundError(f"there is no folder {self._root}")
         return _FileUpload(self._root / path, self._root / scratch)
 
     def remove(self, path: str) -> None:
@@ -154,7 +156,7 @@ class _FileUpload(Upload):
         self._path = path
         while True:
             scratch.mkdir(parents=True, exist_ok=True)
-            self._written = scratch / f"{path.name[:100]}.{secrets.token_hex(8)}"
+            self._written = scratch / secrets.token_hex(16)
             with suppress(FileNotFoundError):  # another thread tidied up in between
                 self._file = self._written.open("xb")
                 return
