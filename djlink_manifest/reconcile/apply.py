@@ -30,6 +30,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
+    MakeViews,
     Mend,
     Pull,
     PullAgain,
@@ -243,7 +244,7 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
 
 def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     if not tally.refused:
-        return outcome("done")
+        return outcome("done", tally.unmade)
     refused, reasons = tally.refused - tally.objectless, "; ".join(tally.refusals)
     if not refused:
         return outcome(
@@ -308,6 +309,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
             run.held.add(link.address)
             run.complete.add(link.address)
     building.sign(bench, mark, site.holder)
+    if MakeViews in kinds:
+        building.make_views(bench, footing)
     # only now are all of the link's tables sure to stand
     bench.scene = _scene(run, link, source)
     if Release in kinds:

@@ -47,6 +47,8 @@ SETTINGS: tuple[str, ...] = (
     # else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
+    # a limit of the server's on what a statement may return or change would cut a set of keys without a word
+    "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
     "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
 )
 
