@@ -136,6 +136,17 @@ class RowsRefused(ServerError):
     """
 
 
+class StoreError(ServerError):
+    """An external store cannot be used: not configured, unreachable, read-only or full.
+
+    The message names the store; `server` is None.
+    """
+
+
+class ObjectRefused(RowsRefused):
+    """An external object of an entity cannot be brought: missing, altered, or its place here is taken."""
+
+
 class LinkRefused(DjlinkError):
     """A link that is asked for in Python cannot be made or pulled as things stand; nothing was changed."""
 

@@ -12,16 +12,25 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
-from djlink_manifest.errors import ConnectionLost, Interrupted, RowsRefused, ServerError, TableInUse
+from djlink_manifest.errors import (
+    ConnectionLost,
+    Interrupted,
+    ObjectRefused,
+    RowsRefused,
+    ServerError,
+    TableInUse,
+)
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.copying import copy_entities
 from djlink_manifest.servers.failures import is_passing
+from djlink_manifest.servers.objects import Objects
 from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.stores.depot import Brought
 from djlink_manifest.servers.stuck import PackedKeys, stuck_table
-from djlink_manifest.servers.transfer import BatchTooLarge, Budget
+from djlink_manifest.servers.transfer import BatchTooLarge, Budget, Conversion, as_read
 from djlink_manifest.servers.wanted import Scene
 
 BATCH_BYTES = 32 << 20
@@ -53,6 +62,9 @@ class Tally:
     altered: bool = False
     unfilled: int = 0
     refused: int = 0
+    objects: int = 0
+    object_bytes: int = 0
+    objectless: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
     unmade: str | None = None
@@ -66,7 +78,10 @@ class Tally:
 
 @dataclass(slots=True)
 class Bench:
-    """One link with the sessions to work on it. `check` raises where its locks are no longer ours."""
+    """One link with the sessions to work on it. `check` raises where its locks are no longer ours.
+
+    `objects` brings its external objects, where it has any.
+    """
 
     link: Link
     scene: Scene
@@ -77,6 +92,12 @@ class Bench:
     advanced: Callable[[], None]
     say: Callable[[str], None]
     stop: threading.Event
+    objects: Objects | None = None
+
+    @property
+    def convert(self) -> Conversion:
+        """What makes the source's rows those of the local tables."""
+        return self.objects.conversion if self.objects is not None else as_read
 
 
 def release_gone(bench: Bench) -> None:
@@ -185,13 +206,36 @@ def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
 
     def step() -> None:
         budget.spent = budget.rows = 0
-        entities = copy_entities(bench.source, bench.local, bench.link, work, low, high, budget, bench.check)
+        bring(bench, work, low, high)
+        entities = copy_entities(
+            bench.source, bench.local, bench.link, work, low, high, budget, bench.check, bench.convert
+        )
         bench.tally.pulled += entities
         bench.tally.rows += budget.rows
         bench.tally.bytes += budget.spent
 
     again(bench, step)
     return budget
+
+
+def bring(bench: Bench, work: KeyTable, low: int, high: int) -> None:
+    """Bring the external objects of a range of entities, before any transaction begins.
+
+    Raises ObjectRefused where one cannot be brought, BatchTooLarge where they are many.
+    """
+
+    def counted(brought: Brought) -> None:
+        bench.tally.objects += bool(brought.files)
+        bench.tally.object_bytes += brought.bytes
+        bench.advanced()
+
+    if bench.objects is None:
+        return
+    try:
+        bench.objects.bring(bench.source, work, low, high, bench.stop, counted)
+    except ObjectRefused:
+        bench.tally.objectless += low == high
+        raise
 
 
 def _refuse(bench: Bench, work: KeyTable, number: int, words: str) -> None:

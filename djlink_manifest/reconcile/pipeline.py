@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -44,6 +44,7 @@ from djlink_manifest.reconcile.snapshot import (
     Refusal,
     ServerFacts,
 )
+from djlink_manifest.reconcile.storage import Depot, open_depot
 from djlink_manifest.reconcile.survey import Survey, source_scene, survey
 from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals, take_out
 
@@ -68,6 +69,7 @@ class Job:
         scope: frozenset[str],
         parallelism: int,
         say: Words,
+        depot: Depot,
         limit: Limit | None = None,
     ) -> None:
         self._limit = limit
@@ -80,6 +82,7 @@ class Job:
         self._scope = scope
         self._parallelism = parallelism
         self._say = say
+        self._depot = depot
         self._all = {link.address: link for link in resolved.links}
         self._whole = scope == frozenset(self._all)
         self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(scope))
@@ -107,6 +110,7 @@ class Job:
             self._sources,
             self._parallelism,
             self._say,
+            self._depot,
             verify=verify,
         )
         found = self._deletions = observe_deletions(
@@ -211,6 +215,7 @@ class Job:
             self._local,
             self._sources,
             self._parallelism,
+            self._depot,
         )
 
     def explain(self, address: str, key: str) -> tuple[Explanation, LinkPlan]:
@@ -303,6 +308,7 @@ class Job:
             self._resolved.graph.upstream(chosen),
             self._parallelism,
             self._say,
+            self._depot,
         )
         plan = job.plan()
         return plan, job._survey.snapshots if job._survey else {}
@@ -393,13 +399,16 @@ def open_job(
     }
     results = reach_all({local: local_schemas(manifest), **schemas}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
-    try:
+    with ExitStack() as open_things:
+        for each in reached.values():
+            open_things.callback(each.close)
         base = results[local.name]
         if isinstance(base, DjlinkError):
             raise base
         sources = {name: r for name, r in reached.items() if name in addresses}
         catalogs = {name: r.catalog for name, r in sources.items()}
-        resolved = resolve(manifest, catalogs, base.catalog, outbound)
+        depot = open_things.enter_context(open_depot(manifest, catalogs, environ, say))
+        resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores)
         facts = []
         for name, address in sorted(addresses.items()):
             result = results[name]
@@ -409,10 +418,8 @@ def open_job(
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         scope = _scope(resolved, targets, excludes, below)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
-        yield Job(manifest, base, sources, tuple(facts), resolved, outbound, scope, workers, say, limit)
-    finally:
-        for each in reached.values():
-            each.close()
+        told = tuple(facts)
+        yield Job(manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit)
 
 
 def _scope(

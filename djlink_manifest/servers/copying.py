@@ -10,7 +10,7 @@ from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, equal, sql, table
-from djlink_manifest.servers.transfer import Budget, copy, reading
+from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
 
 
 def copy_entities(
@@ -22,6 +22,7 @@ def copy_entities(
     last: int,
     budget: Budget,
     check: Callable[[], None],
+    convert: Conversion = as_read,
 ) -> int:
     """Copy the entities of a range of `work` that are in outbound; the number of entities.
 
@@ -33,7 +34,8 @@ def copy_entities(
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
             columns = copied_columns(theirs, ours)
             select = rows_of(link, theirs, work, first, last, Sql("TRUE"), columns)
-            written = copy(source, select, local, table(ours.schema, ours.name), columns, budget)
+            to, into = convert(theirs, ours, columns), table(ours.schema, ours.name)
+            written = copy(source, select, local, into, to.columns, budget, to.change)
             if theirs is link.definition:
                 entities = written
         check()

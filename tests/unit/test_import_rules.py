@@ -28,8 +28,8 @@ PLAN_VALUES = (
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
-        *("reach", "observe", "survey", "deletions", "site", "building", "bench", "refilling", "deleting"),
-        *("taking_out", "apply", "standing", "doctor", "adopting", "explaining", "prospecting"),
+        *("reach", "storage", "observe", "survey", "deletions", "site", "building", "bench", "refilling"),
+        *("deleting", "taking_out", "apply", "standing", "doctor", "adopting", "explaining", "prospecting"),
     )
 )
 PURE = ("reconcile", *VALUES)
@@ -69,7 +69,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
 }
 # Slow to load: never when a module is.
 OUTSIDE_LATE: dict[str, tuple[str, ...]] = {
-    "datajoint": ("api", "sandbox"),
+    "datajoint": ("api", "sandbox", "servers.stores"),
     "numpy": ("sandbox",),
 }
 
