@@ -6,6 +6,7 @@ threads.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ RawRow: TypeAlias = "tuple[bytes | None, ...]"
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 CONNECT_TIMEOUT = 10  # seconds
+# A peer that is gone without a word (a cable, a firewall that forgot) is noticed after some two minutes of
+# silence; the system's own two hours would be a night lost.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 # Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so
 # that a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES,
@@ -43,6 +47,8 @@ SETTINGS: tuple[str, ...] = (
     # else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
+    # a limit of the server's on what a statement may return or change would cut a set of keys without a word
+    "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
     "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
 )
 
@@ -83,15 +89,20 @@ class Session:
 
         The session serves nothing else until the iterator is exhausted or closed.
         """
-        connection = self._connection
+        connection: Any = self._connection
         # pymysql reads these two when a result begins; bytes are only passed on, so decoding is wasted work
         decoders, unicode = connection.decoders, connection.use_unicode
         connection.decoders, connection.use_unicode = {}, False
         try:
             with self._errors(), connection.cursor(SSCursor) as cursor:
-                cursor.execute(*statement.formatted())
-                while chunk := cursor.fetchmany(1000):
-                    yield from chunk
+                try:
+                    cursor.execute(*statement.formatted())
+                    while chunk := cursor.fetchmany(1000):
+                        yield from chunk
+                finally:
+                    # else the driver reads on where a connection broke, and fails with errors of its own
+                    if not connection.open and connection._result is not None:
+                        connection._result.unbuffered_active = False
         finally:
             connection.decoders, connection.use_unicode = decoders, unicode
 
@@ -201,7 +212,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
             host=address.host,
             port=address.port,
             user=address.user,
-            password=address.password.reveal(),
+            password=address.password.reveal().encode(),  # text the driver would take for Latin 1
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT,
@@ -213,6 +224,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
     except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
         raise unreachable(error, address) from error
     try:
+        _keep_alive(connection)
         session = kind(address, connection)
         check_supported(session.identity.version, address.name)
         for setting in (*SETTINGS, *session.dialect.SETTINGS):
@@ -237,6 +249,12 @@ def _identify(session: Session) -> ServerIdentity:
     return ServerIdentity(
         version_of(str(row[0])), str(row[1]), str(row[2]), int(row[3]), str(row[4]), int(row[5])
     )
+
+
+def _keep_alive(connection: Any) -> None:
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):  # not every system has all of them
+            connection._sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _context(address: ServerAddress) -> ssl.SSLContext:
