@@ -29,7 +29,17 @@ ACTING = tuple(
     f"reconcile.{name}"
     for name in (
         *("reach", "storage", "observe", "survey", "deletions", "site", "building", "bench", "refilling"),
-        *("deleting", "taking_out", "apply", "standing", "doctor", "adopting", "explaining", "prospecting"),
+        *(
+            "deleting",
+            "taking_out",
+            "outcomes",
+            "apply",
+            "standing",
+            "doctor",
+            "adopting",
+            "explaining",
+            "prospecting",
+        ),
     )
 )
 PURE = ("reconcile", *VALUES)
