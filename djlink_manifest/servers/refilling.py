@@ -32,7 +32,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.transfer import Budget, copy
+from djlink_manifest.servers.transfer import Budget, copy, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ def refill_entities(
         _make(local, each)
     with source.snapshot(), local.transaction():
         for each in tables:
-            select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), each.columns)
+            what = reading(each.columns, "t")
+            select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
             copy(source, select, local, each.rows, each.columns, budget)
         entities = _keep_present(local, link, tables)
         _write(local, tables)
