@@ -10,10 +10,11 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
@@ -46,6 +47,7 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.pool import Pool
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
@@ -64,6 +66,7 @@ class _Run:
     held: set[str]
     complete: set[str]
     guard: threading.Lock = field(default_factory=threading.Lock)
+    working: int = 0
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
 
@@ -73,6 +76,39 @@ class _Run:
             if broken:
                 self.broken.add(outcome.address)
         self.listener(outcome)
+
+
+@dataclass(slots=True)
+class Helping:
+    """Sessions for further workers of a link, while fewer links are at work than may be."""
+
+    run: _Run
+    source: Pool[Writer]
+
+    @property
+    def workers(self) -> int:
+        """How many may work at once."""
+        return max(1, self.run.site.parallelism)
+
+    @contextmanager
+    def lend(self) -> Iterator[tuple[Writer, Writer] | None]:
+        """Sessions of the source and the local server; None where enough is at work."""
+        with self.run.guard:
+            free = self.run.working < self.workers
+            self.run.working += free
+        if not free:
+            yield None
+            return
+        try:
+            with self.source.session() as source, self.run.site.local.session() as local:
+                yield source, local
+        finally:
+            with self.run.guard:
+                self.run.working -= 1
+
+    def crowded(self) -> bool:
+        """Whether links wait for what is lent."""
+        return self.run.working > self.workers
 
 
 def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> Report:
@@ -170,8 +206,18 @@ def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
 
 def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
     """Work on the link; after a lost connection go on with new sessions. Every step can be repeated."""
-    site, tries, before = run.site, 0, -1
     run.listener(LinkStarted(plan.address, _entities(plan)))
+    with run.guard:
+        run.working += 1
+    try:
+        _work_and_reconnect(run, plan, tally)
+    finally:
+        with run.guard:
+            run.working -= 1
+
+
+def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally) -> None:
+    site, tries, before = run.site, 0, -1
     while True:
         try:
             with (
@@ -199,7 +245,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         source=source,
         local=local,
         tally=tally,
-        check=lambda: site.locks.check(link, mark.link_id, source, local),
+        guarded=partial(site.locks.check, link, mark.link_id),
+        helpers=Helping(run, site.sources[link.source]),
         advanced=lambda: run.listener(Advanced(link.address, _committed(tally), tally.rows, tally.bytes)),
         say=lambda words: run.listener(Said(link.address, words)),
         stop=run.stop,
@@ -227,7 +274,14 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         # what the lost session registered and did not copy is in outbound now, and missing here
         again = resumed or PullAgain in kinds
         blocked = site.blocked.get(link.address)
-        work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan), blocked=blocked)
+        work.pull(
+            bench,
+            again=again,
+            new=Pull in kinds,
+            bytes_each=_bytes_each(plan),
+            entities=_to_pull(plan),
+            blocked=blocked,
+        )
     if AddForeignKey in kinds:
         building.add_late_keys(bench, footing)
     if footing.redefined and not built:
@@ -249,6 +303,10 @@ def _entities(plan: LinkPlan) -> int:
 
 def _committed(tally: Tally) -> int:
     return tally.pulled + tally.refilled + tally.registered + tally.released
+
+
+def _to_pull(plan: LinkPlan) -> int:
+    return sum(a.entities for a in plan.actions if isinstance(a, Pull))
 
 
 def _bytes_each(plan: LinkPlan) -> float:

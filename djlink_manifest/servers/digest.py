@@ -130,7 +130,7 @@ def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) ->
 
     `key` are the columns as that table has them.
     """
-    listed = [sql("({})", comma([_key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
+    listed = [sql("({})", comma([key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
     names = [column(alias, c.name) if alias else ident(c.name) for c in key]
     return sql("({}) IN ({})", comma(names), comma(listed))
 
@@ -204,7 +204,7 @@ def _spelled(value: bytes | None) -> str | None:
     return None if value is None else json.dumps(json.loads(value), sort_keys=True)
 
 
-def _key_value(value: bytes | None, column: Column) -> Sql:
+def key_value(value: bytes | None, column: Column) -> Sql:
     """A raw key value as one that compares exactly with its column.
 
     Numbers are written as numbers: the server compares a long number with a string as two doubles, and large

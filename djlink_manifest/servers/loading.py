@@ -1,5 +1,4 @@
-"""Rows from one server to another by LOAD DATA LOCAL: the source's server writes the lines, this client passes
-them on.
+"""Rows from one server to another by LOAD DATA LOCAL, in lines that the source's server writes.
 
 Short values are put into lines by the source's server, long ones (texts, blobs) travel as they are and are
 escaped here. Everything is bytes in the local column's own character set, so that no server converts.
