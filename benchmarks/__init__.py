@@ -1,1 +1,1 @@
-"""Benchmarks: djlink beside its peers, on throwaway servers, in one run. `make bench`, `make bench ARGS=--help`."""
+"""Benchmarks: djlink beside its peers, on throwaway servers, in one run (`make bench`)."""

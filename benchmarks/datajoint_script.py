@@ -1,4 +1,7 @@
-"""Fetch and insert, as a lab's own script does it: python datajoint_script.py PORT PASSWORD SCHEMA (twice) TABLE."""
+"""Fetch and insert, as a lab's own script does it.
+
+Arguments: port, password and schema of the source, the same of the target, the table.
+"""
 
 from __future__ import annotations
 

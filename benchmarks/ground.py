@@ -1,4 +1,4 @@
-"""What measurements stand on: a source and a local server, accounts, data, and processes whose use is counted."""
+"""What measurements stand on: a source and a local server, accounts, processes whose use is counted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTBOUND = "lab_outbound"
 LOCAL = f"our_{SCHEMA}"
 DUMPED = "our_dumped"
 
-# MySQL writes nothing else than tables here; more memory than the sandbox's, as much as a small real server has
+# more memory than the sandbox's servers have, as much as a small real one has
 EXTRA: dict[Vendor, tuple[str, ...]] = {
     "mysql": ("--innodb-buffer-pool-size=1G", "--innodb-redo-log-capacity=1G"),
     "mariadb": (

@@ -17,13 +17,19 @@ def tell_nobody(message: str) -> None:
 def dump_pipe(ground: Ground, *tables: str, binary: bool = False) -> Use:
     """`mysqldump --single-transaction` of the tables, piped into the client of the local server."""
     client = unpacked("mysql", tell_nobody).parent
+    if ground.source.vendor == "mariadb":
+        dump, options = unpacked("mariadb-client", tell_nobody), list[str]()
+    else:
+        dump, options = client / "mysqldump", ["--column-statistics=0", "--set-gtid-purged=OFF"]
     charset = ["--default-character-set=binary"] if binary else []
     ground.local.execute(f"DROP DATABASE IF EXISTS {DUMPED}")
     ground.local.execute(f"CREATE DATABASE {DUMPED}")
-    command = ["set -o pipefail;", str(client / "mysqldump"), "--single-transaction", "--column-statistics=0"]
-    command += ["--set-gtid-purged=OFF", "--max-allowed-packet=64M", "--no-tablespaces", "--host=127.0.0.1"]
+    command = ["set -o pipefail;", str(dump), "--single-transaction", *options]
+    command += ["--max-allowed-packet=64M", "--no-tablespaces", "--host=127.0.0.1"]
     command += [f"--port={ground.source.port}", "--user=root", f"--password={ground.source.root_password}"]
     command += [*charset, SCHEMA, *tables, "2>>", str(ground.folder / "dump.log")]
+    # MariaDB's dump begins with a line for its own client, which MySQL's refuses
+    command += ["|", "sed", "-u", "1{/sandbox/d}"] if ground.source.vendor == "mariadb" else []
     command += ["|", str(client / "mysql"), "--host=127.0.0.1", f"--port={ground.local.port}", "--user=root"]
     command += [f"--password={ground.local.root_password}", "--max-allowed-packet=64M", *charset, DUMPED]
     use = process(command, ground.folder, shell=True)
@@ -38,7 +44,6 @@ def datajoint_script(ground: Ground, table: str) -> Use:
     ground.local.execute(f"DROP DATABASE IF EXISTS {DUMPED}")
     ground.local.execute(f"CREATE DATABASE {DUMPED}")
     (_, definition) = ground.source.execute(f"SHOW CREATE TABLE {SCHEMA}.{table}")[0]
-    ground.local.execute(f"USE {DUMPED}") if False else None
     with ground.local.connect(database=DUMPED) as connection, connection.cursor() as cursor:
         cursor.execute(definition)
     script = Path(__file__).with_name("datajoint_script.py")

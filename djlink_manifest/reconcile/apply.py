@@ -20,7 +20,7 @@ from pathlib import Path
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
-from djlink_manifest.reconcile import building, refilling
+from djlink_manifest.reconcile import building, pulling, refilling
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     AlterLocal,
@@ -274,9 +274,9 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         # what the lost session registered and did not copy is in outbound now, and missing here
         again = resumed or PullAgain in kinds
         blocked = site.blocked.get(link.address)
-        work.pull(
+        pulling.pull(
             bench,
-            again=again,
+            missing_too=again,
             new=Pull in kinds,
             bytes_each=_bytes_each(plan),
             entities=_to_pull(plan),

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -20,18 +18,14 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
-from djlink_manifest.servers.copying import copy_entities
 from djlink_manifest.servers.failures import is_passing
-from djlink_manifest.servers.keyranges import KeyRange, key_ranges
-from djlink_manifest.servers.scratch import KeyTable, key_table
-from djlink_manifest.servers.stuck import PackedKeys, stuck_table
+from djlink_manifest.servers.scratch import key_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget
 from djlink_manifest.servers.wanted import Scene
 
 BATCH_BYTES = 32 << 20
 BATCH_ENTITIES = 10_000
 BATCH_ROWS = 50_000
-SPREAD_ENTITIES, SPREAD_BYTES = 50_000, 64 << 20  # from here on a link is pulled in several ranges at once
 KEYS_AT_ONCE = 1_000
 PATIENCE = 5  # tries of one batch, and of a DDL on a table in use
 SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, committed meanwhile
@@ -108,7 +102,7 @@ def release_gone(bench: Bench) -> None:
         with key_table(source, link, "gone") as gone:
             outbound.add_missing(bench.scene, link, missing, gone, pullable=False)
             for first, last in gone.pages(KEYS_AT_ONCE):
-                again(bench, partial(_release, bench, gone.keys(first, last)))
+                again(bench, partial(release, bench, gone.keys(first, last)))
                 bench.advanced()
                 stop_here(bench)
 
@@ -129,104 +123,6 @@ def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
         new = outbound.register_keys(bench.source, bench.link, keys)
         bench.check()
     bench.tally.registered += new
-
-
-def pull(
-    bench: Bench,
-    *,
-    again: bool,
-    new: bool,
-    bytes_each: float,
-    entities: int = 0,
-    blocked: PackedKeys | None = None,
-) -> None:
-    """Pull entities: those held and missing locally (`again`), and pullable ones not yet held (`new`).
-
-    `bytes_each` is an estimate that sizes the first batch; what batches really hold sizes the next ones. So
-    many `entities` are expected: many are pulled in several ranges of the key at once. `blocked` are the
-    entities that the plan shows as blocked; later ones are for the local server to refuse.
-    """
-    link, source = bench.link, bench.source
-    spread = False
-    with key_table(source, link, "work", looked_up=False) as work:
-        with (
-            differing_keys(link, True, True, source, bench.local) as (missing, extra),
-            stuck_table(source, link, "stuck") if blocked else nullcontext() as stuck,
-        ):
-            if stuck and blocked:
-                stuck.add(blocked)
-            if again and missing is not None:
-                outbound.add_missing(bench.scene, link, missing, work, pullable=True)
-            large = entities >= SPREAD_ENTITIES or entities * bytes_each >= SPREAD_BYTES
-            spread = new and large and not stuck and not (extra and extra.count)
-            if new and not spread:
-                outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
-        _pull_keys(bench, work, bytes_each)
-    if spread:
-        _pull_ranges(bench, key_ranges(source, link, 4 * bench.helpers.workers), bytes_each)
-
-
-def _pull_ranges(bench: Bench, found: Sequence[KeyRange], bytes_each: float) -> None:
-    """Pull ranges, several at once, each by sessions of its own; after an error no further one is begun."""
-    waiting, failed = deque(found), threading.Event()
-
-    def work(mine: Bench, helping: bool) -> None:
-        try:
-            while waiting and not failed.is_set() and not (helping and bench.helpers.crowded()):
-                with suppress(IndexError):  # another worker took the last one
-                    _pull_range(mine, waiting.popleft(), bytes_each)
-        except BaseException:
-            failed.set()
-            raise
-
-    def help_out(_: int) -> None:
-        with bench.helpers.lend() as lent:
-            if lent is not None:
-                work(replace(bench, source=lent[0], local=lent[1]), helping=True)
-
-    count = min(bench.helpers.workers, len(found)) - 1
-    with ThreadPoolExecutor(max(1, count), thread_name_prefix="djlink") as threads:
-        helping = [threads.submit(help_out, number) for number in range(count)]
-        work(bench, helping=False)
-    for each in helping:
-        each.result()
-
-
-def _pull_range(bench: Bench, within: KeyRange, bytes_each: float) -> None:
-    """Pull the pullable entities of a range of the key that are not held yet."""
-    with key_table(bench.source, bench.link, "work", looked_up=False) as work:
-        outbound.add_pullable(bench.scene, bench.link, None, work, within=within)
-        _pull_keys(bench, work, bytes_each)
-
-
-def _pull_keys(bench: Bench, work: KeyTable, bytes_each: float) -> None:
-    size = batch_size(bytes_each, 1.0)
-    first = 1
-    while first <= work.count:
-        last = min(first + size - 1, work.count)
-        spent, rows = _batch(bench, work, first, last)
-        bench.advanced()
-        stop_here(bench)
-        size = fitting(spent, rows, last - first + 1)
-        first = last + 1
-
-
-def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, int]:
-    """Register a range, then copy it; the bytes and rows copied."""
-    register = partial(_register, bench, work, first, last)
-    try:
-        again(bench, partial(register, blindly=outbound.refers_by_key(bench.link)))
-    except RowsRefused as error:
-        if error.code not in SOURCE_ROW_GONE:
-            raise
-        again(bench, partial(register, blindly=False), passing=SOURCE_ROW_GONE)
-    return halving(first, last, partial(_copy, bench, work), partial(_refuse, bench, work))
-
-
-def _register(bench: Bench, work: KeyTable, first: int, last: int, *, blindly: bool) -> None:
-    with bench.source.transaction():
-        outbound.register(bench.source, bench.scene, bench.link, work, first, last, blindly=blindly)
-        bench.check()
 
 
 def halving(
@@ -255,27 +151,6 @@ def halving(
     return spent, rows
 
 
-def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
-    budget = Budget(BATCH_BYTES, single=low == high)
-
-    def step() -> None:
-        budget.spent = budget.rows = 0
-        entities = copy_entities(bench.source, bench.local, bench.link, work, low, high, budget, bench.check)
-        with bench.tally.guard:
-            bench.tally.pulled += entities
-            bench.tally.rows += budget.rows
-            bench.tally.bytes += budget.spent
-
-    again(bench, step)
-    return budget
-
-
-def _refuse(bench: Bench, work: KeyTable, number: int, words: str) -> None:
-    """Count an entity that the local server does not take, and let go of it at the source."""
-    count_refusal(bench.tally, words)
-    again(bench, partial(_release, bench, work.keys(number, number), counted=False))
-
-
 def count_refusal(tally: Tally, words: str) -> None:
     """Count an entity that the local server does not take, and keep the first few reasons."""
     with tally.guard:
@@ -284,7 +159,7 @@ def count_refusal(tally: Tally, words: str) -> None:
             tally.refusals.append(words)
 
 
-def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
+def release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
     """Delete outbound rows whose absence from the local table is proved under locks on both servers."""
     source, local, link = bench.source, bench.local, bench.link
     # the local gap stays locked until the source has committed

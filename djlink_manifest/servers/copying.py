@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers.connection import Session, Writer
+from djlink_manifest.servers.keyranges import KeyRange, holds_all
 from djlink_manifest.servers.loading import NotLoaded, load, load_plan
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, equal, sql, table
 from djlink_manifest.servers.transfer import Budget, copy, reading
+
+Rows: TypeAlias = Callable[[TableDefinition, Sql], Sql]
+"""The SELECT of a list of columns of a table's rows; the table is `t` in it."""
 
 
 def copy_entities(
@@ -30,34 +35,77 @@ def copy_entities(
     in one snapshot, so that an entity is never made of two moments. Rows are loaded where the local server
     allows it; what is not taken whole is written again by INSERT, and that decides.
     """
+
+    def rows(of: TableDefinition, what: Sql) -> Sql:
+        return rows_of(link, of, work, first, last, Sql("TRUE"), what)
+
+    return _copied(source, local, link, lambda: rows, budget, check)
+
+
+def copy_range(
+    source: Session,
+    local: Writer,
+    link: Link,
+    within: KeyRange,
+    budget: Budget,
+    check: Callable[[], None],
+) -> int:
+    """As `copy_entities`, for the entities of a range of the key that are in outbound, none of them here."""
+
+    def joined(of: TableDefinition, what: Sql) -> Sql:
+        return sql(
+            "SELECT STRAIGHT_JOIN {} FROM {} o JOIN {} t ON {} WHERE {}",
+            what,
+            outbound_table(link),
+            table(of.schema, of.name),
+            equal("t", _entity(link, of), "o", link.key),
+            within.test(link.key_columns, "o"),
+        )
+
+    def alone(of: TableDefinition, what: Sql) -> Sql:
+        test = within.test(link.key_columns, "t", _entity(link, of))
+        return sql("SELECT {} FROM {} t WHERE {}", what, table(of.schema, of.name), test)
+
+    def rows() -> Rows:
+        return alone if holds_all(source, link, within) else joined
+
+    return _copied(source, local, link, rows, budget, check)
+
+
+def _copied(
+    source: Session,
+    local: Writer,
+    link: Link,
+    rows: Callable[[], Rows],
+    budget: Budget,
+    check: Callable[[], None],
+) -> int:
+    """Copy rows; `rows` is called in the snapshot that they are read in."""
     if local.loads:
         before = budget.spent, budget.rows
         try:
-            return _copy(source, local, link, work, first, last, budget, check, loaded=True)
+            return _copy(source, local, link, rows, budget, check, loaded=True)
         except NotLoaded:
             budget.spent, budget.rows = before
-    return _copy(source, local, link, work, first, last, budget, check, loaded=False)
+    return _copy(source, local, link, rows, budget, check, loaded=False)
 
 
 def _copy(
     source: Session,
     local: Writer,
     link: Link,
-    work: KeyTable,
-    first: int,
-    last: int,
+    rows: Callable[[], Rows],
     budget: Budget,
     check: Callable[[], None],
     *,
     loaded: bool,
 ) -> int:
     with source.snapshot(), local.transaction():
-        entities = 0
+        entities, selected = 0, rows()
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
             columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
             plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
-            what = plan.select if plan else reading(columns, "t")
-            select = rows_of(link, theirs, work, first, last, Sql("TRUE"), what)
+            select = selected(theirs, plan.select if plan else reading(columns, "t"))
             if plan:
                 written = load(source, select, local, into, plan, budget)
             else:
@@ -66,6 +114,13 @@ def _copy(
                 entities = written
         check()
     return entities
+
+
+def _entity(link: Link, of: TableDefinition) -> Sequence[str]:
+    """The columns of a table of the link that hold the entity's key."""
+    key = link.key if of is link.definition else link.definition.master_columns(of)
+    assert key is not None, "a part without its master's key is refused when the link is resolved"
+    return key
 
 
 def rows_of(
@@ -81,8 +136,6 @@ def rows_of(
 
     `test` is a further condition on `o`; `what` the select list, in which the table is `t`.
     """
-    key = link.key if of is link.definition else link.definition.master_columns(of)
-    assert key is not None, "a part without its master's key is refused when the link is resolved"
     # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's
     # statistics
     return sql(
@@ -93,7 +146,7 @@ def rows_of(
         outbound_table(link),
         equal("o", link.key, "w", link.key),
         table(of.schema, of.name),
-        equal("t", key, "w", link.key),
+        equal("t", _entity(link, of), "w", link.key),
         first,
         last,
         test,

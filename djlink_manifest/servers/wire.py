@@ -1,7 +1,7 @@
 """The driver's connection with two ways of its own to move many rows: out of a result, and into a LOAD DATA.
 
-pymysql reads each row by itself, column by column, which costs more than both servers' work together. Here rows
-come by the buffer, as the bytes that the server sent.
+pymysql reads each row by itself, column by column, which costs more than both servers' work together. Here
+rows come by the buffer, as the bytes that the server sent.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ VALUES = ("errors", "model", "manifest")
 PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
 ACTING = tuple(
     f"reconcile.{name}"
-    for name in ("reach", "observe", "survey", "site", "building", "bench", "refilling", "apply")
+    for name in ("reach", "observe", "survey", "site", "building", "bench", "pulling", "refilling", "apply")
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
