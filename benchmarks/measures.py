@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
@@ -196,7 +195,7 @@ def plan(manifest: str) -> Run:
 
 def counted(ground: Ground, manifest: str, *options: str) -> Use:
     """A plan, with the bytes that both servers sent and received meanwhile."""
-    before, _ = ground.moved(), time.sleep(0.1)
+    before = ground.moved()
     idle = ground.moved() - before  # what asking costs
     before = ground.moved()
     use = ground.djlink("plan", "-f", ground.manifest(manifest), *options)
@@ -208,9 +207,8 @@ def changed_plan(table: str) -> Run:
 
     def run(ground: Ground) -> Use:
         here = f"{LOCAL}.{table}"
-        some = "day = '2016-03-05' AND subject LIKE 'subject%1%' LIMIT 100"
         ground.local.execute(
-            f"CREATE TABLE {LOCAL}.aside AS SELECT * FROM {here} WHERE {some.replace('%', '%%')}"
+            f"CREATE TABLE {LOCAL}.aside AS SELECT * FROM {here} WHERE DAYOFMONTH(day) = 7 LIMIT 100"
         )
         ground.local.execute(f"DELETE t FROM {here} t JOIN {LOCAL}.aside a USING (subject, day, number)")
         try:

@@ -33,7 +33,7 @@ from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.stuck import PackedKeys, stuck_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget
 
-SPREAD_ENTITIES, SPREAD_BYTES = 50_000, 64 << 20  # from here on a link is pulled by ranges, several at once
+SPREAD_ENTITIES, SPREAD_BYTES = 50_000, 256 << 20  # from here on a link is pulled by ranges, several at once
 
 
 def pull(

@@ -88,7 +88,7 @@ class Session:
                 yield tuple(values(packet, count))
 
     def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
-        """As `stream`, some rows at a time, each as its packet (`wire.values`); with the number of columns."""
+        """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
         connection = self._connection
         with self._errors():
             connection.query(self._text(statement), unbuffered=True)
