@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from djlink_manifest.cli.interrupt import interruptible
-from djlink_manifest.cli.jobs import loaded, opened
-from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options, verify_option
+from djlink_manifest.cli.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.options import (
+    Scope,
+    json_option,
+    limit_option,
+    output_options,
+    scope_options,
+    verify_option,
+)
 from djlink_manifest.cli.screen import Screen, current
 from djlink_manifest.errors import Interrupted, UsageError
+from djlink_manifest.report.figures import counted
 from djlink_manifest.report.terminal import line
 
 if TYPE_CHECKING:
@@ -24,10 +32,14 @@ if TYPE_CHECKING:
 @scope_options
 @click.option("--auto-approve", is_flag=True, help="Do not ask. No deletion is approved by this.")
 @verify_option
+@limit_option
 @json_option("Print the plan, the progress and the end as JSON, one object a line; needs --auto-approve.")
 @output_options
 def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
     """Show the plan, ask for `yes`, and do it; then say what is done, failed and not attempted.
+
+    Where the plan lists deletions that await an approval, `yes` approves those too. --auto-approve never
+    does: they wait for `djlink approve`.
 
     Ctrl-C finishes the batches in hand; what was committed stays, and the next apply goes on from there. A
     second Ctrl-C aborts at once.
@@ -49,11 +61,13 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
         with waiting:
             plan = job.plan(verify=verify)
         telling.plan(plan)
-        if not plan.has_changes:
+        agreed, given = (plan, ()) if auto_approve else job.approved(plan, user_name(), today())
+        if not agreed.has_changes:
             return 1 if plan.has_errors else 0
-        if not auto_approve and not _agreed():
+        if not auto_approve and not _agreed(sum(a.count for a in given)):
             screen.tell([line("Not applied. Nothing was changed.")])
             return 1
+        plan = agreed
         stop = threading.Event()
         with telling.display() as display, interruptible(stop, display.announce):
             report = job.apply(plan, display, stop)
@@ -82,9 +96,10 @@ def _telling(screen: Screen, as_json: bool) -> Telling:
     return Prose(screen.show, console, animated=sys.stderr.isatty())
 
 
-def _agreed() -> bool:
+def _agreed(deletions: int) -> bool:
     """Whether the person at the terminal types the word `yes`, and nothing else."""
-    sys.stderr.write("\nApply this plan? Only `yes` will do: ")
+    what = f", and approve the {counted(deletions, 'deletion')} that it lists" if deletions else ""
+    sys.stderr.write(f"\nApply this plan{what}? Only `yes` will do: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from djlink_manifest.cli.options import Scope, chosen
@@ -49,7 +51,21 @@ def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[J
                     targets=scope.targets,
                     excludes=scope.excludes,
                     parallelism=scope.parallelism,
+                    limit=scope.limit,
                     listener=waiting,
                 )
             )
         yield job, waiting
+
+
+def user_name() -> str:
+    """The user of this machine, who agrees to a deletion."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def today() -> str:
+    """The day, in UTC."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")

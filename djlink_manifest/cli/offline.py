@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from djlink_manifest.cli.options import DEFAULT_MANIFEST, chosen, file_option, json_option, output_options
+from djlink_manifest.cli.options import (
+    DEFAULT_MANIFEST,
+    Scope,
+    chosen,
+    file_option,
+    json_option,
+    output_options,
+)
 from djlink_manifest.cli.screen import current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.report.diagnostics import diagnostic_lines, diagnostics_json, tally
@@ -46,7 +53,7 @@ def init(path: str, force: bool) -> None:
             hint = "name another file, or overwrite it with --force"
             raise UsageError(f"{target} is there already", hint=hint)
     for target, text in texts.items():
-        _replace(target, text)
+        replace_file(target, text)
     option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
     screen.tell(
         [
@@ -90,8 +97,9 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
 @click.option(
     "--check", is_flag=True, help="Change nothing; exit 3 and name the files that are not formatted."
 )
+@click.option("--prune", is_flag=True, help="First take out spent approvals; this asks the servers.")
 @output_options
-def fmt(files: tuple[str, ...], check: bool) -> int:
+def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
     """Lay out manifests the common way: indentation, quotes, the order of keys. Comments stay.
 
     \b
@@ -99,20 +107,27 @@ def fmt(files: tuple[str, ...], check: bool) -> int:
       djlink fmt
       djlink fmt -f manifests/
       djlink fmt --check
+      djlink fmt --prune
     """
+    from djlink_manifest.cli.deletions import prune as pruned
     from djlink_manifest.manifest.writing import formatted
 
     screen = current()
+    if check and prune:
+        raise UsageError("--check changes nothing, and --prune does", hint="give one of them")
+    if prune:
+        for path in pruned(Scope(files, (), (), None)):
+            screen.show([line(f"{path}: spent approvals taken out")])
     changed: list[tuple[Path, str]] = []
     for path in _yaml_files(chosen(files)):
-        text = _text(path)
+        text = read_text(path)
         new = formatted(text, str(path))
         if new != text:
             changed.append((path, new))
     # every file is read and formatted before the first is written: one with an error changes none
     for path, new in changed:
         if not check:
-            _replace(path, new)
+            replace_file(path, new)
         screen.show([line(str(path))])
     return NOT_FORMATTED if check and changed else 0
 
@@ -130,7 +145,8 @@ def _yaml_files(paths: tuple[str, ...]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file with its own line ends. Raises UsageError where it is not UTF-8."""
     try:
         # newline="" keeps the line ends of the file
         with path.open(encoding="utf-8", newline="") as file:
@@ -143,7 +159,7 @@ def _holds(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Put the text where the file is, whole or not at all; a link is followed, the file's mode kept."""
     target = path.resolve()
     passing = target.with_name(f".{target.name}.{os.getpid()}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import click
 
 from djlink_manifest.cli.screen import current
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.link import Limit
 
 DEFAULT_MANIFEST = "djlink.yaml"
 MOST_PARALLEL = 64
@@ -21,12 +23,16 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The links that a command works on: which manifest, which part of it, how many at the same time."""
+    """The links that a command works on: which manifest, which part of it, how many at the same time.
+
+    `limit` replaces every `max_deletions`.
+    """
 
     files: tuple[str, ...]
     targets: tuple[str, ...]
     excludes: tuple[str, ...]
     parallelism: int | None
+    limit: Limit | None = None
 
 
 def output_options(command: _F) -> _F:
@@ -108,6 +114,31 @@ def verify_option(command: _F) -> _F:
         is_flag=True,
         help="Compare the rows too, not only keys and counts; every page of the tables is read.",
     )(command)
+
+
+def limit_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command with a scope `--max-deletions`, which becomes the scope's limit."""
+
+    @functools.wraps(command)
+    def with_limit(scope: Scope, most: Limit | None, **others: Any) -> int:
+        return command(scope=replace(scope, limit=most), **others)
+
+    return click.option(
+        "--max-deletions",
+        "most",
+        metavar="N|P%",
+        callback=_limit,
+        help="Let so many entities of a link go without a review, instead of its `max_deletions`.",
+    )(with_limit)
+
+
+def _limit(context: click.Context, parameter: click.Parameter, value: str | None) -> Limit | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%|([1-9][0-9]*)", value)
+    if not match or float(match[1] or 1) > 100:
+        raise click.BadParameter("write a number of entities, or a percentage: 20, 5%")
+    return Limit(float(match[1]), percent=True) if match[1] else Limit(float(match[2]), percent=False)
 
 
 def chosen(files: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,14 @@ from typing import Literal
 import click
 
 from djlink_manifest.cli.jobs import loaded, opened
-from djlink_manifest.cli.options import Scope, json_option, output_options, scope_options, verify_option
+from djlink_manifest.cli.options import (
+    Scope,
+    json_option,
+    limit_option,
+    output_options,
+    scope_options,
+    verify_option,
+)
 from djlink_manifest.cli.screen import current
 from djlink_manifest.report.terminal import line
 
@@ -17,6 +24,7 @@ CHANGES = 2
 @click.command(short_help="Show what would be done.")
 @scope_options
 @verify_option
+@limit_option
 @json_option("Print the plan as JSON (schemas/plan.schema.json).")
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes, 0 where there are none."

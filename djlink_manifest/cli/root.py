@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import apply, demo, offline, planning
+from djlink_manifest.cli import apply, deletions, demo, offline, planning
 from djlink_manifest.cli.options import output_options
 
 
@@ -25,6 +25,7 @@ def djlink(context: click.Context) -> None:
       djlink validate               check it, offline
       djlink plan                   show what would be done
       djlink apply                  show it, ask, do it
+      djlink requests               what sources ask to delete
       djlink demo                   try it on throwaway servers
 
     \b
@@ -43,6 +44,8 @@ for command in (
     planning.plan,
     apply.apply,
     planning.status,
+    deletions.requests,
+    deletions.approve,
     planning.graph,
     demo.demo,
 ):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from djlink_manifest.manifest.values import Limit
+from djlink_manifest.model.link import Limit
 from djlink_manifest.model.naming import MAX_BASE
 
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")

@@ -10,6 +10,7 @@ from typing import Literal
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest import names
+from djlink_manifest.model.link import DEFAULT_LIMIT, Limit
 from djlink_manifest.model.selection import Condition
 
 Pull = Literal["all", "needed", "none"]
@@ -54,14 +55,6 @@ class ServerSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """`max_deletions`: a number of entities, or a percentage of the link's; never less than 1 entity."""
-
-    value: float
-    percent: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     """The options of one table rule after falling from `defaults`, source and schema; the nearest wins.
 
@@ -74,7 +67,7 @@ class Options:
     deletions: Deletions = "review"
     unwanted: Unwanted = "keep"
     changed: Changed = "report"
-    max_deletions: Limit = Limit(5.0, percent=True)
+    max_deletions: Limit = DEFAULT_LIMIT
     stores: tuple[tuple[str, str], ...] = ()
     schema_name: str = "{schema}"
     outbound_table: str | None = None

@@ -148,8 +148,8 @@ local:                                 # the server that receives
 
 defaults:
   schema_name: "{source}_{schema}"     # the local schema; lab_a's `session` becomes `lab_a_session`
-  # deletions: auto                    # later: do what a source asks to delete, without a review
-  # unwanted: release                  # let go of what is wanted no longer, once it is deleted here
+  # deletions: auto                    # do what a source asks to delete, without a review
+  # unwanted: release                  # delete here what is wanted no longer, and let go of it
 
 sources:
   lab_a:                               # the first word of each address: lab_a.session.Session

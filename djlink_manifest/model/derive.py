@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
@@ -124,7 +124,12 @@ def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tup
 
 def extra_name(source: TableDefinition, name: str) -> str:
     """The name of one of djlink's columns beside a source's key, which may hold a column of that name."""
-    taken = {column.lower() for column in source.key}  # column names do not differ by case alone
+    return beside_key(source.key, name)
+
+
+def beside_key(key: Sequence[str], name: str) -> str:
+    """The name of one of djlink's columns beside a key, which may hold a column of that name."""
+    taken = {column.lower() for column in key}  # column names do not differ by case alone
     while name.lower() in taken:
         name = f"djlink_{name}"
     return name

@@ -12,6 +12,21 @@ from djlink_manifest.model.selection import Condition
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """`max_deletions`: a number of entities, or a percentage of the link's; never less than 1 entity."""
+
+    value: float
+    percent: bool
+
+    def entities(self, of: int) -> int:
+        """How many entities of a link that has so many."""
+        return max(1, int(self.value * of / 100 if self.percent else self.value))
+
+
+DEFAULT_LIMIT = Limit(5.0, percent=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A foreign key of the link's master or of one of its parts to a table of a linked parent.
 
@@ -35,7 +50,8 @@ class Link:
     `definition` is the source table as its server has it; `local` the table as it shall stand on the local
     server; `references` the foreign keys to linked parents; `plain` those to tables that are not linked, as
     `schema.table` names, which become plain columns; `unseen` those of `plain` that the link user may not
-    read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words.
+    read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words;
+    `most_deletions` how many entities may go in 24 hours without a review.
     """
 
     address: str
@@ -54,6 +70,7 @@ class Link:
     changed: Literal["report", "mend"] = "report"
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    most_deletions: Limit = DEFAULT_LIMIT
 
     @property
     def key(self) -> tuple[str, ...]:

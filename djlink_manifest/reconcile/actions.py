@@ -106,8 +106,74 @@ class Release:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete entities here, then tell the source: requested ones are approved, the others released.
+
+    `along` are entities of other links that go with them, `rows` all rows by local table. `cause`: `granted`
+    was claimed by an earlier apply; `approved` is claimed first, under the digest `keys` of the open requests
+    up to `until`, in the name of `by`; `auto` needs no review; `unwanted` is wanted no longer. `unheld`:
+    entities without an outbound row are among them.
+    """
+
+    entities: int
+    along: tuple[tuple[str, int], ...]
+    rows: tuple[tuple[str, int], ...]
+    cause: Literal["granted", "approved", "auto", "unwanted"]
+    reason: str
+    keys: str | None = None
+    until: str | None = None
+    by: str | None = None
+    unheld: bool = False
+    server: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Approve requests for entities that are gone locally, so that the source may delete them."""
+
+    server: str
+    entities: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """Of entities approved, yet held: take away the outbound row where they are gone, else the approval."""
+
+    server: str
+    entities: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRequests:
+    """Bring the local part `DeletionRequested` up to date, and enter the changes into the source's ledger.
+
+    `unheld`: requested entities that are here without an outbound row are among them.
+    """
+
+    new: int
+    withdrawn: int
+    reason: str
+    unheld: bool = False
+    server: str = "local"
+
+
 Action: TypeAlias = (
-    CreateOutbound | CreateLocal | AlterLocal | AddForeignKey | Pull | PullAgain | Refill | Register | Release
+    CreateOutbound
+    | CreateLocal
+    | AlterLocal
+    | AddForeignKey
+    | Pull
+    | PullAgain
+    | Refill
+    | Register
+    | Release
+    | Delete
+    | Approve
+    | Mend
+    | NoteRequests
 )
 
 

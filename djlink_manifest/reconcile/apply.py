@@ -10,22 +10,27 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
+from djlink_manifest.model.closure import Dependents
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
 from djlink_manifest.reconcile import building, pulling, refilling
+from djlink_manifest.reconcile import deleting as work_of_deletion
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     AlterLocal,
+    Approve,
     CreateLocal,
     CreateOutbound,
+    Delete,
+    Mend,
     Pull,
     PullAgain,
     Refill,
@@ -33,7 +38,8 @@ from djlink_manifest.reconcile.actions import (
     Release,
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.helping import Helpers, Workers
+from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import (
     Advanced,
     LinkOutcome,
@@ -47,7 +53,6 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.pool import Pool
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
@@ -65,10 +70,12 @@ class _Run:
     stop: threading.Event
     held: set[str]
     complete: set[str]
+    workers: Workers
     guard: threading.Lock = field(default_factory=threading.Lock)
-    working: int = 0
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
 
     def tell(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
         with self.guard:
@@ -78,64 +85,82 @@ class _Run:
         self.listener(outcome)
 
 
-@dataclass(slots=True)
-class Helping:
-    """Sessions for further workers of a link, while fewer links are at work than may be."""
+class _Step(Protocol):
+    """Some work of one link, with sessions to do it. `resumed`: an earlier session of this apply was lost."""
 
-    run: _Run
-    source: Pool[Writer]
-
-    @property
-    def workers(self) -> int:
-        """How many may work at once."""
-        return max(1, self.run.site.parallelism)
-
-    @contextmanager
-    def lend(self) -> Iterator[tuple[Writer, Writer] | None]:
-        """Sessions of the source and the local server; None where enough is at work."""
-        with self.run.guard:
-            free = self.run.working < self.workers
-            self.run.working += free
-        if not free:
-            yield None
-            return
-        try:
-            with self.source.session() as source, self.run.site.local.session() as local:
-                yield source, local
-        finally:
-            with self.run.guard:
-                self.run.working -= 1
-
-    def crowded(self) -> bool:
-        """Whether links wait for what is lent."""
-        return self.run.working > self.workers
+    def __call__(
+        self, run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool
+    ) -> None:
+        """Do it; again from the start does no harm."""
 
 
-def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> Report:
+def apply(
+    plan: Plan, site: Site, listener: Listener, stop: threading.Event, dependents: Dependents
+) -> Report:
     """Carry out the plan's actions. `stop` ends it after the batches in hand.
+
+    First all that was approved is claimed, then deletions are done, children first, then all else, parents
+    first. `dependents` are the local foreign keys along which deletions spread.
 
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
     """
     started = time.monotonic()
     due = [p for p in plan.links if p.actions and not p.is_stopped]
-    _take_locks(due, site)
+    _take_locks(sorted(concerned(plan)), site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     complete = {a for a in held if not site.footings[a].make_outbound}
-    run = _Run(site, listener, stop, held, complete)
+    run = _Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
+        _delete(run, due, dependents, threads)
         for wave in sorted({p.wave for p in due}):
-            list(threads.map(lambda p: _attempt(run, p), [p for p in due if p.wave == wave]))
+            now = [p for p in due if p.wave == wave and p.address not in run.outcomes]
+            list(threads.map(lambda p: _attempt(run, p, _work), now))
     outcomes = tuple(run.outcomes[p.address] for p in due)
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
 
 
-def _take_locks(due: Sequence[LinkPlan], site: Site) -> None:
+def _delete(run: _Run, due: Sequence[LinkPlan], dependents: Dependents, threads: ThreadPoolExecutor) -> None:
+    """Claim all that was approved, then delete: of each source one link after another, children first."""
+    deleting = [p for p in reversed(due) if any(isinstance(a, work_of_deletion.KINDS) for a in p.actions)]
+
+    def claim(bench: Bench, plan: LinkPlan, resumed: bool) -> None:
+        work_of_deletion.claim(bench, plan.actions, resumed=resumed)
+
+    def delete(bench: Bench, plan: LinkPlan, resumed: bool) -> None:
+        work_of_deletion.carry_out(bench, plan.actions, dependents, resumed=resumed)
+
+    def of_source(name: str) -> None:
+        mine = [p for p in deleting if run.site.links[p.address].source == name]
+        for step, chosen in ((claim, [p for p in mine if _claims(p)]), (delete, mine)):
+            for plan in chosen:
+                if plan.address not in run.outcomes:
+                    _attempt(run, plan, _on_bench(step), more=True)
+
+    list(threads.map(of_source, sorted({run.site.links[p.address].source for p in deleting})))
+
+
+def _claims(plan: LinkPlan) -> bool:
+    return any(isinstance(a, Delete) and a.cause == "approved" for a in plan.actions)
+
+
+def _on_bench(step: Callable[[Bench, LinkPlan, bool], None]) -> _Step:
+    def work(
+        run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool
+    ) -> None:
+        bench = _bench(run, plan, tally, source, local)
+        building.sign(bench, run.site.marks[plan.address], run.site.holder)
+        step(bench, plan, resumed)
+
+    return work
+
+
+def _take_locks(due: Sequence[str], site: Site) -> None:
     """Take the locks of all links that are due and say so in their marks, or raise LinkLocked."""
     marked = defaultdict[tuple[str, str], list[str]](list)
-    for plan in due:
-        link, mark = site.links[plan.address], site.marks[plan.address]
+    for address in due:
+        link, mark = site.links[address], site.marks[address]
         site.locks.take(link, mark.link_id)
-        if not site.footings[plan.address].mark_outbound:
+        if not site.footings[address].mark_outbound:
             marked[link.source, link.outbound_schema].append(mark.link_id)
     for (source, schema), ids in marked.items():
         # for people to read: each link is signed once more when its turn comes
@@ -143,10 +168,13 @@ def _take_locks(due: Sequence[LinkPlan], site: Site) -> None:
             marks.write_holder(writer, schema, ids, site.holder)
 
 
-def _attempt(run: _Run, plan: LinkPlan) -> None:
-    """Do the work of one link and tell how it ended. No exception of ours leaves it."""
+def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> None:
+    """Do some work of one link and tell how it ended. No exception of ours leaves it.
+
+    `more`: it is not the link's last work, so that its end is told only where it failed.
+    """
     started = time.monotonic()
-    tally = Tally()
+    tally = run.tallies[plan.address]
 
     def outcome(status: Status, problem: str | None = None, hint: str | None = None) -> LinkOutcome:
         return LinkOutcome(
@@ -165,6 +193,12 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
             tally.foreign_keys,
             tally.refilled,
             tally.altered,
+            tally.deleted,
+            tally.along,
+            tally.deleted_rows,
+            tally.approved,
+            tally.mended,
+            tally.noted,
         )
 
     stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
@@ -174,7 +208,7 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
         run.tell(outcome("skipped", f"{', '.join(stopped)} failed"), broken=True)
     else:
         try:
-            _with_reconnects(run, plan, tally)
+            _with_reconnects(run, plan, tally, step)
         except Interrupted:
             run.tell(
                 outcome("failed", "interrupted; what was committed stays, the next apply goes on"),
@@ -189,7 +223,8 @@ def _attempt(run: _Run, plan: LinkPlan) -> None:
             words = f"unexpected {type(error).__name__} at {where}"
             run.tell(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
         else:
-            run.tell(_ended(outcome, tally))
+            if not more:
+                run.tell(_ended(outcome, tally))
 
 
 def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
@@ -204,19 +239,16 @@ def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     )
 
 
-def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally) -> None:
+def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
     """Work on the link; after a lost connection go on with new sessions. Every step can be repeated."""
-    run.listener(LinkStarted(plan.address, _entities(plan)))
-    with run.guard:
-        run.working += 1
-    try:
-        _work_and_reconnect(run, plan, tally)
-    finally:
-        with run.guard:
-            run.working -= 1
+    if plan.address not in run.begun:
+        run.begun.add(plan.address)
+        run.listener(LinkStarted(plan.address, _entities(plan)))
+    with run.workers.busy():
+        _work_and_reconnect(run, plan, tally, step)
 
 
-def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally) -> None:
+def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
     site, tries, before = run.site, 0, -1
     while True:
         try:
@@ -224,7 +256,7 @@ def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally) -> None:
                 site.sources[site.links[plan.address].source].session() as source,
                 site.local.session() as local,
             ):
-                return _work(run, plan, tally, source, local, resumed=tries > 0)
+                return step(run, plan, tally, source, local, resumed=tries > 0)
         except ConnectionLost as error:
             progress = _committed(tally)
             tries = 1 if progress != before else tries + 1
@@ -239,18 +271,7 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     """Do what the plan says of one link. `resumed`: an earlier session of this apply was lost at it."""
     site, link = run.site, run.site.links[plan.address]
     mark, footing = site.marks[link.address], site.footings[link.address]
-    bench = Bench(
-        link=link,
-        scene=Scene.of(site.scene_links[link.source], frozenset(run.held), frozenset()),
-        source=source,
-        local=local,
-        tally=tally,
-        guarded=partial(site.locks.check, link, mark.link_id),
-        helpers=Helping(run, site.sources[link.source]),
-        advanced=lambda: run.listener(Advanced(link.address, _committed(tally), tally.rows, tally.bytes)),
-        say=lambda words: run.listener(Said(link.address, words)),
-        stop=run.stop,
-    )
+    bench = _bench(run, plan, tally, source, local)
     kinds = {type(action) for action in plan.actions}
     built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None
     if built:
@@ -288,6 +309,28 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         building.take_note(bench, mark)
 
 
+def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> Bench:
+    site, link = run.site, run.site.links[plan.address]
+    along = {a for d in plan.actions if isinstance(d, Delete) for a, _ in d.along}
+
+    def guarded(source: Writer, local: Writer) -> None:
+        for address in (link.address, *along):
+            site.locks.check(site.links[address], site.marks[address].link_id, source, local)
+
+    return Bench(
+        link=link,
+        scene=Scene.of(site.scene_links[link.source], frozenset(run.held), frozenset()),
+        source=source,
+        local=local,
+        tally=tally,
+        guarded=guarded,
+        helpers=Helpers(run.workers, site.sources[link.source], site.local),
+        advanced=lambda: run.listener(Advanced(link.address, _committed(tally), tally.rows, tally.bytes)),
+        say=lambda words: run.listener(Said(link.address, words)),
+        stop=run.stop,
+    )
+
+
 def _scene(run: _Run, link: Link, source: Writer) -> Scene:
     """The source's SQL scene of this moment: which outbound tables stand, which links have requests."""
     links = run.site.scene_links[link.source]
@@ -297,12 +340,13 @@ def _scene(run: _Run, link: Link, source: Writer) -> Scene:
 
 
 def _entities(plan: LinkPlan) -> int:
-    counted = (Pull, PullAgain, Refill, Register, Release)
+    counted = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)
     return sum(a.entities for a in plan.actions if isinstance(a, counted))
 
 
 def _committed(tally: Tally) -> int:
-    return tally.pulled + tally.refilled + tally.registered + tally.released
+    told = tally.deleted + tally.approved + tally.mended
+    return tally.pulled + tally.refilled + tally.registered + tally.released + told
 
 
 def _to_pull(plan: LinkPlan) -> int:

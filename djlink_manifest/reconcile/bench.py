@@ -8,13 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, Interrupted, RowsRefused, ServerError, TableInUse
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.helping import Helpers
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
@@ -36,7 +35,8 @@ class Tally:
     """What was committed for one link so far.
 
     `unfilled` are those of the refused entities that were to be refilled; `refusals` the server's words, the
-    first few; `begun` the tables, columns and keys whose making began.
+    first few; `begun` the tables, columns and keys whose making began; `along` are entities of
+    other links that went with the `deleted` ones, `deleted_rows` all rows that went.
     """
 
     created: bool = False
@@ -52,21 +52,13 @@ class Tally:
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
+    deleted: int = 0
+    along: int = 0
+    deleted_rows: int = 0
+    approved: int = 0
+    mended: int = 0
+    noted: int = 0
     guard: threading.Lock = field(default_factory=threading.Lock)
-
-
-class Helpers(Protocol):
-    """What lends sessions for a link's further workers, as many as the apply may still have."""
-
-    @property
-    def workers(self) -> int:
-        """How many may work at once, the link's own worker among them."""
-
-    def lend(self) -> AbstractContextManager[tuple[Writer, Writer] | None]:
-        """Sessions of the source and the local server; None where there is work enough already."""
-
-    def crowded(self) -> bool:
-        """Whether more is done at once by now than shall be."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ Pure: catalogues → footing or refusal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
@@ -107,6 +107,20 @@ def forgotten(
             )
 
 
+def forgotten_here(manifest: str, local: Catalog, sources: Iterable[Catalog]) -> Iterator[Forgotten]:
+    """Links that this manifest made here and of which no source that it names knows anything."""
+    known = {m.link_id for catalog in sources for marks in catalog.marks.values() for m in marks}
+    for marks in (local.marks[schema] for schema in sorted(local.marks)):
+        for mark in marks:
+            if mark.manifest == manifest and mark.link_id not in known and mark.definition is not None:
+                yield Forgotten(
+                    local.server,
+                    f"{mark.source_schema}.{mark.source_table}",
+                    f"{mark.outbound_schema}.{mark.outbound_table}",
+                    f"{mark.local_schema}.{mark.local_table}",
+                )
+
+
 def _source_mark(link: Link, ground: Ground) -> Mark | None:
     return _mark(ground.source, link.outbound_schema, link.outbound_table)
 
@@ -163,8 +177,11 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     local = f"{link.local.schema}.{link.local.name}"
     other_outbound = "choose another name with `outbound_table`, or another outbound schema"
     other_local = "choose another local schema with `schema_name`, or rename that table"
-    beside = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    *beside, ledger = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     found = next((t for t in beside if (t.schema, t.name) in ground.source.tables), None)
+    old = ground.source.tables.get((ledger.schema, ledger.name))
+    if old is not None and any(d.kind == "differs" for d in differences(ledger, old)):
+        found = found or ledger  # one that fits stays of the link's earlier life
     if theirs is None and found is not None:
         words = f"a table {found.schema}.{found.name} stands on {link.source} that djlink did not make"
         yield words, other_outbound
@@ -186,7 +203,8 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
                 f"its local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
-                "keep `schema_name` as it was; a local table cannot be moved",
+                "keep `schema_name` as it was. To move it: take the link out of `sources`, write "
+                f"`removed: {{{link.address}: {{table: drop}}}}` and apply; then link it anew",
             )
         elif theirs is None and mark.definition is not None:
             # the local mark is completed last, so no interruption leaves this; going on could mix two sources

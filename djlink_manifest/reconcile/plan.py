@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
+from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.entity import Standing, State, Step, state_of, step_for
 from djlink_manifest.model.graph import Edge, LinkGraph
@@ -22,6 +23,7 @@ from djlink_manifest.reconcile.actions import (
     Blocked,
     CreateLocal,
     CreateOutbound,
+    Delete,
     Drift,
     Pull,
     PullAgain,
@@ -29,6 +31,9 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
+from djlink_manifest.reconcile.asked import LinkDeletions
+from djlink_manifest.reconcile.deciding import Decider
+from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
     Alteration,
     Footing,
@@ -45,7 +50,8 @@ class LinkPlan:
     """What shall be done for one link, in order, and what shall not.
 
     `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are
-    held though wanted no longer; `left_out` says how many source entities each reason leaves out.
+    held though wanted no longer; `left_out` says how many source entities each reason leaves out; `requests`
+    is what the source asks to delete, and what would go with it.
     """
 
     address: str
@@ -62,6 +68,7 @@ class LinkPlan:
     source_rows: int = 0
     outbound_rows: int = 0
     local_rows: int = 0
+    requests: LinkDeletions | None = None
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -81,7 +88,10 @@ class LinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole plan, links sorted by wave and address. It holds no secret, no row value and no key."""
+    """The whole plan, links sorted by wave and address. It holds no secret, no row value and no key.
+
+    `spent` are approvals that have nothing more to cover; `removals` links that are taken out.
+    """
 
     manifest: str
     digest: str
@@ -92,6 +102,8 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     forgotten: tuple[Forgotten, ...] = ()
     warnings: tuple[str, ...] = ()
+    spent: tuple[Approval, ...] = ()
+    removals: tuple[Removal, ...] = ()
 
     @property
     def waves(self) -> tuple[tuple[LinkPlan, ...], ...]:
@@ -102,7 +114,7 @@ class Plan:
     @property
     def has_changes(self) -> bool:
         """Whether an apply would do anything."""
-        return any(link.actions for link in self.links)
+        return any(link.actions for link in self.links) or any(not r.blocked for r in self.removals)
 
     @property
     def has_errors(self) -> bool:
@@ -111,6 +123,7 @@ class Plan:
             self.refusals
             or any(s.problem for s in (self.local, *self.sources))
             or any(b.kind == "error" for link in self.links for b in link.blocked)
+            or any(r.blocked for r in self.removals)
         )
 
 
@@ -127,6 +140,15 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     needs: dict[str, list[Edge]] = defaultdict(list)
     for edge in graph.edges:
         needs[edge.child].append(edge)
+    decider = Decider(
+        by_address,
+        frozenset(a for a in seen.snapshots if a in by_address and a not in refused),
+        {address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
+        seen.lately,
+        seen.approvals,
+        seen.limit,
+    )
+    spent = list[Approval]()
     plans: dict[str, LinkPlan] = {}
     for number, wave in enumerate(graph.waves(), start=1):
         for address in wave:
@@ -139,7 +161,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
                 warnings=_unlinked_warnings(link),
             )
             stopped = [p for p in base.after if plans[p].is_stopped]
-            plans[address] = _link_plan(base, link, refused[address], stopped, seen)
+            plans[address] = _link_plan(base, link, refused[address], stopped, seen, decider, spent)
     return Plan(
         seen.manifest,
         seen.digest,
@@ -149,12 +171,20 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
         tuple(r for r in seen.refusals if r.address not in by_address),
         seen.forgotten,
-        seen.warnings,
+        (*seen.warnings, *map(_spent, spent)),
+        tuple(spent),
+        seen.removals,
     )
 
 
 def _link_plan(
-    base: LinkPlan, link: Link, refusals: Sequence[Refusal], stopped: Sequence[str], seen: Observation
+    base: LinkPlan,
+    link: Link,
+    refusals: Sequence[Refusal],
+    stopped: Sequence[str],
+    seen: Observation,
+    decider: Decider,
+    spent: list[Approval],
 ) -> LinkPlan:
     footing, snapshot = seen.footings.get(link.address), seen.snapshots.get(link.address)
     if footing is not None and snapshot is not None:
@@ -177,18 +207,30 @@ def _link_plan(
         return replace(base, blocked=(Blocked("upstream", reason, whole=True),))
     if footing is None or snapshot is None:
         raise ValueError(f"{link.address} was neither observed nor refused")
-    steps = steps_of(link, snapshot)
+    steps, deletions = steps_of(link, snapshot), seen.deletions.get(link.address)
+    decision = decider.decide(link, steps, deletions)
+    spent += decision.spent
     return replace(
         base,
         actions=(
             *_structure(link, footing),
+            *decision.actions,
             *_row_actions(link, footing, snapshot, steps),
             *_late_keys(footing),
         ),
-        blocked=tuple(_blocked(link, snapshot, steps)),
+        blocked=(*decision.blocked, *_blocked(link, snapshot, steps)),
         drift=tuple(_drift(link, footing, snapshot)),
-        kept=steps[Step.KEEP],
+        kept=steps[Step.KEEP] + decision.kept,
+        warnings=(*base.warnings, *decision.warnings),
+        requests=deletions,
     )
+
+
+def concerned(plan: Plan) -> frozenset[str]:
+    """The links that an apply works on: those with actions, and those of which entities go along."""
+    acting = [link for link in plan.links if link.actions and not link.is_stopped]
+    along = {a for link in acting for d in link.actions if isinstance(d, Delete) for a, _ in d.along}
+    return frozenset({link.address for link in acting} | along)
 
 
 def steps_of(link: Link, snapshot: LinkSnapshot) -> Counter[Step]:
@@ -256,28 +298,6 @@ def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Ac
 
 
 def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
-    if steps[Step.AWAIT_REVIEW]:
-        yield Blocked(
-            "review",
-            "the source asked to delete them; not approved",
-            steps[Step.AWAIT_REVIEW],
-            "they stay until a deletion is approved; this version of djlink cannot approve one",
-        )
-    if steps[Step.APPROVE]:
-        yield Blocked(
-            "review",
-            "the source asked to delete them and they are gone locally; not approved",
-            steps[Step.APPROVE],
-            "the source keeps them until it is told; this version of djlink cannot approve a deletion",
-        )
-    if steps[Step.DELETE_RELEASE]:
-        yield Blocked(
-            "review",
-            "wanted no longer (`unwanted: release`), and still here",
-            steps[Step.DELETE_RELEASE],
-            "they stay: this version of djlink deletes no local rows; delete them with DataJoint, "
-            "and the next apply releases them",
-        )
     if steps[Step.REGISTER] > snapshot.equal:
         yield Blocked(
             "error",
@@ -320,8 +340,6 @@ def _drift(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
         yield Drift("local rows whose source row is gone, or that the lab added", states[State.ORPHAN])
     if states[State.IMPOSSIBLE]:
         yield Drift("outbound, request or approval rows without a source row", states[State.IMPOSSIBLE])
-    if states[State.APPROVED_HELD]:
-        yield Drift("approved for deletion, and yet held in outbound", states[State.APPROVED_HELD])
     for part in snapshot.parts if snapshot.changed is None else ():
         if part.held != part.local:
             yield Drift(
@@ -338,6 +356,13 @@ def _unlinked_warnings(link: Link) -> tuple[str, ...]:
         if table in unseen
         else f"its parent {table} is not linked: the foreign key becomes plain columns"
         for table in link.plain
+    )
+
+
+def _spent(approval: Approval) -> str:
+    return (
+        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
+        "covers nothing that is open: `djlink fmt --prune` takes it out"
     )
 
 

@@ -42,7 +42,7 @@ class LinkOutcome:
 
     `done`: all of its actions were carried out; `failed`: `problem` and `hint` tell why, and what was
     committed before stays; `skipped`: not attempted, because of `problem`. The counts are what was really
-    committed.
+    committed: `along` are entities of other links that went with the `deleted` ones, `deleted_rows` all rows.
     """
 
     address: str
@@ -60,6 +60,13 @@ class LinkOutcome:
     foreign_keys: int = 0
     refilled: int = 0
     altered: bool = False
+    deleted: int = 0
+    along: int = 0
+    deleted_rows: int = 0
+    approved: int = 0
+    mended: int = 0
+    noted: int = 0
+    taken_out: bool = False
 
 
 Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome

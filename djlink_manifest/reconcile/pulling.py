@@ -69,7 +69,7 @@ def pull(
                 outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
         _pull_keys(bench, work, bytes_each)
     if spread:
-        _pull_ranges(bench, key_ranges(source, link, 4 * bench.helpers.workers), bytes_each)
+        _pull_ranges(bench, key_ranges(source, link, 4 * bench.helpers.most), bytes_each)
 
 
 def _pull_ranges(bench: Bench, found: Sequence[KeyRange], bytes_each: float) -> None:
@@ -90,7 +90,7 @@ def _pull_ranges(bench: Bench, found: Sequence[KeyRange], bytes_each: float) -> 
             if lent is not None:
                 work(replace(bench, source=lent[0], local=lent[1]), helping=True)
 
-    count = min(bench.helpers.workers, len(found)) - 1
+    count = min(bench.helpers.most, len(found)) - 1
     with ThreadPoolExecutor(max(1, count), thread_name_prefix="djlink") as threads:
         helping = [threads.submit(help_out, number) for number in range(count)]
         work(bench, helping=False)

@@ -172,6 +172,7 @@ def _links(
             changed=c.options.changed,
             unseen=tuple(_unseen(c.table, plain, catalog)),
             notes=fits[c.address].notes,
+            most_deletions=c.options.max_deletions,
         )
 
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from djlink_manifest.errors import Location
+from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.reconcile.asked import LinkDeletions
+from djlink_manifest.reconcile.removal import Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +154,25 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A link of this manifest's name that the manifest no longer declares, though its tables stand."""
+    """A link of this manifest's name that the manifest no longer declares, though its tables stand.
+
+    `held` counts the rows that it keeps the source from deleting, None where they cannot be read.
+    """
 
     server: str
     source_table: str
     outbound_table: str
     local_table: str
+    held: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All that a plan is made from, beside the links and their graph."""
+    """All that a plan is made from, beside the links and their graph.
+
+    `deletions` is what was observed of them by link, `lately` how many entities of each went in 24 hours
+    without a review; `limit` replaces every `max_deletions`.
+    """
 
     manifest: str
     digest: str
@@ -173,3 +184,8 @@ class Observation:
     refusals: tuple[Refusal, ...] = ()
     forgotten: tuple[Forgotten, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    deletions: Mapping[str, LinkDeletions] = field(default_factory=dict)
+    lately: Mapping[str, int] = field(default_factory=dict)
+    approvals: tuple[Approval, ...] = ()
+    limit: Limit | None = None
+    removals: tuple[Removal, ...] = ()

@@ -24,13 +24,15 @@ class Survey:
     """What was observed.
 
     `refusals` has those given and those found; `scene_links` the links by source and address as the SQL of
-    the source sees them, in the plan and in its apply; `blocked` the entities that cannot come, by link.
+    the source sees them, in the plan and in its apply; `blocked` the entities that cannot come, by link;
+    `scenes` what the SQL of each source was made from.
     """
 
     snapshots: Mapping[str, LinkSnapshot]
     refusals: Mapping[str, Refusal]
     scene_links: Mapping[str, Mapping[str, Link]]
     blocked: Mapping[str, PackedKeys]
+    scenes: Mapping[str, Scene]
 
 
 def survey(
@@ -92,7 +94,7 @@ def survey(
         with ThreadPoolExecutor(parallelism, thread_name_prefix="djlink") as threads:
             list(threads.map(one, [a for a in wave if a not in stopped]))
         blocked |= {address: keys for address, keys in found.items() if keys.count}
-    return Survey(snapshots, refusals, scene_links, blocked)
+    return Survey(snapshots, refusals, scene_links, blocked, scenes)
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:

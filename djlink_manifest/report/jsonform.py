@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -10,14 +11,19 @@ from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
+    Approve,
     CreateLocal,
     CreateOutbound,
+    Delete,
+    Mend,
+    NoteRequests,
     Pull,
     PullAgain,
     Refill,
     Register,
     Release,
 )
+from djlink_manifest.reconcile.asked import Closure, LinkDeletions, moment_text
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
 from djlink_manifest.report.totals import Totals, of_link, of_plan
@@ -43,6 +49,17 @@ def plan_json(plan: Plan) -> JSON:
             for r in plan.refusals
         ],
         "forgotten": [asdict(each) for each in plan.forgotten],
+        "removals": [
+            {
+                "address": r.address,
+                "table": r.table,
+                "local_table": f"{r.local_schema}.{r.local_table}",
+                "held": r.held,
+                "blocked": [asdict(block) for block in r.blocked],
+                "location": _location(r.location),
+            }
+            for r in plan.removals
+        ],
         "warnings": list(plan.warnings),
     }
 
@@ -110,6 +127,7 @@ def _link(link: LinkPlan) -> JSON:
         "blocked": [asdict(block) for block in link.blocked],
         "drift": [asdict(drift) for drift in link.drift],
         "warnings": list(link.warnings),
+        "requests": _requests(link.requests) if link.requests and link.requests.asked else None,
     }
 
 
@@ -135,6 +153,62 @@ def _action(action: Action) -> JSON:
             return {"kind": "register", **asdict(action)}
         case Release():
             return {"kind": "release", **asdict(action)}
+        case Delete():
+            return {
+                "kind": "delete",
+                **asdict(action),
+                "along": _counts(action.along, "address", "entities"),
+                "rows": _counts(action.rows, "table", "rows"),
+            }
+        case Approve():
+            return {"kind": "approve", **asdict(action)}
+        case Mend():
+            return {"kind": "mend", **asdict(action)}
+        case NoteRequests():
+            return {"kind": "note_requests", **asdict(action)}
+
+
+def requests_json(plan: Plan, links: Iterable[LinkPlan]) -> JSON:
+    """What sources ask to delete, link by link, and what would go with it."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
+        "links": [
+            {"address": link.address, **_requests(link.requests)}
+            for link in links
+            if link.requests and link.requests.asked
+        ],
+    }
+
+
+def _requests(seen: LinkDeletions) -> JSON:
+    waiting = seen.waiting
+    return {
+        "asked": [{**asdict(each), "since": moment_text(each.since)} for each in seen.asked],
+        "granted": _closure(seen.granted),
+        "waiting": {
+            "keys": waiting.keys,
+            "count": waiting.count,
+            "until": moment_text(waiting.until) if waiting.until else None,
+            **_closure(waiting.closure),
+        }
+        if waiting
+        else None,
+    }
+
+
+def _closure(closure: Closure) -> JSON:
+    return {
+        "here": closure.here,
+        "can_go": closure.entities,
+        "along": _counts(closure.whole, "address", "entities"),
+        "rows": _counts(closure.rows, "table", "rows"),
+        "held_back_by": [asdict(each) for each in closure.lab],
+    }
+
+
+def _counts(pairs: Iterable[tuple[str, int]], name: str, count: str) -> list[JSON]:
+    return [{name: each, count: number} for each, number in pairs]
 
 
 def _totals(totals: Totals) -> JSON:

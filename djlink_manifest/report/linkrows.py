@@ -9,8 +9,12 @@ from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
+    Approve,
     CreateLocal,
     CreateOutbound,
+    Delete,
+    Mend,
+    NoteRequests,
     Pull,
     PullAgain,
     Refill,
@@ -18,15 +22,17 @@ from djlink_manifest.reconcile.actions import (
     Release,
 )
 from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.report.deletions import DELETIONS
 from djlink_manifest.report.figures import counted, listed, size
-from djlink_manifest.report.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, REVIEW, TROUBLE, WAITS, Row
+from djlink_manifest.report.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
 from djlink_manifest.report.totals import is_waiting
 
 
 def is_shown(link: LinkPlan) -> bool:
     """Whether the link has rows among the waves; an unchanged one has them only for what is worth knowing."""
     only_reviews = bool(link.blocked) and all(b.kind == "review" for b in link.blocked)
-    changed = bool(link.actions) or (bool(link.blocked) and not only_reviews)
+    here = any(not isinstance(action, DELETIONS) for action in link.actions)
+    changed = here or (bool(link.blocked) and not only_reviews)
     return changed or bool(link.drift) or bool(link.warnings) or link.kept > 0
 
 
@@ -42,21 +48,6 @@ def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> 
         words += f"   (source {link.source_rows:,} · local {link.local_rows:,})"
     place = str(link.location) if link.location and (link.new or link.blocked) else ""
     return [Row(first.symbol, link.address, words, place, first.style), *others]
-
-
-def review_rows(link: LinkPlan) -> list[Row]:
-    """The deletions of a link that await a decision, each with its count and the next step."""
-    rows: list[Row] = []
-    for block in link.blocked:
-        if block.kind != "review":
-            continue
-        place = str(link.location) if link.location else ""
-        subject = link.address if not rows else ""
-        count = f"{counted(block.count, 'row')}: " if block.count else ""
-        rows.append(Row(REVIEW, subject, count + block.reason, place if subject else ""))
-        if block.hint:
-            rows.append(Row(REVIEW, "", f"next: {block.hint}", style="dim"))
-    return rows
 
 
 def waiting_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:
@@ -109,6 +100,8 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
             case AddForeignKey(table=table, columns=columns, parent=parent, reason=reason):
                 words = f"add foreign key of {table} ({', '.join(columns)}) to {parent}: {reason}"
                 yield Row(CREATE, "", words)
+            case Delete() | Approve() | Mend() | NoteRequests():
+                pass  # among the deletions
 
 
 def _structure(actions: Sequence[Action], new: bool) -> str:

@@ -12,7 +12,9 @@ def closing(plan: Plan) -> tuple[str, ...]:
     totals = of_plan(plan)
     rest = _rest(plan, totals)
     if plan.has_changes:
-        return (f"Plan: {', '.join(_changes(totals))}.", *rest)
+        out = sum(not r.blocked for r in plan.removals)
+        removed = [f"{counted(out, 'link')} to take out"] if out else []
+        return (f"Plan: {', '.join([*removed, *_changes(totals, bool(removed))])}.", *rest)
     if totals.unchanged == totals.links and not plan.has_errors:
         up_to_date = "is up to date" if totals.links == 1 else "are up to date"
         noted = rest if totals.drifting or totals.kept else ()
@@ -25,7 +27,7 @@ def left_over(plan: Plan) -> tuple[str, ...]:
     return _rest(plan, of_plan(plan))
 
 
-def _changes(totals: Totals) -> list[str]:
+def _changes(totals: Totals, more: bool) -> list[str]:
     along = []
     if totals.part_rows:
         along.append(f"{totals.part_rows:,} of parts")
@@ -42,8 +44,17 @@ def _changes(totals: Totals) -> list[str]:
         (totals.refill, f"{totals.refill:,} to refill"),
         (totals.register, f"{totals.register:,} to protect"),
         (totals.release, f"{totals.release:,} to release"),
+        (totals.delete, f"{counted(totals.delete, 'row')} to delete here{_along(totals.along)}"),
+        (totals.approve, f"{totals.approve:,} to approve"),
+        (totals.mend, f"{totals.mend:,} to mend"),
+        (totals.note, f"requests of {counted(totals.note, 'link')} to note"),
     )
-    return [words for count, words in phrases if count] or ["nothing to count"]
+    said = [words for count, words in phrases if count]
+    return said if said or more else ["nothing to count"]
+
+
+def _along(count: int) -> str:
+    return f" (and {count:,} along)" if count else ""
 
 
 def _rest(plan: Plan, totals: Totals) -> tuple[str, ...]:

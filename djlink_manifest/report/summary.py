@@ -35,7 +35,7 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
 
 def outcome_words(outcome: LinkOutcome) -> str:
     """What was really committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
-    words = ["created"] if outcome.created else []
+    words = ["created"] if outcome.created else ["taken out"] if outcome.taken_out else []
     words += ["altered"] if outcome.altered else []
     if outcome.foreign_keys:
         words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
@@ -47,6 +47,10 @@ def outcome_words(outcome: LinkOutcome) -> str:
             (outcome.refilled, "refilled"),
             (outcome.registered, "protected"),
             (outcome.released, "released"),
+            (outcome.deleted, f"deleted here ({counted(outcome.deleted_rows, 'row')} in all)"),
+            (outcome.approved, "approved"),
+            (outcome.mended, "mended"),
+            (outcome.noted, "noted as requested"),
             (outcome.refused, "refused by the local server"),
         )
         if count
@@ -71,7 +75,8 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
 
 def _wrote(outcome: LinkOutcome) -> bool:
     made = outcome.created or outcome.altered or outcome.foreign_keys
-    return any(
+    gone = (outcome.deleted, outcome.approved, outcome.mended, outcome.noted)
+    return any(gone) or any(
         (made, outcome.pulled, outcome.refilled, outcome.registered, outcome.released, outcome.refused)
     )
 
@@ -105,5 +110,10 @@ def _sentence(report: Report) -> str:
         refused=sum(o.refused for o in outcomes),
         seconds=report.seconds,
         foreign_keys=sum(o.foreign_keys for o in outcomes),
+        deleted=sum(o.deleted for o in outcomes),
+        deleted_rows=sum(o.deleted_rows for o in outcomes),
+        approved=sum(o.approved for o in outcomes),
+        mended=sum(o.mended for o in outcomes),
+        noted=sum(o.noted for o in outcomes),
     )
     return f"Apply: {', '.join(words)}; {outcome_words(sums)}."

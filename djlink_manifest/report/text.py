@@ -8,10 +8,12 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.report.deletions import deletion_rows
 from djlink_manifest.report.figures import counted, duration, listed
-from djlink_manifest.report.linkrows import is_shown, link_rows, review_rows, waiting_below
-from djlink_manifest.report.rows import LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.linkrows import is_shown, link_rows, waiting_below
+from djlink_manifest.report.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
 from djlink_manifest.report.sentences import closing
 from djlink_manifest.report.terminal import Span, line, plain
 from djlink_manifest.report.totals import is_waiting
@@ -26,8 +28,9 @@ def plan_lines(plan: Plan) -> list[Text]:
         *_waves(plan),
         (
             "Deletions (children first)",
-            [r for wave in reversed(plan.waves) for e in wave for r in review_rows(e)],
+            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
         ),
+        ("Taken out", [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
         (
             "Forgotten: held for this manifest, declared no longer",
@@ -116,4 +119,20 @@ def _refusal_rows(refusal: Refusal) -> Iterator[Row]:
 
 def _forgotten_row(forgotten: Forgotten) -> Row:
     subject = f"{forgotten.server}.{forgotten.source_table}"
-    return Row(TROUBLE, subject, f"outbound {forgotten.outbound_table} · local {forgotten.local_table}")
+    held = f"{counted(forgotten.held, 'row')} held · " if forgotten.held is not None else ""
+    return Row(TROUBLE, subject, f"{held}outbound {forgotten.outbound_table} · local {forgotten.local_table}")
+
+
+def _removal_rows(removal: Removal) -> Iterator[Row]:
+    place = str(removal.location) if removal.location else ""
+    if removal.blocked:
+        for block in removal.blocked:
+            yield Row(TROUBLE, removal.address, f"blocked: {block.reason}", place)
+            if block.hint:
+                yield Row(TROUBLE, "", f"next: {block.hint}", style="dim")
+        return
+    local = f"{removal.local_schema}.{removal.local_table}"
+    kept = f"drop {local}" if removal.table == "drop" else f"{local} stays, an ordinary table"
+    yield Row(DELETE, removal.address, f"release {counted(removal.held, 'row')}, {kept}", place)
+    for (schema, name), key in removal.drop_keys:
+        yield Row(NOTE, "", f"drop the foreign key {key} of {schema}.{name}", style="dim")

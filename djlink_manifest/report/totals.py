@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     AlterLocal,
+    Approve,
     CreateLocal,
     CreateOutbound,
+    Delete,
+    Mend,
+    NoteRequests,
     Pull,
     PullAgain,
     Refill,
@@ -24,9 +28,10 @@ class Totals:
     """Sums over links.
 
     Links: `create` new ones, `complete` those whose tables are partly there, `alter` those whose local
-    tables get columns or indexes, `blocked`, `not_attempted`, `unchanged`, `drifting`; `awaiting` counts the
-    sets of rows that await approval. Rows of masters: `pull`, `resume`, `refill`, `register`, `release`,
-    `blocked_rows`, `awaiting_rows`, `kept`; `part_rows` and `bytes` come along with `pull`.
+    tables get columns or indexes, `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those whose
+    local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
+    masters: `pull`, with `part_rows` and `bytes`, `resume`, `refill`, `register`, `release`, `delete`, with
+    `along` of other links, `approve`, `mend`, `blocked_rows`, `awaiting_rows`, `kept`.
     """
 
     links: int = 0
@@ -41,6 +46,11 @@ class Totals:
     refill: int = 0
     register: int = 0
     release: int = 0
+    delete: int = 0
+    along: int = 0
+    approve: int = 0
+    mend: int = 0
+    note: int = 0
     awaiting: int = 0
     awaiting_rows: int = 0
     blocked: int = 0
@@ -86,6 +96,11 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         refill=sum(a.entities for a in actions if isinstance(a, Refill)),
         register=sum(a.entities for a in actions if isinstance(a, Register)),
         release=sum(a.entities for a in actions if isinstance(a, Release)),
+        delete=sum(a.entities for a in actions if isinstance(a, Delete)),
+        along=sum(n for a in actions if isinstance(a, Delete) for _, n in a.along),
+        approve=sum(a.entities for a in actions if isinstance(a, Approve)),
+        mend=sum(a.entities for a in actions if isinstance(a, Mend)),
+        note=sum(isinstance(a, NoteRequests) for a in actions),
         awaiting=len(reviews),
         awaiting_rows=sum(b.count for b in reviews),
         blocked=sum(link.is_stopped and not is_waiting(link) for link in chosen),

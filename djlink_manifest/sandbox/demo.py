@@ -25,6 +25,7 @@ from djlink_manifest.errors import SandboxError
 from djlink_manifest.sandbox import pipeline as pipelines
 from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner
 from djlink_manifest.sandbox.demo_folder import (
+    APPROVALS,
     ENVIRONMENT,
     MANIFEST,
     check_folder,
@@ -39,6 +40,7 @@ FOLDER = Path("djlink-demo")
 SERVERS = {"princeton": ServerOptions(tls=True), "janelia": ServerOptions(), "local": ServerOptions()}
 OWNER, LINK_USER, LOCAL_USER = "owner", "ourlab_link", "ourlab"
 OUTBOUND = "ourlab_outbound"
+ASKED_LINK = "princeton.session.Session"
 TRY_DELETE = (
     """python -c "import datajoint as dj; """
     """dj.VirtualModule('s', 'princeton_session').SessionNote().delete(prompt=False)\""""
@@ -143,8 +145,36 @@ def play(stage: Stage) -> None:
     djlink(stage, "apply", "--auto-approve")
     headline("The owner at princeton deletes rows")
     show_protection(stage)
+    headline("Princeton asks to delete a session")
+    show_deletion(stage)
     headline("The local server")
     show_local(stage)
+
+
+def show_deletion(stage: Stage) -> None:
+    """Let the source ask for a deletion, see it, agree to it, do it; then the owner can delete."""
+    server = stage.servers["princeton"]
+    ask = (
+        f"INSERT INTO {OUTBOUND}.session_session_deletion_requested\n"
+        "               (subject, session_date, session_number, reason)\n"
+        "             SELECT subject, session_date, session_number, 'wrong animal'\n"
+        "             FROM session.session WHERE subject = 'A001' ORDER BY session_date LIMIT 1"
+    )
+    say("The session was recorded from another animal. Until it is let go, its owner cannot delete it:")
+    say(f"  princeton> {ask}")
+    with closing(server.connect()) as connection:
+        connection.cursor().execute(ask)
+        connection.commit()
+    say("\nThe lab that linked it sees who asks, why, and what hangs on it here:\n")
+    djlink(stage, "requests")
+    say("\nIt agrees. The entry can be reviewed like any other change of the manifest:\n")
+    djlink(stage, "approve", ASKED_LINK, "--by", "a.lee", "--into", APPROVALS)
+    djlink(stage, "apply", "--auto-approve", "-f", MANIFEST, "-f", APPROVALS)
+    session = stage.sources["princeton"].tables["session.Session"]
+    (key,) = (session & {"subject": "A001"}).keys(order_by="session_date", limit=1)
+    say("\nNow the owner's own delete works, with all that hangs on the session there:")
+    say("  owner@princeton> (Session & key).delete()")
+    say(f"  {(session & key).delete(prompt=False)} session deleted")
 
 
 def show_protection(stage: Stage) -> None:

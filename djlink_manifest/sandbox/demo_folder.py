@@ -18,6 +18,7 @@ SHIPPED = "demo.yaml"
 MANIFEST = "djlink.yaml"
 ENVIRONMENT = "demo.env"
 AUTHORITY = "princeton-ca.pem"
+APPROVALS = "approvals.yaml"
 MARK = "# Written by `djlink demo`."
 
 
@@ -30,7 +31,7 @@ def check_folder(folder: Path) -> None:
     """Raise SandboxError where the demo's files cannot be written without touching what is somebody's."""
     if folder.exists() and not folder.is_dir():
         raise SandboxError(f"{folder} is not a folder", hint="give the demo another folder")
-    for name in (MANIFEST, ENVIRONMENT, AUTHORITY):
+    for name in (MANIFEST, ENVIRONMENT, AUTHORITY, APPROVALS):
         path = folder / name
         if (path.exists() or path.is_symlink()) and not _is_ours(path):
             raise SandboxError(
@@ -49,11 +50,12 @@ def write_folder(folder: Path, environment: Mapping[str, str], authority: str) -
     _write(folder / MANIFEST, shipped_manifest(), 0o644)
     _write(folder / ENVIRONMENT, f"{MARK} For a shell: . ./{ENVIRONMENT}\n{exports}", 0o600)
     _write(folder / AUTHORITY, f"{MARK}\n{authority}", 0o644)
+    _write(folder / APPROVALS, f"{MARK}\n", 0o644)
 
 
 def remove_credentials(folder: Path) -> None:
     """Remove what is of no use once the servers are gone; the manifest stays."""
-    for name in (ENVIRONMENT, AUTHORITY):
+    for name in (ENVIRONMENT, AUTHORITY, APPROVALS):
         if (folder / name).exists() and _is_ours(folder / name):
             (folder / name).unlink()
 

@@ -73,7 +73,14 @@ def scratch_table(schema: str, name: str, columns: Sequence[Column], key: Sequen
 
 def key_columns(definition: TableDefinition) -> str:
     """The columns of the primary key as a column list of a temporary table, in key order."""
-    plain = (Column(c.name, c.type, charset=c.charset, collation=c.collation) for c in definition.key_columns)
+    return column_list(definition.key_columns)
+
+
+def column_list(columns: Sequence[Column]) -> str:
+    """Columns of a temporary table that hold the values of these, without defaults and the like."""
+    plain = (
+        Column(c.name, c.type, nullable=c.nullable, charset=c.charset, collation=c.collation) for c in columns
+    )
     return ", ".join(_column(c) for c in plain)
 
 

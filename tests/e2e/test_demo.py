@@ -109,6 +109,18 @@ def test_the_plan_in_the_readme_is_what_the_demo_shows(
     assert steady(shown.rstrip()) == steady(plan.rstrip())
 
 
+def test_a_deletion_is_asked_for_seen_approved_and_done(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, ended = demo
+    station = ended.stdout.partition("== Princeton asks to delete a session ==")[2]
+    station = station.partition("== The local server ==")[0]
+    assert "today: wrong animal" in station
+    assert "delete 1 row here: asked for by the source, approved by a.lee" in station
+    assert "1 of princeton.ephys.Spikes" in station
+    assert "  1 session deleted" in station
+
+
 def test_linked_tables_are_joined_on_the_local_server(
     demo: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

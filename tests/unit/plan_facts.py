@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from djlink_manifest.errors import Location
+from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.asked import Closure, LabRows, LinkDeletions, RequestSet, moment
 from djlink_manifest.reconcile.snapshot import (
     Alteration,
     EntityClass,
@@ -35,6 +37,7 @@ def link(
     *,
     unwanted: Literal["keep", "release"] = "keep",
     changed: Literal["report", "mend"] = "report",
+    deletions: Literal["review", "auto"] = "review",
     plain: Iterable[str] = (),
     unseen: Iterable[tuple[str, str]] = (),
     line: int = 1,
@@ -53,7 +56,7 @@ def link(
         where=None,
         pull="all",
         unwanted=unwanted,
-        deletions="review",
+        deletions=deletions,
         location=Location("atlas.yaml", line, 1),
         changed=changed,
         unseen=tuple(unseen),
@@ -112,10 +115,57 @@ def footing(facts: Mapping[str, Any]) -> Footing:
     )
 
 
+def deletions(said: Mapping[str, Any]) -> LinkDeletions:
+    """What was observed of a link's deletions; requests of each hour are told by their number."""
+    waiting = {int(hour): request_set(int(hour), each) for hour, each in said.get("waiting", {}).items()}
+    return LinkDeletions(
+        granted=closure(said.get("granted", {})),
+        waiting=waiting[max(waiting)] if waiting else RequestSet("sha256:00", 0, None, Closure()),
+        earlier={hour_text(hour): each for hour, each in waiting.items()},
+        unnoted=said.get("unnoted", 0),
+        overdue=said.get("overdue", 0),
+        unwanted=closure(said.get("unwanted", {})),
+    )
+
+
+def request_set(hour: int, said: Mapping[str, Any]) -> RequestSet:
+    """The open requests until an hour of one day."""
+    count = said.get("count", 0)
+    return RequestSet(f"sha256:{count:02x}", count, moment(hour_text(hour)), closure(said))
+
+
+def closure(said: Mapping[str, Any]) -> Closure:
+    """What goes along with some entities, and what holds them back."""
+    along = tuple(said.get("along", {}).items())
+    lab = tuple(LabRows(table, rows, "drop it") for table, rows in said.get("lab", {}).items())
+    return Closure(said.get("here", 0), along, (), said.get("held", 0), lab, along)
+
+
+def approval(said: Mapping[str, Any]) -> Approval:
+    """An approval of the requests until an hour."""
+    count = said["count"]
+    return Approval(
+        link=said["link"],
+        keys=f"sha256:{said.get('keys', count):02x}",
+        count=count,
+        until=hour_text(said["until"]),
+        along=tuple(said.get("with", {}).items()),
+        by="a.lee",
+        date="2026-11-20",
+        location=Location("approvals.yaml", 3, 5),
+    )
+
+
+def hour_text(hour: int) -> str:
+    """An hour of the day on which all requests are made."""
+    return f"2026-11-20T{hour:02}:00:00Z"
+
+
 def observation(
     facts: Mapping[str, Mapping[str, Any]],
     refusals: Iterable[Refusal] = (),
     unreachable: Iterable[str] = (),
+    approvals: Iterable[Mapping[str, Any]] = (),
 ) -> Observation:
     """What was observed of all links."""
     sources = tuple(ServerFacts(name, f"{name}.example", problem="no route to host") for name in unreachable)
@@ -128,4 +178,7 @@ def observation(
         {address: footing(each) for address, each in facts.items()},
         {address: snapshot(each) for address, each in facts.items()},
         tuple(refusals),
+        deletions={a: deletions(each["deletions"]) for a, each in facts.items() if "deletions" in each},
+        lately={a: each["lately"] for a, each in facts.items() if "lately" in each},
+        approvals=tuple(map(approval, approvals)),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location
@@ -11,16 +13,21 @@ from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
+    Approve,
     Blocked,
     CreateLocal,
     CreateOutbound,
+    Delete,
     Drift,
+    Mend,
+    NoteRequests,
     Pull,
     PullAgain,
     Refill,
     Register,
     Release,
 )
+from djlink_manifest.reconcile.asked import Asked, Closure, LabRows, LinkDeletions, RequestSet
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Report, Said
 from djlink_manifest.reconcile.snapshot import Forgotten, Refusal, ServerFacts
@@ -109,6 +116,46 @@ TRACE = LinkPlan(
     source_rows=50,
     outbound_rows=50,
     local_rows=50,
+    requests=LinkDeletions(
+        (
+            Asked("wrong electrode", "owner@db.lab-a.org", 16, datetime(2026, 11, 8, 9)),
+            Asked("", "root@localhost", 1, datetime(2026, 11, 20, 8)),
+        ),
+        waiting=RequestSet(
+            "sha256:ab",
+            17,
+            datetime(2026, 11, 20, 8),
+            Closure(
+                15,
+                (("lab_a.ephys.Spikes", 3400),),
+                (("lab_a_ephys.trace", 15), ("lab_a_ephys.spikes", 3400)),
+                2,
+                (LabRows("analysis.fit", 3, "(dj.FreeTable(…) & …).delete()"),),
+            ),
+        ),
+        now=datetime(2026, 11, 20, 9),
+    ),
+)
+SOUND = LinkPlan(
+    "lab_b.stim.Noise",
+    2,
+    at(25),
+    actions=(
+        NoteRequests(4, 1, "what the source asks for has changed"),
+        Mend("lab_b", 1, "approved for deletion, and yet held in outbound"),
+        Approve("lab_b", 2, "the source asked to delete them, and they are gone locally"),
+        Delete(
+            4,
+            (("lab_b.stim.Click", 8),),
+            (("lab_b_stim.noise", 4), ("lab_b_stim.click", 8)),
+            "approved",
+            "asked for by the source, approved by a.lee on 2026-11-20",
+        ),
+        Delete(3, (), (("lab_b_stim.noise", 3),), "unwanted", "wanted no longer (`unwanted: release`)"),
+    ),
+    source_rows=90,
+    outbound_rows=90,
+    local_rows=88,
 )
 STIMULUS = LinkPlan(
     "lab_b.stim.Stimulus",
@@ -174,7 +221,7 @@ FORGOTTEN = Forgotten("lab_a", "lab.old_table", "ourlab_outbound.lab_old_table",
 
 def rich_plan() -> Plan:
     """A plan with each kind of thing that a plan can hold."""
-    links = (SUBJECT, SESSION, SCAN, TRACE, STIMULUS, TRIAL, LICK, PARTLY, UNMARKED, WIDENED, *QUIET)
+    links = (SUBJECT, SESSION, SCAN, TRACE, STIMULUS, TRIAL, LICK, SOUND, PARTLY, UNMARKED, WIDENED, *QUIET)
     return Plan(
         "atlas",
         DIGEST,
@@ -291,6 +338,33 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
     st.builds(Refill, COUNT, st.sampled_from(["definition", "rows"]), NASTY),
     st.builds(Register, NASTY, COUNT, NASTY),
     st.builds(Release, NASTY, COUNT, NASTY),
+    st.builds(
+        Delete,
+        COUNT,
+        _PAIRS,
+        _PAIRS,
+        st.sampled_from(["granted", "approved", "auto", "unwanted"]),
+        NASTY,
+    ),
+    st.builds(Approve, NASTY, COUNT, NASTY),
+    st.builds(Mend, NASTY, COUNT, NASTY),
+    st.builds(NoteRequests, COUNT, COUNT, NASTY),
+)
+_CLOSURES = st.builds(
+    Closure,
+    COUNT,
+    _PAIRS,
+    _PAIRS,
+    COUNT,
+    st.lists(st.builds(LabRows, NASTY, COUNT, _HINT), max_size=1).map(tuple),
+)
+_MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1))
+_REQUESTS = st.builds(
+    LinkDeletions,
+    st.lists(st.builds(Asked, NASTY, NASTY, COUNT, _MOMENTS), max_size=5).map(tuple),
+    _CLOSURES,
+    st.none() | st.builds(RequestSet, NASTY, COUNT, st.none() | _MOMENTS, _CLOSURES),
+    now=st.none() | _MOMENTS,
 )
 _LINKS = st.builds(
     LinkPlan,
@@ -308,6 +382,7 @@ _LINKS = st.builds(
     COUNT,
     COUNT,
     COUNT,
+    st.none() | _REQUESTS,
 )
 REFUSALS = st.builds(Refusal, _ADDRESS, NASTY, _HINT, LOCATIONS)
 PLANS = st.builds(

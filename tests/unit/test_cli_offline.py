@@ -326,7 +326,15 @@ def test_without_a_terminal_apply_names_auto_approve_before_anything_else(folder
 )
 def test_only_the_word_yes_agrees(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-    assert _agreed() is agreed
+    assert _agreed(0) is agreed
+
+
+def test_the_question_says_that_yes_approves_deletions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("no\n"))
+    assert not _agreed(17)
+    assert "approve the 17 deletions that it lists" in capsys.readouterr().err
 
 
 def test_apply_as_json_asks_nothing_and_says_what_it_needs(folder: Path) -> None:

@@ -16,10 +16,20 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 # What a part of the package may import besides itself; the longest name that fits counts. A name stands for
 # all below it. A part that is not named here may import nothing.
 VALUES = ("errors", "model", "manifest")
-PLAN_VALUES = ("reconcile.plan", "reconcile.actions", "reconcile.snapshot", "reconcile.progress")
+PLAN_VALUES = (
+    "reconcile.plan",
+    "reconcile.actions",
+    "reconcile.asked",
+    "reconcile.snapshot",
+    "reconcile.progress",
+    "reconcile.removal",
+)
 ACTING = tuple(
     f"reconcile.{name}"
-    for name in ("reach", "observe", "survey", "site", "building", "bench", "pulling", "refilling", "apply")
+    for name in (
+        *("reach", "observe", "survey", "deletions", "site", "building", "bench", "helping"),
+        *("pulling", "refilling", "deleting", "taking_out", "apply"),
+    )
 )
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {

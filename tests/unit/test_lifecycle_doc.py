@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.asked import Closure, LinkDeletions, RequestSet
 from djlink_manifest.reconcile.plan import LinkPlan, make
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, Observation, ServerFacts
 
@@ -91,8 +93,7 @@ def test_every_step_has_one_row_that_says_what_this_version_does() -> None:
 
 @pytest.mark.parametrize("presence", PRESENCES, ids=lambda p: "".join(str(int(fact)) for fact in p))
 def test_the_plan_shows_each_step_as_the_second_table_says(presence: Presence) -> None:
-    # The plan grants nothing in this version, whatever `deletions` says.
-    for standing in (standing for standing in STANDINGS if not standing.granted):
+    for standing in STANDINGS:
         words = IN_THE_PLAN[step_for(presence, standing).value]
         if "where equal, else" in words:
             equal, other = words.split(" where equal, else ")
@@ -118,7 +119,7 @@ def plan_of_one(presence: Presence, standing: Standing, *, equal: int) -> LinkPl
         where=None,
         pull="all",
         unwanted="release" if standing.release_unwanted else "keep",
-        deletions="auto",
+        deletions="review",
         location=Location("atlas.yaml", 1, 1),
     )
     entities = EntityClass(presence, wanted=standing.wanted, pullable=standing.pullable)
@@ -129,9 +130,21 @@ def plan_of_one(presence: Presence, standing: Standing, *, equal: int) -> LinkPl
         local=ServerFacts("local", "localhost"),
         sources=(ServerFacts("princeton", "localhost"),),
         footings={link.address: Footing(link_id="1", mark_outbound=False, mark_local=False)},
-        snapshots={link.address: LinkSnapshot(counts={entities: 1}, equal=equal)},
+        snapshots={link.address: LinkSnapshot(counts={entities: 1}, equal=equal, outbound_rows=1)},
+        deletions={link.address: deletions_of_one(step_for(presence, standing))},
     )
     return make([link], LinkGraph.build([link.address], []), seen).links[0]
+
+
+def deletions_of_one(step: Step) -> LinkDeletions:
+    """What is observed of deletions where this follows for the one entity."""
+    nothing, one = Closure(), Closure(entities=1)
+    open_requests = RequestSet("", 1, datetime(2026, 11, 20), one)
+    return LinkDeletions(
+        granted=one if step is Step.DELETE_APPROVE else nothing,
+        waiting=open_requests if step is Step.AWAIT_REVIEW else None,
+        unwanted=one if step is Step.DELETE_RELEASE else nothing,
+    )
 
 
 def shown(plan: LinkPlan) -> set[str]:

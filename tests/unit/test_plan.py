@@ -17,9 +17,13 @@ from djlink_manifest.reconcile.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
+    Approve,
     Blocked,
     CreateLocal,
     CreateOutbound,
+    Delete,
+    Mend,
+    NoteRequests,
     Pull,
     PullAgain,
     Refill,
@@ -31,7 +35,7 @@ from djlink_manifest.reconcile.snapshot import Observation, Refusal
 from tests.unit import plan_facts
 
 CASES = sorted((Path(__file__).parent / "plan_cases").glob("*.yaml"))
-EXPECTED_OF_A_PLAN = {"changes", "errors", "refused"}
+EXPECTED_OF_A_PLAN = {"changes", "errors", "refused", "spent"}
 EXPECTED_OF_A_LINK = {"wave", "after", "actions", "blocked", "drift", "kept", "warnings"}
 
 
@@ -43,6 +47,7 @@ def test_a_plan_follows_from_its_facts(path: Path) -> None:
     links = {name: value for name, value in expected.items() if name not in EXPECTED_OF_A_PLAN}
     assert plan.has_changes is expected.get("changes", False)
     assert plan.has_errors is expected.get("errors", False)
+    assert [approval.until for approval in plan.spent] == expected.get("spent", [])
     assert [refusal.address for refusal in plan.refusals] == expected.get("refused", [])
     assert sorted(link.address for link in plan.links) == sorted(links)
     for link in plan.links:
@@ -65,6 +70,7 @@ def planned(case: dict[str, Any]) -> Plan:
             address,
             unwanted=said.get("unwanted", "keep"),
             changed=said.get("changed", "report"),
+            deletions=said.get("deletions", "review"),
             plain=said.get("plain", []),
             line=number,
         )
@@ -80,7 +86,9 @@ def planned(case: dict[str, Any]) -> Plan:
         for address, reasons in case.get("refusals", {}).items()
         for reason in reasons
     ]
-    seen = plan_facts.observation(case["facts"], refusals, case.get("unreachable", []))
+    seen = plan_facts.observation(
+        case["facts"], refusals, case.get("unreachable", []), case.get("approvals", [])
+    )
     return make(links, LinkGraph.build(case["links"], edges), seen)
 
 
@@ -118,6 +126,15 @@ def action_in_words(action: Action) -> str:
             return f"register {entities}"
         case Release(entities=entities):
             return f"release {entities}"
+        case Delete(entities=entities, along=along, cause=cause):
+            others = f" along {sum(n for _, n in along)}" if along else ""
+            return f"delete {entities}{others} as {cause}"
+        case Approve(entities=entities):
+            return f"approve {entities}"
+        case Mend(entities=entities):
+            return f"mend {entities}"
+        case NoteRequests(new=new, withdrawn=withdrawn):
+            return f"note {new} and {withdrawn}"
 
 
 KINDS: st.SearchStrategy[EdgeKind] = st.sampled_from(["foreign key", "depends_on"])
@@ -233,7 +250,8 @@ def test_every_entity_is_accounted_for_once(situation: tuple[list[Link], LinkGra
             release = by_address[link.address].unwanted == "release"
             standing = Standing(entities.wanted, entities.pullable, release)
             idle += count if step_for(entities.presence, standing) is Step.NOTHING else 0
-        acted = sum(a.entities for a in link.actions if isinstance(a, Pull | PullAgain | Register | Release))
+        acts = Pull | PullAgain | Register | Release | Approve | Mend
+        acted = sum(a.entities for a in link.actions if isinstance(a, acts))
         told = sum(b.count for b in link.blocked) + sum(d.count for d in link.drift) + link.kept
         assert acted + told + idle == sum(seen.snapshots[link.address].counts.values())
 

@@ -91,7 +91,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
     ]
     assert (value["has_changes"], value["has_errors"]) == (True, True)
     assert value["summary"] == {
-        "links": 13,
+        "links": 14,
         "create": 1,
         "complete": 3,
         "foreign_keys": 1,
@@ -103,6 +103,11 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "refill": 41,
         "register": 4,
         "release": 3,
+        "delete": 7,
+        "along": 8,
+        "approve": 2,
+        "mend": 1,
+        "note": 1,
         "awaiting": 2,
         "awaiting_rows": 21,
         "blocked": 1,

@@ -1,0 +1,145 @@
+"""Commands for what sources ask to delete: requests shows it, approve agrees to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from djlink_manifest.cli.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.offline import read_text, replace_file
+from djlink_manifest.cli.options import Scope, chosen, json_option, output_options, scope_options
+from djlink_manifest.cli.screen import current
+from djlink_manifest.errors import UsageError
+from djlink_manifest.manifest.match import nearest
+from djlink_manifest.report.figures import counted
+from djlink_manifest.report.terminal import line
+
+if TYPE_CHECKING:
+    from djlink_manifest.manifest.values import Manifest
+    from djlink_manifest.reconcile.pipeline import Job
+
+
+@click.command(short_help="Show what sources ask to delete.")
+@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
+@scope_options
+@click.option("--keys", is_flag=True, help="Show the requested rows by their keys.")
+@json_option("Print the requests as JSON, without keys.")
+@output_options
+def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool) -> int:
+    """Show what sources ask to delete: how many, who, since when, why, and what would go along here.
+
+    Rows of your own tables that depend on requested rows keep them from going; they are listed with the
+    DataJoint line that deletes them.
+
+    \b
+    Examples:
+      djlink requests
+      djlink requests princeton.ephys.Recording --keys
+      djlink requests --json
+    """
+    from djlink_manifest.report.jsonform import requests_json
+    from djlink_manifest.report.requests import key_lines, request_lines
+
+    screen = current()
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
+        with waiting:
+            plan = job.plan()
+        _check(job, addresses)
+        shown = [p for p in plan.links if not addresses or p.address in addresses]
+        if as_json:
+            screen.json(requests_json(plan, shown))
+        else:
+            screen.show(request_lines(shown))
+            if keys:
+                for each in shown:
+                    if each.requests and each.requests.asked:
+                        screen.show(key_lines(each.address, job.requested(each.address)))
+    return 1 if plan.has_errors else 0
+
+
+@click.command(short_help="Agree to what a source asks to delete.")
+@click.argument("address")
+@scope_options
+@click.option("--by", metavar="NAME", help="Who agrees.  [default: the user of this machine]")
+@click.option(
+    "--into",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file that gets the entry.  [default: the one that has `approvals`, else the last manifest]",
+)
+@output_options
+def approve(scope: Scope, address: str, by: str | None, into: Path | None) -> int:
+    """Agree to the deletions that the source of the link ADDRESS asks for now, as an entry of `approvals`.
+
+    Nothing is deleted yet: the entry can be reviewed in a pull request, and the next apply carries it out.
+    It holds for the very set of requests that stands now, and for what goes along now. Later requests wait
+    for the next approval; a set that has changed, or more going along, voids it.
+
+    \b
+    Examples:
+      djlink approve princeton.ephys.Recording
+      djlink approve princeton.ephys.Recording --by a.lee --into approvals.yaml
+    """
+    from djlink_manifest.manifest.approving import with_approval
+    from djlink_manifest.report.requests import request_lines
+
+    screen = current()
+    manifest = loaded(scope, screen)
+    with opened(manifest, scope, screen) as (job, waiting):
+        with waiting:
+            plan = job.plan()
+        _check(job, (address,))
+        given = [a for a in job.approved(plan, by or user_name(), today())[1] if a.link == address]
+    screen.tell(request_lines([p for p in plan.links if p.address == address]))
+    if not given:
+        raise UsageError(
+            f"nothing of {address} awaits an approval", hint="`djlink requests` shows what sources ask for"
+        )
+    [approval] = given
+    target = into or _target(scope, manifest)
+    text = read_text(target) if target.exists() else ""
+    replace_file(target, with_approval(text, approval, str(target)))
+    what = counted(approval.count, "deletion")
+    screen.tell([line(f"Wrote the approval of {what} of {address} into {target}. Then: djlink apply")])
+    return 0
+
+
+def prune(scope: Scope) -> Iterator[Path]:
+    """Take spent approvals out of the manifest's files; the files that were changed."""
+    from djlink_manifest.manifest.approving import without_approvals
+
+    screen = current()
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting), waiting:
+        plan = job.plan()
+    files: dict[str, set[int]] = {}
+    for approval in plan.spent:
+        files.setdefault(approval.location.file, set()).add(approval.location.line)
+    texts = {Path(name): (read_text(Path(name)), lines) for name, lines in sorted(files.items())}
+    new = {path: without_approvals(text, lines, str(path)) for path, (text, lines) in texts.items()}
+    for path, text in new.items():
+        if text != texts[path][0]:
+            replace_file(path, text)
+            yield path
+
+
+def _check(job: Job, addresses: tuple[str, ...]) -> None:
+    known = [link.address for link in job.links]
+    for address in addresses:
+        if address not in known:
+            close = nearest(address, known)
+            hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
+            raise UsageError(f"{address}: no link of this manifest", hint=hint)
+
+
+def _target(scope: Scope, manifest: Manifest) -> Path:
+    """The file for a new entry: one that has `approvals`, else the last one, or a new one in its folder."""
+    from djlink_manifest.manifest.approving import has_approvals
+
+    for name in reversed(manifest.files):
+        if has_approvals(read_text(Path(name))):
+            return Path(name)
+    last = Path(chosen(scope.files)[-1])
+    return last / "approvals.yaml" if last.is_dir() else last

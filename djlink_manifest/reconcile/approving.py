@@ -1,0 +1,50 @@
+"""From what awaits approval in a plan to the approvals of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from djlink_manifest.errors import Location
+from djlink_manifest.manifest.values import Approval
+from djlink_manifest.reconcile.actions import Delete
+from djlink_manifest.reconcile.asked import RequestSet, moment_text
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+
+SPOKEN = Location("typed at the terminal", 1, 1)
+
+
+def approvals_of(plan: Plan, by: str, day: str) -> tuple[Approval, ...]:
+    """Approvals of all that the plan says awaits one, in its present state."""
+    return tuple(_approval(link, waiting, by, day) for link, waiting in awaiting(plan))
+
+
+def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:
+    """The links that await an approval, each with all of its open requests that nobody has granted."""
+    for link in plan.links:
+        waiting = link.requests.waiting if link.requests else None
+        if waiting is None or not waiting.closure.here or link.is_stopped:
+            continue
+        going = [a for a in link.actions if isinstance(a, Delete) and a.cause in ("approved", "auto")]
+        if sum(a.entities for a in going) < waiting.closure.here - _held(link):
+            yield link, waiting
+
+
+def _held(link: LinkPlan) -> int:
+    """Entities of which only rows of the lab's own keep, though they may go."""
+    waiting = link.requests.waiting if link.requests else None
+    agreed = any(isinstance(a, Delete) and a.cause in ("approved", "auto") for a in link.actions)
+    return waiting.closure.held if waiting and agreed else 0
+
+
+def _approval(link: LinkPlan, waiting: RequestSet, by: str, day: str) -> Approval:
+    assert waiting.until is not None, "a set that is not empty has a latest request"
+    return Approval(
+        link=link.address,
+        keys=waiting.keys,
+        count=waiting.count,
+        until=moment_text(waiting.until),
+        along=waiting.closure.whole,
+        by=by,
+        date=day,
+        location=link.location or SPOKEN,
+    )

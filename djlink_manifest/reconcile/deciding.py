@@ -1,0 +1,241 @@
+"""What is decided about deletions: which are done, which wait, and why. Pure.
+
+A request is done where an earlier apply claimed it, where an approval of the manifest covers it, or where
+`deletions: auto` holds for all that would go. Nothing else lets a requested row go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from djlink_manifest.manifest.values import Approval
+from djlink_manifest.model.entity import Step
+from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.reconcile.actions import Action, Approve, Blocked, Delete, Mend, NoteRequests
+from djlink_manifest.reconcile.asked import Closure, LinkDeletions, RequestSet, excess, moment
+
+ASKED = "the source asked to delete them"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows for one link. `kept` counts what is wanted no longer and stays, for `warnings` say why.
+
+    `spent` are approvals that have nothing more to cover.
+    """
+
+    actions: tuple[Action, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    warnings: tuple[str, ...] = ()
+    kept: int = 0
+    spent: tuple[Approval, ...] = ()
+
+
+@dataclass(slots=True)
+class Decider:
+    """What the decisions of one plan have in common.
+
+    `usable` are the links that the plan can work on; `held` how many entities each holds, `lately` how many
+    went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
+    what goes without a review by this plan.
+    """
+
+    links: Mapping[str, Link]
+    usable: Collection[str]
+    held: Mapping[str, int]
+    lately: Mapping[str, int]
+    approvals: Sequence[Approval]
+    limit: Limit | None = None
+    going: Counter[str] = field(default_factory=Counter)
+
+    def decide(self, link: Link, steps: Mapping[Step, int], seen: LinkDeletions | None) -> Decision:
+        """The decision about one link. `seen` is None where nothing about deletions was to be observed."""
+        approvals = [a for a in self.approvals if a.link == link.address]
+        if seen is None:
+            return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=tuple(approvals))
+        actions, blocked = list(_certain(link, steps)), list[Blocked]()
+        if seen.unnoted or seen.overdue:
+            words = "what the source asks for has changed"
+            actions.append(NoteRequests(seen.unnoted, seen.overdue, words, seen.unheld))
+        if seen.granted.here:
+            granted = _delete(seen.granted, "granted", "asked for by the source, and agreed to", seen)
+            self._do(link, seen.granted, granted, actions, blocked)
+        spent, void = self._open(link, seen, approvals, actions, blocked)
+        kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
+        return Decision(tuple(actions), (*blocked, *void), warnings, kept, tuple(spent))
+
+    def _open(
+        self,
+        link: Link,
+        seen: LinkDeletions,
+        approvals: Sequence[Approval],
+        actions: list[Action],
+        blocked: list[Blocked],
+    ) -> tuple[list[Approval], list[Blocked]]:
+        """Decide about requests that nobody has granted; the approvals that are spent, and the void ones."""
+        waiting, spent, void = seen.waiting, list[Approval](), list[Blocked]()
+        if waiting is None:
+            return list(approvals), void
+        for approval in sorted(approvals, key=lambda a: a.until, reverse=True):
+            covered = _covered(approval, seen, waiting)
+            if not covered.count:
+                spent.append(approval)
+                continue
+            problem = _problem(covered, approval)
+            if problem:
+                here, place = covered.closure.here, approval.location
+                void.append(
+                    Blocked(
+                        "review", f"{ASKED}; the approval at {place} is void: {problem}", here, _how(link)
+                    )
+                )
+                continue
+            words = f"asked for by the source, approved by {approval.by} on {approval.date}"
+            action = _delete(covered.closure, "approved", words, seen, approval)
+            self._do(link, covered.closure, action, actions, blocked)
+            later = waiting.closure.here - covered.closure.here
+            if later:
+                blocked.append(Blocked("review", f"{ASKED} after the last approval", later, _how(link)))
+            return spent, []
+        if waiting.closure.here:
+            reason = self._review(link, waiting.closure)
+            if reason is None:
+                words = "asked for by the source; `deletions: auto`"
+                action = _delete(waiting.closure, "auto", words, seen)
+                self._do(link, waiting.closure, action, actions, blocked)
+                return spent, []
+            if not any(b.count == waiting.closure.here for b in void):
+                blocked.append(Blocked("review", reason, waiting.closure.here, _how(link)))
+        return spent, void
+
+    def _review(self, link: Link, closure: Closure) -> str | None:
+        """Why the deletion waits for a person, or None where it does not."""
+        if link.deletions == "review":
+            return f"{ASKED}; not approved"
+        strict = [a for a, _ in closure.whole if a in self.links and self.links[a].deletions == "review"]
+        if strict:
+            return (
+                f"{ASKED}; not approved, and {', '.join(strict)}, which goes along, says `deletions: review`"
+            )
+        over = self._over(link, closure)
+        if over:
+            return f"{ASKED}; not approved, and {over}"
+        return None
+
+    def _unwanted(
+        self, link: Link, closure: Closure, actions: list[Action], blocked: list[Blocked]
+    ) -> tuple[int, tuple[str, ...]]:
+        if closure.entities:
+            over = self._over(link, closure)
+            if over:
+                reason = f"wanted no longer (`unwanted: release`), and {over}"
+                hint = "raise `max_deletions` for the link, or plan and apply with --max-deletions"
+                blocked.append(Blocked("review", reason, closure.entities, hint))
+            else:
+                self._count(link, closure)
+                words = "wanted no longer (`unwanted: release`)"
+                actions.append(Delete(closure.entities, (), closure.rows, "unwanted", words))
+        if not closure.held:
+            return 0, ()
+        by = ", ".join(f"{rows.table} ({rows.rows:,})" for rows in closure.lab)
+        return closure.held, (f"{closure.held:,} wanted no longer are kept: needed by {by}",)
+
+    def _do(
+        self, link: Link, closure: Closure, action: Delete, actions: list[Action], blocked: list[Blocked]
+    ) -> None:
+        """Let a set go, as far as nothing is in the way."""
+        out = sorted(a for a, _ in closure.whole if a not in self.usable)
+        if out:
+            verb = "is" if len(out) == 1 else "are"
+            reason = (
+                f"{ASKED}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
+            )
+            blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
+            return
+        if closure.entities or action.cause == "approved":
+            actions.append(action)
+            if action.cause == "auto":
+                self._count(link, closure)
+        if closure.held:
+            tables = ", ".join(f"{rows.table} ({rows.rows:,} rows)" for rows in closure.lab)
+            lines = "  ".join(rows.line for rows in closure.lab if rows.line)
+            hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
+            reason = f"{ASKED}; rows of your own depend on them: {tables}"
+            blocked.append(Blocked("review", reason, closure.held, hint))
+
+    def _over(self, link: Link, closure: Closure) -> str | None:
+        """What of the closure is over its link's `max_deletions`, in words."""
+        for address, count in ((link.address, closure.entities), *closure.along):
+            other = self.links.get(address)
+            if other is None:  # not in this plan, so nothing of it is done
+                continue
+            before = self.lately.get(address, 0)
+            most = (self.limit or other.most_deletions).entities(self.held.get(address, 0) + before)
+            total = count + before + self.going[address]
+            if total > most:
+                of = "" if address == link.address else f" of {address}"
+                return f"more than `max_deletions`: {total:,}{of} in 24 hours, at most {most:,}"
+        return None
+
+    def _count(self, link: Link, closure: Closure) -> None:
+        self.going.update({link.address: closure.entities, **dict(closure.along)})
+
+
+def _certain(link: Link, steps: Mapping[Step, int]) -> tuple[Action, ...]:
+    """What needs no decision: the local rows are gone, or were said to be."""
+    found = list[Action]()
+    if steps[Step.MEND]:
+        found.append(Mend(link.source, steps[Step.MEND], "approved for deletion, and yet held in outbound"))
+    if steps[Step.APPROVE]:
+        found.append(Approve(link.source, steps[Step.APPROVE], f"{ASKED}, and they are gone locally"))
+    return tuple(found)
+
+
+def _undecided(steps: Mapping[Step, int]) -> Iterator[Blocked]:
+    """What is due in a link whose deletions could not be looked at, as its tables are not complete."""
+    hint = "the next apply completes the link's tables; plan again then"
+    if steps[Step.AWAIT_REVIEW]:
+        yield Blocked("review", f"{ASKED}; not approved", steps[Step.AWAIT_REVIEW], hint)
+    if steps[Step.DELETE_RELEASE]:
+        words = "wanted no longer (`unwanted: release`), and still here"
+        yield Blocked("review", words, steps[Step.DELETE_RELEASE], hint)
+
+
+def _covered(approval: Approval, seen: LinkDeletions, waiting: RequestSet) -> RequestSet:
+    """The open requests that an approval is about."""
+    if waiting.until is None or moment(approval.until) >= waiting.until:
+        return waiting
+    return seen.earlier[approval.until]
+
+
+def _problem(covered: RequestSet, approval: Approval) -> str | None:
+    """Why an approval does not hold for what it is about now, or None where it does."""
+    if covered.keys != approval.keys or covered.count != approval.count:
+        return f"the set has changed ({approval.count:,} approved, {covered.count:,} now)"
+    more = excess(covered.closure, approval)
+    if more:
+        told = ", ".join(f"{a} {now:,} ({agreed:,} approved)" for a, now, agreed in more)
+        return f"more goes with it now: {told}"
+    return None
+
+
+def _delete(
+    closure: Closure, cause: str, reason: str, seen: LinkDeletions, approval: Approval | None = None
+) -> Delete:
+    return Delete(
+        closure.entities,
+        closure.along,
+        closure.rows,
+        cause,  # type: ignore[arg-type]  # one of the causes, as text
+        reason,
+        approval.keys if approval else None,
+        approval.until if approval else None,
+        approval.by if approval else None,
+        unheld=seen.unheld,
+    )
+
+
+def _how(link: Link) -> str:
+    return f"`djlink requests {link.address} --keys` shows which; `djlink approve {link.address}` agrees"

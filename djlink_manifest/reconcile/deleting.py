@@ -1,0 +1,298 @@
+"""Deletions of one link during an apply, in batches: here first, then at the source.
+
+The requests of a batch are locked at the source, so that a withdrawal waits or wins; then the local rows go
+in one transaction; then the source is told, and its transaction ends. Whatever stops in between leaves
+"requested, gone locally", which the next apply ends. Every step can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+
+from djlink_manifest.errors import DjlinkError, Interrupted, ServerError
+from djlink_manifest.model.closure import Dependents
+from djlink_manifest.reconcile.actions import Action, Approve, Delete, Mend, NoteRequests
+from djlink_manifest.reconcile.asked import moment
+from djlink_manifest.reconcile.bench import Bench, again
+from djlink_manifest.reconcile.observe import differing_keys
+from djlink_manifest.servers import outbound, requests
+from djlink_manifest.servers.connection import RawRow
+from djlink_manifest.servers.doomed import Doomed, doomed
+from djlink_manifest.servers.noting import noted
+from djlink_manifest.servers.numbers import REFERENCED
+from djlink_manifest.servers.requests import Cause
+from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.unwanted import unwanted_keys
+
+ENTITIES_AT_ONCE = 1_000
+KINDS = (Delete, Approve, Mend, NoteRequests)
+
+
+def claim(bench: Bench, actions: Sequence[Action], *, resumed: bool) -> None:
+    """Grant at the source what an approval covers, if it is still what was approved.
+
+    `resumed`: an earlier session of this apply was lost here, perhaps after its claim was committed.
+    """
+    for action in actions:
+        if not isinstance(action, Delete) or action.cause != "approved":
+            continue
+        assert action.until is not None, "an approved deletion says until when"
+        again(bench, partial(_claim, bench, action, moment(action.until), resumed))
+
+
+def _claim(bench: Bench, action: Delete, when: datetime, resumed: bool) -> None:
+    source, link = bench.source, bench.link
+    with source.transaction():
+        found = requests.request_digest(source, link, when, lock=True)
+        if resumed and not found.count:
+            return
+        if found.keys != action.keys:
+            raise DjlinkError(
+                "the requests that were approved have changed since the plan was made: nothing was deleted",
+                link=link.address,
+                hint="plan again",
+            )
+        requests.claim(source, link, when, action.by or "")
+        bench.check()
+
+
+def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *, resumed: bool) -> None:
+    """Do what a plan says of the link's deletions, after the claim."""
+    kinds = {type(action) for action in actions}
+    for action in actions:
+        if isinstance(action, NoteRequests):
+            note_requests(bench, unheld=action.unheld)
+    if Mend in kinds:
+        mend(bench)
+    deletions = [action for action in actions if isinstance(action, Delete)]
+    agreed = [d for d in deletions if d.cause in ("granted", "approved") and d.entities]
+    for cause, chosen in (("granted", agreed), ("auto", [d for d in deletions if d.cause == "auto"])):
+        if chosen:
+            _Requested(bench, dependents, cause, chosen).run()  # type: ignore[arg-type]  # one of the causes
+    for each in deletions:
+        if each.cause == "unwanted":
+            delete_unwanted(bench, dependents, each.entities)
+    if Approve in kinds or (resumed and deletions):
+        approve_gone(bench)
+
+
+class _Requested:
+    """The deletion of requested entities, with all that hangs on them; never more than the plan showed."""
+
+    def __init__(self, bench: Bench, dependents: Dependents, cause: Cause, chosen: Sequence[Delete]) -> None:
+        self.bench, self.dependents, self.cause = bench, dependents, cause
+        self.left = sum(d.entities for d in chosen)
+        self.along_left = Counter[str]()
+        for each in chosen:
+            self.along_left.update(dict(each.along))
+        self.unheld = any(d.unheld for d in chosen)
+
+    def run(self) -> None:
+        """Batch after batch, until what the plan showed is done or nothing more is asked for."""
+        bench, link = self.bench, self.bench.link
+        members = self.dependents.below(link.address)
+        with (
+            key_table(bench.source, link, "doomed") as asked,
+            doomed(bench.local, self.dependents, members) as sets,
+        ):
+            asked.add_from(
+                requests.doomed_requests(link, granted_only=self.cause == "granted", unheld=self.unheld)
+            )
+            for first, last in asked.pages(ENTITIES_AT_ONCE):
+                again(bench, partial(self._batch, sets, asked.keys(first, last)))
+                stop_here(bench)
+        if self.left > 0:
+            # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
+            approve_gone(bench)
+
+    def _batch(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
+        bench, link = self.bench, self.bench.link
+        source, local = bench.source, bench.local
+        with source.transaction():
+            asked = requests.lock_requests(source, link, keys, granted_only=self.cause == "granted")
+            gone: dict[str, list[RawRow]] = {}
+            rows = 0
+            with _telling(bench), local.transaction():
+                self._gather(sets, [key for key in keys if key in asked])
+                counts = sets.counts()
+                self._check(counts)
+                gone = {address: sets.keys(address) for address in counts}
+                rows = sets.delete(local)
+                bench.check()
+            for address in reversed(gone):
+                self._tell_source(address, gone[address])
+        self.left -= len(gone.get(link.address, ()))
+        self.along_left.subtract({a: len(k) for a, k in gone.items() if a != link.address})
+        bench.tally.deleted += len(gone.get(link.address, ()))
+        bench.tally.along += sum(len(k) for a, k in gone.items() if a != link.address)
+        bench.tally.deleted_rows += rows
+        bench.advanced()
+
+    def _gather(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
+        """Find, under locks, what is here of these entities and what hangs on them and can go too."""
+        address, local = self.bench.link.address, self.bench.local
+        sets.clear()
+        sets.add(address, keys)
+        sets.keep_present(address)
+        sets.spread(locking=local)
+        if any(True for _ in sets.lab_rows()):
+            sets.hold_back()
+            sets.clear(address)
+            sets.spread()
+        if sets.count(address) > self.left:  # requests that came after the plan
+            fewer = sets.keys(address)[: max(0, self.left)]
+            sets.clear()
+            sets.add(address, fewer)
+            sets.spread()
+
+    def _check(self, counts: Mapping[str, int]) -> None:
+        more = [a for a, n in counts.items() if a != self.bench.link.address and n > self.along_left[a]]
+        if more:
+            raise DjlinkError(
+                f"more would go along than the plan showed: of {', '.join(more)}",
+                link=self.bench.link.address,
+                hint="plan again; what was committed stays",
+            )
+
+    def _tell_source(self, address: str, keys: Sequence[RawRow]) -> None:
+        """Approve what was requested, release the rest."""
+        link, source = self.dependents.links[address], self.bench.source
+        for start in range(0, len(keys), ENTITIES_AT_ONCE):
+            some = keys[start : start + ENTITIES_AT_ONCE]
+            asked = requests.requested_among(source, link, some)
+            requested = set(asked)
+            requests.approve(source, link, asked, self.cause)
+            requests.release(source, link, [key for key in some if key not in requested], self.cause)
+
+
+def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None:
+    """Delete what is wanted no longer and nothing refers to, then release it; at most so many entities."""
+    link, left = bench.link, entities
+    with (
+        key_table(bench.source, link, "doomed") as unwanted,
+        doomed(bench.local, dependents, [link.address]) as sets,
+    ):
+        unwanted.add_from(unwanted_keys(bench.scene, link))
+        for first, last in unwanted.pages(ENTITIES_AT_ONCE):
+            before = bench.tally.deleted
+            again(bench, partial(_unwanted_batch, bench, sets, unwanted.keys(first, last), left))
+            left -= bench.tally.deleted - before
+            stop_here(bench)
+
+
+def _unwanted_batch(bench: Bench, sets: Doomed, keys: Sequence[RawRow], left: int) -> None:
+    link, source, local = bench.link, bench.source, bench.local
+    with source.transaction():
+        held = set(outbound.lock_outbound(source, link, keys))
+        with _telling(bench), local.transaction():
+            sets.clear()
+            sets.add(link.address, [key for key in keys if key in held])
+            sets.keep_present(link.address)
+            sets.lock(local, link.address)
+            sets.hold_back_one(link.address)
+            gone = sets.keys(link.address)
+            if len(gone) > left:
+                gone = gone[: max(0, left)]
+                sets.clear()
+                sets.add(link.address, gone)
+            rows = sets.delete(local)
+            bench.check()
+        requests.release(source, link, gone, "unwanted")
+    bench.tally.deleted += len(gone)
+    bench.tally.deleted_rows += rows
+    bench.advanced()
+
+
+def approve_gone(bench: Bench) -> None:
+    """Approve requests for what is gone locally, which is proved under locks on both servers."""
+    link, source = bench.link, bench.source
+    with differing_keys(link, True, True, source, bench.local) as (missing, _):
+        if missing is None or not missing.count:
+            return
+        with key_table(source, link, "doomed") as work:
+            work.add_from(requests.requested_in(link, missing.name))
+            _in_pages(bench, work, _approve_gone)
+
+
+def _approve_gone(bench: Bench, keys: Sequence[RawRow]) -> None:
+    source, local, link = bench.source, bench.local, bench.link
+    # the local gaps stay locked until the source has committed
+    with local.transaction("REPEATABLE READ"), source.transaction():
+        asked = requests.requested_among(source, link, keys)
+        present = outbound.local_among(local, link, asked) if asked else set[RawRow]()
+        approved = requests.approve(source, link, [key for key in asked if key not in present], "gone")
+        bench.check()
+    bench.tally.approved += approved
+    bench.advanced()
+
+
+def mend(bench: Bench) -> None:
+    """Of what is approved and yet held: gone locally, the outbound row goes; present, the approval goes."""
+    with key_table(bench.source, bench.link, "doomed") as work:
+        work.add_from(requests.approved_yet_held(bench.link))
+        _in_pages(bench, work, _mend)
+
+
+def _mend(bench: Bench, keys: Sequence[RawRow]) -> None:
+    source, local, link = bench.source, bench.local, bench.link
+    with local.transaction("REPEATABLE READ"), source.transaction():
+        present = outbound.local_among(local, link, keys)
+        gone = [key for key in keys if key not in present]
+        mended = requests.mend_approved(source, link, gone, sorted(present))
+        bench.check()
+    bench.tally.mended += mended
+    bench.advanced()
+
+
+def note_requests(bench: Bench, *, unheld: bool) -> None:
+    """Enter what changed into the source's ledger, then bring the local `DeletionRequested` up to date."""
+    source, local, link = bench.source, bench.local, bench.link
+
+    def write() -> None:
+        with local.transaction():
+            bench.tally.noted += notes.write(local)
+            bench.check()
+
+    with noted(local, link) as notes:
+        notes.add(requests.stream_requests(source, link, unheld=unheld))
+        for keys, record in (
+            (notes.surplus(), requests.record_withdrawals),
+            (notes.lacking(), requests.record_requests),
+        ):
+            for start in range(0, len(keys), ENTITIES_AT_ONCE):
+                some = keys[start : start + ENTITIES_AT_ONCE]
+                again(bench, partial(record, source, link, some))
+        again(bench, write)
+    bench.advanced()
+
+
+@contextmanager
+def _telling(bench: Bench) -> Iterator[None]:
+    """Say the next step where the local server finds rows that refer and that the account cannot see."""
+    try:
+        yield
+    except ServerError as error:
+        if error.code not in REFERENCED:
+            raise
+        raise ServerError(
+            f"rows of a table that the local account cannot see refer to them: {error.message}",
+            code=error.code,
+            server=error.server,
+            hint="let the account see that table (GRANT SELECT) and plan again; nothing of it was deleted",
+        ) from error
+
+
+def _in_pages(bench: Bench, work: KeyTable, step: Callable[[Bench, Sequence[RawRow]], None]) -> None:
+    for first, last in work.pages(ENTITIES_AT_ONCE):
+        again(bench, partial(step, bench, work.keys(first, last)))
+        stop_here(bench)
+
+
+def stop_here(bench: Bench) -> None:
+    """Raise Interrupted where the apply shall end after the batch in hand."""
+    if bench.stop.is_set():
+        raise Interrupted("stopped after the batch in hand", link=bench.link.address)

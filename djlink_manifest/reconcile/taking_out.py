@@ -1,0 +1,131 @@
+"""Find the links that `removed` takes out, and take them out: here first, then at the source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from djlink_manifest.errors import DjlinkError
+from djlink_manifest.manifest.values import Manifest, Removed
+from djlink_manifest.model.catalog import Catalog, Mark
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.progress import LinkOutcome
+from djlink_manifest.reconcile.reach import Reached
+from djlink_manifest.reconcile.removal import Removal, made_tables, marks_of, removal
+from djlink_manifest.reconcile.snapshot import Forgotten
+from djlink_manifest.servers import removing
+from djlink_manifest.servers.catalog import read_catalog
+from djlink_manifest.servers.census import count_rows
+from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.dependents import keys_to
+from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.sql import table
+
+
+def find_removals(
+    manifest: Manifest,
+    links: Mapping[str, Link],
+    outbound: Mapping[str, str],
+    local: Reached,
+    sources: Mapping[str, Reached],
+) -> tuple[Removal, ...]:
+    """The links to be taken out, children first: what is left of them on either server."""
+    found = list[tuple[Removed, Mark]]()
+    for entry in manifest.removed:
+        name = entry.address.split(".", 1)[0]
+        if name in sources:
+            marks = sources[name].catalog.marks.get(outbound[name], ())
+            here = [m for each in local.catalog.marks.values() for m in each]
+            theirs = list(marks_of(entry, marks, manifest.name))
+            ours = [m for m in marks_of(entry, here, manifest.name) if m.outbound_schema == outbound[name]]
+            found += [(entry, mark) for mark in (theirs or ours)[:1]]
+    if not found:
+        return ()
+    with local.readers.session() as session:
+        catalog = read_catalog(session, {mark.local_schema for _, mark in found})
+        keys = keys_to(session, {mark.local_schema for _, mark in found})
+    catalogs = {entry.address: _source_catalog(sources, entry, mark) for entry, mark in found}
+    linked = {(t.schema, t.name) for link in links.values() for t in link.local.tables}
+    going = {t for entry, mark in found for t in made_tables(mark, catalogs[entry.address], catalog)}
+    made = [
+        removal(
+            entry,
+            mark,
+            catalogs[entry.address],
+            catalog,
+            keys,
+            linked - going,
+            going,
+            _held(sources, entry.address, mark.outbound_schema, mark.outbound_table, catalogs[entry.address]),
+        )
+        for entry, mark in found
+    ]
+    return tuple(sorted(made, key=lambda r: r.address))
+
+
+def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) -> Catalog:
+    with sources[entry.address.split(".", 1)[0]].readers.session() as session:
+        return read_catalog(session, {mark.source_schema, mark.outbound_schema})
+
+
+def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:
+    if (schema, name) not in catalog.tables:
+        return 0
+    with sources[address.split(".", 1)[0]].readers.session() as session:
+        return count_rows(session, table(schema, name))
+
+
+def counted_forgotten(
+    forgotten: Sequence[Forgotten], removals: Sequence[Removal], sources: Mapping[str, Reached]
+) -> tuple[Forgotten, ...]:
+    """Forgotten links with the rows that they hold, without those that are taken out."""
+    going = {f"{r.outbound_schema}.{r.outbound_table}" for r in removals}
+    found = []
+    for each in forgotten:
+        if each.outbound_table in going:
+            continue
+        if each.server not in sources:
+            found.append(each)
+            continue
+        schema, name = each.outbound_table.split(".", 1)
+        catalog = sources[each.server].catalog
+        if (schema, name) in catalog.tables:
+            with sources[each.server].readers.session() as session:
+                each = replace(each, held=count_rows(session, table(schema, name)))
+        found.append(each)
+    return tuple(found)
+
+
+def take_out(wanted: Removal, local: Reached, source: Reached) -> LinkOutcome:
+    """Take a link out. What is gone already is passed over, so that an interrupted one is finished."""
+    started = time.monotonic()
+    pools = Pool(source.address, Writer), Pool(local.address, Writer)
+    try:
+        with pools[0].session() as there, pools[1].session() as here:
+            for session in (there, here):
+                removing.lock(session, wanted.link_id, wanted.address)
+            _take_out(wanted, there, here)
+    except DjlinkError as error:
+        words, seconds = error.message, time.monotonic() - started
+        return LinkOutcome(wanted.address, "failed", problem=words, hint=error.hint, seconds=seconds)
+    finally:
+        for pool in pools:  # the locks end with the sessions
+            pool.close()
+    seconds = time.monotonic() - started
+    return LinkOutcome(wanted.address, "done", released=wanted.held, seconds=seconds, taken_out=True)
+
+
+def _take_out(wanted: Removal, there: Writer, here: Writer) -> None:
+    for of, name in wanted.drop_keys:
+        removing.drop_foreign_key(here, of, name)
+    for of in wanted.drop_local:
+        removing.drop_table(here, of)
+    if wanted.ledger is not None:
+        place = (wanted.outbound_schema, wanted.outbound_table)
+        removing.record_release(there, wanted.ledger, place, wanted.key)
+    for of in wanted.drop_outbound:
+        removing.drop_table(there, of)
+    # the source's mark is what an interrupted removal is found by, so it goes last
+    removing.drop_mark(here, wanted.local_schema, wanted.link_id)
+    removing.drop_mark(there, wanted.outbound_schema, wanted.link_id)

@@ -1,0 +1,41 @@
+"""What sources ask to delete, as lines: `djlink requests`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.text import Text
+
+from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.report.deletions import asked_rows, deletion_rows
+from djlink_manifest.report.figures import counted
+from djlink_manifest.report.rows import NOTE, Row, set_in_columns
+from djlink_manifest.report.terminal import line
+
+
+def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
+    """The requests of these links, with what would go along and the next step."""
+    rows = list[Row]()
+    for link in links:
+        if link.requests and link.requests.asked:
+            found = deletion_rows(link, reasons=len(link.requests.asked))
+            rows += found or _idle(link)
+    if not rows:
+        return [line("No source asks to delete anything of these links.")]
+    asked = sum(a.count for link in links if link.requests for a in link.requests.asked)
+    total = line((f"{counted(asked, 'row')} asked for.", "bold"))
+    return [*set_in_columns(rows), line(), total]
+
+
+def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterator[Text]:
+    """A line for each requested row."""
+    yield line()
+    yield line((address, "bold"))
+    for key in keys:
+        yield line("  ", ", ".join(f"{name}={value}" for name, value in key))
+
+
+def _idle(link: LinkPlan) -> Iterator[Row]:
+    """Requests about which nothing is to be done: nothing of them is here."""
+    yield Row(NOTE, link.address, "not held here: nothing to do, they are not pulled")
+    yield from asked_rows(link)

@@ -1,0 +1,161 @@
+"""The local part `DeletionRequested`: what a source asks to delete, to be seen beside the rows themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.derive import extra_name
+from djlink_manifest.model.link import Link
+from djlink_manifest.servers import transfer
+from djlink_manifest.servers.connection import RawRow, Session, Writer
+from djlink_manifest.servers.ddl import column_list
+from djlink_manifest.servers.scratch import temporary
+from djlink_manifest.servers.sql import (
+    Sql,
+    both,
+    columns,
+    equal,
+    ident,
+    idents,
+    joined,
+    sql,
+    table,
+)
+
+GRANTED = "~granted_at"
+
+
+class Noted:
+    """The requests of a link, brought to the local server into a temporary table."""
+
+    def __init__(self, local: Session, link: Link) -> None:
+        self.local = local
+        self.link = link
+        self.name = table(link.local.schema, "~djlink_requests")
+
+    def add(self, rows: Iterable[RawRow]) -> None:
+        """Add requests as `servers.requests.stream_requests` gives them, and forget those not here."""
+        most = transfer.most_bytes(self.local)
+        for statement in transfer.inserts(self.name, _columns(self.link), rows, most):
+            self.local.send_scratch(statement.text)
+        key = self.link.local.key
+        self.local.scratch(
+            sql(
+                "DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE t.{} IS NULL",
+                self.name,
+                self.name,
+                table(self.link.local.schema, self.link.local.name),
+                equal("t", key, self.name.text, key),
+                ident(key[0]),
+            )
+        )
+
+    def select(self, *, granted: bool | None = None, until: datetime | None = None) -> Sql:
+        """The SELECT of the keys that are here: granted or not, asked for up to a moment."""
+        tests = list[Sql]()
+        if granted is not None:
+            tests.append(sql("{} IS NOT NULL" if granted else "{} IS NULL", ident(GRANTED)))
+        if until is not None:
+            tests.append(sql("{} <= {}", ident(_extra(self.link)[0]), until))
+        return sql("SELECT {} FROM {} WHERE {}", idents(self.link.local.key), self.name, both(tests))
+
+    def changes(self) -> tuple[int, int]:
+        """How many requests the local part lacks, and how many rows it has too many."""
+        counting = "SELECT COUNT(*) FROM {}"
+        lacking, surplus = self.local.value(sql(counting, self._lacking())), self._surplus()
+        return int(lacking), int(self.local.value(sql(counting, surplus)))
+
+    def lacking(self) -> list[RawRow]:
+        """The keys that the local part lacks."""
+        what = transfer.reading(self.link.local.key_columns, "d")
+        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._lacking())))
+
+    def surplus(self) -> list[RawRow]:
+        """The keys that it has too many."""
+        what = transfer.reading(self.link.local.key_columns, "t")
+        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._surplus())))
+
+    def write(self, writer: Writer) -> int:
+        """Make the local part say what this set says; the rows changed. The caller's transaction commits."""
+        key, extra = self.link.local.key, _extra(self.link)
+        into = table(self.link.local.schema, part(self.link).name)
+        # no alias for what is deleted from: MySQL would look for it in a default schema
+        changed = writer.execute(
+            sql("DELETE {} FROM {}", into, self._without(into.text, into, "d", self.name))
+        )
+        changed += writer.execute(
+            sql(
+                "INSERT INTO {} ({}) SELECT {} FROM {}",
+                into,
+                idents((*key, *extra)),
+                columns("d", (*key, *extra)),
+                self._lacking(),
+            )
+        )
+        return changed
+
+    def _lacking(self) -> Sql:
+        return self._without("d", self.name, "t", table(self.link.local.schema, part(self.link).name))
+
+    def _surplus(self) -> Sql:
+        return self._without("t", table(self.link.local.schema, part(self.link).name), "d", self.name)
+
+    def _without(self, alias: str, mine: Sql, other: str, theirs: Sql) -> Sql:
+        key = self.link.local.key
+        moment = ident(_extra(self.link)[0])
+        same = sql(
+            "{} AND {}.{} <=> {}.{}", equal(other, key, alias, key), Sql(other), moment, Sql(alias), moment
+        )
+        return sql(
+            "{} LEFT JOIN {} {} ON {} WHERE {}.{} IS NULL",
+            mine if alias == mine.text else sql("{} {}", mine, Sql(alias)),
+            theirs,
+            Sql(other),
+            same,
+            Sql(other),
+            ident(key[0]),
+        )
+
+
+@contextmanager
+def noted(local: Session, link: Link) -> Iterator[Noted]:
+    """An empty set of requests for the time of the block."""
+    found = Noted(local, link)
+    keys = idents(link.local.key).text
+    with temporary(local, found.name, f"{column_list(_columns(link))}, PRIMARY KEY ({keys})"):
+        yield found
+
+
+def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
+    """Which of the links have a row in their local part `DeletionRequested`, in one statement."""
+    tests = [
+        sql(
+            "SELECT {} WHERE EXISTS (SELECT 1 FROM {})",
+            link.address,
+            table(link.local.schema, part(link).name),
+        )
+        for link in links
+    ]
+    return (
+        frozenset(str(row[0]) for row in local.rows(joined(" UNION ALL ", tests))) if tests else frozenset()
+    )
+
+
+def part(link: Link) -> TableDefinition:
+    """The link's local part `DeletionRequested`."""
+    return link.local.parts[-1]
+
+
+def _extra(link: Link) -> tuple[str, str, str]:
+    at, by, reason = (extra_name(link.local, name) for name in ("requested_at", "requested_by", "reason"))
+    return at, by, reason
+
+
+def _columns(link: Link) -> tuple[Column, ...]:
+    of = part(link)
+    moment = replace(of.column(_extra(link)[0]), name=GRANTED)
+    return (*(link.local.key_columns), *(of.column(name) for name in _extra(link)), moment)

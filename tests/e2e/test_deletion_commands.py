@@ -1,0 +1,126 @@
+"""`requests`, `approve`, `apply` and `fmt --prune` at the command line, over one deletion after another."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+from tests.integration.test_deletion import document, lab, local, request
+from tests.rig import Rig
+
+__all__ = ["lab"]  # a fixture
+
+COMMAND = [sys.executable, "-m", "djlink_manifest"]
+
+
+def djlink(rig: Rig, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=rig.folder,
+        env={**os.environ, **rig.environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    return ended
+
+
+def at_a_terminal(rig: Rig, typed: str, *arguments: str) -> tuple[int, str]:
+    """Run a command whose input and messages are a terminal's; its exit code and its result."""
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=rig.folder,
+        env={**os.environ, **rig.environ, "TERM": "dumb"},
+        stdin=slave,
+        stderr=slave,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        os.close(slave)
+        os.write(master, typed.encode())
+        assert running.stdout is not None
+        out = running.stdout.read()
+        code = running.wait(60)
+    os.close(master)
+    return code, out
+
+
+def test_a_deletion_is_seen_approved_done_and_its_approval_taken_out(lab: Rig) -> None:
+    lab.write(document(lab))
+    session = lab.address("lab_a", "lab", "Session")
+    assert "No source asks" in djlink(lab, "requests").stdout
+    assert "nothing of" in djlink(lab, "approve", session, code=1).stderr
+    request(lab, "session", "name = 'ann'", "wrong animal")
+
+    shown = djlink(lab, "requests", session, "--keys").stdout
+    assert "2 rows: the source asked to delete them; not approved" in shown
+    assert "wrong animal" in shown
+    assert "name=ann, n=2" in shown
+    assert "did you mean" in djlink(lab, "requests", session + "s", code=1).stderr
+    [told] = json.loads(djlink(lab, "requests", "--json").stdout)["links"]
+    assert (told["address"], told["waiting"]["count"], told["waiting"]["here"]) == (session, 2, 2)
+    assert "awaiting approval" in djlink(lab, "status").stdout
+
+    djlink(lab, "apply", "--auto-approve")
+    assert len(local(lab, "session")) == 4
+    written = djlink(lab, "approve", session, "--by", "a.lee").stderr
+    assert "Wrote the approval of 2 deletions" in written
+    manifest = lab.folder / "djlink.yaml"
+    assert "approvals:\n  - {link: " in manifest.read_text()
+    djlink(lab, "validate")
+    done = djlink(lab, "apply", "--auto-approve").stdout
+    assert "approved by a.lee" in done
+    assert len(local(lab, "session")) == 2
+
+    assert "is spent" in djlink(lab, "plan").stdout
+    assert "djlink.yaml" in djlink(lab, "fmt", "--prune").stdout
+    assert "approvals: []" in manifest.read_text()
+    assert "is spent" not in djlink(lab, "plan").stdout
+
+
+def test_an_approval_may_go_into_a_file_of_its_own(lab: Rig) -> None:
+    lab.write(document(lab))
+    request(lab, "spikes", "id = 3")
+    djlink(lab, "approve", lab.address("lab_a", "lab", "Spikes"), "--into", "approvals.yaml")
+    assert "approvals" not in (lab.folder / "djlink.yaml").read_text()
+    files = ("-f", "djlink.yaml", "-f", "approvals.yaml")
+    djlink(lab, "apply", "--auto-approve", *files)
+    assert local(lab, "spikes", "id") == {(1,), (2,)}
+    djlink(lab, "fmt", "--prune", *files)
+    assert (lab.folder / "approvals.yaml").read_text() == "approvals: []\n"
+
+
+def test_yes_at_the_terminal_approves_what_the_plan_lists(lab: Rig) -> None:
+    lab.write(document(lab))
+    request(lab, "spikes", "id = 3")
+    code, out = at_a_terminal(lab, "no\n", "apply")
+    assert code == 1
+    assert len(local(lab, "spikes")) == 3
+    code, out = at_a_terminal(lab, "yes\n", "apply")
+    assert code == 0, out
+    assert local(lab, "spikes", "id") == {(1,), (2,)}
+
+
+def test_the_limit_of_a_day_can_be_raised_for_once(lab: Rig) -> None:
+    lab.write(document(lab, defaults={"deletions": "auto", "max_deletions": 1}))
+    request(lab, "spikes", "id IN (1, 2)")
+    assert "more than `max_deletions`: 2 in 24 hours" in djlink(lab, "plan").stdout
+    assert "Invalid value" in djlink(lab, "plan", "--max-deletions", "none", code=1).stderr
+    djlink(lab, "apply", "--auto-approve", "--max-deletions", "100%")
+    assert local(lab, "spikes", "id") == {(3,)}
+
+
+def test_a_removed_link_is_shown_and_taken_out(lab: Rig) -> None:
+    address = lab.address("lab_a", "lab", "Spikes")
+    lab.write(document(lab, ["Subject", "Session"], removed={address: {"table": "drop"}}))
+    assert "release 3 rows, drop" in djlink(lab, "plan").stdout
+    assert "taken out" in djlink(lab, "apply", "--auto-approve").stdout
+    assert "is done; the entry can go" in djlink(lab, "plan").stdout

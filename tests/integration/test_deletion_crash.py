@@ -1,0 +1,118 @@
+"""A process killed at any of the statements of a deletion: nothing is lost, and the next apply ends it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.asking import ask
+from tests.crashing import Applier
+from tests.integration.test_crash import VOLATILE, Scene, evenly
+from tests.integration.test_deletion import TABLES, approvals, auto, entry, request
+from tests.rig import Rig
+from tests.shared_servers import Servers, drop_everything, new_names
+from tests.whole import check_whole, rows
+
+TRIES = 20
+LEDGER = "djlink_entry"
+MOMENTS = (*VOLATILE, LEDGER, "granted_at", "approved_at", "at")
+
+
+class QuickRig(Rig):
+    """A rig whose administrator keeps one session open, for tests that look at many small things."""
+
+    def run(self, server: str, text: str) -> list[tuple[Any, ...]]:
+        return ask(self.server(server), self.sql(text))
+
+
+@contextmanager
+def scene(servers: Servers) -> Iterator[Scene]:
+    """Subjects asked for under an approval, spikes under `auto`, rigs that are wanted no longer."""
+    names = new_names()
+    with tempfile.TemporaryDirectory() as folder:
+        rig = QuickRig(servers, names, Path(folder))
+        try:
+            for statement in TABLES:
+                rig.run("lab_a", statement)
+            rig.run("lab_a", "CREATE TABLE {lab}.rig (id int PRIMARY KEY, v int)")
+            rig.run("lab_a", "INSERT INTO {lab}.rig VALUES (1, 0), (2, 1), (3, 1), (4, 1)")
+            rig.accounts({"lab_a": ["lab"]})
+            _, report = rig.apply(auto(rig))
+            assert report.succeeded
+            request(rig, "subject", "name IN ('ann', 'bob')")
+            request(rig, "spikes", "id IN (2, 3)")
+            document = mixed(rig)
+            given = [a for a in approvals(rig, document) if a.link.endswith("Subject")]
+            with rig.job({**document, "approvals": [entry(a) for a in given]}) as job:
+                links = job.links
+            applier = Applier(rig.environ, Path(__file__).parents[2])
+            try:
+                found = Scene(rig, rig.folder / "djlink.yaml", links, applier)
+                found.before = found.state()
+                yield found
+            finally:
+                applier.close()
+        finally:
+            for server in (servers.lab_a, servers.local):
+                drop_everything(server, names)
+
+
+def mixed(rig: Rig) -> dict[str, Any]:
+    document = auto(rig, unwanted="release")
+    tables = document["sources"]["lab_a"]["schemas"][rig.names("lab")]
+    tables["tables"] = {
+        "Subject": {"deletions": "review"},
+        "Session": {},
+        "Spikes": {},
+        "Rig": {"where": "v = 0"},
+    }
+    return document
+
+
+def end_of(found: Scene) -> Any:
+    """What stands in the end, but for moments and the ledger, which tells of the way."""
+    source, local = (saved.without(*MOMENTS) for saved in found.state())
+    return {n: t for n, t in source.items() if not n.endswith("_history")}, local
+
+
+def check(found: Scene) -> None:
+    """What holds at every instant: all is protected, and what is approved is gone and in the ledger."""
+    check_whole(found.rig, found.links)
+    for link in found.links:
+        key = ", ".join(f"`{name}`" for name in link.key)
+        approved = rows(found.rig, link.source, link.outbound_schema, link.approved_table, key)
+        assert not approved & rows(found.rig, "local", link.local.schema, link.local.name, key)
+        ledger = rows(
+            found.rig, link.source, link.outbound_schema, f"{link.outbound_table}_history", f"{key}, event"
+        )
+        assert approved <= {row[:-1] for row in ledger if row[-1].startswith("approved")}
+
+
+def test_a_deletion_killed_at_any_change_loses_nothing_and_the_next_apply_ends_it(servers: Servers) -> None:
+    with scene(servers) as found:
+        answer = found.applier(manifest=str(found.manifest))
+        assert not answer["problems"]
+        assert not answer["again"]
+        assert answer["kinds"] == ["Delete", "NoteRequests"]
+        made, end = answer["changes"], end_of(found)
+        check(found)
+        commits = [n for n, text in enumerate(made, 1) if text.startswith("COMMIT")]
+        cases = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
+        cases += [(n, True) for n in evenly(commits, TRIES // 3)]
+        faults = []
+        for at, sent in cases:
+            try:
+                found.put_back()
+                assert found.applier(manifest=str(found.manifest), at=at, sent=sent) == {"killed": 9}
+                found.wait_for_the_dead()
+                check(found)
+                answer = found.applier(manifest=str(found.manifest))
+                assert not answer["problems"]
+                assert not answer["again"]
+                assert end_of(found) == end
+            except AssertionError as error:
+                faults.append(f"change {at}, sent {sent}: {made[at - 1]}: {str(error)[:2000]}")
+        assert not faults, "\n".join(faults)

@@ -1,0 +1,153 @@
+"""Links taken out of a manifest: forgotten ones are told, `removed` ones are taken out, kept or dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.asking import ask
+from tests.crashing import Applier
+from tests.integration.test_deletion import deletes, document, lab, local, of, on_all_pairs, outbound, request
+from tests.integration.test_deletion_hazards import own_table
+from tests.rig import Rig
+from tests.saved import Saved
+from tests.whole import check_whole
+
+__all__ = ["lab"]  # a fixture
+STAYING = ["Subject", "Spikes"]
+
+
+def without_session(rig: Rig, table: str | None) -> dict[str, Any]:
+    removed = {rig.address("lab_a", "lab", "Session"): {"table": table}} if table else {}
+    return document(rig, STAYING, removed=removed)
+
+
+def tables_of(rig: Rig, server: str, schema: str) -> set[str]:
+    return {
+        row[0]
+        for row in ask(
+            rig.server(server),
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s",
+            (schema,),
+        )
+    }
+
+
+def foreign_keys(rig: Rig, table: str) -> int:
+    schema = rig.local_schema("lab_a", "lab")
+    text = (
+        "SELECT COUNT(*) FROM information_schema.table_constraints"
+        " WHERE constraint_type = 'FOREIGN KEY' AND table_schema = %s AND table_name = %s"
+    )
+    return int(ask(rig.servers.local, text, (schema, table))[0][0])
+
+
+def test_a_forgotten_link_is_told_with_what_it_holds_and_not_touched(lab: Rig) -> None:
+    plan, report = lab.apply(without_session(lab, None))
+    assert report.succeeded
+    [forgotten] = plan.forgotten
+    assert (forgotten.source_table.split(".")[1], forgotten.held) == ("session", 4)
+    assert len(outbound(lab, "session")) == 4
+    assert len(local(lab, "session")) == 4
+
+
+@on_all_pairs
+@pytest.mark.parametrize("table", ["keep", "drop"])
+def test_a_removed_link_lets_go_of_its_rows_and_the_ledger_stays(lab: Rig, table: str) -> None:
+    here = lab.local_schema("lab_a", "lab")
+    doc = without_session(lab, table)
+    assert foreign_keys(lab, "spikes") == 1
+    plan, report = lab.apply(doc)
+    assert report.succeeded, report.outcomes
+    assert not plan.forgotten
+    [removal] = plan.removals
+    assert (removal.held, len(removal.drop_keys)) == (4, 1)
+    [outcome] = [o for o in report.outcomes if o.taken_out]
+    assert outcome.released == 4
+    left = {name for name in tables_of(lab, "lab_a", lab.outbound) if "session" in name}
+    assert left == {f"{lab.names('lab')}_session_history"}
+    assert {row[0] for row in outbound(lab, "session_history", "event")} == {"released (removed)"}
+    assert foreign_keys(lab, "spikes") == 0
+    sessions = {name for name in tables_of(lab, "local", here) if name.startswith("session")}
+    assert sessions == ({"session", "session__trial"} if table == "keep" else set())
+    lab.run("lab_a", "DELETE FROM {lab}.session__trial WHERE name = 'eve'")
+    lab.run("lab_a", "DELETE FROM {lab}.session WHERE name = 'eve'")
+
+    # nothing is left to do, and the entry says so; the other links go on
+    plan = lab.plan(doc)
+    assert not plan.has_changes
+    assert any("is done; the entry can go" in words for words in plan.warnings)
+    if table == "drop":
+        plan, report = lab.apply(document(lab))
+        assert report.succeeded
+        assert len(local(lab, "session")) == 3
+        assert foreign_keys(lab, "spikes") == 1
+
+
+def test_a_table_of_the_labs_own_keeps_a_dropped_link_from_going(lab: Rig) -> None:
+    fit = own_table(lab, "session (name, n)")
+    plan, _ = lab.apply(without_session(lab, "drop"))
+    [removal] = plan.removals
+    assert fit.replace("`", "") in removal.blocked[0].reason
+    assert plan.has_errors
+    assert len(local(lab, "session")) == 4
+    assert len(outbound(lab, "session")) == 4
+    _, report = lab.apply(without_session(lab, "keep"))
+    assert report.succeeded
+
+
+def test_a_removal_killed_at_any_change_is_finished_by_the_next_apply(lab: Rig) -> None:
+    here = lab.local_schema("lab_a", "lab")
+    with lab.job(without_session(lab, "drop")) as job:
+        links = job.links
+    manifest = str(lab.folder / "djlink.yaml")
+
+    def state() -> tuple[Saved, Saved]:
+        return Saved.of(lab.servers.lab_a, lab.outbound), Saved.of(lab.servers.local, here)
+
+    before = state()
+    applier = Applier(lab.environ, Path(__file__).parents[2])
+    try:
+        made = applier(manifest=manifest)["changes"]
+        ends = [sorted(saved.tables) for saved in state()]
+        for at in range(1, len(made) + 1):
+            for saved, server in zip(before, (lab.servers.lab_a, lab.servers.local), strict=True):
+                with server.connect() as connection, connection.cursor() as cursor:
+                    cursor.execute("SET SESSION foreign_key_checks = 0")
+                    for name in tables_of(
+                        lab, "lab_a" if server is lab.servers.lab_a else "local", saved.schema
+                    ):
+                        cursor.execute(f"DROP TABLE `{saved.schema}`.`{name}`")
+                saved.put_back(server)
+            assert applier(manifest=manifest, at=at) == {"killed": 9}
+            check_whole(lab, links)
+            while lab.own_sessions("lab_a") or lab.own_sessions("local"):
+                pass
+            answer = applier(manifest=manifest)
+            assert not answer["problems"], made[at - 1]
+            assert not answer["again"], made[at - 1]
+            assert [sorted(saved.tables) for saved in state()] == ends, made[at - 1]
+    finally:
+        applier.close()
+
+
+def test_another_schema_name_is_refused_with_the_way_to_do_it(lab: Rig) -> None:
+    doc = document(lab)
+    doc["defaults"]["schema_name"] = lab.names("elsewhere_") + "{schema}"
+    plan = lab.plan(doc)
+    assert plan.has_errors
+    hints = [b.hint or "" for link in plan.links for b in link.blocked]
+    assert any("To move it: take the link out of `sources`, write `removed:" in hint for hint in hints)
+
+
+def test_a_deletion_below_a_forgotten_link_does_not_touch_its_rows(lab: Rig) -> None:
+    request(lab, "subject", "name = 'ann'")
+    doc = document(lab, STAYING, defaults={"deletions": "auto", "max_deletions": "100%"})
+    plan, report = lab.apply(doc)
+    assert report.succeeded
+    assert deletes(of(lab, plan, "Subject")) == []
+    [block] = [b for b in of(lab, plan, "Subject").blocked if b.kind == "review"]
+    assert "rows of your own depend on them" in block.reason
+    assert len(local(lab, "session")) == 4

@@ -1,0 +1,87 @@
+"""What hangs on a link's local rows, found along foreign keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from djlink_manifest.model.closure import Dependents, Referrer, lab_line
+from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.link import Limit, Link
+from tests.unit import plan_facts
+
+SUBJECT, SESSION, SPIKES = "a.lab.Subject", "a.lab.Session", "a.lab.Spikes"
+
+
+def made(name: str, *key: str, parts: tuple[TableDefinition, ...] = ()) -> TableDefinition:
+    columns = tuple(Column(each, "int") for each in key)
+    return TableDefinition("here", name, columns, key, parts=parts)
+
+
+def refers(table: TableDefinition, parent: str, *pairs: tuple[str, str]) -> TableDefinition:
+    mine, theirs = zip(*pairs, strict=True)
+    return replace(table, foreign_keys=(ForeignKey(f"to_{parent}", mine, "here", parent, theirs),))
+
+
+def link(address: str, local: TableDefinition) -> Link:
+    asked = refers(
+        made(f"{local.name}__asked", *local.key), local.name, *((each, each) for each in local.key)
+    )
+    whole = replace(local, parts=(*local.parts, asked))
+    return replace(plan_facts.link(address), local=whole, definition=local)
+
+
+TRIAL = refers(made("session__trial", "s", "n", "k"), "session", ("s", "s"), ("n", "n"))
+LINKS = (
+    link(SUBJECT, made("subject", "s")),
+    link(SESSION, refers(made("session", "s", "n", parts=(TRIAL,)), "subject", ("s", "s"))),
+    link(SPIKES, refers(made("spikes", "id"), "session__trial", ("a", "s"), ("b", "n"), ("c", "k"))),
+)
+KEYS = [
+    *((("here", t.name), key) for each in LINKS for t in each.local.tables for key in t.foreign_keys),
+    (("own", "fit"), ForeignKey("f", ("trial", "day", "subj"), "here", "session__trial", ("k", "n", "s"))),
+    (("own", "odd"), ForeignKey("o", ("x",), "here", "subject", ("nick",))),
+    (("here", "subject"), ForeignKey("back", ("s",), "here", "spikes", ("id",))),
+    (("own", "other"), ForeignKey("u", ("x",), "elsewhere", "thing", ("id",))),
+]
+DEPENDENTS = Dependents.of(LINKS, KEYS)
+
+
+def test_a_links_own_parts_are_no_dependents_and_tables_of_the_lab_have_no_address() -> None:
+    assert {a: [(r.name, r.address) for r in found] for a, found in DEPENDENTS.referrers.items()} == {
+        SUBJECT: [("here.session", SESSION), ("own.odd", None)],
+        SESSION: [("here.spikes", SPIKES), ("own.fit", None)],
+        # a foreign key against the order of the links is as good as the lab's own
+        SPIKES: [("here.subject", None)],
+    }
+
+
+def test_below_a_link_is_all_that_hangs_on_it_parents_first() -> None:
+    assert DEPENDENTS.below(SUBJECT) == (SUBJECT, SESSION, SPIKES)
+    assert DEPENDENTS.below(SESSION) == (SESSION, SPIKES)
+    assert DEPENDENTS.below(SPIKES) == (SPIKES,)
+
+
+def test_the_line_for_the_lab_names_what_was_asked_for_and_the_way_to_its_rows() -> None:
+    fit = DEPENDENTS.referrers[SESSION][1]
+    assert lab_line(DEPENDENTS, SESSION, SESSION, fit) == (
+        "(dj.Schema('own')['fit'] & dj.Schema('own')['fit'].restrict("
+        "dj.Schema('here')['session__trial'].restrict(dj.Schema('here')['session__asked'].proj(), "
+        "semantic_check=False).proj(trial='k', day='n', subj='s'), semantic_check=False).keys()).delete()"
+    )
+    far = lab_line(DEPENDENTS, SUBJECT, SESSION, fit)
+    assert far is not None
+    assert "dj.Schema('here')['subject__asked'].proj()" in far
+    assert "dj.U('s', 'n')" in far
+
+
+def test_there_is_no_line_where_none_would_be_sure() -> None:
+    odd = DEPENDENTS.referrers[SUBJECT][1]
+    assert lab_line(DEPENDENTS, SUBJECT, SUBJECT, odd) is None
+    named = Referrer(("own", "fit"), ("my subject",), ("here", "subject"), ("s",))
+    assert lab_line(DEPENDENTS, SUBJECT, SUBJECT, named) is None
+
+
+def test_a_limit_is_a_number_or_a_share_and_at_least_one() -> None:
+    assert Limit(5.0, percent=True).entities(100) == 5
+    assert Limit(5.0, percent=True).entities(3) == 1
+    assert Limit(20.0, percent=False).entities(3) == 20
