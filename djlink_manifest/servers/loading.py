@@ -1,7 +1,8 @@
 """Rows from one server to another by LOAD DATA LOCAL, in lines that the source's server writes.
 
 Short values are put into lines by the source's server, long ones (texts, blobs) travel as they are and are
-escaped here. Everything is bytes in the local column's own character set, so that no server converts.
+escaped here; FLOAT and DOUBLE too, which MySQL writes exactly in a result alone, and not in a line. Everything
+is bytes in the local column's own character set, so that no server converts.
 
 LOAD DATA LOCAL takes what does not fit with a warning, and skips what is refused: whatever is not taken whole
 and without a warning is rolled back and written by INSERT, which is strict and says what is wrong.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
 
 from djlink_manifest.errors import DjlinkError, RowsRefused, ServerError
 from djlink_manifest.model.definition import Column
@@ -37,50 +39,52 @@ class NotLoaded(DjlinkError):
     """The rows could not be loaded whole and unchanged; to be rolled back, and written by INSERT."""
 
 
+Kind: TypeAlias = Literal["line", "number", "long"]
+
+
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
     """How the rows of a table are loaded.
 
-    `select` is what is read: `escaped` tells of each value of it whether it is to be escaped here. `fields`
-    are the columns and variables of the LOAD DATA statement, `settings` its SET clause, perhaps empty.
+    `select` is what is read, and of which `kinds`: a line of short values as it shall be; a number; a long
+    value, to be escaped here. `fields` are the columns and variables of the LOAD DATA statement, in the same
+    order, `settings` its SET clause, perhaps empty.
     """
 
     select: Sql
-    escaped: tuple[bool, ...]
+    kinds: tuple[Kind, ...]
     fields: Sql
     settings: Sql
 
 
 def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> LoadPlan | None:
     """How to load these columns of the source into these of the local table; None where it cannot be done."""
-    pieces, escaped, short = list[Sql](), list[bool](), list[Sql]()
-    fields, settings = list[Sql](), list[Sql]()
-
-    def flush() -> None:
-        if short:
-            pieces.append(sql("CONCAT({})", joined(", '\\t', ", short)) if len(short) > 1 else short[0])
-            escaped.append(False)
-            short.clear()
-
+    short, others = list[tuple[Sql, Sql]](), list[tuple[Sql, Sql]]()  # what is read, and what it becomes
+    kinds, settings = list[Kind](), list[Sql]()
     for number, (there, here) in enumerate(zip(theirs, ours, strict=True)):
-        name = column(alias, there.name)
+        name, field = column(alias, there.name), ident(here.name)
         written = _short(there, here, name)
         if written is not None:
-            short.append(written)
+            short.append((written, field))
+            continue
+        if there.base_type in _FLOATING:
+            kinds.append("number")
+            name = sql("{} + 0e0", name)  # the exact value: the text of a FLOAT shows 6 digits
         elif here.charset is None or here.charset in _SAME_BYTES:
-            flush()
-            pieces.append(name)
-            escaped.append(True)
+            kinds.append("long")
+            if not (here.is_text or is_binary(here)):  # JSON and the like are made from text, not of bytes
+                field = Sql(f"@v{number}")
+                settings.append(sql("{} = CONVERT({} USING utf8mb4)", ident(here.name), field))
         else:
             return None
-        if written is not None or here.is_text or is_binary(here):
-            fields.append(ident(here.name))
-        else:  # JSON and the like are made from text, and take no bytes
-            fields.append(Sql(f"@v{number}"))
-            settings.append(sql("{} = CONVERT({} USING utf8mb4)", ident(here.name), Sql(f"@v{number}")))
-    flush()
+        others.append((name, field))
+    selected, fields = [read for read, _ in others], [field for _, field in (*short, *others)]
+    if short:
+        line = [read for read, _ in short]
+        selected.insert(0, sql("CONCAT({})", joined(", '\\t', ", line)) if len(line) > 1 else line[0])
+        kinds.insert(0, "line")
     sets = sql(" SET {}", comma(settings)) if settings else Sql("")
-    return LoadPlan(comma(pieces), tuple(escaped), comma(fields), sets)
+    return LoadPlan(comma(selected), tuple(kinds), comma(fields), sets)
 
 
 def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan, budget: Budget) -> int:
@@ -123,8 +127,6 @@ def _short(there: Column, here: Column, name: Sql) -> Sql | None:
     """
     if there.base_type in _PLAIN:
         text = name
-    elif there.base_type in _FLOATING:
-        text = sql("({} + 0e0)", name)  # the exact value: the text of a FLOAT shows 6 digits
     elif there.base_type in _SHORT and here.charset is not None:
         if there.charset != here.charset and here.charset != "utf8mb4":
             return None
@@ -164,36 +166,29 @@ class _Lines:
     """Rows' packets to lines."""
 
     def __init__(self, plan: LoadPlan) -> None:
-        self._escaped = plan.escaped
+        self._kinds = plan.kinds
 
     def __call__(self, packets: Sequence[bytes], count: int) -> tuple[list[bytes], int, int]:
         """The lines with their ends, their bytes, and the longest one's."""
-        if self._escaped == (False,):
-            lines = [self._line(packet) for packet in packets]
-        else:
-            lines = [self._joined(values(packet, count)) for packet in packets]
+        make = self._line if self._kinds == ("line",) else self._joined
+        lines = [make(packet, count) for packet in packets]
         sizes = list(map(len, lines))
         return lines, sum(sizes), max(sizes)
 
-    @staticmethod
-    def _line(packet: bytes) -> bytes:
-        """A row that is one value, the whole line."""
+    def _line(self, packet: bytes, count: int) -> bytes:
+        """A row that is a line and no more."""
         if packet[0] < 0xFB:
             return packet[1:] + b"\n"
-        (line,) = values(packet, 1)
-        if line is None:
-            raise NotLoaded("the source's server could not write a row as a line")
-        return line + b"\n"
+        return self._joined(packet, count)
 
-    def _joined(self, row: Sequence[bytes | None]) -> bytes:
-        parts = []
-        for value, escape in zip(row, self._escaped, strict=True):
+    def _joined(self, packet: bytes, count: int) -> bytes:
+        parts = values(packet, count)
+        for place, kind in enumerate(self._kinds):
+            value = parts[place]
             if value is None:
-                if not escape:
+                if kind == "line":
                     raise NotLoaded("the source's server could not write a row as a line")
-                parts.append(b"\\N")
-            elif escape:
-                parts.append(value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n"))
-            else:
-                parts.append(value)
-        return b"\t".join(parts) + b"\n"
+                parts[place] = b"\\N"
+            elif kind == "long":
+                parts[place] = value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n")
+        return b"\t".join(cast("list[bytes]", parts)) + b"\n"
