@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.rig import rig
+from tests.secrecy import found, watch_commands
 from tests.shared_servers import (
     PAIRS,
     Names,
@@ -33,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # a shell makes what it runs in the background deaf to Ctrl-C, and so all that the tests start
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    watch_commands()
     if not _is_worker(config):
         config.stash[RUN_FOLDER] = Path(tempfile.mkdtemp(prefix="djlink-tests-"))
 
@@ -48,6 +50,29 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers, after an interrupt too."""
     if not _is_worker(config) and RUN_FOLDER in config.stash:
         stop_shared_servers(config.stash[RUN_FOLDER])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """A test that printed or logged a password fails, whatever else it found."""
+    report: Any = yield
+    printed = {secret for _, text in report.sections for secret in found(text)}
+    if printed and report.passed:
+        report.outcome, report.longrepr = "failed", "the test printed or logged a secret"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell what tests recorded as `told`: how much of a long test was run, and its seed."""
+    reports = [each for several in terminalreporter.stats.values() for each in several]
+    lines = [
+        words
+        for report in reports
+        for name, words in getattr(report, "user_properties", ())
+        if name == "told" and report.when == "call"
+    ]
+    for words in lines:
+        terminalreporter.write_line(words)
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -37,14 +37,20 @@ def changes(statement: Statement) -> bool:
 
 
 def apply_once(
-    manifest: str, at: int | None = None, sent: bool = False, verify: bool = False
+    manifest: str,
+    at: int | None = None,
+    sent: bool = False,
+    verify: bool = False,
+    every: bool = False,
+    parallelism: int = 1,
 ) -> dict[str, Any]:
-    """Plan, apply, plan again, with or without `verify`. At the `at`-th change, from 1, the process kills
-    itself: before it is sent or, with `sent`, before its answer is read."""
+    """Plan, apply, plan again, with or without `verify`. At the `at`-th change, from 1, or at the `at`-th
+    statement of whatever kind with `every`, the process kills itself: before it is sent or, with `sent`,
+    before its answer is read."""
     made = list[str]()
 
     def stop_here(statement: Statement) -> None:
-        if not changes(statement):
+        if not every and not changes(statement):
             return
         made.append(statement.text[:60])
         if len(made) == at:
@@ -54,17 +60,19 @@ def apply_once(
 
     bench.BATCH_ENTITIES = 2
     deleting.ENTITIES_AT_ONCE = 2
-    with open_job(load([Path(manifest)]), os.environ, parallelism=1) as job:
+    with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
         plan = job.plan(verify=verify)
         with watched(stop_here):
             report = job.apply(plan, lambda event: None, threading.Event())
-    with open_job(load([Path(manifest)]), os.environ, parallelism=1) as job:
+    with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
         again = job.plan(verify=verify)
     return {
         "changes": made,
         "kinds": sorted({type(a).__name__ for link in plan.links for a in link.actions}),
         "problems": [o.problem for o in report.outcomes if o.status != "done"],
         "again": again.has_changes or again.has_errors,
+        "changes_again": again.has_changes,
+        "blocked": [[link.address, b.kind, b.reason] for link in again.links for b in link.blocked],
     }
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from djlink_manifest.manifest.load import load
+from djlink_manifest.model.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
@@ -75,12 +76,20 @@ class Rig:
             out += head + quoted(self.names(name))
         return out + rest
 
-    def accounts(self, sources: Mapping[str, Sequence[str]]) -> None:
-        """Make the restricted link users for these schemas, and the local account."""
+    def accounts(
+        self,
+        sources: Mapping[str, Sequence[str]],
+        *,
+        local: Sequence[str] = (*LOCAL_RIGHTS, *REMOVAL_RIGHTS),
+    ) -> None:
+        """Make the restricted link users for these schemas, and the local account, with what djlink needs.
+
+        `local` is what the local account may do.
+        """
         for name, schemas in sources.items():
             full = [self.names(s) for s in schemas]
             create_link_user(self.server(name), self.names("link"), PASSWORD, full, self.outbound)
-        create_local_user(self.servers.local, self.names("lab"), PASSWORD, [self.names.pattern])
+        create_local_user(self.servers.local, self.names("lab"), PASSWORD, [self.names.pattern], local)
         self.environ.update(LINK_PASS=PASSWORD, DJ_PASS=PASSWORD)
 
     def document(self, sources: Mapping[str, Mapping[str, Any]], **more: Any) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
       djlink apply --auto-approve --json > apply.jsonl
     """
     if not auto_approve:
-        _check_that_one_can_ask(as_json)
+        check_that_one_can_ask(as_json)
     screen = current()
     manifest = loaded(scope, screen)
     telling = _telling(screen, as_json)
@@ -64,7 +64,7 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
         agreed, given = (plan, ()) if auto_approve else job.approved(plan, user_name(), today())
         if not agreed.has_changes:
             return 1 if plan.has_errors else 0
-        if not auto_approve and not _agreed(sum(a.count for a in given)):
+        if not auto_approve and not said_yes(question(sum(a.count for a in given))):
             screen.tell([line("Not applied. Nothing was changed.")])
             return 1
         plan = agreed
@@ -77,13 +77,14 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
     return 0 if report.succeeded and not plan.has_errors else 1
 
 
-def _check_that_one_can_ask(as_json: bool) -> None:
+def check_that_one_can_ask(as_json: bool, before: str = "djlink plan", again: str = "djlink apply") -> None:
+    """Raise UsageError where there is no person to ask; it names what shows, and what does it unasked."""
     if as_json:
         raise UsageError("`apply --json` asks nothing", hint="say that you agree: --auto-approve")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "there is no terminal to ask on, so nothing was planned or changed",
-            hint="look at `djlink plan`, then run `djlink apply --auto-approve`",
+            hint=f"look at `{before}`, then run `{again} --auto-approve`",
         )
 
 
@@ -96,10 +97,15 @@ def _telling(screen: Screen, as_json: bool) -> Telling:
     return Prose(screen.show, console, animated=sys.stderr.isatty())
 
 
-def _agreed(deletions: int) -> bool:
-    """Whether the person at the terminal types the word `yes`, and nothing else."""
+def question(deletions: int) -> str:
+    """What is asked before a plan is applied; `yes` approves the deletions that it lists."""
     what = f", and approve the {counted(deletions, 'deletion')} that it lists" if deletions else ""
-    sys.stderr.write(f"\nApply this plan{what}? Only `yes` will do: ")
+    return f"Apply this plan{what}?"
+
+
+def said_yes(question: str) -> bool:
+    """Whether the person at the terminal types the word `yes`, and nothing else."""
+    sys.stderr.write(f"\n{question} Only `yes` will do: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):

@@ -1,9 +1,10 @@
-"""Commands that ask nothing of a server: init, validate, fmt."""
+"""Commands that ask nothing of a server: init (but with --from), validate, fmt."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ from djlink_manifest.cli.options import (
     file_option,
     json_option,
     output_options,
+    server_options,
 )
 from djlink_manifest.cli.screen import current
 from djlink_manifest.errors import UsageError
@@ -25,35 +27,49 @@ NOT_FORMATTED = 3
 
 
 @click.command(short_help="Write a starter manifest.")
-@click.argument("path", default=DEFAULT_MANIFEST)
+@click.argument("path", required=False)
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option(
+    "--from",
+    "place",
+    metavar="SOURCE.schema",
+    help="Write it from what this schema of a source's server has, its parents in other schemas included.",
+)
+@server_options
 @output_options
-def init(path: str, force: bool) -> None:
+def init(path: str | None, force: bool, place: str | None, **server: Any) -> None:
     """Write a starter manifest to PATH (djlink.yaml), or to stdout where PATH is `-`.
 
     Beside it goes manifest.schema.json, by which editors complete and check what is typed; not with `-`.
+
+    With --from the server is asked, and what is written validates and plans: each table that can be linked,
+    parents in other schemas as `pull: needed`, and for each table that cannot be linked a comment that says
+    why. A source of a manifest that is here (djlink.yaml, or -f) is asked as that says, and what is written
+    (schema.yaml) is laid over it; another one needs --host. Passwords are references, never text.
 
     \b
     Examples:
       djlink init
       djlink init manifests/atlas.yaml
       djlink init - | less
+      djlink init --from princeton.ephys
+      djlink init --from princeton.ephys -f atlas.yaml -
+      djlink init --from princeton.ephys --host db.princeton.example --user ourlab_link
     """
-    from djlink_manifest.manifest.schema import manifest_schema, rendered
-    from djlink_manifest.manifest.writing import SCHEMA, starter
+    from djlink_manifest.manifest.writing import starter
 
+    if place is not None:
+        _init_from(path, force, place, server)
+        return
+    _check_no_server(server)
+    path = path or DEFAULT_MANIFEST
     screen = current()
     if path == "-":
         screen.data(starter())
         return
-    schema = Path(path).parent / SCHEMA
-    texts = {Path(path): starter(), schema: rendered(manifest_schema())}
-    for target, text in texts.items():
-        if target.exists() and not force and not _holds(target, text):
-            hint = "name another file, or overwrite it with --force"
-            raise UsageError(f"{target} is there already", hint=hint)
-    for target, text in texts.items():
-        replace_file(target, text)
+    beside = _schema_beside(path)
+    _write_all({Path(path): starter(), **beside}, force)
+    [schema] = beside
     option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
     screen.tell(
         [
@@ -61,6 +77,48 @@ def init(path: str, force: bool) -> None:
             line(f"Wrote {schema}, by which editors complete and check it."),
         ]
     )
+
+
+def _schema_beside(path: str) -> dict[Path, str]:
+    """The JSON Schema that the first line of a manifest names, beside it."""
+    from djlink_manifest.manifest.schema import manifest_schema, rendered
+    from djlink_manifest.manifest.writing import SCHEMA
+
+    return {Path(path).parent / SCHEMA: rendered(manifest_schema())}
+
+
+def _write_all(texts: dict[Path, str], force: bool) -> None:
+    """Write files, or none of them where one is there with another text."""
+    for target, text in texts.items():
+        if target.exists() and not force and not _holds(target, text):
+            hint = "name another file, or overwrite it with --force"
+            raise UsageError(f"{target} is there already", hint=hint)
+    for target, text in texts.items():
+        replace_file(target, text)
+
+
+def _check_no_server(server: dict[str, Any]) -> None:
+    given = [name for name, value in server.items() if value not in (None, ())]
+    if given:
+        option = "-f" if given[0] == "files" else "--" + given[0].replace("_", "-")
+        raise UsageError(f"`{option}` goes with --from", hint="djlink init --from SOURCE.schema …")
+
+
+def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
+    from djlink_manifest.cli.starting import Asked, from_server
+
+    screen = current()
+    text, usual, options = from_server(Asked(place=place, **server))
+    target = path or usual
+    if target == "-":
+        screen.data(text)
+        return
+    texts = {Path(target): text}
+    if not options:
+        texts |= _schema_beside(target)
+    _write_all(texts, force)
+    own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {target}"
+    screen.tell([line(f"Wrote {target}. Take out what you do not want, then: djlink plan{own}")])
 
 
 @click.command(short_help="Check the manifest, offline.")

@@ -102,6 +102,55 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
     return file_option(target(exclude(parallel(with_scope))))
 
 
+def server_options(command: _F) -> _F:
+    """Give a command the options that say how a source is reached which no manifest has."""
+    for option in reversed(
+        (
+            click.option(
+                "-f",
+                "--file",
+                "files",
+                multiple=True,
+                metavar="FILE",
+                help="With --from: a manifest that has the source.  [default: djlink.yaml, where it is]",
+            ),
+            click.option("--host", metavar="HOST", help="With --from: the source's server."),
+            click.option(
+                "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Its port.  [default: 3306]"
+            ),
+            click.option(
+                "--user", metavar="USER", help="The link user, or a reference.  [default: ${env:LINK_USER}]"
+            ),
+            click.option(
+                "--password",
+                metavar="REF",
+                help="A reference to its password.  [default: ${env:LINK_PASS}]",
+            ),
+            click.option("--ca", metavar="FILE", help="The authority (PEM) of its certificate."),
+            click.option("--no-tls", "tls", flag_value=False, default=None, help="Do not encrypt."),
+            click.option(
+                "--outbound",
+                metavar="SCHEMA",
+                help="Our schema on it.  [default: the one on which the link user has all rights]",
+            ),
+            click.option(
+                "--local-host",
+                metavar="HOST",
+                help="The server that receives.  [default: ${env:DJ_HOST}]",
+            ),
+            click.option(
+                "--local-port",
+                type=click.IntRange(1, 65535),
+                metavar="PORT",
+                help="Its port.  [default: 3306]",
+            ),
+            click.option("--name", metavar="NAME", help="The manifest's name.  [default: our-lab]"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def json_option(help: str) -> Callable[[_F], _F]:
     """Give a command `--json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)

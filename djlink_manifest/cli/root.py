@@ -5,7 +5,18 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import apply, deletions, demo, offline, planning
+from djlink_manifest.cli import (
+    adopt,
+    apply,
+    deletions,
+    demo,
+    doctor,
+    explain,
+    grants,
+    offline,
+    planning,
+    source,
+)
 from djlink_manifest.cli.options import output_options
 
 
@@ -23,8 +34,10 @@ def djlink(context: click.Context) -> None:
     Examples:
       djlink init                   write a starter manifest, djlink.yaml
       djlink validate               check it, offline
+      djlink doctor                 look the servers over
       djlink plan                   show what would be done
       djlink apply                  show it, ask, do it
+      djlink explain ADDRESS KEY    why one entity is here, or is not
       djlink requests               what sources ask to delete
       djlink demo                   try it on throwaway servers
 
@@ -41,12 +54,17 @@ for command in (
     offline.init,
     offline.validate,
     offline.fmt,
+    doctor.doctor,
     planning.plan,
     apply.apply,
+    adopt.adopt,
+    explain.explain,
     planning.status,
     deletions.requests,
     deletions.approve,
     planning.graph,
+    grants.grants,
+    source.source,
     demo.demo,
 ):
     djlink.add_command(command)

@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.naming import is_hidden, master_of
@@ -82,7 +82,8 @@ class Catalog:
 
     `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
     sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
-    the character set of each collation that the server has.
+    the character set of each collation that the server has; `definers` the account by whose rights each view
+    works.
     """
 
     server: str
@@ -93,6 +94,7 @@ class Catalog:
     marks: Mapping[str, tuple[Mark, ...]]
     grants: tuple[Grant, ...]
     collations: Mapping[str, str]
+    definers: Mapping[TableName, str] = field(default_factory=dict)
 
     def masters(self, schema: str) -> tuple[TableDefinition, ...]:
         """The schema's tables with their parts, by name; hidden tables are left out.

@@ -152,12 +152,12 @@ def _target(
     if found is None or set(key.parent_columns) != set(found.key):
         return None
     own = {(t.schema, t.name) for t in source.tables}
-    if parent in own and not _same_entity(source, table, key):
+    if parent in own and not same_entity(source, table, key):
         return None
     return found.local_schema, found.local_table
 
 
-def _same_entity(source: TableDefinition, table: TableDefinition, key: ForeignKey) -> bool:
+def same_entity(source: TableDefinition, table: TableDefinition, key: ForeignKey) -> bool:
     """Whether a foreign key between tables of one link stays within the entity: part to master or to part."""
     if table is source:
         return False

@@ -6,6 +6,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+SOURCE_RIGHTS = ("SELECT", "REFERENCES")
+OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
+OWNER_SCHEMA_RIGHTS = ("SELECT", "CREATE VIEW", "DROP")
+LOCAL_RIGHTS = (
+    "CREATE",
+    "ALTER",
+    "REFERENCES",
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE TEMPORARY TABLES",
+)
+REMOVAL_RIGHTS = ("DROP",)  # on both of these schemas, for `removed` alone
+OWNER_RIGHTS = ("SELECT", "INSERT", "DELETE")
+
 _DENIED = re.compile(
     r"(?P<rights>[A-Z][A-Z ,_]*?) command denied to user '.*?'@'.*?' for (?:table|column .*? in table) "
     r"'?(?P<table>.+?)'?$"
@@ -30,16 +46,16 @@ class Grant:
         return self.table == "*" or (table is not None and self.table == table)
 
 
-def parse_grants(lines: Iterable[str]) -> tuple[Grant, ...]:
+def parse_grants(lines: Iterable[str], *, roles_give_all: bool = True) -> tuple[Grant, ...]:
     """The grants of `SHOW GRANTS` that concern tables and schemas; column grants count as none.
 
-    What a role gives is not listed there, so an account with a role counts as having every right; where it
-    has not, the server says so later.
+    What a role gives is listed there only where it is active, so an account with a role counts as having
+    every right; where it has not, the server says so later. Without `roles_give_all` it has what is listed.
     """
     found = []
     for line in lines:
         match = _GRANT.match(line)
-        if match is None and line.startswith("GRANT "):
+        if match is None and roles_give_all and line.startswith("GRANT "):
             found.append(Grant(frozenset({"ALL PRIVILEGES"}), "*", "*"))
         target = _TARGET.match(match["object"]) if match else None
         if match is None or target is None:
@@ -74,7 +90,44 @@ def grant(rights: Iterable[str], schema: str, account: str, table: str | None = 
         target = f"`{_inner(pattern)}`.*"
     else:
         target = f"`{_inner(schema)}`.`{_inner(table)}`"
-    return f"GRANT {', '.join(rights)} ON {target} TO {_account(account)};"
+    return f"GRANT {', '.join(rights)} ON {target} TO {account_name(account)};"
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Rights that an account needs on one schema."""
+
+    rights: tuple[str, ...]
+    schema: str
+
+    def granted_to(self, account: str) -> str:
+        """The GRANT that gives them to an account (`user@host`)."""
+        return grant(self.rights, self.schema, account)
+
+
+def needs_of_link_user(
+    sources: Iterable[str], outbound: str, owners: str | None = None, *, removing: bool = False
+) -> tuple[Needed, ...]:
+    """What the link user needs on a source's server: to read and hold, and to write outbound.
+
+    `owners` is the schema of the owner's views, where there is one; `removing`: links are taken out too.
+    """
+    return (
+        *(Needed(SOURCE_RIGHTS, schema) for schema in sources),
+        Needed(OUTBOUND_RIGHTS + (REMOVAL_RIGHTS if removing else ()), outbound),
+        *((Needed(OWNER_SCHEMA_RIGHTS, owners),) if owners is not None else ()),
+    )
+
+
+def needs_of_local_user(schemas: Iterable[str], *, removing: bool = False) -> tuple[Needed, ...]:
+    """What the local user needs on the schemas that receive; `removing`: links are taken out too."""
+    rights = LOCAL_RIGHTS + (REMOVAL_RIGHTS if removing else ())
+    return tuple(Needed(rights, schema) for schema in schemas)
+
+
+def needs_of_owner(owners: str) -> tuple[Needed, ...]:
+    """What the owner of a source needs beside the rights on their own schemas; one GRANT for all links."""
+    return (Needed(OWNER_RIGHTS, owners),)
 
 
 def grant_for(message: str, account: str) -> str | None:
@@ -85,20 +138,21 @@ def grant_for(message: str, account: str) -> str | None:
         schema, dot, table = name.partition(".")
         if dot:
             return grant([r.strip() for r in match["rights"].split(",")], schema, account)
-        return f"GRANT {match['rights']} ON the schema of `{_inner(table)}` TO {_account(account)};"
+        return f"GRANT {match['rights']} ON the schema of `{_inner(table)}` TO {account_name(account)};"
     match = _NO_SCHEMA.search(message)
     if match:
         return grant(["ALL"], match["schema"], account)
     return None
 
 
-def _inner(name: str) -> str:
-    return name.replace("`", "``")
-
-
-def _account(account: str) -> str:
+def account_name(account: str) -> str:
+    """An account, `user@host`, as SQL names it."""
     user, _, host = account.rpartition("@")
     return "'{}'@'{}'".format(user.replace("'", "''"), (host or "%").replace("'", "''"))
+
+
+def _inner(name: str) -> str:
+    return name.replace("`", "``")
 
 
 def _like(pattern: str) -> re.Pattern[str]:

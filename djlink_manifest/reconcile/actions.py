@@ -18,6 +18,15 @@ class CreateOutbound:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeViews:
+    """Make or replace the views in which the source's owner sees what is held and asks for deletions."""
+
+    server: str
+    views: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateLocal:
     """Make the local table and its parts."""
 
@@ -162,6 +171,7 @@ class NoteRequests:
 
 Action: TypeAlias = (
     CreateOutbound
+    | MakeViews
     | CreateLocal
     | AlterLocal
     | AddForeignKey

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError
+from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError, Unreachable
 from djlink_manifest.model.closure import Dependents
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
@@ -30,6 +30,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
+    MakeViews,
     Mend,
     Pull,
     PullAgain,
@@ -53,6 +54,7 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
@@ -63,6 +65,7 @@ class _Run:
     """The state of one apply, shared by its threads.
 
     `held` are the links whose outbound table stands, `complete` those whose requests and approvals stand too.
+    `given_up` are the servers that a link could not reach again: no other link waits for them.
     """
 
     site: Site
@@ -74,6 +77,7 @@ class _Run:
     guard: threading.Lock = field(default_factory=threading.Lock)
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
 
@@ -106,7 +110,8 @@ def apply(
     """
     started = time.monotonic()
     due = [p for p in plan.links if p.actions and not p.is_stopped]
-    _take_locks(sorted(concerned(plan)), site)
+    wanted = concerned(plan)
+    _take_locks([p.address for p in plan.links if p.address in wanted], site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     complete = {a for a in held if not site.footings[a].make_outbound}
     run = _Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
@@ -155,11 +160,20 @@ def _on_bench(step: Callable[[Bench, LinkPlan, bool], None]) -> _Step:
 
 
 def _take_locks(due: Sequence[str], site: Site) -> None:
-    """Take the locks of all links that are due and say so in their marks, or raise LinkLocked."""
-    marked = defaultdict[tuple[str, str], list[str]](list)
+    """Take the locks of all links that are due and say so in their marks, or raise LinkLocked.
+
+    A server that went away since it was planned for is left to its links, which try again at their turn.
+    """
+    marked, gone = defaultdict[tuple[str, str], list[str]](list), set[str | None]()
     for address in due:
         link, mark = site.links[address], site.marks[address]
-        site.locks.take(link, mark.link_id)
+        if gone & {link.source, site.local.address.name}:
+            continue
+        try:
+            site.locks.take(link, mark.link_id)
+        except (ConnectionLost, Unreachable) as error:
+            gone.add(error.server)
+            continue
         if not site.footings[address].mark_outbound:
             marked[link.source, link.outbound_schema].append(mark.link_id)
     for (source, schema), ids in marked.items():
@@ -229,7 +243,7 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
 
 def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     if not tally.refused:
-        return outcome("done")
+        return outcome("done", tally.unmade)
     entities = "1 entity" if tally.refused == 1 else f"{tally.refused:,} entities"
     return outcome(
         "failed",
@@ -252,16 +266,21 @@ def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) ->
     site, tries, before = run.site, 0, -1
     while True:
         try:
+            for address in _locked(plan):
+                site.locks.take(site.links[address], site.marks[address].link_id)
             with (
                 site.sources[site.links[plan.address].source].session() as source,
                 site.local.session() as local,
             ):
                 return step(run, plan, tally, source, local, resumed=tries > 0)
-        except ConnectionLost as error:
+        except (ConnectionLost, Unreachable) as error:
+            if not is_passing(error):
+                raise
             progress = _committed(tally)
             tries = 1 if progress != before else tries + 1
             before = progress
-            if tries >= RECONNECTS or run.stop.is_set():
+            if tries >= RECONNECTS or run.stop.is_set() or error.server in run.given_up:
+                run.given_up.add(error.server or "")
                 raise
             run.listener(Said(plan.address, f"{error.message}; connecting again"))
             run.stop.wait(2.0**tries / 2)
@@ -281,6 +300,8 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
             run.held.add(link.address)
             run.complete.add(link.address)
     building.sign(bench, mark, site.holder)
+    if MakeViews in kinds:
+        building.make_views(bench, footing)
     # only now are all of the link's tables sure to stand
     bench.scene = _scene(run, link, source)
     if Release in kinds:
@@ -309,12 +330,16 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         building.take_note(bench, mark)
 
 
+def _locked(plan: LinkPlan) -> list[str]:
+    """The links that the work on this one changes: those whose rows are deleted along with its, too."""
+    return sorted({plan.address, *(a for d in plan.actions if isinstance(d, Delete) for a, _ in d.along)})
+
+
 def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> Bench:
     site, link = run.site, run.site.links[plan.address]
-    along = {a for d in plan.actions if isinstance(d, Delete) for a, _ in d.along}
 
     def guarded(source: Writer, local: Writer) -> None:
-        for address in (link.address, *along):
+        for address in _locked(plan):
             site.locks.check(site.links[address], site.marks[address].link_id, source, local)
 
     return Bench(

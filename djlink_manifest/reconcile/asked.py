@@ -87,7 +87,7 @@ class LinkDeletions:
     overdue: int = 0
     unwanted: Closure = Closure()
     unheld: bool = False
-    now: datetime | None = None
+    now: datetime | None = field(default=None, compare=False)
 
 
 def moment(text: str) -> datetime:

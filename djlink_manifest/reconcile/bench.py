@@ -36,7 +36,8 @@ class Tally:
 
     `unfilled` are those of the refused entities that were to be refilled; `refusals` the server's words, the
     first few; `begun` the tables, columns and keys whose making began; `along` are entities of
-    other links that went with the `deleted` ones, `deleted_rows` all rows that went.
+    other links that went with the `deleted` ones, `deleted_rows` all rows that went;
+    `unmade` what was left out, and why.
     """
 
     created: bool = False
@@ -52,6 +53,7 @@ class Tally:
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
+    unmade: str | None = None
     deleted: int = 0
     along: int = 0
     deleted_rows: int = 0

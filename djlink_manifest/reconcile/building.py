@@ -9,12 +9,12 @@ from collections.abc import Set
 from dataclasses import replace
 from functools import partial
 
-from djlink_manifest.errors import AlreadyThere, RowsRefused, ServerError
+from djlink_manifest.errors import AlreadyThere, MissingPrivilege, RowsRefused, ServerError
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.reconcile.bench import Bench, again, patiently
 from djlink_manifest.reconcile.snapshot import Alteration, Footing
-from djlink_manifest.servers import ddl, lineage, marks
+from djlink_manifest.servers import ddl, lineage, marks, views
 from djlink_manifest.servers.connection import Writer
 
 
@@ -104,6 +104,18 @@ def add_late_keys(bench: Bench, footing: Footing) -> None:
                 hint="let the parent's link want those rows too, or delete the local rows without parent",
             ) from error
         bench.tally.foreign_keys = number
+
+
+def make_views(bench: Bench, footing: Footing) -> None:
+    """Make or replace the owner's views. Where a right is missing it is said, and the link goes on."""
+    for view in footing.make_views:
+        source = bench.link.definition if view.key else None
+        try:
+            patiently(bench, partial(views.make_view, bench.source, view, source))
+        except MissingPrivilege as error:
+            hint = f"; let the source's administrator run: {error.hint}" if error.hint else ""
+            bench.tally.unmade = f"the owner's views are not made: {error.message}{hint}"
+            return
 
 
 def _complete(bench: Bench, mark: Mark) -> None:

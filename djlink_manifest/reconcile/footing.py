@@ -12,21 +12,10 @@ from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
 from djlink_manifest.model.compare import differences
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import grant, missing
+from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
 from djlink_manifest.reconcile.drift import UNDO_THERE, local_drift
+from djlink_manifest.reconcile.ownerside import views_to_make
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Refusal
-
-OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
-LOCAL_RIGHTS = (
-    "CREATE",
-    "ALTER",
-    "REFERENCES",
-    "SELECT",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "CREATE TEMPORARY TABLES",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +40,7 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
     theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
     outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     here = local_drift(link, ours, ground.local)
+    views, why = views_to_make(link, ground.source)
     return Footing(
         link_id=theirs.link_id if theirs else ours.link_id if ours else None,
         mark_outbound=theirs is None or theirs.definition is None,
@@ -62,6 +52,8 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
         alter_local=tuple(here.alter),
         refill=here.refill,
         redefined=here.redefined,
+        make_views=views,
+        views_why=why,
     )
 
 
@@ -145,7 +137,7 @@ def _refusals(link: Link, ground: Ground) -> Iterator[Refusal]:
 def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     source, account = ground.source, ground.source.identity.account
     schema = link.outbound_schema
-    everything = grant(["ALL"], schema, account)
+    everything = grant(OUTBOUND_RIGHTS, schema, account)
     if schema not in source.all_schemas:
         yield (
             f"the outbound schema `{schema}` does not exist on {link.source}, or is not for the link user",
@@ -156,18 +148,18 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         words = f"the link user lacks {', '.join(lacking)} on the outbound schema `{schema}`"
         yield words, f"let the source's administrator run: {everything}"
     for table in link.definition.tables:
-        needed = ("SELECT", "REFERENCES") if table is link.definition else ("SELECT",)
+        needed = SOURCE_RIGHTS if table is link.definition else ("SELECT",)
         lacking = missing(source.grants, needed, table.schema, table.name)
         if lacking:
             words = (
                 f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
             )
-            rights = grant(["SELECT", "REFERENCES"], table.schema, account)
+            rights = grant(SOURCE_RIGHTS, table.schema, account)
             yield words, f"let the source's administrator run: {rights}"
     lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)
     if lacking:
         words = f"the local user lacks {', '.join(lacking)} on the local schema `{link.local.schema}`"
-        rights = grant(["ALL"], link.local.schema, ground.local.identity.account)
+        rights = grant(LOCAL_RIGHTS, link.local.schema, ground.local.identity.account)
         yield words, f"let the local administrator run: {rights}"
 
 
@@ -175,8 +167,9 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
     outbound = f"{link.outbound_schema}.{link.outbound_table}"
     local = f"{link.local.schema}.{link.local.name}"
-    other_outbound = "choose another name with `outbound_table`, or another outbound schema"
-    other_local = "choose another local schema with `schema_name`, or rename that table"
+    adopt = f"; to take it over: djlink adopt {link.address}"
+    other_outbound = f"choose another name with `outbound_table`, or another outbound schema{adopt}"
+    other_local = f"choose another local schema with `schema_name`, or rename that table{adopt}"
     *beside, ledger = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     found = next((t for t in beside if (t.schema, t.name) in ground.source.tables), None)
     old = ground.source.tables.get((ledger.schema, ledger.name))
@@ -198,7 +191,8 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         elif mark.fingerprint != fingerprint(ground.local.identity):
             yield (
                 f"{place} was made for another local server, `{mark.local_server}`: this is a copy, or moved",
-                "work on the server it was made for, or give this manifest another name and outbound schema",
+                "work on the server it was made for, or give this manifest another name and outbound schema; "
+                f"moved here for good: djlink adopt {link.address}",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
@@ -211,9 +205,8 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield (
                 f"{local} is linked, and {link.source} knows nothing of it: this is another server or "
                 "outbound schema than before, or what stood there was dropped",
-                f"check `host`, `port` and `outbound` of {link.source}; if the outbound tables are gone for "
-                f"good, drop the local ones and the link's row in `{mark.local_schema}`.`~djlink`: "
-                "they are pulled anew",
+                f"check `host`, `port` and `outbound` of {link.source}; if they are right and the outbound "
+                f"tables are gone for good: djlink adopt {link.address}",
             )
         elif mark.link_id != mine:
             yield f"{place} carries the mark of another link", hint

@@ -37,7 +37,7 @@ def observe(
     """
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
-    complete = footing.is_level  # else parts or columns are missing, or not filled
+    complete = footing.is_comparable(link)  # else parts or columns are missing, or not filled
     cannot_come = PackedKeys()
     with (
         differing_keys(link, has_outbound, has_local, source, local) as (missing, extra),

@@ -13,22 +13,41 @@ from djlink_manifest.errors import DjlinkError, UsageError
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Approval, Manifest
+from djlink_manifest.model.explanation import Explanation
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.views import owner_schema
+from djlink_manifest.reconcile import adopting
 from djlink_manifest.reconcile import plan as planning
+from djlink_manifest.reconcile.adoption import Adoption, Rehearsal, adopted, adoption, rehearsal
 from djlink_manifest.reconcile.apply import apply
 from djlink_manifest.reconcile.approving import approvals_of
 from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
+from djlink_manifest.reconcile.doctor import examine
+from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
+from djlink_manifest.reconcile.explaining import Inquiry, of_the_set
 from djlink_manifest.reconcile.footing import Ground, footing, forgotten, forgotten_here, holding
-from djlink_manifest.reconcile.plan import Plan, concerned
+from djlink_manifest.reconcile.keytext import parse_key
+from djlink_manifest.reconcile.ownerside import owners_lack
+from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
+from djlink_manifest.reconcile.prospecting import prospect
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.removal import Removal, done
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.site import open_site
-from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
-from djlink_manifest.reconcile.survey import Survey, survey
+from djlink_manifest.reconcile.snapshot import (
+    Footing,
+    Forgotten,
+    LinkSnapshot,
+    Observation,
+    Refusal,
+    ServerFacts,
+)
+from djlink_manifest.reconcile.survey import Survey, source_scene, survey
 from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals, take_out
+
+__all__ = ["Job", "draft_schemas", "examine", "open_job", "outbound_schema", "prospect"]
 
 
 class Job:
@@ -113,7 +132,10 @@ class Job:
             seen.snapshots,
             tuple(r for r in refusals.values() if r.address in self._scope or r in self.refusals),
             counted_forgotten(self._forgotten(), removals, self._sources),
-            tuple(done(self._manifest.removed, {r.address: r for r in removals})) if self._whole else (),
+            (
+                *(done(self._manifest.removed, {r.address: r for r in removals}) if self._whole else ()),
+                *self._owners_lack(),
+            ),
             found.links,
             found.lately,
             self._manifest.approvals,
@@ -174,6 +196,100 @@ class Job:
             report = apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
         return replace(report, outcomes=(*removed, *report.outcomes))
 
+    def explain(self, address: str, key: str) -> tuple[Explanation, LinkPlan]:
+        """One entity, by its key as a person writes it, and the plan of its link for it alone.
+
+        Raises UsageError for what is no link or no key of it, ServerError.
+        """
+        link = self._link(address)
+        values = parse_key(key, link)
+        source = self._sources[link.source]
+        refused, holds = self._stand()
+        scene, refusals = source_scene(self._all, refused, self._footings, holds, source)
+        if address not in scene.links:
+            raise UsageError(f"{address}: {refusals[address].reason}", hint=refusals[address].hint)
+        with source.readers.session() as there, self._local.readers.session() as here:
+            inquiry = Inquiry(scene, self._footings, source.catalog, self._local.catalog, there, here)
+            explained = inquiry.explain(scene.links[address], values)
+        above = self._resolved.graph.upstream([address])
+        plan = planning.make(
+            tuple(self._all[a] for a in sorted(above)),
+            self._resolved.graph.subset(above),
+            Observation(
+                self._manifest.name,
+                self._manifest.digest,
+                self._manifest.files,
+                self._local.facts(len(above)),
+                self.servers,
+                self._footings,
+                {**{a: LinkSnapshot({}) for a in above}, address: explained.snapshot},
+                tuple(r for r in refusals.values() if r.address in above),
+            ),
+        )
+        return explained.explanation, of_the_set(next(p for p in plan.links if p.address == address))
+
+    def _link(self, address: str) -> Link:
+        if address not in self._all:
+            told = next((r for r in self._resolved.refusals if r.address == address), None)
+            if told is not None:
+                raise UsageError(f"{address}: {told.reason}", hint=told.hint)
+            self._check_source(address)
+            close = nearest(address, sorted(self._all))
+            hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
+            raise UsageError(f"{address}: no link of this manifest", hint=hint)
+        return self._all[address]
+
+    def _check_source(self, address: str) -> None:
+        """Raise UsageError where the address is of a source that cannot be used."""
+        for server in self.servers:
+            if server.problem and address.startswith(f"{server.name}."):
+                raise UsageError(
+                    f"{address}: {server.name} cannot be used: {server.problem}", hint=server.hint
+                )
+
+    def rehearse(self, patterns: Sequence[str], given_up: str | None = None) -> Rehearsal:
+        """What `adopt` would do for the links that these addresses or globs name. Nothing is changed.
+
+        `given_up` names another lab's manifest whose tables may be taken. Raises UsageError for no link.
+        """
+        for pattern in patterns:
+            self._check_source(pattern)
+        chosen = sorted(_matching(self._resolved.graph, patterns, "adopt"))
+        found = {}
+        for address in chosen:
+            link = self._all[address]
+            ground = Ground(self._manifest.name, self._sources[link.source].catalog, self._local.catalog)
+            found[address] = adoption(link, ground, self._manifest.contact, given_up)
+        return rehearsal(found, lambda taken: self._as_adopted(chosen, taken))
+
+    def adopt(self, rehearsed: Rehearsal) -> None:
+        """Write the marks of what was rehearsed. Raises LinkLocked, ServerError."""
+        adopting.adopt(rehearsed.adoptions, self._all, self._local, self._sources)
+
+    def _as_adopted(
+        self, chosen: Sequence[str], taken: Sequence[Adoption]
+    ) -> tuple[Plan, Mapping[str, LinkSnapshot]]:
+        """The plan of the chosen links, and what was observed, as if those taken were adopted already."""
+        sources, local = dict(self._sources), self._local
+        for each in taken:
+            there = sources[each.source]
+            outbound = adopted(there.catalog, each.outbound.outbound_schema, each.outbound)
+            sources[each.source] = replace(there, catalog=outbound)
+            local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
+        job = Job(
+            self._manifest,
+            local,
+            sources,
+            self.servers,
+            self._resolved,
+            self._outbound,
+            self._resolved.graph.upstream(chosen),
+            self._parallelism,
+            self._say,
+        )
+        plan = job.plan()
+        return plan, job._survey.snapshots if job._survey else {}
+
     def _stand(self) -> tuple[Mapping[str, Refusal], frozenset[str]]:
         """Find every link's footing.
 
@@ -192,6 +308,16 @@ class Job:
             else:
                 self._footings[address] = found
         return refusals, frozenset(held)
+
+    def _owners_lack(self) -> list[str]:
+        """What keeps djlink from making the owners' views where their schema stands, with the GRANT."""
+        found = list[str]()
+        for name, reached in sorted(self._sources.items()):
+            outbound = self._outbound[name]
+            lack = owners_lack(reached.catalog, outbound)
+            if lack is not None and owner_schema(outbound) in reached.catalog.all_schemas:
+                found.append("; ".join(lack))
+        return found
 
     def _removals(self) -> tuple[Removal, ...]:
         """The links to take out; none where the plan is of a part of the manifest."""
@@ -239,7 +365,14 @@ def open_job(
     local = resolve_server(manifest.local, environ)
     addresses = {s.name: resolve_server(s.server, environ) for s in manifest.sources}
     outbound = {s.name: resolve_outbound(s, environ) for s in manifest.sources}
-    schemas = {addresses[s.name]: {outbound[s.name], *(c.name for c in s.schemas)} for s in manifest.sources}
+    schemas = {
+        addresses[s.name]: {
+            outbound[s.name],
+            owner_schema(outbound[s.name]),
+            *(c.name for c in s.schemas),
+        }
+        for s in manifest.sources
+    }
     results = reach_all({local: local_schemas(manifest), **schemas}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
     try:

@@ -25,6 +25,7 @@ from djlink_manifest.reconcile.actions import (
     CreateOutbound,
     Delete,
     Drift,
+    MakeViews,
     Pull,
     PullAgain,
     Refill,
@@ -255,6 +256,9 @@ def _structure(link: Link, footing: Footing) -> Iterator[Action]:
         yield CreateLocal(_names(footing.make_local), ADDED if added else why)
     for alteration in footing.alter_local:
         yield _alter(link, alteration)
+    if footing.make_views:
+        names = tuple(f"{view.schema}.{view.name}" for view in footing.make_views)
+        yield MakeViews(link.source, names, why if footing.is_new else footing.views_why)
 
 
 def _alter(link: Link, alteration: Alteration) -> AlterLocal:

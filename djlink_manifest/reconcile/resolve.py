@@ -106,21 +106,36 @@ def _candidates(
         return [], [Refusal(place, words, hint, schema.location)]
     masters = catalog.masters(schema.name)
     classes = Counter(class_name(t.name) for t in masters)
-    found = list[Candidate]()
+    found, chosen, unread = list[Candidate](), set[str](), list[Refusal]()
     for table in masters:
         rule = rule_for(schema, table.name, class_name(table.name))
         if rule is not None:
             name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
+            if not all(t.columns and set(t.key) <= set(t.column_names) for t in table.tables):
+                chosen.add(rule.pattern)
+                unread.append(_unread(f"{place}.{name}", rule, table, catalog))
+                continue
             local = rule.options.local_schema(source.name, schema.name)
             found.append(Candidate(f"{place}.{name}", source, rule, table, local))
-    chosen = {c.rule.pattern for c in found}
+    chosen |= {c.rule.pattern for c in found}
     names = sorted({n for t in masters for n in (t.name, class_name(t.name))})
     refused = [
         _no_table(place, rule, names, catalog, schema.name)
         for rule in schema.rules
         if not rule.is_glob and rule.pattern not in chosen
     ]
-    return found, refused
+    return found, [*unread, *refused]
+
+
+def _unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catalog) -> Refusal:
+    """A table that the account sees, and whose columns it does not."""
+    rights = grant(["SELECT", "REFERENCES"], table.schema, catalog.identity.account)
+    return Refusal(
+        address,
+        f"the link user lacks SELECT on {table.schema}.{table.name}: its columns cannot be seen",
+        f"let the source's administrator run: {rights}",
+        rule.location,
+    )
 
 
 def _no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, schema: str) -> Refusal:

@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -17,7 +17,7 @@ from djlink_manifest.model.naming import LINEAGE
 from djlink_manifest.reconcile.footing import Ground
 from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.snapshot import Footing
-from djlink_manifest.servers.connection import Session, Writer, open_session
+from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.locks import Locks
 from djlink_manifest.servers.pool import Pool
 from djlink_manifest.servers.stuck import PackedKeys
@@ -69,7 +69,7 @@ def open_site(
     writers = {name: Pool(sources[name].address, Writer) for name in names}
     local_writers = Pool(local.address, Writer)
     schemas = {(name, schema) for name in names for schema, t in sources[name].catalog.tables if t == LINEAGE}
-    with _locks({name: sources[name] for name in names}, local) as locks:
+    with closing(Locks(local.address, [sources[name].address for name in names])) as locks:
         try:
             yield Site(
                 links=links,
@@ -99,24 +99,6 @@ def holder() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()} (process {os.getpid()}, since {since})"
-
-
-@contextmanager
-def _locks(sources: Mapping[str, Reached], local: Reached) -> Iterator[Locks]:
-    opened = list[Session]()
-
-    def session(reached: Reached) -> Session:
-        opened.append(open_session(reached.address, Session))
-        return opened[-1]
-
-    try:
-        locks = Locks(session(local))
-        for name, reached in sources.items():
-            locks.add_source(name, session(reached))
-        yield locks
-    finally:
-        for each in opened:
-            each.close()
 
 
 def _mark(link: Link, manifest: tuple[str, str], source: Reached, local: Reached) -> Mark:

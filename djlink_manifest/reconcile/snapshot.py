@@ -10,6 +10,7 @@ from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.removal import Removal
 
@@ -53,7 +54,8 @@ class Footing:
     `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
     words what djlink did not leave behind. `alter_local` is what the source added to tables; `refill` says
     why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
-    do not name the source's present definition.
+    do not name the source's present definition; `make_views` are the owner's views to make or replace,
+    `views_why` says why.
     """
 
     link_id: str | None = None
@@ -63,6 +65,8 @@ class Footing:
     make_local: tuple[TableDefinition, ...] = ()
     add_foreign_keys: tuple[tuple[str, ForeignKey], ...] = ()
     drift: tuple[str, ...] = ()
+    make_views: tuple[OwnerView, ...] = ()
+    views_why: str = ""
     alter_local: tuple[Alteration, ...] = ()
     refill: str | None = None
     redefined: bool = False
@@ -71,6 +75,12 @@ class Footing:
     def is_level(self) -> bool:
         """Whether the local tables have all columns and parts of the source's, and rows to match."""
         return not self.make_local and not self.alter_local and self.refill is None
+
+    def is_comparable(self, link: Link) -> bool:
+        """Whether every row of the source has a place here: what is missing at most holds no copied value."""
+        copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
+        missing = any(t.name in copied for t in self.make_local) or any(a.columns for a in self.alter_local)
+        return not missing and self.refill is None
 
     @property
     def completes_late(self) -> bool:

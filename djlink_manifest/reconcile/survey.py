@@ -97,6 +97,19 @@ def survey(
     return Survey(snapshots, refusals, scene_links, blocked, scenes)
 
 
+def source_scene(
+    links: Mapping[str, Link],
+    refused: Mapping[str, Refusal],
+    footings: Mapping[str, Footing],
+    holding: Set[str],
+    source: Reached,
+) -> tuple[Scene, Mapping[str, Refusal]]:
+    """The links of one source as a plan's SQL sees them, and the refusals with those found on the way."""
+    mine = {a: link for a, link in links.items() if link.source == source.address.name}
+    refusals = {**refused, **_conditions(mine, refused, source)}
+    return _scene(source, _scene_links(mine, refusals), footings, holding), refusals
+
+
 def _refusal(link: Link, error: ServerError) -> Refusal:
     return Refusal(link.address, f"{error.server}: {error.message}", error.hint, link.location)
 

@@ -15,6 +15,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
+    MakeViews,
     Mend,
     NoteRequests,
     Pull,
@@ -43,7 +44,7 @@ def plan_json(plan: Plan) -> JSON:
         "has_changes": plan.has_changes,
         "has_errors": plan.has_errors,
         "summary": _totals(of_plan(plan)),
-        "links": [_link(link) for link in plan.links],
+        "links": [link_json(link) for link in plan.links],
         "refusals": [
             {"address": r.address, "reason": r.reason, "hint": r.hint, "location": _location(r.location)}
             for r in plan.refusals
@@ -111,7 +112,8 @@ def event_json(event: Event) -> JSON:
             return {"type": "link_ended", **asdict(event)}
 
 
-def _link(link: LinkPlan) -> JSON:
+def link_json(link: LinkPlan) -> JSON:
+    """One link of a plan."""
     return {
         "address": link.address,
         "wave": link.wave,
@@ -137,6 +139,8 @@ def _action(action: Action) -> JSON:
             return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
         case CreateLocal():
             return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
+        case MakeViews():
+            return {"kind": "make_views", **asdict(action), "views": list(action.views)}
         case AlterLocal():
             columns, indexes = list(action.columns), list(action.indexes)
             return {"kind": "alter_local", **asdict(action), "columns": columns, "indexes": indexes}

@@ -13,6 +13,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
+    MakeViews,
     Mend,
     NoteRequests,
     Pull,
@@ -73,11 +74,15 @@ def waiting_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:
 def _action_rows(link: LinkPlan) -> Iterator[Row]:
     structure = [a for a in link.actions if isinstance(a, CreateOutbound | CreateLocal)]
     if structure:
-        yield Row(CREATE, "", _structure(structure, link.new))
+        with_views = link.new and any(isinstance(a, MakeViews) for a in link.actions)
+        yield Row(CREATE, "", _structure(structure, link.new, with_views))
     for action in link.actions:
         match action:
             case CreateOutbound() | CreateLocal():
                 pass
+            case MakeViews(views=views, reason=reason):
+                if not link.new:
+                    yield Row(CREATE, "", f"make {counted(len(views), 'view')} for the owner: {reason}")
             case Pull(entities=entities):
                 yield Row(CREATE, "", f"pull {counted(entities, 'row')}{_baggage(action)}")
             case PullAgain(entities=entities, reason=reason):
@@ -104,7 +109,7 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 pass  # among the deletions
 
 
-def _structure(actions: Sequence[Action], new: bool) -> str:
+def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:
     added = [name for a in actions if a.reason == ADDED and isinstance(a, CreateLocal) for name in a.tables]
     if added and len(actions) == 1:
         return f"new: local {'part' if len(added) == 1 else 'parts'} {listed(added)}: {ADDED}"
@@ -115,7 +120,7 @@ def _structure(actions: Sequence[Action], new: bool) -> str:
     ]
     if not made:
         return "write the missing mark of the link"
-    tables = f"{' and '.join(made)} table"
+    tables = f"{' and '.join(made)} table" + (", the owner's views" if with_views else "")
     return f"new: {tables}" if new else f"complete: make what is missing of the {tables}"
 
 

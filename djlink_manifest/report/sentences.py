@@ -38,6 +38,7 @@ def _changes(totals: Totals, more: bool) -> list[str]:
         (totals.create, f"{counted(totals.create, 'link')} to create"),
         (totals.complete, f"{counted(totals.complete, 'link')} to complete"),
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
+        (totals.views, f"owner's views of {counted(totals.views, 'link')} to make"),
         (totals.alter, f"{counted(totals.alter, 'link')} to alter"),
         (totals.pull, f"{counted(totals.pull, 'row')} to pull{volume}"),
         (totals.resume, f"{totals.resume:,} to resume"),

@@ -54,6 +54,7 @@ def _pending(link: LinkPlan) -> str:
         (totals.create, "to create"),
         (totals.complete, "tables to complete"),
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
+        (totals.views, "owner's views to make"),
         (totals.alter, "tables to alter"),
         (totals.pull, f"{totals.pull:,} to pull"),
         (totals.resume, f"{totals.resume:,} to resume"),

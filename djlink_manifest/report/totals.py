@@ -12,6 +12,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
+    MakeViews,
     Mend,
     NoteRequests,
     Pull,
@@ -28,7 +29,8 @@ class Totals:
     """Sums over links.
 
     Links: `create` new ones, `complete` those whose tables are partly there, `alter` those whose local
-    tables get columns or indexes, `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those whose
+    tables get columns or indexes, `views` those but new ones whose owner's views are to be made,
+    `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those whose
     local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
     masters: `pull`, with `part_rows` and `bytes`, `resume`, `refill`, `register`, `release`, `delete`, with
     `along` of other links, `approve`, `mend`, `blocked_rows`, `awaiting_rows`, `kept`.
@@ -38,6 +40,7 @@ class Totals:
     create: int = 0
     complete: int = 0
     foreign_keys: int = 0
+    views: int = 0
     alter: int = 0
     pull: int = 0
     part_rows: int = 0
@@ -76,6 +79,10 @@ def is_waiting(link: LinkPlan) -> bool:
     return link.is_stopped and all(b.kind == "upstream" for b in link.blocked if b.whole)
 
 
+def _has_views(link: LinkPlan) -> bool:
+    return any(isinstance(action, MakeViews) for action in link.actions)
+
+
 def _sums(links: Iterable[LinkPlan]) -> Totals:
     chosen = tuple(links)
     actions = [action for link in chosen for action in link.actions]
@@ -88,6 +95,7 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         create=sum(link.new for link in made),
         complete=sum(not link.new for link in made),
         foreign_keys=sum(isinstance(a, AddForeignKey) for a in actions),
+        views=sum(not link.new and _has_views(link) for link in chosen),
         alter=sum(any(isinstance(a, AlterLocal) for a in link.actions) for link in chosen),
         pull=sum(a.entities for a in pulls),
         part_rows=sum(rows for a in pulls for _, rows in a.parts),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from djlink_manifest.model.rights import Needed, needs_of_link_user, needs_of_owner
 from djlink_manifest.sandbox.server import SandboxServer
 
 
@@ -26,27 +27,34 @@ def create_link_user(
     outbound: str,
     *,
     owner_schema: str | None = None,
+    removing: bool = True,
 ) -> None:
     """The account that djlink uses on a source server: it can read and reference, and write outbound alone.
 
-    It has SELECT, REFERENCES on each source schema and ALL on the schema `outbound`, which is made where it
-    is missing; likewise on `owner_schema`, the one that holds the owner's views, where it is named.
+    It has what `djlink grants` prints, and no more; with `removing` what it prints for a manifest that has
+    `removed`. The schema `outbound` is made where it is missing; likewise `owner_schema`, the one that holds
+    the owner's views, where it is named.
     """
     _create_user(server, user, password)
-    for schema in source_schemas:
-        _grant(server, "SELECT, REFERENCES", grant_pattern(schema), user)
     for schema in filter(None, (outbound, owner_schema)):
         server.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(schema)}")
-        _grant(server, "ALL", grant_pattern(schema), user)
+    _give(server, needs_of_link_user(source_schemas, outbound, owner_schema, removing=removing), user)
 
 
 def create_local_user(
-    server: SandboxServer, user: str, password: str, schema_patterns: Iterable[str]
+    server: SandboxServer,
+    user: str,
+    password: str,
+    schema_patterns: Iterable[str],
+    rights: Iterable[str] = ("ALL",),
 ) -> None:
-    """The account of the lab that pulls: all rights on schemas that meet a pattern, such as `ours\\_%`."""
+    """The account of the lab that pulls: rights on the schemas that meet a pattern, such as `ours\\_%`.
+
+    All rights, as a lab has on its own server, unless `rights` names them.
+    """
     _create_user(server, user, password)
     for pattern in schema_patterns:
-        _grant(server, "ALL", quoted(pattern), user)
+        _grant(server, ", ".join(rights), quoted(pattern), user)
 
 
 def create_owner(
@@ -59,15 +67,20 @@ def create_owner(
 ) -> None:
     """The account of those who own the source tables: all rights on their schemas.
 
-    On `owner_schema`, where it is named, they see what is held, ask for deletions and withdraw (SELECT,
-    INSERT, DELETE); the schema is made where it is missing.
+    On `owner_schema`, where it is named, they have what `djlink grants --owner` prints: they see what is
+    held, ask for deletions and withdraw. The schema is made where it is missing.
     """
     _create_user(server, user, password)
     for schema in source_schemas:
         _grant(server, "ALL", grant_pattern(schema), user)
     if owner_schema is not None:
         server.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(owner_schema)}")
-        _grant(server, "SELECT, INSERT, DELETE", grant_pattern(owner_schema), user)
+        _give(server, needs_of_owner(owner_schema), user)
+
+
+def _give(server: SandboxServer, needs: Iterable[Needed], user: str) -> None:
+    for need in needs:
+        server.execute(need.granted_to(f"{user}@%").replace("%", "%%"), ())
 
 
 def _create_user(server: SandboxServer, user: str, password: str) -> None:

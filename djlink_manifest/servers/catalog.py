@@ -15,6 +15,7 @@ from djlink_manifest.servers.defaults import is_doubtful, whole_defaults
 from djlink_manifest.servers.dialects import ColumnFacts
 from djlink_manifest.servers.marks import read_marks
 from djlink_manifest.servers.sql import Sql, comma, sql
+from djlink_manifest.servers.views import read_definers
 
 
 def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
@@ -52,7 +53,15 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
         sizes[name] = Size(int(row[7] or 0), int(row[8] or 0))
     marks = read_marks(session, {s: t.column_names for (s, name), t in tables.items() if name == MARKS})
     return Catalog(
-        session.name, session.identity, frozenset(everything), tables, sizes, marks, grants, collations
+        session.name,
+        session.identity,
+        frozenset(everything),
+        tables,
+        sizes,
+        marks,
+        grants,
+        collations,
+        read_definers(session, listed),
     )
 
 

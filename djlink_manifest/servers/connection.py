@@ -6,6 +6,7 @@ threads.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ RawRow: TypeAlias = "tuple[bytes | None, ...]"
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 CONNECT_TIMEOUT = 10  # seconds
+# A peer that is gone without a word (a cable, a firewall that forgot) is noticed after some two minutes of
+# silence; the system's own two hours would be a night lost.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 # Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so
 # that a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES,
@@ -43,6 +47,8 @@ SETTINGS: tuple[str, ...] = (
     # else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
+    # a limit of the server's on what a statement may return or change would cut a set of keys without a word
+    "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
     "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
 )
 
@@ -224,7 +230,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
             host=address.host,
             port=address.port,
             user=address.user,
-            password=address.password.reveal(),
+            password=address.password.reveal().encode(),  # text the driver would take for Latin 1
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT,
@@ -238,6 +244,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
         raise unreachable(error, address) from error
     connection.forbid_files()
     try:
+        _keep_alive(connection)
         session = kind(address, connection)
         check_supported(session.identity.version, address.name)
         for setting in (*SETTINGS, *session.dialect.SETTINGS):
@@ -262,6 +269,12 @@ def _identify(session: Session) -> ServerIdentity:
     return ServerIdentity(
         version_of(str(row[0])), str(row[1]), str(row[2]), int(row[3]), str(row[4]), int(row[5])
     )
+
+
+def _keep_alive(connection: Any) -> None:
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):  # not every system has all of them
+            connection._sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _context(address: ServerAddress) -> ssl.SSLContext:

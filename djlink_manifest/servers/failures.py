@@ -25,7 +25,12 @@ def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity 
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
     if code in numbers.LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
-        return ConnectionLost(f"the connection was lost: {words}", code=code, server=server)
+        return ConnectionLost(
+            f"the connection was lost: {words}",
+            code=code,
+            server=server,
+            hint="see that the server runs and the network holds; then run djlink apply again",
+        )
     if code in numbers.DENIED:
         return MissingPrivilege(
             words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
@@ -35,12 +40,28 @@ def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity 
         return AlreadyThere(words, code=code, server=server, hint=hint)
     if code in numbers.REFUSED_ROWS:
         return RowsRefused(words, code=code, server=server)
-    return ServerError(words, code=code, server=server)
+    return ServerError(words, code=code, server=server, hint=_HINTS.get(code or 0))
+
+
+_AGAIN = "what was committed stays, and djlink apply goes on from there"
+_HINTS = {
+    **dict.fromkeys(numbers.SPACE, f"the server's disk or tablespace is full: make room there; {_AGAIN}"),
+    **dict.fromkeys(
+        numbers.READ_ONLY,
+        f"the server takes no writes, as a replica or under maintenance: name the one that does; {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        numbers.WAITED | numbers.DEADLOCK,
+        f"another session keeps these rows: look for long transactions (SHOW PROCESSLIST); {_AGAIN}",
+    ),
+}
 
 
 def is_passing(error: ServerError) -> bool:
-    """Whether trying again may help: a lost connection, a deadlock, a lock wait."""
-    return isinstance(error, ConnectionLost) or error.code in numbers.DEADLOCK | numbers.WAITED
+    """Whether trying again may help: a lost connection, a server that restarts or has no session free, a
+    deadlock, a lock wait."""
+    passing = numbers.DEADLOCK | numbers.WAITED | numbers.FULL | numbers.DOWN
+    return isinstance(error, ConnectionLost) or error.code in passing
 
 
 def unreachable(error: Exception, address: ServerAddress) -> Unreachable:

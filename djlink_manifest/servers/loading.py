@@ -1,8 +1,8 @@
 """Rows from one server to another by LOAD DATA LOCAL, in lines that the source's server writes.
 
 Short values are put into lines by the source's server, long ones (texts, blobs) travel as they are and are
-escaped here; FLOAT and DOUBLE too, which MySQL writes exactly in a result alone, and not in a line. Everything
-is bytes in the local column's own character set, so that no server converts.
+escaped here; FLOAT and DOUBLE too, which MySQL writes exactly in a result alone, and not in a line. All are
+bytes in the local column's own character set, so that no server converts.
 
 LOAD DATA LOCAL takes what does not fit with a warning, and skips what is refused: whatever is not taken whole
 and without a warning is rolled back and written by INSERT, which is strict and says what is wrong.

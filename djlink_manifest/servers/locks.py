@@ -1,16 +1,20 @@
 """One advisory lock per link on both of its servers.
 
-A lock dies with its session: none is ever left behind.
+A lock dies with its session: none is ever left behind. Where the session is lost, each link takes its lock
+again in a new one, before it goes on.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from contextlib import suppress
 
-from djlink_manifest.errors import LinkLocked, ServerError
+from djlink_manifest.errors import ConnectionLost, LinkLocked, ServerError
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import lock_name
-from djlink_manifest.servers.connection import Session
+from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.marks import read_holder
 from djlink_manifest.servers.sql import sql
 
@@ -18,30 +22,40 @@ from djlink_manifest.servers.sql import sql
 class Locks:
     """The locks of one apply: held by one session per server, which serves nothing else."""
 
-    def __init__(self, local: Session) -> None:
-        self._local = local
-        self._sources: dict[str, Session] = {}
-
-    def add_source(self, name: str, session: Session) -> None:
-        """The session that shall hold the locks on a source server."""
-        self._sources[name] = session
+    def __init__(self, local: ServerAddress, sources: Iterable[ServerAddress]) -> None:
+        self._local = local.name
+        self._addresses = {address.name: address for address in (*sources, local)}
+        self._sessions: dict[str, Session] = {}
+        self._guard = threading.Lock()  # links take their locks again in threads of their own
 
     def take(self, link: Link, link_id: str) -> None:
-        """Take the link's lock on both servers without waiting. LinkLocked says who has it."""
-        name = lock_name(link_id)
-        for session in (self._sources[link.source], self._local):
-            if session.value(sql("SELECT GET_LOCK({}, 0)", name)) != 1:
-                raise LinkLocked(
-                    f"another djlink works on this link: {self._who(session, link, link_id)}",
-                    link=link.address,
-                    server=session.name,
-                    hint="wait until it has ended, then run djlink apply again; its lock ends with it",
-                )
+        """Take the link's lock on both servers without waiting, or again. LinkLocked says who has it."""
+        with self._guard:
+            for name in (link.source, self._local):
+                self._take(name, link, link_id)
+
+    def _take(self, name: str, link: Link, link_id: str) -> None:
+        take = sql("SELECT GET_LOCK({}, 0)", lock_name(link_id))
+        if name in self._sessions:
+            try:
+                taken = self._sessions[name].value(take)
+            except ConnectionLost:
+                self._sessions.pop(name).close()  # and every lock with it
+        if name not in self._sessions:
+            self._sessions[name] = open_session(self._addresses[name], Session)
+            taken = self._sessions[name].value(take)
+        if taken != 1:
+            raise LinkLocked(
+                f"another djlink works on this link: {self._who(self._sessions[name], link, link_id)}",
+                link=link.address,
+                server=name,
+                hint="wait until it has ended, then run djlink apply again; its lock ends with it",
+            )
 
     def _who(self, session: Session, link: Link, link_id: str) -> str:
         """Who has the lock: as the link's mark says, or, before there is a mark, as the server knows it."""
         with suppress(ServerError):  # there may be no mark yet, nor a table of marks
-            holder = read_holder(self._sources[link.source], link.outbound_schema, link_id)
+            holder = read_holder(self._sessions[link.source], link.outbound_schema, link_id)
             if holder:
                 return holder
         holding = session.value(sql("SELECT IS_USED_LOCK({})", lock_name(link_id)))
@@ -53,13 +67,19 @@ class Locks:
         return "a session of another account, or one that has just ended"
 
     def check(self, link: Link, link_id: str, source: Session, local: Session) -> None:
-        """Make sure, through the working sessions, that both locks are still ours. Raises LinkLocked."""
+        """Make sure, through the working sessions, that both locks are still ours. Raises ConnectionLost."""
         name = lock_name(link_id)
-        for working, holding in ((source, self._sources[link.source]), (local, self._local)):
-            if working.value(sql("SELECT IS_USED_LOCK({})", name)) != holding.id:
-                raise LinkLocked(
+        for working, place in ((source, link.source), (local, self._local)):
+            holding = self._sessions.get(place)
+            if holding is None or working.value(sql("SELECT IS_USED_LOCK({})", name)) != holding.id:
+                raise ConnectionLost(
                     "the session that held the link's lock has ended",
                     link=link.address,
                     server=working.name,
                     hint="what was committed stays; run djlink apply again",
                 )
+
+    def close(self) -> None:
+        """Give all locks back."""
+        for session in self._sessions.values():
+            session.close()

@@ -12,12 +12,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from djlink_manifest.errors import AlreadyThere
+from djlink_manifest.errors import AlreadyThere, ServerError
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.servers.connection import Session, Writer
-from djlink_manifest.servers.sql import comma, sql, table
+from djlink_manifest.servers.sql import comma, ident, sql, table
+
+NO_SUCH_TABLE = 1146
 
 _COLUMNS = (
     "link_id, table_name, manifest, contact, source_schema, source_table, outbound_schema, outbound_table, "
@@ -116,6 +118,44 @@ def write_mark(session: Writer, schema: str, mark: Mark) -> None:
     )
 
 
+def replace_mark(session: Writer, schema: str, mark: Mark) -> None:
+    """Write a mark in the place of whatever marks its table or has its id.
+
+    What the mark of the table says of a refill, and of what djlink made, stays.
+    """
+    fields = (
+        *("link_id", "table_name", "manifest", "contact", "source_schema", "source_table"),
+        *("outbound_schema", "outbound_table", "local_server", "local_schema", "local_table", "fingerprint"),
+    )
+    of = table(schema, MARKS)
+    with session.transaction():
+        found = session.rows(
+            sql(
+                "SELECT link_id FROM {} WHERE table_name = {} OR link_id = {} FOR UPDATE",
+                of,
+                mark.table_name,
+                mark.link_id,
+            )
+        )
+        if len(found) > 1:  # one has the table, the other the id
+            test = sql("link_id = {} AND table_name <> {}", mark.link_id, mark.table_name)
+            session.execute(sql("DELETE FROM {} WHERE {}", of, test))
+            found = [row for row in found if row[0] != mark.link_id]
+        for (link_id,) in found:
+            values = comma([sql("{} = {}", ident(name), getattr(mark, name)) for name in fields])
+            session.execute(
+                sql(
+                    "UPDATE {} SET {}, definition = {}, holder = NULL WHERE link_id = {}",
+                    of,
+                    values,
+                    mark.definition,
+                    link_id,
+                )
+            )
+        if not found:
+            write_mark(session, schema, mark)
+
+
 def complete_mark(session: Writer, schema: str, link_id: str, definition: str, contact: str) -> None:
     """Say that all tables of this side were made from a source definition of this digest."""
     session.execute(
@@ -165,6 +205,19 @@ def read_holder(session: Session, schema: str, link_id: str) -> str | None:
     """Who applied last, as the mark says."""
     rows = session.rows(sql("SELECT holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id))
     return rows[0][0] if rows else None
+
+
+def marked_id(session: Session, schema: str, table_name: str) -> str | None:
+    """The id in the mark of a table; None where it has none, or its schema no `~djlink` table."""
+    try:
+        rows = session.rows(
+            sql("SELECT link_id FROM {} WHERE table_name = {}", table(schema, MARKS), table_name)
+        )
+    except ServerError as error:
+        if error.code != NO_SUCH_TABLE:
+            raise
+        return None
+    return str(rows[0][0]) if rows else None
 
 
 def _read_made(text: Any) -> Mapping[str, frozenset[str]] | None:

@@ -7,9 +7,13 @@ WAITED = frozenset({1205})
 DEADLOCK = frozenset({1020, 1213})  # 1020: MariaDB's answer to a row that changed since the snapshot
 EXISTS = frozenset({1050, 1060, 1061, 1826})
 DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
+NO_DEFINER = frozenset({1045, 1449})  # said of a view whose account is gone
 LOCKED_ACCOUNT = frozenset({3118, 3955, 4151})
 CREDENTIALS = frozenset({1045, 1698, 1820, 1862}) | LOCKED_ACCOUNT
 FULL = frozenset({1040, 1203, 1226})
+DOWN = frozenset({1053, 2002, 2003, 2013})  # met by a login: the server is down, or goes down
+SPACE = frozenset({1021, 1114, 3019})
+READ_ONLY = frozenset({1290, 1792, 1836})
 PLAIN_REFUSED = frozenset({3159, 4163})
 REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
 REFUSED_ROWS = REFERENCED | frozenset(
@@ -17,3 +21,4 @@ REFUSED_ROWS = REFERENCED | frozenset(
 )
 # LOAD DATA LOCAL is off at the server, or forbidden
 NO_LOCAL_LOAD = frozenset({1148, 1235, 2068, 3948, 4166})
+BROKEN_VIEW = frozenset({1054, 1146, 1356})

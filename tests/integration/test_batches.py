@@ -274,7 +274,7 @@ def test_a_plan_only_reads(narrow: Rig) -> None:
     role = narrow.names("role")
     for server, account, grants in (
         ("lab_a", "link", {"lab": "SELECT", "outbound": "SELECT, CREATE TEMPORARY TABLES"}),
-        ("local", "lab", {here.removeprefix(narrow.names.prefix): "SELECT"}),
+        ("local", "lab", {here.removeprefix(narrow.names.prefix): "SELECT, CREATE TEMPORARY TABLES"}),
     ):
         user = narrow.names(account)
         narrow.run(server, f"CREATE ROLE {role}")
@@ -286,7 +286,7 @@ def test_a_plan_only_reads(narrow: Rig) -> None:
     with watched(prefix=narrow.names("")) as sent:
         plan = narrow.plan(manifest)
     assert plan.links == expected.links
-    assert len(plan.links[0].actions) == 4
+    assert len(plan.links[0].actions) == 5
     for statement in sent:
         key_table = "`~djlink_" in statement.text
         assert key_table or statement.begins("SELECT", "WITH", "SHOW", "SET", "START TRANSACTION"), statement

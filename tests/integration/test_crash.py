@@ -1,27 +1,40 @@
-"""A process killed at any of its statements: nothing is left half done, and the next apply ends it."""
+"""A process killed at any of its statements: nothing is left half done, and the next apply ends it.
+
+Between two statements that only read, a kill leaves what one at the next change leaves: the usual run kills
+at every change, and after every commit. `DJLINK_KILLS=all pytest tests/integration/test_crash.py` kills at
+every statement, before it is sent and before its answer is read; `DJLINK_KILLS=500` at so many of them.
+"""
 
 from __future__ import annotations
 
+import os
+import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from djlink_manifest.manifest.load import load
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.pipeline import open_job
 from tests.crashing import Applier
+from tests.e2e.test_twelve_tables import Atlas, keys, rows
+from tests.options import seed, told
 from tests.rig import Rig
 from tests.saved import Saved
 from tests.shared_servers import Servers, drop_everything, new_names
 from tests.whole import check_whole
 
 TRIES = 60  # at most; evenly chosen where an apply makes more changes
+KILLS = os.environ.get("DJLINK_KILLS")
 PROCESSES = 2
+T = TypeVar("T")
 VOLATILE = ("pulled_at", "created_at", "holder")
 
 PIPELINE = (
@@ -120,9 +133,9 @@ def made(rig: Rig) -> Iterator[Scene]:
         applier.close()
 
 
-def undisturbed(found: Scene) -> tuple[list[str], Any]:
-    """The changes of an apply that nobody kills, and the state it leaves."""
-    answer = found.applier(manifest=str(found.manifest))
+def undisturbed(found: Scene, every: bool = False) -> tuple[list[str], Any]:
+    """The changes of an apply that nobody kills, or its statements with `every`, and the state it leaves."""
+    answer = found.applier(manifest=str(found.manifest), every=every)
     assert not answer["problems"]
     assert not answer["again"]
     assert answer["kinds"] == ["CreateLocal", "CreateOutbound", "Pull", "PullAgain", "Register", "Release"]
@@ -132,7 +145,7 @@ def undisturbed(found: Scene) -> tuple[list[str], Any]:
 
 def crash_and_recover(found: Scene, at: int, sent: bool, end: Any) -> None:
     found.put_back()
-    answer = found.applier(manifest=str(found.manifest), at=at, sent=sent)
+    answer = found.applier(manifest=str(found.manifest), at=at, sent=sent, every=bool(KILLS))
     assert answer == {"killed": 9}
     found.wait_for_the_dead()
     check_whole(found.rig, found.links, own=2)  # the two rows that are to be registered
@@ -142,33 +155,85 @@ def crash_and_recover(found: Scene, at: int, sent: bool, end: Any) -> None:
     assert tuple(saved.without(*VOLATILE) for saved in found.state()) == end
 
 
-def evenly(numbers: Sequence[int], most: int) -> list[int]:
+def evenly(numbers: Sequence[T], most: int) -> list[T]:
     """At most so many of the numbers, the first and the last among them."""
     if len(numbers) <= most:
         return list(numbers)
     return [numbers[n * (len(numbers) - 1) // (most - 1)] for n in range(most)]
 
 
+def kill_points(made: Sequence[str]) -> tuple[list[tuple[int, bool]], int]:
+    """At which changes or statements to kill, and whether after they are sent; how many there are."""
+    if KILLS:
+        every = [(n, sent) for n in range(1, len(made) + 1) for sent in (False, True)]
+        return evenly(every, len(every) if KILLS == "all" else int(KILLS)), len(every)
+    commits = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE"))]
+    chosen = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
+    return chosen + [(n, True) for n in evenly(commits, TRIES // 2)], len(made) + len(commits)
+
+
+@pytest.mark.timeout(36_000 if KILLS else 180)
 def test_an_apply_killed_at_any_change_leaves_nothing_half_done_and_the_next_one_ends_it(
-    servers: Servers,
+    servers: Servers, record_property: Callable[[str, object], None]
 ) -> None:
     def tries(share: int) -> list[tuple[int, bool, str]]:
         with scene(servers) as found:
-            made, end = undisturbed(found)
-            commits = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE"))]
-            cases = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
-            cases += [(n, True) for n in evenly(commits, TRIES // 4)]
+            made, end = undisturbed(found, every=bool(KILLS))
+            cases, points = kill_points(made)
             faults = []
             for at, sent in cases[share::PROCESSES]:
                 try:
                     crash_and_recover(found, at, sent, end)
                 except AssertionError as error:
                     faults.append((at, sent, f"{made[at - 1]}: {error}"))
+            if share == 0:
+                kind = "statements" if KILLS else "changes"
+                words = f"killed at {len(cases)} of {points} points, before and after {len(made)} {kind}"
+                record_property("told", f"{words} ({servers.pair})")
             return faults
 
     with ThreadPoolExecutor(PROCESSES) as threads:
         faults = [fault for each in threads.map(tries, range(PROCESSES)) for fault in each]
     assert not faults, "\n".join(f"change {at}, sent {sent}: {words}" for at, sent, words in sorted(faults))
+
+
+def test_twelve_tables_killed_again_and_again_on_their_way_arrive_whole(
+    servers: Servers, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """DataJoint tables of two sources: each apply is killed a little further on, until one is not."""
+    start = seed()
+    chance, atlas = random.Random(start), Atlas(servers, new_names(), tmp_path)
+    applier = Applier(atlas.rig.environ, Path(__file__).parents[2])
+    try:
+        with open_job(load([atlas.path]), {**os.environ, **atlas.rig.environ}) as job:
+            links = job.links
+        kills = 0
+        while True:
+            at = chance.randint(1, 160)  # of some 600 changes: five to ten kills
+            answer = applier(manifest=str(atlas.path), at=at, sent=chance.random() < 0.3, parallelism=2)
+            if "killed" not in answer:
+                break
+            kills += 1
+            until = time.monotonic() + 20
+            while any(atlas.rig.own_sessions(server) for server in ("lab_a", "lab_b", "local")):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            check_whole(atlas.rig, links)
+        assert (answer["problems"], answer["again"]) == ([], False)
+        assert kills > 2
+        for server, schema, table, local_schema, local_table in atlas.tables():
+            [primary] = [k[2].split(",") for k in keys(server, schema, table) if k[0] == "PRIMARY"]
+            here = rows(servers.local, local_schema, local_table, primary)
+            assert here == rows(server, schema, table, primary), table
+    finally:
+        record_property(
+            "told", told(start, f"twelve tables, killed {kills} times on their way", servers.pair)
+        )
+        applier.close()
+        for each in atlas.pipelines.values():
+            each.connection.close()
+        for server in servers:
+            drop_everything(server, atlas.rig.names)
 
 
 @pytest.mark.parametrize("words", ["INSERT INTO", "COMMIT"])

@@ -69,7 +69,7 @@ def open_lab(rig: Rig) -> Lab:
         sources[source] = pipeline.declare(source, connection, rig.names.prefix)
         pipeline.fill(sources[source], size=SIZE)
     schemas = {SOURCES[s]: list(pipeline.DECLARE[s]) for s in SOURCES}
-    rig.accounts(schemas)
+    rig.accounts(schemas, local=("ALL",))
     document = rig.document({server: dict.fromkeys(names, ALL) for server, names in schemas.items()})
     _, report = rig.apply(document)
     assert report.succeeded
@@ -389,7 +389,7 @@ def test_tables_of_two_sources_that_are_called_alike_are_not_taken_for_one(rig: 
         made.append(pipeline.declare("janelia", connection, rig.names.prefix))
         pipeline.fill(made[-1], size=2)
         connection.close()
-    rig.accounts({server: ["behavior"] for server in SOURCES.values()})
+    rig.accounts({server: ["behavior"] for server in SOURCES.values()}, local=("ALL",))
     _, report = rig.apply(rig.document({server: {"behavior": ALL} for server in SOURCES.values()}))
     assert report.succeeded
     connection = connect_local(rig)
@@ -419,7 +419,7 @@ def test_linked_tables_of_a_source_without_lineage_join_with_each_other_and_the_
         "INSERT INTO {other}.session VALUES (1, 1, 2), (2, 1, NULL)",
         "INSERT INTO {other}.session__trial VALUES (1, 1, 1), (1, 1, 2)",
     )
-    rig.accounts({"lab_a": ["lab", "other"]})
+    rig.accounts({"lab_a": ["lab", "other"]}, local=("ALL",))
     _, report = rig.apply(rig.document({"lab_a": {"lab": ALL, "other": ALL}}))
     assert report.succeeded
     connection = connect_local(rig)
@@ -459,7 +459,7 @@ def test_tables_that_differ_in_their_tier_alone_are_parted_by_schema_name(rig: R
         if base is dj.Manual:
             table.insert1({"sorter": 2, "word": "by hand"})
     there.close()
-    rig.accounts({"lab_a": ["lab"]})
+    rig.accounts({"lab_a": ["lab"]}, local=("ALL",))
     both = rig.document({"lab_a": {"lab": ALL}})
     [blocked] = [b for link in rig.plan(both).links for b in link.blocked][:1]
     assert "it would have the same local table as" in blocked.reason
@@ -523,7 +523,7 @@ def test_values_kept_inline_by_each_codec_are_fetched_as_at_the_source(
         "bare": b"\x00\xff'\\%",
     }
     Value.insert1(row)
-    rig.accounts({"lab_a": ["lab"]})
+    rig.accounts({"lab_a": ["lab"]}, local=("ALL",))
     _, report = rig.apply(rig.document({"lab_a": {"lab": ALL}}))
     assert report.succeeded
     connection = connect_local(rig)

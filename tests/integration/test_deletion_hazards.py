@@ -383,12 +383,11 @@ def test_a_deletion_that_reaches_a_link_left_out_of_the_plan_is_not_done(lab: Ri
 
 
 def test_a_large_deletion_is_done_in_batches(lab: Rig) -> None:
-    lab.run("lab_a", "SET SESSION cte_max_recursion_depth = 100000")
-    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)"
-    deep = "/*+ SET_VAR(cte_max_recursion_depth = 10000) */"
+    digit = f"({' UNION ALL '.join(f'SELECT {n} AS i' for n in range(10))})"
     run_all(
         lab,
-        f"INSERT INTO {{lab}}.session {numbers} SELECT {deep} 'eve', i + 10 FROM n",
+        "INSERT INTO {lab}.session SELECT 'eve', 11 + a.i + 10 * b.i + 100 * c.i + 1000 * d.i"
+        f" FROM {digit} a JOIN {digit} b JOIN {digit} c JOIN {digit} d WHERE d.i < 6",
         "INSERT INTO {lab}.session__trial SELECT name, n, 1 FROM {lab}.session WHERE n > 10",
     )
     _, report = lab.apply(auto(lab))

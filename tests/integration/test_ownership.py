@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,31 +151,6 @@ def test_a_source_that_knows_nothing_of_a_finished_link_is_refused(linked: Rig) 
     locally(linked, *(f"DROP TABLE {schema}.{name}" for name in tables), f"DELETE FROM {schema}.`~djlink`")
     assert linked.apply(everything(linked))[1].succeeded
     assert held(linked, "subject") == [(1,), (2,), (3,)]
-
-
-def test_a_link_is_taken_out_by_hand_as_the_documentation_says(linked: Rig) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
-    section = page.partition("## Taking a link out")[2].partition("\n## ")[0]
-    text = re.sub(r"^--.*$", "", section.partition("```sql\n")[2].partition("```")[0], flags=re.MULTILINE)
-    for written, here in (
-        ("ourlab_outbound", linked.outbound),
-        ("ephys_recording", linked.names("lab_session")),
-        ("princeton_ephys", linked.local_schema("lab_a", "lab")),
-        ("'recording'", "'session'"),
-    ):
-        assert written in text
-        text = text.replace(written, here)
-    statements = [each.strip() for each in text.split(";") if each.strip()]
-    assert len(statements) == 3
-    for statement in statements:
-        ask(linked.servers.local if "our_lab_a" in statement else linked.servers.lab_a, statement)
-    without = linked.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
-    plan = linked.plan(without)
-    assert (plan.has_errors, plan.has_changes, plan.forgotten) == (False, False, ())
-    run_all(linked, "DELETE FROM {lab}.session__trial", "DELETE FROM {lab}.session")
-    assert locally(linked, "SELECT COUNT(*) FROM {here}.session") == [(4,)]
-    reason, _ = refused(of(linked, "Session"))
-    assert "stands that djlink did not make" in reason
 
 
 def test_local_tables_whose_marks_are_gone_are_nobodys_and_refused(linked: Rig) -> None:

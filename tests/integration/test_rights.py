@@ -8,8 +8,8 @@ from typing import Any
 import pymysql
 import pytest
 
+from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
 from djlink_manifest.reconcile.actions import AddForeignKey, PullAgain, Register, Release
-from djlink_manifest.reconcile.footing import LOCAL_RIGHTS, OUTBOUND_RIGHTS
 from djlink_manifest.sandbox.accounts import create_link_user, grant_pattern, quoted
 from tests.asking import ask, run_all
 from tests.rig import PASSWORD, Rig, link_of

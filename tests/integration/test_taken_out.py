@@ -79,6 +79,9 @@ def test_a_removed_link_lets_go_of_its_rows_and_the_ledger_stays(lab: Rig, table
     plan = lab.plan(doc)
     assert not plan.has_changes
     assert any("is done; the entry can go" in words for words in plan.warnings)
+    if table == "keep":
+        [block] = of(lab, lab.plan(document(lab)), "Session").blocked
+        assert "stands that djlink did not make" in block.reason
     if table == "drop":
         plan, report = lab.apply(document(lab))
         assert report.succeeded

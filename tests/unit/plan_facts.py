@@ -10,6 +10,7 @@ from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import Closure, LabRows, LinkDeletions, RequestSet, moment
 from djlink_manifest.reconcile.snapshot import (
     Alteration,
@@ -106,6 +107,8 @@ def footing(facts: Mapping[str, Any]) -> Footing:
             for name in facts.get("add_foreign_keys", [])
         ),
         drift=tuple(facts.get("drift", [])),
+        make_views=tuple(map(view, facts.get("make_views", []))),
+        views_why="the owner's views are missing",
         alter_local=tuple(
             Alteration(name, tuple((Column(*words.split(" ", 1)), None) for words in columns))
             for name, columns in facts.get("alter_local", {}).items()
@@ -113,6 +116,11 @@ def footing(facts: Mapping[str, Any]) -> Footing:
         refill=facts.get("refill"),
         redefined=facts.get("redefined", False),
     )
+
+
+def view(name: str) -> OwnerView:
+    """An owner's view."""
+    return OwnerView("held", "out_owner", name, "out", "t", ("id",), ("id", "pulled_at"))
 
 
 def deletions(said: Mapping[str, Any]) -> LinkDeletions:

@@ -23,12 +23,14 @@ PLAN_VALUES = (
     "reconcile.snapshot",
     "reconcile.progress",
     "reconcile.removal",
+    "reconcile.adoption",
 )
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
         *("reach", "observe", "survey", "deletions", "site", "building", "bench", "helping"),
-        *("pulling", "refilling", "deleting", "taking_out", "apply"),
+        *("pulling", "refilling", "deleting", "taking_out", "apply", "doctor", "adopting", "explaining"),
+        "prospecting",
     )
 )
 PURE = ("reconcile", *VALUES)
@@ -40,10 +42,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "reconcile": PURE,
     **dict.fromkeys(ACTING, (*PURE, "servers")),
     "report": (*PLAN_VALUES, *VALUES),
-    "owner": ("servers", "model", "errors"),
+    "owner": ("servers", "reconcile.conditions", *VALUES),
     "api": ("reconcile.pipeline", "owner", "report", *VALUES),
-    "cli": ("reconcile.pipeline", "owner", "report", *VALUES),
-    "sandbox": ("errors",),
+    "cli": ("reconcile.pipeline", "reconcile.granting", "owner", "report", *VALUES),
+    "sandbox": ("model", "errors"),
     "__main__": ("cli",),
 }
 # Besides, within functions only: what would cost every command its start-up time, or load the package's own

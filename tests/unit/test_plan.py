@@ -22,6 +22,7 @@ from djlink_manifest.reconcile.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
+    MakeViews,
     Mend,
     NoteRequests,
     Pull,
@@ -111,6 +112,8 @@ def action_in_words(action: Action) -> str:
             return f"create outbound {len(tables)}"
         case CreateLocal(tables=tables):
             return f"create local {len(tables)}"
+        case MakeViews(views=views):
+            return f"make views {len(views)}"
         case AddForeignKey(table=table):
             return f"add foreign key to {table}"
         case Pull(entities=entities, parts=parts, bytes=size):
@@ -156,6 +159,7 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "make_outbound": draw(st.sampled_from([[], ["out.t"]])),
         "make_local": draw(st.sampled_from([[], ["l.t"], ["l.t", "l.t__p"]])),
         "add_foreign_keys": draw(st.sampled_from([[], ["l.t"]])),
+        "make_views": draw(st.sampled_from([[], ["t_held"]])),
         "alter_local": draw(st.sampled_from([{}, {"t": ["contrast float"]}])),
         "refill": draw(st.sampled_from([None, "a part"])),
         "counts": counts,

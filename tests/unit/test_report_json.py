@@ -95,6 +95,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "create": 1,
         "complete": 3,
         "foreign_keys": 1,
+        "views": 0,
         "alter": 1,
         "pull": 1550,
         "part_rows": 122_481,

@@ -1,0 +1,188 @@
+"""Entities that an owner named, with all that hang on them, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from djlink_manifest.errors import ConnectionLost, ServerError
+from djlink_manifest.model.catalog import TableName
+from djlink_manifest.model.dependents import Tie, children_first, own_columns
+from djlink_manifest.model.holding import Done, TableStanding
+from djlink_manifest.servers import numbers, owning
+from djlink_manifest.servers.connection import Isolation
+from djlink_manifest.servers.failures import is_passing
+from djlink_manifest.servers.keysets import KeySets
+
+TRIES = 4
+
+if TYPE_CHECKING:
+    from djlink_manifest.owner.desk import Desk
+
+
+class Gathered:
+    """Sets of entities by table: those named, and those that hang on them."""
+
+    def __init__(self, desk: Desk, sets: KeySets, root: TableName, along: Sequence[Tie]) -> None:
+        self._desk = desk
+        self._sets = sets
+        self._along = along
+        self.root = root
+
+    @property
+    def named(self) -> int:
+        """How many entities were named."""
+        return self._sets.of(self.root).count
+
+    def standings(self, purpose: str = "all") -> tuple[TableStanding, ...]:
+        """Each table with how many of its entities are concerned and what each link has of them.
+
+        What hangs on others comes first.
+        """
+        return tuple(
+            TableStanding(
+                place,
+                self._desk.words(place),
+                self._sets.of(place, purpose).count,
+                self._desk.standings(place, self._sets.of(place, purpose)),
+            )
+            for place in self._ordered(purpose)
+        )
+
+    def held_keys(self, most: int = 1000) -> list[dict[str, str]]:
+        """The entities that are held: key, since when and by whom; of each link at most so many.
+
+        Values that are no text are in hexadecimal.
+        """
+        found = list[dict[str, str]]()
+        for place in self._ordered():
+            names = self._desk.masters[place].key
+            for link in self._desk.links.get(place, ()):
+                for row in owning.held_keys(self._desk.session, link, self._sets.of(place), most):
+                    *key, since = (_shown(value) for value in row)
+                    pairs = ", ".join(f"{n}={v}" for n, v in zip(names, key, strict=True))
+                    told = {"table": self._desk.words(place), "key": pairs, "manifest": link.manifest}
+                    found.append({**told, "contact": link.contact, "since": since})
+        return found
+
+    def request(self, reason: str) -> list[Done]:
+        """Ask every link for all of them, in one transaction; what was asked for before stays as it is."""
+        desk, session = self._desk, self._desk.session
+        links = [(p, link) for p in self._ordered() for link in desk.links.get(p, ())]
+        fresh = [self._sets.of(place, f"new{n}") for n, (place, _) in enumerate(links)]
+
+        def work() -> list[Done]:
+            return [
+                Done(
+                    place,
+                    desk.words(place),
+                    owning.ask(session, link, self._sets.of(place), new, reason),
+                    link,
+                )
+                for (place, link), new in zip(links, fresh, strict=True)
+            ]
+
+        return self._commit(work)
+
+    def withdraw(self, *, approved: bool = False) -> list[Done]:
+        """Withdraw the requests for them that are not approved; with `approved` also permit pulling again.
+
+        In one transaction, with an entry in the ledger for each request.
+        """
+        desk, session = self._desk, self._desk.session
+
+        def work() -> list[Done]:
+            done = list[Done]()
+            for place in self._ordered():
+                members = self._sets.of(place)
+                for link in desk.links.get(place, ()):
+                    permitted = owning.permit(session, link, members) if approved else 0
+                    count = owning.withdraw(session, link, members)
+                    done.append(Done(place, desk.words(place), max(count, permitted), link))
+            return done
+
+        # so that a lab that approves meanwhile is waited for, and its approval is seen
+        return self._commit(work, "REPEATABLE READ")
+
+    def free(self) -> None:
+        """Choose, of those named, the ones that no link holds, nor anything that hangs on them.
+
+        They, with all that hang on them, are the purpose `free` from now on.
+        """
+        sets, desk = self._sets, self._desk
+        for place in sets.filled():
+            for link in desk.links.get(place, ()):
+                owning.add_held(link, sets.of(place), sets.of(place, "held"))
+        sets.climb(self._along, "held")
+        sets.of(self.root, "free").add(owning.without(sets.of(self.root), sets.of(self.root, "held")))
+        sets.spread(self._along, "free")
+
+    @property
+    def freed(self) -> int:
+        """How many of those named are free."""
+        return self._sets.of(self.root, "free").count
+
+    def delete(self) -> list[Done]:
+        """Delete what is free from the source, what hangs on others first, in one transaction.
+
+        Raises ServerError, with nothing deleted, where something refers to them all the same.
+        """
+        session = self._desk.session
+
+        def work() -> list[Done]:
+            return [Done(p, self._desk.words(p), self._delete(p)) for p in self._ordered("free")]
+
+        try:
+            return self._commit(work)
+        except ServerError as error:
+            if error.code in numbers.REFERENCED:
+                raise ServerError(
+                    f"nothing was deleted: something still refers to these rows ({error.message})",
+                    code=error.code,
+                    server=session.name,
+                    hint="a lab pulled some of them meanwhile, or they are referred to where this account "
+                    "does not see it: `djlink source held`, then again",
+                ) from error
+            raise
+
+    def _commit(self, work: Callable[[], list[Done]], isolation: Isolation = "READ COMMITTED") -> list[Done]:
+        """Do the work in one transaction, again where it met a deadlock or waited too long for a lock."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self._desk.session.transaction(isolation):
+                    return work()
+            except ServerError as error:
+                if isinstance(error, ConnectionLost) or not is_passing(error) or attempt == TRIES:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _delete(self, place: TableName) -> int:
+        session, members = self._desk.session, self._sets.of(place, "free")
+        master = self._desk.masters[place]
+        for part in reversed(master.parts):
+            own = own_columns(master, part)
+            if own is not None:
+                owning.delete_rows(session, part, own, members)
+        itself = [t.key for t in self._along if t.child == t.parent == place and t.table is master is t.named]
+        if not itself:
+            return owning.delete_rows(session, master, master.key, members)
+        joins = [
+            owning.referring(master, list(zip(key.columns, key.parent_columns, strict=True)), number)
+            for number, key in enumerate(itself)
+        ]
+        count = 0
+        while gone := owning.delete_leaves(session, master, joins, members):
+            count += gone
+        return count + owning.delete_rows(session, master, master.key, members)
+
+    def _ordered(self, purpose: str = "all") -> list[TableName]:
+        return children_first(self._sets.filled(purpose), self._along)
+
+
+def _shown(value: bytes | None) -> str:
+    if value is None:
+        return "NULL"
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return "0x" + value.hex()

@@ -1,0 +1,1 @@
+"""What `djlink doctor` finds: pure functions from what servers say to findings, each with why and its fix."""

@@ -1,0 +1,172 @@
+"""Look every server of a manifest over. One that is down, or whose secret is missing, stops no other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from djlink_manifest.errors import DjlinkError
+from djlink_manifest.manifest.secrets import is_loopback, resolve_outbound, resolve_server
+from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
+from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.model.health import Diagnosis, Finding, Health, Patient
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.reconcile.checks.between import between_findings, folded_local, link_findings
+from djlink_manifest.reconcile.checks.marks import mark_findings, owner_findings
+from djlink_manifest.reconcile.checks.rights import local_needs, rights_findings, source_needs
+from djlink_manifest.reconcile.checks.settings import server_findings
+from djlink_manifest.reconcile.reach import Words
+from djlink_manifest.reconcile.resolve import local_schemas, resolve
+from djlink_manifest.servers.catalog import read_catalog
+from djlink_manifest.servers.connection import Session, open_session
+from djlink_manifest.servers.health import read_health
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A server that was reached. `seconds` is how long it took to log in and to ask."""
+
+    address: ServerAddress
+    catalog: Catalog
+    health: Health
+    seconds: float
+
+
+def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = None) -> Diagnosis:
+    """What there is to say of every server of the manifest. Nothing is changed."""
+    outbound = {spec.name: _outbound(spec, environ) for spec in manifest.sources}
+    wanted: dict[str, tuple[ServerSpec, frozenset[str]]] = {
+        "local": (manifest.local, local_schemas(manifest))
+    }
+    for spec in manifest.sources:
+        name = outbound[spec.name]
+        held = frozenset([name]) if isinstance(name, str) else frozenset[str]()
+        wanted[spec.name] = (spec.server, frozenset(s.name for s in spec.schemas) | held)
+
+    def look(name: str) -> _Seen | DjlinkError:
+        (say or (lambda words: None))(f"asking {name}")
+        return _look(*wanted[name], environ)
+
+    with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
+        seen = dict(zip(wanted, threads.map(look, wanted), strict=True))
+    return Diagnosis(
+        manifest.name,
+        tuple(_patient(spec, seen[name]) for name, (spec, _) in wanted.items()),
+        tuple(_findings(manifest, seen, outbound)),
+    )
+
+
+def _outbound(spec: SourceSpec, environ: Mapping[str, str]) -> str | DjlinkError:
+    try:
+        return resolve_outbound(spec, environ)
+    except DjlinkError as error:
+        return error
+
+
+def _look(spec: ServerSpec, schemas: frozenset[str], environ: Mapping[str, str]) -> _Seen | DjlinkError:
+    try:
+        address = resolve_server(spec, environ)
+        started = time.monotonic()
+        session = open_session(address, Session)
+        try:
+            catalog = read_catalog(session, schemas)
+            health = read_health(session)
+        finally:
+            session.close()
+        return _Seen(address, catalog, health, time.monotonic() - started)
+    except DjlinkError as error:
+        return error
+
+
+def _patient(spec: ServerSpec, seen: _Seen | DjlinkError) -> Patient:
+    if isinstance(seen, DjlinkError):
+        return Patient(spec.name, spec.host, int(spec.port) if spec.port.isdigit() else 0)
+    identity = seen.catalog.identity
+    return Patient(
+        spec.name,
+        seen.address.host,
+        seen.address.port,
+        True,
+        identity.version.vendor,
+        identity.version.text,
+        identity.account,
+        seen.health.cipher,
+        round(seen.health.ahead, 3),
+    )
+
+
+def _findings(
+    manifest: Manifest,
+    seen: Mapping[str, _Seen | DjlinkError],
+    outbound: Mapping[str, str | DjlinkError],
+) -> Iterator[Finding]:
+    now = datetime.now(timezone.utc)
+    local = seen["local"]
+    links, broken = _links(manifest, seen, outbound)
+    yield from broken
+    for name, one in seen.items():
+        if isinstance(one, DjlinkError):
+            yield Finding(name, "reachable", "error", one.message, _unseen(name), one.hint or "")
+            continue
+        version = one.catalog.identity.version
+        words = f"{version.vendor} {version.text} at {one.address.host}:{one.address.port}, as "
+        yield Finding(name, "reachable", "ok", f"{words}{one.catalog.identity.account}, {one.seconds:.1f}s")
+        yield from server_findings(name, is_loopback(one.address.host), one.health, now)
+        if name == "local":
+            yield from rights_findings(name, local_needs(local_schemas(manifest)), one.health, one.catalog)
+            yield from folded_local(links, one.health)
+    for spec in manifest.sources:
+        one, schema = seen[spec.name], outbound[spec.name]
+        if isinstance(schema, DjlinkError):
+            yield Finding(spec.name, "outbound", "error", schema.message, "", schema.hint or "")
+        elif isinstance(one, _Seen):
+            mine = [link for link in links if link.source == spec.name]
+            yield from _source_findings(manifest, spec, schema, mine, one, local)
+
+
+def _unseen(name: str) -> str:
+    if name == "local":
+        return "nothing can be planned or applied; links and marks were not looked at"
+    return "its links are left out of plans and applies until it is back; the others go on"
+
+
+def _source_findings(
+    manifest: Manifest,
+    spec: SourceSpec,
+    outbound: str,
+    links: list[Link],
+    one: _Seen,
+    local: _Seen | DjlinkError,
+) -> Iterator[Finding]:
+    name, schemas = spec.name, [s.name for s in spec.schemas]
+    yield from rights_findings(name, source_needs(links, schemas, outbound), one.health, one.catalog)
+    yield from owner_findings(name, outbound, one.catalog)
+    if isinstance(local, _Seen):
+        yield from between_findings(name, one.health, local.health)
+        yield from link_findings(name, links, one.health, local.catalog)
+        yield from mark_findings(name, manifest.name, outbound, links, one.catalog, local.catalog)
+
+
+def _links(
+    manifest: Manifest,
+    seen: Mapping[str, _Seen | DjlinkError],
+    outbound: Mapping[str, str | DjlinkError],
+) -> tuple[tuple[Link, ...], list[Finding]]:
+    """The links, as far as the servers that were reached let them be told."""
+    local = seen["local"]
+    if isinstance(local, DjlinkError):
+        return (), []
+    catalogs, names = dict[str, Catalog](), dict[str, str]()
+    for spec in manifest.sources:
+        one, schema = seen[spec.name], outbound[spec.name]
+        if isinstance(one, _Seen) and isinstance(schema, str):
+            catalogs[spec.name], names[spec.name] = one.catalog, schema
+    try:
+        return resolve(manifest, catalogs, local.catalog, names).links, []
+    except DjlinkError as error:
+        found = Finding("local", "links", "error", error.message, "no link is made", error.hint or "")
+        return (), [found]

@@ -1,0 +1,297 @@
+"""The owner's statements: what stands in the views, and what the owner writes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from djlink_manifest.errors import MissingPrivilege, ServerError
+from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.holding import OwnedLink, Standing, Unreadable
+from djlink_manifest.model.selection import Condition
+from djlink_manifest.model.views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, Kind, OwnerView, owner_views
+from djlink_manifest.servers import numbers
+from djlink_manifest.servers.connection import RawRow, Session, Writer
+from djlink_manifest.servers.keysets import KeySet
+from djlink_manifest.servers.query import condition
+from djlink_manifest.servers.sql import (
+    Sql,
+    both,
+    column,
+    columns,
+    comma,
+    equal,
+    ident,
+    idents,
+    joined,
+    sql,
+    table,
+)
+from djlink_manifest.servers.transfer import reading
+from djlink_manifest.servers.views import list_links
+
+VIEWS_MEND = (
+    "the lab's next `djlink apply` makes its views anew; if the lab has vanished, let an administrator of "
+    "this server run `djlink source detach` with an account of theirs"
+)
+
+
+def owner_schemas(session: Session) -> tuple[str, ...]:
+    """The schemas of owner's views that the account sees."""
+    rows = session.rows(
+        sql(
+            "SELECT TABLE_SCHEMA FROM information_schema.VIEWS WHERE TABLE_NAME = {}"
+            " AND RIGHT(TABLE_SCHEMA, {}) = {} ORDER BY TABLE_SCHEMA",
+            DIRECTORY,
+            len(OWNER),
+            OWNER,
+        )
+    )
+    return tuple(str(row[0]) for row in rows)
+
+
+def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
+    """The links of a schema of owner's views; an administrator sees them also where the views are broken."""
+    try:
+        rows = session.rows(sql("SELECT {} FROM {}", idents(DIRECTORY_COLUMNS), table(schema, DIRECTORY)))
+    except ServerError as error:
+        told = unreadable(session, schema, error)
+        try:
+            rows = session.rows(list_links(schema.removesuffix(OWNER)))
+        except ServerError:
+            return told
+    return sorted(
+        OwnedLink((str(s), str(t)), str(manifest), str(contact), schema, str(outbound), str(base))
+        for base, manifest, contact, s, t, outbound, _ in rows
+    )
+
+
+def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
+    """What it means that a view cannot be read. Raises the error where it means something else."""
+    if error.code in numbers.NO_DEFINER:
+        # said as a refused login: MySQL and MariaDB tell nothing more to those without further rights
+        definers = session.rows(
+            sql("SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {}", schema)
+        )
+        names = ", ".join(f"`{row[0]}`" for row in definers)
+        reason = f"its views work by the rights of {names}, an account that is gone or has lost its rights"
+        return Unreadable(schema, reason, VIEWS_MEND)
+    if error.code in numbers.BROKEN_VIEW:
+        return Unreadable(schema, "its views do not fit the tables behind them", VIEWS_MEND)
+    if isinstance(error, MissingPrivilege):
+        return Unreadable(schema, error.message, error.hint or "ask the server's administrator")
+    raise error
+
+
+def chosen(of: TableDefinition, where: Condition | None) -> Sql:
+    """The SELECT of the keys of a table's rows that meet a condition, which stands alone."""
+    source = table(of.schema, of.name)
+    if where is None:
+        return sql("SELECT {} FROM {}", idents(of.key), source)
+    return sql(
+        "SELECT {} FROM (SELECT {} FROM {} WHERE {}) s",
+        columns("s", of.key),
+        idents(of.column_names),
+        source,
+        condition(where),
+    )
+
+
+def standing(session: Session, link: OwnedLink, of: TableDefinition, members: KeySet | None) -> Standing:
+    """What a link has of the members, or of all: three statements."""
+    views = owner_views(of, link.outbound, link.base)
+    held = session.row(
+        sql(
+            "SELECT COUNT(*), MIN({}) FROM {} v {}",
+            column("v", views["held"].extra[0]),
+            _view(views["held"]),
+            _among(members, of),
+        )
+    )
+    asked = session.row(
+        sql(
+            "SELECT COUNT(*), COUNT({}), COALESCE(TIMESTAMPDIFF(SECOND, MIN(IF({} IS NULL, NULL, {})),"
+            " CURRENT_TIMESTAMP), 0) FROM {} v LEFT JOIN {} h ON {} {}",
+            column("h", of.key[0]),
+            column("h", of.key[0]),
+            column("v", views["requests"].extra[0]),
+            _view(views["requests"]),
+            _view(views["held"]),
+            equal("h", of.key, "v", of.key),
+            _among(members, of),
+        )
+    )
+    approved = session.value(
+        sql("SELECT COUNT(*) FROM {} v {}", _view(views["approved"]), _among(members, of))
+    )
+    return Standing(
+        link, int(held[0]), held[1], int(asked[0]), int(asked[1]), max(0, int(asked[2])), int(approved)
+    )
+
+
+def in_both(one: KeySet, other: KeySet) -> Sql:
+    """The SELECT of the keys that two sets of one table share."""
+    key = one.of.key
+    return sql(
+        "SELECT {} FROM {} k JOIN {} v ON {}",
+        columns("k", key),
+        one.name,
+        other.name,
+        equal("k", key, "v", key),
+    )
+
+
+def without(one: KeySet, other: KeySet) -> Sql:
+    """The SELECT of the keys of a set that another one of the same table lacks."""
+    key = one.of.key
+    absent = sql("NOT EXISTS (SELECT 1 FROM {} v WHERE {})", other.name, equal("v", key, "k", key))
+    return sql("SELECT {} FROM {} k WHERE {}", columns("k", key), one.name, absent)
+
+
+def all_schemas(session: Session) -> frozenset[str]:
+    """Every schema that the account sees."""
+    return frozenset(
+        str(row[0]) for row in session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))
+    )
+
+
+def add_held(link: OwnedLink, members: KeySet, into: KeySet) -> None:
+    """Add those of the members that the link holds."""
+    into.add(_of_view(link, "held", members))
+
+
+def add_asked(link: OwnedLink, of: TableDefinition, into: KeySet) -> None:
+    """Add all entities whose deletion was requested or approved."""
+    views = owner_views(of, link.outbound, link.base)
+    for kind in ("requests", "approved"):
+        into.add(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
+
+
+def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: str) -> int:
+    """Request the deletion of the members that are not requested or approved yet; `new` is empty."""
+    of = members.of
+    views = owner_views(of, link.outbound, link.base)
+    open_, approved = (
+        sql("NOT EXISTS (SELECT 1 FROM {} v WHERE {})", _view(views[kind]), equal("v", of.key, "k", of.key))
+        for kind in ("requests", "approved")
+    )
+    new.add(sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved])))
+    return session.execute(
+        sql(
+            "INSERT INTO {} ({}, {}) SELECT {}, {} FROM {} k",
+            _view(views["requests"]),
+            idents(of.key),
+            ident(views["requests"].extra[2]),
+            columns("k", of.key),
+            reason,
+            new.name,
+        )
+    )
+
+
+def withdraw(session: Writer, link: OwnedLink, members: KeySet) -> int:
+    """Delete the open requests for the members and leave word in the ledger; how many."""
+    of = members.of
+    views = owner_views(of, link.outbound, link.base)
+    event, reason = views["withdrawn"].extra
+    session.execute(
+        sql(
+            "INSERT INTO {} ({}, {}, {}) SELECT {}, 'withdrawn', {} FROM {} v {}",
+            _view(views["withdrawn"]),
+            idents(of.key),
+            ident(event),
+            ident(reason),
+            columns("v", of.key),
+            column("v", views["requests"].extra[2]),
+            _view(views["requests"]),
+            _among(members, of),
+        )
+    )
+    return session.execute(_delete(views["requests"], members))
+
+
+def permit(session: Writer, link: OwnedLink, members: KeySet) -> int:
+    """Delete the approvals of the members, so that they may be pulled again; how many."""
+    return session.execute(_delete(owner_views(members.of, link.outbound, link.base)["approved"], members))
+
+
+def delete_rows(session: Writer, of: TableDefinition, own: Sequence[str], members: KeySet) -> int:
+    """Delete the rows of a master or part whose columns `own` hold the key of one of the members."""
+    session.execute(sql("USE {}", ident(of.schema)))  # a DELETE with an alias wants a schema to be chosen
+    return session.execute(
+        sql(
+            "DELETE s FROM {} s JOIN {} k ON {}",
+            table(of.schema, of.name),
+            members.name,
+            equal("k", members.of.key, "s", own),
+        )
+    )
+
+
+def delete_leaves(session: Writer, of: TableDefinition, keys: Sequence[Sql], members: KeySet) -> int:
+    """Delete those of the members' rows in a master that no row of the same table refers to.
+
+    `keys` are the joins, one for each foreign key of the table to itself.
+    """
+    session.execute(sql("USE {}", ident(of.schema)))
+    free = [sql("{} IS NULL", column(f"r{n}", of.key[0])) for n in range(len(keys))]
+    return session.execute(
+        sql(
+            "DELETE s FROM {} s JOIN {} k ON {} {} WHERE {}",
+            table(of.schema, of.name),
+            members.name,
+            equal("k", members.of.key, "s", of.key),
+            joined(" ", keys),
+            both(free),
+        )
+    )
+
+
+def referring(of: TableDefinition, pairs: Sequence[tuple[str, str]], number: int) -> Sql:
+    """The join to the rows of a table that refer to one of its own; `pairs` are (column, named column)."""
+    alias = f"r{number}"
+    names, named = [a for a, _ in pairs], [b for _, b in pairs]
+    return sql(
+        "LEFT JOIN {} {} ON {}", table(of.schema, of.name), Sql(alias), equal(alias, names, "s", named)
+    )
+
+
+def held_keys(session: Session, link: OwnedLink, members: KeySet, most: int) -> list[RawRow]:
+    """Keys that the link holds of the members, at most so many, each with the time since when."""
+    of, views = members.of, owner_views(members.of, link.outbound, link.base)
+    since = column("v", views["held"].extra[0])
+    select = sql(
+        "SELECT {}, CAST({} AS CHAR) FROM {} v {} ORDER BY {} LIMIT {}",
+        reading(of.key_columns, "v"),
+        since,
+        _view(views["held"]),
+        _among(members, of),
+        columns("v", of.key),
+        most,
+    )
+    return list(session.stream(select))
+
+
+def _view(view: OwnerView) -> Sql:
+    return table(view.schema, view.name)
+
+
+def _among(members: KeySet | None, of: TableDefinition) -> Sql:
+    if members is None:
+        return Sql("")
+    return sql("JOIN {} k ON {}", members.name, equal("k", of.key, "v", of.key))
+
+
+def _of_view(link: OwnedLink, kind: Kind, members: KeySet) -> Sql:
+    view = owner_views(members.of, link.outbound, link.base)[kind]
+    return sql("SELECT {} FROM {} v {}", columns("v", view.key), _view(view), _among(members, members.of))
+
+
+def _delete(view: OwnerView, members: KeySet) -> Sql:
+    """A DELETE through a view takes no join on MySQL."""
+    return sql(
+        "DELETE FROM {} WHERE ({}) IN (SELECT {} FROM {} k)",
+        _view(view),
+        comma([ident(name) for name in view.key]),
+        columns("k", view.key),
+        members.name,
+    )

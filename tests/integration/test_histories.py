@@ -1,0 +1,57 @@
+"""Random histories on real servers: whatever happens in whatever order, nothing is lost, all comes to rest.
+
+`DJLINK_HISTORIES=2000 pytest -n 2 tests/integration/test_histories.py` runs more of them, `DJLINK_SEED=…`
+those of an earlier run again, and `DJLINK_SHRINK=1` looks for the shortest one that fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed as seeded
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.history import History, Place
+from tests.options import number, seed, told
+from tests.rig import Rig
+from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
+
+HISTORIES = number("DJLINK_HISTORIES", 200)
+STEPS = 12
+SHRINK = (Phase.shrink,) if os.environ.get("DJLINK_SHRINK") else ()
+
+
+@pytest.mark.timeout(60 + 10 * HISTORIES)
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_random_histories_lose_nothing_and_come_to_rest(
+    servers: Servers, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    start, share = seed(), HISTORIES // len(ALIKE)
+
+    class Told(History):
+        pass
+
+    rig = Rig(servers, new_names(), tmp_path)
+    try:
+        Told.place = Place(rig)
+        run_state_machine_as_test(
+            seeded(start)(Told),
+            settings=settings(
+                max_examples=share,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                phases=(Phase.generate, *SHRINK),
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        words = f"{share} histories, {Told.applies} applies, {Told.kills} of them killed"
+        record_property("told", told(start, words, servers.pair))
+        Told.place.close()
+        for server in servers:
+            drop_everything(server, rig.names)

@@ -1,0 +1,243 @@
+"""Names, comments and values that would act upon SQL, a format, a terminal or its markup."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from djlink_manifest.errors import ManifestError
+from djlink_manifest.manifest.load import load
+from djlink_manifest.sandbox.accounts import quoted
+from tests.asking import ask
+from tests.command import run
+from tests.rig import Rig
+from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
+from tests.statements import watched
+
+BAD = (
+    "x'; DROP TABLE victim; -- ",
+    'y"`%s%d{}$',
+    "\x1b[31mred\x1b]0;title\x07\x9b2J",
+    "[bold red]markup[/] :boom:",
+    "line\nbreak\r\ttab",
+    "‮right to left‬​",
+    "`back``tick`",
+    "%(name)s %% \\' \\",
+    "ünïcödé ☃",
+)
+# what is shown has line ends and no other character that a terminal acts upon
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+CANARY = "CREATE TABLE {lab}.victim (id int PRIMARY KEY, v int)"
+
+
+def hostile_names() -> list[str]:
+    """As tables can be named: without a space at the end."""
+    return [each.strip()[:40] for each in BAD]
+
+
+@pytest.fixture
+def lab(rig: Rig) -> Rig:
+    rig.run("lab_a", "CREATE DATABASE {lab}")
+    rig.run("lab_a", CANARY)
+    rig.run("lab_a", "INSERT INTO {lab}.victim VALUES (1, 1), (2, 2)")
+    rig.accounts({"lab_a": ["lab"]})
+    return rig
+
+
+def check_shown(out: str, err: str) -> None:
+    for text in (out, err):
+        assert not CONTROL.search(text), repr(CONTROL.search(text))
+        assert "Traceback" not in text
+        assert "unexpected" not in text
+        assert "in a way that it should not" not in text
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_hostile_names_comments_and_values_are_copied_or_refused_and_never_act(lab: Rig) -> None:
+    """Each is the name of a table, of its key and of an index, a comment, a default and a value."""
+    schema, source = quoted(lab.names("lab")), lab.servers.lab_a
+    for number, (name, text) in enumerate(zip(hostile_names(), BAD, strict=True)):
+        with source.connect() as connection, connection.cursor() as cursor:
+            literal = connection.escape(text)
+            cursor.execute(
+                f"CREATE TABLE {schema}.{quoted(name)} ({quoted(name)} int COMMENT {literal}, "
+                f"v varchar(60) NOT NULL DEFAULT {literal}, PRIMARY KEY ({quoted(name)}), "
+                f"KEY {quoted('k ' + name)} (v)) COMMENT {literal} DEFAULT CHARSET utf8mb4"
+            )
+            cursor.execute(f"INSERT INTO {schema}.{quoted(name)} VALUES ({number}, DEFAULT), (99, '')")
+    path = lab.write(lab.document({"lab_a": {"lab": {"tables": "*"}}}))
+    for arguments in (("plan",), ("apply", "--auto-approve"), ("plan",), ("status",), ("plan", "--json")):
+        code, out, err = run(lab, path, *arguments)
+        assert code in (0, 1), out + err
+        check_shown(out, err)
+    document = lab.document({"lab_a": {"lab": {"tables": "*"}}})
+    plan = lab.plan(document)
+    assert not plan.has_changes
+    refused = [link.address for link in plan.links if link.is_stopped] + [r.address for r in plan.refusals]
+    here, copied = quoted(lab.local_schema("lab_a", "lab")), 0
+    for name in (*hostile_names(), "victim"):
+        theirs = ask(source, f"SELECT * FROM {schema}.{quoted(name)} ORDER BY 1")
+        assert len(theirs) == 2
+        found = [
+            row[0]
+            for row in lab.run(
+                "local",
+                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA ="
+                f" '{lab.local_schema('lab_a', 'lab')}'",
+            )
+        ]
+        if name in found:
+            copied += 1
+            assert ask(lab.servers.local, f"SELECT * FROM {here}.{quoted(name)} ORDER BY 1") == theirs
+    assert copied + len(refused) >= len(BAD) + 1
+    assert "victim" in found
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "id",
+            "v",
+            "`id`",
+            "1",
+            "2",
+            "'x'",
+            '"y"',
+            "NULL",
+            "=",
+            "<",
+            ">=",
+            "<>",
+            "<=>",
+            "IN",
+            "(1, 2)",
+            "(",
+            ")",
+        ),
+        *(
+            "AND",
+            "OR",
+            "NOT",
+            "XOR",
+            "IS",
+            "LIKE",
+            "BETWEEN",
+            "+",
+            "-",
+            "*",
+            "/",
+            "%",
+            "DIV",
+            "||",
+            "&&",
+            "!",
+            ",",
+        ),
+        *(
+            "--",
+            "-- ",
+            "#",
+            "/*",
+            "*/",
+            "/*!50000",
+            ";",
+            "; DROP TABLE victim",
+            "'",
+            '"',
+            "`",
+            "\\",
+            "\\'",
+            "\n",
+        ),
+        *(
+            "(SELECT 1)",
+            "UNION SELECT 1, 2",
+            "SLEEP(9)",
+            "BENCHMARK(1e9, 1)",
+            "GET_LOCK('x', 9)",
+            "@@version",
+        ),
+        *("ABS(", "LENGTH(v)", "IF(", "CASE WHEN", "END", "INTO OUTFILE '/tmp/x'", "FOR UPDATE", "LIMIT 1"),
+        *(
+            "DELETE FROM victim",
+            "EXISTS",
+            "%s",
+            "{}",
+            "\x00",
+            "\x1b[31m",
+            "é",
+            "0x41",
+            "1e5",
+            ":=",
+            "?",
+            "COLLATE",
+        ),
+        *(
+            "utf8mb4_bin",
+            "DATE '2026-01-01'",
+            "CAST(",
+            "AS SIGNED)",
+            "REGEXP",
+            "TRUE",
+            "ROW(1,1)",
+            "ALL",
+            "ANY",
+        ),
+    ]
+)
+CONDITIONS = st.lists(PIECES, min_size=1, max_size=7).map(" ".join)
+
+
+@pytest.fixture(scope="module", params=ALIKE, ids=str)
+def fuzzed(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Tables of two rows that many conditions are tried on at once."""
+    rig = Rig(servers, new_names(), tmp_path_factory.mktemp("fuzzed"))
+    try:
+        rig.run("lab_a", "CREATE DATABASE {lab}")
+        rig.run("lab_a", CANARY)
+        rig.run("lab_a", "INSERT INTO {lab}.victim VALUES (1, 1), (2, 2)")
+        for number in range(6):
+            rig.run("lab_a", f"CREATE TABLE {{lab}}.t{number} LIKE {{lab}}.victim")
+            rig.run("lab_a", f"INSERT INTO {{lab}}.t{number} VALUES (1, 1), (2, NULL)")
+        rig.accounts({"lab_a": ["lab"]})
+        yield rig
+    finally:
+        for server in servers:
+            drop_everything(server, rig.names)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(conditions=st.lists(CONDITIONS, min_size=6, max_size=6))
+def test_any_where_is_a_condition_or_a_clear_error_and_nothing_else(
+    fuzzed: Rig, conditions: list[str]
+) -> None:
+    rules, refused = dict[str, Any](), list[ManifestError]()
+    for number, where in enumerate(conditions):
+        one = {f"T{number}": {"where": where}}
+        try:
+            load([fuzzed.write(fuzzed.document({"lab_a": {"lab": {"tables": one}}}), "one.yaml")])
+        except ManifestError as error:
+            refused.append(error)
+        else:
+            rules |= one
+    assert all(d.summary and d.location.line for error in refused for d in error.diagnostics)
+    started = time.monotonic()
+    with watched(prefix=fuzzed.names("")) as sent:
+        plan = fuzzed.plan(fuzzed.document({"lab_a": {"lab": {"tables": {**rules, "Victim": {}}}}}))
+    assert time.monotonic() - started < 8  # nothing slept
+    for link in plan.links:
+        for blocked in link.blocked:
+            assert blocked.reason
+            assert "unexpected" not in blocked.reason
+        if not link.blocked:
+            assert link.source_rows == 2
+    for statement in sent:
+        scratch = "`~djlink_" in statement.text
+        assert scratch or statement.begins("SELECT", "WITH", "SHOW", "SET", "START TRANSACTION"), statement
+    assert fuzzed.run("lab_a", "SELECT * FROM {lab}.victim ORDER BY id") == [(1, 1), (2, 2)]

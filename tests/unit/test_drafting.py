@@ -1,0 +1,157 @@
+"""The manifest that is written from a catalogue: its text is valid, whatever names and comments are in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from djlink_manifest.manifest.drafting import (
+    Draft,
+    DraftHead,
+    DraftSchema,
+    DraftServer,
+    DraftTable,
+    comment,
+    drafted,
+    scalar,
+)
+from djlink_manifest.manifest.load import read
+from djlink_manifest.model.catalog import Catalog, ServerIdentity, Size, Version
+from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.rights import Grant
+from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
+
+IDENTITY = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "link@%", "db", 3306, "/var", 64 << 20)
+READING = Grant(frozenset({"SELECT", "REFERENCES"}), "*", "*")
+
+
+def table(schema: str, name: str, *parents: tuple[str, str], comment: str = "") -> TableDefinition:
+    keys = tuple(ForeignKey(f"f{n}", (f"p{n}",), *parent, ("id",)) for n, parent in enumerate(parents))
+    columns = (Column("id", "int", comment=comment), *(Column(f"p{n}", "int") for n in range(len(parents))))
+    return TableDefinition(schema, name, columns, ("id",), foreign_keys=keys)
+
+
+def catalog(*tables: TableDefinition, grants: tuple[Grant, ...] = (READING,)) -> Catalog:
+    found = {(t.schema, t.name): t for t in tables}
+    sizes = {name: Size(1200, 9) for name in found}
+    schemas = frozenset(t.schema for t in tables)
+    return Catalog("lab_a", IDENTITY, schemas, found, sizes, {}, grants, {})
+
+
+def shown(schemas: tuple[DraftSchema, ...]) -> dict[str, dict[str, str]]:
+    return {s.name: {t.key: t.left_out or t.pull for t in s.tables} for s in schemas}
+
+
+def test_parents_in_other_schemas_are_needed_over_any_number_of_links() -> None:
+    found = catalog(
+        table("ephys", "_rec", ("lab", "subject")),
+        table("lab", "subject", ("meta", "#species")),
+        table("lab", "other"),
+        table("meta", "#species"),
+    )
+    schemas = draft_schemas("ephys", found, {})
+    assert shown(schemas) == {
+        "ephys": {"Rec": "all"},
+        "lab": {"Subject": "needed"},
+        "meta": {"Species": "needed"},
+    }
+    assert schemas[0].tables[0].about == "~1,200 rows"
+
+
+def test_a_parent_that_cannot_be_linked_is_noted_at_its_child() -> None:
+    view = replace(table("lab", "seen"), kind="view")
+    [only] = draft_schemas("ephys", catalog(table("ephys", "rec", ("lab", "seen")), view), {})
+    [rec] = only.tables
+    assert rec.notes == (
+        "its parent lab.seen is not linked (it is a view: a foreign key cannot hold its rows): "
+        "plain columns here",
+    )
+    hidden = catalog(table("ephys", "rec", ("secret", "t")))
+    assert "the link user cannot see it" in draft_schemas("ephys", hidden, {})[0].tables[0].notes[0]
+
+
+def test_two_tables_of_one_class_are_named_as_tables() -> None:
+    found = catalog(table("lab", "rec"), table("lab", "_rec"), table("lab", "__spike_sorting"))
+    assert shown(draft_schemas("lab", found, {})) == {
+        "lab": {"SpikeSorting": "all", "_rec": "all", "rec": "all"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (replace(table("lab", "t"), key=()), "no primary key"),
+        (replace(table("lab", "t"), engine="MyISAM"), "MyISAM"),
+        (replace(table("lab", "t"), partitioned=True), "partitioned"),
+        (table("lab", "t", comment=":<blob@raw>:"), "external store"),
+        (replace(table("lab", "t"), columns=()), "lacks SELECT"),
+        (table("lab", "a.b"), "holds a dot"),
+    ],
+)
+def test_what_cannot_be_linked_says_why(made: TableDefinition, words: str) -> None:
+    [schema] = draft_schemas("lab", catalog(made), {})
+    assert words in (schema.tables[0].left_out or "")
+
+
+def test_the_outbound_schema_is_found_where_only_one_can_be_it() -> None:
+    rights = frozenset({"ALL PRIVILEGES"})
+    ours, more = Grant(rights, r"our\_out", "*"), Grant(rights, "more", "*")
+    base = catalog(table("lab", "t"), table("our_out", "t"), table("more", "t"), grants=(READING, ours))
+    assert outbound_schema(base, {"lab"}) == "our_out"
+    assert outbound_schema(replace(base, grants=(READING, ours, more)), {"lab"}) is None
+    everywhere = Grant(rights, "*", "*")
+    assert outbound_schema(replace(base, grants=(everywhere,)), {"lab"}) is None
+
+
+HEAD = DraftHead("our-lab", "data@x.example", DraftServer((("host", "db.x.example"),)))
+SERVER = DraftServer(
+    (("host", "127.0.0.1"), ("port", 3307), ("tls", {"ca": 'c "a".pem'}), ("outbound", "out"))
+)
+
+
+def test_names_and_comments_of_a_server_cannot_leave_their_place(tmp_path: Path) -> None:
+    tables = (
+        DraftTable("no", notes=("a note\nlocal: {host: evil}",)),
+        DraftTable("1e3"),
+        DraftTable("x: y\n# z", left_out="because\nsources: {}\x1b[31m"),
+        DraftTable("Rec", "needed", about="# ~3 rows\n}"),
+    )
+    draft = Draft("lab_a", (DraftSchema("null", tables),), SERVER, HEAD, ("opening\nmanifest: 2",))
+    text = drafted(draft)
+    (tmp_path / "m.yaml").write_text(text)
+    manifest, problems = read([tmp_path / "m.yaml"])
+    assert [p.summary for p in problems if p.severity == "error"] == []
+    assert manifest is not None
+    [source] = manifest.sources
+    [schema] = source.schemas
+    assert schema.name == "null"
+    assert {r.pattern: r.options.pull for r in schema.rules} == {"no": "all", "1e3": "all", "Rec": "needed"}
+    assert manifest.local.host == "db.x.example"
+    assert "\x1b" not in text
+
+
+def test_what_is_laid_over_keeps_what_a_list_had(tmp_path: Path) -> None:
+    base = "manifest: 1\nname: a\ncontact: c@x.example\nlocal: {host: h}\nsources:\n  lab_a:\n    host: s\n"
+    base += "    schemas:\n      lab: {tables: [Subject, '*Log']}\n"
+    (tmp_path / "a.yaml").write_text(base)
+    more = DraftSchema("lab", (DraftTable("Rig", "needed"),), ("Subject", "*Log"))
+    new = DraftSchema("ephys", (DraftTable("Rec"),))
+    (tmp_path / "b.yaml").write_text(drafted(Draft("lab_a", (new, more))))
+    manifest, problems = read([tmp_path / "a.yaml", tmp_path / "b.yaml"])
+    assert [p.summary for p in problems if p.severity == "error"] == []
+    assert manifest is not None
+    rules = {s.name: {r.pattern for r in s.rules} for s in manifest.sources[0].schemas}
+    assert rules == {"lab": {"Subject", "*Log", "Rig"}, "ephys": {"Rec"}}
+
+
+@pytest.mark.parametrize("value", ["no", "1.10", "12:30", "a: b", "#x", "${env:X}", "*", "", "ä", "~"])
+def test_a_scalar_is_read_as_what_it_was(value: str) -> None:
+    import yaml
+
+    assert yaml.safe_load(scalar(value)) == value
+
+
+def test_a_comment_stays_on_its_line() -> None:
+    assert comment("a\nb\x00\u2028") == "a\\x0ab\\x00\\x2028"
