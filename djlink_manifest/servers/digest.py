@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column, TableDefinition
@@ -57,19 +58,21 @@ def set_digest(session: Session, of: Sql, key: Sequence[Column]) -> SetDigest:
 
 
 def same_keys(local: Session, source: Session, link: Link) -> bool:
-    """Whether outbound and the local table hold the same keys: two statements, no key travels.
+    """Whether outbound and the local table hold the same keys: two statements at once, no key travels.
 
-    Local is read before outbound, here and below: a pull writes outbound first, so what is read in this order
-    is never taken for unprotected while another pull runs.
+    A difference found while another pull runs may be none; `compare_keys` looks again, in the right order.
     """
-    here = set_digest(local, table(link.local.schema, link.local.name), link.key_columns)
-    return here == set_digest(source, outbound_table(link), link.key_columns)
+    with ThreadPoolExecutor(1, thread_name_prefix="djlink") as other:
+        there = other.submit(set_digest, source, outbound_table(link), link.key_columns)
+        here = set_digest(local, table(link.local.schema, link.local.name), link.key_columns)
+        return here == there.result()
 
 
 def compare_keys(local: Session, source: Session, link: Link, missing: KeyTable, extra: KeyTable) -> None:
     """Find the keys that outbound has and the local table lacks (`missing`), and the other way (`extra`).
 
-    Keys travel only from hash buckets that differ, and none where the local table is empty.
+    Local is read before outbound: a pull writes outbound first, so what is read in this order is never taken
+    for unprotected while another pull runs. Keys travel only from hash buckets that differ, and none where the local table is empty.
     """
     here, there = table(link.local.schema, link.local.name), outbound_table(link)
     count = int(local.value(sql("SELECT COUNT(*) FROM {}", here)))
