@@ -85,9 +85,9 @@ class Lines:
                     return None
                 self._told[address] = now
                 rate = _rate(event.bytes, now - self._started.get(address, now))
-                due = self._due.get(address, 0)
-                of = f" of {due:,}" if due else ""
-                left = _left(event.entities, due, now - self._started.get(address, now))
+                total = self._due.get(address, 0)
+                of = f" of {total:,}" if total else ""
+                left = _left(event.entities, total, now - self._started.get(address, now))
                 figures = f"{event.entities:,}{of} rows{_volume(event.rows, event.bytes)}{rate}{left}"
                 return line(f"{address}: {figures}")
             case Said(address=address, words=words):

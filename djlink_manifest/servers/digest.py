@@ -72,7 +72,8 @@ def compare_keys(local: Session, source: Session, link: Link, missing: KeyTable,
     """Find the keys that outbound has and the local table lacks (`missing`), and the other way (`extra`).
 
     Local is read before outbound: a pull writes outbound first, so what is read in this order is never taken
-    for unprotected while another pull runs. Keys travel only from hash buckets that differ, and none where the local table is empty.
+    for unprotected while another pull runs. Keys travel only from hash buckets that differ, and none where
+    the local table is empty.
     """
     here, there = table(link.local.schema, link.local.name), outbound_table(link)
     count = int(local.value(sql("SELECT COUNT(*) FROM {}", here)))
