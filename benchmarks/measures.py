@@ -210,7 +210,10 @@ def changed_plan(table: str) -> Run:
         ground.local.execute(
             f"CREATE TABLE {LOCAL}.aside AS SELECT * FROM {here} WHERE DAYOFMONTH(day) = 7 LIMIT 100"
         )
-        ground.local.execute(f"DELETE t FROM {here} t JOIN {LOCAL}.aside a USING (subject, day, number)")
+        ground.local.execute(
+            f"DELETE FROM {here} WHERE (subject, day, number) IN"
+            f" (SELECT subject, day, number FROM {LOCAL}.aside)"
+        )
         try:
             return counted(ground, table)
         finally:
