@@ -136,6 +136,29 @@ class RowsRefused(ServerError):
     """
 
 
+class StoreError(ServerError):
+    """An external store cannot be used: not configured, unreachable, read-only or full.
+
+    The message names the store; `server` is None.
+    """
+
+
+class ObjectRefused(RowsRefused):
+    """An external object of an entity cannot be brought: missing, altered, or its place here is taken."""
+
+
+class LinkRefused(DjlinkError):
+    """A link that is asked for in Python cannot be made or pulled as things stand; nothing was changed."""
+
+
+class PullFailed(DjlinkError):
+    """A pull met an error on its way; what was committed stays, and pulling again goes on from there."""
+
+
+class SourceNotTold(DjlinkError):
+    """Rows were deleted here, and the source could not be told: it holds them still. Nothing is lost."""
+
+
 class LinkLocked(DjlinkError):
     """Another djlink works on the link; the message says who, from where and since when."""
 

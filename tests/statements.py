@@ -32,6 +32,8 @@ class Statement(NamedTuple):
         return self.text.lstrip().startswith(words)
 
 
+LOAD = "LOAD DATA LOCAL INFILE 'rows' INTO TABLE"  # how a pull's rows are written
+
 Hook = Callable[[Statement], None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from djlink_manifest.manifest import model, references
@@ -17,6 +17,7 @@ from djlink_manifest.manifest.values import (
     SchemaSpec,
     ServerSpec,
     SourceSpec,
+    StoreSpec,
     TableRule,
     TlsSpec,
 )
@@ -69,7 +70,18 @@ def _source(name: str, whole: model.ManifestModel, root: Fields, problems: Probl
         outbound=source.outbound or references.LINK_OUTBOUND,
         schemas=tuple(_schema(name, schema, whole, root, problems) for schema in sorted(source.schemas)),
         location=_at(root, steps),
+        stores=tuple(
+            _store(source.store_settings, each, root, steps) for each in sorted(source.store_settings)
+        ),
     )
+
+
+def _store(given: Mapping[str, model.StoreModel | str], name: str, root: Fields, source: Steps) -> StoreSpec:
+    store, steps = given[name], (*source, "store_settings", name)
+    if isinstance(store, str):
+        return StoreSpec(name, store, _at(root, steps))
+    settings = tuple((key, getattr(store, key)) for key in sorted(store.model_fields_set))
+    return StoreSpec(name, settings, _at(root, steps), tuple(_places(root, steps)))
 
 
 def _schema(

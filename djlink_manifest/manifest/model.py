@@ -72,6 +72,31 @@ class ServerModel(_Strict):
     )
 
 
+class StoreModel(_Strict):
+    """How a store of a source is reached. Every text may be, or hold, `${env:NAME}` or `${file:path}`."""
+
+    protocol: str = Field(description="file, s3, gcs or azure.", examples=["s3"])
+    location: str = Field(
+        "",
+        description="The folder, or the prefix in the bucket. Relative folders start from this file's.",
+        examples=["/mnt/princeton/raw"],
+    )
+    endpoint: str = Field("", description="The S3 service, host and port.", examples=["s3.princeton.example"])
+    bucket: str = Field("", description="The bucket (s3, gcs).")
+    container: str = Field("", description="The container (azure).")
+    secure: bool = Field(True, description="Whether the S3 service is reached by HTTPS.")
+    access_key: str = Field("", description="A reference (s3).", examples=["${env:PRINCETON_KEY}"])
+    secret_key: str = Field("", description="A reference (s3).", examples=["${file:/run/secrets/s3}"])
+    token: str = Field("", description="A reference (gcs).")
+    project: str = Field("", description="The project (gcs).")
+    account_name: str = Field("", description="The account (azure).")
+    account_key: str = Field("", description="A reference (azure).")
+    connection_string: str = Field("", description="A reference (azure).")
+    schema_prefix: str = Field(
+        "", description="The section of objects by schema and table, where it is not `_schema`."
+    )
+
+
 class OptionsModel(_Strict):
     """Options that fall from `defaults` to source, schema and table; the nearest wins."""
 
@@ -100,7 +125,10 @@ class OptionsModel(_Strict):
         examples=["5%", 20],
     )
     stores: dict[str, str] = Field(
-        {}, description="Source store: local store, for external objects.", examples=[{"raw": "ourlab_raw"}]
+        {},
+        description="Source store: local store, for external files. `default` is the default store of either "
+        "side, `*` every other store of the source, and the target `inline` the row itself.",
+        examples=[{"raw": "ourlab_raw"}, {"*": "default", "figures": "inline"}],
     )
     schema_name: str = Field(
         DEFAULT.schema_name,
@@ -155,6 +183,17 @@ class SourceModel(ServerModel, OptionsModel):
         "",
         description="The schema on this server for the outbound tables. Unset: `${env:LINK_OUTBOUND}`.",
         examples=["ourlab_outbound"],
+    )
+    store_settings: dict[
+        str,
+        Annotated[
+            Annotated[StoreModel, Tag("[mapping]")] | Annotated[str, Tag("[text]")], Discriminator(_kind)
+        ],
+    ] = Field(
+        {},
+        description="How the source's stores are reached, by the names that its tables use: settings, or the "
+        "name of another store of this source or of DataJoint's configuration. `default` is the default one.",
+        examples=[{"raw": {"protocol": "file", "location": "/mnt/princeton/raw"}, "default": "raw"}],
     )
     schemas: dict[str, SchemaModel] = Field({}, description="The schemas of this server by name.")
 

@@ -11,6 +11,7 @@ from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import BadReference, Reference, parts
 from djlink_manifest.manifest.values import ServerSpec, SourceSpec, TlsSpec
 from djlink_manifest.model.server import Secret, ServerAddress, Tls
+from djlink_manifest.model.stores import Store
 
 _MAX_FILE = 65_536
 
@@ -54,6 +55,29 @@ def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:
     if fault := identifier_fault(name):
         raise _error(source.server, "outbound", f"the outbound schema's name {fault}", None)
     return name
+
+
+def resolve_stores(source: SourceSpec, environ: Mapping[str, str]) -> Mapping[str, Store | str]:
+    """The settings of a source's stores with every reference resolved, or the names of other stores.
+
+    Raises SecretError.
+    """
+    found = dict[str, Store | str]()
+    for spec in source.stores:
+        if isinstance(spec.settings, str):
+            found[spec.name] = spec.settings
+            continue
+        settings = dict[str, object]()
+        for key, value in spec.settings:
+            place, what = spec.place(key), f"`{key}` of the store `{spec.name}` of `{source.name}`"
+            if isinstance(value, str):
+                value = resolve_text(value, folder_of(place), environ, place, what, source.name)
+            settings[key] = value
+        if settings.get("protocol") == "file":
+            place = spec.place("location")
+            settings["location"] = str(_path(str(settings.get("location", "")), folder_of(place), environ))
+        found[spec.name] = Store(spec.name, settings)
+    return found
 
 
 def resolve_text(

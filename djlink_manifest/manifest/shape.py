@@ -37,6 +37,7 @@ _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("defaults", model.DefaultsModel),
     ("sources.*", model.SourceModel),
     ("sources.*.tls", model.TlsModel),
+    ("sources.*.store_settings.*", model.StoreModel),
     ("sources.*.schemas.*", model.SchemaModel),
     ("sources.*.schemas.*.tables.*", model.TableModel),
     ("removed.*", model.RemovedModel),
@@ -50,6 +51,7 @@ _PLACES: dict[type[BaseModel], str] = {
     model.SchemaModel: "at a schema",
     model.TableModel: "at a table",
     model.TlsModel: "below `tls`",
+    model.StoreModel: "at a store below `store_settings`",
     model.RemovedModel: "at an entry of `removed`",
     model.ApprovalModel: "at an entry of `approvals`",
 }
@@ -59,6 +61,7 @@ _PLACEHOLDERS: dict[str, object] = {
     "local": {"host": "localhost"},
     "host": "localhost",
     "tables": [],
+    "protocol": "file",
     "table": "keep",
 }
 _MISSING_HELP = {
@@ -67,6 +70,7 @@ _MISSING_HELP = {
     "local": "the server that receives: `local: {host: ...}`",
     "host": "write `host: db.lab.example`",
     "tables": 'write `tables: "*"` for all tables',
+    "protocol": "write `protocol: file`, or s3, gcs or azure",
 }
 _NULL_HELP = {
     "schemas": 'write `{tables: "*"}`',
@@ -88,6 +92,7 @@ _TAGGED = {
     "tables": ('must be a mapping, a list of names, or a text such as "*"', None),
     "tls": ("must be true, false, or a mapping of `ca`, `cert` and `key`", None),
 }
+_STORE = ("must be a mapping of settings, or the name of a store", None)
 
 
 def shaped(root: Fields, problems: Problems) -> tuple[model.ManifestModel | None, Fields]:
@@ -139,13 +144,13 @@ def _report(root: Fields, steps: Steps, fault: Mapping[str, Any], problems: Prob
         problems.error(what, spot_of(root, parent, key=True), path, _MISSING_HELP.get(name))
     elif kind == "extra_forbidden":
         level = _level(steps[:-1])
-        if level is not None and issubclass(level, model.ServerModel):
+        if level is not None and issubclass(level, model.ServerModel | model.StoreModel):
             problems.conceal(spot_of(root, steps))  # a password's key may be misspelt beyond recognition
         problems.error(f"unknown key `{name}`", spot_of(root, steps, key=True), path, _key_help(steps))
     elif kind == "literal_error":
         _report_choice(root, steps, fault["ctx"]["expected"], shown, problems)
     elif kind in {"union_tag_not_found", "union_tag_invalid"}:
-        summary, help = _TAGGED[name]
+        summary, help = _TAGGED.get(name, _STORE)  # a store's name is the user's own
         problems.error(f"{shown} {summary}", spot_of(root, steps), path, help)
     elif kind == "djlink":
         problems.error(f"{shown} {fault['msg']}", spot_of(root, steps), path)

@@ -58,8 +58,9 @@ class ServerSpec:
 class Options:
     """The options of one table rule after falling from `defaults`, source and schema; the nearest wins.
 
-    `schema_name` is a pattern with `{source}` and `{schema}`; `stores` maps source stores to local ones;
-    `depends_on` holds link addresses; `outbound_table` is None where the name is derived.
+    `schema_name` is a pattern with `{source}` and `{schema}`; `stores` maps source stores to local ones
+    (`model.stores` has the names that mean something of their own); `depends_on` holds link addresses;
+    `outbound_table` is None where the name is derived.
     """
 
     where: Condition | None = None
@@ -103,6 +104,23 @@ class SchemaSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """How a store of a source is reached, as written: settings, or the name of another store.
+
+    Texts may hold references; `places` says where each setting stands.
+    """
+
+    name: str
+    settings: tuple[tuple[str, str | bool], ...] | str = field(repr=False)
+    location: Location
+    places: tuple[tuple[str, Location], ...] = ()
+
+    def place(self, key: str) -> Location:
+        """Where a setting stands; the store itself where it is not set."""
+        return dict(self.places).get(key, self.location)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """A source server; `outbound` names its outbound schema and may hold a reference."""
 
@@ -111,6 +129,7 @@ class SourceSpec:
     outbound: str
     schemas: tuple[SchemaSpec, ...]
     location: Location
+    stores: tuple[StoreSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

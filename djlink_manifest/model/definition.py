@@ -12,8 +12,6 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-_EXTERNAL = re.compile(r"^:(?:<[^>]*@[^>]*>|(?:blob|attach|filepath)@[^:]*|external[^:]*):")
-
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
 
 
@@ -38,11 +36,6 @@ class Column:
     generated: str | None = None
     stored: bool = False
     invisible: bool = False
-
-    @property
-    def is_external(self) -> bool:
-        """Whether DataJoint keeps this column's values in an external store (said in the comment)."""
-        return _EXTERNAL.match(self.comment) is not None
 
     @property
     def base_type(self) -> str:

@@ -51,7 +51,8 @@ class Link:
     server; `references` the foreign keys to linked parents; `plain` those to tables that are not linked, as
     `schema.table` names, which become plain columns; `unseen` those of `plain` that the link user may not
     read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words;
-    `most_deletions` how many entities may go in 24 hours without a review.
+    `most_deletions` how many entities may go in 24 hours without a review; `stores` where its external
+    objects go, as pairs of a source store and a local one, empty where it has none.
     """
 
     address: str
@@ -71,6 +72,7 @@ class Link:
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     most_deletions: Limit = DEFAULT_LIMIT
+    stores: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -81,6 +83,11 @@ class Link:
     def key_columns(self) -> tuple[Column, ...]:
         """The primary key's columns, in key order."""
         return self.definition.key_columns
+
+    @property
+    def tables(self) -> tuple[tuple[TableDefinition, TableDefinition], ...]:
+        """The master, then each part: as the source has it and as it stands here."""
+        return tuple(zip(self.definition.tables, self.local.tables, strict=False))
 
     @property
     def requested_table(self) -> str:

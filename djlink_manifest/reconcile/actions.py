@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from djlink_manifest.model.external import NO_OBJECTS, Objects
+
 ADDED = "the source added it after linking"
 
 
@@ -64,7 +66,8 @@ class AddForeignKey:
 class Pull:
     """Bring entities over: outbound rows first, then the rows of the master and of its parts.
 
-    `parts` counts the part rows that come along; `bytes` is estimated from the source's statistics.
+    `parts` counts the part rows that come along; `bytes` is estimated from the source's statistics; `objects`
+    are the external ones, each counted once.
     """
 
     entities: int
@@ -72,6 +75,7 @@ class Pull:
     bytes: int
     reason: str
     server: str = "local"
+    objects: Objects = NO_OBJECTS
 
 
 @dataclass(frozen=True, slots=True)

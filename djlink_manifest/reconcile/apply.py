@@ -55,6 +55,7 @@ from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.failures import is_passing
+from djlink_manifest.servers.objects import Objects
 from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
@@ -213,6 +214,8 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
             tally.approved,
             tally.mended,
             tally.noted,
+            objects=tally.objects,
+            object_bytes=tally.object_bytes,
         )
 
     stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
@@ -244,13 +247,26 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
 def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     if not tally.refused:
         return outcome("done", tally.unmade)
-    entities = "1 entity" if tally.refused == 1 else f"{tally.refused:,} entities"
+    refused, reasons = tally.refused - tally.objectless, "; ".join(tally.refusals)
+    if not refused:
+        return outcome(
+            "failed",
+            f"the external objects of {_counted(tally.objectless)} could not be brought: {reasons}",
+            "mend them at the source, or leave these entities out with `where`; the others were pulled",
+        )
+    objectless = (
+        f"; the objects of {_counted(tally.objectless)} could not be brought" if tally.objectless else ""
+    )
     return outcome(
         "failed",
-        f"the local server refused {entities}: {'; '.join(tally.refusals)}",
+        f"the local server refused {_counted(refused)}{objectless}: {reasons}",
         "look for local rows with the same unique value, for missing parents, and for rows of your own that "
         "refer to part rows which the source has no longer; the others were pulled and refilled",
     )
+
+
+def _counted(entities: int) -> str:
+    return "1 entity" if entities == 1 else f"{entities:,} entities"
 
 
 def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
@@ -276,7 +292,7 @@ def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) ->
         except (ConnectionLost, Unreachable) as error:
             if not is_passing(error):
                 raise
-            progress = _committed(tally)
+            progress = _committed(tally) + tally.objects
             tries = 1 if progress != before else tries + 1
             before = progress
             if tries >= RECONNECTS or run.stop.is_set() or error.server in run.given_up:
@@ -309,7 +325,7 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
     if Register in kinds:
         work.register_equal(bench)
     if Refill in kinds or footing.refill is not None:
-        refilling.refill(bench)
+        refilling.refill(bench, verify=any(isinstance(a, Refill) and a.cause == "rows" for a in plan.actions))
     if built and footing.completes_late:
         building.finish(bench, footing, mark)
     if kinds & {Pull, PullAgain}:
@@ -350,9 +366,12 @@ def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Write
         tally=tally,
         guarded=guarded,
         helpers=Helpers(run.workers, site.sources[link.source], site.local),
-        advanced=lambda: run.listener(Advanced(link.address, _committed(tally), tally.rows, tally.bytes)),
+        advanced=lambda: run.listener(
+            Advanced(link.address, _committed(tally), tally.rows, tally.bytes + tally.object_bytes)
+        ),
         say=lambda words: run.listener(Said(link.address, words)),
         stop=run.stop,
+        objects=Objects(link, site.depot) if link.stores else None,
     )
 
 

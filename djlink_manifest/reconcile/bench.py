@@ -11,15 +11,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from djlink_manifest.errors import ConnectionLost, Interrupted, RowsRefused, ServerError, TableInUse
+from djlink_manifest.errors import (
+    ConnectionLost,
+    Interrupted,
+    ObjectRefused,
+    RowsRefused,
+    ServerError,
+    TableInUse,
+)
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.helping import Helpers
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.failures import is_passing
-from djlink_manifest.servers.scratch import key_table
-from djlink_manifest.servers.transfer import BatchTooLarge, Budget
+from djlink_manifest.servers.objects import Objects
+from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.stores.depot import Brought
+from djlink_manifest.servers.transfer import BatchTooLarge, Budget, Conversion, as_read
 from djlink_manifest.servers.wanted import Scene
 
 BATCH_BYTES = 32 << 20
@@ -51,6 +60,9 @@ class Tally:
     altered: bool = False
     unfilled: int = 0
     refused: int = 0
+    objects: int = 0
+    object_bytes: int = 0
+    objectless: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
     unmade: str | None = None
@@ -69,6 +81,7 @@ class Bench:
 
     `guarded` raises where its locks, as the sessions see them, are no longer ours; `helpers` lends further
     sessions to work at the same time.
+    `objects` brings its external objects, where it has any.
     """
 
     link: Link
@@ -81,6 +94,12 @@ class Bench:
     advanced: Callable[[], None]
     say: Callable[[str], None]
     stop: threading.Event
+    objects: Objects | None = None
+
+    @property
+    def convert(self) -> Conversion:
+        """What makes the source's rows those of the local tables."""
+        return self.objects.conversion if self.objects is not None else as_read
 
     def check(self) -> None:
         """Raise LinkLocked where the link's locks are no longer ours."""
@@ -143,6 +162,26 @@ def halving(
             size = min(2 * size, fitting(part.spent, part.rows, high - low + 1))
         low = high + 1
     return spent, rows
+
+
+def bring(bench: Bench, work: KeyTable, low: int, high: int) -> None:
+    """Bring the external objects of a range of entities, before any transaction begins.
+
+    Raises ObjectRefused where one cannot be brought, BatchTooLarge where they are many.
+    """
+
+    def counted(brought: Brought) -> None:
+        bench.tally.objects += bool(brought.files)
+        bench.tally.object_bytes += brought.bytes
+        bench.advanced()
+
+    if bench.objects is None:
+        return
+    try:
+        bench.objects.bring(bench.source, work, low, high, bench.stop, counted)
+    except ObjectRefused:
+        bench.tally.objectless += low == high
+        raise
 
 
 def count_refusal(tally: Tally, words: str) -> None:

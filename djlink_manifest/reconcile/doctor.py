@@ -15,6 +15,7 @@ from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.health import Diagnosis, Finding, Health, Patient
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.stores import Stores
 from djlink_manifest.reconcile.checks.between import between_findings, folded_local, link_findings
 from djlink_manifest.reconcile.checks.marks import mark_findings, owner_findings
 from djlink_manifest.reconcile.checks.rights import local_needs, rights_findings, source_needs
@@ -166,7 +167,8 @@ def _links(
         if isinstance(one, _Seen) and isinstance(schema, str):
             catalogs[spec.name], names[spec.name] = one.catalog, schema
     try:
-        return resolve(manifest, catalogs, local.catalog, names).links, []
+        # where external values go plays no part in what is examined here
+        return resolve(manifest, catalogs, local.catalog, names, Stores()).links, []
     except DjlinkError as error:
         found = Finding("local", "links", "error", error.message, "no link is made", error.hint or "")
         return (), [found]

@@ -12,6 +12,7 @@ from djlink_manifest.manifest.names import identifier_fault, table_fault
 from djlink_manifest.manifest.values import SchemaSpec
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import TableDefinition, unprotectable
+from djlink_manifest.model.external import is_external
 from djlink_manifest.model.naming import class_name
 from djlink_manifest.model.rights import OUTBOUND_RIGHTS, grant, missing
 
@@ -114,9 +115,9 @@ class _View:
                 return f"the link user lacks {what} on {each.schema}.{each.name}: {rights}"
         if reason := unprotectable(table):
             return reason
-        external = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if c.is_external]
+        external = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if is_external(c)]
         if external:
-            return f"it keeps values in an external store: {', '.join(external)}"
+            return f"it keeps values in an external store; link it with `stores`: {', '.join(external)}"
         return None
 
     def drafted(self, table: TableDefinition, pull: str) -> DraftTable:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from djlink_manifest.model.catalog import Size, TableName
 from djlink_manifest.model.entity import Presence, State, state_of
+from djlink_manifest.model.external import NO_OBJECTS
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
 from djlink_manifest.servers import census, content, digest, outbound
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.lost import lacking_at_source, lost_here
+from djlink_manifest.servers.objects import objects_to_pull
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
+from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys, parents, stuck_entities
 from djlink_manifest.servers.wanted import Scene
 
@@ -26,14 +30,15 @@ def observe(
     source: Session,
     local: Session,
     blocked: Mapping[str, PackedKeys],
+    depot: Depot,
     *,
     verify: bool = False,
 ) -> tuple[LinkSnapshot, PackedKeys]:
     """The snapshot of one link, and its entities that cannot come for what the local table holds.
 
     `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to.
-    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over.
-    Raises ServerError.
+    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over; and
+    the external objects, whose stores `depot` has. Raises ServerError.
     """
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
@@ -54,7 +59,14 @@ def observe(
             taken, waiting = _why_stuck(link, stuck.counts(scene, extra) if stuck and to_pull else {})
             to_pull -= sum(n for _, n in (*taken, *waiting))
             left = stuck.name if stuck else None
+            lacking = (
+                lacking_at_source(source, scene, link, depot, left)
+                if verify and to_pull and link.stores
+                else []
+            )
+            to_pull -= len(lacking)
             parts = census.part_rows_to_pull(source, scene, link, left) if to_pull else ()
+            objects = objects_to_pull(source, scene, link, left) if to_pull and link.stores else NO_OBJECTS
             out = _total(counts, outbound=True)
             total = _total(counts, source=True)
             held = (
@@ -70,9 +82,11 @@ def observe(
             equal = sum(len(keys) for keys in found)
         if stuck is not None:
             cannot_come.add(stuck.own_keys())
-    changed = None
+        cannot_come.add(lacking)
+    changed, lost = None, 0
     if verify and complete and has_outbound:
-        with changed_entities(link, source, local) as work:
+        lost, keys = lost_here(local, link, depot) if link.stores else (0, [])
+        with changed_entities(link, source, local, keys) as work:
             changed = work.count
     snapshot = LinkSnapshot(
         counts=counts,
@@ -81,12 +95,15 @@ def observe(
         local_rows=_total(counts, local=True),
         to_pull_parts=parts,
         to_pull_bytes=_bytes(link, sizes, to_pull, parts),
+        to_pull_objects=objects,
         left_out=reasons,
         equal=equal,
         parts=tuple(_part_rows(link, held, local)),
         taken=taken,
         waiting=waiting,
         changed=changed,
+        lost=lost,
+        lacking=len(lacking),
     )
     return snapshot, cannot_come
 
@@ -112,10 +129,17 @@ def differing_keys(
 
 
 @contextmanager
-def changed_entities(link: Link, source: Session, local: Session) -> Iterator[KeyTable]:
-    """The held and present entities whose rows differ on the two servers, without those asked back."""
+def changed_entities(
+    link: Link, source: Session, local: Session, besides: Sequence[RawRow] = ()
+) -> Iterator[KeyTable]:
+    """The held and present entities whose rows differ on the two servers, without those asked back.
+
+    `besides` are the keys of entities that are to be looked at as if their rows did.
+    """
     with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
         content.find_changed(local, source, link, changed)
+        if besides:
+            content.add_others(source, link, changed, besides)
         if changed.count:
             outbound.add_unasked(link, changed, found)
         yield found

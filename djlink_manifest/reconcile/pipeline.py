@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -35,7 +35,7 @@ from djlink_manifest.reconcile.prospecting import prospect
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.removal import Removal, done
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
-from djlink_manifest.reconcile.site import open_site
+from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import (
     Footing,
     Forgotten,
@@ -44,6 +44,7 @@ from djlink_manifest.reconcile.snapshot import (
     Refusal,
     ServerFacts,
 )
+from djlink_manifest.reconcile.storage import Depot, open_depot
 from djlink_manifest.reconcile.survey import Survey, source_scene, survey
 from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals, take_out
 
@@ -68,6 +69,7 @@ class Job:
         scope: frozenset[str],
         parallelism: int,
         say: Words,
+        depot: Depot,
         limit: Limit | None = None,
     ) -> None:
         self._limit = limit
@@ -80,6 +82,7 @@ class Job:
         self._scope = scope
         self._parallelism = parallelism
         self._say = say
+        self._depot = depot
         self._all = {link.address: link for link in resolved.links}
         self._whole = scope == frozenset(self._all)
         self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(scope))
@@ -107,6 +110,7 @@ class Job:
             self._sources,
             self._parallelism,
             self._say,
+            self._depot,
             verify=verify,
         )
         found = self._deletions = observe_deletions(
@@ -166,7 +170,7 @@ class Job:
 
         Raises LinkLocked, before anything is done, where another djlink works on one of the links.
         """
-        if self._survey is None or self._deletions is None:
+        if self._deletions is None:
             raise ValueError("apply carries out a plan that the same job made")
         guard = threading.Lock()
 
@@ -181,8 +185,27 @@ class Job:
         )
         for outcome in removed:
             listener(outcome)
-        with open_site(
-            concerned(plan),
+        with self._site(concerned(plan)) as site:
+            report = apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
+        return replace(report, outcomes=(*removed, *report.outcomes))
+
+    @contextmanager
+    def holding(self, addresses: Set[str]) -> Iterator[None]:
+        """Hold the locks of those of the links that have tables, after a plan. Raises LinkLocked."""
+        linked = {
+            a for a, f in self._footings.items() if a in addresses and not (f.make_outbound or f.make_local)
+        }
+        with self._site(linked) as site:
+            for address in sorted(linked):
+                site.locks.take(site.links[address], site.marks[address].link_id)
+            yield
+
+    def _site(self, due: Set[str]) -> AbstractContextManager[Site]:
+        """The site of these links, over what the last plan observed."""
+        if self._survey is None:
+            raise ValueError("a job that made no plan has observed nothing")
+        return open_site(
+            due,
             (self._manifest.name, self._manifest.contact),
             self._all,
             self._resolved.graph,
@@ -192,9 +215,8 @@ class Job:
             self._local,
             self._sources,
             self._parallelism,
-        ) as site:
-            report = apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
-        return replace(report, outcomes=(*removed, *report.outcomes))
+            self._depot,
+        )
 
     def explain(self, address: str, key: str) -> tuple[Explanation, LinkPlan]:
         """One entity, by its key as a person writes it, and the plan of its link for it alone.
@@ -286,6 +308,7 @@ class Job:
             self._resolved.graph.upstream(chosen),
             self._parallelism,
             self._say,
+            self._depot,
         )
         plan = job.plan()
         return plan, job._survey.snapshots if job._survey else {}
@@ -350,16 +373,17 @@ def open_job(
     *,
     targets: Sequence[str] = (),
     excludes: Sequence[str] = (),
+    below: bool = False,
     parallelism: int | None = None,
     limit: Limit | None = None,
     listener: Words | None = None,
 ) -> Iterator[Job]:
     """Reach all servers at once, read their catalogues and resolve the manifest's links.
 
-    `targets` take in what they need, `excludes` take out what needs them; both are addresses or globs. A
-    source that cannot be reached is told in the plan, and the links of the others go on. `limit` replaces
-    every `max_deletions`. Raises SecretError, GraphError, UsageError for a target that is no link,
-    ServerError where the local server cannot be used.
+    `targets` take in what they need, and `below` what needs them; `excludes` take out what needs them; both
+    are addresses or globs. A source that cannot be reached is told in the plan, and the links of the others
+    go on. `limit` replaces every `max_deletions`. Raises SecretError, GraphError, UsageError for a target
+    that is no link, ServerError where the local server cannot be used.
     """
     say = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)
@@ -375,13 +399,16 @@ def open_job(
     }
     results = reach_all({local: local_schemas(manifest), **schemas}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
-    try:
+    with ExitStack() as open_things:
+        for each in reached.values():
+            open_things.callback(each.close)
         base = results[local.name]
         if isinstance(base, DjlinkError):
             raise base
         sources = {name: r for name, r in reached.items() if name in addresses}
         catalogs = {name: r.catalog for name, r in sources.items()}
-        resolved = resolve(manifest, catalogs, base.catalog, outbound)
+        depot = open_things.enter_context(open_depot(manifest, catalogs, environ, say))
+        resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores)
         facts = []
         for name, address in sorted(addresses.items()):
             result = results[name]
@@ -389,17 +416,18 @@ def open_job(
                 facts.append(ServerFacts(name, address.host, problem=result.message, hint=result.hint))
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
-        scope = _scope(resolved, targets, excludes)
+        scope = _scope(resolved, targets, excludes, below)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
-        yield Job(manifest, base, sources, tuple(facts), resolved, outbound, scope, workers, say, limit)
-    finally:
-        for each in reached.values():
-            each.close()
+        told = tuple(facts)
+        yield Job(manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit)
 
 
-def _scope(resolved: Resolved, targets: Sequence[str], excludes: Sequence[str]) -> frozenset[str]:
+def _scope(
+    resolved: Resolved, targets: Sequence[str], excludes: Sequence[str], below: bool
+) -> frozenset[str]:
     graph = resolved.graph
-    scope = graph.upstream(_matching(graph, targets, "--target")) if targets else frozenset(graph.nodes)
+    wanted = _matching(graph, targets, "--target") if targets else frozenset(graph.nodes)
+    scope = graph.upstream(graph.downstream(wanted) if below else wanted)
     return scope - graph.downstream(_matching(graph, excludes, "--exclude"))
 
 

@@ -287,7 +287,13 @@ def _row_actions(
         yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
     if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, and not here yet"
-        yield Pull(steps[Step.PULL] - snapshot.stuck, snapshot.to_pull_parts, snapshot.to_pull_bytes, why)
+        yield Pull(
+            steps[Step.PULL] - snapshot.stuck,
+            snapshot.to_pull_parts,
+            snapshot.to_pull_bytes,
+            why,
+            objects=snapshot.to_pull_objects,
+        )
 
 
 def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
@@ -298,7 +304,8 @@ def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Ac
         elif not footing.make_local and not footing.alter_local:
             yield CreateLocal((), footing.refill)
     elif link.changed == "mend" and snapshot.changed:
-        yield Refill(snapshot.changed, "rows", "they differ from the source's rows")
+        also = ", or lack external objects" if snapshot.lost else ""
+        yield Refill(snapshot.changed, "rows", f"they differ from the source's rows{also}")
 
 
 def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
@@ -317,6 +324,13 @@ def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> I
             count,
             "change or delete the local rows with the same value, and they are pulled; or leave them out "
             "with `where`",
+        )
+    if snapshot.lacking:
+        yield Blocked(
+            "error",
+            "an external object of theirs is missing at the source, or is not what it should be",
+            snapshot.lacking,
+            "let the source mend them, or leave them out with `where`; the others are pulled",
         )
     for parent, count in snapshot.waiting:
         yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
@@ -337,6 +351,9 @@ def _drift(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
             snapshot.changed,
             "with `changed: mend` for this link `djlink apply --verify` brings them to what the source has",
         )
+    if snapshot.lost:
+        objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
+        yield Drift(f"missing here or altered: {objects}")
     states = Counter[State]()
     for entities, count in snapshot.counts.items():
         states[state_of(entities.presence)] += count

@@ -67,6 +67,8 @@ class LinkOutcome:
     mended: int = 0
     noted: int = 0
     taken_out: bool = False
+    objects: int = 0
+    object_bytes: int = 0
 
 
 Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome

@@ -20,6 +20,7 @@ from djlink_manifest.reconcile.bench import (
     SOURCE_ROW_GONE,
     Bench,
     again,
+    bring,
     count_refusal,
     halving,
     release,
@@ -64,7 +65,7 @@ def pull(
                 outbound.add_missing(bench.scene, link, missing, work, pullable=True)
             plain = not stuck and not (extra and extra.count) and outbound.all_is_pullable(bench.scene, link)
             large = entities >= SPREAD_ENTITIES or entities * bytes_each >= SPREAD_BYTES
-            spread = new and plain and large and has_ranges(link)
+            spread = new and plain and large and bench.objects is None and has_ranges(link)
             if new and not spread:
                 outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
         _pull_keys(bench, work, bytes_each)
@@ -180,7 +181,10 @@ def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
 
     def step() -> None:
         budget.spent = budget.rows = 0
-        entities = copy_entities(bench.source, bench.local, bench.link, work, low, high, budget, bench.check)
+        bring(bench, work, low, high)
+        entities = copy_entities(
+            bench.source, bench.local, bench.link, work, low, high, budget, bench.check, bench.convert
+        )
         _count(bench, entities, budget)
 
     again(bench, step)

@@ -12,13 +12,16 @@ from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.transfer import Budget
 
 
-def refill(bench: Bench) -> None:
+def refill(bench: Bench, *, verify: bool) -> None:
     """Refill the held and present entities whose rows differ from the source's, looked at anew.
+
+    `verify`: also those that lack external objects here.
 
     So what an interrupted refill has done is not done again. The first batch is small, as nobody knows yet
     what an entity holds.
     """
-    with changed_entities(bench.link, bench.source, bench.local) as changed:
+    lost = bench.objects.lost(bench.local) if verify and bench.objects is not None else []
+    with changed_entities(bench.link, bench.source, bench.local, lost) as changed:
         first, size = 1, min(work.KEYS_AT_ONCE, work.BATCH_ENTITIES)
         while first <= changed.count:
             last = min(first + size - 1, changed.count)
@@ -37,8 +40,9 @@ def _refill(bench: Bench, changed: KeyTable, low: int, high: int) -> Budget:
 
     def step() -> None:
         budget.spent = budget.rows = 0
+        work.bring(bench, changed, low, high)
         entities = refill_entities(
-            bench.source, bench.local, bench.link, changed, low, high, budget, bench.check
+            bench.source, bench.local, bench.link, changed, low, high, budget, bench.check, bench.convert
         )
         bench.tally.refilled += entities
 

@@ -11,6 +11,7 @@ from djlink_manifest.model.catalog import Catalog, Mark, TableName, fingerprint
 from djlink_manifest.model.definition import ForeignKey
 from djlink_manifest.model.derive import requested_part_name
 from djlink_manifest.model.naming import APPROVED, HISTORY, REQUESTED, class_name, plain_name
+from djlink_manifest.model.views import KINDS, owner_schema
 from djlink_manifest.reconcile.actions import Blocked
 
 KeyTo = tuple[TableName, ForeignKey]  # a table and its foreign key to another
@@ -21,7 +22,8 @@ class Removal:
     """A link to be taken out, and in which way.
 
     `drop_keys` are foreign keys of links that stay, as (table, name); `drop_local` the local tables to drop,
-    children first; `drop_outbound` those on the source's server; `key` the key's columns, for the ledger.
+    children first; `drop_outbound` those on the source's server, and `drop_views` the owner's views of them;
+    `key` the key's columns, for the ledger.
     """
 
     address: str
@@ -37,6 +39,7 @@ class Removal:
     drop_keys: tuple[tuple[TableName, str], ...] = ()
     drop_local: tuple[TableName, ...] = ()
     drop_outbound: tuple[TableName, ...] = ()
+    drop_views: tuple[TableName, ...] = ()
     ledger: TableName | None = None
     blocked: tuple[Blocked, ...] = ()
     location: Location | None = None
@@ -92,10 +95,20 @@ def removal(
         ),
         drop_local=tuple(tables if drop else [t for t in tables if t == requested]),
         drop_outbound=tuple(t for t in (*beside, outbound) if t in source.tables),
+        drop_views=tuple(_views(outbound, source)),
         ledger=ledger if ledger in source.tables and found else None,
         blocked=tuple(blocked),
         location=entry.location,
     )
+
+
+def _views(outbound: TableName, source: Catalog) -> Iterator[TableName]:
+    """The owner's views of what goes, those that djlink made; that of the ledger stays, like the ledger."""
+    schema, base = outbound
+    for kind in KINDS:
+        place = (owner_schema(schema), f"{base}_{kind}")
+        if kind != "history" and source.definers.get(place) == source.identity.account:
+            yield place
 
 
 def made_tables(mark: Mark, source: Catalog, local: Catalog) -> tuple[TableName, ...]:

@@ -16,7 +16,9 @@ from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.model.naming import class_name, master_of, outbound_names, plain_name
 from djlink_manifest.model.rights import grant, missing
+from djlink_manifest.model.stores import Stores
 from djlink_manifest.reconcile.conditions import where_problems
+from djlink_manifest.reconcile.housing import Housed, house
 from djlink_manifest.reconcile.snapshot import Refusal
 
 
@@ -59,12 +61,16 @@ def local_schemas(manifest: Manifest) -> frozenset[str]:
 
 
 def resolve(
-    manifest: Manifest, catalogs: Mapping[str, Catalog], local: Catalog, outbound: Mapping[str, str]
+    manifest: Manifest,
+    catalogs: Mapping[str, Catalog],
+    local: Catalog,
+    outbound: Mapping[str, str],
+    stores: Stores,
 ) -> Resolved:
     """The links of the manifest over the sources whose catalogues could be read.
 
     `local` is the local server's catalogue, which the definitions have to fit; `outbound` gives each source's
-    outbound schema. Raises GraphError for a cycle.
+    outbound schema, `stores` those of external objects. Raises GraphError for a cycle.
     """
     refusals = list[Refusal]()
     links = dict[str, Link]()
@@ -79,11 +85,16 @@ def resolve(
             candidates += found
             refusals += refused
         fits = {c.address: fitted(c.table, catalog.identity.version, local) for c in candidates}
-        made = _links(candidates, fits, catalog, outbound[source.name], manifest.name)
+        houses = {
+            c.address: house(fits[c.address].table, source.name, c.local_schema, c.options.stores, stores)
+            for c in candidates
+        }
+        made = _links(candidates, fits, houses, catalog, outbound[source.name], manifest.name)
         links.update({link.address: link for link in made})
         for candidate in candidates:
             depends[candidate.address] = candidate.options.depends_on
-            refusals += _refusals(candidate, fits[candidate.address], local.identity.version)
+            address = candidate.address
+            refusals += _refusals(candidate, fits[address], houses[address], local.identity.version)
     refusals += _same_targets(links.values())
     edges, broken = _edges(links, depends, catalogs)
     graph = LinkGraph.build(links, edges)
@@ -153,6 +164,7 @@ def _no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, s
 def _links(
     candidates: list[Candidate],
     fits: Mapping[str, Fitted],
+    houses: Mapping[str, Housed],
     catalog: Catalog,
     outbound: str,
     manifest: str,
@@ -169,7 +181,7 @@ def _links(
     }
     names = outbound_names(((c.table.schema, c.table.name) for c in candidates), marked)
     for c in candidates:
-        local, plain = local_definition(fits[c.address].table, c.local_schema, linked)
+        local, plain = local_definition(houses[c.address].table, c.local_schema, linked)
         yield Link(
             address=c.address,
             source=c.source.name,
@@ -188,6 +200,7 @@ def _links(
             unseen=tuple(_unseen(c.table, plain, catalog)),
             notes=fits[c.address].notes,
             most_deletions=c.options.max_deletions,
+            stores=houses[c.address].stores,
         )
 
 
@@ -217,7 +230,7 @@ def _references(
             )
 
 
-def _refusals(candidate: Candidate, fit: Fitted, local: Version) -> Iterator[Refusal]:
+def _refusals(candidate: Candidate, fit: Fitted, house: Housed, local: Version) -> Iterator[Refusal]:
     table, where = candidate.table, candidate.rule.location
     reason = unprotectable(table)
     if reason:
@@ -225,10 +238,8 @@ def _refusals(candidate: Candidate, fit: Fitted, local: Version) -> Iterator[Ref
     if fit.problems:
         words = f"the local server ({local.vendor} {local.text}) cannot hold it: {'; '.join(fit.problems)}"
         yield Refusal(candidate.address, words, _EXCLUDE, where)
-    external = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if c.is_external]
-    if external:
-        words = f"it keeps values in an external store, which this version cannot copy: {', '.join(external)}"
-        yield Refusal(candidate.address, words, _EXCLUDE, where)
+    for words, hint in house.problems:
+        yield Refusal(candidate.address, words, hint, where)
     requested = requested_part_name(plain_name(table.name))
     if any(plain_name(p.name) == requested for p in table.parts):
         yield Refusal(

@@ -20,6 +20,7 @@ from djlink_manifest.reconcile.snapshot import Footing
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.locks import Locks
 from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys
 
 
@@ -30,7 +31,7 @@ class Site:
     `marks` are the marks of the links due, as they stand or as they shall be written; `lineage` the (source,
     schema) pairs with a `~lineage` table; `new_schemas` the local schemas to make; `scene_links` the links as
     each source's SQL sees them; `blocked` the entities that the plan leaves out as they cannot come, by link;
-    `holder` says who we are, for those who find a link locked.
+    `holder` says who we are, for those who find a link locked; `depot` has the stores of external objects.
     """
 
     links: Mapping[str, Link]
@@ -46,6 +47,7 @@ class Site:
     blocked: Mapping[str, PackedKeys]
     holder: str
     parallelism: int
+    depot: Depot
 
 
 @contextmanager
@@ -60,6 +62,7 @@ def open_site(
     local: Reached,
     sources: Mapping[str, Reached],
     parallelism: int,
+    depot: Depot,
 ) -> Iterator[Site]:
     """The site of an apply of the links `due`; its sessions, and the locks with them, end with the block.
 
@@ -85,6 +88,7 @@ def open_site(
                 blocked=blocked,
                 holder=holder(),
                 parallelism=parallelism,
+                depot=depot,
             )
         finally:
             for pool in (*writers.values(), local_writers):

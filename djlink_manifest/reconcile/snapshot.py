@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.entity import Presence, State, state_of
+from djlink_manifest.model.external import NO_OBJECTS, Objects
 from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import LinkDeletions
@@ -120,13 +121,16 @@ class LinkSnapshot:
     """Counts of one link at one moment; local was read before outbound.
 
     `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled;
-    `to_pull_bytes` an estimate from the server's own statistics; `left_out`: how many entities each reason
+    `to_pull_bytes` an estimate from the server's own statistics; `to_pull_objects` the external ones;
+    `left_out`: how many entities each reason
     leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
     source's; `parts`: part rows of held entities on both sides; `changed`: held entities, not asked back,
     whose rows differ from the source's, None where nobody looked.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
-    lab's own, and `waiting`, by the address of the parent that is blocked.
+    lab's own, and `waiting`, by the address of the parent that is blocked. Where external objects were
+    verified, `lacking` counts those that lack one at the source, and `lost` the objects that are missing or
+    altered here; the entities of these are among the `changed`.
     """
 
     counts: Mapping[EntityClass, int]
@@ -135,17 +139,26 @@ class LinkSnapshot:
     local_rows: int = 0
     to_pull_parts: tuple[tuple[str, int], ...] = ()
     to_pull_bytes: int = 0
+    to_pull_objects: Objects = NO_OBJECTS
     left_out: tuple[tuple[str, int], ...] = ()
     equal: int = 0
     parts: tuple[PartRows, ...] = ()
     taken: tuple[tuple[str, int], ...] = ()
     waiting: tuple[tuple[str, int], ...] = ()
     changed: int | None = None
+    lost: int = 0
+    lacking: int = 0
+
+    @property
+    def brings(self) -> bool:
+        """Whether entities are to come, for the first time or again."""
+        due = (State.UNSHARED, State.ACTIVATED)
+        return any(n and c.pullable and state_of(c.presence) in due for c, n in self.counts.items())
 
     @property
     def stuck(self) -> int:
         """How many entities to be pulled cannot come."""
-        return sum(count for _, count in (*self.taken, *self.waiting))
+        return sum(count for _, count in (*self.taken, *self.waiting)) + self.lacking
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from djlink_manifest.model.definition import unprotectable
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.selection import is_textual
+from djlink_manifest.reconcile.housing import store_names
 from djlink_manifest.reconcile.observe import observe
 from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.servers.census import barring_links, check_condition
+from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys
 from djlink_manifest.servers.wanted import Scene
 
@@ -46,6 +48,7 @@ def survey(
     sources: Mapping[str, Reached],
     parallelism: int,
     say: Words,
+    depot: Depot,
     *,
     verify: bool = False,
 ) -> Survey:
@@ -54,7 +57,7 @@ def survey(
     Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
     links for the rows that they hold; `holding` are the links whose outbound tables can be read. What fails
     for one link is a refusal of that link, and a source that fails as a whole refuses all of its links.
-    `verify`: rows are compared too.
+    `verify`: rows are compared too; `depot` has the stores of external objects.
     """
     refusals = dict(refused)
     scene_links, scenes = dict[str, dict[str, Link]](), dict[str, Scene]()
@@ -83,8 +86,11 @@ def survey(
                     there,
                     here,
                     blocked,
+                    depot,
                     verify=verify,
                 )
+            if link.stores and (snapshots[address].brings or footings[address].refill is not None):
+                depot.check(link.source, store_names(link.definition), store_names(link.local))
         except ServerError as error:
             refusals[address] = _refusal(link, error)
 
@@ -111,7 +117,8 @@ def source_scene(
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:
-    return Refusal(link.address, f"{error.server}: {error.message}", error.hint, link.location)
+    words = f"{error.server}: {error.message}" if error.server else error.message
+    return Refusal(link.address, words, error.hint, link.location)
 
 
 def _conditions(

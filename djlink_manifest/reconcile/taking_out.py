@@ -10,6 +10,7 @@ from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.values import Manifest, Removed
 from djlink_manifest.model.catalog import Catalog, Mark
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.progress import LinkOutcome
 from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.removal import Removal, made_tables, marks_of, removal
@@ -66,7 +67,8 @@ def find_removals(
 
 def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) -> Catalog:
     with sources[entry.address.split(".", 1)[0]].readers.session() as session:
-        return read_catalog(session, {mark.source_schema, mark.outbound_schema})
+        outbound = mark.outbound_schema
+        return read_catalog(session, {mark.source_schema, outbound, owner_schema(outbound)})
 
 
 def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:
@@ -124,6 +126,8 @@ def _take_out(wanted: Removal, there: Writer, here: Writer) -> None:
     if wanted.ledger is not None:
         place = (wanted.outbound_schema, wanted.outbound_table)
         removing.record_release(there, wanted.ledger, place, wanted.key)
+    for of in wanted.drop_views:  # they read what goes next
+        removing.drop_view(there, of)
     for of in wanted.drop_outbound:
         removing.drop_table(there, of)
     # the source's mark is what an interrupted removal is found by, so it goes last

@@ -23,6 +23,12 @@ def size(count: int) -> str:
     return f"{value:.1f} {UNITS[power - 1]}" if value < 9.95 else f"{value:,.0f} {UNITS[power - 1]}"
 
 
+def stored(objects: int, volume: int, unsized: int = 0) -> str:
+    """External objects: `1 file`, `20 files of 3.8 MB`, `20 files of 3.8 MB and more`."""
+    of = f" of {size(volume)}" if volume else ""
+    return f"{counted(objects, 'file')}{of}{' and more' if of and unsized else ''}"
+
+
 def duration(seconds: float) -> str:
     """`0.8s`, `42s`, `3m 20s`, `2h 05m`."""
     if seconds < 9.95:

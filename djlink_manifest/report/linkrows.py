@@ -24,7 +24,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.report.deletions import DELETIONS
-from djlink_manifest.report.figures import counted, listed, size
+from djlink_manifest.report.figures import counted, listed, size, stored
 from djlink_manifest.report.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
 from djlink_manifest.report.totals import is_waiting
 
@@ -125,11 +125,13 @@ def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:
 
 
 def _baggage(pull: Pull) -> str:
-    volume = f" (~{size(pull.bytes)})" if pull.bytes else ""
-    if not pull.parts:
-        return volume
-    rows = sum(count for _, count in pull.parts)
-    return f"{volume}, {counted(len(pull.parts), 'part')} ({counted(rows, 'row')})"
+    words = f" (~{size(pull.bytes)})" if pull.bytes else ""
+    if pull.parts:
+        rows = sum(count for _, count in pull.parts)
+        words += f", {counted(len(pull.parts), 'part')} ({counted(rows, 'row')})"
+    if pull.objects.count:
+        words += f", {stored(pull.objects.count, pull.objects.bytes, pull.objects.unsized)}"
+    return words
 
 
 def _blocked_rows(link: LinkPlan, below: Sequence[str]) -> Iterator[Row]:

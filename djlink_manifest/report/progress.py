@@ -198,3 +198,9 @@ def _print(console: Console, text: Text) -> None:
     # a progress line that cannot be written must not end the work it tells of
     with suppress(OSError, ValueError, UnicodeError):
         console.print(text, soft_wrap=True)
+
+
+def on_stderr() -> Display:
+    """What shows an apply on standard error: bars on a terminal, lines elsewhere, a notebook too."""
+    console = Console(stderr=True, highlight=False)
+    return Bars(console) if console.is_terminal and not console.is_jupyter else Lines(console)

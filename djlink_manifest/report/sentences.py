@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.report.figures import counted, size
+from djlink_manifest.report.figures import counted, size, stored
 from djlink_manifest.report.totals import Totals, of_plan
 
 
@@ -31,6 +31,8 @@ def _changes(totals: Totals, more: bool) -> list[str]:
     along = []
     if totals.part_rows:
         along.append(f"{totals.part_rows:,} of parts")
+    if totals.objects:
+        along.append(stored(totals.objects, totals.object_bytes))
     if totals.bytes:
         along.append(f"~{size(totals.bytes)}")
     volume = f" ({', '.join(along)})" if along else ""

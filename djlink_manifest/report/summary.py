@@ -8,7 +8,7 @@ from rich.text import Text
 
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import LinkOutcome, Report
-from djlink_manifest.report.figures import counted, duration, size
+from djlink_manifest.report.figures import counted, duration, size, stored
 from djlink_manifest.report.rows import DONE, FAILED, NOTE, WAITS, Row, set_in_columns
 from djlink_manifest.report.sentences import left_over
 from djlink_manifest.report.terminal import line
@@ -41,6 +41,8 @@ def outcome_words(outcome: LinkOutcome) -> str:
         words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
     if outcome.pulled:
         words.append(f"{counted(outcome.pulled, 'row')} pulled{_volume(outcome)}")
+    if outcome.objects:
+        words.append(f"{stored(outcome.objects, outcome.object_bytes)} copied")
     words += [
         f"{count:,} {what}"
         for count, what in (
@@ -51,7 +53,7 @@ def outcome_words(outcome: LinkOutcome) -> str:
             (outcome.approved, "approved"),
             (outcome.mended, "mended"),
             (outcome.noted, "noted as requested"),
-            (outcome.refused, "refused by the local server"),
+            (outcome.refused, "refused"),
         )
         if count
     ]
@@ -110,6 +112,8 @@ def _sentence(report: Report) -> str:
         refused=sum(o.refused for o in outcomes),
         seconds=report.seconds,
         foreign_keys=sum(o.foreign_keys for o in outcomes),
+        objects=sum(o.objects for o in outcomes),
+        object_bytes=sum(o.object_bytes for o in outcomes),
         deleted=sum(o.deleted for o in outcomes),
         deleted_rows=sum(o.deleted_rows for o in outcomes),
         approved=sum(o.approved for o in outcomes),

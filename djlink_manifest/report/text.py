@@ -24,7 +24,17 @@ def plan_lines(plan: Plan) -> list[Text]:
 
     Unchanged links are counted, not listed, unless there is something to know about them.
     """
-    sections = [
+    named = sections(plan)
+    lines = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
+    for title, rows in named:
+        if rows:
+            lines += [line(), line((title, "bold")), *set_in_columns(rows)]
+    return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
+
+
+def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
+    """The titled parts of the screen, those without rows too."""
+    return [
         *_waves(plan),
         (
             "Deletions (children first)",
@@ -38,11 +48,6 @@ def plan_lines(plan: Plan) -> list[Text]:
         ),
         ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
     ]
-    lines = [*head_lines(plan), *_legend({row.symbol for _, rows in sections for row in rows})]
-    for title, rows in sections:
-        if rows:
-            lines += [line(), line((title, "bold")), *set_in_columns(rows)]
-    return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
 
 
 def refusal_lines(refusals: Iterable[Refusal]) -> list[Text]:

@@ -32,8 +32,9 @@ class Totals:
     tables get columns or indexes, `views` those but new ones whose owner's views are to be made,
     `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those whose
     local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
-    masters: `pull`, with `part_rows` and `bytes`, `resume`, `refill`, `register`, `release`, `delete`, with
-    `along` of other links, `approve`, `mend`, `blocked_rows`, `awaiting_rows`, `kept`.
+    masters: `pull`, with `part_rows`, `bytes`, and `objects` of `object_bytes`, `resume`, `refill`,
+    `register`, `release`, `delete`, with `along` of other links, `approve`, `mend`, `blocked_rows`,
+    `awaiting_rows`, `kept`.
     """
 
     links: int = 0
@@ -45,6 +46,8 @@ class Totals:
     pull: int = 0
     part_rows: int = 0
     bytes: int = 0
+    objects: int = 0
+    object_bytes: int = 0
     resume: int = 0
     refill: int = 0
     register: int = 0
@@ -100,6 +103,8 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         pull=sum(a.entities for a in pulls),
         part_rows=sum(rows for a in pulls for _, rows in a.parts),
         bytes=sum(a.bytes for a in pulls),
+        objects=sum(a.objects.count for a in pulls),
+        object_bytes=sum(a.objects.bytes for a in pulls),
         resume=sum(a.entities for a in actions if isinstance(a, PullAgain)),
         refill=sum(a.entities for a in actions if isinstance(a, Refill)),
         register=sum(a.entities for a in actions if isinstance(a, Register)),

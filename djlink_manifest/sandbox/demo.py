@@ -40,6 +40,7 @@ FOLDER = Path("djlink-demo")
 SERVERS = {"princeton": ServerOptions(tls=True), "janelia": ServerOptions(), "local": ServerOptions()}
 OWNER, LINK_USER, LOCAL_USER = "owner", "ourlab_link", "ourlab"
 OUTBOUND = "ourlab_outbound"
+OWNER_SCHEMA = "ourlab_outbound_owner"  # its views show the owners what is held, and let them ask
 ASKED_LINK = "princeton.session.Session"
 TRY_DELETE = (
     """python -c "import datajoint as dj; """
@@ -104,8 +105,8 @@ def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> Stage:
         server, password = servers[source], secrets.token_urlsafe(12)
         owner_passwords[source] = secrets.token_urlsafe(12)
         schemas = pipelines.schema_names(source)
-        create_owner(server, OWNER, owner_passwords[source], schemas)
-        create_link_user(server, LINK_USER, password, schemas, OUTBOUND)
+        create_owner(server, OWNER, owner_passwords[source], schemas, owner_schema=OWNER_SCHEMA)
+        create_link_user(server, LINK_USER, password, schemas, OUTBOUND, owner_schema=OWNER_SCHEMA)
         environment |= _environment(source, server, LINK_USER, password)
         connection = pipelines.connect(server, OWNER, owner_passwords[source])
         sources[source] = pipelines.declare(source, connection)
@@ -155,14 +156,14 @@ def show_deletion(stage: Stage) -> None:
     """Let the source ask for a deletion, see it, agree to it, do it; then the owner can delete."""
     server = stage.servers["princeton"]
     ask = (
-        f"INSERT INTO {OUTBOUND}.session_session_deletion_requested\n"
-        "               (subject, session_date, session_number, reason)\n"
-        "             SELECT subject, session_date, session_number, 'wrong animal'\n"
-        "             FROM session.session WHERE subject = 'A001' ORDER BY session_date LIMIT 1"
+        f"INSERT INTO {OWNER_SCHEMA}.session_session_requests\n"
+        "                     (subject, session_date, session_number, reason)\n"
+        "                   SELECT subject, session_date, session_number, 'wrong animal'\n"
+        "                   FROM session.session WHERE subject = 'A001' ORDER BY session_date LIMIT 1"
     )
     say("The session was recorded from another animal. Until it is let go, its owner cannot delete it:")
-    say(f"  princeton> {ask}")
-    with closing(server.connect()) as connection:
+    say(f"  owner@princeton> {ask}")
+    with closing(server.connect(OWNER, stage.owner_passwords["princeton"])) as connection:
         connection.cursor().execute(ask)
         connection.commit()
     say("\nThe lab that linked it sees who asks, why, and what hangs on it here:\n")

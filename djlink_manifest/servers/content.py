@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.external import is_inline, is_plain_json
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers import digest
 from djlink_manifest.servers.connection import RawRow, Session
@@ -119,6 +120,15 @@ def find_changed(local: Session, source: Session, link: Link, into: KeyTable) ->
         _compare_json(local, source, link, into)
 
 
+def add_others(source: Session, link: Link, into: KeyTable, keys: Sequence[RawRow]) -> None:
+    """Add keys to a set that may hold some of them already."""
+    with key_table(source, link, "others") as others:
+        others.add(keys)
+        rest = not_among(into.name, link.key, "o", link.key)
+        names = reading(link.key_columns, "o")
+        into.add(list(source.stream(sql("SELECT {} FROM {} o WHERE {}", names, others.name, rest))))
+
+
 def _compare_json(local: Session, source: Session, link: Link, into: KeyTable) -> None:
     """Add the entities whose JSON values differ, of those that are not among the set already."""
     with key_table(source, link, "held") as held:
@@ -190,7 +200,7 @@ def _pairs(local: Session, source: Session, link: Link, alike: bool) -> Iterator
     """Each table's rows here and at the source, the master's first; `alike`: JSON is compared as text."""
     ours, key = table(link.local.schema, link.local.name), link.key_columns
     for theirs, mine in zip(link.definition.tables, link.local.tables, strict=False):
-        compared = [c for c in _compared(link, theirs, mine) if alike or c.base_type != "json"]
+        compared = [c for c in _compared(link, theirs, mine) if alike or not is_plain_json(c)]
         what = sixty_bits(canonical(compared, "t", short=True)) if compared else Sql("0")
         match = equal("t", _entity(link, theirs), "m", link.key)
         rows = table(mine.schema, mine.name)
@@ -202,7 +212,7 @@ def _pairs(local: Session, source: Session, link: Link, alike: bool) -> Iterator
 
 def _compared(link: Link, theirs: TableDefinition, ours: TableDefinition) -> tuple[Column, ...]:
     """The columns whose values count: what is copied; the master's key is what entities are found by."""
-    copied = copied_columns(theirs, ours)
+    copied = tuple(c for c in copied_columns(theirs, ours) if not is_inline(c, ours))
     return tuple(c for c in copied if c.name not in link.key) if theirs is link.definition else copied
 
 

@@ -13,7 +13,7 @@ from djlink_manifest.servers.loading import NotLoaded, load, load_plan
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, equal, sql, table
-from djlink_manifest.servers.transfer import Budget, copy, reading
+from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
 
 Rows: TypeAlias = Callable[[TableDefinition, Sql], Sql]
 """The SELECT of a list of columns of a table's rows; the table is `t` in it."""
@@ -28,18 +28,20 @@ def copy_entities(
     last: int,
     budget: Budget,
     check: Callable[[], None],
+    convert: Conversion = as_read,
 ) -> int:
     """Copy the entities of a range of `work` that are in outbound; the number of entities.
 
     `check` runs before the local commit and raises where the work must not be committed. The source is read
     in one snapshot, so that an entity is never made of two moments. Rows are loaded where the local server
-    allows it; what is not taken whole is written again by INSERT, and that decides.
+    allows it and nothing is to be converted; what is not taken whole is written again by INSERT, and that
+    decides.
     """
 
     def rows(of: TableDefinition, what: Sql) -> Sql:
         return rows_of(link, of, work, first, last, Sql("TRUE"), what)
 
-    return _copied(source, local, link, lambda: rows, budget, check)
+    return _copied(source, local, link, lambda: rows, budget, check, convert)
 
 
 def copy_range(
@@ -79,15 +81,16 @@ def _copied(
     rows: Callable[[], Rows],
     budget: Budget,
     check: Callable[[], None],
+    convert: Conversion = as_read,
 ) -> int:
     """Copy rows; `rows` is called in the snapshot that they are read in."""
-    if local.loads:
+    if local.loads and convert is as_read:
         before = budget.spent, budget.rows
         try:
-            return _copy(source, local, link, rows, budget, check, loaded=True)
+            return _copy(source, local, link, rows, budget, check, convert, loaded=True)
         except NotLoaded:
             budget.spent, budget.rows = before
-    return _copy(source, local, link, rows, budget, check, loaded=False)
+    return _copy(source, local, link, rows, budget, check, convert, loaded=False)
 
 
 def _copy(
@@ -97,6 +100,7 @@ def _copy(
     rows: Callable[[], Rows],
     budget: Budget,
     check: Callable[[], None],
+    convert: Conversion,
     *,
     loaded: bool,
 ) -> int:
@@ -109,7 +113,8 @@ def _copy(
             if plan:
                 written = load(source, select, local, into, plan, budget)
             else:
-                written = copy(source, select, local, into, columns, budget)
+                to = convert(theirs, ours, columns)
+                written = copy(source, select, local, into, to.columns, budget, to.change)
             if theirs is link.definition:
                 entities = written
         check()

@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.external import external_of, is_inline, is_plain_json
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.jsontext import same_object
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, column, comma, equal, ident, idents, sql, table, word
@@ -104,6 +106,8 @@ def all_local_keys(local: Session, link: Link) -> Iterator[RawRow]:
 
 def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
     """Those of the keys whose master and part rows are the same on both servers, by digests of whole rows."""
+    if any(is_inline(c, ours) for theirs, ours in link.tables for c in theirs.columns):
+        return []  # an object and a value in a row are not compared
     alike = local.identity.version.vendor == source.identity.version.vendor
     here = _entity_digests(local, link.local, link, keys, alike)
     there = _entity_digests(source, link.definition, link, keys, alike)
@@ -116,7 +120,7 @@ def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[R
 
 def has_json(link: Link) -> bool:
     """Whether a table of the link has a JSON column."""
-    return any(c.base_type == "json" for each in link.definition.tables for c in each.columns)
+    return any(is_plain_json(c) for each in link.definition.tables for c in each.columns)
 
 
 def differing_json(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
@@ -149,7 +153,7 @@ def _entity_digests(
     """
     found: dict[RawRow, tuple[object, ...]] = {}
     for number, (columns, rows, alias) in enumerate(_tables_of(where, link)):
-        compared = [c for c in columns if alike or c.base_type != "json"]
+        compared = [c for c in columns if alike or not is_plain_json(c)]
         select = sql(
             "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
             transfer.reading(link.key_columns, "m"),
@@ -171,7 +175,7 @@ def _entity_json(
     found: dict[RawRow, list[str]] = {}
     for number, (columns, rows, alias) in enumerate(_tables_of(where, link)):
         of = link.definition.tables[number]
-        json_columns = [c for c in columns if c.base_type == "json"]
+        json_columns = [c for c in columns if is_plain_json(c)]
         if not json_columns:
             continue
         select = sql(
@@ -239,7 +243,7 @@ def _canonical(column: Column, name: Sql, short: bool) -> Sql:
         return sql("SHA2({}, 256)", name) if short else sql("HEX({})", name)
     if column.base_type in {"float", "double"}:
         return _exact_number(name)
-    text = sql("CAST({} AS CHAR)", name)
+    text = same_object(name) if external_of(column) else sql("CAST({} AS CHAR)", name)
     return sql("SHA2({}, 256)", text) if short and column.base_type == "json" else text
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-from djlink_manifest.errors import DjlinkError, RowsRefused, ServerError
+from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.definition import Column
 from djlink_manifest.servers import numbers
 from djlink_manifest.servers.connection import Session, Writer
@@ -103,10 +103,10 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
     lines = _chunks(source, select, local, plan, budget)
     try:
         taken, warnings = local.load(statement, lines)
-    except RowsRefused:
-        raise  # a row that no packet holds
     except ServerError as error:
-        if is_passing(error) or error.server != local.name:
+        if (
+            is_passing(error) or error.server != local.name or error.code is None
+        ):  # none: no packet holds a row
             raise
         local.loads = local.loads and error.code not in numbers.NO_LOCAL_LOAD
         raise NotLoaded(error.message, server=local.name) from error

@@ -32,7 +32,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.transfer import Budget, copy, reading
+from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ def refill_entities(
     last: int,
     budget: Budget,
     check: Callable[[], None],
+    convert: Conversion = as_read,
 ) -> int:
     """Refill the entities of a range of `work` that are held, not asked back and here; how many they are.
 
@@ -84,7 +85,8 @@ def refill_entities(
         for each in tables:
             what = reading(each.columns, "t")
             select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
-            copy(source, select, local, each.rows, each.columns, budget)
+            to = convert(each.theirs, each.ours, each.columns)
+            copy(source, select, local, each.rows, to.columns, budget, to.change)
         entities = _keep_present(local, link, tables)
         _write(local, tables)
         check()

@@ -44,6 +44,11 @@ def drop_table(session: Writer, of: TableName) -> None:
     session.ddl(f"DROP TABLE IF EXISTS {table(*of).text}")
 
 
+def drop_view(session: Writer, of: TableName) -> None:
+    """Drop a view if it is there."""
+    session.ddl(f"DROP VIEW IF EXISTS {table(*of).text}")
+
+
 def record_release(session: Writer, ledger: TableName, outbound: TableName, key: Sequence[str]) -> None:
     """Enter into the ledger that all of outbound is let go."""
     names = [beside_key(key, name) for name in ("event", "who", "reason")]

@@ -6,11 +6,12 @@ the exact DOUBLE (the text protocol shows 6 digits). Memory holds one statement,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from djlink_manifest.errors import DjlinkError, RowsRefused
-from djlink_manifest.model.definition import Column
+from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.sql import Sql, column, comma, ident, idents, sql
 
@@ -51,6 +52,22 @@ class Budget:
         self.spent += size
         if self.spent > 4 * self.bytes and not self.single:
             raise BatchTooLarge(f"more than {4 * self.bytes} bytes in one batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How rows that were read are written: with these columns, each row made into another one or left."""
+
+    columns: Sequence[Column]
+    change: Callable[[RawRow], RawRow] | None = None
+
+
+Conversion: TypeAlias = Callable[[TableDefinition, TableDefinition, Sequence[Column]], Written]
+
+
+def as_read(theirs: TableDefinition, ours: TableDefinition, read: Sequence[Column]) -> Written:
+    """The conversion of a source's table to the local one that changes nothing."""
+    return Written(read)
 
 
 def reading(columns: Sequence[Column], alias: str | None = None) -> Sql:
@@ -94,16 +111,24 @@ def raw_row(row: RawRow, binary: Sequence[bool]) -> bytes:
 
 
 def copy(
-    source: Session, select: Sql, local: Writer, into: Sql, columns: Sequence[Column], budget: Budget
+    source: Session,
+    select: Sql,
+    local: Writer,
+    into: Sql,
+    columns: Sequence[Column],
+    budget: Budget,
+    change: Callable[[RawRow], RawRow] | None = None,
 ) -> int:
     """Stream the rows of a select into a local table, inside the transaction that is open there; the rows.
 
-    Raises RowsRefused where the local server takes fewer rows than were sent, or none for its packet limit.
+    `change` makes each row what is written. Raises RowsRefused where the local server takes fewer rows than
+    were sent, or none for its packet limit.
     """
     packet = local.identity.max_allowed_packet
     rows, written = source.stream(select), 0
     try:
-        for statement in inserts(into, columns, rows, most_bytes(local)):
+        changed = map(change, rows) if change else rows
+        for statement in inserts(into, columns, changed, most_bytes(local)):
             if len(statement.text) >= packet:
                 raise row_too_long(len(statement.text), local)
             budget.spend(statement.rows, len(statement.text))

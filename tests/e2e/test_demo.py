@@ -88,7 +88,7 @@ def test_local_counts_equal_the_sources_where_all_is_wanted_and_are_fewer_where_
         assert counts[name][0] == counts[name][1] > 0
     assert counts["session.Session"] == (14, 11)  # three of a rat
     assert counts["lab.Subject"] == (5, 4)
-    assert counts["ephys.Recording.Channel"] == (90, 72)
+    assert counts["ephys.Recording.Channel"] == (84, 66)
     assert counts["lab.Species"] == (3, 1)  # needed: mice alone
     assert counts["lab.User"] == (5, 4)
 

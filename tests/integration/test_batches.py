@@ -17,7 +17,7 @@ from djlink_manifest.sandbox.accounts import grant_pattern
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.sql import Sql
 from tests.rig import Rig, link_of, quiet
-from tests.statements import Statement, watched
+from tests.statements import LOAD, Statement, watched
 
 DEEP = "/*+ SET_VAR(cte_max_recursion_depth = 1000000) */"
 
@@ -72,7 +72,7 @@ def local_batches(rig: Rig, sent: list[Statement]) -> tuple[list[int], int]:
             continue
         if statement.begins("START TRANSACTION"):
             open_bytes[statement.session] = 0
-        elif statement.begins("LOAD DATA LOCAL INFILE 'rows' INTO TABLE `" + here):
+        elif statement.begins(f"{LOAD} `{here}`"):
             open_bytes[statement.session] += statement.size
             everything_sent += statement.size
         elif statement.begins("COMMIT") and open_bytes[statement.session]:

@@ -6,7 +6,7 @@ import pymysql
 import pytest
 
 from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.views import KINDS, owner_schema
 from djlink_manifest.reconcile.actions import MakeViews
 from djlink_manifest.sandbox.accounts import grant_pattern
 from tests.asking import ask, run_all
@@ -276,3 +276,22 @@ def test_a_key_with_the_names_of_our_columns_has_its_views(
     assert source.says("withdraw", "Odd", "reason=1")[0] == 0
     found = rows(source, f"SELECT djlink_reason, event FROM {source.view('atlas', 'lab_odd', 'history')}")
     assert found == [("why", "withdrawn")]
+
+
+@alike
+def test_a_link_taken_out_leaves_the_view_of_its_ledger_alone(source: Source) -> None:
+    document = source.documents["atlas"]
+    document["sources"]["lab_a"]["schemas"][source.rig.names("other")] = {"tables": ["Note"]}
+    document["removed"] = {source.rig.address("lab_a", "other", "Scan"): {"table": "keep"}}
+    for server in ("lab_a", "local"):
+        source.grant("atlas", server)
+    source.apply("atlas")
+    schema = owner_schema(source.outbound("atlas"))
+    left = rows(source, f"SELECT table_name FROM information_schema.views WHERE table_schema = '{schema}'")
+    assert {str(name).removeprefix(source.rig.names("")) for (name,) in left} == {
+        "links",
+        "other_scan_history",
+        *(f"{table}_{kind}" for table in ("lab_session", "other_note") for kind in KINDS),
+    }
+    events = rows(source, f"SELECT DISTINCT event FROM {source.view('atlas', 'other_scan', 'history')}")
+    assert events == [("released (removed)",)]

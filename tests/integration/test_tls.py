@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from djlink_manifest import LazySchema
+from djlink_manifest.errors import Unreachable
 from djlink_manifest.manifest.load import load
 from djlink_manifest.manifest.secrets import resolve_server
 from djlink_manifest.reconcile.snapshot import ServerFacts
@@ -16,7 +18,7 @@ from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_server
 from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.sql import sql
 from tests.asking import ask, run_all
-from tests.rig import Rig
+from tests.rig import PASSWORD, Rig
 from tests.shared_servers import Names, Servers, drop_everything
 
 
@@ -140,3 +142,27 @@ def test_a_certificate_file_that_is_none_is_told(tls: Rig, tmp_path: Path) -> No
     told = facts(tls, document(tls, "lab_b", tls={"ca": str(tmp_path / "empty.pem")}))
     assert "TLS" in (told.problem or ""), told
     assert "ca" in (told.hint or "")
+
+
+def test_the_source_is_browsed_under_the_same_tls(tls: Rig, pair: dict[str, SandboxServer]) -> None:
+    def browsed(name: str, asked: bool | dict[str, str]) -> str:
+        schema = LazySchema(
+            tls.names("lab"),
+            host="localhost",
+            port=pair[name].port,
+            user=tls.names("link"),
+            password=PASSWORD,
+            tls=asked,
+        )
+        found: str = schema.connection.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'").fetchone()[1]
+        return found
+
+    assert browsed("strict", authority(pair["strict"])).startswith("TLS_")
+    assert browsed("lax", authority(pair["lax"])).startswith("TLS_")
+    for name, asked in (
+        ("strict", True),
+        ("lax", True),
+        ("lax", authority(pair["strict"])),
+    ):
+        with pytest.raises(Unreachable):
+            browsed(name, asked)

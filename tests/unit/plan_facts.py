@@ -9,6 +9,7 @@ from djlink_manifest.errors import Location
 from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.external import Objects
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import Closure, LabRows, LinkDeletions, RequestSet, moment
@@ -89,6 +90,9 @@ def snapshot(facts: Mapping[str, Any]) -> LinkSnapshot:
         waiting=tuple(facts.get("waiting", {}).items()),
         parts=tuple(PartRows(part, *rows) for part, rows in facts.get("held_parts", {}).items()),
         changed=facts.get("changed"),
+        lost=facts.get("lost", 0),
+        lacking=facts.get("lacking", 0),
+        to_pull_objects=Objects(*facts.get("objects", ())),
     )
 
 

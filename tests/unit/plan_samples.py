@@ -7,6 +7,7 @@ from datetime import datetime
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location
+from djlink_manifest.model.external import Objects
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.reconcile.actions import (
     ADDED,
@@ -78,7 +79,13 @@ SESSION = LinkPlan(
     actions=(
         CreateOutbound("lab_a", ("ourlab_outbound.ephys_session",), "new link"),
         CreateLocal(("lab_a_ephys.session", "lab_a_ephys.session__probe"), "new link"),
-        Pull(1240, (("Probe", 2480), ("Note", 1), ("Trial", 120_000)), 18_400_000, "new link"),
+        Pull(
+            1240,
+            (("Probe", 2480), ("Note", 1), ("Trial", 120_000)),
+            18_400_000,
+            "new link",
+            objects=Objects(2_481, 7_200_000_000, 1),
+        ),
     ),
     warnings=("its parent lab.rig is not linked: the foreign key becomes plain columns",),
     new=True,
@@ -245,7 +252,17 @@ def report() -> Report:
     return Report(
         (
             LinkOutcome("lab_a.lab.Subject", "done", False, 2, 2, 90, 4, 3, seconds=0.4),
-            LinkOutcome("lab_a.ephys.Session", "done", True, 1240, 123_721, 18_400_000, seconds=95.2),
+            LinkOutcome(
+                "lab_a.ephys.Session",
+                "done",
+                True,
+                1240,
+                123_721,
+                18_400_000,
+                seconds=95.2,
+                objects=2_481,
+                object_bytes=7_300_000_000,
+            ),
             LinkOutcome(
                 "lab_a.ephys.Scan",
                 "failed",
@@ -333,7 +350,14 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
     st.builds(CreateLocal, _TEXTS, NASTY),
     st.builds(AlterLocal, NASTY, _TEXTS, _TEXTS, NASTY),
     st.builds(AddForeignKey, NASTY, _TEXTS, NASTY, NASTY),
-    st.builds(Pull, COUNT, _PAIRS, st.integers(0, 10**16), NASTY),
+    st.builds(
+        Pull,
+        COUNT,
+        _PAIRS,
+        st.integers(0, 10**16),
+        NASTY,
+        objects=st.builds(Objects, COUNT, st.integers(0, 10**16), COUNT),
+    ),
     st.builds(PullAgain, COUNT, NASTY),
     st.builds(Refill, COUNT, st.sampled_from(["definition", "rows"]), NASTY),
     st.builds(Register, NASTY, COUNT, NASTY),

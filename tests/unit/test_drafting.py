@@ -27,6 +27,9 @@ IDENTITY = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "link@%", "db", 
 READING = Grant(frozenset({"SELECT", "REFERENCES"}), "*", "*")
 
 
+KEY = Column("id", "int")
+
+
 def table(schema: str, name: str, *parents: tuple[str, str], comment: str = "") -> TableDefinition:
     keys = tuple(ForeignKey(f"f{n}", (f"p{n}",), *parent, ("id",)) for n, parent in enumerate(parents))
     columns = (Column("id", "int", comment=comment), *(Column(f"p{n}", "int") for n in range(len(parents))))
@@ -85,7 +88,7 @@ def test_two_tables_of_one_class_are_named_as_tables() -> None:
         (replace(table("lab", "t"), key=()), "no primary key"),
         (replace(table("lab", "t"), engine="MyISAM"), "MyISAM"),
         (replace(table("lab", "t"), partitioned=True), "partitioned"),
-        (table("lab", "t", comment=":<blob@raw>:"), "external store"),
+        (replace(table("lab", "t"), columns=(KEY, Column("v", "json", comment=":<blob@raw>:"))), "`stores`"),
         (replace(table("lab", "t"), columns=()), "lacks SELECT"),
         (table("lab", "a.b"), "holds a dot"),
     ],

@@ -28,9 +28,9 @@ PLAN_VALUES = (
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
-        *("reach", "observe", "survey", "deletions", "site", "building", "bench", "helping"),
-        *("pulling", "refilling", "deleting", "taking_out", "apply", "doctor", "adopting", "explaining"),
-        "prospecting",
+        *("reach", "storage", "observe", "survey", "deletions", "site", "building", "bench", "helping"),
+        *("pulling", "refilling"),
+        *("deleting", "taking_out", "apply", "standing", "doctor", "adopting", "explaining", "prospecting"),
     )
 )
 PURE = ("reconcile", *VALUES)
@@ -43,7 +43,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(ACTING, (*PURE, "servers")),
     "report": (*PLAN_VALUES, *VALUES),
     "owner": ("servers", "reconcile.conditions", *VALUES),
-    "api": ("reconcile.pipeline", "owner", "report", *VALUES),
+    "api": ("reconcile.pipeline", "reconcile.standing", *PLAN_VALUES, "owner", "report", *VALUES),
     "cli": ("reconcile.pipeline", "reconcile.granting", "owner", "report", *VALUES),
     "sandbox": ("model", "errors"),
     "__main__": ("cli",),
@@ -70,7 +70,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
 }
 # Slow to load: never when a module is.
 OUTSIDE_LATE: dict[str, tuple[str, ...]] = {
-    "datajoint": ("api", "sandbox"),
+    "datajoint": ("api", "sandbox", "servers.stores"),
     "numpy": ("sandbox",),
 }
 

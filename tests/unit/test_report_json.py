@@ -83,6 +83,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "bytes": 18_400_000,
         "reason": "new link",
         "server": "local",
+        "objects": {"count": 2481, "bytes": 7_200_000_000, "unsized": 1},
     }
     assert session["location"] == {"file": "atlas.yaml", "line": 12, "column": 9}
     assert links["lab_a.ephys.Scan"]["after"] == [
@@ -100,6 +101,8 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "pull": 1550,
         "part_rows": 122_481,
         "bytes": 18_400_000,
+        "objects": 2481,
+        "object_bytes": 7_200_000_000,
         "resume": 2,
         "refill": 41,
         "register": 4,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from djlink_manifest.manifest.checks.addresses import check_addresses
 from djlink_manifest.manifest.checks.servers import check_servers
+from djlink_manifest.manifest.checks.stores import check_stores
 from djlink_manifest.manifest.checks.tables import check_tables
 from djlink_manifest.manifest.checks.targets import check_targets
 from djlink_manifest.manifest.model import ManifestModel
@@ -18,6 +19,7 @@ def check(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Prob
     `whole` and `root` are the model and the tree that `manifest` was built from.
     """
     check_servers(manifest, whole, root, problems)
+    check_stores(whole, root, problems)
     check_tables(manifest, root, problems)
     check_targets(manifest, root, problems)
     check_addresses(manifest, whole, root, problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from djlink_manifest.manifest import references
+from djlink_manifest.manifest.checks.stores import is_store_secret
 from djlink_manifest.manifest.model import ManifestModel, ServerModel, TlsModel
 from djlink_manifest.manifest.names import identifier_fault, source_fault
 from djlink_manifest.manifest.nodes import Fields, Items, Leaf, Node, Steps, dotted, spot_of
@@ -107,9 +108,8 @@ def _check_references(node: Node, steps: Steps, problems: Problems) -> None:
                     "a reference cannot be a key", entry.spot, dotted(steps), "write the name itself"
                 )
             if isinstance(entry.value, Leaf):
-                _check_text(
-                    entry.value, entry.spot if key == "password" else entry.value.spot, here, problems
-                )
+                concealed = key == "password" or is_store_secret(here)
+                _check_text(entry.value, entry.spot if concealed else entry.value.spot, here, problems)
             else:
                 _check_references(entry.value, here, problems)
     elif isinstance(node, Items):
@@ -132,7 +132,7 @@ def _check_text(leaf: Leaf, spot: Spot, steps: Steps, problems: Problems) -> Non
             "a reference stands where none is resolved",
             spot,
             dotted(steps),
-            "references work in host, port, user, password, tls and outbound",
+            "references work in host, port, user, password, tls, outbound and store_settings",
         )
 
 
@@ -141,6 +141,8 @@ def _resolved(steps: Steps) -> bool:
     match steps:
         case ("local", "tls", key) | ("sources", _, "tls", key):
             return key in _TLS_KEYS
+        case ("sources", _, "store_settings", _, _):
+            return True
         case ("local", key) | ("sources", _, key):
             return key in _SERVER_KEYS
     return False

@@ -1,0 +1,151 @@
+"""What a class asks of the core: a manifest, made in Python or narrowed from one that a person wrote."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from djlink_manifest.errors import Location
+from djlink_manifest.manifest.match import rule_for
+from djlink_manifest.manifest.values import (
+    Manifest,
+    Options,
+    SchemaSpec,
+    ServerSpec,
+    SourceSpec,
+    TableRule,
+)
+from djlink_manifest.model.catalog import Mark
+from djlink_manifest.model.naming import class_name
+from djlink_manifest.model.selection import AllOf, AnyOf, Condition
+
+NAME = "python"  # the manifest to which all links made by decorators belong
+NOTHING = AnyOf(())
+StoreNames: TypeAlias = tuple[tuple[str, str], ...]  # a source's store and the local one
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A manifest and the environment that its references are resolved in, which is never shown."""
+
+    manifest: Manifest
+    environ: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One link that a decorator asks for: the source's schema and class, and what it shall be locally."""
+
+    schema: str
+    name: str
+    local_schema: str
+    stores: StoreNames
+    location: Location
+
+    def names(self, schema: str, table: str) -> bool:
+        """Whether a table of the source is the one that is asked for."""
+        return schema == self.schema and self.name in {table, class_name(table)}
+
+    def is_of(self, mark: Mark) -> bool:
+        """Whether a mark is of this link."""
+        return self.names(mark.source_schema, mark.source_table)
+
+
+def decorated(
+    wish: Wish,
+    marks: Iterable[Mark],
+    local: ServerSpec,
+    source: ServerSpec,
+    outbound: str,
+    contact: str,
+    where: Condition | None,
+    beside: Mapping[tuple[str, str], StoreNames],
+) -> Manifest:
+    """The manifest of one decorated link. `marks` are of the links made before, which it may refer to.
+
+    Of those what is held is what is wanted: a pull of one table pulls no other, and comes as far as its
+    parents are here. `beside` maps schema and class of those that were decorated in this process to their
+    stores; the others are taken to have the link's own.
+    """
+    rules: dict[str, dict[str, TableRule]] = {wish.schema: {}}
+    pattern, name = wish.name, None
+    for mark in marks:
+        if wish.is_of(mark):
+            pattern, name = mark.source_table, mark.outbound_table
+            continue
+        options = Options(
+            pull="none",
+            stores=beside.get((mark.source_schema, class_name(mark.source_table)), wish.stores),
+            schema_name=mark.local_schema,
+            outbound_table=mark.outbound_table,
+        )
+        place = rules.setdefault(mark.source_schema, {})
+        place[mark.source_table] = TableRule(mark.source_table, options, wish.location)
+    mine = Options(where=where, stores=wish.stores, schema_name=wish.local_schema, outbound_table=name)
+    rules[wish.schema][pattern] = TableRule(pattern, mine, wish.location)
+    schemas = tuple(
+        SchemaSpec(schema, tuple(found[p] for p in sorted(found)), (), wish.location)
+        for schema, found in sorted(rules.items())
+    )
+    return Manifest(
+        name=NAME,
+        contact=contact,
+        local=local,
+        sources=(SourceSpec(source.name, source, outbound, schemas, wish.location),),
+        removed=(),
+        approvals=(),
+        files=(wish.location.file,),
+        digest=hashlib.sha256(repr(schemas).encode()).hexdigest(),
+    )
+
+
+def narrowed(manifest: Manifest, source: str, schema: str, table: str, where: Condition) -> Manifest:
+    """The manifest with one of its tables restricted further, and of all others what that one needs."""
+
+    def narrow(spec: SchemaSpec, options: Options) -> Options:
+        return replace(options, pull="needed" if options.pull == "all" else options.pull, unwanted="keep")
+
+    def within(spec: SchemaSpec, whole: SchemaSpec) -> SchemaSpec:
+        rule = rule_for(whole, table, class_name(table))
+        if rule is None:
+            return spec
+        options = rule.options
+        both = where if options.where is None else AllOf((options.where, where))
+        pull = "all" if options.pull == "needed" else options.pull
+        one = TableRule(table, replace(options, where=both, pull=pull, unwanted="keep"), rule.location)
+        others = (r for r in spec.rules if r.is_glob or r.pattern not in (table, class_name(table)))
+        return replace(spec, rules=(*others, one))
+
+    changed = _with_options(manifest, narrow)
+    return replace(
+        changed,
+        sources=tuple(
+            replace(
+                spec,
+                schemas=tuple(
+                    within(c, old) if (spec.name, c.name) == (source, schema) else c
+                    for c, old in zip(spec.schemas, before.schemas, strict=True)
+                ),
+            )
+            for spec, before in zip(changed.sources, manifest.sources, strict=True)
+        ),
+    )
+
+
+def letting_go(manifest: Manifest) -> Manifest:
+    """The manifest in which nothing new is wanted: what is gone locally is not to come back."""
+    return _with_options(
+        manifest, lambda spec, options: replace(options, where=NOTHING, pull="all", unwanted="keep")
+    )
+
+
+def _with_options(manifest: Manifest, change: Callable[[SchemaSpec, Options], Options]) -> Manifest:
+    def changed(spec: SchemaSpec) -> SchemaSpec:
+        return replace(spec, rules=tuple(replace(r, options=change(spec, r.options)) for r in spec.rules))
+
+    return replace(
+        manifest,
+        sources=tuple(replace(s, schemas=tuple(changed(c) for c in s.schemas)) for s in manifest.sources),
+    )

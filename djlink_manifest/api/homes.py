@@ -1,0 +1,199 @@
+"""Where a linked class has its tables, and how it asks the core for work: by decorator, or by a manifest."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from djlink_manifest.api.asking import NAME, Asked, StoreNames, Wish, decorated, letting_go, narrowed
+from djlink_manifest.api.connecting import connection_to
+from djlink_manifest.api.schema import LazySchema, Server
+from djlink_manifest.errors import SecretError
+from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
+from djlink_manifest.manifest.values import Manifest, SourceSpec
+from djlink_manifest.model.catalog import Mark
+from djlink_manifest.model.naming import APPROVED, REQUESTED
+from djlink_manifest.model.selection import Condition
+from djlink_manifest.reconcile.standing import marks_in
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one link, by schema and name."""
+
+    source: tuple[str, str]
+    outbound: tuple[str, str]
+    local: tuple[str, str]
+
+    @property
+    def requested(self) -> tuple[str, str]:
+        """The outbound table of deletion requests."""
+        return self.outbound[0], self.outbound[1] + REQUESTED
+
+    @property
+    def approved(self) -> tuple[str, str]:
+        """The outbound table of deletion approvals."""
+        return self.outbound[0], self.outbound[1] + APPROVED
+
+    @staticmethod
+    def of(mark: Mark) -> Tables:
+        """The tables as a link's mark names them."""
+        return Tables(
+            (mark.source_schema, mark.source_table),
+            (mark.outbound_schema, mark.outbound_table),
+            (mark.local_schema, mark.local_table),
+        )
+
+
+class Home(Protocol):
+    """What a linked class knows of its link."""
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+
+    @property
+    def along(self) -> bool:
+        """Whether a pull brings along the parents that it needs, as `djlink apply --target` does."""
+
+    @property
+    def address(self) -> str:
+        """The link's address."""
+
+    @property
+    def connection(self) -> Any:
+        """The lab's own DataJoint connection."""
+
+    def source_connection(self) -> Any:
+        """DataJoint's connection to the source, with the link user's account."""
+
+    def pulling(self, where: Condition | None) -> Asked:
+        """What to ask for so that the entities which meet a condition are pulled."""
+
+    def letting_go(self) -> Asked:
+        """What to ask for so that the source is told of what is gone here."""
+
+
+# of what was decorated in this process, by source, schema and class: children ask for their parents' stores
+_stores: dict[tuple[str, str, str], StoreNames] = {}
+
+
+@dataclass(slots=True)
+class Decorated:
+    """The home of a decorated class."""
+
+    local: LazySchema
+    source: LazySchema
+    wish: Wish
+    outbound: str
+    contact: str | None
+    along: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        _stores[self._source_name(), self.wish.schema, self.wish.name] = self.wish.stores
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+        return self.wish.name
+
+    @property
+    def address(self) -> str:
+        """The source's host stands for its name."""
+        return f"{self._source_name()}.{self.wish.schema}.{self.wish.name}"
+
+    @property
+    def connection(self) -> Any:
+        """The local schema's connection."""
+        return self.local.connection
+
+    def source_connection(self) -> Any:
+        """One connection for all classes of the same account on the same server."""
+        _, source, environ = self._servers()
+        return connection_to(resolve_server(source.spec, environ))
+
+    def pulling(self, where: Condition | None) -> Asked:
+        """The link and, to refer to, all that were decorated before, in whatever process."""
+        local, source, environ = self._servers()
+        address = resolve_server(source.spec, environ)
+        schema = self._outbound_schema()
+        marks = marks_in(address, schema, NAME)
+        contact = self.contact if self.contact is not None else _someone()
+        beside = {place[1:]: stores for place, stores in _stores.items() if place[0] == source.spec.name}
+        made = decorated(self.wish, marks, local.spec, source.spec, schema, contact, where, beside)
+        return Asked(made, environ)
+
+    def letting_go(self) -> Asked:
+        """Nothing is wanted, of this link nor of those below it."""
+        asked = self.pulling(None)
+        return Asked(letting_go(asked.manifest), asked.environ)
+
+    def standing(self) -> Tables | None:
+        """The link's tables where the local server has them all, which needs no word from the source."""
+        local = self.local.server("local")
+        address = resolve_server(local.spec, {**os.environ, **local.given})
+        marks = marks_in(address, self.local.database, NAME)
+        found = next((m for m in marks if self.wish.is_of(m) and m.definition is not None), None)
+        if found is None:
+            return None
+        with suppress(SecretError):  # where it is not set, that is told when the source is needed
+            if self._outbound_schema() != found.outbound_schema:
+                return None
+        return Tables.of(found)
+
+    def _source_name(self) -> str:
+        return self.source.place
+
+    def _servers(self) -> tuple[Server, Server, Mapping[str, str]]:
+        local = self.local.server("local")
+        source = self.source.server(self._source_name())
+        return local, source, {**os.environ, **local.given, **source.given}
+
+    def _outbound_schema(self) -> str:
+        _, source, environ = self._servers()
+        spec = SourceSpec(source.spec.name, source.spec, self.outbound, (), self.wish.location)
+        return resolve_outbound(spec, environ)
+
+
+@dataclass(slots=True)
+class Listed:
+    """The home of a class for a link of a manifest."""
+
+    manifest: Manifest
+    address: str
+    name: str
+    tables: Tables
+    connection: Any
+    along: bool = field(default=True, init=False)
+
+    def source_connection(self) -> Any:
+        """A connection with the account that the manifest names."""
+        return connection_to(resolve_server(self._spec().server, os.environ))
+
+    def pulling(self, where: Condition | None) -> Asked:
+        """The manifest as it stands, or narrowed to a condition and what that needs."""
+        if where is None:
+            return Asked(self.manifest, os.environ)
+        return Asked(narrowed(self.manifest, self._spec().name, *self.tables.source, where), os.environ)
+
+    def letting_go(self) -> Asked:
+        """The manifest's links, none of them wanted."""
+        return Asked(letting_go(self.manifest), os.environ)
+
+    def _spec(self) -> SourceSpec:
+        name = self.address.split(".", 1)[0]
+        return next(s for s in self.manifest.sources if s.name == name)
+
+
+def _someone() -> str:
+    """Who asks, for the owners of what is held."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,133 @@
+"""The decorator that links a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from djlink_manifest.api import runs
+from djlink_manifest.api.asking import StoreNames, Wish
+from djlink_manifest.api.homes import Decorated
+from djlink_manifest.api.linked import linked_class
+from djlink_manifest.api.schema import LazySchema
+from djlink_manifest.errors import LinkRefused, Location, UsageError
+from djlink_manifest.manifest.names import identifier_fault
+from djlink_manifest.manifest.references import LINK_OUTBOUND
+
+
+class Link:
+    """Decorates a class named as a source table: it becomes the local table that the source's rows come into.
+
+    `local_schema` receives; `source_schema` is a LazySchema with a host. `stores` maps each local store to
+    the source store, or stores, whose objects go there. `outbound` is the schema on the source's server for
+    the keys of what is held, else the environment's LINK_OUTBOUND says it. `contact` is shown to the owners
+    of what is held.
+
+        @Link(local_schema, source_schema)
+        class Session:
+            \"\"\"Sessions of the other lab.\"\"\"
+
+    Where the link is new its tables are made on both servers; else they are used as they stand, and the
+    source is not asked. Raises UsageError, SecretError where an account is not set, LinkRefused where the
+    link cannot be, and Unreachable; nothing is made then.
+    """
+
+    def __init__(
+        self,
+        local_schema: LazySchema,
+        source_schema: LazySchema,
+        stores: Mapping[str, str | Sequence[str]] | None = None,
+        *,
+        outbound: str | None = None,
+        contact: str | None = None,
+    ) -> None:
+        given: tuple[tuple[Any, str], ...] = ((local_schema, "local"), (source_schema, "source"))
+        for each, what in given:
+            if not isinstance(each, LazySchema):
+                raise UsageError(
+                    f"Link takes the {what} schema as a LazySchema, not {type(each).__name__}",
+                    hint='LazySchema("my_schema"), and with host="..." for the source',
+                )
+        if not (source_schema.is_remote or source_schema.has_account):
+            raise UsageError(
+                f"the source schema `{source_schema.database}` names no host",
+                hint=f'LazySchema("{source_schema.database}", host="...")',
+            )
+        if local_schema.is_remote and not local_schema.has_account:
+            raise UsageError(
+                f"the local schema `{local_schema.database}` names a host and no account",
+                hint="leave out `host` to use DataJoint's own connection, or give `user` and `password`",
+            )
+        if outbound is not None and (fault := identifier_fault(outbound)):
+            raise UsageError(f"Link: the outbound schema's name {fault}")
+        self.local_schema, self.source_schema = local_schema, source_schema
+        self.stores = _stores(stores or {})
+        self.outbound = outbound if outbound is not None else LINK_OUTBOUND
+        self.contact = contact
+
+    def __call__(self, cls: type) -> Any:
+        """The linked class, with the name, docstring and other members of the decorated one."""
+        frame = sys._getframe(1)
+        place = Location(frame.f_code.co_filename, frame.f_lineno, 1)
+        if getattr(cls, "__bases__", None) != (object,):
+            raise UsageError(
+                "Link decorates a class without bases: its definition is the source's",
+                hint=f"class {getattr(cls, '__name__', 'Table')}:",
+                location=place,
+            )
+        source, local = self.source_schema.database, self.local_schema.database
+        wish = Wish(source, cls.__name__, local, self.stores, place)
+        home = Decorated(self.local_schema, self.source_schema, wish, self.outbound, self.contact)
+        tables = home.standing()
+        if tables is None:
+            _check_order(home)
+            tables, unlinked = runs.made(home, home.pulling(None))
+            _linked_before.append((home, unlinked))
+        members = {k: v for k, v in vars(cls).items() if k not in {"__dict__", "__weakref__"}}
+        return linked_class(cls.__name__, home, tables, members)
+
+
+# what was linked anew in this process, and the parents of it that were not linked then
+_linked_before: list[tuple[Decorated, frozenset[tuple[str, str]]]] = []
+
+
+def _check_order(home: Decorated) -> None:
+    """LinkRefused where a child of the new link was linked just before it, and has no foreign key to it.
+
+    It is said once: decorating both again, the parent first, adds the foreign key with the next pull.
+    """
+    for before in list(_linked_before):
+        child, unlinked = before
+        same = home.address.rsplit(".", 2)[0] == child.address.rsplit(".", 2)[0]
+        parents = [place for place in unlinked if home.wish.names(*place)]
+        if same and parents:
+            _linked_before.remove(before)
+            raise LinkRefused(
+                f"{child.address} refers to {home.address}, and was linked before it without its foreign key",
+                link=home.address,
+                location=home.wish.location,
+                hint=f"link the parent first: decorate {home.name}, then {child.name} again",
+            )
+
+
+def _stores(stores: Mapping[str, str | Sequence[str]]) -> StoreNames:
+    """Source store and local store, in the core's order, from the API's `{local: source}`."""
+    pairs = list[tuple[Any, Any]]()
+    for local, named in stores.items():
+        pairs += [(named, local)] if isinstance(named, str) else [(each, local) for each in _listed(named)]
+    for names in pairs:
+        if not all(isinstance(name, str) and name for name in names):
+            raise UsageError(
+                f"Link: `stores` maps names to names, not {names[1]!r} to {names[0]!r}",
+                hint='stores={"local_store": "source_store"}',
+            )
+    sources = [theirs for theirs, _ in pairs]
+    twice = sorted({name for name in sources if sources.count(name) > 1})
+    if twice:
+        raise UsageError(f"Link: the source store `{twice[0]}` is given two local stores")
+    return tuple(sorted(pairs))
+
+
+def _listed(named: Any) -> list[Any]:
+    return list(named) if isinstance(named, list | tuple) else [named]

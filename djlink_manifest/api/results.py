@@ -1,0 +1,107 @@
+"""What pulls and questions give back: values, which a notebook shows as small tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from djlink_manifest.reconcile.actions import Blocked, Drift, Pull, PullAgain
+from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.reconcile.progress import LinkOutcome
+from djlink_manifest.report.html import table_html
+
+NOT_IN_WHERE = "not in `where`"  # as the core says it of a manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull did.
+
+    `entities` came over, with all their `rows` (of parts too) and `bytes`; `registered` were here already,
+    equal to the source's, and are protected now. `left_out` says how many entities of the source were not
+    asked for or could not come, by reason; `blocked` what is due and not done. `along` tells of the parents
+    that a manifest's link brought along.
+    """
+
+    address: str
+    entities: int = 0
+    rows: int = 0
+    bytes: int = 0
+    registered: int = 0
+    seconds: float = 0.0
+    left_out: tuple[tuple[str, int], ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    along: tuple[LinkOutcome, ...] = ()
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("pulled", f"{self.entities:,} entities ({self.rows:,} rows, {self.bytes:,} bytes)"),
+            *([("protected", f"{self.registered:,}")] if self.registered else []),
+            *((f"along: {each.address}", f"{each.pulled:,}") for each in self.along),
+            *((reason, f"{count:,} left out") for reason, count in self.left_out),
+            *((each.reason, f"{each.count:,} blocked") for each in self.blocked),
+        ]
+        return table_html(self.address, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a link stands: entities at the source, held there for us, and here.
+
+    `to_pull` could come now; `kept` are here though a manifest wants them no longer; `blocked` is what is due
+    and not done, deletion requests among it; `drift` what no djlink leaves behind.
+    """
+
+    address: str
+    source: int
+    held: int
+    local: int
+    to_pull: int
+    kept: int
+    blocked: tuple[Blocked, ...] = ()
+    drift: tuple[Drift, ...] = ()
+
+    @property
+    def awaiting(self) -> int:
+        """How many entities await a decision of ours: the source asks to delete them."""
+        return sum(each.count for each in self.blocked if each.kind == "review")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("at the source", f"{self.source:,}"),
+            ("held for us", f"{self.held:,}"),
+            ("here", f"{self.local:,}"),
+            ("to pull", f"{self.to_pull:,}"),
+            *((each.reason, f"{each.count:,} blocked" if each.count else "blocked") for each in self.blocked),
+            *((each.reason, f"{each.count:,} drifted" if each.count else "drift") for each in self.drift),
+        ]
+        return table_html(self.address, rows)
+
+
+def status_of(link: LinkPlan) -> Status:
+    """The status that a link's plan tells."""
+    return Status(
+        link.address,
+        link.source_rows,
+        link.outbound_rows,
+        link.local_rows,
+        sum(a.entities for a in link.actions if isinstance(a, Pull | PullAgain)),
+        link.kept,
+        link.blocked,
+        link.drift,
+    )
+
+
+def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
+    """What a pull did, from the link's plan and how the work ended."""
+    mine = next((o for o in outcomes if o.address == link.address), LinkOutcome(link.address, "done"))
+    return Pulled(
+        link.address,
+        mine.pulled,
+        mine.rows,
+        mine.bytes,
+        mine.registered,
+        mine.seconds,
+        tuple(("not asked for" if reason == NOT_IN_WHERE else reason, n) for reason, n in link.left_out),
+        link.blocked,
+        tuple(o for o in outcomes if o is not mine and (o.pulled or o.created)),
+    )

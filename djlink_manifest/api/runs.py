@@ -1,0 +1,286 @@
+"""Jobs of the core for one link: observed and planned as a manifest's, narrowed, applied, told as a value."""
+
+from __future__ import annotations
+
+import glob
+import threading
+import time
+from collections.abc import Callable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+from djlink_manifest.api.asking import Asked
+from djlink_manifest.api.homes import Home, Tables
+from djlink_manifest.api.results import Pulled, Status, pulled_of, status_of
+from djlink_manifest.errors import (
+    DjlinkError,
+    LinkLocked,
+    LinkRefused,
+    PullFailed,
+    SourceNotTold,
+    Unreachable,
+    UsageError,
+)
+from djlink_manifest.model.selection import Condition
+from djlink_manifest.reconcile.actions import (
+    Action,
+    AlterLocal,
+    Approve,
+    CreateLocal,
+    CreateOutbound,
+    Delete,
+    Mend,
+    NoteRequests,
+    Release,
+)
+from djlink_manifest.reconcile.pipeline import Job, open_job
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.progress import Event, LinkOutcome, Listener, Report
+from djlink_manifest.report.progress import on_stderr
+
+STRUCTURE = (CreateOutbound, CreateLocal)
+GIVING_UP = (Release, Delete)  # what a pull leaves alone
+TELLING = (Release, Approve, Mend)  # what ends a deletion that was done here
+NOTING = (NoteRequests, Approve, Mend)
+LOCK_TRIES, LOCK_WAIT = 10, 0.5
+
+
+def made(home: Home, asked: Asked) -> tuple[Tables, frozenset[tuple[str, str]]]:
+    """Make the link's tables on both servers where they are missing.
+
+    The tables, and the parents of the source, by schema and table, that are not linked.
+
+    Raises LinkRefused, with nothing made, where the link cannot be.
+    """
+    with _opened(home, asked) as job:
+        plan = job.plan()
+        _check(home, plan)
+        doing = _limited(plan, {home.address}, lambda action: isinstance(action, STRUCTURE))
+        _succeeded(_applied(job, doing, lambda event: None))
+        return _made_of(job, home)
+
+
+def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]:
+    """Pull what meets the condition and is not here yet; what was done, and whether the tables changed.
+
+    Raises LinkRefused where nothing of it can come, LinkLocked, PullFailed.
+    """
+    with _opened(home, home.pulling(where)) as job:
+        plan = job.plan()
+        mine = _check(home, plan)
+        if not home.along:
+            _check_parents(mine)
+        links = {p.address for p in plan.links} if home.along else {home.address}
+        doing = _limited(plan, links, lambda action: not isinstance(action, GIVING_UP))
+        with on_stderr() if show and doing.has_changes else nullcontext(_quiet) as listener:
+            report = _applied(job, doing, listener)
+    _succeeded(report)
+    return pulled_of(mine, report.outcomes), any(
+        isinstance(a, (*STRUCTURE, AlterLocal)) for a in mine.actions
+    )
+
+
+def status(home: Home, verify: bool) -> Status:
+    """How the link stands. Raises LinkRefused where that cannot be told."""
+    with _opened(home, home.pulling(None)) as job:
+        return status_of(_mine(home, job.plan(verify=verify)))
+
+
+@contextmanager
+def deleting(home: Home) -> Iterator[Callable[[], None]]:
+    """Around the deletion of local rows: the locks of the links concerned are held within.
+
+    What is yielded is to be called once the deletion is committed: the source is told what is gone, of the
+    link and of all below it, asked for or not. Raises what bars that before anything is deleted.
+    """
+    done = False
+
+    def committed() -> None:
+        nonlocal done
+        done = True
+
+    with _opened(home, home.letting_go(), below=True) as job:
+        below = job.graph.downstream([home.address])
+        _check_all(home, job.plan(), below)
+        with job.holding(below):
+            yield committed
+        if done:
+            _tell_source(home, job, below)
+
+
+def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
+    """Release what is gone here, and approve what the source asked for. Raises SourceNotTold."""
+    try:
+        plan = job.plan()
+        _check_all(home, plan, links)
+        telling = _limited(plan, links, lambda action: isinstance(action, TELLING))
+        _succeeded(_patiently(lambda: _applied(job, telling, _quiet)))
+    except DjlinkError as error:
+        raise SourceNotTold(
+            f"the rows are deleted here, and the source holds them still: {error.message}",
+            link=home.address,
+            server=error.server,
+            hint="`refresh()` approves what the source asked for; the rest is released by the next deletion, "
+            "or comes back with the next pull",
+        ) from error
+
+
+def refresh(home: Home) -> None:
+    """Bring `DeletionRequested` up to date, and approve what is gone here."""
+    with _opened(home, home.pulling(None)) as job:
+        plan = job.plan()
+        _check(home, plan)
+        doing = _limited(plan, {home.address}, lambda action: isinstance(action, NOTING))
+        _succeeded(_patiently(lambda: _applied(job, doing, _quiet)))
+
+
+def _quiet(event: Event) -> None:
+    return None
+
+
+@contextmanager
+def _opened(home: Home, asked: Asked, *, below: bool = False) -> Iterator[Job]:
+    """A job of the link and of what it needs. LinkRefused says why there is no such link."""
+    target = glob.escape(home.address)
+    try:
+        with open_job(asked.manifest, asked.environ, targets=[target], below=below) as job:
+            yield job
+        return
+    except UsageError as error:
+        if not error.message.startswith("--target"):
+            raise
+    with open_job(asked.manifest, asked.environ) as job:
+        raise _no_link(home, job)
+
+
+def _no_link(home: Home, job: Job) -> DjlinkError:
+    source = home.address.rsplit(".", 2)[0]
+    for facts in job.servers:
+        if facts.name == source and facts.problem:
+            return Unreachable(facts.problem, server=source, link=home.address, hint=facts.hint)
+    for refusal in job.refusals:
+        if f"{home.address}.".startswith(f"{refusal.address}."):
+            return _refused(home, refusal.reason, refusal.hint)
+    return _refused(home, "the source has no such table", "check the name of the class")
+
+
+def _check(home: Home, plan: Plan) -> LinkPlan:
+    """The link's own plan. LinkRefused where nothing of it is done."""
+    mine = _mine(home, plan)
+    stops = [b for b in mine.blocked if b.whole]
+    if not stops:
+        return mine
+    above = {p.address: p for p in plan.links if p.is_stopped and p.address != home.address}
+    causes = [(a, b) for a, p in above.items() for b in p.blocked if b.whole and b.kind != "upstream"]
+    if stops[0].kind == "upstream" and causes:
+        address, cause = causes[0]
+        raise _refused(home, f"its parent {address} is in the way: {cause.reason}", cause.hint)
+    raise _refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
+
+
+def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
+    """LinkRefused where the source could not be told of the link's rows, or of those below it."""
+    _check(home, plan)
+    for each in plan.links:
+        stops = [b for b in each.blocked if b.whole and b.kind != "upstream"]
+        if each.address in links and stops:
+            raise _refused(home, f"{each.address} below it is in the way: {stops[0].reason}", stops[0].hint)
+
+
+def _mine(home: Home, plan: Plan) -> LinkPlan:
+    return next(p for p in plan.links if p.address == home.address)
+
+
+def _check_parents(mine: LinkPlan) -> None:
+    """LinkRefused where entities were asked for and every one of them lacks a parent here."""
+    lacking = [(reason, n) for reason, n in mine.left_out if "leaves them out" in reason]
+    pulls = any(not isinstance(a, (*STRUCTURE, *GIVING_UP, *NOTING)) for a in mine.actions)
+    if not lacking or pulls or mine.local_rows > mine.kept:
+        return
+    count = sum(n for _, n in lacking)
+    parents = sorted({reason.split(" ", 1)[0] for reason, _ in lacking})
+    first = parents[0].rpartition(".")[2]
+    raise LinkRefused(
+        f"{mine.address}: {count:,} entities need entities of {', '.join(parents)} that are not here; "
+        "nothing was pulled",
+        link=mine.address,
+        location=mine.location,
+        hint=f"pull the parent first: {first}().pull()",
+    )
+
+
+def _refused(home: Home, reason: str, hint: str | None) -> LinkRefused:
+    hints = {
+        "leave it out (`exclude`)": "it cannot be linked as it is",
+        "choose another local schema with `schema_name`, or rename that table": "give Link another local "
+        "schema, or rename that table",
+    }
+    return LinkRefused(f"{home.address}: {reason}", link=home.address, hint=hints.get(hint or "", hint))
+
+
+def _limited(plan: Plan, links: Set[str], keep: Callable[[Action], bool]) -> Plan:
+    """The plan of these links alone, with the actions to keep."""
+    kept = [p for p in plan.links if p.address in links]
+    return replace(
+        plan,
+        removals=(),
+        links=tuple(replace(p, actions=tuple(a for a in p.actions if keep(a))) for p in kept),
+    )
+
+
+def _applied(job: Job, plan: Plan, listener: Listener) -> Report:
+    """Carry out the plan. Ctrl-C lets it finish the batches in hand, and is raised then."""
+    if not plan.has_changes:
+        return Report(())
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="djlink") as threads:
+        running = threads.submit(job.apply, plan, listener, stop)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            stop.set()
+            running.result()
+            raise
+        except LinkLocked as error:
+            raise LinkLocked(
+                error.message,
+                link=error.link,
+                server=error.server,
+                hint="wait until it has ended, then try again; its lock ends with it",
+            ) from error
+
+
+def _patiently(step: Callable[[], Any]) -> Any:
+    """Run a step, again where another session has the link's lock for a moment."""
+    for attempt in range(1, LOCK_TRIES + 1):
+        try:
+            return step()
+        except LinkLocked:
+            if attempt == LOCK_TRIES:
+                raise
+            time.sleep(LOCK_WAIT)
+    return None
+
+
+def _succeeded(report: Report) -> None:
+    """Raise PullFailed where a link failed."""
+    failed: list[LinkOutcome] = [o for o in report.outcomes if o.status != "done"]
+    if failed:
+        first = failed[0]
+        raise PullFailed(f"{first.address}: {first.problem}", link=first.address, hint=first.hint)
+
+
+def _made_of(job: Job, home: Home) -> tuple[Tables, frozenset[tuple[str, str]]]:
+    link = next(link for link in job.links if link.address == home.address)
+    keys = [key for table in link.definition.tables for key in table.foreign_keys]
+    parents = {(key.parent_schema, key.parent_table) for key in keys}
+    return (
+        Tables(
+            (link.definition.schema, link.definition.name),
+            (link.outbound_schema, link.outbound_table),
+            (link.local.schema, link.local.name),
+        ),
+        frozenset(parent for parent in parents if ".".join(parent) in link.plain),
+    )

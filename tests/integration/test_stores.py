@@ -1,0 +1,456 @@
+"""External files: every type of DataJoint, in folders and in S3, read back with the lab's own DataJoint."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from djlink_manifest.reconcile.actions import Pull, Refill
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.progress import Advanced, Event, Report
+from tests.crashing import Applier
+from tests.external import (
+    KEYS,
+    Archive,
+    LocalLab,
+    check_all,
+    check_value,
+    dj_insert_small,
+    folder_store,
+    open_archive,
+    open_local,
+    s3_server,
+    s3_store,
+)
+from tests.rig import Rig, link_of, quiet
+from tests.shared_servers import Pair
+
+TO = {"raw": "ours", "second": "ours", "default": "ours"}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+def local_stores(monkeypatch: pytest.MonkeyPatch, stores: dict[str, Any]) -> None:
+    """DataJoint's own configuration of this process, in which djlink runs."""
+    from djlink_manifest.sandbox import pipeline
+
+    pipeline.load_datajoint()
+    from datajoint.settings import config
+
+    monkeypatch.setattr(config, "stores", stores)
+
+
+def manifest(rig: Rig, settings: dict[str, Any], stores: dict[str, str], **table: Any) -> dict[str, Any]:
+    document = rig.document({"lab_a": {"lab": {"stores": stores, "tables": {"Session": table}}}})
+    document["sources"]["lab_a"]["store_settings"] = settings
+    return document
+
+
+def made(kind: str, name: str, rig: Rig, s3: str, **more: Any) -> dict[str, Any]:
+    """A store of a kind with a place of its own."""
+    if kind == "file":
+        return folder_store(rig.folder / name, **more)
+    return s3_store(s3, rig.names(name), **more)
+
+
+def as_manifest_says(store: dict[str, Any], rig: Rig) -> dict[str, Any]:
+    """The settings of a source's store as a manifest gives them: secrets are references."""
+    given = {k: v for k, v in store.items() if k not in {"subfolding", "partition_pattern", "hash_prefix"}}
+    for key in ("access_key", "secret_key"):
+        if key in given:
+            rig.environ[f"SOURCE_{key.upper()}"] = given[key]
+            given[key] = f"${{env:SOURCE_{key.upper()}}}"
+    return given
+
+
+def rig_plan(rig: Rig, document: dict[str, Any], *, verify: bool) -> Plan:
+    with rig.job(document) as job:
+        return job.plan(verify=verify)
+
+
+def pull_of(plan: Plan, rig: Rig) -> Pull:
+    """What is to be pulled of the table."""
+    link = link_of(plan, rig.address("lab_a", "lab", "Session"))
+    [pull] = [action for action in link.actions if isinstance(action, Pull)]
+    return pull
+
+
+@pytest.mark.parametrize(
+    ("servers", "source", "target"),
+    [
+        (Pair("mysql", "mysql"), "file", "file"),
+        (Pair("mysql", "mysql"), "file", "s3"),
+        (Pair("mysql", "mysql"), "s3", "file"),
+        (Pair("mysql", "mysql"), "s3", "s3"),
+        (Pair("mariadb", "mariadb"), "file", "file"),
+        (Pair("mysql", "mariadb"), "file", "s3"),
+        (Pair("mariadb", "mysql"), "file", "file"),
+    ],
+    indirect=["servers"],
+    ids=str,
+)
+def test_every_external_type_arrives_and_reads_as_at_the_source(
+    rig: Rig, s3: str, monkeypatch: pytest.MonkeyPatch, source: str, target: str
+) -> None:
+    theirs = {
+        "raw": made(source, "raw", rig, s3, subfolding=[2, 2], schema_prefix="theirs/objects"),
+        "second": made(source, "second", rig, s3, partition_pattern="{number}"),
+    }
+    ours = {"ours": made(target, "ours", rig, s3, hash_prefix="H", subfolding=[1, 3])}
+    archive = open_archive(rig, theirs)
+    local_stores(monkeypatch, ours)
+    rig.accounts({"lab_a": ["lab"]})
+    settings = {name: as_manifest_says(store, rig) for name, store in theirs.items()} | {"default": "raw"}
+    document = manifest(rig, settings, TO)
+    plan, report = rig.apply(document)
+    assert report.succeeded, report
+    assert pull_of(plan, rig).objects.count == 12 + 4 + 2 + 3
+    [outcome] = report.outcomes
+    assert outcome.objects == 12 + 4 + 2 + 3
+    local = open_local(rig, ours, rig.folder / "downloads")
+    check_all(archive, local)
+    assert local.collected("ours")["deleted"] == 0
+    check_all(archive, local)
+    plan = rig_plan(rig, document, verify=True)
+    assert not plan.has_changes
+    assert not link_of(plan, rig.address("lab_a", "lab", "Session")).drift
+    # rows without protection are taken over where they equal the source's, wherever their objects lie
+    rig.run("lab_a", f"DELETE FROM {rig.outbound_table('lab', 'session')}")
+    _, report = rig.apply(document)
+    assert report.outcomes[0].registered == 3
+
+
+@dataclass
+class Case:
+    """An archive in folders, to be linked into the store `ours`."""
+
+    rig: Rig
+    archive: Archive
+    ours: dict[str, Any]
+    document: dict[str, Any]
+
+    @property
+    def schema(self) -> str:
+        return self.rig.local_schema("lab_a", "lab")
+
+    @property
+    def place(self) -> Path:
+        """The folder of the local store."""
+        return Path(self.ours["ours"]["location"])
+
+    def raw(self, name: str, subject: str = "a/b c", number: int = 1) -> Path:
+        """The file of an object at the source."""
+        where = Path(self.archive.stores["raw"]["location"])
+        return Path(where, self.archive.metadata(name, subject, number)["path"])
+
+    def here(self, name: str, number: int = 1) -> dict[str, Any]:
+        """What a local row says of its object."""
+        text = f"SELECT `{name}` FROM `{self.schema}`.session WHERE number = {number}"
+        found: dict[str, Any] = json.loads(self.rig.servers.local.execute(text)[0][0])
+        return found
+
+    def sessions(self) -> list[int]:
+        """The numbers of the local sessions."""
+        rows = self.rig.servers.local.execute(f"SELECT number FROM `{self.schema}`.session ORDER BY number")
+        return [row[0] for row in rows]
+
+    def files(self) -> list[Path]:
+        """All files of the local store."""
+        return sorted(each for each in self.place.rglob("*") if each.is_file())
+
+    def wait_for_the_dead(self) -> None:
+        """Until the servers have ended the sessions of a killed process."""
+        until = time.monotonic() + 20
+        while any(self.rig.own_sessions(server) for server in ("lab_a", "local")):
+            assert time.monotonic() < until, "the sessions of a killed process live on"
+            time.sleep(0.01)
+
+    def local(self) -> LocalLab:
+        return open_local(self.rig, self.ours, self.rig.folder / "downloads")
+
+    def apply(self, *, verify: bool = False, listener: Any = quiet, stop: Any = None) -> tuple[Plan, Report]:
+        with self.rig.job(self.document) as job:
+            plan = job.plan(verify=verify)
+            return plan, job.apply(plan, listener, stop or threading.Event())
+
+    def link(self, plan: Plan) -> LinkPlan:
+        return link_of(plan, self.rig.address("lab_a", "lab", "Session"))
+
+
+@pytest.fixture
+def case(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Case:
+    theirs = {name: folder_store(rig.folder / name) for name in ("raw", "second")}
+    ours = {"ours": folder_store(rig.folder / "ours"), "default": "ours"}
+    archive = open_archive(rig, theirs)
+    local_stores(monkeypatch, ours)
+    rig.accounts({"lab_a": ["lab"]})
+    return Case(rig, archive, ours, manifest(rig, {**theirs, "default": "raw"}, {"*": "default"}))
+
+
+def test_an_entity_whose_object_is_missing_or_altered_is_left_out_and_the_others_come(case: Case) -> None:
+    altered, missing = case.raw("n", "ü", 2), case.raw("b")
+    right = missing.read_bytes()
+    missing.write_bytes(right[:-1] + b"x")  # also the second session's: one content, one object
+    kept = altered.read_bytes()
+    plan, report = case.apply()
+    assert pull_of(plan, case.rig).entities == 3
+    [outcome] = report.outcomes
+    assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 1, 2)
+    assert outcome.problem is not None
+    assert "the external objects of 2 entities could not be brought" in outcome.problem
+    assert "is not what was stored there" in outcome.problem
+    assert case.sessions() == [3]
+    held = f"SELECT number FROM {case.rig.outbound_table('lab', 'session')}"
+    assert case.rig.run("lab_a", held) == [(3,)]
+    missing.write_bytes(right)
+    altered.unlink()
+    link = case.link(rig_plan(case.rig, case.document, verify=True))
+    [blocked] = link.blocked
+    assert (blocked.kind, blocked.count) == ("error", 1)
+    assert "missing at the source" in blocked.reason
+    plan, report = case.apply(verify=True)
+    assert (report.succeeded, case.sessions()) == (True, [1, 3])
+    altered.write_bytes(kept)
+    assert case.apply()[1].succeeded
+    check_all(case.archive, case.local())
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("../secret", "leads out of the store"), ("/etc/hostname", "leads out of the store")],
+)
+def test_a_row_cannot_lead_out_of_the_store(case: Case, path: str, words: str) -> None:
+    (case.rig.folder / "secret").write_text("not the source's")
+    case.rig.run("lab_a", f"UPDATE {{lab}}.session SET o = JSON_SET(o, '$.path', '{path}') WHERE number = 1")
+    [outcome] = case.apply()[1].outcomes
+    assert outcome.problem is not None
+    assert words in outcome.problem
+    assert case.sessions() == [2, 3]
+
+
+def test_what_is_lost_or_altered_here_is_found_and_brought_again(case: Case) -> None:
+    assert case.apply()[1].succeeded
+    for name in ("o", "b"):
+        path = case.place / case.here(name)["path"]
+        path.write_bytes(b"x" * path.stat().st_size) if name == "b" else path.unlink()
+    shutil.rmtree(case.place / case.here("d")["path"] / "deep")
+    link = case.link(rig_plan(case.rig, case.document, verify=True))
+    # one content stands in two rows
+    assert "missing here or altered: 4 external objects" in [d.reason for d in link.drift]
+    assert not link.actions
+    case.document["defaults"]["changed"] = "mend"
+    plan, report = case.apply(verify=True)
+    assert [a.entities for a in case.link(plan).actions if isinstance(a, Refill)] == [2]
+    assert report.succeeded
+    check_all(case.archive, case.local())
+    assert not case.link(rig_plan(case.rig, case.document, verify=True)).drift
+
+
+def test_a_value_that_changed_at_the_source_comes_and_the_old_object_is_garbage(case: Case) -> None:
+    assert case.apply()[1].succeeded
+    key, new = ("a/b c", 1), {"b": {"new": 1}, "n": np.ones(3)}
+    case.archive.table.update1({"subject": key[0], "number": key[1], **new})
+    case.archive.rows[key] = {**case.archive.rows[key], **new}
+    assert not case.apply()[0].has_changes
+    case.document["defaults"]["changed"] = "mend"
+    _, report = case.apply(verify=True)
+    assert report.outcomes[0].refilled == 1
+    local = case.local()
+    check_all(case.archive, local)
+    # the blob's content is still the second session's
+    assert local.collected("ours")["schema_paths_deleted"] == 1
+    (local.session & "number > 1").delete(prompt=False)
+    # objects stay until DataJoint collects them
+    assert local.collected("ours")["deleted"] == 5
+    del case.archive.rows["ü", 2], case.archive.rows["none", 3]
+    check_all(case.archive, local)
+
+
+def test_another_file_at_the_place_of_a_filepath_stays_and_refuses_the_entity(case: Case) -> None:
+    there = case.place / "rig/2026 01/data.bin"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"the lab's own!")
+    [outcome] = case.apply()[1].outcomes
+    assert outcome.problem is not None
+    assert "another file stands at rig/2026 01/data.bin" in outcome.problem
+    assert there.read_bytes() == b"the lab's own!"
+    assert case.sessions() == [2, 3]
+
+
+def test_a_stop_while_objects_are_copied_leaves_no_row_and_no_piece(case: Case) -> None:
+    stop = threading.Event()
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Advanced):
+            stop.set()
+
+    _, report = case.apply(listener=listener, stop=stop)
+    assert report.interrupted
+    assert not [each for each in case.files() if ".djlink" in str(each)]
+    assert case.apply()[1].succeeded
+    check_all(case.archive, case.local())
+
+
+def test_a_local_folder_that_is_gone_when_it_is_written_to_is_not_made_anew(case: Case) -> None:
+    with case.rig.job(case.document) as job:
+        plan = job.plan()
+        case.place.rmdir()
+        [outcome] = job.apply(plan, quiet, threading.Event()).outcomes
+    assert outcome.problem is not None
+    assert "there is no folder" in outcome.problem
+    assert not case.place.exists()
+    assert case.sessions() == []
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "is full"), (errno.EROFS, "is read-only")])
+def test_a_store_that_takes_nothing_fails_the_link_and_leaves_nothing_half_done(
+    case: Case, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("djlink_manifest.servers.stores.opened.os.fsync", refuse)
+        [outcome] = case.apply()[1].outcomes
+    assert outcome.status == "failed"
+    assert outcome.problem == f"the store `ours` of local (file, {case.place}) {words}"
+    assert outcome.hint is not None
+    assert case.sessions() == []
+    assert case.files() == []
+    assert case.apply()[1].succeeded
+    check_all(case.archive, case.local())
+
+
+def test_a_process_killed_at_any_change_leaves_no_row_without_its_objects(case: Case) -> None:
+    environ = {**case.rig.environ, "DJ_STORES": json.dumps(case.ours), "DJ_IGNORE_CONFIG_FILE": "true"}
+    tables = case.document["sources"]["lab_a"]["schemas"][case.rig.names("lab")]["tables"]
+    tables["Session"] = {"where": "number > 99"}
+    assert case.apply()[1].succeeded  # the tables are made
+    tables["Session"] = {}
+    path = str(case.rig.write(case.document))
+    applier = Applier(environ, Path(__file__).parents[2])
+    orphans, at, answer = 0, 1, {"killed": 9}
+    try:
+        while answer == {"killed": 9}:
+            at += 1
+            answer = applier(manifest=path, at=at)
+            case.wait_for_the_dead()
+            local = case.local()
+            for row in local.session.to_dicts():
+                key = (row["subject"], row["number"])
+                for name, value in case.archive.rows[key].items():
+                    check_value(name, row[name], value)
+            orphans = max(orphans, len(local.collected("ours", dry_run=True)["orphaned_schema_paths"]))
+            local.connection.close()
+    finally:
+        applier.close()
+    assert at > 4
+    assert orphans > 0
+    assert not answer["problems"]
+    check_all(case.archive, case.local())
+    (left := case.place / "_schema" / case.schema / ".djlink" / "piece").parent.mkdir()
+    left.write_text("what a crash leaves")
+    assert case.local().collected("ours")["deleted"] == 1
+    check_all(case.archive, case.local())
+
+
+@pytest.mark.parametrize(
+    ("settings", "stores", "words", "hint"),
+    [
+        (
+            {},
+            None,
+            "keeps .*session.b, .*in the store `raw`, and `stores` does not say where that goes",
+            "`ours`",
+        ),
+        (
+            {},
+            {"*": "our"},
+            "maps `[*]` to `our`: DataJoint's configuration has no store `our`",
+            "mean `ours`",
+        ),
+        ({}, {"*": "ours"}, "nothing says how the default store of lab_a is reached", "store_settings"),
+        ({"default": "rew"}, {"*": "ours"}, "has no store `rew`", None),
+        (
+            {"raw": {"location": "/nowhere"}},
+            {"*": "ours"},
+            "store `raw` of lab_a .*: .*no folder /nowhere",
+            "docs",
+        ),
+        ({}, {"*": "inline"}, r"it cannot keep .*session.h \(`<hash@>`\).* in the row", "`<attach@>` can"),
+    ],
+    ids=["no mapping", "no such store", "no default", "no such name", "unreachable", "not inline"],
+)
+def test_stores_that_cannot_be_used_block_the_link_and_say_the_next_step(
+    case: Case, settings: dict[str, Any], stores: dict[str, str] | None, words: str, hint: str | None
+) -> None:
+    source = case.document["sources"]["lab_a"]
+    schema = source["schemas"][case.rig.names("lab")]
+    schema.pop("stores")
+    if stores is not None:
+        schema["stores"] = stores
+    given = source["store_settings"]
+    if hint == "store_settings":
+        del given["default"]
+    for name, each in settings.items():
+        given[name] = {**given[name], **each} if isinstance(each, dict) else each
+    plan, report = case.apply()
+    assert not report.outcomes
+    blocked = "; ".join(f"{b.reason} | {b.hint}" for b in case.link(plan).blocked)
+    assert re.search(words, blocked), blocked
+    assert hint is None or hint in blocked
+    assert case.files() == []
+
+
+@pytest.mark.parametrize("fault", ["bucket", "endpoint", "key"])
+def test_s3_that_cannot_be_used_is_told_without_its_secrets(
+    case: Case, s3: str, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    store = s3_store(s3, "nowhere")
+    store |= {"bucket": "no-bucket"} if fault == "bucket" else {}
+    store |= {"endpoint": "127.0.0.1:9"} if fault == "endpoint" else {}
+    if fault == "key":
+        del store["secret_key"]
+    local_stores(monkeypatch, {"ours": store, "default": "ours"})
+    begun = time.monotonic()
+    plan, _ = case.apply()
+    assert time.monotonic() - begun < 40
+    [blocked] = case.link(plan).blocked
+    words = f"{blocked.reason} {blocked.hint}"
+    assert "store `ours` of local" in words
+    assert not any(secret in words for secret in KEYS.values())
+
+
+@pytest.mark.parametrize(
+    "servers", [Pair("mysql", "mysql"), Pair("mysql", "mariadb")], indirect=True, ids=str
+)
+def test_inline_values_stand_in_the_row(case: Case) -> None:
+    dj_insert_small(case)
+    schema = case.document["sources"]["lab_a"]["schemas"][case.rig.names("lab")]
+    schema |= {"stores": {"*": "inline"}, "tables": ["Small"]}
+    _, report = case.apply()
+    assert report.succeeded, report
+    assert case.files() == []
+    local = open_local(case.rig, {}, case.rig.folder / "downloads", "Small")
+    rows = local.session.to_dicts(order_by="number")
+    assert [row["b"] for row in rows] == [{"n": n % 2} for n in range(5)]
+    assert Path(rows[0]["a"]).read_text() == "attached"
+    assert rows[4]["a"] is None
+    plan = rig_plan(case.rig, case.document, verify=True)
+    assert not plan.has_changes

@@ -1,0 +1,58 @@
+"""A plan as HTML: the words of the screen, and nothing that a server says becomes markup."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from hypothesis import given, settings
+
+from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.report.html import plan_html, table_html
+from djlink_manifest.report.terminal import plain
+from djlink_manifest.report.text import plan_lines, sections
+from tests.unit.plan_samples import NASTY, PLANS, rich_plan
+
+
+class Document(HTMLParser):
+    """The text of a document and the tags in it, each of which has to be closed in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text, self.tags, self._open = "", set[str](), list[str]()
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._open.append(tag)
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_plan_as_html_says_what_the_screen_says() -> None:
+    plan = rich_plan()
+    text = Document(plan_html(plan)).text
+    for title, rows in sections(plan):
+        for row in rows:
+            for words in (title, row.subject, row.words, row.place):
+                assert plain(words) in text
+    assert plan_lines(plan)[-1].plain in text
+
+
+@settings(max_examples=60, deadline=None)
+@given(PLANS)
+def test_of_any_plan_the_tags_are_ours(plan: Plan) -> None:
+    assert Document(plan_html(plan)).tags <= {"div", "b", "span", "table", "tr", "th", "td"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(NASTY, NASTY)
+def test_of_any_table_the_tags_are_ours(title: str, value: str) -> None:
+    document = Document(table_html(title, [(value, title)]))
+    assert document.tags == {"div", "b", "table", "tr", "td"}
+    assert plain(value) in document.text
