@@ -104,9 +104,8 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
     try:
         taken, warnings = local.load(statement, lines)
     except ServerError as error:
-        if (
-            is_passing(error) or error.server != local.name or error.code is None
-        ):  # none: no packet holds a row
+        ours = error.server == local.name and error.code is not None  # None: no packet holds a row
+        if is_passing(error) or not ours:
             raise
         local.loads = local.loads and error.code not in numbers.NO_LOCAL_LOAD
         raise NotLoaded(error.message, server=local.name) from error
