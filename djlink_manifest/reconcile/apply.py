@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +41,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.helping import Helpers, Workers
+from djlink_manifest.reconcile.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import (
     Advanced,
@@ -48,7 +50,6 @@ from djlink_manifest.reconcile.progress import (
     Listener,
     Report,
     Said,
-    Status,
 )
 from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers import marks
@@ -191,33 +192,7 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
     started = time.monotonic()
     tally = run.tallies[plan.address]
 
-    def outcome(status: Status, problem: str | None = None, hint: str | None = None) -> LinkOutcome:
-        return LinkOutcome(
-            plan.address,
-            status,
-            tally.created,
-            tally.pulled,
-            tally.rows,
-            tally.bytes,
-            tally.registered,
-            tally.released,
-            tally.refused,
-            problem,
-            hint,
-            time.monotonic() - started,
-            tally.foreign_keys,
-            tally.refilled,
-            tally.altered,
-            tally.deleted,
-            tally.along,
-            tally.deleted_rows,
-            tally.approved,
-            tally.mended,
-            tally.noted,
-            objects=tally.objects,
-            object_bytes=tally.object_bytes,
-        )
-
+    outcome = partial(outcome_of, plan.address, tally, started)
     stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
     if run.stop.is_set():
         run.tell(outcome("skipped", "interrupted before it began"), broken=True)
@@ -241,32 +216,7 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
             run.tell(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
         else:
             if not more:
-                run.tell(_ended(outcome, tally))
-
-
-def _ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
-    if not tally.refused:
-        return outcome("done", tally.unmade)
-    refused, reasons = tally.refused - tally.objectless, "; ".join(tally.refusals)
-    if not refused:
-        return outcome(
-            "failed",
-            f"the external objects of {_counted(tally.objectless)} could not be brought: {reasons}",
-            "mend them at the source, or leave these entities out with `where`; the others were pulled",
-        )
-    objectless = (
-        f"; the objects of {_counted(tally.objectless)} could not be brought" if tally.objectless else ""
-    )
-    return outcome(
-        "failed",
-        f"the local server refused {_counted(refused)}{objectless}: {reasons}",
-        "look for local rows with the same unique value, for missing parents, and for rows of your own that "
-        "refer to part rows which the source has no longer; the others were pulled and refilled",
-    )
-
-
-def _counted(entities: int) -> str:
-    return "1 entity" if entities == 1 else f"{entities:,} entities"
+                run.tell(ended(outcome, tally))
 
 
 def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
@@ -292,7 +242,7 @@ def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) ->
         except (ConnectionLost, Unreachable) as error:
             if not is_passing(error):
                 raise
-            progress = _committed(tally) + tally.objects
+            progress = committed(tally) + tally.objects
             tries = 1 if progress != before else tries + 1
             before = progress
             if tries >= RECONNECTS or run.stop.is_set() or error.server in run.given_up:
@@ -367,7 +317,7 @@ def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Write
         guarded=guarded,
         helpers=Helpers(run.workers, site.sources[link.source], site.local),
         advanced=lambda: run.listener(
-            Advanced(link.address, _committed(tally), tally.rows, tally.bytes + tally.object_bytes)
+            Advanced(link.address, committed(tally), tally.rows, tally.bytes + tally.object_bytes)
         ),
         say=lambda words: run.listener(Said(link.address, words)),
         stop=run.stop,
@@ -386,11 +336,6 @@ def _scene(run: _Run, link: Link, source: Writer) -> Scene:
 def _entities(plan: LinkPlan) -> int:
     counted = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)
     return sum(a.entities for a in plan.actions if isinstance(a, counted))
-
-
-def _committed(tally: Tally) -> int:
-    told = tally.deleted + tally.approved + tally.mended
-    return tally.pulled + tally.refilled + tally.registered + tally.released + told
 
 
 def _to_pull(plan: LinkPlan) -> int:

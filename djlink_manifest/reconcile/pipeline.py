@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from djlink_manifest.errors import DjlinkError, UsageError
 from djlink_manifest.manifest.match import nearest
@@ -35,6 +34,7 @@ from djlink_manifest.reconcile.prospecting import prospect
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
 from djlink_manifest.reconcile.removal import Removal, done
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
+from djlink_manifest.reconcile.scope import matching, scope_of
 from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import (
     Footing,
@@ -276,7 +276,7 @@ class Job:
         """
         for pattern in patterns:
             self._check_source(pattern)
-        chosen = sorted(_matching(self._resolved.graph, patterns, "adopt"))
+        chosen = sorted(matching(self._resolved.graph, patterns, "adopt"))
         found = {}
         for address in chosen:
             link = self._all[address]
@@ -416,28 +416,7 @@ def open_job(
                 facts.append(ServerFacts(name, address.host, problem=result.message, hint=result.hint))
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
-        scope = _scope(resolved, targets, excludes, below)
+        scope = scope_of(resolved.graph, targets, excludes, below)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
         told = tuple(facts)
         yield Job(manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit)
-
-
-def _scope(
-    resolved: Resolved, targets: Sequence[str], excludes: Sequence[str], below: bool
-) -> frozenset[str]:
-    graph = resolved.graph
-    wanted = _matching(graph, targets, "--target") if targets else frozenset(graph.nodes)
-    scope = graph.upstream(graph.downstream(wanted) if below else wanted)
-    return scope - graph.downstream(_matching(graph, excludes, "--exclude"))
-
-
-def _matching(graph: LinkGraph, patterns: Sequence[str], option: str) -> set[str]:
-    found = set[str]()
-    for pattern in patterns:
-        matched = {a for a in graph.nodes if fnmatchcase(a, pattern)}
-        if not matched:
-            close = nearest(pattern, graph.nodes)
-            hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
-            raise UsageError(f"{option} {pattern}: no link of this manifest", hint=hint)
-        found |= matched
-    return found

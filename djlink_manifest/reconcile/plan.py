@@ -34,6 +34,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.deciding import Decider
+from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings
 from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
     Alteration,
@@ -159,7 +160,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
                 number,
                 link.location,
                 tuple(sorted(needs[address])),
-                warnings=_unlinked_warnings(link),
+                warnings=unlinked_warnings(link),
             )
             stopped = [p for p in base.after if plans[p].is_stopped]
             plans[address] = _link_plan(base, link, refused[address], stopped, seen, decider, spent)
@@ -219,8 +220,8 @@ def _link_plan(
             *_row_actions(link, footing, snapshot, steps),
             *_late_keys(footing),
         ),
-        blocked=(*decision.blocked, *_blocked(link, snapshot, steps)),
-        drift=tuple(_drift(link, footing, snapshot)),
+        blocked=(*decision.blocked, *obstacles(link, snapshot, steps)),
+        drift=tuple(drifts(link, footing, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
         requests=deletions,
@@ -306,78 +307,6 @@ def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Ac
     elif link.changed == "mend" and snapshot.changed:
         also = ", or lack external objects" if snapshot.lost else ""
         yield Refill(snapshot.changed, "rows", f"they differ from the source's rows{also}")
-
-
-def _blocked(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
-    if steps[Step.REGISTER] > snapshot.equal:
-        yield Blocked(
-            "error",
-            "local rows without protection that differ from the source's: perhaps the lab's own",
-            steps[Step.REGISTER] - snapshot.equal,
-            f"compare them with the source; delete the local rows of {link.local.schema}.{link.local.name} "
-            "and they are pulled anew",
-        )
-    for key, count in snapshot.taken:
-        yield Blocked(
-            "error",
-            f"their unique value of {key} is taken by a local row of the lab's own",
-            count,
-            "change or delete the local rows with the same value, and they are pulled; or leave them out "
-            "with `where`",
-        )
-    if snapshot.lacking:
-        yield Blocked(
-            "error",
-            "an external object of theirs is missing at the source, or is not what it should be",
-            snapshot.lacking,
-            "let the source mend them, or leave them out with `where`; the others are pulled",
-        )
-    for parent, count in snapshot.waiting:
-        yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
-
-
-def _drift(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
-    for words in footing.drift:
-        yield Drift(words)
-    if footing.redefined and footing.is_level:
-        yield Drift(
-            "the source's definition changed after linking in nothing that rows need, such as a comment or a "
-            "default; the local tables keep theirs",
-            hint="nothing to do: the next apply that works on this link takes note, and it is said no more",
-        )
-    if link.changed == "report" and snapshot.changed:
-        yield Drift(
-            "differ from the source's rows: changed there after the pull, or here",
-            snapshot.changed,
-            "with `changed: mend` for this link `djlink apply --verify` brings them to what the source has",
-        )
-    if snapshot.lost:
-        objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
-        yield Drift(f"missing here or altered: {objects}")
-    states = Counter[State]()
-    for entities, count in snapshot.counts.items():
-        states[state_of(entities.presence)] += count
-    if states[State.ORPHAN]:
-        yield Drift("local rows whose source row is gone, or that the lab added", states[State.ORPHAN])
-    if states[State.IMPOSSIBLE]:
-        yield Drift("outbound, request or approval rows without a source row", states[State.IMPOSSIBLE])
-    for part in snapshot.parts if snapshot.changed is None else ():
-        if part.held != part.local:
-            yield Drift(
-                f"part {part.part}: {part.local:,} rows here, {part.held:,} at the source for what is held",
-                abs(part.held - part.local),
-            )
-
-
-def _unlinked_warnings(link: Link) -> tuple[str, ...]:
-    unseen = dict(link.unseen)
-    return tuple(
-        f"its parent {table} is not linked, and the link user cannot see it: the foreign key becomes plain "
-        f"columns; to link it too, let the source's administrator run: {unseen[table]}"
-        if table in unseen
-        else f"its parent {table} is not linked: the foreign key becomes plain columns"
-        for table in link.plain
-    )
 
 
 def _spent(approval: Approval) -> str:

@@ -29,8 +29,19 @@ ACTING = tuple(
     f"reconcile.{name}"
     for name in (
         *("reach", "storage", "observe", "survey", "deletions", "site", "building", "bench", "helping"),
-        *("pulling", "refilling"),
-        *("deleting", "taking_out", "apply", "standing", "doctor", "adopting", "explaining", "prospecting"),
+        *(
+            "pulling",
+            "refilling",
+            "deleting",
+            "taking_out",
+            "outcomes",
+            "apply",
+            "standing",
+            "doctor",
+            "adopting",
+            "explaining",
+            "prospecting",
+        ),
     )
 )
 PURE = ("reconcile", *VALUES)

@@ -1,0 +1,35 @@
+"""Which links of a manifest a command is about: `--target` and `--exclude`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from djlink_manifest.errors import UsageError
+from djlink_manifest.manifest.match import nearest
+from djlink_manifest.model.graph import LinkGraph
+
+
+def scope_of(
+    graph: LinkGraph, targets: Sequence[str], excludes: Sequence[str], below: bool
+) -> frozenset[str]:
+    """The links of these addresses or globs, with all that they need; `below`: and all that needs them.
+
+    Without those excluded, and without what needs them. Raises UsageError for what names no link.
+    """
+    wanted = matching(graph, targets, "--target") if targets else frozenset(graph.nodes)
+    scope = graph.upstream(graph.downstream(wanted) if below else wanted)
+    return scope - graph.downstream(matching(graph, excludes, "--exclude"))
+
+
+def matching(graph: LinkGraph, patterns: Sequence[str], option: str) -> set[str]:
+    """The links that addresses or globs name. Raises UsageError where one names none."""
+    found = set[str]()
+    for pattern in patterns:
+        matched = {a for a in graph.nodes if fnmatchcase(a, pattern)}
+        if not matched:
+            close = nearest(pattern, graph.nodes)
+            hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
+            raise UsageError(f"{option} {pattern}: no link of this manifest", hint=hint)
+        found |= matched
+    return found
