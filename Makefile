@@ -9,13 +9,14 @@ RUNTIME := $(VENV)/installed-runtime
 DEVELOPMENT := $(VENV)/installed-development
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint schema clean
+.PHONY: help demo test lint schema bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    start throwaway servers, link two small pipelines, show what is protected"
 	@echo "make test    everything that is checked: formatting, types, all tests on real servers"
 	@echo "make lint    formatting and types only"
+	@echo "make bench   djlink beside its peers, on throwaway servers (ARGS='--only narrow plan', ARGS=--full)"
 	@echo "make schema  write schemas/manifest.schema.json anew from the models"
 	@echo "make clean   remove .venv and the caches of the tools"
 
@@ -35,6 +36,10 @@ lint: $(DEVELOPMENT)
 schema: $(DEVELOPMENT)
 	@mkdir -p schemas
 	$(BIN)/python -m djlink_manifest.manifest.schema
+
+bench: $(DEVELOPMENT)
+	@$(BIN)/python -m djlink_manifest.sandbox mysql mariadb
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

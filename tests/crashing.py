@@ -24,7 +24,7 @@ from djlink_manifest.reconcile import bench, deleting
 from djlink_manifest.reconcile.pipeline import open_job
 from tests.statements import Statement, watched
 
-CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
+CHANGES = ("INSERT", "LOAD", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
 
 
 # the temporary tables of a session: none but the first table that a statement names is written to

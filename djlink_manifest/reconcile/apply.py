@@ -22,7 +22,7 @@ from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, Ser
 from djlink_manifest.model.closure import Dependents
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as work
-from djlink_manifest.reconcile import building, refilling
+from djlink_manifest.reconcile import building, pulling, refilling
 from djlink_manifest.reconcile import deleting as work_of_deletion
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
@@ -40,6 +40,7 @@ from djlink_manifest.reconcile.actions import (
     Release,
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
+from djlink_manifest.reconcile.helping import Helpers, Workers
 from djlink_manifest.reconcile.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import (
@@ -74,6 +75,7 @@ class _Run:
     stop: threading.Event
     held: set[str]
     complete: set[str]
+    workers: Workers
     guard: threading.Lock = field(default_factory=threading.Lock)
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
@@ -114,7 +116,7 @@ def apply(
     _take_locks([p.address for p in plan.links if p.address in wanted], site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     complete = {a for a in held if not site.footings[a].make_outbound}
-    run = _Run(site, listener, stop, held, complete)
+    run = _Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
         _delete(run, due, dependents, threads)
         for wave in sorted({p.wave for p in due}):
@@ -219,10 +221,15 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
 
 def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
     """Work on the link; after a lost connection go on with new sessions. Every step can be repeated."""
-    site, tries, before = run.site, 0, -1
     if plan.address not in run.begun:
         run.begun.add(plan.address)
         run.listener(LinkStarted(plan.address, _entities(plan)))
+    with run.workers.busy():
+        _work_and_reconnect(run, plan, tally, step)
+
+
+def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
+    site, tries, before = run.site, 0, -1
     while True:
         try:
             for address in _locked(plan):
@@ -275,7 +282,14 @@ def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer
         # what the lost session registered and did not copy is in outbound now, and missing here
         again = resumed or PullAgain in kinds
         blocked = site.blocked.get(link.address)
-        work.pull(bench, again=again, new=Pull in kinds, bytes_each=_bytes_each(plan), blocked=blocked)
+        pulling.pull(
+            bench,
+            missing_too=again,
+            new=Pull in kinds,
+            bytes_each=_bytes_each(plan),
+            entities=_to_pull(plan),
+            blocked=blocked,
+        )
     if AddForeignKey in kinds:
         building.add_late_keys(bench, footing)
     if footing.redefined and not built:
@@ -290,7 +304,7 @@ def _locked(plan: LinkPlan) -> list[str]:
 def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> Bench:
     site, link = run.site, run.site.links[plan.address]
 
-    def check() -> None:
+    def guarded(source: Writer, local: Writer) -> None:
         for address in _locked(plan):
             site.locks.check(site.links[address], site.marks[address].link_id, source, local)
 
@@ -300,7 +314,8 @@ def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Write
         source=source,
         local=local,
         tally=tally,
-        check=check,
+        guarded=guarded,
+        helpers=Helpers(run.workers, site.sources[link.source], site.local),
         advanced=lambda: run.listener(
             Advanced(link.address, committed(tally), tally.rows, tally.bytes + tally.object_bytes)
         ),
@@ -321,6 +336,10 @@ def _scene(run: _Run, link: Link, source: Writer) -> Scene:
 def _entities(plan: LinkPlan) -> int:
     counted = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)
     return sum(a.entities for a in plan.actions if isinstance(a, counted))
+
+
+def _to_pull(plan: LinkPlan) -> int:
+    return sum(a.entities for a in plan.actions if isinstance(a, Pull))
 
 
 def _bytes_each(plan: LinkPlan) -> float:

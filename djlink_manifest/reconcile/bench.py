@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,15 +20,14 @@ from djlink_manifest.errors import (
     TableInUse,
 )
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.helping import Helpers
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
-from djlink_manifest.servers.copying import copy_entities
 from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.objects import Objects
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.stores.depot import Brought
-from djlink_manifest.servers.stuck import PackedKeys, stuck_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget, Conversion, as_read
 from djlink_manifest.servers.wanted import Scene
 
@@ -74,12 +72,15 @@ class Tally:
     approved: int = 0
     mended: int = 0
     noted: int = 0
+    guard: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(slots=True)
 class Bench:
-    """One link with the sessions to work on it. `check` raises where its locks are no longer ours.
+    """One link with the sessions to work on it.
 
+    `guarded` raises where its locks, as the sessions see them, are no longer ours; `helpers` lends further
+    sessions to work at the same time.
     `objects` brings its external objects, where it has any.
     """
 
@@ -88,7 +89,8 @@ class Bench:
     source: Writer
     local: Writer
     tally: Tally
-    check: Callable[[], None]
+    guarded: Callable[[Writer, Writer], None]
+    helpers: Helpers
     advanced: Callable[[], None]
     say: Callable[[str], None]
     stop: threading.Event
@@ -98,6 +100,10 @@ class Bench:
     def convert(self) -> Conversion:
         """What makes the source's rows those of the local tables."""
         return self.objects.conversion if self.objects is not None else as_read
+
+    def check(self) -> None:
+        """Raise LinkLocked where the link's locks are no longer ours."""
+        self.guarded(self.source, self.local)
 
 
 def release_gone(bench: Bench) -> None:
@@ -109,7 +115,7 @@ def release_gone(bench: Bench) -> None:
         with key_table(source, link, "gone") as gone:
             outbound.add_missing(bench.scene, link, missing, gone, pullable=False)
             for first, last in gone.pages(KEYS_AT_ONCE):
-                again(bench, partial(_release, bench, gone.keys(first, last)))
+                again(bench, partial(release, bench, gone.keys(first, last)))
                 bench.advanced()
                 stop_here(bench)
 
@@ -130,49 +136,6 @@ def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
         new = outbound.register_keys(bench.source, bench.link, keys)
         bench.check()
     bench.tally.registered += new
-
-
-def pull(
-    bench: Bench, *, again: bool, new: bool, bytes_each: float, blocked: PackedKeys | None = None
-) -> None:
-    """Pull entities: those held and missing locally (`again`), and pullable ones not yet held (`new`).
-
-    `bytes_each` is an estimate that sizes the first batch; what batches really hold sizes the next ones.
-    `blocked` are the entities that the plan shows as blocked; later ones are for the local server to refuse.
-    """
-    link, source = bench.link, bench.source
-    with key_table(source, link, "work") as work:
-        with (
-            differing_keys(link, True, True, source, bench.local) as (missing, extra),
-            stuck_table(source, link, "stuck") if blocked else nullcontext() as stuck,
-        ):
-            if stuck and blocked:
-                stuck.add(blocked)
-            if again and missing is not None:
-                outbound.add_missing(bench.scene, link, missing, work, pullable=True)
-            if new:
-                outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
-        size = batch_size(bytes_each, 1.0)
-        first = 1
-        while first <= work.count:
-            last = min(first + size - 1, work.count)
-            spent, rows = _batch(bench, work, first, last)
-            bench.advanced()
-            stop_here(bench)
-            size = fitting(spent, rows, last - first + 1)
-            first = last + 1
-
-
-def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, int]:
-    """Register a range, then copy it; the bytes and rows copied."""
-
-    def register() -> None:
-        with bench.source.transaction():
-            outbound.register(bench.source, bench.scene, bench.link, work, first, last)
-            bench.check()
-
-    again(bench, register, passing=SOURCE_ROW_GONE)
-    return halving(first, last, partial(_copy, bench, work), partial(_refuse, bench, work))
 
 
 def halving(
@@ -201,23 +164,6 @@ def halving(
     return spent, rows
 
 
-def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
-    budget = Budget(BATCH_BYTES, single=low == high)
-
-    def step() -> None:
-        budget.spent = budget.rows = 0
-        bring(bench, work, low, high)
-        entities = copy_entities(
-            bench.source, bench.local, bench.link, work, low, high, budget, bench.check, bench.convert
-        )
-        bench.tally.pulled += entities
-        bench.tally.rows += budget.rows
-        bench.tally.bytes += budget.spent
-
-    again(bench, step)
-    return budget
-
-
 def bring(bench: Bench, work: KeyTable, low: int, high: int) -> None:
     """Bring the external objects of a range of entities, before any transaction begins.
 
@@ -238,20 +184,15 @@ def bring(bench: Bench, work: KeyTable, low: int, high: int) -> None:
         raise
 
 
-def _refuse(bench: Bench, work: KeyTable, number: int, words: str) -> None:
-    """Count an entity that the local server does not take, and let go of it at the source."""
-    count_refusal(bench.tally, words)
-    again(bench, partial(_release, bench, work.keys(number, number), counted=False))
-
-
 def count_refusal(tally: Tally, words: str) -> None:
     """Count an entity that the local server does not take, and keep the first few reasons."""
-    tally.refused += 1
-    if len(tally.refusals) < 3 and words not in tally.refusals:
-        tally.refusals.append(words)
+    with tally.guard:
+        tally.refused += 1
+        if len(tally.refusals) < 3 and words not in tally.refusals:
+            tally.refusals.append(words)
 
 
-def _release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
+def release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
     """Delete outbound rows whose absence from the local table is proved under locks on both servers."""
     source, local, link = bench.source, bench.local, bench.link
     # the local gap stays locked until the source has committed

@@ -85,8 +85,11 @@ class Lines:
                     return None
                 self._told[address] = now
                 rate = _rate(event.bytes, now - self._started.get(address, now))
-                of = f" of {self._due[address]:,}" if self._due.get(address) else ""
-                return line(f"{address}: {event.entities:,}{of} rows{_volume(event.rows, event.bytes)}{rate}")
+                total = self._due.get(address, 0)
+                of = f" of {total:,}" if total else ""
+                left = _left(event.entities, total, now - self._started.get(address, now))
+                figures = f"{event.entities:,}{of} rows{_volume(event.rows, event.bytes)}{rate}{left}"
+                return line(f"{address}: {figures}")
             case Said(address=address, words=words):
                 return line(f"{address}: {words}")
             case LinkOutcome():
@@ -160,15 +163,15 @@ class _Field(ProgressColumn):
 
 
 class _Figures(ProgressColumn):
-    """Rows done of rows due, all rows and bytes, bytes a second."""
+    """Rows done of rows due, all rows and bytes, bytes a second, the time left."""
 
     def render(self, task: Task) -> Text:
         """The figures of the task."""
         of = f"/{round(task.total):,}" if task.total else ""
         volume = _volume(task.fields["rows"], task.fields["bytes"])
-        return line(
-            f"{round(task.completed):,}{of}{volume}{_rate(task.fields['bytes'], task.elapsed or 0.0)}"
-        )
+        seconds = task.elapsed or 0.0
+        left = _left(round(task.completed), round(task.total or 0), seconds)
+        return line(f"{round(task.completed):,}{of}{volume}{_rate(task.fields['bytes'], seconds)}{left}")
 
 
 def _ended(outcome: LinkOutcome) -> Text:
@@ -184,6 +187,11 @@ def _volume(rows: int, sent: int) -> str:
 
 def _rate(sent: int, seconds: float) -> str:
     return f", {size(round(sent / seconds))}/s in {duration(seconds)}" if sent and seconds > 0 else ""
+
+
+def _left(done: int, due: int, seconds: float) -> str:
+    """How long the rest takes at the pace so far; nothing where that is not known, or all is done."""
+    return f", {duration(seconds * (due - done) / done)} left" if 0 < done < due and seconds > 0 else ""
 
 
 def _print(console: Console, text: Text) -> None:

@@ -30,8 +30,13 @@ MIRRORS = {"Debian": "http://deb.debian.org/debian", "Ubuntu": "http://archive.u
 PACKAGES = {
     "mysql": (r"mysql-server-core(-\d+\.\d+)?", r"mysql-client-core(-\d+\.\d+)?"),
     "mariadb": (r"mariadb-server-core",),
+    "mariadb-client": (r"mariadb-client",),
 }
-PROGRAMS = {"mysql": ("mysqld", "mysql", "mysqldump"), "mariadb": ("mariadbd",)}
+PROGRAMS = {
+    "mysql": ("mysqld", "mysql", "mysqldump"),
+    "mariadb": ("mariadbd",),
+    "mariadb-client": ("mariadb-dump",),  # for the benchmarks
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Archive:
     architecture: str
 
 
-def unpacked(vendor: Literal["mysql", "mariadb"], tell: Callable[[str], None]) -> Path:
+def unpacked(vendor: Literal["mysql", "mariadb", "mariadb-client"], tell: Callable[[str], None]) -> Path:
     """The launcher of a server from this system's package archive, unpacked on the first call.
 
     Beside MySQL's server lie launchers of its client and its dump program; none of them reads an option file.

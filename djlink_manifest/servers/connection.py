@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import pymysql
-from pymysql.cursors import SSCursor
 
 from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
 from djlink_manifest.model.catalog import ServerIdentity
@@ -22,6 +21,7 @@ from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_o
 from djlink_manifest.servers.failures import translated, unreachable
 from djlink_manifest.servers.numbers import WAITED
 from djlink_manifest.servers.sql import Sql, sql
+from djlink_manifest.servers.wire import WireConnection, values
 
 Row: TypeAlias = tuple[Any, ...]
 RawRow: TypeAlias = "tuple[bytes | None, ...]"
@@ -56,7 +56,7 @@ SETTINGS: tuple[str, ...] = (
 class Session:
     """An open session that reads. Statements outside `snapshot` see the latest committed rows."""
 
-    def __init__(self, address: ServerAddress, connection: pymysql.Connection[Any]) -> None:
+    def __init__(self, address: ServerAddress, connection: WireConnection) -> None:
         self.address = address
         self.name = address.name
         self._connection = connection
@@ -89,22 +89,22 @@ class Session:
 
         The session serves nothing else until the iterator is exhausted or closed.
         """
-        connection: Any = self._connection
-        # pymysql reads these two when a result begins; bytes are only passed on, so decoding is wasted work
-        decoders, unicode = connection.decoders, connection.use_unicode
-        connection.decoders, connection.use_unicode = {}, False
-        try:
-            with self._errors(), connection.cursor(SSCursor) as cursor:
-                try:
-                    cursor.execute(*statement.formatted())
-                    while chunk := cursor.fetchmany(1000):
-                        yield from chunk
-                finally:
-                    # else the driver reads on where a connection broke, and fails with errors of its own
-                    if not connection.open and connection._result is not None:
-                        connection._result.unbuffered_active = False
-        finally:
-            connection.decoders, connection.use_unicode = decoders, unicode
+        for count, packets in self.packets(statement):
+            for packet in packets:
+                yield tuple(values(packet, count))
+
+    def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
+        """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
+        connection = self._connection
+        with self._errors():
+            connection.query(self._text(statement), unbuffered=True)
+            result: Any = connection._result
+            rows = connection.row_packets()
+            try:
+                for found in rows:
+                    yield result.field_count, found
+            finally:
+                rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -132,12 +132,14 @@ class Session:
     def _run(self, statement: Sql | str | bytes) -> int:
         with self._errors():
             affected: int
-            if isinstance(statement, Sql):
-                with self._connection.cursor() as cursor:
-                    affected = cursor.execute(*statement.formatted())
-            else:
-                affected = self._connection.query(statement)
+            text = self._text(statement) if isinstance(statement, Sql) else statement
+            affected = self._connection.query(text)
             return affected
+
+    def _text(self, statement: Sql) -> str:
+        with self._connection.cursor() as cursor:
+            text: str = cursor.mogrify(*statement.formatted())
+            return text
 
     def _rollback(self) -> None:
         # a session that was lost is rolled back by its server
@@ -155,7 +157,11 @@ class Session:
 
 
 class Writer(Session):
-    """A session that may write."""
+    """A session that may write. `loads` tells whether its server takes rows by LOAD DATA LOCAL."""
+
+    def __init__(self, address: ServerAddress, connection: WireConnection) -> None:
+        super().__init__(address, connection)
+        self.loads = True
 
     def execute(self, statement: Sql) -> int:
         """Run a statement; the number of rows affected."""
@@ -164,6 +170,18 @@ class Writer(Session):
     def send(self, statement: bytes) -> int:
         """Run a statement that is bytes already (rows rendered by `transfer`); the rows affected."""
         return self._run(statement)
+
+    def load(self, statement: Sql, feed: Iterable[bytes]) -> tuple[int, int]:
+        """Run a LOAD DATA LOCAL on what `feed` gives; the rows that were taken and the warnings.
+
+        The server gives neither a duplicate nor a value that does not fit as an error, so the caller must
+        compare and roll back. What `feed` raises is raised.
+        """
+        self._connection.feed = feed
+        try:
+            return self._run(self._text(statement)), self._connection.warnings
+        finally:
+            self._connection.feed = None
 
     def ddl(self, text: str) -> None:
         """Run a DDL statement that gives up after a few seconds instead of holding up others' queries.
@@ -208,7 +226,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
     Raises Unreachable with what to check, for wrong hosts, ports, credentials, TLS and unsupported servers.
     """
     try:
-        connection = pymysql.connect(
+        connection = WireConnection(
             host=address.host,
             port=address.port,
             user=address.user,
@@ -219,10 +237,12 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
             max_allowed_packet=1 << 30,
             read_default_file=None,
             program_name="djlink",
+            local_infile=True,  # offered; what a server may have by it is `WireConnection.feed` alone
             **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
         )
     except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
         raise unreachable(error, address) from error
+    connection.forbid_files()
     try:
         _keep_alive(connection)
         session = kind(address, connection)

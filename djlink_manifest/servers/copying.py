@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers.connection import Session, Writer
+from djlink_manifest.servers.keyranges import KeyRange, holds_all
+from djlink_manifest.servers.loading import NotLoaded, load, load_plan
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, equal, sql, table
 from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
+
+Rows: TypeAlias = Callable[[TableDefinition, Sql], Sql]
+"""The SELECT of a list of columns of a table's rows; the table is `t` in it."""
 
 
 def copy_entities(
@@ -27,19 +33,99 @@ def copy_entities(
     """Copy the entities of a range of `work` that are in outbound; the number of entities.
 
     `check` runs before the local commit and raises where the work must not be committed. The source is read
-    in one snapshot, so that an entity is never made of two moments.
+    in one snapshot, so that an entity is never made of two moments. Rows are loaded where the local server
+    allows it and nothing is to be converted; what is not taken whole is written again by INSERT, and that
+    decides.
     """
+
+    def rows(of: TableDefinition, what: Sql) -> Sql:
+        return rows_of(link, of, work, first, last, Sql("TRUE"), what)
+
+    return _copied(source, local, link, lambda: rows, budget, check, convert)
+
+
+def copy_range(
+    source: Session,
+    local: Writer,
+    link: Link,
+    within: KeyRange,
+    budget: Budget,
+    check: Callable[[], None],
+) -> int:
+    """As `copy_entities`, for the entities of a range of the key that are in outbound, none of them here."""
+
+    def joined(of: TableDefinition, what: Sql) -> Sql:
+        return sql(
+            "SELECT STRAIGHT_JOIN {} FROM {} o JOIN {} t ON {} WHERE {}",
+            what,
+            outbound_table(link),
+            table(of.schema, of.name),
+            equal("t", _entity(link, of), "o", link.key),
+            within.test(link.key_columns, "o"),
+        )
+
+    def alone(of: TableDefinition, what: Sql) -> Sql:
+        test = within.test(link.key_columns, "t", _entity(link, of))
+        return sql("SELECT {} FROM {} t WHERE {}", what, table(of.schema, of.name), test)
+
+    def rows() -> Rows:
+        return alone if holds_all(source, link, within) else joined
+
+    return _copied(source, local, link, rows, budget, check)
+
+
+def _copied(
+    source: Session,
+    local: Writer,
+    link: Link,
+    rows: Callable[[], Rows],
+    budget: Budget,
+    check: Callable[[], None],
+    convert: Conversion = as_read,
+) -> int:
+    """Copy rows; `rows` is called in the snapshot that they are read in."""
+    if local.loads and convert is as_read:
+        before = budget.spent, budget.rows
+        try:
+            return _copy(source, local, link, rows, budget, check, convert, loaded=True)
+        except NotLoaded:
+            budget.spent, budget.rows = before
+    return _copy(source, local, link, rows, budget, check, convert, loaded=False)
+
+
+def _copy(
+    source: Session,
+    local: Writer,
+    link: Link,
+    rows: Callable[[], Rows],
+    budget: Budget,
+    check: Callable[[], None],
+    convert: Conversion,
+    *,
+    loaded: bool,
+) -> int:
     with source.snapshot(), local.transaction():
-        entities = 0
+        entities, selected = 0, rows()
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
-            columns = copied_columns(theirs, ours)
-            select = rows_of(link, theirs, work, first, last, Sql("TRUE"), columns)
-            to, into = convert(theirs, ours, columns), table(ours.schema, ours.name)
-            written = copy(source, select, local, into, to.columns, budget, to.change)
+            columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
+            plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
+            select = selected(theirs, plan.select if plan else reading(columns, "t"))
+            if plan:
+                written = load(source, select, local, into, plan, budget)
+            else:
+                to = convert(theirs, ours, columns)
+                written = copy(source, select, local, into, to.columns, budget, to.change)
             if theirs is link.definition:
                 entities = written
         check()
     return entities
+
+
+def _entity(link: Link, of: TableDefinition) -> Sequence[str]:
+    """The columns of a table of the link that hold the entity's key."""
+    key = link.key if of is link.definition else link.definition.master_columns(of)
+    assert key is not None, "a part without its master's key is refused when the link is resolved"
+    return key
 
 
 def rows_of(
@@ -49,25 +135,23 @@ def rows_of(
     first: int,
     last: int,
     test: Sql,
-    copied: Sequence[Column],
+    what: Sql,
 ) -> Sql:
     """The SELECT of a table's rows of entities in a range of `work` that are in outbound, there named `o`.
 
-    `test` is a further condition on `o`.
+    `test` is a further condition on `o`; `what` the select list, in which the table is `t`.
     """
-    key = link.key if of is link.definition else link.definition.master_columns(of)
-    assert key is not None, "a part without its master's key is refused when the link is resolved"
     # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's
     # statistics
     return sql(
         "SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} o ON {} JOIN {} t ON {} WHERE w.`~seq` BETWEEN {} AND {}"
         " AND {} ORDER BY w.`~seq`",
-        reading(copied, "t"),
+        what,
         work.name,
         outbound_table(link),
         equal("o", link.key, "w", link.key),
         table(of.schema, of.name),
-        equal("t", key, "w", link.key),
+        equal("t", _entity(link, of), "w", link.key),
         first,
         last,
         test,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column, TableDefinition
@@ -59,19 +60,22 @@ def set_digest(session: Session, of: Sql, key: Sequence[Column]) -> SetDigest:
 
 
 def same_keys(local: Session, source: Session, link: Link) -> bool:
-    """Whether outbound and the local table hold the same keys: two statements, no key travels.
+    """Whether outbound and the local table hold the same keys: two statements at once, no key travels.
 
-    Local is read before outbound, here and below: a pull writes outbound first, so what is read in this order
-    is never taken for unprotected while another pull runs.
+    A difference found while another pull runs may be none; `compare_keys` looks again, in the right order.
     """
-    here = set_digest(local, table(link.local.schema, link.local.name), link.key_columns)
-    return here == set_digest(source, outbound_table(link), link.key_columns)
+    with ThreadPoolExecutor(1, thread_name_prefix="djlink") as other:
+        there = other.submit(set_digest, source, outbound_table(link), link.key_columns)
+        here = set_digest(local, table(link.local.schema, link.local.name), link.key_columns)
+        return here == there.result()
 
 
 def compare_keys(local: Session, source: Session, link: Link, missing: KeyTable, extra: KeyTable) -> None:
     """Find the keys that outbound has and the local table lacks (`missing`), and the other way (`extra`).
 
-    Keys travel only from hash buckets that differ, and none where the local table is empty.
+    Local is read before outbound: a pull writes outbound first, so what is read in this order is never taken
+    for unprotected while another pull runs. Keys travel only from hash buckets that differ, and none where
+    the local table is empty.
     """
     here, there = table(link.local.schema, link.local.name), outbound_table(link)
     count = int(local.value(sql("SELECT COUNT(*) FROM {}", here)))
@@ -134,7 +138,7 @@ def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) ->
 
     `key` are the columns as that table has them.
     """
-    listed = [sql("({})", comma([_key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
+    listed = [sql("({})", comma([key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
     names = [column(alias, c.name) if alias else ident(c.name) for c in key]
     return sql("({}) IN ({})", comma(names), comma(listed))
 
@@ -208,7 +212,7 @@ def _spelled(value: bytes | None) -> str | None:
     return None if value is None else json.dumps(json.loads(value), sort_keys=True)
 
 
-def _key_value(value: bytes | None, column: Column) -> Sql:
+def key_value(value: bytes | None, column: Column) -> Sql:
     """A raw key value as one that compares exactly with its column.
 
     Numbers are written as numbers: the server compares a long number with a string as two doubles, and large

@@ -25,7 +25,7 @@ from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, both, column, either, not_among, sql, table
 from djlink_manifest.servers.stores.depot import Brought, Depot
-from djlink_manifest.servers.transfer import BatchTooLarge, Written
+from djlink_manifest.servers.transfer import BatchTooLarge, Written, reading
 from djlink_manifest.servers.wanted import Scene, Sets
 
 BATCH_OBJECTS = 20_000  # of one transaction
@@ -111,7 +111,7 @@ class Objects:
             place = Place(theirs.schema, theirs.name, ours.schema, ours.name)
             read = [c for c, _ in mine]
             some = either([sql("{} IS NOT NULL", column("t", c.name)) for c in read])
-            rows = source.stream(rows_of(link, theirs, work, first, last, some, read))
+            rows = source.stream(rows_of(link, theirs, work, first, last, some, reading(read, "t")))
             try:
                 for row in rows:
                     for value, (_, external) in zip(row, mine, strict=True):

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from djlink_manifest.model.link import Link
+from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.digest import keys_in
+from djlink_manifest.servers.keyranges import KeyRange
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import member, reference_holds
 from djlink_manifest.servers.scratch import KeyTable
@@ -20,15 +22,22 @@ from djlink_manifest.servers.wanted import Scene, Sets
 
 
 def add_pullable(
-    scene: Scene, link: Link, extra: KeyTable | None, work: KeyTable, stuck: Sql | None = None
+    scene: Scene,
+    link: Link,
+    extra: KeyTable | None,
+    work: KeyTable,
+    stuck: Sql | None = None,
+    within: KeyRange | None = None,
 ) -> None:
     """Put the keys that are pullable and not in outbound yet into `work`, in key order.
 
     Local rows without protection (`extra`) are not pulled over: they are registered, or reported. The keys of
-    `stuck`, a table, are left out.
+    `stuck`, a table, are left out. `within`: only those of a range.
     """
     sets = Sets(scene)
     tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
+    if within is not None:
+        tests.append(within.test(link.key_columns, "s"))
     if extra is not None and extra.count:
         tests.append(_absent(extra.name, link))
     if stuck is not None:
@@ -79,34 +88,78 @@ def add_unasked(link: Link, keys: KeyTable, into: KeyTable) -> None:
     )
 
 
-def register(session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int) -> int:
+def register(
+    session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int, *, blindly: bool = False
+) -> int:
     """Write outbound rows for a range of `work`; how many are new.
 
     Left out is what is gone, asked back itself, or without all of its linked parents in outbound. Repeating
-    it changes nothing. The caller's transaction commits.
+    it changes nothing. The caller's transaction commits. `blindly`: the source's rows are not looked up,
+    since the foreign key does that anyhow; RowsRefused (1452) where one of them is gone.
     """
-    tests = [sql("w.`~seq` BETWEEN {} AND {}", first, last), *_unasked(link)]
-    for reference in link.references:
-        parent = scene.links[reference.parent]
-        held = member(parent, outbound_table(parent))
-        tests.append(reference_holds(parent, link, reference, "s", held))
+    number = sql("{}.`~seq` BETWEEN {} AND {}", Sql("s" if blindly else "w"), first, last)
+    tests = [number, *_registrable(scene, link)]
+    keys = sql("{} w JOIN {} s ON {}", work.name, source_table(link), equal("w", link.key, "s", link.key))
     key = ident(link.key[0])
     return session.execute(
         sql(
-            "INSERT INTO {} ({}) SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} s ON {} WHERE {}"
-            " ON DUPLICATE KEY UPDATE {} = {}.{}",
+            "INSERT INTO {} ({}) SELECT STRAIGHT_JOIN {} FROM {} WHERE {} ON DUPLICATE KEY UPDATE {} = {}.{}",
             outbound_table(link),
             idents(link.key),
             columns("s", link.key),
-            work.name,
-            source_table(link),
-            equal("w", link.key, "s", link.key),
+            sql("{} s", work.name) if blindly else keys,
             both(tests),
             key,
             outbound_table(link),
             key,
         )
     )
+
+
+def register_range(session: Writer, scene: Scene, link: Link, within: KeyRange) -> int:
+    """Write outbound rows for a range of the source's key in which there are none; how many there are now.
+
+    As `register`, for a link of which all is wanted. Raises RowsRefused (1452) where one of the rows goes
+    meanwhile.
+    """
+    asked = bool(barring_links(session, [link]))  # empty tables cost time with every row, too
+    return session.execute(
+        sql(
+            "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
+            outbound_table(link),
+            idents(link.key),
+            columns("s", link.key),
+            source_table(link),
+            both([within.test(link.key_columns, "s"), *_registrable(scene, link, asked=asked)]),
+        )
+    )
+
+
+def add_held(link: Link, into: KeyTable, within: KeyRange) -> None:
+    """Put the keys that outbound has in a range into a set, in key order."""
+    keys, test = columns("o", link.key), within.test(link.key_columns, "o")
+    into.add_from(sql("SELECT {} FROM {} o WHERE {} ORDER BY {}", keys, outbound_table(link), test, keys))
+
+
+def _registrable(scene: Scene, link: Link, *, asked: bool = True) -> list[Sql]:
+    """The conditions on a source row `s` under which its entity may be registered now."""
+    tests = _unasked(link) if asked else []
+    for reference in link.references:
+        parent = scene.links[reference.parent]
+        held = member(parent, outbound_table(parent))
+        tests.append(reference_holds(parent, link, reference, "s", held))
+    return tests
+
+
+def all_is_pullable(scene: Scene, link: Link) -> bool:
+    """Whether every entity of the source is wanted and none barred."""
+    return not Sets(scene).pullable(link, "s", link.key)
+
+
+def refers_by_key(link: Link) -> bool:
+    """Whether all that the link's master refers to is named by its key."""
+    mine = [r for r in link.references if r.child_table == link.definition.name]
+    return all(set(reference.columns) <= set(link.key) for reference in mine)
 
 
 def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:

@@ -32,7 +32,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy
+from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ def refill_entities(
         _make(local, each)
     with source.snapshot(), local.transaction():
         for each in tables:
-            select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), each.columns)
+            what = reading(each.columns, "t")
+            select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
             to = convert(each.theirs, each.ours, each.columns)
             copy(source, select, local, each.rows, to.columns, budget, to.change)
         entities = _keep_present(local, link, tables)

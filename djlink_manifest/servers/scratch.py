@@ -61,14 +61,18 @@ class KeyTable:
 
 
 @contextmanager
-def key_table(session: Session, link: Link, label: str) -> Iterator[KeyTable]:
-    """A fresh key table that is dropped at the end, unless the session broke."""
+def key_table(session: Session, link: Link, label: str, *, looked_up: bool = True) -> Iterator[KeyTable]:
+    """A fresh key table that is dropped at the end, unless the session broke.
+
+    `looked_up`: keys are looked for in it, beside being read in their order.
+    """
     found = KeyTable(session, link, label)
-    keys = idents(link.key).text
     columns = (
         f"`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT, {key_columns(link.definition)},"
-        f" PRIMARY KEY (`{SEQ}`), UNIQUE KEY `~key` ({keys})"
+        f" PRIMARY KEY (`{SEQ}`)"
     )
+    if looked_up:
+        columns += f", UNIQUE KEY `~key` ({idents(link.key).text})"
     with temporary(session, found.name, columns):
         yield found
 

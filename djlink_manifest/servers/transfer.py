@@ -130,12 +130,7 @@ def copy(
         changed = map(change, rows) if change else rows
         for statement in inserts(into, columns, changed, most_bytes(local)):
             if len(statement.text) >= packet:
-                enough = 1 << len(statement.text).bit_length()
-                raise RowsRefused(
-                    f"a row of {len(statement.text):,} bytes is over max_allowed_packet, {packet:,}",
-                    server=local.name,
-                    hint=f"on the local server: SET GLOBAL max_allowed_packet = {enough}",
-                )
+                raise row_too_long(len(statement.text), local)
             budget.spend(statement.rows, len(statement.text))
             taken = local.send(statement.text)
             if taken != statement.rows:
@@ -144,6 +139,15 @@ def copy(
     finally:
         rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
     return written
+
+
+def row_too_long(size: int, local: Writer) -> RowsRefused:
+    """The error for a row of so many bytes, which the local server does not take."""
+    return RowsRefused(
+        f"a row of {size:,} bytes is over max_allowed_packet, {local.identity.max_allowed_packet:,}",
+        server=local.name,
+        hint=f"on the local server: SET GLOBAL max_allowed_packet = {1 << size.bit_length()}",
+    )
 
 
 def _exact(column: Column, name: Sql) -> Sql:

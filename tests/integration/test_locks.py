@@ -20,7 +20,7 @@ from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
 from djlink_manifest.servers import connection
 from tests.rig import Rig, quiet
-from tests.statements import Statement, kill, once, watched
+from tests.statements import LOAD, Statement, kill, once, watched
 from tests.whole import check_whole
 
 SESSIONS = 12
@@ -197,8 +197,14 @@ LOSSES = {
     "while the local tables are made": ("local", "CREATE TABLE `{local}`.`session__trial`"),
     "before a registration": ("lab_a", "INSERT INTO `{outbound}`.`{lab}_session`"),
     "before the source is read": ("lab_a", "SELECT STRAIGHT_JOIN"),
-    "before the local rows are written": ("local", "INSERT INTO `{local}`.`session`"),
-    "before the local part rows are written": ("local", "INSERT INTO `{local}`.`session__trial`"),
+    "before the local rows are written": (
+        "local",
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE `{local}`.`session`",
+    ),
+    "before the local part rows are written": (
+        "local",
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE `{local}`.`session__trial`",
+    ),
 }
 
 
@@ -248,7 +254,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(pipeline: Rig) -> None:
     armed = list[int]()
 
     def commit_and_kill(statement: Statement) -> None:
-        if statement.port == port and statement.begins(f"INSERT INTO `{here}`.`session__trial`"):
+        if statement.port == port and statement.begins(f"{LOAD} `{here}`.`session__trial`"):
             armed.append(statement.session)
         if armed and statement.session == armed[0] and statement.begins("COMMIT") and len(armed) < 100:
             armed.extend([0] * 100)
@@ -302,7 +308,8 @@ def test_a_deadlock_on_the_local_table_is_tried_again(pipeline: Rig) -> None:
     said, waiting = list[str](), threading.Event()
     port = pipeline.servers.local.port
     hook = once(
-        lambda s: s.port == port and s.begins(f"INSERT INTO `{here}`.`subject`"), lambda s: waiting.set()
+        lambda s: s.port == port and s.begins(f"{LOAD} `{here}`.`subject`"),
+        lambda s: waiting.set(),
     )
     with pipeline.servers.local.connect() as lab, lab.cursor() as cursor:
         cursor.execute("START TRANSACTION")

@@ -28,8 +28,10 @@ PLAN_VALUES = (
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
-        *("reach", "storage", "observe", "survey", "deletions", "site", "building", "bench", "refilling"),
+        *("reach", "storage", "observe", "survey", "deletions", "site", "building", "bench", "helping"),
         *(
+            "pulling",
+            "refilling",
             "deleting",
             "taking_out",
             "outcomes",

@@ -68,7 +68,7 @@ def test_off_a_terminal_a_link_gets_a_line_at_its_start_and_end_and_every_five_s
     )
     assert told == [
         "a.b.C: begun, 1,240 rows due",
-        "a.b.C: 600 of 1,240 rows (3,000 rows with parts, 60 MB), 11 MB/s in 5.5s",
+        "a.b.C: 600 of 1,240 rows (3,000 rows with parts, 60 MB), 11 MB/s in 5.5s, 5.9s left",
         "a.b.C: lost the connection; connecting again",
         "a.b.C: 1,240 of 1,240 rows (6,200 rows with parts, 124 MB), 12 MB/s in 10s",
         "✓ a.b.C: created, 1,240 rows pulled (4,960 of parts, 124 MB), 11s",

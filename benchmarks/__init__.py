@@ -1,0 +1,1 @@
+"""Benchmarks: djlink beside its peers, on throwaway servers, in one run (`make bench`)."""

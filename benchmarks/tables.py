@@ -1,0 +1,57 @@
+"""The data that is measured on, made with SQL at the source."""
+
+from __future__ import annotations
+
+from benchmarks.ground import Ground
+
+NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
+
+
+def narrow(ground: Ground, rows: int, name: str = "narrow") -> None:
+    """Rows of some 60 bytes with a composite key of a text, a date and a number."""
+    ground.fill(
+        f"CREATE TABLE {name} (subject varchar(16), day date, number smallint, rate float, note varchar(40),"
+        " PRIMARY KEY (subject, day, number)) CHARSET=utf8mb4",
+        f"INSERT INTO {name} {NUMBERS.format(rows)} SELECT CONCAT('subject', i % 500),"
+        " DATE('2015-01-01') + INTERVAL (i DIV 500) % 2000 DAY, i DIV 1000000, i / 7,"
+        " CONCAT('a note of row ', i) FROM n",
+        f"ANALYZE TABLE {name}",
+    )
+
+
+def wide(ground: Ground, rows: int) -> None:
+    """Rows of a megabyte of bytes that nothing compresses."""
+    ground.fill("CREATE TABLE wide (id int PRIMARY KEY, data longblob)")
+    for first in range(1, rows + 1, 50):
+        last = min(first + 49, rows)
+        parts = ", ".join(["RANDOM_BYTES(1024)"] * 64)
+        ground.fill(
+            f"INSERT INTO wide {NUMBERS.format(last)}"
+            f" SELECT i, REPEAT(CONCAT({parts}), 16) FROM n WHERE i >= {first}"
+        )
+    ground.fill("ANALYZE TABLE wide")
+
+
+def masters(ground: Ground, rows: int) -> None:
+    """Masters with ten part rows each."""
+    ground.fill(
+        "CREATE TABLE scan (subject varchar(16), scan int, rate float, PRIMARY KEY (subject, scan))",
+        "CREATE TABLE scan__field (subject varchar(16), scan int, field tinyint, x double, y double,"
+        " label varchar(20), PRIMARY KEY (subject, scan, field),"
+        " FOREIGN KEY (subject, scan) REFERENCES scan (subject, scan))",
+        f"INSERT INTO scan {NUMBERS.format(rows)} SELECT CONCAT('subject', i % 100), i, i / 7 FROM n",
+        f"INSERT INTO scan__field {NUMBERS.format(10)}"
+        " SELECT subject, scan, i, scan / 3, i / 3, CONCAT('field ', i) FROM scan, n",
+        "ANALYZE TABLE scan, scan__field",
+    )
+
+
+def many(ground: Ground, links: int) -> None:
+    """Many small tables, each referring to the one before it in chains of ten."""
+    statements = []
+    for number in range(links):
+        above = f"many_{number - 1:04}"
+        key = f", FOREIGN KEY (k) REFERENCES {above} (k)" if number % 10 else ""
+        statements.append(f"CREATE TABLE many_{number:04} (k int PRIMARY KEY, v varchar(20){key})")
+        statements.append(f"INSERT INTO many_{number:04} VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    ground.fill(*statements)

@@ -1,0 +1,193 @@
+"""Rows from one server to another by LOAD DATA LOCAL, in lines that the source's server writes.
+
+Short values are put into lines by the source's server, long ones (texts, blobs) travel as they are and are
+escaped here; FLOAT and DOUBLE too, which MySQL writes exactly in a result alone, and not in a line. All are
+bytes in the local column's own character set, so that no server converts.
+
+LOAD DATA LOCAL takes what does not fit with a warning, and skips what is refused: whatever is not taken whole
+and without a warning is rolled back and written by INSERT, which is strict and says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+from djlink_manifest.errors import DjlinkError, ServerError
+from djlink_manifest.model.definition import Column
+from djlink_manifest.servers import numbers
+from djlink_manifest.servers.connection import Session, Writer
+from djlink_manifest.servers.failures import is_passing
+from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql, word
+from djlink_manifest.servers.transfer import Budget, is_binary, row_too_long
+from djlink_manifest.servers.wire import values
+
+CHUNK_BYTES = 1 << 18
+
+_PLAIN = frozenset(
+    {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year", "date", "time", "datetime"}
+    | {"timestamp"}
+)
+_FLOATING = frozenset({"float", "double"})
+_SHORT = frozenset({"char", "varchar", "enum", "set"})
+_SHORT_BYTES = frozenset({"binary", "varbinary"})
+_SAME_BYTES = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii"})  # as utf8mb4, in which values travel
+
+
+class NotLoaded(DjlinkError):
+    """The rows could not be loaded whole and unchanged; to be rolled back, and written by INSERT."""
+
+
+Kind: TypeAlias = Literal["line", "number", "long"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """How the rows of a table are loaded.
+
+    `select` is what is read, and of which `kinds`: a line of short values as it shall be; a number; a long
+    value, to be escaped here. `fields` are the columns and variables of the LOAD DATA statement, in the same
+    order, `settings` its SET clause, perhaps empty.
+    """
+
+    select: Sql
+    kinds: tuple[Kind, ...]
+    fields: Sql
+    settings: Sql
+
+
+def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> LoadPlan | None:
+    """How to load these columns of the source into these of the local table; None where it cannot be done."""
+    short, others = list[tuple[Sql, Sql]](), list[tuple[Sql, Sql]]()  # what is read, and what it becomes
+    kinds, settings = list[Kind](), list[Sql]()
+    for number, (there, here) in enumerate(zip(theirs, ours, strict=True)):
+        name, field = column(alias, there.name), ident(here.name)
+        written = _short(there, here, name)
+        if written is not None:
+            short.append((written, field))
+            continue
+        if there.base_type in _FLOATING:
+            kinds.append("number")
+            name = sql("{} + 0e0", name)  # the exact value: the text of a FLOAT shows 6 digits
+        elif here.charset is None or here.charset in _SAME_BYTES:
+            kinds.append("long")
+            if not (here.is_text or is_binary(here)):  # JSON and the like are made from text, not of bytes
+                field = Sql(f"@v{number}")
+                settings.append(sql("{} = CONVERT({} USING utf8mb4)", ident(here.name), field))
+        else:
+            return None
+        others.append((name, field))
+    selected, fields = [read for read, _ in others], [field for _, field in (*short, *others)]
+    if short:
+        line = [read for read, _ in short]
+        selected.insert(0, sql("CONCAT({})", joined(", '\\t', ", line)) if len(line) > 1 else line[0])
+        kinds.insert(0, "line")
+    sets = sql(" SET {}", comma(settings)) if settings else Sql("")
+    return LoadPlan(comma(selected), tuple(kinds), comma(fields), sets)
+
+
+def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan, budget: Budget) -> int:
+    """Stream the rows of a select into a local table, inside the transaction that is open there; the rows.
+
+    Raises NotLoaded; then the transaction holds what must be rolled back.
+    """
+    statement = sql(
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET binary"
+        " FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({}){}",
+        into,
+        plan.fields,
+        plan.settings,
+    )
+    before = budget.rows
+    lines = _chunks(source, select, local, plan, budget)
+    try:
+        taken, warnings = local.load(statement, lines)
+    except ServerError as error:
+        ours = error.server == local.name and error.code is not None  # None: no packet holds a row
+        if is_passing(error) or not ours:
+            raise
+        local.loads = local.loads and error.code not in numbers.NO_LOCAL_LOAD
+        raise NotLoaded(error.message, server=local.name) from error
+    finally:
+        lines.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
+    sent = budget.rows - before
+    if warnings or taken != sent:
+        raise NotLoaded(
+            f"{sent} rows were sent and {taken} taken, with {warnings} warnings", server=local.name
+        )
+    return taken
+
+
+def _short(there: Column, here: Column, name: Sql) -> Sql | None:
+    """The text of a short value as it stands in a line; None for what may be long.
+
+    Where it would be longer than the source's server allows, it is NULL, and so is the whole line.
+    """
+    if there.base_type in _PLAIN:
+        text = name
+    elif there.base_type in _SHORT and here.charset is not None:
+        if there.charset != here.charset and here.charset != "utf8mb4":
+            return None
+        plain = (
+            name if there.charset == here.charset else sql("CONVERT({} USING {})", name, word(here.charset))
+        )
+        text = _escaped(sql("CAST({} AS BINARY)", plain))
+    elif there.base_type in _SHORT_BYTES:
+        text = _escaped(name)
+    else:
+        return None
+    return sql("IF({} IS NULL, '\\\\N', {})", name, text) if there.nullable else text
+
+
+def _escaped(text: Sql) -> Sql:
+    for char, instead in (("\\\\", "\\\\\\\\"), ("\\t", "\\\\t"), ("\\n", "\\\\n")):
+        text = sql("REPLACE({}, {}, {})", text, Sql(f"_binary'{char}'"), Sql(f"_binary'{instead}'"))
+    return text
+
+
+def _chunks(source: Session, select: Sql, local: Writer, plan: LoadPlan, budget: Budget) -> Iterator[bytes]:
+    """The lines of the rows, in pieces that the local server takes as one packet."""
+    packet = local.identity.max_allowed_packet
+    most = min(CHUNK_BYTES, packet // 2)
+    make = _Lines(plan)
+    for count, packets in source.packets(select):
+        lines, size, longest = make(packets, count)
+        if longest >= packet:
+            raise row_too_long(longest, local)
+        budget.spend(len(packets), size)
+        text = b"".join(lines)
+        for first in range(0, len(text), most):
+            yield text[first : first + most]
+
+
+class _Lines:
+    """Rows' packets to lines."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        self._kinds = plan.kinds
+
+    def __call__(self, packets: Sequence[bytes], count: int) -> tuple[list[bytes], int, int]:
+        """The lines with their ends, their bytes, and the longest one's."""
+        make = self._line if self._kinds == ("line",) else self._joined
+        lines = [make(packet, count) for packet in packets]
+        sizes = list(map(len, lines))
+        return lines, sum(sizes), max(sizes)
+
+    def _line(self, packet: bytes, count: int) -> bytes:
+        """A row that is a line and no more."""
+        if packet[0] < 0xFB:
+            return packet[1:] + b"\n"
+        return self._joined(packet, count)
+
+    def _joined(self, packet: bytes, count: int) -> bytes:
+        parts = values(packet, count)
+        for place, kind in enumerate(self._kinds):
+            value = parts[place]
+            if value is None:
+                if kind == "line":
+                    raise NotLoaded("the source's server could not write a row as a line")
+                parts[place] = b"\\N"
+            elif kind == "long":
+                parts[place] = value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n")
+        return b"\t".join(cast("list[bytes]", parts)) + b"\n"

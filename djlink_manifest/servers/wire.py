@@ -1,0 +1,157 @@
+"""The driver's connection with two ways of its own to move many rows: out of a result, and into a LOAD DATA.
+
+pymysql reads each row by itself, column by column, which costs more than both servers' work together. Here
+rows come by the buffer, as the bytes that the server sent.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pymysql import err
+from pymysql.connections import Connection
+from pymysql.constants import CR
+from pymysql.protocol import OKPacketWrapper
+
+READ_BYTES = 1 << 18
+_WHOLE = 0xFFFFFF  # a packet of this size goes on in the next one
+_NULL, _EOF, _ERROR = 0xFB, 0xFE, 0xFF
+_LENGTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
+_HEAD = struct.Struct("<I")
+
+
+if TYPE_CHECKING:
+    _Driver = Connection[Any]
+else:
+    _Driver = Connection  # no generic class at run time
+
+
+class WireConnection(_Driver):
+    """A connection of the driver that can be fed and drained in bulk.
+
+    `feed`: what the next statement, a LOAD DATA LOCAL, is given. A server's request for a file is answered
+    with it alone and whatever file the server names: no file of this machine is ever opened. `warnings` are
+    those of the last statement that was fed, `fed` the bytes that it got.
+    """
+
+    feed: Iterable[bytes] | None = None
+    warnings = 0
+    fed = 0
+    _sock: Any  # the driver's own; None once it is closed
+
+    def forbid_files(self) -> None:
+        """Let the driver itself open no file, though the server heard at login that it may ask for some."""
+        self._local_infile = False
+
+    def row_packets(self) -> Iterator[list[bytes]]:
+        """The rows of the unbuffered result that was just begun, some at a time, each as its packet.
+
+        Left early, the rest is read and dropped, for the server sends it anyhow.
+        """
+        result: Any = self._result
+        packets = _packets(self)
+        ended = False
+        try:
+            for found in packets:  # noqa: UP028 - `yield from` would close `packets`, which is still to be read
+                yield found
+            ended = True
+        finally:
+            try:
+                if not ended and self._sock is not None:
+                    for _ in packets:
+                        pass
+            finally:
+                result.unbuffered_active, result.connection = False, None
+
+    def _read_query_result(self, unbuffered: bool = False) -> int:
+        feed, self.feed = self.feed, None
+        if feed is None:
+            return int(super()._read_query_result(unbuffered=unbuffered))  # type: ignore[misc]  # not typed
+        self._result, self.warnings, self.fed = None, 0, 0
+        if not self._packet().is_load_local_packet():
+            raise err.InternalError("the server did not ask for the rows")
+        try:
+            for chunk in feed:
+                self.write_packet(chunk)
+                self.fed += len(chunk)
+        finally:
+            # also after an error of ours: it ends the statement, which the caller rolls back
+            if self._sock is not None:
+                self.write_packet(b"")
+                answer = OKPacketWrapper(self._packet())
+        self.warnings = int(answer.warning_count)
+        return int(answer.affected_rows)
+
+    def _packet(self) -> Any:
+        return self._read_packet()  # type: ignore[no-untyped-call]
+
+
+def values(packet: bytes, count: int) -> list[bytes | None]:
+    """The values of a row's packet."""
+    found, place = list[bytes | None](), 0
+    for _ in range(count):
+        size = packet[place]
+        place += 1
+        if size >= _NULL:
+            if size == _NULL:
+                found.append(None)
+                continue
+            width = _LENGTHS[size]
+            size = int.from_bytes(packet[place : place + width], "little")
+            place += width
+        found.append(packet[place : place + size])
+        place += size
+    return found
+
+
+def _packets(connection: Any) -> Iterator[list[bytes]]:
+    """The packets up to the end of the result, some at a time. The driver's errors are raised."""
+    stream = connection._rfile
+    head, sequence = _HEAD.unpack_from, connection._next_seq_id
+    buffer, long = b"", list[bytes]()  # `long`: the pieces of a row of 16 MB and more
+    while True:
+        data = stream.read1(READ_BYTES)
+        if not data:
+            _lost(connection)
+        buffer = buffer + data if buffer else data
+        place, end, found = 0, len(buffer), list[bytes]()
+        while end - place >= 4:
+            (word,) = head(buffer, place)
+            size = word & _WHOLE
+            if word >> 24 != sequence:
+                connection._force_close()
+                raise err.InternalError("packets of a result are out of order")
+            stop = place + 4 + size
+            if stop > end:
+                rest = stream.read(stop - end)
+                if len(rest) < stop - end:
+                    _lost(connection)
+                buffer, end = buffer[place:] + rest, stop - place
+                place, stop = 0, end
+            sequence = (sequence + 1) & 0xFF
+            packet = buffer[place + 4 : stop]
+            place = stop
+            if size == _WHOLE or long:
+                long.append(packet)
+                if size == _WHOLE:
+                    continue
+                packet = b"".join(long)
+                long.clear()
+            elif packet[0] >= _EOF:
+                if packet[0] == _ERROR:
+                    err.raise_mysql_exception(packet)
+                if size < 9:
+                    if found:
+                        yield found
+                    return
+            found.append(packet)
+        buffer = buffer[place:]
+        if found:
+            yield found
+
+
+def _lost(connection: Any) -> None:
+    connection._force_close()
+    raise err.OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server during query")
