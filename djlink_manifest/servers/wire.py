@@ -68,7 +68,13 @@ class WireConnection(_Driver):
     def _read_query_result(self, unbuffered: bool = False) -> int:
         feed, self.feed = self.feed, None
         if feed is None:
-            return int(super()._read_query_result(unbuffered=unbuffered))  # type: ignore[misc]  # not typed
+            try:
+                return int(super()._read_query_result(unbuffered=unbuffered))  # type: ignore[misc]  # not typed
+            except RuntimeError as error:  # what the driver raises for a file that it may not open
+                self._force_close()  # type: ignore[no-untyped-call]
+                raise err.InternalError(
+                    "the server asked for a file of this machine, and got none"
+                ) from error
         self._result, self.warnings, self.fed = None, 0, 0
         if not self._packet().is_load_local_packet():
             raise err.InternalError("the server did not ask for the rows")

@@ -1,0 +1,209 @@
+"""Large links are pulled by ranges of their key, several at once; rows are loaded in bulk where it holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.server import Secret, ServerAddress
+from djlink_manifest.reconcile import bench, pulling
+from djlink_manifest.reconcile.progress import Advanced
+from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_server
+from djlink_manifest.servers.connection import Writer, open_session
+from djlink_manifest.servers.sql import Sql
+from tests.asking import run_all
+from tests.integration.test_batches import everything, numbers
+from tests.integration.test_definitions import every_value
+from tests.rig import PASSWORD, Rig, quiet
+from tests.shared_servers import PAIRS, Servers, drop_everything, new_names
+from tests.statements import Statement, kill, once, watched
+
+every_pair = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+COUNT = 900
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.trial (subject varchar(9) COLLATE utf8mb4_general_ci, day date, n int, tag int,"
+    " f float, d double, t text, b longblob, doc json, UNIQUE KEY tag (tag), PRIMARY KEY (day, subject, n))",
+    "CREATE TABLE {lab}.trial__event (day date, subject varchar(9) COLLATE utf8mb4_general_ci, n int, e int,"
+    " note varchar(20), PRIMARY KEY (day, subject, n, e),"
+    " FOREIGN KEY (day, subject, n) REFERENCES {lab}.trial (day, subject, n))",
+    f"INSERT INTO {{lab}}.trial {numbers(COUNT)} SELECT ELT(1 + i % 3, 'a', 'B', 'ä '),"
+    " DATE('2026-01-01') + INTERVAL i % 7 DAY, i, i, i / 7, i / 7,"
+    r" CONCAT('t\t', i, '\n\\N', CHAR(0)), IF(i % 5, UNHEX('00090A0D5C4E27FF'), NULL), '[1, null]' FROM n",
+    r"INSERT INTO {lab}.trial__event SELECT day, subject, n, 1, 'x\ty' FROM {lab}.trial WHERE n % 2",
+)
+
+
+@pytest.fixture
+def large(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A link that counts as large, in batches of few entities."""
+    return made_large(rig, monkeypatch)
+
+
+def made_large(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 100)
+    monkeypatch.setattr(bench, "BATCH_ENTITIES", 60)
+    run_all(rig, *TABLES)
+    rig.accounts({"lab_a": ["lab"]})
+    return rig
+
+
+def is_the_source(rig: Rig) -> bool:
+    here, there = rig.local_schema("lab_a", "lab"), rig.names("lab")
+    return all(
+        every_value(rig.servers.local, here, name) == every_value(rig.servers.lab_a, there, name)
+        for name in ("trial", "trial__event")
+    )
+
+
+def held(rig: Rig) -> int:
+    return int(rig.run("lab_a", f"SELECT COUNT(*) FROM {rig.outbound_table('lab', 'trial')}")[0][0])
+
+
+def local_count(rig: Rig) -> int:
+    here = rig.local_schema("lab_a", "lab")
+    return int(rig.servers.local.execute(f"SELECT COUNT(*) FROM `{here}`.trial")[0][0])
+
+
+def loads(statement: Statement) -> bool:
+    return statement.begins("LOAD DATA")
+
+
+@every_pair
+def test_a_large_link_arrives_whole_by_several_workers_at_once(large: Rig) -> None:
+    with watched(prefix=large.names("")) as sent:
+        _, report = large.apply(everything(large), parallelism=4)
+    assert report.succeeded, report
+    assert report.outcomes[0].pulled == held(large) == COUNT
+    assert is_the_source(large)
+    assert len({s.session for s in sent if loads(s)}) > 1, "more than one worker loaded rows"
+    assert not any(s.begins("INSERT INTO") and ".`trial`" in s.text and "VALUES" in s.text for s in sent)
+    assert not large.plan(everything(large)).has_changes
+
+
+def test_a_worker_that_loses_its_session_goes_on(large: Rig) -> None:
+    lose = once(loads, lambda s: kill(large, "local", s.session))
+    with watched(lose, prefix=large.names("")):
+        _, report = large.apply(everything(large), parallelism=3)
+    assert report.succeeded, report
+    assert is_the_source(large)
+    assert held(large) == COUNT
+
+
+def test_entities_that_the_local_server_refuses_are_found_within_a_range(large: Rig) -> None:
+    here = large.local_schema("lab_a", "lab")
+    with large.job(everything(large)) as job:
+        plan = job.plan()
+
+        def collide(statement: Statement) -> None:
+            large.servers.local.execute(
+                f"INSERT INTO `{here}`.trial (subject, day, n, tag) VALUES ('own', '2020-01-01', 1, 450)"
+            )
+
+        with watched(once(loads, collide), prefix=large.names("")):
+            report = job.apply(plan, quiet, threading.Event())
+    [outcome] = report.outcomes
+    assert (outcome.status, outcome.refused, outcome.pulled) == ("failed", 1, COUNT - 1)
+    assert held(large) == COUNT - 1, "what was refused is not held"
+    assert local_count(large) == COUNT
+
+
+def test_a_source_that_changes_meanwhile_leaves_nothing_half(large: Rig) -> None:
+    def change(statement: Statement) -> None:
+        run_all(
+            large,
+            "DELETE FROM {lab}.trial__event WHERE n >= 880",
+            f"DELETE FROM {{lab}}.trial WHERE n >= 880 AND NOT EXISTS (SELECT 1 FROM"
+            f" {large.sql(large.outbound_table('lab', 'trial'))} o WHERE o.n = trial.n)",
+            "INSERT INTO {lab}.trial (subject, day, n) VALUES ('new', '2026-01-03', 5000)",
+            "INSERT INTO {lab}.trial (subject, day, n) VALUES ('z', '2030-01-01', 1)",
+        )
+
+    with watched(once(loads, change), prefix=large.names("")):
+        _, report = large.apply(everything(large), parallelism=2)
+    assert report.succeeded, report
+    assert local_count(large) == held(large)
+    assert large.apply(everything(large))[1].succeeded
+    assert [row[:-1] for row in every_value(*there(large))] == [
+        row[:-1] for row in every_value(*here_(large))
+    ]
+
+
+def there(rig: Rig) -> tuple[SandboxServer, str, str]:
+    return rig.servers.lab_a, rig.names("lab"), "trial"
+
+
+def here_(rig: Rig) -> tuple[SandboxServer, str, str]:
+    return rig.servers.local, rig.local_schema("lab_a", "lab"), "trial"
+
+
+def test_a_pull_of_ranges_that_is_stopped_goes_on_where_it_ended(large: Rig) -> None:
+    stop = threading.Event()
+
+    def listener(event: Any) -> None:
+        if isinstance(event, Advanced):
+            stop.set()
+
+    _, report = large.apply(everything(large), listener, stop, parallelism=2)
+    assert report.interrupted
+    assert 0 < local_count(large) < COUNT
+    assert local_count(large) <= held(large)
+    assert large.apply(everything(large), parallelism=2)[1].succeeded
+    assert is_the_source(large)
+
+
+@contextmanager
+def with_local(servers: Servers, folder: Path, *extra: str) -> Iterator[Rig]:
+    """A rig whose local server is one of its own, with other settings."""
+    with start_server("other", ServerOptions(extra=extra)) as local:
+        names = new_names()
+        rig = Rig(Servers(servers.lab_a, servers.lab_b, local), names, folder)
+        try:
+            yield rig
+        finally:
+            drop_everything(servers.lab_a, names)
+
+
+def test_where_local_infile_is_off_rows_are_inserted(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with with_local(servers, tmp_path, "--local-infile=OFF") as rig:
+        made_large(rig, monkeypatch)
+        with watched(prefix=rig.names("")) as sent:
+            _, report = rig.apply(everything(rig), parallelism=2)
+        assert report.succeeded, report
+        assert is_the_source(rig)
+        assert len([s for s in sent if loads(s)]) <= 4, "each session tries once at most"
+
+
+def test_a_small_packet_limit_bounds_what_is_loaded(servers: Servers, tmp_path: Path) -> None:
+    with with_local(servers, tmp_path, "--max-allowed-packet=1M") as rig:
+        run_all(
+            rig,
+            "CREATE DATABASE {lab}",
+            "CREATE TABLE {lab}.image (id int PRIMARY KEY, data longblob)",
+            "INSERT INTO {lab}.image VALUES (1, REPEAT('x', 900000)), (2, REPEAT('y', 3000000)), (3, 'z')",
+        )
+        rig.accounts({"lab_a": ["lab"]})
+        [outcome] = rig.apply(everything(rig))[1].outcomes
+        assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 2, 1)
+        assert "max_allowed_packet" in (outcome.problem or "")
+
+
+def test_a_server_that_asks_for_a_file_gets_none(rig: Rig, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("1\n")
+    run_all(rig, "CREATE DATABASE {lab}", server="local")
+    rig.run("local", "CREATE TABLE {lab}.t (a int)")
+    rig.accounts({"lab_a": ["lab"]})
+    server = rig.servers.local
+    address = ServerAddress("local", server.host, server.port, rig.names("lab"), Secret(PASSWORD))
+    with closing(open_session(address, Writer)) as session, pytest.raises(ServerError, match="got none"):
+        session.execute(Sql(f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE `{rig.names('lab')}`.t"))
+    assert rig.run("local", "SELECT COUNT(*) FROM {lab}.t") == [(0,)]
