@@ -71,7 +71,8 @@ class WireConnection(_Driver):
             try:
                 return int(super()._read_query_result(unbuffered=unbuffered))  # type: ignore[misc]  # not typed
             except RuntimeError as error:  # what the driver raises for a file that it may not open
-                self._force_close()  # type: ignore[no-untyped-call]
+                closing: Any = self  # the driver's method is in no stub
+                closing._force_close()
                 raise err.InternalError(
                     "the server asked for a file of this machine, and got none"
                 ) from error
