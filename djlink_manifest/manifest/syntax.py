@@ -7,6 +7,7 @@ import re
 import yaml
 
 from djlink_manifest.errors import Location
+from djlink_manifest.manifest.compose import MAX_DEPTH
 from djlink_manifest.manifest.problems import LINE_END, Spot
 
 _REFERENCE_START = re.compile(r"\$\{\s*(?:env|file)\s*:")
@@ -21,6 +22,8 @@ def explained(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[str, S
     here = _spot(mark, lines, file)
     line = lines[mark.line] if mark.line < len(lines) else ""
     number = here.location.line
+    if _open_brackets(lines, mark) > MAX_DEPTH:  # the parser reads ahead, and stumbles over very many
+        return f"nested deeper than {MAX_DEPTH} levels", here, None
     reference = _unquoted_reference(here, lines)
     if reference is not None:
         return (
@@ -70,6 +73,12 @@ def _spot(mark: yaml.error.Mark, lines: list[str], file: str) -> Spot:
             line -= 1
         column = len(lines[line].rstrip())
     return Spot(Location(file, line + 1, column + 1))
+
+
+def _open_brackets(lines: list[str], mark: yaml.error.Mark) -> int:
+    """How many brackets are open at a mark; those in quoted text count too."""
+    before = "".join((*lines[: mark.line], lines[mark.line][: mark.column] if mark.line < len(lines) else ""))
+    return sum(before.count(c) for c in "[{") - sum(before.count(c) for c in "]}")
 
 
 def _unquoted_reference(here: Spot, lines: list[str]) -> int | None:

@@ -479,3 +479,8 @@ def test_rules_keep_the_line_of_their_key(tmp_path: Path) -> None:
     manifest = loaded(tmp_path, tables("A:\n\n# comment\nB: {pull: all}"))
     assert {name: r.location.line for name, r in rules(manifest).items()} == {"A": 11, "B": 14}
     assert SOURCE in tables("A:")
+
+
+def test_deep_nesting_that_the_parser_itself_stumbles_over_is_told_as_such(tmp_path: Path) -> None:
+    found = problems(tmp_path, "a: " + "[" * 50 + "\n" + "[" * 50 + "}")
+    assert [d.summary for d in found] == ["nested deeper than 60 levels"]
