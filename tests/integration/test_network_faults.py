@@ -60,7 +60,7 @@ def check_survived(lab: Faulty) -> None:
 @pytest.mark.parametrize("server", ["lab_a", "local"])
 def test_a_statement_that_never_arrives_is_sent_again(lab: Faulty, server: str) -> None:
     registering = b"INSERT INTO `" + lab.rig.outbound.encode()
-    writing = b"INSERT INTO `" + lab.here.encode() + b"`.`session__trial`"
+    writing = b"INTO TABLE `" + lab.here.encode() + b"`.`session__trial`"
     with proxied(lab.rig, lab.document, server) as proxy:
         proxy.up = judge = Judge(registering if server == "lab_a" else writing, "cut", number=2)
         check_survived(lab)
