@@ -96,6 +96,10 @@ class Catalog:
     collations: Mapping[str, str]
     definers: Mapping[TableName, str] = field(default_factory=dict)
 
+    def mark(self, schema: str, table: str) -> Mark | None:
+        """The mark of a table, in the schema that the table is in; None where it has none."""
+        return next((m for m in self.marks.get(schema, ()) if m.table_name == table), None)
+
     def masters(self, schema: str) -> tuple[TableDefinition, ...]:
         """The schema's tables with their parts, by name; hidden tables are left out.
 

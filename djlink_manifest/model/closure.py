@@ -85,15 +85,6 @@ def table_of(link: Link, name: TableName) -> TableDefinition:
     raise KeyError(name)
 
 
-def entity_columns(link: Link, of: TableDefinition) -> tuple[str, ...]:
-    """The columns of a local table of the link that hold the entity's key, in key order."""
-    if of.name == link.local.name:
-        return link.local.key
-    held = link.local.master_columns(of)
-    assert held is not None, "a link whose part does not refer to its master is refused when it is resolved"
-    return held
-
-
 def lab_line(dependents: Dependents, root: str, address: str, referrer: Referrer) -> str | None:
     """The DataJoint line that deletes the lab's rows which keep requested entities of `root` from going.
 
@@ -122,7 +113,7 @@ def _rows(dependents: Dependents, root: str, address: str, name: TableName) -> l
     of = table_of(link, name)
     if address == root and of.name == link.local.name:
         return _entities(dependents, root, address)
-    mine = entity_columns(link, of)
+    mine = link.local.entity_columns(of)
     return [
         _those(name, _renamed(each, link.local.key, link.local.key, mine))
         for each in _entities(dependents, root, address)
@@ -144,7 +135,7 @@ def _entities(dependents: Dependents, root: str, address: str) -> list[str]:
                     _renamed(each, of.key, referrer.parent_columns, referrer.columns)
                     for each in _rows(dependents, root, parent, referrer.parent)
                 ]
-                mine = entity_columns(link, table_of(link, referrer.table))
+                mine = link.local.entity_columns(table_of(link, referrer.table))
                 names = ", ".join(repr(name) for name in mine)
                 rows = f"(dj.U({names}) & {_those(referrer.table, _any(above))})"
                 found.append(_renamed(rows, mine, mine, link.local.key))

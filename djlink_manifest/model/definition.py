@@ -129,6 +129,12 @@ class TableDefinition:
         """The master, then its parts."""
         return (self, *self.parts)
 
+    def entity_columns(self, of: TableDefinition) -> tuple[str, ...]:
+        """The columns of this table, or of a part of it, that hold the entity's key, in key order."""
+        held = self.key if of.name == self.name else self.master_columns(of)
+        assert held is not None, "a part without its master's key is refused when the link is resolved"
+        return held
+
     def master_columns(self, part: TableDefinition) -> tuple[str, ...] | None:
         """The columns of `part` that hold this master's key, in this table's key order.
 

@@ -60,28 +60,15 @@ def adoption(link: Link, ground: Ground, contact: str, given_up: str | None) -> 
 
     `given_up` names another manifest whose tables may be taken although it is of another local server.
     """
-    theirs = _mark(ground.source, link.outbound_schema, link.outbound_table)
-    ours = _mark(ground.local, link.local.schema, link.local.name)
+    theirs = ground.source.mark(link.outbound_schema, link.outbound_table)
+    ours = ground.local.mark(link.local.schema, link.local.name)
     stands = tuple(_standing(link, ground))
     if not (stands or theirs or ours) or _is_right(link, ground, theirs, ours, stands):
         return None
     refusal = next(_refusals(link, ground, theirs, ours, given_up), None)
     if refusal is not None:
         return refusal
-    mine = Mark(
-        link_id=ground.link_id(link),
-        table_name=link.outbound_table,
-        manifest=ground.manifest,
-        contact=contact,
-        source_schema=link.definition.schema,
-        source_table=link.definition.name,
-        outbound_schema=link.outbound_schema,
-        outbound_table=link.outbound_table,
-        local_server=ground.local.identity.hostname,
-        local_schema=link.local.schema,
-        local_table=link.local.name,
-        fingerprint=fingerprint(ground.local.identity),
-    )
+    mine = ground.new_mark(link, contact)
     return Adoption(
         link.address,
         link.source,
@@ -265,7 +252,3 @@ def _notes(link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None) -
         yield f"what the outbound schema `{ours.outbound_schema}` holds of it stays held there"
     if theirs is None and ours is not None and ours.definition is not None:
         yield f"nothing on {link.source} protects its local rows now; those equal to the source's will be"
-
-
-def _mark(catalog: Catalog, schema: str, table: str) -> Mark | None:
-    return next((m for m in catalog.marks.get(schema, ()) if m.table_name == table), None)

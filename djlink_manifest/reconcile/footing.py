@@ -31,6 +31,23 @@ class Ground:
         place = (link.definition.schema, link.definition.name)
         return link_id(self.manifest, fingerprint(self.local.identity), place, link.outbound_schema)
 
+    def new_mark(self, link: Link, contact: str) -> Mark:
+        """The mark of the link's outbound table, as it is written first."""
+        return Mark(
+            link_id=self.link_id(link),
+            table_name=link.outbound_table,
+            manifest=self.manifest,
+            contact=contact,
+            source_schema=link.definition.schema,
+            source_table=link.definition.name,
+            outbound_schema=link.outbound_schema,
+            outbound_table=link.outbound_table,
+            local_server=self.local.identity.hostname,
+            local_schema=link.local.schema,
+            local_table=link.local.name,
+            fingerprint=fingerprint(self.local.identity),
+        )
+
 
 def footing(link: Link, ground: Ground) -> Footing | Refusal:
     """The link's footing, or why it has none. The first reason counts."""
@@ -114,15 +131,11 @@ def forgotten_here(manifest: str, local: Catalog, sources: Iterable[Catalog]) ->
 
 
 def _source_mark(link: Link, ground: Ground) -> Mark | None:
-    return _mark(ground.source, link.outbound_schema, link.outbound_table)
+    return ground.source.mark(link.outbound_schema, link.outbound_table)
 
 
 def _local_mark(link: Link, ground: Ground) -> Mark | None:
-    return _mark(ground.local, link.local.schema, link.local.name)
-
-
-def _mark(catalog: Catalog, schema: str, table: str) -> Mark | None:
-    return next((m for m in catalog.marks.get(schema, ()) if m.table_name == table), None)
+    return ground.local.mark(link.local.schema, link.local.name)
 
 
 def _refusals(link: Link, ground: Ground) -> Iterator[Refusal]:

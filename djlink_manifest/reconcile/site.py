@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from djlink_manifest.model.catalog import Mark, fingerprint
+from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import LINEAGE
@@ -107,21 +107,6 @@ def holder() -> str:
 
 def _mark(link: Link, manifest: tuple[str, str], source: Reached, local: Reached) -> Mark:
     """The mark of a link: as it stands at the source, else as it shall be written."""
-    for mark in source.catalog.marks.get(link.outbound_schema, ()):
-        if mark.table_name == link.outbound_table:
-            return mark
     name, contact = manifest
-    return Mark(
-        link_id=Ground(name, source.catalog, local.catalog).link_id(link),
-        table_name=link.outbound_table,
-        manifest=name,
-        contact=contact,
-        source_schema=link.definition.schema,
-        source_table=link.definition.name,
-        outbound_schema=link.outbound_schema,
-        outbound_table=link.outbound_table,
-        local_server=local.catalog.identity.hostname,
-        local_schema=link.local.schema,
-        local_table=link.local.name,
-        fingerprint=fingerprint(local.catalog.identity),
-    )
+    stands = source.catalog.mark(link.outbound_schema, link.outbound_table)
+    return stands or Ground(name, source.catalog, local.catalog).new_mark(link, contact)

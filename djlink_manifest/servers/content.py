@@ -202,7 +202,7 @@ def _pairs(local: Session, source: Session, link: Link, alike: bool) -> Iterator
     for theirs, mine in zip(link.definition.tables, link.local.tables, strict=False):
         compared = [c for c in _compared(link, theirs, mine) if alike or not is_plain_json(c)]
         what = sixty_bits(canonical(compared, "t", short=True)) if compared else Sql("0")
-        match = equal("t", _entity(link, theirs), "m", link.key)
+        match = equal("t", link.definition.entity_columns(theirs), "m", link.key)
         rows = table(mine.schema, mine.name)
         # the master joins itself, so that one form does for all tables; MySQL reads such a row once more
         here = sql("{} m JOIN {} t ON {}", ours, rows, match)
@@ -214,12 +214,3 @@ def _compared(link: Link, theirs: TableDefinition, ours: TableDefinition) -> tup
     """The columns whose values count: what is copied; the master's key is what entities are found by."""
     copied = tuple(c for c in copied_columns(theirs, ours) if not is_inline(c, ours))
     return tuple(c for c in copied if c.name not in link.key) if theirs is link.definition else copied
-
-
-def _entity(link: Link, of: TableDefinition) -> Sequence[str]:
-    """The columns that hold the entity's key."""
-    if of is link.definition:
-        return link.key
-    mine = link.definition.master_columns(of)
-    assert mine is not None, "a part without its master's key is refused when the link is resolved"
-    return mine

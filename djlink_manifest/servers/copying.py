@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from djlink_manifest.model.definition import TableDefinition
@@ -60,12 +60,12 @@ def copy_range(
             what,
             outbound_table(link),
             table(of.schema, of.name),
-            equal("t", _entity(link, of), "o", link.key),
+            equal("t", link.definition.entity_columns(of), "o", link.key),
             within.test(link.key_columns, "o"),
         )
 
     def alone(of: TableDefinition, what: Sql) -> Sql:
-        test = within.test(link.key_columns, "t", _entity(link, of))
+        test = within.test(link.key_columns, "t", link.definition.entity_columns(of))
         return sql("SELECT {} FROM {} t WHERE {}", what, table(of.schema, of.name), test)
 
     def rows() -> Rows:
@@ -121,13 +121,6 @@ def _copy(
     return entities
 
 
-def _entity(link: Link, of: TableDefinition) -> Sequence[str]:
-    """The columns of a table of the link that hold the entity's key."""
-    key = link.key if of is link.definition else link.definition.master_columns(of)
-    assert key is not None, "a part without its master's key is refused when the link is resolved"
-    return key
-
-
 def rows_of(
     link: Link,
     of: TableDefinition,
@@ -151,7 +144,7 @@ def rows_of(
         outbound_table(link),
         equal("o", link.key, "w", link.key),
         table(of.schema, of.name),
-        equal("t", _entity(link, of), "w", link.key),
+        equal("t", link.definition.entity_columns(of), "w", link.key),
         first,
         last,
         test,

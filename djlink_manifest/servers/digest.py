@@ -200,8 +200,7 @@ def _tables_of(where: TableDefinition, link: Link) -> Iterator[tuple[tuple[Colum
         if theirs is link.definition:
             yield columns, sql("{} m", master), "m"
             continue
-        mine = link.definition.master_columns(theirs)
-        assert mine is not None, "a part without its master's key is refused when the link is resolved"
+        mine = link.definition.entity_columns(theirs)
         # by the master's key: where case does not count, a part may spell it otherwise
         match = equal("p", mine, "m", link.key)
         yield columns, sql("{} m JOIN {} p ON {}", master, table(here.schema, here.name), match), "p"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from djlink_manifest.model.closure import Dependents, Referrer, entity_columns, table_of
+from djlink_manifest.model.closure import Dependents, Referrer, table_of
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session, Writer
@@ -92,7 +92,7 @@ class Doomed:
         pointed_at = {r.parent for r in self.dependents.referrers[address]}
         for each in link.local.tables:
             if each.name == link.local.name or (each.schema, each.name) in pointed_at:
-                match = equal("t", entity_columns(link, each), "d", link.local.key)
+                match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {} FOR UPDATE"
                 writer.value(sql(counting, self.name(address), of, match))
@@ -111,7 +111,7 @@ class Doomed:
         for address in self.counts():
             link = self.dependents.links[address]
             for each in link.local.tables:
-                match = equal("t", entity_columns(link, each), "d", link.local.key)
+                match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {}"
                 found = int(self.local.value(sql(counting, self.name(address), of, match)))
@@ -169,7 +169,7 @@ class Doomed:
             for each in reversed(link.local.tables):
                 # no alias for what is deleted from: MySQL would look for it in a default schema
                 of = table(each.schema, each.name)
-                match = equal(of.text, entity_columns(link, each), "d", link.local.key)
+                match = equal(of.text, link.local.entity_columns(each), "d", link.local.key)
                 deleted += writer.execute(
                     sql("DELETE {} FROM {} d STRAIGHT_JOIN {} ON {}", of, self.name(address), of, match)
                 )
@@ -178,7 +178,7 @@ class Doomed:
     def _spread_along(self, address: str, referrer: Referrer) -> None:
         assert referrer.address is not None
         child = self.dependents.links[referrer.address]
-        mine = entity_columns(child, table_of(child, referrer.table))
+        mine = child.local.entity_columns(table_of(child, referrer.table))
         first = ident(child.local.key[0])
         self.local.scratch(
             sql(
@@ -201,7 +201,7 @@ class Doomed:
         if referrer.address not in self.members:
             return 0
         child = self.dependents.links[referrer.address]
-        mine = entity_columns(child, table_of(child, referrer.table))
+        mine = child.local.entity_columns(table_of(child, referrer.table))
         match = equal("e", child.local.key, "c", mine)
         theirs = self.name(referrer.address)
         if strangers:
@@ -229,7 +229,7 @@ class Doomed:
             "{} d STRAIGHT_JOIN {} p ON {} STRAIGHT_JOIN {} c ON {}",
             self.name(address),
             table(*referrer.parent),
-            equal("p", entity_columns(link, parent), "d", link.local.key),
+            equal("p", link.local.entity_columns(parent), "d", link.local.key),
             table(*referrer.table),
             equal("c", referrer.columns, "p", referrer.parent_columns),
         )

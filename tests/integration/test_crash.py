@@ -124,6 +124,13 @@ def made(rig: Rig) -> Iterator[Scene]:
     )
     with rig.job(document) as job:
         links = job.links
+    with set_up(rig, links) as found:
+        yield found
+
+
+@contextmanager
+def set_up(rig: Rig, links: tuple[Link, ...]) -> Iterator[Scene]:
+    """The scene of a manifest that was written, as its servers are now, and the process that applies it."""
     applier = Applier(rig.environ, Path(__file__).parents[2])
     try:
         found = Scene(rig, rig.folder / "djlink.yaml", links, applier)

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.crashing import Applier
-from tests.integration.test_crash import VOLATILE, Scene, evenly
+from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
 from tests.rig import Rig
 from tests.shared_servers import Servers, drop_everything, new_names
 
@@ -66,13 +65,8 @@ def scene(servers: Servers, changes: tuple[str, ...]) -> Iterator[Scene]:
                 rig.run("lab_a", statement)
             with rig.job(document) as job:
                 links = job.links
-            applier = Applier(rig.environ, Path(__file__).parents[2])
-            try:
-                found = Scene(rig, rig.folder / "djlink.yaml", links, applier)
-                found.before = found.state()
+            with set_up(rig, links) as found:
                 yield found
-            finally:
-                applier.close()
         finally:
             for server in (servers.lab_a, servers.local):
                 drop_everything(server, names)

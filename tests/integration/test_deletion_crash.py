@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.asking import ask
-from tests.crashing import Applier
-from tests.integration.test_crash import VOLATILE, Scene, evenly
+from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
 from tests.integration.test_deletion import TABLES, approvals, auto, entry, request
 from tests.rig import Rig
 from tests.shared_servers import Servers, drop_everything, new_names
@@ -48,13 +47,8 @@ def scene(servers: Servers) -> Iterator[Scene]:
             given = [a for a in approvals(rig, document) if a.link.endswith("Subject")]
             with rig.job({**document, "approvals": [entry(a) for a in given]}) as job:
                 links = job.links
-            applier = Applier(rig.environ, Path(__file__).parents[2])
-            try:
-                found = Scene(rig, rig.folder / "djlink.yaml", links, applier)
-                found.before = found.state()
+            with set_up(rig, links) as found:
                 yield found
-            finally:
-                applier.close()
         finally:
             for server in (servers.lab_a, servers.local):
                 drop_everything(server, names)
