@@ -20,6 +20,7 @@ import pymysql
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from djlink_manifest.reconcile.actions import Action, Pull
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.sandbox import pipeline
 from tests.asking import ask
@@ -267,7 +268,8 @@ class History(RuleBasedStateMachine):
     def the_order_of_the_manifest_means_nothing(self, seed: int) -> None:
         document = self.place.document(self.options)
         plans = [self.place.rig.plan(each) for each in (document, shuffled(document, random.Random(seed)))]
-        assert without_places(plans[0]) == without_places(plans[1])
+        one, other = map(without_places, plans)
+        assert one == other, f"{one}\n\n{other}"
 
     @rule(every=st.booleans(), sent=st.booleans(), at=st.integers(1, 7))
     def an_apply_is_killed(self, every: bool, sent: bool, at: int) -> None:
@@ -401,9 +403,17 @@ def shuffled(value: Any, by: random.Random) -> Any:
 
 
 def without_places(plan: Plan) -> Any:
-    """A plan without the lines of the manifest and the seconds of the servers."""
+    """A plan without the lines of the manifest, the seconds of the servers and the sizes they estimate.
+
+    InnoDB counts a table's statistics anew in the background, so that two plans of the same rows may differ
+    in the bytes that a pull is said to bring.
+    """
+
+    def told(action: Action) -> Action:
+        return replace(action, bytes=0) if isinstance(action, Pull) else action
+
     return (
         plan.digest,
-        tuple(replace(link, location=None) for link in plan.links),
+        tuple(replace(link, location=None, actions=tuple(map(told, link.actions))) for link in plan.links),
         tuple(replace(refusal, location=None) for refusal in plan.refusals),
     )
