@@ -472,7 +472,13 @@ def test_a_link_is_taken_out_and_the_table_kept_or_dropped(notebook: Notebook) -
     run("local", f"DROP TABLE `{local}`.session__trial, `{local}`.session")
     assert subject.unlink("drop", prompt=False)
     assert run("local", f"SHOW TABLES FROM `{local}` LIKE '%subject%'") == []
-    assert pulled(notebook.link("Subject")) == 3
+    subject = notebook.link("Subject")
+    assert pulled(subject) == 3
+    # one that was killed after the local tables were dropped is gone on with, in another process too
+    run("local", f"DROP TABLE `{local}`.subject__deletion_requested, `{local}`.subject")
+    assert notebook.link("Subject").unlink("drop", prompt=False)
+    left = {row[0] for row in run("lab_a", "SHOW TABLES FROM {outbound} LIKE '%subject%'")}
+    assert {name.rsplit("_", 1)[1] for name in left} == {"history"}
 
 
 def test_a_link_is_taken_out_only_where_that_is_agreed_to(

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from s3fs.core import S3File
 
 from djlink_manifest.errors import StoreError
 from djlink_manifest.model.external import Transport
 from djlink_manifest.model.stores import Store, Stores
+from djlink_manifest.sandbox import pipeline
 from djlink_manifest.servers.stores import errand, remote
 from djlink_manifest.servers.stores.depot import Brought, Depot
 from tests.external import BUCKET, folder_store, s3_store
@@ -173,3 +175,35 @@ def test_whether_parts_were_joined_is_looked_up_where_no_answer_came(
             bring(folder, there, "large", "up")
         assert client(s3).list_objects_v2(Bucket=BUCKET, Prefix=there["location"])["KeyCount"] == 0
         assert "Uploads" not in client(s3).list_multipart_uploads(Bucket=BUCKET, Prefix=there["location"])
+
+
+def test_a_protocol_of_a_plugin_is_not_barred(
+    folder: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pipeline.load_datajoint()
+    from datajoint import storage_adapter
+
+    class Adapter(storage_adapter.StorageAdapter):  # type: ignore[misc]  # DataJoint ships no types
+        protocol = "memory"
+
+        def create_filesystem(self, spec: dict[str, Any]) -> Any:
+            return MemoryFileSystem(global_store=True)
+
+    monkeypatch.setitem(storage_adapter._adapter_registry, "memory", Adapter())
+    there = {"protocol": "memory", "location": f"/{secrets.token_hex(4)}"}
+    back = folder_store(tmp_path / "back")
+    tree = Path(folder["location"], "tree")
+    (tree / "deep").mkdir(parents=True)
+    (tree / "deep" / "x").write_text("x")
+    (tree / "y").write_text("y")
+    for name, files, size in (("large", 1, SIZE), ("tree", 2, 2)):
+        assert bring(folder, there, name, f"there/{name}") == [Brought(files, size)]
+        assert bring(there, back, f"there/{name}", name) == [Brought(files, size)]
+    assert place(back, "large").read_bytes() == place(folder, "large").read_bytes()
+    assert place(back, "tree/deep/x").read_text() == "x"
+    altered = hashlib.md5(b"another").digest()
+    with monkeypatch.context() as patched:
+        patched.setattr(errand, "digest_of", lambda *asked: altered)
+        with pytest.raises(StoreError, match="is not what was sent"):
+            bring(folder, there, "large", "again")
+    assert not MemoryFileSystem().exists(f"{there['location']}/again")
