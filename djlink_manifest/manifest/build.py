@@ -179,6 +179,7 @@ def _approvals(whole: model.ManifestModel, root: Fields) -> tuple[Approval, ...]
             by=each.by,
             date=each.date,
             location=_at(root, ("approvals", index)),
+            orphans=each.orphans,
         )
         for index, each in enumerate(whole.approvals)
     ]

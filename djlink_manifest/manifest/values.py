@@ -143,7 +143,10 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """An agreed deletion set, bound to the digest of the requested keys and to what goes with them."""
+    """An agreed deletion set, bound to the digest of the requested keys and to what goes with them.
+
+    `orphans`: of the local rows without a source row instead, which have no `until`.
+    """
 
     link: str
     keys: str
@@ -153,6 +156,7 @@ class Approval:
     by: str
     date: str
     location: Location
+    orphans: bool = False
 
 
 @dataclass(frozen=True, slots=True)

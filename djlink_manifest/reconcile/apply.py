@@ -41,6 +41,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.helping import Helpers, Workers
+from djlink_manifest.reconcile.orphans import delete_orphans
 from djlink_manifest.reconcile.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import (
@@ -135,6 +136,7 @@ def _delete(run: _Run, due: Sequence[LinkPlan], dependents: Dependents, threads:
 
     def delete(bench: Bench, plan: LinkPlan, resumed: bool) -> None:
         work_of_deletion.carry_out(bench, plan.actions, dependents, resumed=resumed)
+        delete_orphans(bench, plan.actions, dependents, resumed=resumed)
 
     def of_source(name: str) -> None:
         mine = [p for p in deleting if run.site.links[p.address].source == name]

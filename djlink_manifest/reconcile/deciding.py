@@ -17,6 +17,8 @@ from djlink_manifest.reconcile.actions import Action, Approve, Blocked, Delete, 
 from djlink_manifest.reconcile.asked import Closure, LinkDeletions, RequestSet, excess, moment
 
 ASKED = "the source asked to delete them"
+ORPHANS = "local rows whose source row is gone, or that the lab added"
+AGAIN = "their deletion was approved before, and they are here again without protection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,12 @@ class Decider:
         if seen.granted.here:
             granted = _delete(seen.granted, "granted", "asked for by the source, and agreed to", seen)
             self._do(link, seen.granted, granted, actions, blocked)
-        spent, void = self._open(link, seen, approvals, actions, blocked)
+        about_orphans = [a for a in approvals if a.orphans]
+        rest = [a for a in approvals if not a.orphans]
+        spent, void = self._open(link, seen, rest, actions, blocked)
+        spent += self._orphans(link, seen, about_orphans, actions, blocked)
+        if seen.again:
+            blocked.append(Blocked("review", AGAIN, seen.again, _how_again(link)))
         kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
         return Decision(tuple(actions), (*blocked, *void), warnings, kept, tuple(spent))
 
@@ -110,6 +117,36 @@ class Decider:
                 blocked.append(Blocked("review", reason, waiting.closure.here, _how(link)))
         return spent, void
 
+    def _orphans(
+        self,
+        link: Link,
+        seen: LinkDeletions,
+        approvals: Sequence[Approval],
+        actions: list[Action],
+        blocked: list[Blocked],
+    ) -> list[Approval]:
+        """Decide about local rows without a source row, which go only where an approval names them all."""
+        found = seen.orphans
+        if found is None or not found.count:
+            return list(approvals)
+        problems = {a.location: _problem(found, a) for a in approvals}
+        fitting = [a for a in approvals if problems[a.location] is None]
+        for approval in fitting[:1]:
+            words = f"{ORPHANS}; approved by {approval.by} on {approval.date}"
+            action = _delete(found.closure, "orphans", words, seen, approval)
+            self._do(link, found.closure, action, actions, blocked, ORPHANS)
+        if not fitting:
+            blocked += [
+                Blocked(
+                    "review",
+                    f"{ORPHANS}; the approval at {a.location} is void: {problems[a.location]}",
+                    found.count,
+                    f"`djlink approve {link.address} --orphans` shows them and agrees",
+                )
+                for a in approvals
+            ]
+        return []
+
     def _review(self, link: Link, closure: Closure) -> str | None:
         """Why the deletion waits for a person, or None where it does not."""
         if link.deletions == "review":
@@ -143,15 +180,19 @@ class Decider:
         return closure.held, (f"{closure.held:,} wanted no longer are kept: needed by {by}",)
 
     def _do(
-        self, link: Link, closure: Closure, action: Delete, actions: list[Action], blocked: list[Blocked]
+        self,
+        link: Link,
+        closure: Closure,
+        action: Delete,
+        actions: list[Action],
+        blocked: list[Blocked],
+        why: str = ASKED,
     ) -> None:
         """Let a set go, as far as nothing is in the way."""
         out = sorted(a for a, _ in closure.whole if a not in self.usable)
         if out:
             verb = "is" if len(out) == 1 else "are"
-            reason = (
-                f"{ASKED}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
-            )
+            reason = f"{why}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
             blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
             return
         if closure.entities or action.cause == "approved":
@@ -162,7 +203,7 @@ class Decider:
             tables = ", ".join(f"{rows.table} ({rows.rows:,} rows)" for rows in closure.lab)
             lines = "  ".join(rows.line for rows in closure.lab if rows.line)
             hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
-            reason = f"{ASKED}; rows of your own depend on them: {tables}"
+            reason = f"{why}; rows of your own depend on them: {tables}"
             blocked.append(Blocked("review", reason, closure.held, hint))
 
     def _over(self, link: Link, closure: Closure) -> str | None:
@@ -231,9 +272,16 @@ def _delete(
         cause,  # type: ignore[arg-type]  # one of the causes, as text
         reason,
         approval.keys if approval else None,
-        approval.until if approval else None,
+        approval.until or None if approval else None,
         approval.by if approval else None,
         unheld=seen.unheld,
+    )
+
+
+def _how_again(link: Link) -> str:
+    return (
+        f"delete those rows of {link.local.schema}.{link.local.name} yourself; or let the owner permit them "
+        "again (`djlink source withdraw … --approved`), and those that equal the source's are held anew"
     )
 
 

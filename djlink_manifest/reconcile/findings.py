@@ -66,7 +66,11 @@ def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
     for entities, count in snapshot.counts.items():
         states[state_of(entities.presence)] += count
     if states[State.ORPHAN]:
-        yield Drift("local rows whose source row is gone, or that the lab added", states[State.ORPHAN])
+        yield Drift(
+            "local rows whose source row is gone, or that the lab added",
+            states[State.ORPHAN],
+            f"`djlink approve {link.address} --orphans` shows them and agrees to delete them here",
+        )
     if states[State.IMPOSSIBLE]:
         yield Drift("outbound, request or approval rows without a source row", states[State.IMPOSSIBLE])
     for part in snapshot.parts if snapshot.changed is None else ():

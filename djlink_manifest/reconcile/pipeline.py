@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from djlink_manifest.errors import DjlinkError, UsageError
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Approval, Manifest
-from djlink_manifest.model.explanation import Explanation
+from djlink_manifest.model.explanation import Explanation, KeyText
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.model.views import owner_schema
@@ -20,8 +20,8 @@ from djlink_manifest.reconcile import adopting
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.adoption import Adoption, Rehearsal, adopted, adoption, rehearsal
 from djlink_manifest.reconcile.apply import apply
-from djlink_manifest.reconcile.approving import approvals_of
-from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
+from djlink_manifest.reconcile.approving import approval_of_orphans, approvals_of
+from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, orphan_keys, requested_keys
 from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
 from djlink_manifest.reconcile.explaining import Inquiry, of_the_set
@@ -95,10 +95,11 @@ class Job:
         self._deletions: Deletions | None = None
         self._seen: Observation | None = None
 
-    def plan(self, *, verify: bool = False) -> Plan:
+    def plan(self, *, verify: bool = False, orphans_of: Collection[str] = ()) -> Plan:
         """Observe every link, then plan. A link that cannot be observed is blocked; the others go on.
 
-        `verify`: the rows of what is held and here are compared with the source's, by digests.
+        `verify`: the rows of what is held and here are compared with the source's, by digests. `orphans_of`:
+        links of which the orphans are looked at, so that an approval can name them.
         """
         seen = self._survey = survey(
             self._all,
@@ -123,6 +124,7 @@ class Job:
             self._sources,
             self._parallelism,
             self._say,
+            orphans_of,
         )
         refusals = {**seen.refusals, **found.refusals}
         removals = self._removals()
@@ -159,11 +161,26 @@ class Job:
         seen = replace(self._seen, approvals=(*self._seen.approvals, *given))
         return planning.make(self.links, self.graph, seen), given
 
-    def requested(self, address: str) -> Iterator[tuple[tuple[str, str], ...]]:
+    def approvals(
+        self, plan: Plan, address: str, by: str, day: str, *, orphans: bool = False
+    ) -> tuple[Approval, ...]:
+        """The approval of what awaits one of a link, or of its orphans; none where there is nothing."""
+        if orphans:
+            found = (approval_of_orphans(p, by, day) for p in plan.links if p.address == address)
+            return tuple(a for a in found if a is not None)
+        return tuple(a for a in self.approved(plan, by, day)[1] if a.link == address)
+
+    def requested(self, address: str) -> Iterator[KeyText]:
         """The keys of the link's open requests, each as (column, text) pairs."""
         link = self._all[address]
         with self._sources[link.source].readers.session() as session:
             yield from requested_keys(session, link)
+
+    def orphans(self, address: str) -> Iterator[KeyText]:
+        """The keys of the link's local rows without a source row."""
+        link = self._all[address]
+        with self._sources[link.source].readers.session() as there, self._local.readers.session() as here:
+            yield from orphan_keys(there, here, link)
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.

@@ -33,7 +33,14 @@ def own_table(rig: Rig, refers: str = "subject (name)", rule: str = "RESTRICT") 
     """A table of the lab's own that refers to a linked one; its name, quoted."""
     schema, here = rig.names("own"), rig.local_schema("lab_a", "lab")
     ask(rig.servers.local, f"CREATE DATABASE `{schema}`")
-    columns = "name varchar(20)" if refers.startswith("subject") else "name varchar(20), n int"
+    [(charset, collation)] = ask(  # which a foreign key needs; it is not the source's on another vendor
+        rig.servers.local,
+        "SELECT character_set_name, collation_name FROM information_schema.columns"
+        " WHERE table_schema = %s AND table_name = 'subject' AND column_name = 'name'",
+        (here,),
+    )
+    name = f"name varchar(20) CHARACTER SET {charset} COLLATE {collation}"
+    columns = name if refers.startswith("subject") else f"{name}, n int"
     names = refers.partition("(")[2].rstrip(")")
     ask(
         rig.servers.local,
@@ -400,3 +407,41 @@ def test_a_large_deletion_is_done_in_batches(lab: Rig) -> None:
     assert len(local(lab, "session")) == 4
     assert len(outbound(lab, "session_deletion_approved")) == 6000
     assert len(sent) < 500
+
+
+def test_a_withdrawal_that_its_owner_entered_by_name_stands_once_in_the_ledger(lab: Rig) -> None:
+    request(lab, "spikes", "id IN (1, 2)")
+    _, report = lab.apply(document(lab))
+    assert report.succeeded
+    asked, ledger = (
+        lab.outbound_table("lab", f"spikes_{n}") for n in ("deletion_requested", "history")
+    )  # as the views of `djlink source withdraw` write them
+    lab.run("lab_a", f"INSERT INTO {ledger} (id, event, who) VALUES (1, 'withdrawn', 'owner@x')")
+    lab.run("lab_a", f"DELETE FROM {asked}")
+    for _ in range(2):
+        _, report = lab.apply(document(lab))
+        assert report.succeeded
+    events = outbound(lab, "spikes_history", "id, event, who LIKE 'owner%'")
+    assert [e for e in events if e[1] == "withdrawn"] == [(1, "withdrawn", 1), (2, "withdrawn", 0)]
+    # asked for and withdrawn once more, without a word: that is another one
+    request(lab, "spikes", "id = 1")
+    lab.apply(document(lab))
+    lab.run("lab_a", f"DELETE FROM {asked}")
+    lab.apply(document(lab))
+    events = outbound(lab, "spikes_history", "id, event")
+    assert events.count((1, "withdrawn")) == 2
+
+
+def test_a_request_in_the_same_second_as_the_approved_ones_waits_for_the_next_approval(lab: Rig) -> None:
+    request(lab, "spikes", "id = 1")
+    asked = lab.outbound_table("lab", "spikes_deletion_requested")
+    lab.run("lab_a", f"UPDATE {asked} SET requested_at = '2026-11-20 09:00:00.250000'")
+    given = approvals(lab, document(lab))
+    assert [a.until for a in given] == ["2026-11-20T09:00:00.250000Z"]
+    request(lab, "spikes", "id = 2")
+    lab.run("lab_a", f"UPDATE {asked} SET requested_at = '2026-11-20 09:00:00.750000' WHERE id = 2")
+    plan, report = lab.apply(with_approvals(document(lab), given))
+    assert report.succeeded, report.outcomes
+    assert [b.count for b in of(lab, plan, "Spikes").blocked] == [1]
+    assert local(lab, "spikes", "id") == {(2,), (3,)}
+    assert not lab.plan(document(lab)).has_changes, "the noted moment is the request's"
