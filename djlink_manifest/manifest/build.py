@@ -73,6 +73,7 @@ def _source(name: str, whole: model.ManifestModel, root: Fields, problems: Probl
         stores=tuple(
             _store(source.store_settings, each, root, steps) for each in sorted(source.store_settings)
         ),
+        options=_options([whole.defaults, source], model.TableModel(), root, steps, problems),
     )
 
 

@@ -122,7 +122,10 @@ class StoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """A source server; `outbound` names its outbound schema and may hold a reference."""
+    """A source server; `outbound` names its outbound schema and may hold a reference.
+
+    `options` are those that a schema of it without options of its own has.
+    """
 
     name: str
     server: ServerSpec
@@ -130,6 +133,7 @@ class SourceSpec:
     schemas: tuple[SchemaSpec, ...]
     location: Location
     stores: tuple[StoreSpec, ...] = ()
+    options: Options = Options()
 
 
 @dataclass(frozen=True, slots=True)

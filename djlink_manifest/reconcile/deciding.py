@@ -41,7 +41,8 @@ class Decider:
 
     `usable` are the links that the plan can work on; `held` how many entities each holds, `lately` how many
     went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
-    what goes without a review by this plan.
+    what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
+    lose or change rows by themselves, by the link that they refer to.
     """
 
     links: Mapping[str, Link]
@@ -50,6 +51,7 @@ class Decider:
     lately: Mapping[str, int]
     approvals: Sequence[Approval]
     limit: Limit | None = None
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     going: Counter[str] = field(default_factory=Counter)
 
     def decide(self, link: Link, steps: Mapping[Step, int], seen: LinkDeletions | None) -> Decision:
@@ -166,7 +168,10 @@ class Decider:
     ) -> tuple[int, tuple[str, ...]]:
         if closure.entities:
             over = self._over(link, closure)
-            if over:
+            hidden = self._hidden([link.address], closure.entities, "wanted no longer (`unwanted: release`)")
+            if hidden:
+                blocked.append(hidden)
+            elif over:
                 reason = f"wanted no longer (`unwanted: release`), and {over}"
                 hint = "raise `max_deletions` for the link, or plan and apply with --max-deletions"
                 blocked.append(Blocked("review", reason, closure.entities, hint))
@@ -189,6 +194,10 @@ class Decider:
         why: str = ASKED,
     ) -> None:
         """Let a set go, as far as nothing is in the way."""
+        hidden = self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
+        if hidden:
+            blocked.append(hidden)
+            return
         out = sorted(a for a, _ in closure.whole if a not in self.usable)
         if out:
             verb = "is" if len(out) == 1 else "are"
@@ -205,6 +214,16 @@ class Decider:
             hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
             reason = f"{why}; rows of your own depend on them: {tables}"
             blocked.append(Blocked("review", reason, closure.held, hint))
+
+    def _hidden(self, addresses: Sequence[str], count: int, why: str) -> Blocked | None:
+        """What is in the way where rows that nobody can look into would go, or change, along."""
+        tables = sorted({name for a in addresses for name in self.unseen.get(a, ())})
+        if not tables:
+            return None
+        rules = "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+        grants = "; ".join(f"GRANT SELECT ON {_quoted(name)}" for name in tables)
+        hint = f"let the local account see it ({grants}), then plan again"
+        return Blocked("error", f"{why}; {', '.join(tables)} {rules}", count, hint)
 
     def _over(self, link: Link, closure: Closure) -> str | None:
         """What of the closure is over its link's `max_deletions`, in words."""
@@ -276,6 +295,10 @@ def _delete(
         approval.by if approval else None,
         unheld=seen.unheld,
     )
+
+
+def _quoted(name: str) -> str:
+    return ".".join(f"`{part}`" for part in name.split(".", 1))
 
 
 def _how_again(link: Link) -> str:

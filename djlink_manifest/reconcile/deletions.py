@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.manifest.values import Approval
+from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.closure import Dependents, lab_line
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.explanation import KeyText
@@ -22,7 +23,7 @@ from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.reconcile.survey import Survey
 from djlink_manifest.servers import asking
 from djlink_manifest.servers.connection import Session
-from djlink_manifest.servers.dependents import keys_to
+from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted, noted_links
 from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
@@ -41,13 +42,15 @@ class Deletions:
     """What was observed: per link, and the foreign keys along which deletions spread.
 
     `lately` says of each link concerned how many of its entities went in 24 hours without a review;
-    `refusals` are links of which deletions could not be observed.
+    `refusals` are links of which deletions could not be observed; `unseen` names, by link, the tables that
+    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know.
     """
 
     links: Mapping[str, LinkDeletions]
     dependents: Dependents
     lately: Mapping[str, int]
     refusals: Mapping[str, Refusal]
+    unseen: Mapping[str, tuple[str, ...]] | None
 
 
 def observe_deletions(
@@ -85,7 +88,9 @@ def observe_deletions(
             and (link.address in barring | in_parts | named or _unwanted(link, seen.snapshots[link.address]))
         ]
         schemas = {link.local.schema for link in standing} if due else set[str]()
-        dependents = Dependents.of(standing, keys_to(here, schemas))
+        keys = keys_to(here, schemas)
+        dependents = Dependents.of(standing, keys)
+        acting = acting_unseen(here, schemas, {table for table, _ in keys}) if due else {}
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
 
     def one(link: Link) -> None:
@@ -115,7 +120,17 @@ def observe_deletions(
         with sources[name].readers.session() as there, local.readers.session() as here:
             for address, closure in _unwanted_closures(mine, seen.scenes[name], dependents, there, here):
                 found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
-    return Deletions(found, dependents, lately, refusals)
+    unseen = None if acting is None else dict(_by_link(standing, acting))
+    return Deletions(found, dependents, lately, refusals, unseen)
+
+
+def _by_link(
+    links: Sequence[Link], acting: Mapping[TableName, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for link in links:
+        names = {name for t in link.local.tables for name in acting.get((t.schema, t.name), ())}
+        if names:
+            yield link.address, tuple(sorted(names))
 
 
 def _count(snapshot: LinkSnapshot, state: State) -> int:

@@ -32,7 +32,7 @@ from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.prospecting import prospect
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all
-from djlink_manifest.reconcile.removal import Removal, done
+from djlink_manifest.reconcile.removal import Removal, done, left_out
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.scope import matching, scope_of
 from djlink_manifest.reconcile.site import Site, open_site
@@ -46,7 +46,7 @@ from djlink_manifest.reconcile.snapshot import (
 )
 from djlink_manifest.reconcile.storage import Depot, open_depot
 from djlink_manifest.reconcile.survey import Survey, source_scene, survey
-from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals, take_out
+from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals
 
 __all__ = ["Job", "draft_schemas", "examine", "open_job", "outbound_schema", "prospect"]
 
@@ -71,8 +71,10 @@ class Job:
         say: Words,
         depot: Depot,
         limit: Limit | None = None,
+        removed: frozenset[str] = frozenset(),
     ) -> None:
         self._limit = limit
+        self._removed = removed
         self._manifest = manifest
         self._local = local
         self._sources = sources
@@ -127,7 +129,7 @@ class Job:
             orphans_of,
         )
         refusals = {**seen.refusals, **found.refusals}
-        removals = self._removals()
+        removals, left = self._removals()
         self._seen = Observation(
             self._manifest.name,
             self._manifest.digest,
@@ -137,9 +139,13 @@ class Job:
             self._footings,
             seen.snapshots,
             tuple(r for r in refusals.values() if r.address in self._scope or r in self.refusals),
-            counted_forgotten(self._forgotten(), removals, self._sources),
+            counted_forgotten(self._forgotten(), (*removals, *left), self._sources),
             (
-                *(done(self._manifest.removed, {r.address: r for r in removals}) if self._whole else ()),
+                *done(
+                    (e for e in self._manifest.removed if e.address in self._removed),
+                    {r.address: r for r in removals},
+                ),
+                *map(left_out, left),
                 *self._owners_lack(),
             ),
             found.links,
@@ -147,6 +153,7 @@ class Job:
             self._manifest.approvals,
             self._limit,
             removals,
+            found.unseen,
         )
         return planning.make(self.links, self.graph, self._seen)
 
@@ -195,16 +202,9 @@ class Job:
             with guard:
                 listener(event)
 
-        removed = tuple(
-            take_out(each, self._local, self._sources[each.source])
-            for each in plan.removals
-            if not each.blocked
-        )
-        for outcome in removed:
-            listener(outcome)
-        with self._site(concerned(plan)) as site:
-            report = apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
-        return replace(report, outcomes=(*removed, *report.outcomes))
+        sources = {each.source for each in plan.removals if not each.blocked}
+        with self._site(concerned(plan), sources) as site:
+            return apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
 
     @contextmanager
     def holding(self, addresses: Set[str]) -> Iterator[None]:
@@ -217,8 +217,8 @@ class Job:
                 site.locks.take(site.links[address], site.marks[address].link_id)
             yield
 
-    def _site(self, due: Set[str]) -> AbstractContextManager[Site]:
-        """The site of these links, over what the last plan observed."""
+    def _site(self, due: Set[str], besides: Set[str] = frozenset()) -> AbstractContextManager[Site]:
+        """The site of these links, over what the last plan observed, and of the sources `besides`."""
         if self._survey is None:
             raise ValueError("a job that made no plan has observed nothing")
         return open_site(
@@ -233,6 +233,7 @@ class Job:
             self._sources,
             self._parallelism,
             self._depot,
+            besides,
         )
 
     def explain(self, address: str, key: str) -> tuple[Explanation, LinkPlan]:
@@ -293,7 +294,7 @@ class Job:
         """
         for pattern in patterns:
             self._check_source(pattern)
-        chosen = sorted(matching(self._resolved.graph, patterns, "adopt"))
+        chosen = sorted(matching(self._resolved.graph.nodes, patterns, "adopt"))
         found = {}
         for address in chosen:
             link = self._all[address]
@@ -316,7 +317,7 @@ class Job:
             sources[each.source] = replace(there, catalog=outbound)
             local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
         job = Job(
-            self._manifest,
+            replace(self._manifest, removed=()),
             local,
             sources,
             self.servers,
@@ -359,11 +360,11 @@ class Job:
                 found.append("; ".join(lack))
         return found
 
-    def _removals(self) -> tuple[Removal, ...]:
-        """The links to take out; none where the plan is of a part of the manifest."""
-        if not self._whole:
-            return ()
-        return find_removals(self._manifest, self._all, self._outbound, self._local, self._sources)
+    def _removals(self) -> tuple[tuple[Removal, ...], tuple[Removal, ...]]:
+        """The links to take out, and those that `--target` or `--exclude` leave out."""
+        found = find_removals(self._manifest, self._all, self._outbound, self._local, self._sources)
+        chosen = tuple(r for r in found if r.address in self._removed)
+        return chosen, tuple(r for r in found if r.address not in self._removed)
 
     def _forgotten(self) -> tuple[Forgotten, ...]:
         if not self._whole:
@@ -433,7 +434,10 @@ def open_job(
                 facts.append(ServerFacts(name, address.host, problem=result.message, hint=result.hint))
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
-        scope = scope_of(resolved.graph, targets, excludes, below)
+        going = {entry.address for entry in manifest.removed}
+        scope, chosen = scope_of(resolved.graph, targets, excludes, below, going)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
         told = tuple(facts)
-        yield Job(manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit)
+        yield Job(
+            manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit, chosen
+        )

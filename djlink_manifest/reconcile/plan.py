@@ -46,6 +46,12 @@ from djlink_manifest.reconcile.snapshot import (
     ServerFacts,
 )
 
+UNSURE = (
+    "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
+    "with ON DELETE CASCADE or SET NULL; rows of such a table would go, or change, unnoticed; `djlink doctor` "
+    "says which right lets it see"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LinkPlan:
@@ -149,6 +155,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         seen.lately,
         seen.approvals,
         seen.limit,
+        seen.unseen or {},
     )
     spent = list[Approval]()
     plans: dict[str, LinkPlan] = {}
@@ -173,7 +180,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
         tuple(r for r in seen.refusals if r.address not in by_address),
         seen.forgotten,
-        (*seen.warnings, *map(_spent, spent)),
+        (*seen.warnings, *map(_spent, spent), *_unsure(plans.values(), seen)),
         tuple(spent),
         seen.removals,
     )
@@ -321,6 +328,13 @@ def _spent(approval: Approval) -> str:
         f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
         "covers nothing that is open: `djlink fmt --prune` takes it out"
     )
+
+
+def _unsure(plans: Iterable[LinkPlan], seen: Observation) -> Iterator[str]:
+    """What nobody can know of a deletion that is planned."""
+    deletes = any(isinstance(a, Delete) for p in plans for a in p.actions)
+    if seen.unseen is None and deletes:
+        yield UNSURE
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

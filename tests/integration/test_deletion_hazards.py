@@ -24,6 +24,7 @@ from tests.integration.test_deletion import (
     with_approvals,
 )
 from tests.rig import PASSWORD, Rig
+from tests.shared_servers import ALIKE
 from tests.statements import Statement, kill, once, watched
 
 __all__ = ["lab"]  # a fixture
@@ -445,3 +446,34 @@ def test_a_request_in_the_same_second_as_the_approved_ones_waits_for_the_next_ap
     assert [b.count for b in of(lab, plan, "Spikes").blocked] == [1]
     assert local(lab, "spikes", "id") == {(2,), (3,)}
     assert not lab.plan(document(lab)).has_changes, "the noted moment is the request's"
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+@pytest.mark.parametrize("rule", ["CASCADE", "SET NULL"])
+def test_rows_of_a_table_that_nobody_can_see_are_kept_where_the_account_can_know_and_else_warned_of(
+    lab: Rig, rule: str
+) -> None:
+    fit = own_table(lab, rule=rule)
+    ask(lab.servers.local, f"INSERT INTO {fit} VALUES (7, 'ann')")
+    hidden = "hidden-" + lab.names("own")
+    ask(lab.servers.local, f"CREATE DATABASE {quoted(hidden)}")
+    account = f"'{lab.names('lab')}'@'%'"
+    try:
+        ask(lab.servers.local, f"RENAME TABLE {fit} TO {quoted(hidden)}.fit")
+        request(lab, "subject", "name = 'ann'")
+        plan = lab.plan(auto(lab))
+        assert any("cannot tell whether a table that it does not see" in w for w in plan.warnings)
+        ask(lab.servers.local, f"GRANT PROCESS ON *.* TO {account}")
+        plan, report = lab.apply(auto(lab))
+        assert report.succeeded
+        [block] = of(lab, plan, "Subject").blocked
+        assert block.kind == "error"
+        assert f"{hidden}.fit refers to them with ON DELETE CASCADE or SET NULL" in block.reason
+        assert f"GRANT SELECT ON {quoted(hidden)}.`fit`" in (block.hint or "")
+        assert ask(lab.servers.local, f"SELECT * FROM {quoted(hidden)}.fit") == [(7, "ann")]
+        # once it is seen, its rows keep what they depend on, like all of the lab's own
+        ask(lab.servers.local, f"GRANT SELECT ON {quoted(hidden)}.fit TO {account}")
+        [block] = of(lab, lab.plan(auto(lab)), "Subject").blocked
+        assert "rows of your own depend on them" in block.reason
+    finally:
+        ask(lab.servers.local, f"DROP DATABASE {quoted(hidden)}")

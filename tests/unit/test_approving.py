@@ -87,7 +87,7 @@ def test_what_a_program_cannot_change_safely_is_refused() -> None:
 def test_an_approval_that_names_orphans_is_written_without_a_moment_and_read_back(tmp_path: Path) -> None:
     given = replace(GIVEN, until="", orphans=True)
     path = tmp_path / "m.yaml"
-    path.write_text(with_approval(tables("[Session, Trial]"), given, "m.yaml"))
+    path.write_text(with_approval(tables("Session: {}\nTrial: {}"), given, "m.yaml"))
     [read] = load([path]).approvals
     assert (read.orphans, read.until, read.keys, read.along) == (True, "", GIVEN.keys, GIVEN.along)
     text = path.read_text()

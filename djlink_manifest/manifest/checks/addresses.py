@@ -8,7 +8,7 @@ from typing import Literal
 
 from djlink_manifest.manifest.model import ApprovalModel, ManifestModel
 from djlink_manifest.manifest.names import is_glob, matches, may_match, same_table, spellings, table_fault
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, node_at, spot_of, spot_of_item
+from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of, spot_of_item
 from djlink_manifest.manifest.problems import Problems, did_you_mean
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
 
@@ -167,13 +167,13 @@ def _check_approval(
             at = spot_of(root, (*there, address), key=True)
             problems.error(f"`with`: `{address}` is not the address of another link", at, path, FORM)
     there, path = spot("until")
-    node = node_at(root, steps)
-    said = isinstance(node, Fields) and "until" in node.entries  # also where it was no moment, and told so
-    if said == approval.orphans:
+    if problems.any_error_at(path):
+        return
+    if bool(approval.until) == approval.orphans:
         problems.error(
             "an approval has either `until` or `orphans: true`",
-            spot_of(root, there if said else steps),
-            path if said else dotted(steps),
+            spot_of(root, there if approval.until else steps),
+            path if approval.until else dotted(steps),
             "`djlink approve` writes it whole",
         )
         return
