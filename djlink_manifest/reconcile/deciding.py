@@ -173,7 +173,10 @@ class Decider:
                 blocked.append(hidden)
             elif over:
                 reason = f"wanted no longer (`unwanted: release`), and {over}"
-                hint = "raise `max_deletions` for the link, or plan and apply with --max-deletions"
+                hint = (
+                    "where the manifest did not change, the source's rows did: look at them first; if all is "
+                    "meant, raise `max_deletions` for the link, or plan and apply with --max-deletions"
+                )
                 blocked.append(Blocked("review", reason, closure.entities, hint))
             else:
                 self._count(link, closure)

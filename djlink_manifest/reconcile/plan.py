@@ -48,8 +48,8 @@ from djlink_manifest.reconcile.snapshot import (
 
 UNSURE = (
     "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
-    "with ON DELETE CASCADE or SET NULL; rows of such a table would go, or change, unnoticed; `djlink doctor` "
-    "says which right lets it see"
+    "with ON DELETE CASCADE or SET NULL; rows of such a table would go, or change, unnoticed; "
+    "`djlink doctor` says which right lets it see"
 )
 
 

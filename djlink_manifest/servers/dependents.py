@@ -60,10 +60,8 @@ def acting_unseen(
         if error.code not in DENIED:
             raise
         lines = (str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
-        everywhere = [
-            g for g in parse_grants(lines, roles_give_all=False) if (g.schema, g.table) == ("*", "*")
-        ]
-        return {} if any(g.rights & _SHOWING for g in everywhere) else None
+        given = parse_grants(lines, roles_give_all=False)
+        return {} if any(g.schema == g.table == "*" and g.rights & _SHOWING for g in given) else None
     found = defaultdict[TableName, set[str]](set)
     for child, parent, flags in rows:
         refers, named = _decoded(str(child)), _decoded(str(parent))

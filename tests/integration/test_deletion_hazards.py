@@ -477,3 +477,22 @@ def test_rows_of_a_table_that_nobody_can_see_are_kept_where_the_account_can_know
         assert "rows of your own depend on them" in block.reason
     finally:
         ask(lab.servers.local, f"DROP DATABASE {quoted(hidden)}")
+
+
+def test_what_the_sources_own_changes_make_unwanted_is_bounded_and_waits_until_it_is_said(lab: Rig) -> None:
+    tables = {"Subject": {"where": "species = 'mouse'"}, "Session": {}, "Spikes": {}}
+    doc = document(lab, tables, defaults={"unwanted": "release", "max_deletions": 1})
+    assert lab.apply(doc)[1].succeeded
+    assert local(lab, "subject", "name") == {("ann",), ("bob",)}
+    ledger = lab.outbound_table("lab", "subject_history")
+    lab.run("lab_a", f"UPDATE {ledger} SET `at` = `at` - INTERVAL 25 HOUR")
+    # the manifest stays; the source calls its mice something else
+    lab.run("lab_a", "UPDATE {lab}.subject SET species = 'Mouse, m.'")
+    plan, report = lab.apply(doc)
+    [block] = [b for b in of(lab, plan, "Subject").blocked if b.reason.startswith("wanted no longer")]
+    assert "more than `max_deletions`: 2 in 24 hours, at most 1" in block.reason
+    assert "where the manifest did not change, the source's rows did" in (block.hint or "")
+    assert local(lab, "subject", "name") == {("ann",), ("bob",)}
+    assert len(outbound(lab, "subject")) == 2
+    _, report = lab.apply(doc, limit=Limit(100, is_percent=True))
+    assert report.succeeded
