@@ -15,10 +15,7 @@ from djlink_manifest.model.entity import Step
 from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.reconcile.actions import Action, Approve, Blocked, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.asked import Closure, LinkDeletions, RequestSet, excess, moment
-
-ASKED = "the source asked to delete them"
-ORPHANS = "local rows whose source row is gone, or that the lab added"
-AGAIN = "their deletion was approved before, and they are here again without protection"
+from djlink_manifest.reconcile.wording import AGAIN, ASKED, ORPHANS, how, how_again, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class Decider:
         spent, void = self._open(link, seen, rest, actions, blocked)
         spent += self._orphans(link, seen, about_orphans, actions, blocked)
         if seen.again:
-            blocked.append(Blocked("review", AGAIN, seen.again, _how_again(link)))
+            blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
         kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
         return Decision(tuple(actions), (*blocked, *void), warnings, kept, tuple(spent))
 
@@ -96,9 +93,7 @@ class Decider:
             if problem:
                 here, place = covered.closure.here, approval.location
                 void.append(
-                    Blocked(
-                        "review", f"{ASKED}; the approval at {place} is void: {problem}", here, _how(link)
-                    )
+                    Blocked("review", f"{ASKED}; the approval at {place} is void: {problem}", here, how(link))
                 )
                 continue
             words = f"asked for by the source, approved by {approval.by} on {approval.date}"
@@ -106,7 +101,7 @@ class Decider:
             self._do(link, covered.closure, action, actions, blocked)
             later = waiting.closure.here - covered.closure.here
             if later:
-                blocked.append(Blocked("review", f"{ASKED} after the last approval", later, _how(link)))
+                blocked.append(Blocked("review", f"{ASKED} after the last approval", later, how(link)))
             return spent, []
         if waiting.closure.here:
             reason = self._review(link, waiting.closure)
@@ -116,7 +111,7 @@ class Decider:
                 self._do(link, waiting.closure, action, actions, blocked)
                 return spent, []
             if not any(b.count == waiting.closure.here for b in void):
-                blocked.append(Blocked("review", reason, waiting.closure.here, _how(link)))
+                blocked.append(Blocked("review", reason, waiting.closure.here, how(link)))
         return spent, void
 
     def _orphans(
@@ -224,7 +219,7 @@ class Decider:
         if not tables:
             return None
         rules = "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
-        grants = "; ".join(f"GRANT SELECT ON {_quoted(name)}" for name in tables)
+        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
         hint = f"let the local account see it ({grants}), then plan again"
         return Blocked("error", f"{why}; {', '.join(tables)} {rules}", count, hint)
 
@@ -298,18 +293,3 @@ def _delete(
         approval.by if approval else None,
         unheld=seen.unheld,
     )
-
-
-def _quoted(name: str) -> str:
-    return ".".join(f"`{part}`" for part in name.split(".", 1))
-
-
-def _how_again(link: Link) -> str:
-    return (
-        f"delete those rows of {link.local.schema}.{link.local.name} yourself; or let the owner permit them "
-        "again (`djlink source withdraw … --approved`), and those that equal the source's are held anew"
-    )
-
-
-def _how(link: Link) -> str:
-    return f"`djlink requests {link.address} --keys` shows which; `djlink approve {link.address}` agrees"

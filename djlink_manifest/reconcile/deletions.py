@@ -14,12 +14,11 @@ from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.closure import Dependents, lab_line
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.explanation import KeyText
-from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.asked import Asked, Closure, LabRows, LinkDeletions, RequestSet, moment
-from djlink_manifest.reconcile.orphans import unheld_keys
-from djlink_manifest.reconcile.reach import Reached, Words
+from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
+from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
 from djlink_manifest.servers import asking
 from djlink_manifest.servers.connection import Session
@@ -27,6 +26,7 @@ from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted, noted_links
 from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
+from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.single import key_text
 from djlink_manifest.servers.sql import Sql, sql
 from djlink_manifest.servers.transfer import reading
@@ -54,28 +54,20 @@ class Deletions:
 
 
 def observe_deletions(
-    links: Mapping[str, Link],
-    graph: LinkGraph,
-    footings: Mapping[str, Footing],
-    seen: Survey,
-    approvals: Sequence[Approval],
-    local: Reached,
-    sources: Mapping[str, Reached],
-    parallelism: int,
-    say: Words,
-    orphans_of: Collection[str] = (),
+    stage: Stage, footings: Mapping[str, Footing], seen: Survey, orphans_of: Collection[str] = ()
 ) -> Deletions:
     """What is to be decided about deletions in the links that were observed.
 
     `orphans_of`: links of which orphans are looked at though no approval names them. Where nothing is asked
     for, noted here or unwanted, two statements on the local server say so.
     """
+    links, local, sources = stage.links, stage.local, stage.sources
     by_link = defaultdict[str, list[Approval]](list)
-    for approval in approvals:
+    for approval in stage.manifest.approvals:
         by_link[approval.link].append(approval)
-    named = {a.link for a in approvals if a.orphans} | set(orphans_of)
+    named = {a.link for a in stage.manifest.approvals if a.orphans} | set(orphans_of)
     named = {a for a in named & seen.snapshots.keys() if _count(seen.snapshots[a], State.ORPHAN)}
-    ordered = [links[a] for wave in graph.waves() for a in wave if a in footings]
+    ordered = [links[a] for wave in stage.graph.waves() for a in wave if a in footings]
     standing = [link for link in ordered if not footings[link.address].make_local]
     with local.readers.session() as here:
         in_parts = noted_links(here, [link for link in standing if link.address in seen.snapshots])
@@ -94,7 +86,7 @@ def observe_deletions(
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
 
     def one(link: Link) -> None:
-        say(f"looking at deletions of {link.address}")
+        stage.say(f"looking at deletions of {link.address}")
         try:
             with sources[link.source].readers.session() as there, local.readers.session() as here:
                 snapshot = seen.snapshots[link.address]
@@ -108,7 +100,7 @@ def observe_deletions(
             words = f"{error.server}: {error.message}"
             refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
 
-    with ThreadPoolExecutor(parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
         list(threads.map(one, due))
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
@@ -205,6 +197,13 @@ def _requests(
         now=there.value(sql("SELECT CURRENT_TIMESTAMP")),
         again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
     )
+
+
+@contextmanager
+def unheld_keys(link: Link, source: Session, local: Session) -> Iterator[KeyTable | None]:
+    """The local keys that outbound lacks, on the source's server; None for none."""
+    with differing_keys(link, True, True, source, local) as (_, extra):
+        yield extra if extra is not None and extra.count else None
 
 
 def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) -> RequestSet:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.closure import Dependents
-from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.actions import Action, Delete
 from djlink_manifest.reconcile.bench import Bench, again
 from djlink_manifest.reconcile.deleting import DeletionOf
-from djlink_manifest.reconcile.observe import differing_keys
-from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.reconcile.deletions import unheld_keys
+from djlink_manifest.servers.connection import RawRow
 from djlink_manifest.servers.doomed import doomed
 from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
-from djlink_manifest.servers.scratch import KeyTable
-
-
-@contextmanager
-def unheld_keys(link: Link, source: Session, local: Session) -> Iterator[KeyTable | None]:
-    """The local keys that outbound lacks, on the source's server; None for none."""
-    with differing_keys(link, True, True, source, local) as (_, extra):
-        yield extra if extra is not None and extra.count else None
 
 
 def delete_orphans(bench: Bench, actions: Sequence[Action], dependents: Dependents, *, resumed: bool) -> None:

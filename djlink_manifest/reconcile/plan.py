@@ -34,7 +34,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.deciding import Decider
-from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings
+from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings, unsure
 from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
     Alteration,
@@ -44,12 +44,6 @@ from djlink_manifest.reconcile.snapshot import (
     Observation,
     Refusal,
     ServerFacts,
-)
-
-UNSURE = (
-    "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
-    "with ON DELETE CASCADE or SET NULL; rows of such a table would go, or change, unnoticed; "
-    "`djlink doctor` says which right lets it see"
 )
 
 
@@ -180,7 +174,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
         tuple(r for r in seen.refusals if r.address not in by_address),
         seen.forgotten,
-        (*seen.warnings, *map(_spent, spent), *_unsure(plans.values(), seen)),
+        (*seen.warnings, *map(_spent, spent), *unsure(seen, (a for p in plans.values() for a in p.actions))),
         tuple(spent),
         seen.removals,
     )
@@ -328,13 +322,6 @@ def _spent(approval: Approval) -> str:
         f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
         "covers nothing that is open: `djlink fmt --prune` takes it out"
     )
-
-
-def _unsure(plans: Iterable[LinkPlan], seen: Observation) -> Iterator[str]:
-    """What nobody can know of a deletion that is planned."""
-    deletes = any(isinstance(a, Delete) for p in plans for a in p.actions)
-    if seen.unseen is None and deletes:
-        yield UNSURE
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

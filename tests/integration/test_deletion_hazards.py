@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from djlink_manifest.model.link import Limit
 from djlink_manifest.reconcile.actions import Approve, Mend, NoteRequests
 from djlink_manifest.sandbox.accounts import quoted
 from tests.asking import ask, run_all
@@ -494,5 +495,5 @@ def test_what_the_sources_own_changes_make_unwanted_is_bounded_and_waits_until_i
     assert "where the manifest did not change, the source's rows did" in (block.hint or "")
     assert local(lab, "subject", "name") == {("ann",), ("bob",)}
     assert len(outbound(lab, "subject")) == 2
-    _, report = lab.apply(doc, limit=Limit(100, is_percent=True))
+    _, report = lab.apply(doc, limit=Limit(100, percent=True))
     assert report.succeeded
