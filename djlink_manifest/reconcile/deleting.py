@@ -19,7 +19,7 @@ from djlink_manifest.reconcile.actions import Action, Approve, Delete, Mend, Not
 from djlink_manifest.reconcile.asked import moment
 from djlink_manifest.reconcile.bench import Bench, again
 from djlink_manifest.reconcile.observe import differing_keys
-from djlink_manifest.servers import outbound, requests
+from djlink_manifest.servers import asking, outbound, requests
 from djlink_manifest.servers.connection import RawRow
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted
@@ -47,7 +47,7 @@ def claim(bench: Bench, actions: Sequence[Action], *, resumed: bool) -> None:
 def _claim(bench: Bench, action: Delete, when: datetime, resumed: bool) -> None:
     source, link = bench.source, bench.link
     with source.transaction():
-        found = requests.request_digest(source, link, when, lock=True)
+        found = asking.request_digest(source, link, when, lock=True)
         if resumed and not found.count:
             return
         if found.keys != action.keys:
@@ -72,7 +72,7 @@ def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *
     agreed = [d for d in deletions if d.cause in ("granted", "approved") and d.entities]
     for cause, chosen in (("granted", agreed), ("auto", [d for d in deletions if d.cause == "auto"])):
         if chosen:
-            _Requested(bench, dependents, cause, chosen).run()  # type: ignore[arg-type]  # one of the causes
+            DeletionOf(bench, dependents, cause, chosen).run()  # type: ignore[arg-type]  # one of the causes
     for each in deletions:
         if each.cause == "unwanted":
             delete_unwanted(bench, dependents, each.entities)
@@ -80,7 +80,7 @@ def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *
         approve_gone(bench)
 
 
-class _Requested:
+class DeletionOf:
     """The deletion of requested entities, with all that hangs on them; never more than the plan showed."""
 
     def __init__(self, bench: Bench, dependents: Dependents, cause: Cause, chosen: Sequence[Delete]) -> None:
@@ -113,11 +113,11 @@ class _Requested:
         bench, link = self.bench, self.bench.link
         source, local = bench.source, bench.local
         with source.transaction():
-            asked = requests.lock_requests(source, link, keys, granted_only=self.cause == "granted")
+            agreed = self._agreed(keys)
             gone: dict[str, list[RawRow]] = {}
             rows = 0
             with _telling(bench), local.transaction():
-                self._gather(sets, [key for key in keys if key in asked])
+                self._gather(sets, agreed)
                 counts = sets.counts()
                 self._check(counts)
                 gone = {address: sets.keys(address) for address in counts}
@@ -131,6 +131,12 @@ class _Requested:
         bench.tally.along += sum(len(k) for a, k in gone.items() if a != link.address)
         bench.tally.deleted_rows += rows
         bench.advanced()
+
+    def _agreed(self, keys: Sequence[RawRow]) -> list[RawRow]:
+        """Which of the keys may still go; they stay so until the source's transaction ends."""
+        granted_only = self.cause == "granted"
+        asked = requests.lock_requests(self.bench.source, self.bench.link, keys, granted_only=granted_only)
+        return [key for key in keys if key in asked]
 
     def _gather(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
         """Find, under locks, what is here of these entities and what hangs on them and can go too."""
@@ -258,7 +264,7 @@ def note_requests(bench: Bench, *, unheld: bool) -> None:
             bench.check()
 
     with noted(local, link) as notes:
-        notes.add(requests.stream_requests(source, link, unheld=unheld))
+        notes.add(asking.stream_requests(source, link, unheld=unheld))
         for keys, record in (
             (notes.surplus(), requests.record_withdrawals),
             (notes.lacking(), requests.record_requests),

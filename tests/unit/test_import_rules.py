@@ -33,6 +33,7 @@ ACTING = tuple(
             "pulling",
             "refilling",
             "deleting",
+            "orphans",
             "taking_out",
             "outcomes",
             "apply",
