@@ -76,6 +76,10 @@ class Ground:
         names = {"mysql": "MySQL", "mariadb": "MariaDB"}
         return f"{names[self.source.vendor]} to {names[self.local.vendor]}"
 
+    def versions(self) -> list[str]:
+        """The versions of both servers, as they tell them."""
+        return [str(server.execute("SELECT VERSION()")[0][0]) for server in (self.source, self.local)]
+
     def manifest(self, tables: str) -> Path:
         """A manifest that links the tables."""
         path = self.folder / f"{''.join(c for c in tables if c.isalnum())[:40]}.yaml"
