@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import pymysql
+
 from benchmarks import link_package
-from benchmarks.ground import SCHEMA, Ground, grounds
+from benchmarks.ground import SCHEMA, BenchmarkFailed, Ground, grounds
 from benchmarks.measures import growth, measures
 from benchmarks.results import Measure, Result, machine, save, table
 from benchmarks.runs import measured
@@ -27,6 +30,7 @@ def main() -> None:
     if not options.only or "package" in options.only:
         link_package.environment()
     name, head = time.strftime("%Y%m%d-%H%M%S"), [f"{time.strftime('%Y-%m-%d %H:%M')}, {machine()}"]
+    failed = list[str]()
     results, started = list[Result](), time.monotonic()
     for source, local in PAIRS:
         if options.source not in (None, source):
@@ -36,15 +40,21 @@ def main() -> None:
             for measure in _chosen(options):
                 before = time.monotonic()
                 result = None
-                for result in measured(ground, measure, options.runs):
-                    print(result.latest(), flush=True)
-                if result is not None:
+                try:
+                    for result in measured(ground, measure, options.runs):
+                        print(result.latest(), flush=True)
+                except (BenchmarkFailed, pymysql.MySQLError) as error:
+                    failed.append(f"{ground.pair}, {measure.what}: {error}")
+                    print(f"FAILED: {failed[-1]}", flush=True)
+                if result is not None and len(result.loads) == len(result.uses):
                     results.append(result)
                 _tidy(ground, measure)
                 print(f"  {_minutes(before)} with its data, {_minutes(started)} in all", flush=True)
                 save(options.save, name, _text(head, started, results), results)
     print("\n" + _text(head, started, results))
     print(f"saved as {options.save / name}.md and .json")
+    if failed:
+        sys.exit(f"{len(failed)} failed: {'; '.join(each.splitlines()[0] for each in failed)}")
 
 
 def _options() -> argparse.Namespace:
@@ -87,7 +97,7 @@ def _tidy(ground: Ground, measure: Measure) -> None:
     if measure.scratch:
         ground.forget()
     for each in measure.scratch:
-        ground.source.execute(f"DROP TABLE {SCHEMA}.{each}")
+        ground.source.execute(f"DROP TABLE IF EXISTS {SCHEMA}.{each}")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.ground import DUMPED, SCHEMA, BenchmarkFailed, Ground, Use, process
+from benchmarks.ground import DUMPED, HELPERS, SCHEMA, BenchmarkFailed, Ground, Use, process
 
 ENVIRONMENT = Path("build/benchmarks/peer-venv")
 # pymysql 1.2 does not connect with datajoint 0.14; cryptography is for MySQL's passwords
 NEEDED = ("datajoint-link==0.11", "datajoint==0.14.4", "pymysql==1.1.1", "cryptography", "setuptools<81")
-HELPERS = "helper_outbound"
 
 
 def environment() -> Path:

@@ -54,11 +54,11 @@ def measures(sizes: Sizes) -> Mapping[str, Measure]:
             "datajoint-link 0.11",
             200,
             lambda g: _package(g, sizes),
-            pull("stored", "stored"),
+            pull("bundled", "bundled"),
             lambda g: link_package.pull(g, "fetched"),
             rows=sizes.script,
             other_rows=sizes.package,
-            scratch=("stored", "fetched"),
+            scratch=("bundled", "fetched"),
         ),
     } | _others(sizes)
 
@@ -130,7 +130,7 @@ def _others(sizes: Sizes) -> dict[str, Measure]:
 
 
 def _package(ground: Ground, sizes: Sizes) -> None:
-    tables.narrow(ground, sizes.script, "stored")
+    tables.narrow(ground, sizes.script, "bundled")
     tables.narrow(ground, sizes.package, "fetched")
 
 
