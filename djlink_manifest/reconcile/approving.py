@@ -24,6 +24,8 @@ def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:
         waiting = link.requests.waiting if link.requests else None
         if waiting is None or not waiting.closure.here or link.is_stopped:
             continue
+        if not waiting.count:  # approved before, and here again: there is no open request to agree to
+            continue
         going = [a for a in link.actions if isinstance(a, Delete) and a.cause in ("approved", "auto")]
         if sum(a.entities for a in going) < waiting.closure.here - _held(link):
             yield link, waiting

@@ -17,6 +17,7 @@ from djlink_manifest.reconcile.actions import Action, Approve, Blocked, Delete, 
 from djlink_manifest.reconcile.asked import Closure, LinkDeletions, RequestSet, excess, moment
 
 ASKED = "the source asked to delete them"
+BACK_AGAIN = "they were approved before, and are here again, as from a backup: delete them here yourself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ class Decider:
                 self._do(link, waiting.closure, action, actions, blocked)
                 return spent, []
             if not any(b.count == waiting.closure.here for b in void):
-                blocked.append(Blocked("review", reason, waiting.closure.here, _how(link)))
+                hint = _how(link) if waiting.count else BACK_AGAIN
+                blocked.append(Blocked("review", reason, waiting.closure.here, hint))
         return spent, void
 
     def _review(self, link: Link, closure: Closure) -> str | None:

@@ -373,6 +373,27 @@ def test_rows_deleted_by_hand_are_approved_without_a_review(lab: Rig) -> None:
     assert outbound(lab, "spikes_deletion_approved", "id") == [(3,)]
 
 
+def test_approved_rows_that_a_backup_brings_back_are_told_and_kept_until_the_lab_deletes_them(
+    lab: Rig,
+) -> None:
+    spikes = f"`{lab.local_schema('lab_a', 'lab')}`.spikes"
+    request(lab, "spikes", "id = 3")
+    ask(lab.servers.local, f"DELETE FROM {spikes} WHERE id = 3")
+    assert lab.apply(document(lab))[1].succeeded
+    ask(lab.servers.local, f"INSERT INTO {spikes} (id) VALUES (3)")
+    assert approvals(lab, document(lab)) == (), "no open request is left that somebody could agree to"
+    plan, report = lab.apply(document(lab))
+    assert report.succeeded
+    [block] = of(lab, plan, "Spikes").blocked
+    assert (block.kind, block.count) == ("review", 1)
+    assert "delete them here yourself" in str(block.hint)
+    assert (3,) in local(lab, "spikes", "id")
+    ask(lab.servers.local, f"DELETE FROM {spikes} WHERE id = 3")
+    plan = lab.plan(document(lab))
+    assert not plan.has_changes
+    assert of(lab, plan, "Spikes").blocked == ()
+
+
 def test_a_deletion_that_reaches_a_link_left_out_of_the_plan_is_not_done(lab: Rig) -> None:
     request(lab, "subject", "name = 'ann'")
     plan, _ = lab.apply(auto(lab), targets=[lab.address("lab_a", "lab", "Subject")])
