@@ -46,7 +46,7 @@ class DeletionOfOrphans(DeletionOf):
             if resumed and not digest_of_orphans(bench.source, link, extra)[1]:
                 return
             self.extra = extra
-            with doomed(bench.local, self.dependents, members) as sets:
+            with doomed(bench.local, self.dependents, members) as sets, self._key_lists(members):
                 again(bench, partial(self._batch, sets, ()))
 
     def _agreed(self, keys: Sequence[RawRow]) -> list[RawRow]:

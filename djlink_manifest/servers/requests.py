@@ -9,8 +9,10 @@ from typing import Literal
 from djlink_manifest.model.derive import extra_name
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import HISTORY
+from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.digest import keys_in
+from djlink_manifest.servers.keylist import KeyList
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.sql import (
     Sql,
@@ -104,14 +106,12 @@ def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
     )
 
 
-def lock_requests(
-    session: Writer, link: Link, keys: Sequence[RawRow], *, granted_only: bool = False
-) -> set[RawRow]:
+def lock_requests(session: Writer, keys: KeyList, *, granted_only: bool = False) -> set[RawRow]:
     """Lock the requests of these keys until the transaction ends; those that still stand.
 
     A withdrawal that is under way is waited for, and wins; later ones wait.
     """
-    tests = [keys_in(link.key_columns, keys, "r")]
+    link, tests = keys.link, [keys.matches()]
     if granted_only:
         tests.append(sql("{} IS NOT NULL", of_request(link, "granted_at")))
     return set(
@@ -119,28 +119,22 @@ def lock_requests(
             sql(
                 "SELECT {} FROM {} r WHERE {} FOR UPDATE",
                 reading(link.key_columns, "r"),
-                requests_table(link),
+                keys.joined(requests_table(link)),
                 both(tests),
             )
         )
     )
 
 
-def requested_among(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
-    """Which of the keys are requested now, by a locking read."""
-    asked = lock_requests(session, link, keys)
-    return [key for key in keys if key in asked]
-
-
-def approve(session: Writer, link: Link, keys: Sequence[RawRow], cause: Cause) -> int:
+def approve(session: Writer, keys: KeyList, cause: Cause) -> int:
     """Say to the source that these requested entities are gone, and let go of them; how many outbound rows.
 
     Their requests are locked, and their absence from the local table is proved. One transaction, which the
     caller commits: approval, ledger, outbound row.
     """
-    if not keys:
+    if not keys.count:
         return 0
-    test = keys_in(link.key_columns, keys, "r")
+    link, requested = keys.link, keys.joined(requests_table(keys.link))
     first, approved = ident(link.key[0]), approvals_table(link)
     session.execute(
         sql(
@@ -148,30 +142,30 @@ def approve(session: Writer, link: Link, keys: Sequence[RawRow], cause: Cause) -
             approved,
             idents(link.key),
             columns("r", link.key),
-            requests_table(link),
-            test,
+            requested,
+            keys.matches(),
             first,
             approved,
             first,
         )
     )
     who = sql("COALESCE({}, USER())", of_request(link, "granted_by"))
-    _enter(session, link, APPROVED[cause], requests_table(link), test, who, of_request(link, "reason"))
-    return _let_go(session, link, keys)
+    _enter(session, link, APPROVED[cause], requested, keys.matches(), who, of_request(link, "reason"))
+    return _let_go(session, keys)
 
 
-def release(session: Writer, link: Link, keys: Sequence[RawRow], cause: Cause) -> int:
+def release(session: Writer, keys: KeyList, cause: Cause) -> int:
     """Let go of entities that went without a request of their own; how many outbound rows."""
-    if not keys:
+    if not keys.count:
         return 0
-    test = keys_in(link.key_columns, keys, "r")
-    _enter(session, link, RELEASED[cause], outbound_table(link), test, Sql("USER()"), sql("{}", ""))
-    return _let_go(session, link, keys)
+    held, nobody = keys.joined(outbound_table(keys.link)), sql("{}", "")
+    _enter(session, keys.link, RELEASED[cause], held, keys.matches(), Sql("USER()"), nobody)
+    return _let_go(session, keys)
 
 
 def mend_approved(session: Writer, link: Link, gone: Sequence[RawRow], present: Sequence[RawRow]) -> int:
     """Of entities approved, yet held: those gone locally lose their outbound row, the others the approval."""
-    mended = _let_go(session, link, gone) if gone else 0
+    mended = outbound.release(session, link, gone) if gone else 0
     if present:
         mended += session.execute(
             sql("DELETE FROM {} WHERE {}", approvals_table(link), keys_in(link.key_columns, present, None))
@@ -196,37 +190,34 @@ def requested_in(link: Link, keys: Sql) -> Sql:
     return sql("SELECT {} FROM {} s WHERE {} ORDER BY {}", named, keys, both(tests), named)
 
 
-def record_requests(session: Writer, link: Link, keys: Sequence[RawRow]) -> None:
+def record_requests(session: Writer, keys: KeyList) -> None:
     """Enter requests into the ledger: who asked, why, when."""
+    link, requested = keys.link, keys.joined(requests_table(keys.link))
     who, reason, at = (of_request(link, name) for name in ("requested_by", "reason", "requested_at"))
-    test = keys_in(link.key_columns, keys, "r")
-    _enter(session, link, REQUESTED, requests_table(link), test, who, reason, at)
+    _enter(session, link, REQUESTED, requested, keys.matches(), who, reason, at)
 
 
-def record_withdrawals(session: Writer, link: Link, keys: Sequence[RawRow]) -> None:
+def record_withdrawals(session: Writer, keys: KeyList) -> None:
     """Enter withdrawals into the ledger, of entities that are still held; who withdrew nobody can say.
 
     Those that their owner entered by name, or an apply that did not end, are in the ledger already.
     """
+    link, held = keys.link, keys.joined(outbound_table(keys.link))
     event, at = (ident(extra_name(link.definition, name)) for name in ("event", "at"))
-    latest = sql(
-        "SELECT {}, MAX(IF({} = {}, {}, NULL)) AS `~asked`, MAX(IF({} = {}, {}, NULL)) AS `~withdrawn`"
-        " FROM {} WHERE {} GROUP BY {}",
-        *(idents(link.key), event, REQUESTED, at, event, WITHDRAWN, at),
-        *(ledger_table(link), keys_in(link.key_columns, keys, None), idents(link.key)),
-    )
+    asked, withdrawn = (sql("MAX(IF({} = {}, {}, NULL))", event, what, at) for what in (REQUESTED, WITHDRAWN))
     entered = sql(
-        "EXISTS (SELECT 1 FROM ({}) h WHERE {} AND `~withdrawn` >= COALESCE(`~asked`, `~withdrawn`))",
-        *(latest, equal("h", link.key, "r", link.key)),
+        "EXISTS (SELECT 1 FROM {} h WHERE {} HAVING {} >= COALESCE({}, {}))",
+        *(ledger_table(link), equal("h", link.key, "r", link.key), withdrawn, asked, withdrawn),
     )
-    test = sql("{} AND NOT {}", keys_in(link.key_columns, keys, "r"), entered)
-    _enter(session, link, WITHDRAWN, outbound_table(link), test, sql("{}", ""), sql("{}", ""))
+    test = sql("{} AND NOT {}", keys.matches(), entered)
+    _enter(session, link, WITHDRAWN, held, test, sql("{}", ""), sql("{}", ""))
 
 
-def _let_go(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
-    return session.execute(
-        sql("DELETE FROM {} WHERE {}", outbound_table(link), keys_in(link.key_columns, keys, None))
-    )
+def _let_go(session: Writer, keys: KeyList) -> int:
+    # no alias for what is deleted from: MySQL would look for it in a default schema
+    held = outbound_table(keys.link)
+    deleting = "DELETE {} FROM {} WHERE {}"
+    return session.execute(sql(deleting, held, keys.joined(held), keys.matches(held.text)))
 
 
 def _enter(

@@ -429,7 +429,7 @@ def test_a_large_deletion_is_done_in_batches(lab: Rig) -> None:
     assert [d.entities for d in deletes(of(lab, plan, "Session"))] == [6000]
     assert len(local(lab, "session")) == 4
     assert len(outbound(lab, "session_deletion_approved")) == 6000
-    assert len(sent) < 500
+    assert len(sent) < 300
 
 
 def test_a_withdrawal_that_its_owner_entered_by_name_stands_once_in_the_ledger(lab: Rig) -> None:
