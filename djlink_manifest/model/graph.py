@@ -1,15 +1,16 @@
 """The graph of links: who must exist before whom, in waves.
 
-A pure wrapper of networkx (the field's graph library); an edge runs from a link to each link it needs.
+An edge runs from a link to each link it needs. The standard library sorts it: a graph library would take a
+quarter of the time that an empty plan may take, to be loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal
-
-import networkx as nx
 
 from djlink_manifest.errors import GraphError
 
@@ -42,12 +43,14 @@ class LinkGraph:
         kept = sorted({e for e in edges if e.child in known and e.parent in known and e.child != e.parent})
         graph = LinkGraph(tuple(sorted(known)), tuple(kept))
         try:
-            cycle = nx.find_cycle(graph._networkx())
-        except nx.NetworkXNoCycle:
+            graph._sorter().prepare()
+        except CycleError as error:
+            cycle: list[str] = error.args[1]
+        else:
             return graph
         kinds = {(e.child, e.parent): e.kind for e in kept}
-        # the drawn graph runs parent → child; the message reads child → parent: who needs whom
-        steps = [(child, parent) for parent, child in reversed(cycle)]
+        # it runs parent → child; the message reads child → parent: who needs whom
+        steps = list(zip(cycle[:0:-1], cycle[-2::-1], strict=True))
         lines = [f"  {child} needs {parent} ({kinds[child, parent]})" for child, parent in steps]
         raise GraphError(
             "these links need each other in a circle:\n" + "\n".join(lines),
@@ -57,7 +60,13 @@ class LinkGraph:
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """The links of each topological generation, upstream first, sorted within a wave."""
-        return tuple(tuple(sorted(wave)) for wave in nx.topological_generations(self._networkx()))
+        sorter, found = self._sorter(), list[tuple[str, ...]]()
+        sorter.prepare()
+        while sorter.is_active():
+            wave = sorter.get_ready()
+            found.append(tuple(sorted(wave)))
+            sorter.done(*wave)
+        return tuple(found)
 
     def parents(self, address: str) -> tuple[str, ...]:
         """The links that `address` needs directly."""
@@ -65,11 +74,11 @@ class LinkGraph:
 
     def upstream(self, addresses: Iterable[str]) -> frozenset[str]:
         """The links and everything they need."""
-        return self._reach(addresses, nx.ancestors)
+        return self._reach(addresses, ((e.child, e.parent) for e in self.edges))
 
     def downstream(self, addresses: Iterable[str]) -> frozenset[str]:
         """The links and everything that needs them."""
-        return self._reach(addresses, nx.descendants)
+        return self._reach(addresses, ((e.parent, e.child) for e in self.edges))
 
     def subset(self, addresses: Iterable[str]) -> LinkGraph:
         """The graph of only these links."""
@@ -79,17 +88,21 @@ class LinkGraph:
             tuple(e for e in self.edges if e.child in kept and e.parent in kept),
         )
 
-    def _reach(
-        self, addresses: Iterable[str], reach: Callable[[nx.DiGraph[str], str], set[str]]
-    ) -> frozenset[str]:
-        graph = self._networkx()
-        found = {a for a in addresses if a in graph}
-        for address in tuple(found):
-            found |= reach(graph, address)
+    def _reach(self, addresses: Iterable[str], steps: Iterable[tuple[str, str]]) -> frozenset[str]:
+        """The links and all that these steps lead to from them."""
+        nearest = defaultdict[str, list[str]](list)
+        for start, end in steps:
+            nearest[start].append(end)
+        found = set(self.nodes).intersection(addresses)
+        rest = list(found)
+        while rest:
+            new = set(nearest[rest.pop()]) - found
+            found |= new
+            rest.extend(new)
         return frozenset(found)
 
-    def _networkx(self) -> nx.DiGraph[str]:
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.nodes)
-        graph.add_edges_from((e.parent, e.child) for e in self.edges)
-        return graph
+    def _sorter(self) -> TopologicalSorter[str]:
+        sorter = TopologicalSorter[str]({node: () for node in self.nodes})
+        for edge in self.edges:
+            sorter.add(edge.child, edge.parent)
+        return sorter

@@ -77,7 +77,6 @@ DECIDING_MAY_NOT = (*ACTING, "reconcile.pipeline")
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "yaml": ("manifest",),
-    "networkx": ("model.graph",),
     "pymysql": ("servers", "sandbox"),
     "pydantic": ("manifest",),
     "pydantic_core": ("manifest",),
@@ -220,7 +219,6 @@ def test_an_import_against_the_rules_is_found(module: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("model.graph", "import networkx as nx"),
         ("manifest.values", "from djlink_manifest.model.selection import Condition"),
         ("reconcile.observe", "from djlink_manifest.servers import census"),
         ("reconcile.pipeline", "from djlink_manifest.reconcile import apply, observe, plan, resolve"),
