@@ -102,7 +102,7 @@ class LinkGraph:
         return frozenset(found)
 
     def _sorter(self) -> TopologicalSorter[str]:
-        sorter = TopologicalSorter[str]({node: () for node in self.nodes})
+        sorter = TopologicalSorter[str](dict.fromkeys(self.nodes, ()))
         for edge in self.edges:
             sorter.add(edge.child, edge.parent)
         return sorter
