@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.external import is_inline, is_plain_json
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers import digest, entities
+from djlink_manifest.servers.comparing import at_once
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.digest import canonical, sixty_bits
@@ -111,7 +113,7 @@ def find_changed(local: Session, source: Session, link: Link, into: KeyTable) ->
     pairs = list(_pairs(local, source, link, alike))
     suspect = list[list[int]]()
     for here, there in pairs:
-        mine, theirs = here.buckets(count), there.buckets(count)
+        mine, theirs = at_once(partial(here.buckets, count), partial(there.buckets, count))
         suspect.append([b for b in sorted(mine.keys() | theirs.keys()) if mine.get(b) != theirs.get(b)])
     every = sorted({bucket for each in suspect for bucket in each})
     if every:
