@@ -64,8 +64,8 @@ def found(job: Job, rig: Rig, table: str) -> tuple[bool, int, int, set[Any], set
     ):
         seen = comparing.side_digests(here, there, link)
         comparing.compare_keys(here, there, link, missing, extra, seen)
-        sets = [set(keys.keys(1, keys.count)) for keys in (missing, extra)]
-        return seen.agree, seen.here.count, seen.there.count, *sets
+        lacks, more = (set(keys.keys(1, keys.count)) for keys in (missing, extra))
+        return seen.agree, seen.here.count, seen.there.count, lacks, more
 
 
 @ALL
