@@ -158,9 +158,9 @@ class Linked(Deleting):
 
         The local table stays as one of the lab's own (`keep`), or goes with its rows (`drop`). `prompt` asks
         before that, by default as DataJoint's `safemode` says; False is returned where the answer was no.
-        Raises UsageError inside a transaction, and for a manifest's link; LinkRefused, with nothing done,
-        where tables of the lab's own need the one to drop; UnlinkFailed where it fails midway: unlinking
-        again goes on from there.
+        Raises UsageError inside a transaction, and for a manifest's link; with nothing done LinkRefused where
+        tables of the lab's own need the one to drop, and LinkLocked while another djlink works on it;
+        UnlinkFailed where it fails midway: unlinking again goes on from there.
         """
         this: Any = self
         if table not in ("keep", "drop"):

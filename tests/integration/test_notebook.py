@@ -25,7 +25,6 @@ from djlink_manifest.errors import (
     LinkRefused,
     SecretError,
     SourceNotTold,
-    UnlinkFailed,
     Unreachable,
     UsageError,
 )
@@ -507,7 +506,7 @@ def test_a_link_is_taken_out_only_where_that_is_agreed_to(
         job.plan()
         with (
             job.holding({subject._home.address}),
-            pytest.raises(UnlinkFailed, match="another djlink works on this link"),
+            pytest.raises(LinkLocked, match="another djlink works on this link"),
         ):
             subject.unlink("drop")
     source = subject._home.source
