@@ -106,6 +106,17 @@ class Session:
             finally:
                 rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
 
+    def pieces(self, statement: Sql) -> Iterator[tuple[bytes, int]]:
+        """As `packets`, in pieces of the wire (`WireConnection.row_pieces`), and how many rows each has."""
+        connection = self._connection
+        with self._errors():
+            connection.query(self._text(statement), unbuffered=True)
+            rows = connection.row_pieces()
+            try:
+                yield from rows
+            finally:
+                rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Statements inside see one consistent moment, and the server itself refuses writes."""
