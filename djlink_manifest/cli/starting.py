@@ -56,7 +56,8 @@ def from_server(asked: Asked) -> tuple[str, str, str]:
     there and not valid.
     """
     from djlink_manifest.manifest.load import load
-    from djlink_manifest.reconcile.pipeline import draft_schemas, outbound_schema, prospect
+    from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
+    from djlink_manifest.reconcile.prospecting import prospect
 
     if not asked.source or not asked.schema:
         raise UsageError(

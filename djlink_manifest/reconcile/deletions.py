@@ -13,11 +13,10 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.closure import Dependents, lab_line
 from djlink_manifest.model.entity import State, state_of
-from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.asked import Asked, Closure, LabRows, LinkDeletions, RequestSet, moment
-from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
+from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
 from djlink_manifest.servers import requests
 from djlink_manifest.servers.connection import Session
@@ -46,22 +45,13 @@ class Deletions:
     refusals: Mapping[str, Refusal]
 
 
-def observe_deletions(
-    links: Mapping[str, Link],
-    graph: LinkGraph,
-    footings: Mapping[str, Footing],
-    seen: Survey,
-    approvals: Sequence[Approval],
-    local: Reached,
-    sources: Mapping[str, Reached],
-    parallelism: int,
-    say: Words,
-) -> Deletions:
+def observe_deletions(stage: Stage, footings: Mapping[str, Footing], seen: Survey) -> Deletions:
     """What is to be decided about deletions in the links that were observed.
 
     Where nothing is asked for, noted here or unwanted, two statements on the local server say so.
     """
-    ordered = [links[a] for wave in graph.waves() for a in wave if a in footings]
+    links, local, sources = stage.links, stage.local, stage.sources
+    ordered = [links[a] for wave in stage.graph.waves() for a in wave if a in footings]
     standing = [link for link in ordered if not footings[link.address].make_local]
     with local.readers.session() as here:
         in_parts = noted_links(here, [link for link in standing if link.address in seen.snapshots])
@@ -77,11 +67,11 @@ def observe_deletions(
         dependents = Dependents.of(standing, keys_to(here, schemas))
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
     by_link = defaultdict[str, list[Approval]](list)
-    for approval in approvals:
+    for approval in stage.manifest.approvals:
         by_link[approval.link].append(approval)
 
     def one(link: Link) -> None:
-        say(f"looking at deletions of {link.address}")
+        stage.say(f"looking at deletions of {link.address}")
         try:
             with sources[link.source].readers.session() as there, local.readers.session() as here:
                 snapshot = seen.snapshots[link.address]
@@ -92,7 +82,7 @@ def observe_deletions(
             words = f"{error.server}: {error.message}"
             refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
 
-    with ThreadPoolExecutor(parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
         list(threads.map(one, due))
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):

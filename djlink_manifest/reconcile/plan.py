@@ -282,7 +282,10 @@ def _row_actions(
     if steps[Step.RELEASE]:
         yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
     if snapshot.equal:
-        yield Register(link.source, snapshot.equal, "local rows equal to the source's, without protection")
+        why = "local rows equal to the source's, without protection"
+        if link.unwanted == "release" and _unprotected_unwanted(snapshot):
+            why += "; those of them that are not wanted the next plan releases"
+        yield Register(link.source, snapshot.equal, why)
     yield from _refill(link, footing, snapshot)
     if steps[Step.PULL_AGAIN]:
         yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
@@ -295,6 +298,10 @@ def _row_actions(
             why,
             objects=snapshot.to_pull_objects,
         )
+
+
+def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
+    return any(state_of(c.presence) is State.UNPROTECTED and not c.wanted for c in snapshot.counts)
 
 
 def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:

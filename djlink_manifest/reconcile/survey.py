@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.definition import unprotectable
-from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.selection import is_textual
 from djlink_manifest.reconcile.housing import store_names
 from djlink_manifest.reconcile.observe import observe
-from djlink_manifest.reconcile.reach import Reached, Words
-from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
+from djlink_manifest.reconcile.reach import Reached
+from djlink_manifest.reconcile.snapshot import LinkSnapshot, Refusal
+from djlink_manifest.reconcile.stage import Footings, Stage
 from djlink_manifest.servers.census import barring_links, check_condition
-from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys
 from djlink_manifest.servers.wanted import Scene
 
@@ -37,36 +36,22 @@ class Survey:
     scenes: Mapping[str, Scene]
 
 
-def survey(
-    links: Mapping[str, Link],
-    graph: LinkGraph,
-    scope: Set[str],
-    footings: Mapping[str, Footing],
-    refused: Mapping[str, Refusal],
-    holding: Set[str],
-    local: Reached,
-    sources: Mapping[str, Reached],
-    parallelism: int,
-    say: Words,
-    depot: Depot,
-    *,
-    verify: bool = False,
-) -> Survey:
+def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     """Snapshots of the links in scope that are neither refused nor below a refused one.
 
     Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
-    links for the rows that they hold; `holding` are the links whose outbound tables can be read. What fails
-    for one link is a refusal of that link, and a source that fails as a whole refuses all of its links.
-    `verify`: rows are compared too; `depot` has the stores of external objects.
+    links for the rows that they hold. What fails for one link is a refusal of that link, and a source that
+    fails as a whole refuses all of its links. `verify`: rows are compared too.
     """
-    refusals = dict(refused)
+    links, local, sources, depot = stage.links, stage.local, stage.sources, stage.depot
+    refusals = dict(footings.refusals)
     scene_links, scenes = dict[str, dict[str, Link]](), dict[str, Scene]()
     for name, reached in sources.items():
         mine = {a: link for a, link in links.items() if link.source == name}
         try:
             refusals.update(_conditions(mine, refusals, reached))
             scene_links[name] = _scene_links(mine, refusals)
-            scenes[name] = _scene(reached, scene_links[name], footings, holding)
+            scenes[name] = _scene(reached, scene_links[name], footings)
         except ServerError as error:
             refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
     snapshots: dict[str, LinkSnapshot] = {}
@@ -74,13 +59,13 @@ def survey(
 
     def one(address: str) -> None:
         link = links[address]
-        say(f"{'comparing the rows of' if verify else 'observing'} {address}")
+        stage.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
         try:
             with source.readers.session() as there, local.readers.session() as here:
                 snapshots[address], found[address] = observe(
                     link,
-                    footings[address],
+                    footings.found[address],
                     scenes[link.source],
                     source.catalog.sizes,
                     there,
@@ -89,31 +74,27 @@ def survey(
                     depot,
                     verify=verify,
                 )
-            if link.stores and (snapshots[address].brings or footings[address].refill is not None):
+            if link.stores and (snapshots[address].brings or footings.found[address].refill is not None):
                 depot.check(link.source, store_names(link.definition), store_names(link.local))
         except ServerError as error:
             refusals[address] = _refusal(link, error)
 
-    for wave in graph.subset(scope).waves():
+    for wave in stage.graph.subset(stage.scope).waves():
         found = dict[str, PackedKeys]()
-        stopped = graph.downstream(refusals)
-        with ThreadPoolExecutor(parallelism, thread_name_prefix="djlink") as threads:
+        stopped = stage.graph.downstream(refusals)
+        with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
             list(threads.map(one, [a for a in wave if a not in stopped]))
         blocked |= {address: keys for address, keys in found.items() if keys.count}
     return Survey(snapshots, refusals, scene_links, blocked, scenes)
 
 
 def source_scene(
-    links: Mapping[str, Link],
-    refused: Mapping[str, Refusal],
-    footings: Mapping[str, Footing],
-    holding: Set[str],
-    source: Reached,
+    links: Mapping[str, Link], footings: Footings, source: Reached
 ) -> tuple[Scene, Mapping[str, Refusal]]:
     """The links of one source as a plan's SQL sees them, and the refusals with those found on the way."""
     mine = {a: link for a, link in links.items() if link.source == source.address.name}
-    refusals = {**refused, **_conditions(mine, refused, source)}
-    return _scene(source, _scene_links(mine, refusals), footings, holding), refusals
+    refusals = {**footings.refusals, **_conditions(mine, footings.refusals, source)}
+    return _scene(source, _scene_links(mine, refusals), footings), refusals
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:
@@ -151,13 +132,12 @@ def _scene_links(links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> d
     }
 
 
-def _scene(
-    reached: Reached, links: Mapping[str, Link], footings: Mapping[str, Footing], holding: Set[str]
-) -> Scene:
+def _scene(reached: Reached, links: Mapping[str, Link], footings: Footings) -> Scene:
     """Which outbound tables of the source stand, and which links have requests or approvals."""
+    found = footings.found
     held = frozenset(
-        a for a, link in links.items() if (footings[a].holds(link) if a in footings else a in holding)
+        a for a, link in links.items() if (found[a].holds(link) if a in found else a in footings.held)
     )
-    complete = [links[a] for a in sorted(held) if a in footings and not footings[a].make_outbound]
+    complete = [links[a] for a in sorted(held) if a in found and not found[a].make_outbound]
     with reached.readers.session() as session:
         return Scene.of(links, held, barring_links(session, complete))

@@ -9,6 +9,7 @@ import pytest
 
 from djlink_manifest.errors import DjlinkError, LinkLocked, MissingPrivilege
 from djlink_manifest.model.naming import lock_name
+from djlink_manifest.reconcile import inquiry
 from djlink_manifest.reconcile.actions import Register
 from djlink_manifest.reconcile.adoption import Rehearsal
 from djlink_manifest.sandbox import SandboxServer
@@ -37,9 +38,9 @@ def linked(lab: Rig) -> Rig:
 
 def adopt(rig: Rig, document: dict[str, Any], given_up: str | None = None, of: str = "lab_a.*") -> Rehearsal:
     with rig.job(document) as job:
-        rehearsed = job.rehearse([of], given_up)
+        rehearsed = inquiry.rehearse(job, [of], given_up)
         if rehearsed.adoptions:
-            job.adopt(rehearsed)
+            inquiry.adopt(job, rehearsed)
         return rehearsed
 
 
@@ -47,7 +48,7 @@ def rehearse(rig: Rig, document: dict[str, Any], given_up: str | None = None) ->
     """What an adoption would do; nothing is changed by asking."""
     before = checksums(rig)
     with rig.job(document) as job:
-        rehearsed = job.rehearse(["lab_a.*"], given_up)
+        rehearsed = inquiry.rehearse(job, ["lab_a.*"], given_up)
     assert checksums(rig) == before
     return rehearsed
 
@@ -296,10 +297,10 @@ def test_an_adoption_that_stops_between_the_two_servers_is_finished_by_the_next(
     renamed = {**everything(linked), "name": "renamed"}
     pattern, user = linked.names.pattern.replace("%", "%%"), linked.names("lab")
     with linked.job(renamed) as job:
-        rehearsed = job.rehearse(["lab_a.*"])
+        rehearsed = inquiry.rehearse(job, ["lab_a.*"])
         ask(linked.servers.local, f"REVOKE UPDATE ON `{pattern}`.* FROM %s@'%%'", (user,))
         with pytest.raises(MissingPrivilege):
-            job.adopt(rehearsed)
+            inquiry.adopt(job, rehearsed)
     ask(linked.servers.local, f"GRANT UPDATE ON `{pattern}`.* TO %s@'%%'", (user,))
     assert all(p.is_stopped for p in linked.plan(renamed).links)
     assert any(p.is_stopped for p in linked.plan(everything(linked)).links)
@@ -319,9 +320,9 @@ def test_an_adoption_waits_for_no_running_apply_and_writes_over_no_mark_that_it_
     with closing(linked.servers.local.connect()) as other, other.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(old),))
         with linked.job(renamed) as job, pytest.raises(LinkLocked):
-            job.adopt(job.rehearse(["lab_a.*"]))
+            inquiry.adopt(job, inquiry.rehearse(job, ["lab_a.*"]))
     with linked.job(renamed) as job:
-        rehearsed = job.rehearse(["lab_a.*"])
+        rehearsed = inquiry.rehearse(job, ["lab_a.*"])
         run_all(linked, "UPDATE {outbound}.`~djlink` SET link_id = REVERSE(link_id)")
         with pytest.raises(DjlinkError, match="another one than a moment ago"):
-            job.adopt(rehearsed)
+            inquiry.adopt(job, rehearsed)

@@ -41,9 +41,14 @@ ACTING = tuple(
             "adopting",
             "explaining",
             "prospecting",
+            "stage",
+            "job",
+            "inquiry",
         ),
     )
 )
+# What commands call; each loads what it needs and no other's.
+COMMANDS = tuple(f"reconcile.{name}" for name in ("pipeline", "inquiry", "doctor", "drafting", "prospecting"))
 PURE = ("reconcile", *VALUES)
 INSIDE: dict[str, tuple[str, ...]] = {
     "errors": (),
@@ -55,7 +60,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "report": (*PLAN_VALUES, *VALUES),
     "owner": ("servers", "reconcile.conditions", *VALUES),
     "api": ("reconcile.pipeline", "reconcile.standing", *PLAN_VALUES, "owner", "report", *VALUES),
-    "cli": ("reconcile.pipeline", "reconcile.granting", "owner", "report", *VALUES),
+    "cli": (*COMMANDS, "reconcile.granting", "owner", "report", *VALUES),
     "sandbox": ("model", "errors"),
     "__main__": ("cli",),
 }
@@ -82,6 +87,8 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
 # Slow to load: never when a module is.
 OUTSIDE_LATE: dict[str, tuple[str, ...]] = {
     "datajoint": ("api", "sandbox", "servers.stores"),
+    "fsspec": ("servers.stores",),
+    "s3fs": ("servers.stores",),
     "numpy": ("sandbox",),
 }
 

@@ -125,8 +125,8 @@ def action_in_words(action: Action) -> str:
             return f"refill {entities} for {cause}"
         case PullAgain(entities=entities):
             return f"pull again {entities}"
-        case Register(entities=entities):
-            return f"register {entities}"
+        case Register(entities=entities, reason=reason):
+            return f"register {entities}" + (", to be released" if "next plan releases" in reason else "")
         case Release(entities=entities):
             return f"release {entities}"
         case Delete(entities=entities, along=along, cause=cause):

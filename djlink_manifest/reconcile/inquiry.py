@@ -1,0 +1,112 @@
+"""What is asked of single links while a job is open: why an entity stands as it does, what may be adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from djlink_manifest.errors import UsageError
+from djlink_manifest.manifest.match import nearest
+from djlink_manifest.model.explanation import Explanation
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile import adopting
+from djlink_manifest.reconcile import plan as planning
+from djlink_manifest.reconcile.adoption import Adoption, Rehearsal, adopted, adoption, rehearsal
+from djlink_manifest.reconcile.explaining import Inquiry, of_the_set
+from djlink_manifest.reconcile.job import Job
+from djlink_manifest.reconcile.keytext import parse_key
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.scope import matching
+from djlink_manifest.reconcile.snapshot import LinkSnapshot, Observation
+from djlink_manifest.reconcile.stage import Stage
+from djlink_manifest.reconcile.survey import source_scene
+
+
+def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
+    """One entity, by its key as a person writes it, and the plan of its link for it alone.
+
+    Raises UsageError for what is no link or no key of it, ServerError.
+    """
+    stage = job.stage
+    link = _link(stage, address)
+    values = parse_key(key, link)
+    source, links, footings = stage.sources[link.source], stage.links, stage.footings()
+    scene, refusals = source_scene(links, footings, source)
+    if address not in scene.links:
+        raise UsageError(f"{address}: {refusals[address].reason}", hint=refusals[address].hint)
+    with source.readers.session() as there, stage.local.readers.session() as here:
+        inquiry = Inquiry(scene, footings.found, source.catalog, stage.local.catalog, there, here)
+        explained = inquiry.explain(scene.links[address], values)
+    above = stage.graph.upstream([address])
+    plan = planning.make(
+        tuple(links[a] for a in sorted(above)),
+        stage.graph.subset(above),
+        Observation(
+            stage.manifest.name,
+            stage.manifest.digest,
+            stage.manifest.files,
+            stage.local.facts(len(above)),
+            stage.servers,
+            footings.found,
+            {**{a: LinkSnapshot({}) for a in above}, address: explained.snapshot},
+            tuple(r for r in refusals.values() if r.address in above),
+        ),
+    )
+    return explained.explanation, of_the_set(next(p for p in plan.links if p.address == address))
+
+
+def rehearse(job: Job, patterns: Sequence[str], given_up: str | None = None) -> Rehearsal:
+    """What `adopt` would do for the links that these addresses or globs name. Nothing is changed.
+
+    `given_up` names another lab's manifest whose tables may be taken. Raises UsageError for no link.
+    """
+    stage = job.stage
+    for pattern in patterns:
+        _check_source(stage, pattern)
+    chosen = sorted(matching(stage.graph, patterns, "adopt"))
+    links, contact, found = stage.links, stage.manifest.contact, {}
+    for address in chosen:
+        link = links[address]
+        found[address] = adoption(link, stage.ground(link.source), contact, given_up)
+    return rehearsal(found, lambda taken: _as_adopted(stage, chosen, taken))
+
+
+def adopt(job: Job, rehearsed: Rehearsal) -> None:
+    """Write the marks of what was rehearsed. Raises LinkLocked, ServerError."""
+    stage = job.stage
+    adopting.adopt(rehearsed.adoptions, stage.links, stage.local, stage.sources)
+
+
+def _as_adopted(
+    stage: Stage, chosen: Sequence[str], taken: Sequence[Adoption]
+) -> tuple[Plan, Mapping[str, LinkSnapshot]]:
+    """The plan of the chosen links, and what was observed, as if those taken were adopted already."""
+    sources, local = dict(stage.sources), stage.local
+    for each in taken:
+        there = sources[each.source]
+        outbound = adopted(there.catalog, each.outbound.outbound_schema, each.outbound)
+        sources[each.source] = replace(there, catalog=outbound)
+        local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
+    scope = stage.graph.upstream(chosen)
+    job = Job(replace(stage, local=local, sources=sources, scope=scope, limit=None))
+    return job.plan(), job.observed.snapshots
+
+
+def _link(stage: Stage, address: str) -> Link:
+    links = stage.links
+    if address not in links:
+        told = next((r for r in stage.resolved.refusals if r.address == address), None)
+        if told is not None:
+            raise UsageError(f"{address}: {told.reason}", hint=told.hint)
+        _check_source(stage, address)
+        close = nearest(address, sorted(links))
+        hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
+        raise UsageError(f"{address}: no link of this manifest", hint=hint)
+    return links[address]
+
+
+def _check_source(stage: Stage, address: str) -> None:
+    """Raise UsageError where the address is of a source that cannot be used."""
+    for server in stage.servers:
+        if server.problem and address.startswith(f"{server.name}."):
+            raise UsageError(f"{address}: {server.name} cannot be used: {server.problem}", hint=server.hint)

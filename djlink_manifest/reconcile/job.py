@@ -1,0 +1,200 @@
+"""A job: what can be planned and applied while its servers are open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Set
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+
+from djlink_manifest.manifest.values import Approval
+from djlink_manifest.model.graph import LinkGraph
+from djlink_manifest.model.link import Link
+from djlink_manifest.model.views import owner_schema
+from djlink_manifest.reconcile import plan as planning
+from djlink_manifest.reconcile.approving import approvals_of
+from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
+from djlink_manifest.reconcile.footing import forgotten, forgotten_here
+from djlink_manifest.reconcile.ownerside import owners_lack
+from djlink_manifest.reconcile.plan import Plan, concerned
+from djlink_manifest.reconcile.progress import Event, Listener, Report
+from djlink_manifest.reconcile.removal import Removal, done
+from djlink_manifest.reconcile.site import Site, open_site
+from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
+from djlink_manifest.reconcile.stage import Stage
+from djlink_manifest.reconcile.survey import Survey, survey
+from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals, take_out
+
+
+class Job:
+    """What can be planned and applied on a stage.
+
+    `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link;
+    `servers` the sources, with the problem of each that could not be used.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._all = stage.links
+        self.servers: tuple[ServerFacts, ...] = stage.servers
+        self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(stage.scope))
+        self.graph: LinkGraph = stage.graph.subset(stage.scope)
+        self.refusals: tuple[Refusal, ...] = tuple(
+            r
+            for r in stage.resolved.refusals
+            if r.address in stage.scope or (stage.is_whole and r.address not in self._all)
+        )
+        self._footings: Mapping[str, Footing] = {}
+        self._survey: Survey | None = None
+        self._deletions: Deletions | None = None
+        self._seen: Observation | None = None
+
+    def plan(self, *, verify: bool = False) -> Plan:
+        """Observe every link, then plan. A link that cannot be observed is blocked; the others go on.
+
+        `verify`: the rows of what is held and here are compared with the source's, by digests.
+        """
+        stage, footings = self.stage, self.stage.footings()
+        self._footings = footings.found
+        seen = self._survey = survey(stage, footings, verify=verify)
+        found = self._deletions = observe_deletions(stage, footings.found, seen)
+        self._seen = self._observation(seen, found)
+        return planning.make(self.links, self.graph, self._seen)
+
+    @property
+    def observed(self) -> Observation:
+        """What the last plan was made from."""
+        if self._seen is None:
+            raise ValueError("a job that made no plan has observed nothing")
+        return self._seen
+
+    def _observation(self, seen: Survey, found: Deletions) -> Observation:
+        """All that was observed, as the plan takes it."""
+        stage, manifest = self.stage, self.stage.manifest
+        refusals = {**seen.refusals, **found.refusals}
+        removals = self._removals()
+        return Observation(
+            manifest.name,
+            manifest.digest,
+            manifest.files,
+            stage.local.facts(len(self.links)),
+            self.servers,
+            self._footings,
+            seen.snapshots,
+            tuple(r for r in refusals.values() if r.address in stage.scope or r in self.refusals),
+            counted_forgotten(self._forgotten(), removals, stage.sources),
+            (
+                *(done(manifest.removed, {r.address: r for r in removals}) if stage.is_whole else ()),
+                *self._owners_lack(),
+            ),
+            found.links,
+            found.lately,
+            manifest.approvals,
+            stage.limit,
+            removals,
+        )
+
+    def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:
+        """The plan once more, with the deletions approved that await it; nothing is observed anew.
+
+        And the approvals, as they would stand in a manifest.
+        """
+        given = approvals_of(plan, by, day)
+        seen = replace(self.observed, approvals=(*self.observed.approvals, *given))
+        return planning.make(self.links, self.graph, seen), given
+
+    def requested(self, address: str) -> Iterator[tuple[tuple[str, str], ...]]:
+        """The keys of the link's open requests, each as (column, text) pairs."""
+        link = self._all[address]
+        with self.stage.sources[link.source].readers.session() as session:
+            yield from requested_keys(session, link)
+
+    def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
+        """Carry out a plan that this job made; `listener` is called by one thread at a time.
+
+        Raises LinkLocked, before anything is done, where another djlink works on one of the links.
+        """
+        # late, for a plan needs nothing of what acts
+        from djlink_manifest.reconcile.apply import apply
+
+        if self._deletions is None:
+            raise ValueError("apply carries out a plan that the same job made")
+        guard = threading.Lock()
+
+        def one_at_a_time(event: Event) -> None:
+            with guard:
+                listener(event)
+
+        removed = tuple(
+            take_out(each, self.stage.local, self.stage.sources[each.source])
+            for each in plan.removals
+            if not each.blocked
+        )
+        for outcome in removed:
+            listener(outcome)
+        with self._site(concerned(plan)) as site:
+            report = apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
+        return replace(report, outcomes=(*removed, *report.outcomes))
+
+    @contextmanager
+    def holding(self, addresses: Set[str]) -> Iterator[None]:
+        """Hold the locks of those of the links that have tables, after a plan. Raises LinkLocked."""
+        linked = {
+            a for a, f in self._footings.items() if a in addresses and not (f.make_outbound or f.make_local)
+        }
+        with self._site(linked) as site:
+            for address in sorted(linked):
+                site.locks.take(site.links[address], site.marks[address].link_id)
+            yield
+
+    def _site(self, due: Set[str]) -> AbstractContextManager[Site]:
+        """The site of these links, over what the last plan observed."""
+        if self._survey is None:
+            raise ValueError("a job that made no plan has observed nothing")
+        stage = self.stage
+        return open_site(
+            due,
+            (stage.manifest.name, stage.manifest.contact),
+            self._all,
+            stage.graph,
+            self._footings,
+            self._survey.scene_links,
+            self._survey.blocked,
+            stage.local,
+            stage.sources,
+            stage.parallelism,
+            stage.depot,
+        )
+
+    def _owners_lack(self) -> list[str]:
+        """What keeps djlink from making the owners' views where their schema stands, with the GRANT."""
+        found = list[str]()
+        for name, reached in sorted(self.stage.sources.items()):
+            outbound = self.stage.outbound[name]
+            lack = owners_lack(reached.catalog, outbound)
+            if lack is not None and owner_schema(outbound) in reached.catalog.all_schemas:
+                found.append("; ".join(lack))
+        return found
+
+    def _removals(self) -> tuple[Removal, ...]:
+        """The links to take out; none where the plan is of a part of the manifest."""
+        stage = self.stage
+        if not stage.is_whole:
+            return ()
+        return find_removals(stage.manifest, self._all, stage.outbound, stage.local, stage.sources)
+
+    def _forgotten(self) -> tuple[Forgotten, ...]:
+        stage, sources = self.stage, self.stage.sources
+        if not stage.is_whole:
+            return ()
+        found = list[Forgotten]()
+        for spec in stage.manifest.sources:
+            if spec.name not in sources:
+                continue
+            mine = tuple(link for link in stage.resolved.links if link.source == spec.name)
+            declared = frozenset(schema.name for schema in spec.schemas)
+            found += forgotten(mine, stage.ground(spec.name), stage.outbound[spec.name], declared)
+        if len(sources) == len(stage.manifest.sources):
+            catalogs = [reached.catalog for reached in sources.values()]
+            found += forgotten_here(stage.manifest.name, stage.local.catalog, catalogs)
+        return tuple(found)

@@ -1,0 +1,86 @@
+"""What a job stands on: the manifest resolved against servers that were reached, and every link's footing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.model.graph import LinkGraph
+from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.reconcile.footing import Ground, footing, holding
+from djlink_manifest.reconcile.reach import Reached, Words
+from djlink_manifest.reconcile.resolve import Resolved
+from djlink_manifest.reconcile.snapshot import Footing, Refusal, ServerFacts
+from djlink_manifest.reconcile.storage import Depot
+
+
+@dataclass(frozen=True, slots=True)
+class Footings:
+    """The footings of all links that have one, and the refusals of the others with those known before.
+
+    `held` are the links whose held rows can be read, whatever else may be amiss with them.
+    """
+
+    found: Mapping[str, Footing]
+    refusals: Mapping[str, Refusal]
+    held: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A manifest resolved against its servers.
+
+    `sources` are those that were reached, `servers` what is told of all, with the problem of each that was
+    not. `outbound` gives each source's outbound schema, `scope` the links that a command is about. `limit`
+    replaces every `max_deletions`; `parallelism` is the number of links at the same time.
+    """
+
+    manifest: Manifest
+    local: Reached
+    sources: Mapping[str, Reached]
+    servers: tuple[ServerFacts, ...]
+    resolved: Resolved
+    outbound: Mapping[str, str]
+    scope: frozenset[str]
+    parallelism: int
+    say: Words
+    depot: Depot
+    limit: Limit | None = None
+
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """All links by address, in scope or not."""
+        return {link.address: link for link in self.resolved.links}
+
+    @property
+    def graph(self) -> LinkGraph:
+        """The graph of all links."""
+        return self.resolved.graph
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all links are in scope."""
+        return len(self.scope) == len(self.resolved.links)
+
+    def ground(self, source: str) -> Ground:
+        """What the links of a source stand on."""
+        return Ground(self.manifest.name, self.sources[source].catalog, self.local.catalog)
+
+    def footings(self) -> Footings:
+        """Find every link's footing."""
+        found = dict[str, Footing]()
+        refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
+        grounds = {name: self.ground(name) for name in self.sources}
+        for link in self.resolved.links:
+            ground = grounds[link.source]
+            if holding(link, ground):
+                held.add(link.address)
+            if link.address in refusals:
+                continue
+            stands = footing(link, ground)
+            if isinstance(stands, Refusal):
+                refusals[link.address] = stands
+            else:
+                found[link.address] = stands
+        return Footings(found, refusals, frozenset(held))
