@@ -182,7 +182,7 @@ class Writer(Session):
         """Run a statement that is bytes already (rows rendered by `transfer`); the rows affected."""
         return self._run(statement)
 
-    def load(self, statement: Sql, feed: Iterable[bytes]) -> tuple[int, int]:
+    def load(self, statement: Sql, feed: Iterable[bytes | memoryview]) -> tuple[int, int]:
         """Run a LOAD DATA LOCAL on what `feed` gives; the rows that were taken and the warnings.
 
         The server gives neither a duplicate nor a value that does not fit as an error, so the caller must

@@ -12,6 +12,7 @@ and without a warning is rolled back and written by INSERT, which is strict and 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
@@ -42,6 +43,7 @@ class NotLoaded(DjlinkError):
 
 
 Kind: TypeAlias = Literal["line", "long"]
+Piece: TypeAlias = memoryview
 
 # The bytes between two lines are the packet's head and the line's length, eight at most: this is longer, and
 # no two of its characters are the same, so that they can neither hold it nor hide where it begins.
@@ -55,13 +57,15 @@ class LoadPlan:
 
     `select` is what is read, and of which `kinds`: a line of short values as it shall be; a long value, to be
     escaped here. `fields` are the columns and variables of the LOAD DATA statement, in the same order,
-    `settings` its SET clause, perhaps empty.
+    `settings` its SET clause, perhaps empty. `token` follows the tab and the line feed that end a field and a
+    line: drawn anew for each plan, so that no long value holds it, and none needs its tabs escaped.
     """
 
     select: Sql
     kinds: tuple[Kind, ...]
     fields: Sql
     settings: Sql
+    token: str
 
     @property
     def passed_on(self) -> bool:
@@ -88,15 +92,17 @@ def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> L
             return None
         others.append((name, field))
     selected, fields = [read for read, _ in others], [field for _, field in (*short, *others)]
+    # a value that holds 64 bits of chance is told by the warnings or the count, and written by INSERT
+    token = secrets.token_hex(8) if others else ""
     if short:
         line = [read for read, _ in short]
         ends = (_BEGIN, "\\n") if not others else ("", "")
         selected.insert(
-            0, sql("CONCAT('{}', {}, '{}')", Sql(ends[0]), joined(", '\\t', ", line), Sql(ends[1]))
+            0, sql("CONCAT('{}', {}, '{}')", Sql(ends[0]), joined(f", '\\t{token}', ", line), Sql(ends[1]))
         )
         kinds.insert(0, "line")
     sets = sql(" SET {}", comma(settings)) if settings else Sql("")
-    return LoadPlan(comma(selected), tuple(kinds), comma(fields), sets)
+    return LoadPlan(comma(selected), tuple(kinds), comma(fields), sets, token)
 
 
 def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan, budget: Budget) -> int:
@@ -106,9 +112,11 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
     """
     statement = sql(
         "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET binary"
-        " FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES STARTING BY '{}' TERMINATED BY '\\n' ({}){}",
+        " FIELDS TERMINATED BY '\\t{}' ESCAPED BY '\\\\' LINES STARTING BY '{}' TERMINATED BY '\\n{}' ({}){}",
         into,
+        Sql(plan.token),
         Sql(_BEGIN if plan.passed_on else ""),
+        Sql(plan.token),
         plan.fields,
         plan.settings,
     )
@@ -162,35 +170,54 @@ def _escaped(text: Sql) -> Sql:
     return text
 
 
-def _chunks(source: Session, select: Sql, local: Writer, plan: LoadPlan, budget: Budget) -> Iterator[bytes]:
+def _chunks(source: Session, select: Sql, local: Writer, plan: LoadPlan, budget: Budget) -> Iterator[Piece]:
     """The lines of the rows, in pieces that the local server takes as one packet."""
     packet = local.identity.max_allowed_packet
     most = min(CHUNK_BYTES, packet // 2)
+    between, end = (sign + plan.token.encode() for sign in (b"\t", b"\n"))
+    small, size = list[bytes](), 0
     for count, packets in source.packets(select):
-        lines = [_line(plan.kinds, each, count) for each in packets]
-        longest = max(map(len, lines))
-        if longest >= packet:
-            raise row_too_long(longest, local)
-        text = b"".join(lines)
-        budget.spend(len(packets), len(text))
-        for first in range(0, len(text), most):
-            yield text[first : first + most]
+        for each in packets:
+            fields = _fields(plan.kinds, each, count)
+            length = sum(map(len, fields)) + len(fields) * len(end)
+            if length >= packet:
+                raise row_too_long(length, local)
+            budget.spend(1, length)
+            for place, field in enumerate(fields, start=1):
+                if len(field) > most:  # not joined with others: what is large is not copied once more
+                    yield from _cut(b"".join(small), most)
+                    yield from _cut(field, most)
+                    small, size = [], 0
+                else:
+                    small.append(field)
+                small.append(between if place < count else end)
+            size += length
+            if size > most:
+                yield from _cut(b"".join(small), most)
+                small, size = [], 0
+    yield from _cut(b"".join(small), most)
+
+
+def _cut(text: bytes, most: int) -> Iterator[Piece]:
+    view = memoryview(text)
+    for first in range(0, len(text), most):
+        yield view[first : first + most]
 
 
 def _passed_on(
     source: Session, select: Sql, local: Writer, plan: LoadPlan, budget: Budget
-) -> Iterator[bytes]:
+) -> Iterator[Piece]:
     """The rows as they came, in pieces that the local server takes as one packet."""
     most = min(CHUNK_BYTES, local.identity.max_allowed_packet // 2)
     for piece, rows in source.pieces(select):
         if rows < 0:
             raise NotLoaded(NO_LINE)
         budget.spend(rows, len(piece) - rows * _BETWEEN)
-        for first in range(0, len(piece), most):
-            yield piece[first : first + most]
+        yield from _cut(piece, most)
 
 
-def _line(kinds: Sequence[Kind], packet: bytes, count: int) -> bytes:
+def _fields(kinds: Sequence[Kind], packet: bytes, count: int) -> list[bytes]:
+    """The fields of a row as they stand in LOAD DATA."""
     parts = values(packet, count)
     for place, kind in enumerate(kinds):
         value = parts[place]
@@ -199,5 +226,5 @@ def _line(kinds: Sequence[Kind], packet: bytes, count: int) -> bytes:
                 raise NotLoaded(NO_LINE)
             parts[place] = b"\\N"
         elif kind == "long":
-            parts[place] = value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n")
-    return b"\t".join(cast("list[bytes]", parts)) + b"\n"
+            parts[place] = value.replace(b"\\", b"\\\\")
+    return cast("list[bytes]", parts)

@@ -37,7 +37,7 @@ class WireConnection(_Driver):
     those of the last statement that was fed, `fed` the bytes that it got.
     """
 
-    feed: Iterable[bytes] | None = None
+    feed: Iterable[bytes | memoryview] | None = None
     warnings = 0
     fed = 0
     _sock: Any  # the driver's own; None once it is closed
