@@ -72,7 +72,9 @@ def open_job(
                 facts.append(ServerFacts(name, address.host, problem=result.message, hint=result.hint))
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
-        scope = scope_of(resolved.graph, targets, excludes, below)
+        going = {entry.address for entry in manifest.removed}
+        scope, chosen = scope_of(resolved.graph, targets, excludes, below, going)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
         told = tuple(facts)
-        yield Job(Stage(manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit))
+        at = (manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit, chosen)
+        yield Job(Stage(*at))

@@ -34,7 +34,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.deciding import Decider
-from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings
+from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings, unsure
 from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
     Alteration,
@@ -149,6 +149,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         seen.lately,
         seen.approvals,
         seen.limit,
+        seen.unseen or {},
     )
     spent = list[Approval]()
     plans: dict[str, LinkPlan] = {}
@@ -173,7 +174,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
         tuple(r for r in seen.refusals if r.address not in by_address),
         seen.forgotten,
-        (*seen.warnings, *map(_spent, spent)),
+        (*seen.warnings, *map(_spent, spent), *unsure(seen, (a for p in plans.values() for a in p.actions))),
         tuple(spent),
         seen.removals,
     )

@@ -51,13 +51,32 @@ class Candidate:
 
 
 def local_schemas(manifest: Manifest) -> frozenset[str]:
-    """Every local schema that the manifest can name."""
-    return frozenset(
+    """Every local schema that the manifest can name.
+
+    Of a link that is taken out, and whose source schema is declared no longer, it is the one that the options
+    of its source, or `defaults`, give.
+    """
+    named = {
         rule.options.local_schema(source.name, schema.name)
         for source in manifest.sources
         for schema in source.schemas
         for rule in schema.rules
+    }
+    return frozenset(
+        named
+        | {
+            source.options.local_schema(source.name, name)
+            for source in manifest.sources
+            for name in removed_schemas(manifest, source)
+        }
     )
+
+
+def removed_schemas(manifest: Manifest, source: SourceSpec) -> tuple[str, ...]:
+    """The schemas of a source that only links taken out name, sorted."""
+    declared = {schema.name for schema in source.schemas}
+    places = (entry.address.split(".", 2) for entry in manifest.removed)
+    return tuple(sorted({schema for name, schema, _ in places if name == source.name} - declared))
 
 
 def resolve(

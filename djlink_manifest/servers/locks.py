@@ -9,14 +9,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, LinkLocked, ServerError
-from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import lock_name
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.marks import read_holder
 from djlink_manifest.servers.sql import sql
+
+
+class Lockable(Protocol):
+    """A link that can be locked: one of the manifest, or one that is taken out of it."""
+
+    @property
+    def address(self) -> str:
+        """Its address."""
+
+    @property
+    def source(self) -> str:
+        """The source's name."""
+
+    @property
+    def outbound_schema(self) -> str:
+        """The schema of its outbound table, where its mark is."""
 
 
 class Locks:
@@ -28,13 +44,13 @@ class Locks:
         self._sessions: dict[str, Session] = {}
         self._guard = threading.Lock()  # links take their locks again in threads of their own
 
-    def take(self, link: Link, link_id: str) -> None:
+    def take(self, link: Lockable, link_id: str) -> None:
         """Take the link's lock on both servers without waiting, or again. LinkLocked says who has it."""
         with self._guard:
             for name in (link.source, self._local):
                 self._take(name, link, link_id)
 
-    def _take(self, name: str, link: Link, link_id: str) -> None:
+    def _take(self, name: str, link: Lockable, link_id: str) -> None:
         take = sql("SELECT GET_LOCK({}, 0)", lock_name(link_id))
         if name in self._sessions:
             try:
@@ -52,7 +68,7 @@ class Locks:
                 hint="wait until it has ended, then run djlink apply again; its lock ends with it",
             )
 
-    def _who(self, session: Session, link: Link, link_id: str) -> str:
+    def _who(self, session: Session, link: Lockable, link_id: str) -> str:
         """Who has the lock: as the link's mark says, or, before there is a mark, as the server knows it."""
         with suppress(ServerError):  # there may be no mark yet, nor a table of marks
             holder = read_holder(self._sessions[link.source], link.outbound_schema, link_id)
@@ -66,7 +82,7 @@ class Locks:
                 return f"a session of {who} from {whence}, since {since} s ago"
         return "a session of another account, or one that has just ended"
 
-    def check(self, link: Link, link_id: str, source: Session, local: Session) -> None:
+    def check(self, link: Lockable, link_id: str, source: Session, local: Session) -> None:
         """Make sure, through the working sessions, that both locks are still ours. Raises ConnectionLost."""
         name = lock_name(link_id)
         for working, place in ((source, link.source), (local, self._local)):

@@ -20,7 +20,7 @@ class Dialect(Protocol):
     `OLDEST` is the first version that djlink works with; `SETTINGS` are run in each session beside those of
     every vendor. The others concern `information_schema`: `INDEX_EXPRESSION` and `COLLATION_NAME` are columns
     that the vendors call differently or lack; `JSON_COLUMNS` is the query of the (schema, table, column)
-    whose JSON looks like text there, or None.
+    whose JSON looks like text there, or None; `FOREIGN` is InnoDB's own table of all foreign keys.
     """
 
     OLDEST: tuple[int, ...]
@@ -28,6 +28,7 @@ class Dialect(Protocol):
     INDEX_EXPRESSION: str
     COLLATION_NAME: str
     JSON_COLUMNS: str | None
+    FOREIGN: str
 
     def column(self, facts: ColumnFacts, is_json: bool) -> Column:
         """A column as the catalogue describes it. `is_json`: `JSON_COLUMNS` names it."""

@@ -17,6 +17,7 @@ SETTINGS: tuple[str, ...] = (
     "SET SESSION max_statement_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "NULL"  # it has no index over an expression
+FOREIGN = "INNODB_SYS_FOREIGN"
 COLLATION_NAME = "FULL_COLLATION_NAME"
 JSON_COLUMNS: str | None = """
 SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME

@@ -13,6 +13,7 @@ SETTINGS: tuple[str, ...] = (
     "SET SESSION max_execution_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "EXPRESSION"
+FOREIGN = "INNODB_FOREIGN"
 COLLATION_NAME = "COLLATION_NAME"
 JSON_COLUMNS: str | None = None
 
