@@ -161,7 +161,11 @@ def process(command: Sequence[str], folder: Path, *, shell: bool = False) -> Use
     with log.open("w") as out:
         running = subprocess.Popen(
             " ".join(command) if shell else command,
-            env={**os.environ, "BENCH_PASS": PASSWORD},
+            env={
+                **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+                "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),  # what is installed has it
+                "BENCH_PASS": PASSWORD,
+            },
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -13,6 +13,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.ddl import column_list
+from djlink_manifest.servers.query import all_rows
 from djlink_manifest.servers.scratch import temporary
 from djlink_manifest.servers.sql import (
     Sql,
@@ -21,7 +22,6 @@ from djlink_manifest.servers.sql import (
     equal,
     ident,
     idents,
-    joined,
     sql,
     table,
 )
@@ -138,7 +138,7 @@ def noted(local: Session, link: Link) -> Iterator[Noted]:
 
 
 def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
-    """Which of the links have a row in their local part `DeletionRequested`, in one statement."""
+    """Which of the links have a row in their local part `DeletionRequested`, in a few statements."""
     tests = [
         sql(
             "SELECT {} WHERE EXISTS (SELECT 1 FROM {})",
@@ -147,9 +147,7 @@ def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
         )
         for link in links
     ]
-    return (
-        frozenset(str(row[0]) for row in local.rows(joined(" UNION ALL ", tests))) if tests else frozenset()
-    )
+    return frozenset(str(row[0]) for row in all_rows(local, tests))
 
 
 def part(link: Link) -> TableDefinition:

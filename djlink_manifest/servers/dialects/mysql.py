@@ -16,6 +16,8 @@ INDEX_EXPRESSION = "EXPRESSION"
 FOREIGN = "INNODB_FOREIGN"
 COLLATION_NAME = "COLLATION_NAME"
 JSON_COLUMNS: str | None = None
+# XOR of whole binary strings, since 8.0
+DIGEST, DIGEST_BITS = "HEX(BIT_XOR(UNHEX(SHA2({}, 256))))", 256
 
 
 def column(facts: ColumnFacts, is_json: bool) -> Column:
