@@ -13,25 +13,17 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError, Unreachable
 from djlink_manifest.model.closure import Dependents
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile import bench as work
-from djlink_manifest.reconcile import building, pulling, refilling
+from djlink_manifest.reconcile import building
 from djlink_manifest.reconcile import deleting as work_of_deletion
 from djlink_manifest.reconcile.actions import (
-    AddForeignKey,
-    AlterLocal,
     Approve,
-    CreateLocal,
-    CreateOutbound,
     Delete,
-    MakeViews,
     Mend,
     Pull,
     PullAgain,
@@ -40,12 +32,12 @@ from djlink_manifest.reconcile.actions import (
     Release,
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
-from djlink_manifest.reconcile.helping import Helpers, Workers
+from djlink_manifest.reconcile.helping import Workers
+from djlink_manifest.reconcile.linkwork import Run, bench_of, locked, work_on
 from djlink_manifest.reconcile.orphans import delete_orphans
 from djlink_manifest.reconcile.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import (
-    Advanced,
     LinkOutcome,
     LinkStarted,
     Listener,
@@ -56,49 +48,17 @@ from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.site import Site
 from djlink_manifest.reconcile.taking_out import take_out
 from djlink_manifest.servers import marks
-from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.failures import is_passing
-from djlink_manifest.servers.objects import Objects
-from djlink_manifest.servers.wanted import Scene
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
-
-
-@dataclass(slots=True)
-class _Run:
-    """The state of one apply, shared by its threads.
-
-    `held` are the links whose outbound table stands, `complete` those whose requests and approvals stand too.
-    `given_up` are the servers that a link could not reach again: no other link waits for them.
-    """
-
-    site: Site
-    listener: Listener
-    stop: threading.Event
-    held: set[str]
-    complete: set[str]
-    workers: Workers
-    guard: threading.Lock = field(default_factory=threading.Lock)
-    outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
-    given_up: set[str] = field(default_factory=set)
-    begun: set[str] = field(default_factory=set)
-    tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-
-    def tell(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
-        with self.guard:
-            self.outcomes[outcome.address] = outcome
-            if broken:
-                self.broken.add(outcome.address)
-        self.listener(outcome)
 
 
 class _Step(Protocol):
     """Some work of one link, with sessions to do it. `resumed`: an earlier session of this apply was lost."""
 
     def __call__(
-        self, run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool
+        self, run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool
     ) -> None:
         """Do it; again from the start does no harm."""
 
@@ -119,13 +79,13 @@ def apply(
     _take_locks([p.address for p in plan.links if p.address in wanted], going, site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     complete = {a for a in held if not site.footings[a].make_outbound}
-    run = _Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
+    run = Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
     removed = [_take_out(each, site, listener, stop) for each in going]
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
         _delete(run, due, dependents, threads)
         for wave in sorted({p.wave for p in due}):
             now = [p for p in due if p.wave == wave and p.address not in run.outcomes]
-            list(threads.map(lambda p: _attempt(run, p, _work), now))
+            list(threads.map(lambda p: _attempt(run, p, work_on), now))
     outcomes = (*removed, *(run.outcomes[p.address] for p in due))
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
 
@@ -136,7 +96,7 @@ def _take_out(wanted: Removal, site: Site, listener: Listener, stop: threading.E
     return outcome
 
 
-def _delete(run: _Run, due: Sequence[LinkPlan], dependents: Dependents, threads: ThreadPoolExecutor) -> None:
+def _delete(run: Run, due: Sequence[LinkPlan], dependents: Dependents, threads: ThreadPoolExecutor) -> None:
     """Claim all that was approved, then delete: of each source one link after another, children first."""
     deleting = [p for p in reversed(due) if any(isinstance(a, work_of_deletion.KINDS) for a in p.actions)]
 
@@ -162,10 +122,8 @@ def _claims(plan: LinkPlan) -> bool:
 
 
 def _on_bench(step: Callable[[Bench, LinkPlan, bool], None]) -> _Step:
-    def work(
-        run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool
-    ) -> None:
-        bench = _bench(run, plan, tally, source, local)
+    def work(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool) -> None:
+        bench = bench_of(run, plan, tally, source, local)
         building.sign(bench, run.site.marks[plan.address], run.site.holder)
         step(bench, plan, resumed)
 
@@ -202,7 +160,7 @@ def _take_locks(due: Sequence[str], going: Sequence[Removal], site: Site) -> Non
             marks.write_holder(writer, schema, ids, site.holder)
 
 
-def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> None:
+def _attempt(run: Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> None:
     """Do some work of one link and tell how it ended. No exception of ours leaves it.
 
     `more`: it is not the link's last work, so that its end is told only where it failed.
@@ -237,7 +195,7 @@ def _attempt(run: _Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> N
                 run.tell(ended(outcome, tally))
 
 
-def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
+def _with_reconnects(run: Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
     """Work on the link; after a lost connection go on with new sessions. Every step can be repeated."""
     if plan.address not in run.begun:
         run.begun.add(plan.address)
@@ -246,11 +204,11 @@ def _with_reconnects(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> No
         _work_and_reconnect(run, plan, tally, step)
 
 
-def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
+def _work_and_reconnect(run: Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
     site, tries, before = run.site, 0, -1
     while True:
         try:
-            for address in _locked(plan):
+            for address in locked(plan):
                 site.locks.take(site.links[address], site.marks[address].link_id)
             with (
                 site.sources[site.links[plan.address].source].session() as source,
@@ -270,96 +228,6 @@ def _work_and_reconnect(run: _Run, plan: LinkPlan, tally: Tally, step: _Step) ->
             run.stop.wait(2.0**tries / 2)
 
 
-def _work(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool) -> None:
-    """Do what the plan says of one link. `resumed`: an earlier session of this apply was lost at it."""
-    site, link = run.site, run.site.links[plan.address]
-    mark, footing = site.marks[link.address], site.footings[link.address]
-    bench = _bench(run, plan, tally, source, local)
-    kinds = {type(action) for action in plan.actions}
-    built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None
-    if built:
-        with_lineage = {schema for source_name, schema in site.lineage if source_name == link.source}
-        building.build(bench, footing, mark, with_lineage, link.local.schema in site.new_schemas)
-        with run.guard:
-            run.held.add(link.address)
-            run.complete.add(link.address)
-    building.sign(bench, mark, site.holder)
-    if MakeViews in kinds:
-        building.make_views(bench, footing)
-    # only now are all of the link's tables sure to stand
-    bench.scene = _scene(run, link, source)
-    if Release in kinds:
-        work.release_gone(bench)
-    if Register in kinds:
-        work.register_equal(bench)
-    if Refill in kinds or footing.refill is not None:
-        refilling.refill(bench, verify=any(isinstance(a, Refill) and a.cause == "rows" for a in plan.actions))
-    if built and footing.completes_late:
-        building.finish(bench, footing, mark)
-    if kinds & {Pull, PullAgain}:
-        # what the lost session registered and did not copy is in outbound now, and missing here
-        again = resumed or PullAgain in kinds
-        blocked = site.blocked.get(link.address)
-        pulling.pull(
-            bench,
-            missing_too=again,
-            new=Pull in kinds,
-            bytes_each=_bytes_each(plan),
-            entities=_to_pull(plan),
-            blocked=blocked,
-        )
-    if AddForeignKey in kinds:
-        building.add_late_keys(bench, footing)
-    if footing.redefined and not built:
-        building.take_note(bench, mark)
-
-
-def _locked(plan: LinkPlan) -> list[str]:
-    """The links that the work on this one changes: those whose rows are deleted along with its, too."""
-    return sorted({plan.address, *(a for d in plan.actions if isinstance(d, Delete) for a, _ in d.along)})
-
-
-def _bench(run: _Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> Bench:
-    site, link = run.site, run.site.links[plan.address]
-
-    def guarded(source: Writer, local: Writer) -> None:
-        for address in _locked(plan):
-            site.locks.check(site.links[address], site.marks[address].link_id, source, local)
-
-    return Bench(
-        link=link,
-        scene=Scene.of(site.scene_links[link.source], frozenset(run.held), frozenset()),
-        source=source,
-        local=local,
-        tally=tally,
-        guarded=guarded,
-        helpers=Helpers(run.workers, site.sources[link.source], site.local),
-        advanced=lambda: run.listener(
-            Advanced(link.address, committed(tally), tally.rows, tally.bytes + tally.object_bytes)
-        ),
-        say=lambda words: run.listener(Said(link.address, words)),
-        stop=run.stop,
-        objects=Objects(link, site.depot) if link.stores else None,
-    )
-
-
-def _scene(run: _Run, link: Link, source: Writer) -> Scene:
-    """The source's SQL scene of this moment: which outbound tables stand, which links have requests."""
-    links = run.site.scene_links[link.source]
-    with run.guard:
-        held, complete = frozenset(run.held & links.keys()), sorted(run.complete & links.keys())
-    return Scene.of(links, held, barring_links(source, [links[a] for a in complete]))
-
-
 def _entities(plan: LinkPlan) -> int:
     counted = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)
     return sum(a.entities for a in plan.actions if isinstance(a, counted))
-
-
-def _to_pull(plan: LinkPlan) -> int:
-    return sum(a.entities for a in plan.actions if isinstance(a, Pull))
-
-
-def _bytes_each(plan: LinkPlan) -> float:
-    pulls = [a for a in plan.actions if isinstance(a, Pull) and a.entities]
-    return pulls[0].bytes / pulls[0].entities if pulls else 0.0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 
 from djlink_manifest.reconcile.bench import Tally
 from djlink_manifest.reconcile.progress import LinkOutcome, Status
+
+_COUNTS = {f.name for f in fields(LinkOutcome)} & {f.name for f in fields(Tally)}  # what both have, by name
 
 
 def outcome_of(
@@ -18,30 +21,9 @@ def outcome_of(
     hint: str | None = None,
 ) -> LinkOutcome:
     """What was done of a link, since `started` on the monotonic clock, and how it ended."""
+    counts = {name: getattr(tally, name) for name in _COUNTS}
     return LinkOutcome(
-        address,
-        status,
-        tally.created,
-        tally.pulled,
-        tally.rows,
-        tally.bytes,
-        tally.registered,
-        tally.released,
-        tally.refused,
-        problem,
-        hint,
-        time.monotonic() - started,
-        tally.foreign_keys,
-        tally.refilled,
-        tally.altered,
-        tally.deleted,
-        tally.along,
-        tally.deleted_rows,
-        tally.approved,
-        tally.mended,
-        tally.noted,
-        objects=tally.objects,
-        object_bytes=tally.object_bytes,
+        address, status, problem=problem, hint=hint, seconds=time.monotonic() - started, **counts
     )
 
 

@@ -7,10 +7,8 @@ goes by ranges of its key instead, several at once: what no list names need not 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +27,7 @@ from djlink_manifest.reconcile.bench import (
 from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.copying import copy_entities, copy_range
-from djlink_manifest.servers.keyranges import KeyRange, has_ranges, held_in, key_ranges, limit_of
+from djlink_manifest.servers.keyranges import KeyRange, Ranges, has_ranges, held_in
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.stuck import PackedKeys, stuck_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget
@@ -70,18 +68,23 @@ def pull(
                 outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
         _pull_keys(bench, work, bytes_each)
     if spread:
-        _pull_ranges(bench, key_ranges(source, link, 4 * bench.helpers.most), bytes_each)
+        _pull_ranges(bench, bytes_each)
 
 
-def _pull_ranges(bench: Bench, found: Sequence[KeyRange], bytes_each: float) -> None:
+def _pull_ranges(bench: Bench, bytes_each: float) -> None:
     """Pull ranges, several at once, each by sessions of its own; after an error no further one is begun."""
-    waiting, failed = deque(found), threading.Event()
+    ranges, failed = Ranges(bench.link), threading.Event()
 
     def work(mine: Bench, helping: bool) -> None:
+        size = sizes.batch_size(bytes_each, 1.0)
         try:
-            while waiting and not failed.is_set() and not (helping and bench.helpers.crowded()):
-                with suppress(IndexError):  # another worker took the last one
-                    _pull_range(mine, waiting.popleft(), bytes_each)
+            while not failed.is_set() and not (helping and bench.helpers.crowded()):
+                within = ranges.take(mine.source, size)
+                if within is None:
+                    return
+                size = _pull_range(mine, within, bytes_each, size)
+                bench.advanced()
+                stop_here(bench)
         except BaseException:
             failed.set()
             raise
@@ -91,7 +94,7 @@ def _pull_ranges(bench: Bench, found: Sequence[KeyRange], bytes_each: float) -> 
             if lent is not None:
                 work(replace(bench, source=lent[0], local=lent[1]), helping=True)
 
-    count = min(bench.helpers.most, len(found)) - 1
+    count = bench.helpers.most - 1
     with ThreadPoolExecutor(max(1, count), thread_name_prefix="djlink") as threads:
         helping = [threads.submit(help_out, number) for number in range(count)]
         work(bench, helping=False)
@@ -99,22 +102,18 @@ def _pull_ranges(bench: Bench, found: Sequence[KeyRange], bytes_each: float) -> 
         each.result()
 
 
-def _pull_range(bench: Bench, within: KeyRange, bytes_each: float) -> None:
-    """Pull the entities of a range of the key that are not held yet."""
+def _pull_range(bench: Bench, within: KeyRange, bytes_each: float, size: int) -> int:
+    """Pull the entities of a range of the key that are not held yet; how many the next range shall hold.
+
+    `size` is how many this one was to hold.
+    """
     if held_in(bench.source, bench.link, within):
         with key_table(bench.source, bench.link, "work", looked_up=False) as work:
             outbound.add_pullable(bench.scene, bench.link, None, work, within=within)
             _pull_keys(bench, work, bytes_each)
-        return
-    after, size = within.after, sizes.batch_size(bytes_each, 1.0)
-    while True:
-        limit = limit_of(bench.source, bench.link, KeyRange(after, within.until), size)
-        spent, rows, entities = _whole_range(bench, KeyRange(after, limit or within.until))
-        bench.advanced()
-        stop_here(bench)
-        if limit is None:
-            return
-        after, size = limit, sizes.fitting(spent, rows, entities) if entities else size
+        return size
+    spent, rows, entities = _whole_range(bench, within)
+    return sizes.fitting(spent, rows, entities) if entities else size
 
 
 def _whole_range(bench: Bench, within: KeyRange) -> tuple[int, int, int]:

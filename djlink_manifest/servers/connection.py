@@ -106,6 +106,17 @@ class Session:
             finally:
                 rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
 
+    def pieces(self, statement: Sql) -> Iterator[tuple[bytes, int]]:
+        """As `packets`, in pieces of the wire (`WireConnection.row_pieces`), and how many rows each has."""
+        connection = self._connection
+        with self._errors():
+            connection.query(self._text(statement), unbuffered=True)
+            rows = connection.row_pieces()
+            try:
+                yield from rows
+            finally:
+                rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
+
     @contextmanager
     def snapshot(self, *, keep: bool = False) -> Iterator[None]:
         """Statements inside see one consistent moment, and the server itself refuses writes.
@@ -176,7 +187,7 @@ class Writer(Session):
         """Run a statement that is bytes already (rows rendered by `transfer`); the rows affected."""
         return self._run(statement)
 
-    def load(self, statement: Sql, feed: Iterable[bytes]) -> tuple[int, int]:
+    def load(self, statement: Sql, feed: Iterable[bytes | memoryview]) -> tuple[int, int]:
         """Run a LOAD DATA LOCAL on what `feed` gives; the rows that were taken and the warnings.
 
         The server gives neither a duplicate nor a value that does not fit as an error, so the caller must

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers.connection import Session, Writer
-from djlink_manifest.servers.keyranges import KeyRange, holds_all
+from djlink_manifest.servers.keyranges import KeyRange, held_in
 from djlink_manifest.servers.loading import NotLoaded, load, load_plan
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
@@ -17,6 +17,10 @@ from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, 
 
 Rows: TypeAlias = Callable[[TableDefinition, Sql], Sql]
 """The SELECT of a list of columns of a table's rows; the table is `t` in it."""
+
+
+class _NotAllHeld(Exception):
+    """Rows were read that outbound does not hold; to be rolled back."""
 
 
 def copy_entities(
@@ -41,7 +45,7 @@ def copy_entities(
     def rows(of: TableDefinition, what: Sql) -> Sql:
         return rows_of(link, of, work, first, last, Sql("TRUE"), what)
 
-    return _copied(source, local, link, lambda: rows, budget, check, convert)
+    return _copied(source, local, link, rows, budget, check, convert)
 
 
 def copy_range(
@@ -52,7 +56,11 @@ def copy_range(
     budget: Budget,
     check: Callable[[], None],
 ) -> int:
-    """As `copy_entities`, for the entities of a range of the key that are in outbound, none of them here."""
+    """As `copy_entities`, for the entities of a range of the key that are in outbound, none of them here.
+
+    First the range is read without looking at outbound row by row. The foreign key makes outbound's rows some
+    of the source's, so that equal counts in the snapshot prove that all that was read is held.
+    """
 
     def joined(of: TableDefinition, what: Sql) -> Sql:
         return sql(
@@ -68,48 +76,54 @@ def copy_range(
         test = within.test(link.key_columns, "t", link.definition.entity_columns(of))
         return sql("SELECT {} FROM {} t WHERE {}", what, table(of.schema, of.name), test)
 
-    def rows() -> Rows:
-        return alone if holds_all(source, link, within) else joined
-
-    return _copied(source, local, link, rows, budget, check)
+    before = budget.spent, budget.rows
+    try:
+        return _copied(
+            source, local, link, alone, budget, check, as_read, lambda: held_in(source, link, within)
+        )
+    except _NotAllHeld:
+        budget.spent, budget.rows = before
+    return _copied(source, local, link, joined, budget, check, as_read)
 
 
 def _copied(
     source: Session,
     local: Writer,
     link: Link,
-    rows: Callable[[], Rows],
+    rows: Rows,
     budget: Budget,
     check: Callable[[], None],
-    convert: Conversion = as_read,
+    convert: Conversion,
+    held: Callable[[], int] | None = None,
 ) -> int:
-    """Copy rows; `rows` is called in the snapshot that they are read in."""
+    """Copy rows. `held` says how many entities there must be, in the snapshot that they are read in."""
     if local.loads and convert is as_read:
         before = budget.spent, budget.rows
         try:
-            return _copy(source, local, link, rows, budget, check, convert, loaded=True)
+            return _copy(source, local, link, rows, budget, check, convert, held, loaded=True)
         except NotLoaded:
             budget.spent, budget.rows = before
-    return _copy(source, local, link, rows, budget, check, convert, loaded=False)
+    return _copy(source, local, link, rows, budget, check, convert, held, loaded=False)
 
 
 def _copy(
     source: Session,
     local: Writer,
     link: Link,
-    rows: Callable[[], Rows],
+    rows: Rows,
     budget: Budget,
     check: Callable[[], None],
     convert: Conversion,
+    held: Callable[[], int] | None,
     *,
     loaded: bool,
 ) -> int:
     with source.snapshot(), local.transaction():
-        entities, selected = 0, rows()
+        entities, expected = 0, held() if held else None
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
             columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
             plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
-            select = selected(theirs, plan.select if plan else reading(columns, "t"))
+            select = rows(theirs, plan.select if plan else reading(columns, "t"))
             if plan:
                 written = load(source, select, local, into, plan, budget)
             else:
@@ -117,6 +131,8 @@ def _copy(
                 written = copy(source, select, local, into, to.columns, budget, to.change)
             if theirs is link.definition:
                 entities = written
+                if expected is not None and written != expected:
+                    raise _NotAllHeld
         check()
     return entities
 

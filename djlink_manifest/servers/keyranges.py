@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,9 @@ class KeyRange:
     def test(self, key: Sequence[Column], alias: str, names: Sequence[str] | None = None) -> Sql:
         """The condition that an aliased table's key lies in the range, there perhaps of other `names`."""
         names = names or [c.name for c in key]
-        tests = [_behind(key, names, self.after, alias)] if self.after is not None else []
+        tests = [_beside(key, names, self.after, alias, ">", ">")] if self.after is not None else []
         if self.until is not None:
-            tests.append(sql("NOT ({})", _behind(key, names, self.until, alias)))
-            limit = key_value(self.until[0], key[0])
-            tests.append(sql("{} <= {}", column(alias, names[0]), limit))  # for the index
+            tests.append(_beside(key, names, self.until, alias, "<", "<="))
         return both(tests)
 
 
@@ -50,16 +49,23 @@ def has_ranges(link: Link) -> bool:
     return all(c.base_type in _ORDERED for c in link.key_columns) and all(map(alike, link.definition.parts))
 
 
-def key_ranges(session: Session, link: Link, count: int) -> tuple[KeyRange, ...]:
-    """So many ranges that hold about as many rows of the source each, or fewer for too few rows."""
-    step = int(session.value(sql("SELECT COUNT(*) FROM {}", source_table(link)))) // count
-    limits = list[RawRow]()
-    while step and len(limits) < count - 1:
-        limit = limit_of(session, link, KeyRange(limits[-1] if limits else None), step)
-        if limit is None:
-            break
-        limits.append(limit)
-    return tuple(KeyRange(a, b) for a, b in zip([None, *limits], [*limits, None], strict=True))
+class Ranges:
+    """All keys of a link's source in ranges, one after the other, for several that take them at once."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._rest: KeyRange | None = KeyRange()
+        self._guard = threading.Lock()
+
+    def take(self, session: Session, rows: int) -> KeyRange | None:
+        """The next range, of so many rows of the source or the rest; None behind the last one."""
+        with self._guard:
+            if self._rest is None:
+                return None
+            after = self._rest.after
+            limit = limit_of(session, self._link, self._rest, rows)
+            self._rest = KeyRange(limit) if limit is not None else None
+            return KeyRange(after, limit)
 
 
 def limit_of(session: Session, link: Link, within: KeyRange, rows: int) -> RawRow | None:
@@ -79,29 +85,25 @@ def limit_of(session: Session, link: Link, within: KeyRange, rows: int) -> RawRo
 
 def held_in(session: Session, link: Link, within: KeyRange) -> int:
     """How many outbound rows lie in a range."""
-    return _count(session, outbound_table(link), link, within)
-
-
-def holds_all(session: Session, link: Link, within: KeyRange) -> bool:
-    """Whether outbound holds every source row of a range, in the moment that the session sees.
-
-    The foreign key makes outbound's rows some of the source's, so that equal counts prove it.
-    """
-    held = held_in(session, link, within)
-    return held == _count(session, source_table(link), link, within)
-
-
-def _count(session: Session, of: Sql, link: Link, within: KeyRange) -> int:
     test = within.test(link.key_columns, "s")
-    return int(session.value(sql("SELECT COUNT(*) FROM {} s WHERE {}", of, test)))
+    return int(session.value(sql("SELECT COUNT(*) FROM {} s WHERE {}", outbound_table(link), test)))
 
 
-def _behind(key: Sequence[Column], names: Sequence[str], limit: RawRow, alias: str) -> Sql:
-    """The key lies behind a limit in its order. Servers use no index for a comparison of whole rows."""
-    own = [column(alias, name) for name in names]
-    values = [key_value(v, c) for v, c in zip(limit, key, strict=True)]
-    cases = []
-    for place in range(len(key)):
-        same = [sql("{} = {}", n, v) for n, v in zip(own[:place], values[:place], strict=True)]
-        cases.append(both([*same, sql("{} > {}", own[place], values[place])]))
-    return both([sql("{} >= {}", own[0], values[0]), either(cases)]) if len(key) > 1 else either(cases)
+def _beside(
+    key: Sequence[Column], names: Sequence[str], limit: RawRow, alias: str, side: str, last: str
+) -> Sql:
+    """The key lies on one side of a limit in its order, or on it where `last` lets it.
+
+    Servers use no index for a comparison of whole rows. Nested, so that most rows need one comparison alone:
+    texts are compared by their collation, with every row that is read.
+    """
+    test: Sql | None = None
+    for name, column_of, value in zip(reversed(names), reversed(key), reversed(limit), strict=True):
+        own, literal = column(alias, name), key_value(value, column_of)
+        if test is None:
+            test = sql("{} {} {}", own, Sql(last), literal)
+        else:
+            within = both([sql("{} = {}", own, literal), test])
+            test = either([sql("{} {} {}", own, Sql(side), literal), within])
+    assert test is not None, "a key has a column"
+    return test

@@ -1,8 +1,10 @@
 """Rows from one server to another by LOAD DATA LOCAL, in lines that the source's server writes.
 
 Short values are put into lines by the source's server, long ones (texts, blobs) travel as they are and are
-escaped here; FLOAT and DOUBLE too, which MySQL writes exactly in a result alone, and not in a line. All are
-bytes in the local column's own character set, so that no server converts.
+escaped here. All are bytes in the local column's own character set, so that no server converts.
+
+Where a row is one line and no more, this client passes on what came over the wire: each line has a beginning
+and an end of its own, so that the local server finds it there, and skips what is in between.
 
 LOAD DATA LOCAL takes what does not fit with a warning, and skips what is refused: whatever is not taken whole
 and without a warning is rolled back and written by INSERT, which is strict and says what is wrong.
@@ -10,6 +12,7 @@ and without a warning is rolled back and written by INSERT, which is strict and 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
@@ -24,12 +27,12 @@ from djlink_manifest.servers.transfer import Budget, is_binary, row_too_long
 from djlink_manifest.servers.wire import values
 
 CHUNK_BYTES = 1 << 18
+NO_LINE = "the source's server could not write a row as a line"
 
 _PLAIN = frozenset(
     {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year", "date", "time", "datetime"}
-    | {"timestamp"}
+    | {"timestamp", "double"}  # a DOUBLE is exact in a line as a column alone, not in an expression
 )
-_FLOATING = frozenset({"float", "double"})
 _SHORT = frozenset({"char", "varchar", "enum", "set"})
 _SHORT_BYTES = frozenset({"binary", "varbinary"})
 _SAME_BYTES = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii"})  # as utf8mb4, in which values travel
@@ -39,22 +42,35 @@ class NotLoaded(DjlinkError):
     """The rows could not be loaded whole and unchanged; to be rolled back, and written by INSERT."""
 
 
-Kind: TypeAlias = Literal["line", "number", "long"]
+Kind: TypeAlias = Literal["line", "long"]
+Piece: TypeAlias = memoryview
+
+# The bytes between two lines are the packet's head and the line's length, eight at most: this is longer, and
+# no two of its characters are the same, so that they can neither hold it nor hide where it begins.
+_BEGIN = "~djlinkrow>"
+_BETWEEN = len(_BEGIN) + 5
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
     """How the rows of a table are loaded.
 
-    `select` is what is read, and of which `kinds`: a line of short values as it shall be; a number; a long
-    value, to be escaped here. `fields` are the columns and variables of the LOAD DATA statement, in the same
-    order, `settings` its SET clause, perhaps empty.
+    `select` is what is read, and of which `kinds`: a line of short values as it shall be; a long value, to be
+    escaped here. `fields` are the columns and variables of the LOAD DATA statement, in the same order,
+    `settings` its SET clause, perhaps empty. `token` follows the tab and the line feed that end a field and a
+    line: drawn anew for each plan, so that no long value holds it, and none needs its tabs escaped.
     """
 
     select: Sql
     kinds: tuple[Kind, ...]
     fields: Sql
     settings: Sql
+    token: str
+
+    @property
+    def passed_on(self) -> bool:
+        """Whether the rows go on as they come over the wire."""
+        return self.kinds == ("line",)
 
 
 def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> LoadPlan | None:
@@ -67,10 +83,7 @@ def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> L
         if written is not None:
             short.append((written, field))
             continue
-        if there.base_type in _FLOATING:
-            kinds.append("number")
-            name = sql("{} + 0e0", name)  # the exact value: the text of a FLOAT shows 6 digits
-        elif here.charset is None or here.charset in _SAME_BYTES:
+        if here.charset is None or here.charset in _SAME_BYTES:
             kinds.append("long")
             if not (here.is_text or is_binary(here)):  # JSON and the like are made from text, not of bytes
                 field = Sql(f"@v{number}")
@@ -79,12 +92,17 @@ def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> L
             return None
         others.append((name, field))
     selected, fields = [read for read, _ in others], [field for _, field in (*short, *others)]
+    # a value that holds 64 bits of chance is told by the warnings or the count, and written by INSERT
+    token = secrets.token_hex(8) if others else ""
     if short:
         line = [read for read, _ in short]
-        selected.insert(0, sql("CONCAT({})", joined(", '\\t', ", line)) if len(line) > 1 else line[0])
+        ends = (_BEGIN, "\\n") if not others else ("", "")
+        selected.insert(
+            0, sql("CONCAT('{}', {}, '{}')", Sql(ends[0]), joined(f", '\\t{token}', ", line), Sql(ends[1]))
+        )
         kinds.insert(0, "line")
     sets = sql(" SET {}", comma(settings)) if settings else Sql("")
-    return LoadPlan(comma(selected), tuple(kinds), comma(fields), sets)
+    return LoadPlan(comma(selected), tuple(kinds), comma(fields), sets, token)
 
 
 def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan, budget: Budget) -> int:
@@ -94,13 +112,17 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
     """
     statement = sql(
         "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET binary"
-        " FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({}){}",
+        " FIELDS TERMINATED BY '\\t{}' ESCAPED BY '\\\\' LINES STARTING BY '{}' TERMINATED BY '\\n{}' ({}){}",
         into,
+        Sql(plan.token),
+        Sql(_BEGIN if plan.passed_on else ""),
+        Sql(plan.token),
         plan.fields,
         plan.settings,
     )
     before = budget.rows
-    lines = _chunks(source, select, local, plan, budget)
+    chunks = _passed_on if plan.passed_on else _chunks
+    lines = chunks(source, select, local, plan, budget)
     try:
         taken, warnings = local.load(statement, lines)
     except ServerError as error:
@@ -126,6 +148,8 @@ def _short(there: Column, here: Column, name: Sql) -> Sql | None:
     """
     if there.base_type in _PLAIN:
         text = name
+    elif there.base_type == "float":
+        text = sql("{} + 0e0", name)  # 15 digits and more, where FLOAT has 9; its own text shows 6
     elif there.base_type in _SHORT and here.charset is not None:
         if there.charset != here.charset and here.charset != "utf8mb4":
             return None
@@ -146,48 +170,61 @@ def _escaped(text: Sql) -> Sql:
     return text
 
 
-def _chunks(source: Session, select: Sql, local: Writer, plan: LoadPlan, budget: Budget) -> Iterator[bytes]:
+def _chunks(source: Session, select: Sql, local: Writer, plan: LoadPlan, budget: Budget) -> Iterator[Piece]:
     """The lines of the rows, in pieces that the local server takes as one packet."""
     packet = local.identity.max_allowed_packet
     most = min(CHUNK_BYTES, packet // 2)
-    make = _Lines(plan)
+    between, end = (sign + plan.token.encode() for sign in (b"\t", b"\n"))
+    small, size = list[bytes](), 0
     for count, packets in source.packets(select):
-        lines, size, longest = make(packets, count)
-        if longest >= packet:
-            raise row_too_long(longest, local)
-        budget.spend(len(packets), size)
-        text = b"".join(lines)
-        for first in range(0, len(text), most):
-            yield text[first : first + most]
+        for each in packets:
+            fields = _fields(plan.kinds, each, count)
+            length = sum(map(len, fields)) + len(fields) * len(end)
+            if length >= packet:
+                raise row_too_long(length, local)
+            budget.spend(1, length)
+            for place, field in enumerate(fields, start=1):
+                if len(field) > most:  # not joined with others: what is large is not copied once more
+                    yield from _cut(b"".join(small), most)
+                    yield from _cut(field, most)
+                    small, size = [], 0
+                else:
+                    small.append(field)
+                small.append(between if place < count else end)
+            size += length
+            if size > most:
+                yield from _cut(b"".join(small), most)
+                small, size = [], 0
+    yield from _cut(b"".join(small), most)
 
 
-class _Lines:
-    """Rows' packets to lines."""
+def _cut(text: bytes, most: int) -> Iterator[Piece]:
+    view = memoryview(text)
+    for first in range(0, len(text), most):
+        yield view[first : first + most]
 
-    def __init__(self, plan: LoadPlan) -> None:
-        self._kinds = plan.kinds
 
-    def __call__(self, packets: Sequence[bytes], count: int) -> tuple[list[bytes], int, int]:
-        """The lines with their ends, their bytes, and the longest one's."""
-        make = self._line if self._kinds == ("line",) else self._joined
-        lines = [make(packet, count) for packet in packets]
-        sizes = list(map(len, lines))
-        return lines, sum(sizes), max(sizes)
+def _passed_on(
+    source: Session, select: Sql, local: Writer, plan: LoadPlan, budget: Budget
+) -> Iterator[Piece]:
+    """The rows as they came, in pieces that the local server takes as one packet."""
+    most = min(CHUNK_BYTES, local.identity.max_allowed_packet // 2)
+    for piece, rows in source.pieces(select):
+        if rows < 0:
+            raise NotLoaded(NO_LINE)
+        budget.spend(rows, len(piece) - rows * _BETWEEN)
+        yield from _cut(piece, most)
 
-    def _line(self, packet: bytes, count: int) -> bytes:
-        """A row that is a line and no more."""
-        if packet[0] < 0xFB:
-            return packet[1:] + b"\n"
-        return self._joined(packet, count)
 
-    def _joined(self, packet: bytes, count: int) -> bytes:
-        parts = values(packet, count)
-        for place, kind in enumerate(self._kinds):
-            value = parts[place]
-            if value is None:
-                if kind == "line":
-                    raise NotLoaded("the source's server could not write a row as a line")
-                parts[place] = b"\\N"
-            elif kind == "long":
-                parts[place] = value.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n")
-        return b"\t".join(cast("list[bytes]", parts)) + b"\n"
+def _fields(kinds: Sequence[Kind], packet: bytes, count: int) -> list[bytes]:
+    """The fields of a row as they stand in LOAD DATA."""
+    parts = values(packet, count)
+    for place, kind in enumerate(kinds):
+        value = parts[place]
+        if value is None:
+            if kind == "line":
+                raise NotLoaded(NO_LINE)
+            parts[place] = b"\\N"
+        elif kind == "long":
+            parts[place] = value.replace(b"\\", b"\\\\")
+    return cast("list[bytes]", parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pymysql import err
 from pymysql.connections import Connection
@@ -20,6 +20,7 @@ _WHOLE = 0xFFFFFF  # a packet of this size goes on in the next one
 _NULL, _EOF, _ERROR = 0xFB, 0xFE, 0xFF
 _LENGTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
 _HEAD = struct.Struct("<I")
+_T = TypeVar("_T")
 
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class WireConnection(_Driver):
     those of the last statement that was fed, `fed` the bytes that it got.
     """
 
-    feed: Iterable[bytes] | None = None
+    feed: Iterable[bytes | memoryview] | None = None
     warnings = 0
     fed = 0
     _sock: Any  # the driver's own; None once it is closed
@@ -45,13 +46,23 @@ class WireConnection(_Driver):
         """Let the driver itself open no file, though the server heard at login that it may ask for some."""
         self._local_infile = False
 
+    def row_pieces(self) -> Iterator[tuple[bytes, int]]:
+        """As `row_packets`, for rows that are passed on as they came: pieces of whole rows, and how many.
+
+        In a piece each row has four bytes before its packet. A piece of -1 rows tells of one that cannot be
+        passed on: its first value is NULL, or it has 16 MB and more.
+        """
+        return self._to_the_end(_pieces(self))
+
     def row_packets(self) -> Iterator[list[bytes]]:
         """The rows of the unbuffered result that was just begun, some at a time, each as its packet.
 
         Left early, the rest is read and dropped, for the server sends it anyhow.
         """
+        return self._to_the_end(_packets(self))
+
+    def _to_the_end(self, packets: Iterator[_T]) -> Iterator[_T]:
         result: Any = self._result
-        packets = _packets(self)
         ended = False
         try:
             for found in packets:  # noqa: UP028 - `yield from` would close `packets`, which is still to be read
@@ -157,6 +168,44 @@ def _packets(connection: Any) -> Iterator[list[bytes]]:
         buffer = buffer[place:]
         if found:
             yield found
+
+
+def _pieces(connection: Any) -> Iterator[tuple[bytes, int]]:
+    """The bytes of the rows up to the end of the result, whole rows at a time, and how many of them."""
+    stream = connection._rfile
+    head, sequence = _HEAD.unpack_from, connection._next_seq_id
+    buffer, long = b"", False  # `long`: the packet goes on with a row of 16 MB and more
+    while True:
+        data = stream.read1(READ_BYTES)
+        if not data:
+            _lost(connection)
+        buffer = buffer + data if buffer else data
+        begin, place, end, rows = 0, 0, len(buffer), 0
+        while end - place > 4:
+            (word,) = head(buffer, place)
+            stop = place + 4 + (word & _WHOLE)
+            if stop > end:
+                break
+            if word >> 24 != sequence:
+                connection._force_close()
+                raise err.InternalError("packets of a result are out of order")
+            sequence = (sequence + 1) & 0xFF
+            first, whole = buffer[place + 4], stop - place - 4 == _WHOLE
+            if not (long or whole or first == _NULL or first >= _EOF):
+                place, rows = stop, rows + 1
+                continue
+            if first == _ERROR and not long:
+                err.raise_mysql_exception(buffer[place + 4 : stop])
+            if rows:
+                yield buffer[begin:place], rows
+            if first == _EOF and not long and stop - place < 13:
+                return
+            long = whole
+            yield b"", -1
+            begin, place, rows = stop, stop, 0
+        if rows:
+            yield buffer[begin:place], rows
+        buffer = buffer[place:]
 
 
 def _lost(connection: Any) -> None:

@@ -36,6 +36,7 @@ ACTING = tuple(
             "orphans",
             "taking_out",
             "outcomes",
+            "linkwork",
             "apply",
             "standing",
             "doctor",

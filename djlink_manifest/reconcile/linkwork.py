@@ -1,0 +1,155 @@
+"""The work on one link of an apply: its bench, and what the plan says is done there, step after step."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile import bench as rows
+from djlink_manifest.reconcile import building, pulling, refilling
+from djlink_manifest.reconcile.actions import (
+    AddForeignKey,
+    AlterLocal,
+    CreateLocal,
+    CreateOutbound,
+    Delete,
+    MakeViews,
+    Pull,
+    PullAgain,
+    Refill,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.bench import Bench, Tally
+from djlink_manifest.reconcile.helping import Helpers, Workers
+from djlink_manifest.reconcile.outcomes import committed
+from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, Listener, Said
+from djlink_manifest.reconcile.site import Site
+from djlink_manifest.servers.census import barring_links
+from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.objects import Objects
+from djlink_manifest.servers.wanted import Scene
+
+
+@dataclass(slots=True)
+class Run:
+    """The state of one apply, shared by its threads.
+
+    `held` are the links whose outbound table stands, `complete` those whose requests and approvals stand too.
+    `given_up` are the servers that a link could not reach again: no other link waits for them.
+    """
+
+    site: Site
+    listener: Listener
+    stop: threading.Event
+    held: set[str]
+    complete: set[str]
+    workers: Workers
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+
+    def tell(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
+        """Tell how the work on a link ended; of one that is `broken` nothing below it is attempted."""
+        with self.guard:
+            self.outcomes[outcome.address] = outcome
+            if broken:
+                self.broken.add(outcome.address)
+        self.listener(outcome)
+
+
+def work_on(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool) -> None:
+    """Do what the plan says of one link. `resumed`: an earlier session of this apply was lost at it."""
+    site, link = run.site, run.site.links[plan.address]
+    mark, footing = site.marks[link.address], site.footings[link.address]
+    bench = bench_of(run, plan, tally, source, local)
+    kinds = {type(action) for action in plan.actions}
+    built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None
+    if built:
+        with_lineage = {schema for source_name, schema in site.lineage if source_name == link.source}
+        building.build(bench, footing, mark, with_lineage, link.local.schema in site.new_schemas)
+        with run.guard:
+            run.held.add(link.address)
+            run.complete.add(link.address)
+    building.sign(bench, mark, site.holder)
+    if MakeViews in kinds:
+        building.make_views(bench, footing)
+    # only now are all of the link's tables sure to stand
+    bench.scene = _scene(run, link, source)
+    if Release in kinds:
+        rows.release_gone(bench)
+    if Register in kinds:
+        rows.register_equal(bench)
+    if Refill in kinds or footing.refill is not None:
+        refilling.refill(bench, verify=any(isinstance(a, Refill) and a.cause == "rows" for a in plan.actions))
+    if built and footing.completes_late:
+        building.finish(bench, footing, mark)
+    if kinds & {Pull, PullAgain}:
+        # what the lost session registered and did not copy is in outbound now, and missing here
+        again = resumed or PullAgain in kinds
+        blocked = site.blocked.get(link.address)
+        pulling.pull(
+            bench,
+            missing_too=again,
+            new=Pull in kinds,
+            bytes_each=_bytes_each(plan),
+            entities=_to_pull(plan),
+            blocked=blocked,
+        )
+    if AddForeignKey in kinds:
+        building.add_late_keys(bench, footing)
+    if footing.redefined and not built:
+        building.take_note(bench, mark)
+
+
+def locked(plan: LinkPlan) -> list[str]:
+    """The links that the work on this one changes: those whose rows are deleted along with its, too."""
+    return sorted({plan.address, *(a for d in plan.actions if isinstance(d, Delete) for a, _ in d.along)})
+
+
+def bench_of(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer) -> Bench:
+    """The bench of a link with these sessions."""
+    site, link = run.site, run.site.links[plan.address]
+
+    def guarded(source: Writer, local: Writer) -> None:
+        for address in locked(plan):
+            site.locks.check(site.links[address], site.marks[address].link_id, source, local)
+
+    return Bench(
+        link=link,
+        scene=Scene.of(site.scene_links[link.source], frozenset(run.held), frozenset()),
+        source=source,
+        local=local,
+        tally=tally,
+        guarded=guarded,
+        helpers=Helpers(run.workers, site.sources[link.source], site.local),
+        advanced=lambda: run.listener(
+            Advanced(link.address, committed(tally), tally.rows, tally.bytes + tally.object_bytes)
+        ),
+        say=lambda words: run.listener(Said(link.address, words)),
+        stop=run.stop,
+        objects=Objects(link, site.depot) if link.stores else None,
+    )
+
+
+def _scene(run: Run, link: Link, source: Writer) -> Scene:
+    """The source's SQL scene of this moment: which outbound tables stand, which links have requests."""
+    links = run.site.scene_links[link.source]
+    with run.guard:
+        held, complete = frozenset(run.held & links.keys()), sorted(run.complete & links.keys())
+    return Scene.of(links, held, barring_links(source, [links[a] for a in complete]))
+
+
+def _to_pull(plan: LinkPlan) -> int:
+    return sum(a.entities for a in plan.actions if isinstance(a, Pull))
+
+
+def _bytes_each(plan: LinkPlan) -> float:
+    pulls = [a for a in plan.actions if isinstance(a, Pull) and a.entities]
+    return pulls[0].bytes / pulls[0].entities if pulls else 0.0
