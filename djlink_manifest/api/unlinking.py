@@ -15,7 +15,10 @@ from djlink_manifest.reconcile.removal import Removal
 
 
 def unlink(home: Home, table: Literal["keep", "drop"], prompt: bool | None) -> bool:
-    """Take the link out; whether that was agreed to. Raises LinkRefused and LinkLocked with nothing done, UnlinkFailed."""
+    """Take the link out; whether that was agreed to.
+
+    Raises LinkRefused and LinkLocked with nothing done, UnlinkFailed.
+    """
     asked = home.taken_out(table)
     with open_job(asked.manifest, asked.environ) as job:
         for facts in job.servers:
