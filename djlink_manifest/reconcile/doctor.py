@@ -168,7 +168,7 @@ def _links(
             catalogs[spec.name], names[spec.name] = one.catalog, schema
     try:
         # where external values go plays no part in what is examined here
-        return resolve(manifest, catalogs, local.catalog, names, Stores()).links, []
+        return resolve(manifest, catalogs, local.catalog, names, Stores(), {}).links, []
     except DjlinkError as error:
         found = Finding("local", "links", "error", error.message, "no link is made", error.hint or "")
         return (), [found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest, rule_for
@@ -20,6 +20,7 @@ from djlink_manifest.model.stores import Stores
 from djlink_manifest.reconcile.conditions import where_problems
 from djlink_manifest.reconcile.housing import Housed, house
 from djlink_manifest.reconcile.snapshot import Refusal
+from djlink_manifest.reconcile.targets import target_refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,13 @@ def resolve(
     local: Catalog,
     outbound: Mapping[str, str],
     stores: Stores,
+    homes: Mapping[str, str],
 ) -> Resolved:
     """The links of the manifest over the sources whose catalogues could be read.
 
     `local` is the local server's catalogue, which the definitions have to fit; `outbound` gives each source's
-    outbound schema, `stores` those of external objects. Raises GraphError for a cycle.
+    outbound schema, `stores` those of external objects, `homes` for each source the first name of the same
+    server, which is `local` for a source on the local server. Raises GraphError for a cycle.
     """
     refusals = list[Refusal]()
     links = dict[str, Link]()
@@ -95,7 +98,7 @@ def resolve(
             depends[candidate.address] = candidate.options.depends_on
             address = candidate.address
             refusals += _refusals(candidate, fits[address], houses[address], local.identity.version)
-    refusals += _same_targets(links.values())
+    refusals += target_refusals(manifest, links.values(), outbound, homes)
     edges, broken = _edges(links, depends, catalogs)
     graph = LinkGraph.build(links, edges)
     return Resolved(tuple(links[a] for a in sorted(links)), graph, _first_each([*refusals, *broken]))
@@ -253,34 +256,6 @@ def _refusals(candidate: Candidate, fit: Fitted, house: Housed, local: Version) 
 
 
 _EXCLUDE = "leave it out (`exclude`)"
-
-
-def _same_targets(links: Iterable[Link]) -> Iterator[Refusal]:
-    links = list(links)
-    by_local = _grouped(links, lambda link: [(t.schema, t.name) for t in link.local.tables])
-    by_outbound = _grouped(links, lambda link: [(link.source, link.outbound_schema, link.outbound_table)])
-    told = set[tuple[str, str]]()
-    for groups, what, option in (
-        (by_local, "local table", "schema_name"),
-        (by_outbound, "outbound table", "outbound_table"),
-    ):
-        for target, group in groups.items():
-            for link in group:
-                others = ", ".join(o.address for o in group if o is not link)
-                if others and (link.address, others) not in told:
-                    told.add((link.address, others))
-                    words = f"it would have the same {what} as {others}: {'.'.join(target[-2:])}"
-                    yield Refusal(link.address, words, f"part them with `{option}`", link.location)
-
-
-def _grouped(
-    links: Iterable[Link], places: Callable[[Link], Sequence[tuple[str, ...]]]
-) -> Mapping[tuple[str, ...], list[Link]]:
-    found: dict[tuple[str, ...], list[Link]] = {}
-    for link in links:
-        for place in places(link):
-            found.setdefault(place, []).append(link)
-    return found
 
 
 def _edges(

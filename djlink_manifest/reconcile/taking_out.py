@@ -105,8 +105,8 @@ def take_out(wanted: Removal, local: Reached, source: Reached) -> LinkOutcome:
     pools = Pool(source.address, Writer), Pool(local.address, Writer)
     try:
         with pools[0].session() as there, pools[1].session() as here:
-            for session in (there, here):
-                removing.lock(session, wanted.link_id, wanted.address)
+            removing.lock(there, "source", wanted.link_id, wanted.address)
+            removing.lock(here, "local", wanted.link_id, wanted.address)
             _take_out(wanted, there, here)
     except DjlinkError as error:
         words, seconds = error.message, time.monotonic() - started

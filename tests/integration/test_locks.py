@@ -15,7 +15,7 @@ from pymysql.constants.COMMAND import COM_QUERY
 
 from djlink_manifest.errors import LinkLocked
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import lock_name
+from djlink_manifest.model.naming import Side, lock_name
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
 from djlink_manifest.servers import connection
@@ -176,6 +176,7 @@ def test_a_link_whose_lock_session_is_killed_takes_its_lock_again_before_it_goes
     pipeline: Rig, server: str
 ) -> None:
     session, said = pipeline.address("lab_a", "lab", "Session"), list[str]()
+    side: Side = "local" if server == "local" else "source"
 
     def end_the_lock(event: Event) -> None:
         if isinstance(event, Said):
@@ -183,7 +184,7 @@ def test_a_link_whose_lock_session_is_killed_takes_its_lock_again_before_it_goes
         if isinstance(event, Advanced) and event.address == session and event.entities == 4:
             marks = f"`{pipeline.outbound}`.`~djlink`"
             for (link_id,) in pipeline.run("lab_a", f"SELECT link_id FROM {marks}"):
-                holder = pipeline.run(server, f"SELECT IS_USED_LOCK('{lock_name(link_id)}')")[0][0]
+                holder = pipeline.run(server, f"SELECT IS_USED_LOCK('{lock_name(link_id, side)}')")[0][0]
                 if holder is not None:
                     kill(pipeline, server, holder)
 

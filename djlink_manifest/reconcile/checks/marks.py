@@ -21,10 +21,10 @@ def mark_findings(
         yield Finding(
             name,
             "same server",
-            "error",
-            "it is the local server itself",
-            "a link's lock is taken on both of its servers, and here the second one would wait for the first",
-            f"take the source {name} out: its tables are at hand without a link",
+            "note",
+            "by host name, port and data directory it is the local server itself",
+            "its rows are copied within one server, and protected there like those of any other source",
+            f"nothing has to be done; tables of {name} that need no protection are at hand without a link",
         )
     theirs = source.marks.get(outbound, ())
     ours = [m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())]

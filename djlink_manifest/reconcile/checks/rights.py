@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.health import Finding, Health, Role
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, Grant, grant, missing
+from djlink_manifest.model.rights import (
+    LOCAL_RIGHTS,
+    OUTBOUND_RIGHTS,
+    SOURCE_RIGHTS,
+    Grant,
+    account_name,
+    grant,
+    missing,
+)
 from djlink_manifest.reconcile.checks.settings import is_on
 
 _WRITING = frozenset({"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE"})
@@ -104,8 +112,7 @@ def _create(need: Need, catalog: Catalog) -> str:
 
 
 def _default_role(role: Role, catalog: Catalog) -> str:
-    user, _, host = catalog.identity.account.rpartition("@")
-    account = "'{}'@'{}'".format(user.replace("'", "''"), host.replace("'", "''"))
+    account = account_name(catalog.identity.account)
     word = "FOR" if catalog.identity.version.vendor == "mariadb" else "TO"
     return f"SET DEFAULT ROLE `{_quoted(role.name)}` {word} {account};"
 
