@@ -69,7 +69,9 @@ def open_job(
         for name, address in sorted(addresses.items()):
             result = results[name]
             if isinstance(result, DjlinkError):
-                facts.append(ServerFacts(name, address.host, problem=result.message, hint=result.hint))
+                facts.append(
+                    ServerFacts(name, address.veiled(address.host), problem=result.message, hint=result.hint)
+                )
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         scope = scope_of(resolved.graph, targets, excludes, below)

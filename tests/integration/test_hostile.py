@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -11,11 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.errors import ManifestError
+from djlink_manifest.errors import DjlinkError, ManifestError
 from djlink_manifest.manifest.load import load
+from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.sandbox.accounts import quoted
 from tests.asking import ask
 from tests.command import run
+from tests.mutants import INJECTION, mutants, whole, written
 from tests.rig import Rig
 from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
 from tests.statements import watched
@@ -240,4 +244,75 @@ def test_any_where_is_a_condition_or_a_clear_error_and_nothing_else(
     for statement in sent:
         scratch = "`~djlink_" in statement.text
         assert scratch or statement.begins("SELECT", "WITH", "SHOW", "SET", "START TRANSACTION"), statement
+    assert fuzzed.run("lab_a", "SELECT * FROM {lab}.victim ORDER BY id") == [(1, 1), (2, 2)]
+
+
+# what a manifest of the fuzzed rig's servers has in the place of the usual names
+def filled(rig: Rig) -> dict[str, str]:
+    return {
+        "host": "127.0.0.1",
+        "port_a.example": str(rig.servers.lab_a.port),
+        "port_l.example": str(rig.servers.local.port),
+        "link": rig.names("link"),
+        "user": rig.names("lab"),
+        "lab": rig.names("lab"),
+        "outbound": rig.outbound,
+        "name": rig.names("atlas"),
+        "schema_name": f"'{rig.names('our_')}{{source}}_{{schema}}'",
+    }
+
+
+def planned(rig: Rig, text: str) -> str:
+    """Plan a manifest, whatever it is: what came of it. Nothing but reading is sent, and no name acts."""
+    path = rig.folder / "mutant.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    environ = {**os.environ, **rig.environ, "LINK_OUTBOUND": rig.outbound}
+    with watched(prefix=rig.names("")) as sent:
+        try:
+            with open_job(load([path]), environ) as job:
+                plan = job.plan()
+            came = "planned"
+        except ManifestError as error:
+            assert all(d.summary and d.location.line for d in error.diagnostics)
+            return "refused"
+        except DjlinkError as error:  # a server that is none, a reference that is not set
+            assert error.message
+            assert "unexpected" not in error.message
+            came = "stopped"
+        else:
+            for reason in (
+                *(b.reason for p in plan.links for b in p.blocked),
+                *(r.reason for r in plan.refusals),
+            ):
+                assert reason
+                assert "unexpected" not in reason
+    for statement in sent:
+        scratch = "`~djlink_" in statement.text
+        assert scratch or statement.begins("SELECT", "WITH", "SHOW", "SET", "START TRANSACTION"), statement
+        assert "DROP TABLE victim" not in QUOTED.sub("", statement.whole.decode(errors="replace"))
+    return came
+
+
+QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'|`(?:[^`]|``)*`", re.DOTALL)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(data=st.data())
+def test_any_mutant_of_a_manifest_is_planned_or_refused_and_acts_on_nothing(
+    fuzzed: Rig, data: st.DataObject
+) -> None:
+    planned(fuzzed, data.draw(mutants(filled(fuzzed))))
+    assert fuzzed.run("lab_a", "SELECT * FROM {lab}.victim ORDER BY id") == [(1, 1), (2, 2)]
+
+
+def test_hostile_names_in_every_place_of_a_manifest_are_names(fuzzed: Rig) -> None:
+    usual = filled(fuzzed)
+    assert planned(fuzzed, written(whole(usual)) + "\n") == "planned"
+    came = {
+        name: planned(fuzzed, written(whole({**usual, name: json.dumps(INJECTION[:60])})) + "\n")
+        for name in usual
+        if not name.startswith("port")
+    }
+    # a schema and an account may be called so, all else may not
+    assert {name for name, end in came.items() if end == "refused"} == {"host", "name"}
     assert fuzzed.run("lab_a", "SELECT * FROM {lab}.victim ORDER BY id") == [(1, 1), (2, 2)]
