@@ -208,22 +208,17 @@ def test_a_manifests_apply_and_a_pull_in_python_exclude_each_other(
     # the pull in Python is at work
     rig.servers.local.execute(f"DELETE FROM `{notebook.local}`.session__trial")
     rig.servers.local.execute(f"DELETE FROM `{notebook.local}`.session")
-    pulling, go_on = threading.Event(), threading.Event()
-
-    def hold(statement: Statement) -> None:
-        pulling.set()
-        assert go_on.wait(60)
-
-    hook = once(lambda s: s.begins(f"{LOAD} `{notebook.local}`.`session`"), hold)
-    with ThreadPoolExecutor(1) as threads, watched(hook, prefix=rig.names("")):
+    gate = Gate(lambda e: isinstance(e, LinkStarted))
+    monkeypatch.setattr("djlink_manifest.api.runs._quiet", gate)
+    with ThreadPoolExecutor(1) as threads:
         running = threads.submit(lambda: session().pull(display_progress=False).entities)
         try:
-            assert pulling.wait(60)
+            assert gate.reached.wait(60)
             with pytest.raises(LinkLocked, match="another djlink works on this link") as caught:
                 rig.apply(document)
             assert who in caught.value.message
         finally:
-            go_on.set()
+            gate.open.set()
         assert running.result(60) == 4
     assert not rig.plan(document).has_changes
 

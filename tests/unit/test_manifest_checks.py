@@ -505,7 +505,8 @@ def test_every_tier_can_be_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_value_that_is_shown_does_not_refer_to_a_password(tmp_path: Path, local: str, source: str) -> None:
-    text = f"{HEAD.replace('host: db.lab.example', local)}sources:\n  lab_a: {{{source}, schemas: {{s: {{tables: [T]}}}}}}\n"
+    head = HEAD.replace("host: db.lab.example", local)
+    text = f"{head}sources:\n  lab_a: {{{source}, schemas: {{s: {{tables: [T]}}}}}}\n"
     problem = told(tmp_path, text)
     assert "refers to a password: `${" in problem.summary
 
