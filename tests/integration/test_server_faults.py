@@ -17,7 +17,6 @@ from djlink_manifest.reconcile import apply as applying
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, Said
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers, start_server
-from djlink_manifest.sandbox.binaries import Vendor
 from djlink_manifest.servers import connection
 from tests.faulty import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
 from tests.rig import PASSWORD, Rig
@@ -112,12 +111,11 @@ def test_a_source_that_stays_down_fails_its_links_alone_and_the_next_run_goes_on
     own.finish()
 
 
-@pytest.mark.parametrize("vendor", ["mysql", "mariadb"])
 def test_a_full_tablespace_fails_what_does_not_fit_and_goes_on_when_there_is_room(
-    servers: Servers, tmp_path: Path, vendor: Vendor
+    servers: Servers, tmp_path: Path
 ) -> None:
     """All tables of the local server share a space that may grow to 20 MB, which is filled beforehand."""
-    options = ServerOptions(vendor, extra=SMALL)
+    options = ServerOptions(extra=SMALL)
     with (
         start_server("small", options) as small,
         faulty(Servers(servers.lab_a, servers.lab_b, small), tmp_path) as lab,
