@@ -1,11 +1,11 @@
 """Peak memory of bringing one large object, from folder to folder, to S3 and back.
 
-    python benchmarks/objects.py [--bytes N] [--s3-bytes N]
+    python benchmarks/objects.py [--bytes N] [--endpoint HOST:PORT --access-key K --secret-key S]
 
 Each case runs in a process of its own, with DataJoint loaded as in an apply, so that the peak resident memory
-is all that such an apply takes beside its rows. S3 is a moto server, a process of its own too; as it reads an
-object as a whole for every piece of it, large ones take it very long. Seconds are printed beside it for
-orientation.
+is all that such an apply takes beside its rows. S3 is a moto server, a process of its own too, which takes
+about four times an object's size in memory; or the server at `--endpoint`, where a bucket `bench` is made.
+Seconds are printed beside it for orientation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,20 @@ from djlink_manifest.servers.stores.depot import Brought, Depot
 from djlink_manifest.servers.stores.settings import read_stores
 
 BLOCK = 1 << 20
-KEYS = {"access_key": "benchmark", "secret_key": "benchmark"}
 
 
 def main() -> None:
     """Run every case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--bytes", type=int, default=2_000_000_000)
-    parser.add_argument("--s3-bytes", type=int, default=200_000_000)
-    sizes = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, _s3() as endpoint:
+    parser.add_argument("--endpoint")
+    parser.add_argument("--access-key", default="benchmark")
+    parser.add_argument("--secret-key", default="benchmark")
+    asked = parser.parse_args()
+    keys = {"access_key": asked.access_key, "secret_key": asked.secret_key}
+    there = nullcontext(asked.endpoint) if asked.endpoint else moto()
+    with tempfile.TemporaryDirectory() as folder, there as endpoint:
+        _make_bucket(endpoint, keys)
         file = {"protocol": "file", "location": folder}
         s3 = {
             "protocol": "s3",
@@ -46,19 +51,18 @@ def main() -> None:
             "bucket": "bench",
             "location": "x",
             "secure": False,
-            **KEYS,
+            **keys,
         }
-        _make(Path(folder, "large"), sizes.bytes)
-        _make(Path(folder, "small"), sizes.s3_bytes)
+        _make(Path(folder, "large"), asked.bytes)
         for name, case in {
             "file to file": (file, "large", file, "copy"),
-            "file to s3": (file, "small", s3, "large"),
+            "file to s3": (file, "large", s3, "large"),
             "s3 to file": (s3, "large", file, "copy2"),
         }.items():
             begun = time.monotonic()
             done = subprocess.run(
                 [sys.executable, __file__, "--case", json.dumps(case)],
-                capture_output=True,
+                stdout=subprocess.PIPE,
                 check=True,
                 text=True,
             )
@@ -91,34 +95,36 @@ def _make(path: Path, size: int) -> None:
             file.write(block[: min(BLOCK, size - start)])
 
 
-class _s3:  # noqa: N801 - used like a function
-    """A moto server in a process of its own, with a bucket."""
-
-    def __enter__(self) -> str:
-        import boto3
-
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@contextmanager
+def moto() -> Iterator[str]:
+    """A moto server in a process of its own; its host and port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
         until = time.monotonic() + 30
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert time.monotonic() < until, "moto did not start"
             time.sleep(0.1)
-        client = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name="us-east-1",
-            aws_access_key_id=KEYS["access_key"],
-            aws_secret_access_key=KEYS["secret_key"],
-        )
-        client.create_bucket(Bucket="bench")
-        return f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
 
-    def __exit__(self, *error: object) -> None:
-        self._process.terminate()
-        self._process.wait(60)
+
+def _make_bucket(endpoint: str, keys: dict[str, str]) -> None:
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{endpoint}",
+        region_name="us-east-1",
+        aws_access_key_id=keys["access_key"],
+        aws_secret_access_key=keys["secret_key"],
+    )
+    client.create_bucket(Bucket="bench")
 
 
 if __name__ == "__main__":

@@ -155,6 +155,10 @@ class PullFailed(DjlinkError):
     """A pull met an error on its way; what was committed stays, and pulling again goes on from there."""
 
 
+class UnlinkFailed(DjlinkError):
+    """A link was taken out in part; what was done stays, and doing it again goes on from there."""
+
+
 class SourceNotTold(DjlinkError):
     """Rows were deleted here, and the source could not be told: it holds them still. Nothing is lost."""
 

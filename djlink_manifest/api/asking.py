@@ -12,9 +12,11 @@ from djlink_manifest.manifest.match import rule_for
 from djlink_manifest.manifest.values import (
     Manifest,
     Options,
+    Removed,
     SchemaSpec,
     ServerSpec,
     SourceSpec,
+    StoreSpec,
     TableRule,
 )
 from djlink_manifest.model.catalog import Mark
@@ -43,6 +45,7 @@ class Wish:
     local_schema: str
     stores: StoreNames
     location: Location
+    source_stores: tuple[StoreSpec, ...] = ()
 
     def names(self, schema: str, table: str) -> bool:
         """Whether a table of the source is the one that is asked for."""
@@ -62,8 +65,12 @@ def decorated(
     contact: str,
     where: Condition | None,
     beside: Mapping[tuple[str, str], StoreNames],
+    source_stores: tuple[StoreSpec, ...] = (),
+    removed: Removed | None = None,
 ) -> Manifest:
     """The manifest of one decorated link. `marks` are of the links made before, which it may refer to.
+
+    With `removed` it is the one that the link was taken out of.
 
     Of those what is held is what is wanted: a pull of one table pulls no other, and comes as far as its
     parents are here. `beside` maps schema and class of those that were decorated in this process to their
@@ -84,7 +91,8 @@ def decorated(
         place = rules.setdefault(mark.source_schema, {})
         place[mark.source_table] = TableRule(mark.source_table, options, wish.location)
     mine = Options(where=where, stores=wish.stores, schema_name=wish.local_schema, outbound_table=name)
-    rules[wish.schema][pattern] = TableRule(pattern, mine, wish.location)
+    if removed is None:
+        rules[wish.schema][pattern] = TableRule(pattern, mine, wish.location)
     schemas = tuple(
         SchemaSpec(schema, tuple(found[p] for p in sorted(found)), (), wish.location)
         for schema, found in sorted(rules.items())
@@ -93,8 +101,8 @@ def decorated(
         name=NAME,
         contact=contact,
         local=local,
-        sources=(SourceSpec(source.name, source, outbound, schemas, wish.location),),
-        removed=(),
+        sources=(SourceSpec(source.name, source, outbound, schemas, wish.location, source_stores),),
+        removed=(removed,) if removed else (),
         approvals=(),
         files=(wish.location.file,),
         digest=hashlib.sha256(repr(schemas).encode()).hexdigest(),

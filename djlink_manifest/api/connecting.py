@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from djlink_manifest.errors import Unreachable, UsageError
 from djlink_manifest.manifest.values import TlsSpec
 from djlink_manifest.model.server import ServerAddress, Tls
+from djlink_manifest.model.stores import DEFAULT, Store
 
+_DEFAULT = "default of the source"
 _opened: dict[ServerAddress, Any] = {}
 
 
@@ -25,6 +28,26 @@ def connection_to(address: ServerAddress) -> Any:
         _opened[account] = _connected(address)
         _opened[account].query("SET SESSION time_zone = '+00:00'")
     return _opened[account]
+
+
+def knows_stores(connection: Any, named: Mapping[str, Store | str]) -> None:
+    """Let a source's connection read the external values of stores that are named for it.
+
+    `named` are settings, or names of other stores; `default` is what `<blob@>` means at the source.
+    """
+    import datajoint as dj
+
+    found: dict[str, Any] = dict(dj.config.stores)
+    found |= {_key(name): dict(store.settings) for name, store in named.items() if isinstance(store, Store)}
+    found |= {_key(name): found.get(store) for name, store in named.items() if isinstance(store, str)}
+    if DEFAULT in named:
+        # rows may name it by nothing, which DataJoint takes for a name
+        found[DEFAULT], found[""] = _key(DEFAULT), found[_key(DEFAULT)]
+    connection._config.stores = {name: each for name, each in found.items() if each is not None}
+
+
+def _key(name: str) -> str:
+    return _DEFAULT if name == DEFAULT else name
 
 
 def _connected(address: ServerAddress) -> Any:

@@ -8,14 +8,15 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from djlink_manifest.api.asking import NAME, Asked, StoreNames, Wish, decorated, letting_go, narrowed
-from djlink_manifest.api.connecting import connection_to
+from djlink_manifest.api.connecting import connection_to, knows_stores
+from djlink_manifest.api.hints import in_python
 from djlink_manifest.api.schema import LazySchema, Server
-from djlink_manifest.errors import SecretError
-from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
-from djlink_manifest.manifest.values import Manifest, SourceSpec
+from djlink_manifest.errors import SecretError, UsageError
+from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server, resolve_stores
+from djlink_manifest.manifest.values import Manifest, Removed, SourceSpec, StoreSpec
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.naming import APPROVED, REQUESTED
 from djlink_manifest.model.selection import Condition
@@ -78,9 +79,15 @@ class Home(Protocol):
     def letting_go(self) -> Asked:
         """What to ask for so that the source is told of what is gone here."""
 
+    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+        """What to ask for so that the link is taken out. Raises UsageError where that is not for a class."""
+
+    def worded(self, hint: str | None) -> str | None:
+        """A hint of the core in the words of where the link comes from."""
+
 
 # of what was decorated in this process, by source, schema and class: children ask for their parents' stores
-_stores: dict[tuple[str, str, str], StoreNames] = {}
+_stores: dict[tuple[str, str, str], tuple[StoreNames, tuple[StoreSpec, ...]]] = {}
 
 
 @dataclass(slots=True)
@@ -95,7 +102,7 @@ class Decorated:
     along: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        _stores[self._source_name(), self.wish.schema, self.wish.name] = self.wish.stores
+        _stores[self._place()] = self.wish.stores, self.wish.source_stores
 
     @property
     def name(self) -> str:
@@ -115,17 +122,46 @@ class Decorated:
     def source_connection(self) -> Any:
         """One connection for all classes of the same account on the same server."""
         _, source, environ = self._servers()
-        return connection_to(resolve_server(source.spec, environ))
+        connection = connection_to(resolve_server(source.spec, environ))
+        spec = SourceSpec(source.spec.name, source.spec, "", (), self.wish.location, self._source_stores())
+        knows_stores(connection, resolve_stores(spec, environ))
+        return connection
 
     def pulling(self, where: Condition | None) -> Asked:
         """The link and, to refer to, all that were decorated before, in whatever process."""
+        return self._asked(where)
+
+    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+        """All that were decorated before, without this one."""
+        return self._asked(None, Removed(self.address, table, self.wish.location))
+
+    def worded(self, hint: str | None) -> str | None:
+        """`Link` says what a manifest would."""
+        return in_python(hint)
+
+    def forget(self) -> None:
+        """Do not name its stores to other links any more."""
+        _stores.pop(self._place(), None)
+
+    def _asked(self, where: Condition | None, removed: Removed | None = None) -> Asked:
         local, source, environ = self._servers()
         address = resolve_server(source.spec, environ)
         schema = self._outbound_schema()
         marks = marks_in(address, schema, NAME)
         contact = self.contact if self.contact is not None else _someone()
-        beside = {place[1:]: stores for place, stores in _stores.items() if place[0] == source.spec.name}
-        made = decorated(self.wish, marks, local.spec, source.spec, schema, contact, where, beside)
+        beside = {place[1:]: each[0] for place, each in _stores.items() if place[0] == source.spec.name}
+        made = decorated(
+            self.wish,
+            marks,
+            local.spec,
+            source.spec,
+            schema,
+            contact,
+            where,
+            beside,
+            self._source_stores(),
+            removed,
+        )
         return Asked(made, environ)
 
     def letting_go(self) -> Asked:
@@ -148,6 +184,17 @@ class Decorated:
 
     def _source_name(self) -> str:
         return self.source.place
+
+    def _place(self) -> tuple[str, str, str]:
+        return self._source_name(), self.wish.schema, self.wish.name
+
+    def _source_stores(self) -> tuple[StoreSpec, ...]:
+        """The source's stores as this link and those beside it name them; its own word counts first."""
+        found = {spec.name: spec for spec in self.wish.source_stores}
+        for place, (_, beside) in _stores.items():
+            if place[0] == self._source_name():
+                found = {spec.name: spec for spec in beside} | found
+        return tuple(found[name] for name in sorted(found))
 
     def _servers(self) -> tuple[Server, Server, Mapping[str, str]]:
         local = self.local.server("local")
@@ -173,7 +220,9 @@ class Listed:
 
     def source_connection(self) -> Any:
         """A connection with the account that the manifest names."""
-        return connection_to(resolve_server(self._spec().server, os.environ))
+        connection = connection_to(resolve_server(self._spec().server, os.environ))
+        knows_stores(connection, resolve_stores(self._spec(), os.environ))
+        return connection
 
     def pulling(self, where: Condition | None) -> Asked:
         """The manifest as it stands, or narrowed to a condition and what that needs."""
@@ -184,6 +233,17 @@ class Listed:
     def letting_go(self) -> Asked:
         """The manifest's links, none of them wanted."""
         return Asked(letting_go(self.manifest), os.environ)
+
+    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+        """Refused: while the manifest declares the link, the next apply would make it again."""
+        raise UsageError(
+            f"{self.address} is a link of the manifest `{self.manifest.name}`, which takes it out",
+            hint=f"delete it from `sources`, write `removed: {{{self.address}: {{table: {table}}}}}`, apply",
+        )
+
+    def worded(self, hint: str | None) -> str | None:
+        """The core speaks of manifests."""
+        return hint
 
     def _spec(self) -> SourceSpec:
         name = self.address.split(".", 1)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from djlink_manifest.api import runs
@@ -13,16 +14,19 @@ from djlink_manifest.api.linked import linked_class
 from djlink_manifest.api.schema import LazySchema
 from djlink_manifest.errors import LinkRefused, Location, UsageError
 from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.references import LINK_OUTBOUND
+from djlink_manifest.manifest.references import LINK_OUTBOUND, has_reference
+from djlink_manifest.manifest.values import StoreSpec
 
 
 class Link:
     """Decorates a class named as a source table: it becomes the local table that the source's rows come into.
 
     `local_schema` receives; `source_schema` is a LazySchema with a host. `stores` maps each local store to
-    the source store, or stores, whose objects go there. `outbound` is the schema on the source's server for
-    the keys of what is held, else the environment's LINK_OUTBOUND says it. `contact` is shown to the owners
-    of what is held.
+    the source store, or stores, whose objects go there. `source_stores` says how the source's stores are
+    reached where DataJoint's configuration does not: by name, `default` for the one that `<blob@>` means
+    there, settings as DataJoint has them, or the name of a store of that configuration. `outbound` is the
+    schema on the source's server for the keys of what is held, else the environment's LINK_OUTBOUND says it.
+    `contact` is shown to the owners of what is held.
 
         @Link(local_schema, source_schema)
         class Session:
@@ -39,6 +43,7 @@ class Link:
         source_schema: LazySchema,
         stores: Mapping[str, str | Sequence[str]] | None = None,
         *,
+        source_stores: Mapping[str, str | Mapping[str, Any]] | None = None,
         outbound: str | None = None,
         contact: str | None = None,
     ) -> None:
@@ -63,6 +68,7 @@ class Link:
             raise UsageError(f"Link: the outbound schema's name {fault}")
         self.local_schema, self.source_schema = local_schema, source_schema
         self.stores = _stores(stores or {})
+        self._source_stores = {} if source_stores is None else _checked(source_stores)
         self.outbound = outbound if outbound is not None else LINK_OUTBOUND
         self.contact = contact
 
@@ -77,7 +83,8 @@ class Link:
                 location=place,
             )
         source, local = self.source_schema.database, self.local_schema.database
-        wish = Wish(source, cls.__name__, local, self.stores, place)
+        theirs = tuple(StoreSpec(n, s, place) for n, s in sorted(self._source_stores.items()))
+        wish = Wish(source, cls.__name__, local, self.stores, place, theirs)
         home = Decorated(self.local_schema, self.source_schema, wish, self.outbound, self.contact)
         tables = home.standing()
         if tables is None:
@@ -127,6 +134,27 @@ def _stores(stores: Mapping[str, str | Sequence[str]]) -> StoreNames:
     if twice:
         raise UsageError(f"Link: the source store `{twice[0]}` is given two local stores")
     return tuple(sorted(pairs))
+
+
+def _checked(given: Mapping[Any, Any]) -> dict[str, str | tuple[tuple[str, object], ...]]:
+    """The stores of the source by name: settings, with folders from where Python runs, or another name."""
+    found = dict[str, str | tuple[tuple[str, object], ...]]()
+    for name, store in given.items():
+        right = isinstance(store, str) or (isinstance(store, Mapping) and "protocol" in store)
+        if not (isinstance(name, str) and name and store and right):
+            raise UsageError(
+                f"Link: `source_stores` maps names of stores to settings or other names; {name!r} is not so",
+                hint='source_stores={"default": "raw", "raw": {"protocol": "file", "location": "/mnt/raw"}}',
+            )
+        if isinstance(store, str):
+            found[name] = store
+            continue
+        settings = dict(store)
+        location = str(settings.get("location", ""))
+        if settings["protocol"] == "file" and location and not has_reference(location):
+            settings["location"] = str(Path(location).expanduser().absolute())
+        found[name] = tuple(sorted(settings.items()))
+    return found
 
 
 def _listed(named: Any) -> list[Any]:

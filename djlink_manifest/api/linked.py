@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from djlink_manifest.api import runs
 from djlink_manifest.api.connecting import not_in_transaction
@@ -10,6 +10,7 @@ from djlink_manifest.api.homes import Home, Tables
 from djlink_manifest.api.restricting import condition_of
 from djlink_manifest.api.results import Pulled, Status
 from djlink_manifest.api.tables import ReadOnly, SourceTable, bound, outbound_class, renew
+from djlink_manifest.api.unlinking import TakenOut, unlink
 from djlink_manifest.errors import UsageError
 
 
@@ -141,11 +142,33 @@ class Linked(Deleting):
             kept = this.__class__._outbound = outbound_class(self._home.name, *names, connection)
         return kept()
 
+    def unlink(self, table: Literal["keep", "drop"] = "keep", *, prompt: bool | None = None) -> bool:
+        """Take the link out: the source's rows are let go, and this class is no linked one any more.
+
+        The local table stays as one of the lab's own (`keep`), or goes with its rows (`drop`). `prompt` asks
+        before that, by default as DataJoint's `safemode` says; False is returned where the answer was no.
+        Raises UsageError inside a transaction, and for a manifest's link; LinkRefused, with nothing done,
+        where tables of the lab's own need the one to drop; UnlinkFailed where it fails midway: unlinking
+        again goes on from there.
+        """
+        this: Any = self
+        if table not in ("keep", "drop"):
+            raise UsageError(f"unlink: `table` is 'keep' or 'drop', not {table!r}")
+        if this.restriction or this._top is not None:
+            raise UsageError("a link is taken out as a whole", hint=f"{self._home.name}().unlink()")
+        not_in_transaction(this.connection, "taking a link out")
+        if not unlink(self._home, table, prompt):
+            return False
+        gone = TakenOut(self._home.name, self._home.address)
+        for cls in (this.__class__, *self._part_bases):
+            cls._home = gone
+        return True
+
     def drop(self, *args: Any, **options: Any) -> None:
         """Refused: dropping the local table alone would leave the rows held at the source for ever."""
         raise UsageError(
             "a linked table is not dropped: its rows would stay held at the source",
-            hint="delete its rows, which lets go of them; docs/operations.md says how a link is taken out",
+            hint='delete its rows, which lets go of them; `unlink(table="drop")` takes the link out',
         )
 
     drop_quick = alter = drop

@@ -58,7 +58,7 @@ def made(home: Home, asked: Asked) -> tuple[Tables, frozenset[tuple[str, str]]]:
         plan = job.plan()
         _check(home, plan)
         doing = _limited(plan, {home.address}, lambda action: isinstance(action, STRUCTURE))
-        _succeeded(_applied(job, doing, lambda event: None))
+        _succeeded(home, applied(job, doing, lambda event: None))
         return _made_of(job, home)
 
 
@@ -75,9 +75,9 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
         links = {p.address for p in plan.links} if home.along else {home.address}
         doing = _limited(plan, links, lambda action: not isinstance(action, GIVING_UP))
         with on_stderr() if show and doing.has_changes else nullcontext(_quiet) as listener:
-            report = _applied(job, doing, listener)
-    _succeeded(report)
-    return pulled_of(mine, report.outcomes), any(
+            report = applied(job, doing, listener)
+    _succeeded(home, report)
+    return pulled_of(_worded(home, mine), report.outcomes), any(
         isinstance(a, (*STRUCTURE, AlterLocal)) for a in mine.actions
     )
 
@@ -85,7 +85,7 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
 def status(home: Home, verify: bool) -> Status:
     """How the link stands. Raises LinkRefused where that cannot be told."""
     with _opened(home, home.pulling(None)) as job:
-        return status_of(_mine(home, job.plan(verify=verify)))
+        return status_of(_worded(home, _mine(home, job.plan(verify=verify))))
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
         plan = job.plan()
         _check_all(home, plan, links)
         telling = _limited(plan, links, lambda action: isinstance(action, TELLING))
-        _succeeded(_patiently(lambda: _applied(job, telling, _quiet)))
+        _succeeded(home, _patiently(lambda: applied(job, telling, _quiet)))
     except DjlinkError as error:
         raise SourceNotTold(
             f"the rows are deleted here, and the source holds them still: {error.message}",
@@ -133,7 +133,7 @@ def refresh(home: Home) -> None:
         plan = job.plan()
         _check(home, plan)
         doing = _limited(plan, {home.address}, lambda action: isinstance(action, NOTING))
-        _succeeded(_patiently(lambda: _applied(job, doing, _quiet)))
+        _succeeded(home, _patiently(lambda: applied(job, doing, _quiet)))
 
 
 def _quiet(event: Event) -> None:
@@ -162,8 +162,8 @@ def _no_link(home: Home, job: Job) -> DjlinkError:
             return Unreachable(facts.problem, server=source, link=home.address, hint=facts.hint)
     for refusal in job.refusals:
         if f"{home.address}.".startswith(f"{refusal.address}."):
-            return _refused(home, refusal.reason, refusal.hint)
-    return _refused(home, "the source has no such table", "check the name of the class")
+            return refused(home, refusal.reason, refusal.hint)
+    return refused(home, "the source has no such table", "check the name of the class")
 
 
 def _check(home: Home, plan: Plan) -> LinkPlan:
@@ -176,8 +176,8 @@ def _check(home: Home, plan: Plan) -> LinkPlan:
     causes = [(a, b) for a, p in above.items() for b in p.blocked if b.whole and b.kind != "upstream"]
     if stops[0].kind == "upstream" and causes:
         address, cause = causes[0]
-        raise _refused(home, f"its parent {address} is in the way: {cause.reason}", cause.hint)
-    raise _refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
+        raise refused(home, f"its parent {address} is in the way: {cause.reason}", cause.hint)
+    raise refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
 
 
 def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
@@ -186,11 +186,15 @@ def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
     for each in plan.links:
         stops = [b for b in each.blocked if b.whole and b.kind != "upstream"]
         if each.address in links and stops:
-            raise _refused(home, f"{each.address} below it is in the way: {stops[0].reason}", stops[0].hint)
+            raise refused(home, f"{each.address} below it is in the way: {stops[0].reason}", stops[0].hint)
 
 
 def _mine(home: Home, plan: Plan) -> LinkPlan:
     return next(p for p in plan.links if p.address == home.address)
+
+
+def _worded(home: Home, plan: LinkPlan) -> LinkPlan:
+    return replace(plan, blocked=tuple(replace(b, hint=home.worded(b.hint)) for b in plan.blocked))
 
 
 def _check_parents(mine: LinkPlan) -> None:
@@ -211,13 +215,9 @@ def _check_parents(mine: LinkPlan) -> None:
     )
 
 
-def _refused(home: Home, reason: str, hint: str | None) -> LinkRefused:
-    hints = {
-        "leave it out (`exclude`)": "it cannot be linked as it is",
-        "choose another local schema with `schema_name`, or rename that table": "give Link another local "
-        "schema, or rename that table",
-    }
-    return LinkRefused(f"{home.address}: {reason}", link=home.address, hint=hints.get(hint or "", hint))
+def refused(home: Home, reason: str, hint: str | None) -> LinkRefused:
+    """The error that the link cannot be, or do what was asked."""
+    return LinkRefused(f"{home.address}: {reason}", link=home.address, hint=home.worded(hint))
 
 
 def _limited(plan: Plan, links: Set[str], keep: Callable[[Action], bool]) -> Plan:
@@ -230,7 +230,7 @@ def _limited(plan: Plan, links: Set[str], keep: Callable[[Action], bool]) -> Pla
     )
 
 
-def _applied(job: Job, plan: Plan, listener: Listener) -> Report:
+def applied(job: Job, plan: Plan, listener: Listener) -> Report:
     """Carry out the plan. Ctrl-C lets it finish the batches in hand, and is raised then."""
     if not plan.has_changes:
         return Report(())
@@ -264,12 +264,14 @@ def _patiently(step: Callable[[], Any]) -> Any:
     return None
 
 
-def _succeeded(report: Report) -> None:
+def _succeeded(home: Home, report: Report) -> None:
     """Raise PullFailed where a link failed."""
     failed: list[LinkOutcome] = [o for o in report.outcomes if o.status != "done"]
     if failed:
         first = failed[0]
-        raise PullFailed(f"{first.address}: {first.problem}", link=first.address, hint=first.hint)
+        raise PullFailed(
+            f"{first.address}: {first.problem}", link=first.address, hint=home.worded(first.hint)
+        )
 
 
 def _made_of(job: Job, home: Home) -> tuple[Tables, frozenset[tuple[str, str]]]:

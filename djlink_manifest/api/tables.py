@@ -15,7 +15,7 @@ from djlink_manifest.model.derive import requested_part_name
 from djlink_manifest.model.naming import class_name, master_of
 
 REQUESTED = "DeletionRequested"
-INSTANCE_ATTRIBUTES = frozenset({"source", "outbound", "pull", "refresh", "status"})
+INSTANCE_ATTRIBUTES = frozenset({"source", "outbound", "pull", "refresh", "status", "unlink"})
 
 
 def bound(

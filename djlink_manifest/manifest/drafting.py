@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import yaml
 
 from djlink_manifest.manifest.writing import SCHEMA, formatted
+
+PLACEHOLDER = "YOUR_STORE"  # a name that no configuration has, so that a plan says what is to be written
 
 _PLAIN = re.compile(r"[A-Za-z_$]|\d+(?:\.\d+){3}$")
 
@@ -18,7 +21,7 @@ class DraftTable:
     """A table; `key` is how the manifest names it.
 
     `pull` is `all` or `needed`; `about` is said beside it, `notes` above it; `left_out` says why it cannot be
-    linked, None where it can.
+    linked, None where it can. `stores` are the source's stores that its columns name.
     """
 
     key: str
@@ -26,6 +29,7 @@ class DraftTable:
     about: str = ""
     notes: tuple[str, ...] = ()
     left_out: str | None = None
+    stores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,44 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield f"  {scalar(draft.source)}:"
     if draft.server is not None:
         yield from _settings(draft.server, "    ")
+        yield from _stores(draft, "    ")
     yield "    schemas:"
     for each in draft.schemas:
         yield f"      {scalar(each.name)}:"
         yield "        tables:"
         yield from (f"          {scalar(key)}: {{}}" for key in each.kept)
         for table in each.tables:
-            yield from _table(table, "          ")
+            yield from _table(table, "          ", with_stores=draft.server is None)
+
+
+def _stores(draft: Draft, indent: str) -> Iterator[str]:
+    """What the person fills in where tables keep values in stores; how to reach these is a comment."""
+    names = _named(table for each in draft.schemas for table in each.tables)
+    if not names:
+        return
+    for words in (
+        f"Tables here keep values in stores. In place of {PLACEHOLDER} name stores of your own:",
+        "of DataJoint's configuration, `default` for its default one, `inline` for the row itself.",
+    ):
+        yield f"{indent}# {words}"
+    yield f"{indent}stores: {_mapping(names)}"
+    yield f"{indent}# How theirs are reached, where DataJoint's configuration here has none of the name:"
+    yield f"{indent}# store_settings:"
+    for name in names:
+        yield f"{indent}#   {_store(name)}: {{protocol: file, location: /mnt/theirs}}"
+
+
+def _named(tables: Iterable[DraftTable]) -> tuple[str, ...]:
+    return tuple(sorted({name for table in tables if table.left_out is None for name in table.stores}))
+
+
+def _store(name: str) -> str:
+    """A store's name on one line: it comes from a comment on a column, and may hold anything."""
+    return scalar(name) if name.isprintable() else json.dumps(name)
+
+
+def _mapping(names: Iterable[str]) -> str:
+    return "{" + ", ".join(f"{_store(name)}: {PLACEHOLDER}" for name in names) + "}"
 
 
 def _settings(server: DraftServer, indent: str) -> Iterator[str]:
@@ -129,12 +164,16 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _table(table: DraftTable, indent: str) -> Iterator[str]:
+def _table(table: DraftTable, indent: str, *, with_stores: bool) -> Iterator[str]:
     if table.left_out is not None:
         yield f"{indent}# {comment(table.key)} cannot be linked: {comment(table.left_out)}"
         return
     for note in table.notes:
         yield f"{indent}# {comment(note)}"
     about = f"  # {comment(table.about)}" if table.about else ""
-    value = "" if table.pull == "all" else f" {{pull: {table.pull}}}"
+    settings = [] if table.pull == "all" else [f"pull: {table.pull}"]
+    if with_stores and table.stores:
+        yield f"{indent}# take `stores` out where that of the source says it; else name yours"
+        settings.append(f"stores: {_mapping(table.stores)}")
+    value = f" {{{', '.join(settings)}}}" if settings else ""
     yield f"{indent}{scalar(table.key)}:{value}{about}"

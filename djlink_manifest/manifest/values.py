@@ -111,7 +111,7 @@ class StoreSpec:
     """
 
     name: str
-    settings: tuple[tuple[str, str | bool], ...] | str = field(repr=False)
+    settings: tuple[tuple[str, object], ...] | str = field(repr=False)
     location: Location
     places: tuple[tuple[str, Location], ...] = ()
 

@@ -12,9 +12,10 @@ from djlink_manifest.manifest.names import identifier_fault, table_fault
 from djlink_manifest.manifest.values import SchemaSpec
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import TableDefinition, unprotectable
-from djlink_manifest.model.external import is_external
+from djlink_manifest.model.external import is_legacy
 from djlink_manifest.model.naming import class_name
 from djlink_manifest.model.rights import OUTBOUND_RIGHTS, grant, missing
+from djlink_manifest.reconcile.housing import store_names
 
 _SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
 
@@ -115,13 +116,14 @@ class _View:
                 return f"the link user lacks {what} on {each.schema}.{each.name}: {rights}"
         if reason := unprotectable(table):
             return reason
-        external = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if is_external(c)]
-        if external:
-            return f"it keeps values in an external store; link it with `stores`: {', '.join(external)}"
+        legacy = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if is_legacy(c)]
+        if legacy:
+            return f"it keeps values in an external store as DataJoint before 2.0 did: {', '.join(legacy)}"
         return None
 
     def drafted(self, table: TableDefinition, pull: str) -> DraftTable:
-        return DraftTable(self.key(table), pull, _about(table, self.catalog.sizes), (), self.fault(table))
+        about, stores = _about(table, self.catalog.sizes), store_names(table)
+        return DraftTable(self.key(table), pull, about, (), self.fault(table), stores)
 
     def parents(self, name: TableName) -> Iterator[TableDefinition]:
         """The masters of the tables that a table's foreign keys name, as far as they are seen."""

@@ -85,7 +85,7 @@ def observe(
         cannot_come.add(lacking)
     changed, lost = None, 0
     if verify and complete and has_outbound:
-        lost, keys = lost_here(local, link, depot) if link.stores else (0, [])
+        lost, keys = lost_here(local, source, link, depot) if link.stores else (0, [])
         with changed_entities(link, source, local, keys) as work:
             changed = work.count
     snapshot = LinkSnapshot(

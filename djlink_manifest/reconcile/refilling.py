@@ -20,7 +20,7 @@ def refill(bench: Bench, *, verify: bool) -> None:
     So what an interrupted refill has done is not done again. The first batch is small, as nobody knows yet
     what an entity holds.
     """
-    lost = bench.objects.lost(bench.local) if verify and bench.objects is not None else []
+    lost = bench.objects.lost(bench.local, bench.source) if verify and bench.objects is not None else []
     with changed_entities(bench.link, bench.source, bench.local, lost) as changed:
         first, size = 1, min(work.KEYS_AT_ONCE, work.BATCH_ENTITIES)
         while first <= changed.count:

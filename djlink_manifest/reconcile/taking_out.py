@@ -34,7 +34,7 @@ def find_removals(
     """The links to be taken out, children first: what is left of them on either server."""
     found = list[tuple[Removed, Mark]]()
     for entry in manifest.removed:
-        name = entry.address.split(".", 1)[0]
+        name = _source_of(entry.address)
         if name in sources:
             marks = sources[name].catalog.marks.get(outbound[name], ())
             here = [m for each in local.catalog.marks.values() for m in each]
@@ -65,8 +65,12 @@ def find_removals(
     return tuple(sorted(made, key=lambda r: r.address))
 
 
+def _source_of(address: str) -> str:
+    return address.rsplit(".", 2)[0]  # a source in Python is called like its host
+
+
 def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) -> Catalog:
-    with sources[entry.address.split(".", 1)[0]].readers.session() as session:
+    with sources[_source_of(entry.address)].readers.session() as session:
         outbound = mark.outbound_schema
         return read_catalog(session, {mark.source_schema, outbound, owner_schema(outbound)})
 
@@ -74,7 +78,7 @@ def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) 
 def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:
     if (schema, name) not in catalog.tables:
         return 0
-    with sources[address.split(".", 1)[0]].readers.session() as session:
+    with sources[_source_of(address)].readers.session() as session:
         return count_rows(session, table(schema, name))
 
 

@@ -13,6 +13,7 @@ from djlink_manifest.model import external as model
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.external import BadObject, External, external_columns, external_of
 from djlink_manifest.model.link import Link
+from djlink_manifest.servers import inlined
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.sql import Sql, both, column, either, equal, not_among, sql, table
@@ -23,9 +24,12 @@ from djlink_manifest.servers.wanted import Scene, Sets
 AT_ONCE = 64  # objects that are looked at while the server waits to send more rows
 
 
-def lost_here(local: Session, link: Link, depot: Depot) -> tuple[int, list[RawRow]]:
-    """How many objects of the local rows are missing or altered, and the keys of their entities."""
-    found = list[RawRow]()
+def lost_here(local: Session, source: Session, link: Link, depot: Depot) -> tuple[int, list[RawRow]]:
+    """How many objects of the local rows are missing or altered, and the keys of their entities.
+
+    With the values that stand in the row here and are not those of the source's objects.
+    """
+    found = list(inlined.differing(local, source, link, depot))
     for theirs, ours in link.tables:
         # a column that stands in the row here has no object
         mine = [(c, e) for c in ours.columns if (e := external_of(c))]

@@ -96,9 +96,9 @@ class Objects:
         # what stands in the row here is binary
         return Written([ours.column(c.name) if is_inline(c, ours) else c for c in read], changed)
 
-    def lost(self, local: Session) -> list[RawRow]:
-        """The keys of local entities of which an object is missing or altered."""
-        return lost_here(local, self._link, self._depot)[1]
+    def lost(self, local: Session, source: Session) -> list[RawRow]:
+        """The keys of local entities of which an object, or its value in the row, is missing or altered."""
+        return lost_here(local, source, self._link, self._depot)[1]
 
     def _wanted(
         self, source: Session, work: KeyTable, first: int, last: int

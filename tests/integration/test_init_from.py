@@ -114,6 +114,29 @@ def test_what_is_written_validates_and_plans_all_that_can_be_linked(lab: Rig) ->
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_a_table_with_external_values_is_written_with_stores_to_fill_in(lab: Rig) -> None:
+    columns = "id int PRIMARY KEY, pixels json COMMENT ':<blob@raw>:'"
+    lab.run("lab_a", f"CREATE TABLE {{lab}}.image ({columns})")
+    fresh(lab)
+    path = Path("djlink.yaml")
+    text = path.read_text()
+    assert "stores: {raw: YOUR_STORE}" in text
+    assert run(["validate"]) == 0
+    plan = planned("djlink.yaml")
+    [image] = [link for link in plan.links if link.blocked]
+    assert "maps `raw` to `YOUR_STORE`: DataJoint's configuration has no store" in image.blocked[0].reason
+    # filled in as the comments say, it is whole
+    lab.folder.joinpath("theirs").mkdir()
+    text = text.replace("YOUR_STORE", "inline").replace("    # store_settings", "    store_settings")
+    text = text.replace("    #   raw", "      raw").replace("/mnt/theirs", "theirs")
+    path.write_text(text)
+    assert run(["fmt", "--check"]) == 0
+    plan = planned("djlink.yaml")
+    assert not plan.has_errors, plan.refusals
+    assert any(link.address.endswith(".Image") for link in plan.links)
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 def test_a_manifest_that_is_there_gives_the_server_and_what_is_written_is_laid_over_it(lab: Rig) -> None:
     ask(lab.servers.lab_a, f"CREATE TABLE `{lab.names('other')}`.more (id int PRIMARY KEY)")
     document = lab.document({"lab_a": {"other": {"tables": ["Unused"]}}})

@@ -25,6 +25,7 @@ from djlink_manifest.errors import (
     LinkRefused,
     SecretError,
     SourceNotTold,
+    UnlinkFailed,
     Unreachable,
     UsageError,
 )
@@ -420,6 +421,76 @@ def test_parents_in_another_schema_of_the_source_are_found(notebook: Notebook) -
     assert len(scan()) == len(scan.outbound) == 0
 
 
+def test_a_link_is_taken_out_and_the_table_kept_or_dropped(notebook: Notebook) -> None:
+    subject, session = linked_and_pulled(notebook)
+    count = notebook.link("Count")
+    pulled(count)
+    run, local = notebook.rig.run, notebook.local
+    # below it another link stays, with what it holds and without its foreign key
+    assert session.unlink(prompt=False)
+    assert count.parents() == []
+    assert len(count()) == len(count.outbound) == 4
+    outbound = {row[0] for row in run("lab_a", "SHOW TABLES FROM {outbound}")}
+    assert not any(name.endswith(("_session", "session_requested", "session_approved")) for name in outbound)
+    assert len(run("local", f"SELECT * FROM `{local}`.session")) == 4
+    assert run("local", f"SHOW TABLES FROM `{local}` LIKE '%deletion%session%'") == []
+    for work in (session().pull, session().refresh, session().status, session().delete, session.unlink):
+        with pytest.raises(UsageError, match="was taken out"):
+            work()
+    with pytest.raises(LinkRefused, match="that djlink did not make"):
+        notebook.link("Session")
+    # a table of the lab's own keeps the one that it refers to from being dropped
+    rating = notebook.dj.Schema(local, {"Subject": subject})(
+        type("Rating", (notebook.dj.Manual,), {"definition": "-> Subject"})
+    )
+    with pytest.raises(LinkRefused, match=r"depend on .*rating") as caught:
+        subject.unlink("drop", prompt=False)
+    assert 'unlink(table="keep")' in str(caught.value.hint)
+    assert len(subject()) == len(subject.outbound) == 3
+    rating.drop_quick()
+    run("local", f"DROP TABLE `{local}`.session__trial, `{local}`.session")
+    assert subject.unlink("drop", prompt=False)
+    assert run("local", f"SHOW TABLES FROM `{local}` LIKE '%subject%'") == []
+    assert pulled(notebook.link("Subject")) == 3
+
+
+def test_a_link_is_taken_out_only_where_that_is_agreed_to(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = notebook.link("Subject")
+    pulled(subject)
+    asked = list[str]()
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return "no"
+
+    monkeypatch.setattr(builtins, "input", answer)
+    assert subject.unlink("drop", prompt=True) is False
+    assert "3 entities" in asked[0]
+    assert "drop" in asked[0]
+    with pytest.raises(UsageError, match="'keep' or 'drop'"):
+        subject.unlink("dorp")
+    with pytest.raises(UsageError, match="as a whole"):
+        (subject() & "species = 'rat'").unlink()
+    with subject().connection.transaction, pytest.raises(UsageError, match="inside a transaction"):
+        subject.unlink()
+    asked_for = subject._home.letting_go()
+    with open_job(asked_for.manifest, asked_for.environ) as job:
+        job.plan()
+        with (
+            job.holding({subject._home.address}),
+            pytest.raises(UnlinkFailed, match="another djlink works on this link"),
+        ):
+            subject.unlink("drop")
+    source = subject._home.source
+    subject._home.source = LazySchema(source.database, host="127.0.0.1", port=1, user="x", password="y")
+    with pytest.raises(Unreachable):
+        subject.unlink("drop")
+    subject._home.source = source
+    assert len(subject()) == len(subject.outbound) == 3
+
+
 def test_local_tables_are_not_dropped_and_outbound_rows_not_deleted_by_hand(notebook: Notebook) -> None:
     subject, session = linked_and_pulled(notebook)
     for refused in (subject.drop, session().drop_quick, session().alter, session.outbound.delete):
@@ -566,7 +637,7 @@ def test_ctrl_c_ends_a_pull_after_the_batch_in_hand(
 ) -> None:
     subject = notebook.link("Subject")
     monkeypatch.setattr("djlink_manifest.reconcile.bench.BATCH_ENTITIES", 1)
-    plain = runs._applied
+    plain = runs.applied
 
     def applied(job: Any, plan: Any, listener: Any) -> Any:
         def listen(event: Any) -> None:
@@ -576,10 +647,10 @@ def test_ctrl_c_ends_a_pull_after_the_batch_in_hand(
 
         return plain(job, plan, listen)
 
-    monkeypatch.setattr(runs, "_applied", applied)
+    monkeypatch.setattr(runs, "applied", applied)
     with pytest.raises(KeyboardInterrupt):
         subject().pull(display_progress=False)
-    monkeypatch.setattr(runs, "_applied", plain)
+    monkeypatch.setattr(runs, "applied", plain)
     here = len(subject())
     assert 0 < here < 3
     assert len(subject.outbound) == len(subject())

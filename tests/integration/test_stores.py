@@ -497,3 +497,21 @@ def test_inline_values_stand_in_the_row(case: Case) -> None:
     assert rows[4]["a"] is None
     plan = rig_plan(case.rig, case.document, verify=True)
     assert not plan.has_changes
+    assert not link_of(plan, case.rig.address("lab_a", "lab", "Small")).drift
+    # altered here, taken out here, changed at the source, put in here where the source has none
+    here = f"`{case.schema}`.small"
+    case.rig.run("local", f"UPDATE {here} SET b = 'altered' WHERE number = 0")
+    case.rig.run("local", f"UPDATE {here} SET a = NULL WHERE number = 1")
+    case.rig.run(
+        "lab_a", "UPDATE {lab}.small d JOIN {lab}.small s ON s.number = 3 SET d.b = s.b WHERE d.number = 2"
+    )
+    case.rig.run("local", f"UPDATE {here} SET a = 'x' WHERE number = 4")
+    link = link_of(rig_plan(case.rig, case.document, verify=True), case.rig.address("lab_a", "lab", "Small"))
+    assert "missing here or altered: 4 external objects" in [each.reason for each in link.drift]
+    case.document["defaults"]["changed"] = "mend"
+    _, report = case.apply(verify=True)
+    assert report.outcomes[0].refilled == 4
+    rows = local.session.to_dicts(order_by="number")
+    assert [row["b"] for row in rows] == [{"n": n} for n in (0, 1, 1, 1, 0)]
+    assert [row["a"] is None for row in rows] == [False, False, False, False, True]
+    assert not rig_plan(case.rig, case.document, verify=True).has_changes

@@ -88,7 +88,10 @@ def test_two_tables_of_one_class_are_named_as_tables() -> None:
         (replace(table("lab", "t"), key=()), "no primary key"),
         (replace(table("lab", "t"), engine="MyISAM"), "MyISAM"),
         (replace(table("lab", "t"), partitioned=True), "partitioned"),
-        (replace(table("lab", "t"), columns=(KEY, Column("v", "json", comment=":<blob@raw>:"))), "`stores`"),
+        (
+            replace(table("lab", "t"), columns=(KEY, Column("v", "binary(16)", comment=":blob@raw:"))),
+            "before 2.0",
+        ),
         (replace(table("lab", "t"), columns=()), "lacks SELECT"),
         (table("lab", "a.b"), "holds a dot"),
     ],
@@ -96,6 +99,40 @@ def test_two_tables_of_one_class_are_named_as_tables() -> None:
 def test_what_cannot_be_linked_says_why(made: TableDefinition, words: str) -> None:
     [schema] = draft_schemas("lab", catalog(made), {})
     assert words in (schema.tables[0].left_out or "")
+
+
+STORED = replace(
+    table("lab", "image"),
+    columns=(
+        KEY,
+        *(Column(f"v{n}", "json", comment=f":<blob@{s}>:") for n, s in enumerate(["raw", "", "x y\n#"])),
+    ),
+)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_where_values_go_is_left_to_be_filled_in(tmp_path: Path, new: bool) -> None:
+    schemas = draft_schemas("lab", catalog(STORED, table("lab", "plain")), {})
+    text = drafted(Draft("lab_a", schemas, SERVER if new else None, HEAD if new else None))
+    base = tmp_path / "base.yaml"
+    base.write_text(drafted(Draft("lab_a", (DraftSchema("other", (DraftTable("T"),)),), SERVER, HEAD)))
+    (tmp_path / "m.yaml").write_text(text)
+    files = [tmp_path / "m.yaml"] if new else [base, tmp_path / "m.yaml"]
+    manifest, problems = read(files)
+    assert [p.summary for p in problems if p.severity == "error"] == []
+    assert manifest is not None
+    rules = {r.pattern: r.options.stores for s in manifest.sources[0].schemas for r in s.rules}
+    filled = tuple((name, "YOUR_STORE") for name in ("default", "raw", "x y\n#"))
+    assert rules["Image"] == filled
+    assert rules["Plain"] == (filled if new else ())
+    assert ("store_settings" in text) == new
+    # what is shown as a comment is right once it is none
+    shown = text.replace("    # store_settings", "    store_settings").replace("    #   ", "      ")
+    (tmp_path / "m.yaml").write_text(shown)
+    manifest, problems = read(files)
+    assert [p.summary for p in problems if p.severity == "error"] == []
+    assert manifest is not None
+    assert [s.name for s in manifest.sources[0].stores] == ([name for name, _ in filled] if new else [])
 
 
 def test_the_outbound_schema_is_found_where_only_one_can_be_it() -> None:

@@ -98,6 +98,8 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
 # Slow to load: never when a module is.
 OUTSIDE_LATE: dict[str, tuple[str, ...]] = {
     "datajoint": ("api", "sandbox", "servers.stores"),
+    "fsspec": ("servers.stores",),
+    "s3fs": ("servers.stores",),
     "numpy": ("sandbox",),
 }
 

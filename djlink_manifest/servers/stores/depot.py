@@ -148,6 +148,18 @@ class Depot:
         except ObjectRefused:
             return True
 
+    def digest(self, source: str, name: str, path: str) -> bytes | None:
+        """The MD5 of an object in a source's store; None where it is missing or may not be read.
+
+        Raises StoreError where the store cannot be used.
+        """
+        store = self.source(source, name)
+        try:
+            with told(store, path):
+                return digest_of(store, path)
+        except ObjectRefused:
+            return None
+
     def content(self, transported: Transport) -> bytes:
         """The bytes of a value that goes into a row, once it was brought."""
         return self._spooled(transported).read_bytes()

@@ -1,0 +1,94 @@
+"""Taking a decorated link out: on the same core as a manifest's `removed`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from djlink_manifest.api.asking import Asked
+from djlink_manifest.api.homes import Home
+from djlink_manifest.api.runs import applied, refused
+from djlink_manifest.errors import UnlinkFailed, Unreachable, UsageError
+from djlink_manifest.model.selection import Condition
+from djlink_manifest.reconcile.pipeline import open_job
+from djlink_manifest.reconcile.removal import Removal
+
+
+def unlink(home: Home, table: Literal["keep", "drop"], prompt: bool | None) -> bool:
+    """Take the link out; whether that was agreed to. Raises LinkRefused with nothing done, UnlinkFailed."""
+    asked = home.taken_out(table)
+    with open_job(asked.manifest, asked.environ) as job:
+        for facts in job.servers:
+            if facts.problem:
+                raise Unreachable(facts.problem, server=facts.name, link=home.address, hint=facts.hint)
+        plan = job.plan()
+        mine = [each for each in plan.removals if each.address == home.address]
+        if not mine:
+            raise refused(home, "nothing of it stands at the source", "it is taken out already")
+        if mine[0].blocked:
+            first = mine[0].blocked[0]
+            raise refused(home, first.reason, first.hint)
+        if not _agreed(mine[0], prompt):
+            return False
+        report = applied(job, replace(plan, links=(), removals=tuple(mine)), lambda event: None)
+    for outcome in report.outcomes:
+        if outcome.status != "done":
+            raise UnlinkFailed(
+                f"{home.address} could not be taken out: {outcome.problem}",
+                link=home.address,
+                hint=home.worded(outcome.hint) or "unlink it again: it goes on from there",
+            )
+    return True
+
+
+def _agreed(removal: Removal, prompt: bool | None) -> bool:
+    """Whether the person agrees, asked in DataJoint's way."""
+    import datajoint as dj
+    from datajoint.utils import user_choice
+
+    here = f"{removal.local_schema}.{removal.local_table}"
+    what = f"drop {here} with its rows" if removal.table == "drop" else f"keep {here} as a table of your own"
+    words = f"Let go of {removal.held:,} entities at the source, and {what}?"
+    asks = dj.config["safemode"] if prompt is None else prompt
+    return not asks or user_choice(words, default="no") == "yes"
+
+
+@dataclass(slots=True)
+class TakenOut:
+    """The home of a class whose link was taken out: nothing is asked of the source any more."""
+
+    name: str
+    address: str
+    along: bool = field(default=False, init=False)
+
+    @property
+    def connection(self) -> Any:
+        """Refused, as all that needs the link."""
+        raise self._refused()
+
+    def source_connection(self) -> Any:
+        """Refused."""
+        raise self._refused()
+
+    def pulling(self, where: Condition | None) -> Asked:
+        """Refused."""
+        raise self._refused()
+
+    def letting_go(self) -> Asked:
+        """Refused."""
+        raise self._refused()
+
+    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+        """Refused."""
+        raise self._refused()
+
+    def worded(self, hint: str | None) -> str | None:
+        """As it is."""
+        return hint
+
+    def _refused(self) -> UsageError:
+        return UsageError(
+            f"{self.address} was taken out",
+            hint="decorate the class again to link it anew; a table that was kept is one of your own: use it "
+            "by a class of your own",
+        )
