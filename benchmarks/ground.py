@@ -20,6 +20,7 @@ SCHEMA = "bench"
 OUTBOUND = "lab_outbound"
 LOCAL = f"our_{SCHEMA}"
 DUMPED = "our_dumped"
+HELPERS = "helper_outbound"  # what datajoint-link has at the source
 
 # more memory than the sandbox's servers have, as much as a small real one has
 EXTRA: dict[Vendor, tuple[str, ...]] = {
@@ -76,6 +77,10 @@ class Ground:
         names = {"mysql": "MySQL", "mariadb": "MariaDB"}
         return f"{names[self.source.vendor]} to {names[self.local.vendor]}"
 
+    def versions(self) -> list[str]:
+        """The versions of both servers, as they tell them."""
+        return [str(server.execute("SELECT VERSION()")[0][0]) for server in (self.source, self.local)]
+
     def manifest(self, tables: str) -> Path:
         """A manifest that links the tables."""
         path = self.folder / f"{''.join(c for c in tables if c.isalnum())[:40]}.yaml"
@@ -94,7 +99,8 @@ class Ground:
         """Undo what was pulled: outbound side and local schemas."""
         for schema in (LOCAL, DUMPED):
             self.local.execute(f"DROP DATABASE IF EXISTS {schema}")
-        self.source.execute(f"DROP DATABASE IF EXISTS {OUTBOUND}")
+        for schema in (OUTBOUND, HELPERS):
+            self.source.execute(f"DROP DATABASE IF EXISTS {schema}")
         self.source.execute(f"CREATE DATABASE {OUTBOUND}")
 
     def djlink(self, *arguments: str | Path) -> Use:
@@ -155,7 +161,11 @@ def process(command: Sequence[str], folder: Path, *, shell: bool = False) -> Use
     with log.open("w") as out:
         running = subprocess.Popen(
             " ".join(command) if shell else command,
-            env={**os.environ, "BENCH_PASS": PASSWORD},
+            env={
+                **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+                "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),  # what is installed has it
+                "BENCH_PASS": PASSWORD,
+            },
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -55,3 +55,36 @@ def many(ground: Ground, links: int) -> None:
         statements.append(f"CREATE TABLE many_{number:04} (k int PRIMARY KEY, v varchar(20){key})")
         statements.append(f"INSERT INTO many_{number:04} VALUES (1, 'a'), (2, 'b'), (3, 'c')")
     ground.fill(*statements)
+
+
+def visits(ground: Ground, rows: int) -> None:
+    """Masters with two part rows each."""
+    ground.fill(
+        "CREATE TABLE visit (subject varchar(16), visit int, rate float, PRIMARY KEY (subject, visit))",
+        "CREATE TABLE visit__sample (subject varchar(16), visit int, sample tinyint, value double,"
+        " PRIMARY KEY (subject, visit, sample),"
+        " FOREIGN KEY (subject, visit) REFERENCES visit (subject, visit))",
+        f"INSERT INTO visit {NUMBERS.format(rows)} SELECT CONCAT('subject', i % 100), i, i / 7 FROM n",
+        "INSERT INTO visit__sample SELECT subject, visit, s.i, visit / 3"
+        " FROM visit, (SELECT 1 AS i UNION ALL SELECT 2) s",
+        "ANALYZE TABLE visit, visit__sample",
+    )
+
+
+def wide_key(ground: Ground, rows: int) -> None:
+    """Rows with a key of 16 columns, the most that InnoDB takes."""
+    kinds = ("int", "smallint", "date", "varchar(12)")
+    declared = ", ".join(f"k{n} {kinds[n % 4]}" for n in range(16))
+    values = (
+        "i DIV {0} % 97",
+        "i % 13 + {0}",
+        "DATE('2020-01-01') + INTERVAL i % 300 DAY",
+        "CONCAT('s', i % 41)",
+    )
+    filled = ", ".join(["i", *(values[n % 4].format(n) for n in range(1, 16))])
+    ground.fill(
+        f"CREATE TABLE keyed ({declared}, value double,"
+        f" PRIMARY KEY ({', '.join(f'k{n}' for n in range(16))})) CHARSET=utf8mb4",
+        f"INSERT INTO keyed {NUMBERS.format(rows)} SELECT {filled}, i / 3 FROM n",
+        "ANALYZE TABLE keyed",
+    )

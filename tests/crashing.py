@@ -43,10 +43,13 @@ def apply_once(
     verify: bool = False,
     every: bool = False,
     parallelism: int = 1,
+    typed: bool = False,
 ) -> dict[str, Any]:
-    """Plan, apply, plan again, with or without `verify`. At the `at`-th change, from 1, or at the `at`-th
-    statement of whatever kind with `every`, the process kills itself: before it is sent or, with `sent`,
-    before its answer is read."""
+    """Plan, apply, plan again, with or without `verify`; `typed`: somebody says yes to all deletions.
+
+    At the `at`-th change, from 1, or with `every` at the `at`-th statement of whatever kind, it kills
+    itself: before it is sent or, with `sent`, before its answer is read.
+    """
     made = list[str]()
 
     def stop_here(statement: Statement) -> None:
@@ -62,6 +65,8 @@ def apply_once(
     deleting.ENTITIES_AT_ONCE = 2
     with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
         plan = job.plan(verify=verify)
+        if typed:
+            plan, _ = job.approved(plan, "a.lee", "2026-11-24")
         with watched(stop_here):
             report = job.apply(plan, lambda event: None, threading.Event())
     with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:

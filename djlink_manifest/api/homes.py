@@ -122,10 +122,8 @@ class Decorated:
     def source_connection(self) -> Any:
         """One connection for all classes of the same account on the same server."""
         _, source, environ = self._servers()
-        connection = connection_to(resolve_server(source.spec, environ))
         spec = SourceSpec(source.spec.name, source.spec, "", (), self.wish.location, self._source_stores())
-        knows_stores(connection, resolve_stores(spec, environ))
-        return connection
+        return _source_connection(spec, environ)
 
     def pulling(self, where: Condition | None) -> Asked:
         """The link and, to refer to, all that were decorated before, in whatever process."""
@@ -220,9 +218,7 @@ class Listed:
 
     def source_connection(self) -> Any:
         """A connection with the account that the manifest names."""
-        connection = connection_to(resolve_server(self._spec().server, os.environ))
-        knows_stores(connection, resolve_stores(self._spec(), os.environ))
-        return connection
+        return _source_connection(self._spec(), os.environ)
 
     def pulling(self, where: Condition | None) -> Asked:
         """The manifest as it stands, or narrowed to a condition and what that needs."""
@@ -248,6 +244,14 @@ class Listed:
     def _spec(self) -> SourceSpec:
         name = self.address.split(".", 1)[0]
         return next(s for s in self.manifest.sources if s.name == name)
+
+
+def _source_connection(spec: SourceSpec, environ: Mapping[str, str]) -> Any:
+    """DataJoint's connection to a source, which reads external values where the source's stores are known."""
+    connection = connection_to(resolve_server(spec.server, environ))
+    with suppress(SecretError):  # a key that is not set bars the values of its store, not the rows
+        knows_stores(connection, resolve_stores(spec, environ))
+    return connection
 
 
 def _someone() -> str:

@@ -63,6 +63,7 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
 @click.command(short_help="Agree to what a source asks to delete.")
 @click.argument("address")
 @scope_options
+@click.option("--orphans", is_flag=True, help="Agree to delete local rows whose source row is gone, by name.")
 @click.option("--by", metavar="NAME", help="Who agrees.  [default: the user of this machine]")
 @click.option(
     "--into",
@@ -71,33 +72,39 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
     help="The file that gets the entry.  [default: the one that has `approvals`, else the last manifest]",
 )
 @output_options
-def approve(scope: Scope, address: str, by: str | None, into: Path | None) -> int:
+def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Path | None) -> int:
     """Agree to the deletions that the source of the link ADDRESS asks for now, as an entry of `approvals`.
 
     Nothing is deleted yet: the entry can be reviewed in a pull request, and the next apply carries it out.
     It holds for the very set of requests that stands now, and for what goes along now. Later requests wait
     for the next approval; a set that has changed, or more going along, voids it.
 
+    With --orphans it is about the local rows whose source row is gone, or that the lab added: they are shown
+    by their keys, and the entry holds for all of these and no others.
+
     \b
     Examples:
       djlink approve princeton.ephys.Recording
       djlink approve princeton.ephys.Recording --by a.lee --into approvals.yaml
+      djlink approve princeton.ephys.Recording --orphans
     """
     from djlink_manifest.manifest.approving import with_approval
-    from djlink_manifest.report.requests import request_lines
+    from djlink_manifest.report.requests import key_lines, orphan_lines, request_lines
 
     screen = current()
     manifest = loaded(scope, screen)
     with opened(manifest, scope, screen) as (job, waiting):
         with waiting:
-            plan = job.plan()
+            plan = job.plan(orphans_of=(address,) if orphans else ())
         _check(job, (address,))
-        given = [a for a in job.approved(plan, by or user_name(), today())[1] if a.link == address]
-    screen.tell(request_lines([p for p in plan.links if p.address == address]))
+        given = job.approvals(plan, address, by or user_name(), today(), orphans=orphans)
+        if orphans:
+            screen.tell([*orphan_lines(plan, address), *key_lines(address, job.orphans(address))])
+    if not orphans:
+        screen.tell(request_lines([p for p in plan.links if p.address == address]))
     if not given:
-        raise UsageError(
-            f"nothing of {address} awaits an approval", hint="`djlink requests` shows what sources ask for"
-        )
+        where = "`djlink status` counts orphans" if orphans else "`djlink requests` shows what is asked for"
+        raise UsageError(f"nothing of {address} awaits an approval", hint=where)
     [approval] = given
     target = into or _target(scope, manifest)
     text = read_text(target) if target.exists() else ""

@@ -79,7 +79,8 @@ def entry_line(approval: Approval) -> str:
             inner = ", ".join(f"{_scalar(k)}: {v}" for k, v in value.items())
             words.append(f"{name}: {{{inner}}}")
         else:
-            words.append(f"{name}: {value if isinstance(value, int) else _scalar(str(value))}")
+            plain = "true" if value is True else value if isinstance(value, int) else _scalar(str(value))
+            words.append(f"{name}: {plain}")
     return f"{{{', '.join(words)}}}"
 
 
@@ -87,9 +88,10 @@ def entry_value(approval: Approval) -> dict[str, Any]:
     """The entry as the manifest's reader takes it."""
     return {
         "link": approval.link,
+        **({"orphans": True} if approval.orphans else {}),
         "keys": approval.keys,
         "count": approval.count,
-        "until": approval.until,
+        **({} if approval.orphans else {"until": approval.until}),
         **({"with": dict(approval.along)} if approval.along else {}),
         "by": approval.by,
         "date": approval.date,
@@ -175,7 +177,7 @@ def _texts(value: object) -> Any:
         return value.value
     if isinstance(value, Mapping):
         return {str(k): _texts(v) for k, v in value.items()}
-    return None if value is None else str(value)
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _unfit(file: str) -> ApprovalsError:

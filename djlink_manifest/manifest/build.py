@@ -73,6 +73,7 @@ def _source(name: str, whole: model.ManifestModel, root: Fields, problems: Probl
         stores=tuple(
             _store(source.store_settings, each, root, steps) for each in sorted(source.store_settings)
         ),
+        options=_options([whole.defaults, source], model.TableModel(), root, steps, problems),
     )
 
 
@@ -179,6 +180,7 @@ def _approvals(whole: model.ManifestModel, root: Fields) -> tuple[Approval, ...]
             by=each.by,
             date=each.date,
             location=_at(root, ("approvals", index)),
+            orphans=each.orphans,
         )
         for index, each in enumerate(whole.approvals)
     ]

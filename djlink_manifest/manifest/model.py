@@ -210,9 +210,14 @@ class ApprovalModel(_Strict):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
 
     link: str = Field(description="The link's address.", examples=["princeton.ephys.Recording"])
-    keys: Digest = Field(description="The digest of the requested keys.")
-    count: int = Field(ge=1, description="How many entities were requested.")
-    until: Moment = Field(description="Requests up to this moment (UTC) are covered.")
+    keys: Digest = Field(description="The digest of their keys.")
+    count: int = Field(ge=1, description="How many entities it is about.")
+    until: Moment = Field(
+        "", description="Requests up to this moment (UTC) are covered. Not with `orphans`, else required."
+    )
+    orphans: bool = Field(
+        False, description="true: the local rows whose source row is gone, not those that a source asks for."
+    )
     along: dict[str, Annotated[int, Field(ge=0)]] = Field(
         {}, alias="with", description="How many entities of descendants go along, by address."
     )

@@ -122,7 +122,10 @@ class StoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """A source server; `outbound` names its outbound schema and may hold a reference."""
+    """A source server; `outbound` names its outbound schema and may hold a reference.
+
+    `options` are those that a schema of it without options of its own has.
+    """
 
     name: str
     server: ServerSpec
@@ -130,6 +133,7 @@ class SourceSpec:
     schemas: tuple[SchemaSpec, ...]
     location: Location
     stores: tuple[StoreSpec, ...] = ()
+    options: Options = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,10 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """An agreed deletion set, bound to the digest of the requested keys and to what goes with them."""
+    """An agreed deletion set, bound to the digest of the requested keys and to what goes with them.
+
+    `orphans`: of the local rows without a source row instead, which have no `until`.
+    """
 
     link: str
     keys: str
@@ -153,6 +160,7 @@ class Approval:
     by: str
     date: str
     location: Location
+    orphans: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tup
     """The outbound table, its requests, its approvals and its ledger, in the order they are made."""
     keys = tuple(_key_copy(c) for c in source.key_columns)
     now = Column("", "timestamp", default="CURRENT_TIMESTAMP", default_is_expression=True)
+    # an approval covers requests up to a moment: a second is too long for one
+    exactly = replace(now, type="timestamp(6)", default="CURRENT_TIMESTAMP(6)")
 
     def beside(suffix: str, extra: tuple[Column, ...], on_delete: str) -> TableDefinition:
         name = base + suffix
@@ -102,14 +104,14 @@ def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tup
         named(_text("", "varchar(32)"), "event"),
         named(asked, "who"),
         named(_text("", "varchar(1000)", default=""), "reason"),
-        named(now, "at"),
+        named(exactly, "at"),
     )
     return (
         beside("", (named(now, "pulled_at"),), "RESTRICT"),
         beside(
             REQUESTED,
             (
-                named(now, "requested_at"),
+                named(exactly, "requested_at"),
                 named(asked, "requested_by"),
                 named(_text("", "varchar(1000)", default=""), "reason"),
                 named(maybe, "granted_at"),

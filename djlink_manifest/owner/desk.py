@@ -136,8 +136,8 @@ class Desk:
     ) -> Iterator[Gathered]:
         """The table's entities that meet a condition, and all that hang on them, for the time of the block.
 
-        `asked`: of a linked table only those that were requested or approved. Raises UsageError for a
-        condition that does not fit the table.
+        `asked`: only those that were requested or approved; of a table that no lab links, none. Raises
+        UsageError for a condition that does not fit the table.
         """
         of = self.masters[place]
         for words, hint in () if where is None else where_problems(where, of):
@@ -153,11 +153,11 @@ class Desk:
 
     def _choose(self, sets: KeySets, place: TableName, where: Condition | None, *, asked: bool) -> None:
         of, all_ = self.masters[place], sets.of(place)
-        if not (asked and self.links.get(place)):
+        if not asked:
             all_.add(owning.chosen(of, where))
             return
         wanted, meant = sets.of(place, "asked"), sets.of(place, "meant")
-        for link in self.links[place]:
+        for link in self.links.get(place, ()):
             owning.add_asked(link, of, wanted)
         meant.add(owning.chosen(of, where))
         all_.add(owning.in_both(wanted, meant))

@@ -125,14 +125,15 @@ class Delete:
 
     `along` are entities of other links that go with them, `rows` all rows by local table. `cause`: `granted`
     was claimed by an earlier apply; `approved` is claimed first, under the digest `keys` of the open requests
-    up to `until`, in the name of `by`; `auto` needs no review; `unwanted` is wanted no longer. `unheld`:
-    entities without an outbound row are among them.
+    up to `until`, in the name of `by`; `auto` needs no review; `unwanted` is wanted no longer; `orphans` are
+    local rows without a source row, approved under the digest `keys`. `unheld`: entities without an outbound
+    row are among them.
     """
 
     entities: int
     along: tuple[tuple[str, int], ...]
     rows: tuple[tuple[str, int], ...]
-    cause: Literal["granted", "approved", "auto", "unwanted"]
+    cause: Literal["granted", "approved", "auto", "unwanted", "orphans"]
     reason: str
     keys: str | None = None
     until: str | None = None

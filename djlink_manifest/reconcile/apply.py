@@ -41,6 +41,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.helping import Helpers, Workers
+from djlink_manifest.reconcile.orphans import delete_orphans
 from djlink_manifest.reconcile.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
 from djlink_manifest.reconcile.progress import (
@@ -51,7 +52,9 @@ from djlink_manifest.reconcile.progress import (
     Report,
     Said,
 )
+from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.site import Site
+from djlink_manifest.reconcile.taking_out import take_out
 from djlink_manifest.servers import marks
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
@@ -105,25 +108,32 @@ def apply(
 ) -> Report:
     """Carry out the plan's actions. `stop` ends it after the batches in hand.
 
-    First all that was approved is claimed, then deletions are done, children first, then all else, parents
-    first. `dependents` are the local foreign keys along which deletions spread.
+    First links are taken out, then all that was approved is claimed, then deletions are done, children first,
+    then all else, parents first. `dependents` are the local foreign keys along which deletions spread.
 
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
     """
     started = time.monotonic()
     due = [p for p in plan.links if p.actions and not p.is_stopped]
-    wanted = concerned(plan)
-    _take_locks([p.address for p in plan.links if p.address in wanted], site)
+    wanted, going = concerned(plan), [r for r in plan.removals if not r.blocked]
+    _take_locks([p.address for p in plan.links if p.address in wanted], going, site)
     held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
     complete = {a for a in held if not site.footings[a].make_outbound}
     run = _Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
+    removed = [_take_out(each, site, listener, stop) for each in going]
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
         _delete(run, due, dependents, threads)
         for wave in sorted({p.wave for p in due}):
             now = [p for p in due if p.wave == wave and p.address not in run.outcomes]
             list(threads.map(lambda p: _attempt(run, p, _work), now))
-    outcomes = tuple(run.outcomes[p.address] for p in due)
+    outcomes = (*removed, *(run.outcomes[p.address] for p in due))
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
+
+
+def _take_out(wanted: Removal, site: Site, listener: Listener, stop: threading.Event) -> LinkOutcome:
+    outcome = take_out(wanted, site, stop, lambda words: listener(Said(wanted.address, words)))
+    listener(outcome)
+    return outcome
 
 
 def _delete(run: _Run, due: Sequence[LinkPlan], dependents: Dependents, threads: ThreadPoolExecutor) -> None:
@@ -135,6 +145,7 @@ def _delete(run: _Run, due: Sequence[LinkPlan], dependents: Dependents, threads:
 
     def delete(bench: Bench, plan: LinkPlan, resumed: bool) -> None:
         work_of_deletion.carry_out(bench, plan.actions, dependents, resumed=resumed)
+        delete_orphans(bench, plan.actions, dependents, resumed=resumed)
 
     def of_source(name: str) -> None:
         mine = [p for p in deleting if run.site.links[p.address].source == name]
@@ -161,8 +172,8 @@ def _on_bench(step: Callable[[Bench, LinkPlan, bool], None]) -> _Step:
     return work
 
 
-def _take_locks(due: Sequence[str], site: Site) -> None:
-    """Take the locks of all links that are due and say so in their marks, or raise LinkLocked.
+def _take_locks(due: Sequence[str], going: Sequence[Removal], site: Site) -> None:
+    """Take the locks of all links that are due, or taken out, and say so in their marks, or raise LinkLocked.
 
     A server that went away since it was planned for is left to its links, which try again at their turn.
     """
@@ -178,6 +189,13 @@ def _take_locks(due: Sequence[str], site: Site) -> None:
             continue
         if not site.footings[address].mark_outbound:
             marked[link.source, link.outbound_schema].append(mark.link_id)
+    for each in going:
+        try:
+            if not gone & {each.source, site.local.address.name}:
+                site.locks.take(each, each.link_id)
+                marked[each.source, each.outbound_schema].append(each.link_id)
+        except (ConnectionLost, Unreachable) as error:
+            gone.add(error.server)
     for (source, schema), ids in marked.items():
         # for people to read: each link is signed once more when its turn comes
         with suppress(ServerError), site.sources[source].session() as writer:

@@ -18,11 +18,30 @@ def approvals_of(plan: Plan, by: str, day: str) -> tuple[Approval, ...]:
     return tuple(_approval(link, waiting, by, day) for link, waiting in awaiting(plan))
 
 
+def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
+    """The approval that names all orphans of a link, for which the plan has looked; None for none."""
+    found = link.requests.orphans if link.requests else None
+    if found is None or not found.count or link.is_stopped:
+        return None
+    return Approval(
+        link=link.address,
+        keys=found.keys,
+        count=found.count,
+        until="",
+        along=found.closure.whole,
+        by=by,
+        date=day,
+        location=link.location or SPOKEN,
+        orphans=True,
+    )
+
+
 def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:
     """The links that await an approval, each with all of its open requests that nobody has granted."""
     for link in plan.links:
         waiting = link.requests.waiting if link.requests else None
-        if waiting is None or not waiting.closure.here or link.is_stopped:
+        # of what was approved before nobody can be asked again: it is in no set
+        if waiting is None or not waiting.count or not waiting.closure.here or link.is_stopped:
             continue
         going = [a for a in link.actions if isinstance(a, Delete) and a.cause in ("approved", "auto")]
         if sum(a.entities for a in going) < waiting.closure.here - _held(link):

@@ -49,7 +49,7 @@ class Closure:
 class RequestSet:
     """Open requests that nobody has granted, asked for up to `until`: their digest, their number.
 
-    `closure` is of those whose entities are here.
+    `closure` is of those whose entities are here. Of orphans, which nobody asked for, `until` is None.
     """
 
     keys: str
@@ -76,7 +76,9 @@ class LinkDeletions:
     `waiting` the others, and `earlier` parts of these up to the moments that approvals name, by their text;
     `unnoted` and `overdue` are the requests that the local `DeletionRequested` lacks and has too many;
     `unwanted` is what is here and wanted no longer;
-    `unheld` tells that requested entities are here without an outbound row; `now` is the source's clock.
+    `unheld` tells that requested entities are here without an outbound row; `now` is the source's clock;
+    `again` counts entities that were approved before, and are here again without protection; `orphans` are
+    the local rows without a source row, where an approval names them or they were asked about.
     """
 
     asked: tuple[Asked, ...] = ()
@@ -88,6 +90,8 @@ class LinkDeletions:
     unwanted: Closure = Closure()
     unheld: bool = False
     now: datetime | None = field(default=None, compare=False)
+    again: int = 0
+    orphans: RequestSet | None = None
 
 
 def moment(text: str) -> datetime:

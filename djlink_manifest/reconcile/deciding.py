@@ -15,8 +15,7 @@ from djlink_manifest.model.entity import Step
 from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.reconcile.actions import Action, Approve, Blocked, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.asked import Closure, LinkDeletions, RequestSet, excess, moment
-
-ASKED = "the source asked to delete them"
+from djlink_manifest.reconcile.wording import AGAIN, ASKED, ORPHANS, how, how_again, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,8 @@ class Decider:
 
     `usable` are the links that the plan can work on; `held` how many entities each holds, `lately` how many
     went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
-    what goes without a review by this plan.
+    what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
+    lose or change rows by themselves, by the link that they refer to.
     """
 
     links: Mapping[str, Link]
@@ -48,6 +48,7 @@ class Decider:
     lately: Mapping[str, int]
     approvals: Sequence[Approval]
     limit: Limit | None = None
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     going: Counter[str] = field(default_factory=Counter)
 
     def decide(self, link: Link, steps: Mapping[Step, int], seen: LinkDeletions | None) -> Decision:
@@ -62,7 +63,12 @@ class Decider:
         if seen.granted.here:
             granted = _delete(seen.granted, "granted", "asked for by the source, and agreed to", seen)
             self._do(link, seen.granted, granted, actions, blocked)
-        spent, void = self._open(link, seen, approvals, actions, blocked)
+        about_orphans = [a for a in approvals if a.orphans]
+        rest = [a for a in approvals if not a.orphans]
+        spent, void = self._open(link, seen, rest, actions, blocked)
+        spent += self._orphans(link, seen, about_orphans, actions, blocked)
+        if seen.again:
+            blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
         kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
         return Decision(tuple(actions), (*blocked, *void), warnings, kept, tuple(spent))
 
@@ -87,9 +93,7 @@ class Decider:
             if problem:
                 here, place = covered.closure.here, approval.location
                 void.append(
-                    Blocked(
-                        "review", f"{ASKED}; the approval at {place} is void: {problem}", here, _how(link)
-                    )
+                    Blocked("review", f"{ASKED}; the approval at {place} is void: {problem}", here, how(link))
                 )
                 continue
             words = f"asked for by the source, approved by {approval.by} on {approval.date}"
@@ -97,7 +101,7 @@ class Decider:
             self._do(link, covered.closure, action, actions, blocked)
             later = waiting.closure.here - covered.closure.here
             if later:
-                blocked.append(Blocked("review", f"{ASKED} after the last approval", later, _how(link)))
+                blocked.append(Blocked("review", f"{ASKED} after the last approval", later, how(link)))
             return spent, []
         if waiting.closure.here:
             reason = self._review(link, waiting.closure)
@@ -107,8 +111,38 @@ class Decider:
                 self._do(link, waiting.closure, action, actions, blocked)
                 return spent, []
             if not any(b.count == waiting.closure.here for b in void):
-                blocked.append(Blocked("review", reason, waiting.closure.here, _how(link)))
+                blocked.append(Blocked("review", reason, waiting.closure.here, how(link)))
         return spent, void
+
+    def _orphans(
+        self,
+        link: Link,
+        seen: LinkDeletions,
+        approvals: Sequence[Approval],
+        actions: list[Action],
+        blocked: list[Blocked],
+    ) -> list[Approval]:
+        """Decide about local rows without a source row, which go only where an approval names them all."""
+        found = seen.orphans
+        if found is None or not found.count:
+            return list(approvals)
+        problems = {a.location: _problem(found, a) for a in approvals}
+        fitting = [a for a in approvals if problems[a.location] is None]
+        for approval in fitting[:1]:
+            words = f"{ORPHANS}; approved by {approval.by} on {approval.date}"
+            action = _delete(found.closure, "orphans", words, seen, approval)
+            self._do(link, found.closure, action, actions, blocked, ORPHANS)
+        if not fitting:
+            blocked += [
+                Blocked(
+                    "review",
+                    f"{ORPHANS}; the approval at {a.location} is void: {problems[a.location]}",
+                    found.count,
+                    f"`djlink approve {link.address} --orphans` shows them and agrees",
+                )
+                for a in approvals
+            ]
+        return []
 
     def _review(self, link: Link, closure: Closure) -> str | None:
         """Why the deletion waits for a person, or None where it does not."""
@@ -129,9 +163,15 @@ class Decider:
     ) -> tuple[int, tuple[str, ...]]:
         if closure.entities:
             over = self._over(link, closure)
-            if over:
+            hidden = self._hidden([link.address], closure.entities, "wanted no longer (`unwanted: release`)")
+            if hidden:
+                blocked.append(hidden)
+            elif over:
                 reason = f"wanted no longer (`unwanted: release`), and {over}"
-                hint = "raise `max_deletions` for the link, or plan and apply with --max-deletions"
+                hint = (
+                    "where the manifest did not change, the source's rows did: look at them first; if all is "
+                    "meant, raise `max_deletions` for the link, or plan and apply with --max-deletions"
+                )
                 blocked.append(Blocked("review", reason, closure.entities, hint))
             else:
                 self._count(link, closure)
@@ -143,15 +183,23 @@ class Decider:
         return closure.held, (f"{closure.held:,} wanted no longer are kept: needed by {by}",)
 
     def _do(
-        self, link: Link, closure: Closure, action: Delete, actions: list[Action], blocked: list[Blocked]
+        self,
+        link: Link,
+        closure: Closure,
+        action: Delete,
+        actions: list[Action],
+        blocked: list[Blocked],
+        why: str = ASKED,
     ) -> None:
         """Let a set go, as far as nothing is in the way."""
+        hidden = self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
+        if hidden:
+            blocked.append(hidden)
+            return
         out = sorted(a for a, _ in closure.whole if a not in self.usable)
         if out:
             verb = "is" if len(out) == 1 else "are"
-            reason = (
-                f"{ASKED}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
-            )
+            reason = f"{why}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
             blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
             return
         if closure.entities or action.cause == "approved":
@@ -162,8 +210,18 @@ class Decider:
             tables = ", ".join(f"{rows.table} ({rows.rows:,} rows)" for rows in closure.lab)
             lines = "  ".join(rows.line for rows in closure.lab if rows.line)
             hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
-            reason = f"{ASKED}; rows of your own depend on them: {tables}"
+            reason = f"{why}; rows of your own depend on them: {tables}"
             blocked.append(Blocked("review", reason, closure.held, hint))
+
+    def _hidden(self, addresses: Sequence[str], count: int, why: str) -> Blocked | None:
+        """What is in the way where rows that nobody can look into would go, or change, along."""
+        tables = sorted({name for a in addresses for name in self.unseen.get(a, ())})
+        if not tables:
+            return None
+        rules = "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
+        hint = f"let the local account see it ({grants}), then plan again"
+        return Blocked("error", f"{why}; {', '.join(tables)} {rules}", count, hint)
 
     def _over(self, link: Link, closure: Closure) -> str | None:
         """What of the closure is over its link's `max_deletions`, in words."""
@@ -231,11 +289,7 @@ def _delete(
         cause,  # type: ignore[arg-type]  # one of the causes, as text
         reason,
         approval.keys if approval else None,
-        approval.until if approval else None,
+        approval.until or None if approval else None,
         approval.by if approval else None,
         unheld=seen.unheld,
     )
-
-
-def _how(link: Link) -> str:
-    return f"`djlink requests {link.address} --keys` shows which; `djlink approve {link.address}` agrees"

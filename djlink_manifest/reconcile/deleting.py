@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -17,18 +17,21 @@ from djlink_manifest.errors import DjlinkError, Interrupted, ServerError
 from djlink_manifest.model.closure import Dependents
 from djlink_manifest.reconcile.actions import Action, Approve, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.asked import moment
-from djlink_manifest.reconcile.bench import Bench, again
+from djlink_manifest.reconcile.bench import Bench, again, fitting
 from djlink_manifest.reconcile.observe import differing_keys
-from djlink_manifest.servers import outbound, requests
-from djlink_manifest.servers.connection import RawRow
+from djlink_manifest.servers import asking, outbound, requests
+from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.doomed import Doomed, doomed
+from djlink_manifest.servers.keylist import KeyList, key_list
 from djlink_manifest.servers.noting import noted
 from djlink_manifest.servers.numbers import REFERENCED
 from djlink_manifest.servers.requests import Cause
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.unwanted import unwanted_keys
 
-ENTITIES_AT_ONCE = 1_000
+ENTITIES_AT_ONCE = 10_000  # the most in a transaction; fewer where they have many rows
+ENTITIES_FIRST = 1_000  # of the first one, whose rows tell
+KEYS_AT_ONCE = 1_000  # in a list that a statement holds
 KINDS = (Delete, Approve, Mend, NoteRequests)
 
 
@@ -47,7 +50,7 @@ def claim(bench: Bench, actions: Sequence[Action], *, resumed: bool) -> None:
 def _claim(bench: Bench, action: Delete, when: datetime, resumed: bool) -> None:
     source, link = bench.source, bench.link
     with source.transaction():
-        found = requests.request_digest(source, link, when, lock=True)
+        found = asking.request_digest(source, link, when, lock=True)
         if resumed and not found.count:
             return
         if found.keys != action.keys:
@@ -72,7 +75,7 @@ def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *
     agreed = [d for d in deletions if d.cause in ("granted", "approved") and d.entities]
     for cause, chosen in (("granted", agreed), ("auto", [d for d in deletions if d.cause == "auto"])):
         if chosen:
-            _Requested(bench, dependents, cause, chosen).run()  # type: ignore[arg-type]  # one of the causes
+            DeletionOf(bench, dependents, cause, chosen).run()  # type: ignore[arg-type]  # one of the causes
     for each in deletions:
         if each.cause == "unwanted":
             delete_unwanted(bench, dependents, each.entities)
@@ -80,7 +83,7 @@ def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *
         approve_gone(bench)
 
 
-class _Requested:
+class DeletionOf:
     """The deletion of requested entities, with all that hangs on them; never more than the plan showed."""
 
     def __init__(self, bench: Bench, dependents: Dependents, cause: Cause, chosen: Sequence[Delete]) -> None:
@@ -90,6 +93,7 @@ class _Requested:
         for each in chosen:
             self.along_left.update(dict(each.along))
         self.unheld = any(d.unheld for d in chosen)
+        self.lists = dict[str, KeyList]()
 
     def run(self) -> None:
         """Batch after batch, until what the plan showed is done or nothing more is asked for."""
@@ -98,26 +102,39 @@ class _Requested:
         with (
             key_table(bench.source, link, "doomed") as asked,
             doomed(bench.local, self.dependents, members) as sets,
+            self._key_lists(members),
         ):
             asked.add_from(
                 requests.doomed_requests(link, granted_only=self.cause == "granted", unheld=self.unheld)
             )
-            for first, last in asked.pages(ENTITIES_AT_ONCE):
-                again(bench, partial(self._batch, sets, asked.keys(first, last)))
+            first, size = 1, min(ENTITIES_FIRST, ENTITIES_AT_ONCE)
+            while first <= asked.count:
+                keys, before = asked.keys(first, first + size - 1), bench.tally.deleted_rows
+                again(bench, partial(self._batch, sets, keys))
                 stop_here(bench)
+                first += len(keys)
+                size = min(ENTITIES_AT_ONCE, fitting(0, bench.tally.deleted_rows - before, len(keys)))
         if self.left > 0:
             # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
             approve_gone(bench)
+
+    @contextmanager
+    def _key_lists(self, members: Sequence[str]) -> Iterator[None]:
+        with ExitStack() as stack:
+            for number, address in enumerate(members):
+                opened = key_list(self.bench.source, self.dependents.links[address], number)
+                self.lists[address] = stack.enter_context(opened)
+            yield
 
     def _batch(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
         bench, link = self.bench, self.bench.link
         source, local = bench.source, bench.local
         with source.transaction():
-            asked = requests.lock_requests(source, link, keys, granted_only=self.cause == "granted")
+            agreed = self._agreed(keys)
             gone: dict[str, list[RawRow]] = {}
             rows = 0
             with _telling(bench), local.transaction():
-                self._gather(sets, [key for key in keys if key in asked])
+                self._gather(sets, agreed)
                 counts = sets.counts()
                 self._check(counts)
                 gone = {address: sets.keys(address) for address in counts}
@@ -131,6 +148,13 @@ class _Requested:
         bench.tally.along += sum(len(k) for a, k in gone.items() if a != link.address)
         bench.tally.deleted_rows += rows
         bench.advanced()
+
+    def _agreed(self, keys: Sequence[RawRow]) -> list[RawRow]:
+        """Which of the keys may still go; they stay so until the source's transaction ends."""
+        listed = self.lists[self.bench.link.address]
+        listed.put(keys)
+        asked = requests.lock_requests(self.bench.source, listed, granted_only=self.cause == "granted")
+        return [key for key in keys if key in asked]
 
     def _gather(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
         """Find, under locks, what is here of these entities and what hangs on them and can go too."""
@@ -160,13 +184,18 @@ class _Requested:
 
     def _tell_source(self, address: str, keys: Sequence[RawRow]) -> None:
         """Approve what was requested, release the rest."""
-        link, source = self.dependents.links[address], self.bench.source
-        for start in range(0, len(keys), ENTITIES_AT_ONCE):
-            some = keys[start : start + ENTITIES_AT_ONCE]
-            asked = requests.requested_among(source, link, some)
-            requested = set(asked)
-            requests.approve(source, link, asked, self.cause)
-            requests.release(source, link, [key for key in some if key not in requested], self.cause)
+        source, listed = self.bench.source, self.lists[address]
+        listed.put(keys)
+        asked = requests.lock_requests(source, listed)
+        if len(asked) == len(keys):
+            requests.approve(source, listed, self.cause)
+        elif not asked:
+            requests.release(source, listed, self.cause)
+        else:
+            listed.put([key for key in keys if key in asked])
+            requests.approve(source, listed, self.cause)
+            listed.put([key for key in keys if key not in asked])
+            requests.release(source, listed, self.cause)
 
 
 def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None:
@@ -175,16 +204,17 @@ def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None
     with (
         key_table(bench.source, link, "doomed") as unwanted,
         doomed(bench.local, dependents, [link.address]) as sets,
+        key_list(bench.source, link) as listed,
     ):
         unwanted.add_from(unwanted_keys(bench.scene, link))
-        for first, last in unwanted.pages(ENTITIES_AT_ONCE):
+        for first, last in unwanted.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
             before = bench.tally.deleted
-            again(bench, partial(_unwanted_batch, bench, sets, unwanted.keys(first, last), left))
+            again(bench, partial(_unwanted_batch, bench, sets, listed, unwanted.keys(first, last), left))
             left -= bench.tally.deleted - before
             stop_here(bench)
 
 
-def _unwanted_batch(bench: Bench, sets: Doomed, keys: Sequence[RawRow], left: int) -> None:
+def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[RawRow], left: int) -> None:
     link, source, local = bench.link, bench.source, bench.local
     with source.transaction():
         held = set(outbound.lock_outbound(source, link, keys))
@@ -201,7 +231,8 @@ def _unwanted_batch(bench: Bench, sets: Doomed, keys: Sequence[RawRow], left: in
                 sets.add(link.address, gone)
             rows = sets.delete(local)
             bench.check()
-        requests.release(source, link, gone, "unwanted")
+        listed.put(gone)
+        requests.release(source, listed, "unwanted")
     bench.tally.deleted += len(gone)
     bench.tally.deleted_rows += rows
     bench.advanced()
@@ -213,18 +244,20 @@ def approve_gone(bench: Bench) -> None:
     with differing_keys(link, True, True, source, bench.local) as (missing, _):
         if missing is None or not missing.count:
             return
-        with key_table(source, link, "doomed") as work:
+        with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
             work.add_from(requests.requested_in(link, missing.name))
-            _in_pages(bench, work, _approve_gone)
+            _in_pages(bench, work, partial(_approve_gone, listed))
 
 
-def _approve_gone(bench: Bench, keys: Sequence[RawRow]) -> None:
+def _approve_gone(listed: KeyList, bench: Bench, keys: Sequence[RawRow]) -> None:
     source, local, link = bench.source, bench.local, bench.link
     # the local gaps stay locked until the source has committed
     with local.transaction("REPEATABLE READ"), source.transaction():
-        asked = requests.requested_among(source, link, keys)
-        present = outbound.local_among(local, link, asked) if asked else set[RawRow]()
-        approved = requests.approve(source, link, [key for key in asked if key not in present], "gone")
+        listed.put(keys)
+        asked = requests.lock_requests(source, listed)
+        present = outbound.local_among(local, link, sorted(asked)) if asked else set[RawRow]()
+        listed.put([key for key in keys if key in asked and key not in present])
+        approved = requests.approve(source, listed, "gone")
         bench.check()
     bench.tally.approved += approved
     bench.advanced()
@@ -257,15 +290,20 @@ def note_requests(bench: Bench, *, unheld: bool) -> None:
             bench.tally.noted += notes.write(local)
             bench.check()
 
-    with noted(local, link) as notes:
-        notes.add(requests.stream_requests(source, link, unheld=unheld))
-        for keys, record in (
+    def record(entering: Callable[[Writer, KeyList], None], keys: Sequence[RawRow]) -> None:
+        with source.transaction():
+            listed.put(keys)
+            entering(source, listed)
+
+    with noted(local, link) as notes, key_list(source, link) as listed:
+        notes.add(asking.stream_requests(source, link, unheld=unheld))
+        for keys, entering in (
             (notes.surplus(), requests.record_withdrawals),
             (notes.lacking(), requests.record_requests),
         ):
             for start in range(0, len(keys), ENTITIES_AT_ONCE):
                 some = keys[start : start + ENTITIES_AT_ONCE]
-                again(bench, partial(record, source, link, some))
+                again(bench, partial(record, entering, some))
         again(bench, write)
     bench.advanced()
 
@@ -287,7 +325,7 @@ def _telling(bench: Bench) -> Iterator[None]:
 
 
 def _in_pages(bench: Bench, work: KeyTable, step: Callable[[Bench, Sequence[RawRow]], None]) -> None:
-    for first, last in work.pages(ENTITIES_AT_ONCE):
+    for first, last in work.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
         again(bench, partial(step, bench, work.keys(first, last)))
         stop_here(bench)
 

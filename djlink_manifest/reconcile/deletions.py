@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.manifest.values import Approval
+from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.closure import Dependents, lab_line
-from djlink_manifest.model.entity import State, state_of
+from djlink_manifest.model.entity import Presence, State, state_of
+from djlink_manifest.model.explanation import KeyText
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.asked import Asked, Closure, LabRows, LinkDeletions, RequestSet, moment
+from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
-from djlink_manifest.servers import requests
+from djlink_manifest.servers import asking
 from djlink_manifest.servers.connection import Session
-from djlink_manifest.servers.dependents import keys_to
+from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
-from djlink_manifest.servers.noting import Noted, noted, noted_links
-from djlink_manifest.servers.sql import sql
-from djlink_manifest.servers.transfer import is_binary, reading
+from djlink_manifest.servers.noting import noted, noted_links
+from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
+from djlink_manifest.servers.scratch import KeyTable
+from djlink_manifest.servers.single import key_text
+from djlink_manifest.servers.sql import Sql, sql
+from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.unwanted import unwanted_keys
 from djlink_manifest.servers.wanted import Scene
 
+APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and no request any more
 LONGEST_LINE = 1500  # characters of a line to copy from the screen
 
 
@@ -36,39 +42,48 @@ class Deletions:
     """What was observed: per link, and the foreign keys along which deletions spread.
 
     `lately` says of each link concerned how many of its entities went in 24 hours without a review;
-    `refusals` are links of which deletions could not be observed.
+    `refusals` are links of which deletions could not be observed; `unseen` names, by link, the tables that
+    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know.
     """
 
     links: Mapping[str, LinkDeletions]
     dependents: Dependents
     lately: Mapping[str, int]
     refusals: Mapping[str, Refusal]
+    unseen: Mapping[str, tuple[str, ...]] | None
 
 
-def observe_deletions(stage: Stage, footings: Mapping[str, Footing], seen: Survey) -> Deletions:
+def observe_deletions(
+    stage: Stage, footings: Mapping[str, Footing], seen: Survey, orphans_of: Collection[str] = ()
+) -> Deletions:
     """What is to be decided about deletions in the links that were observed.
 
-    Where nothing is asked for, noted here or unwanted, two statements on the local server say so.
+    `orphans_of`: links of which orphans are looked at though no approval names them. Where nothing is asked
+    for, noted here or unwanted, two statements on the local server say so.
     """
     links, local, sources = stage.links, stage.local, stage.sources
+    by_link = defaultdict[str, list[Approval]](list)
+    for approval in stage.manifest.approvals:
+        by_link[approval.link].append(approval)
+    named = {a.link for a in stage.manifest.approvals if a.orphans} | set(orphans_of)
+    named = {a for a in named & seen.snapshots.keys() if _count(seen.snapshots[a], State.ORPHAN)}
     ordered = [links[a] for wave in stage.graph.waves() for a in wave if a in footings]
     standing = [link for link in ordered if not footings[link.address].make_local]
     with local.readers.session() as here:
         in_parts = noted_links(here, [link for link in standing if link.address in seen.snapshots])
-        asked = {a for a in seen.snapshots if any(a in scene.barring for scene in seen.scenes.values())}
+        barring = {a for a in seen.snapshots if any(a in scene.barring for scene in seen.scenes.values())}
         due = [
             link
             for link in standing
             if link.address in seen.snapshots
             and not footings[link.address].make_outbound
-            and (link.address in asked | in_parts or _unwanted(link, seen.snapshots[link.address]))
+            and (link.address in barring | in_parts | named or _unwanted(link, seen.snapshots[link.address]))
         ]
         schemas = {link.local.schema for link in standing} if due else set[str]()
-        dependents = Dependents.of(standing, keys_to(here, schemas))
+        keys = keys_to(here, schemas)
+        dependents = Dependents.of(standing, keys)
+        acting = acting_unseen(here, schemas, {table for table, _ in keys}) if due else {}
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
-    by_link = defaultdict[str, list[Approval]](list)
-    for approval in stage.manifest.approvals:
-        by_link[approval.link].append(approval)
 
     def one(link: Link) -> None:
         stage.say(f"looking at deletions of {link.address}")
@@ -78,6 +93,9 @@ def observe_deletions(stage: Stage, footings: Mapping[str, Footing], seen: Surve
                 found[link.address] = _requests(
                     link, snapshot, dependents, by_link[link.address], there, here
                 )
+                if link.address in named:
+                    of = _orphans(link, dependents, there, here)
+                    found[link.address] = replace(found[link.address], orphans=of)
         except ServerError as error:
             words = f"{error.server}: {error.message}"
             refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
@@ -88,13 +106,27 @@ def observe_deletions(stage: Stage, footings: Mapping[str, Footing], seen: Surve
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
         link = dependents.links[address]
         with sources[link.source].readers.session() as there:
-            lately[address] = requests.deleted_lately(there, link)
+            lately[address] = asking.deleted_lately(there, link)
     for name in sorted({link.source for link in due}):
         mine = [x for x in due if x.source == name and _unwanted(x, seen.snapshots[x.address])]
         with sources[name].readers.session() as there, local.readers.session() as here:
             for address, closure in _unwanted_closures(mine, seen.scenes[name], dependents, there, here):
                 found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
-    return Deletions(found, dependents, lately, refusals)
+    unseen = None if acting is None else dict(_by_link(standing, acting))
+    return Deletions(found, dependents, lately, refusals, unseen)
+
+
+def _by_link(
+    links: Sequence[Link], acting: Mapping[TableName, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for link in links:
+        names = {name for t in link.local.tables for name in acting.get((t.schema, t.name), ())}
+        if names:
+            yield link.address, tuple(sorted(names))
+
+
+def _count(snapshot: LinkSnapshot, state: State) -> int:
+    return sum(n for c, n in snapshot.counts.items() if state_of(c.presence) is state)
 
 
 def _unwanted(link: Link, snapshot: LinkSnapshot) -> int:
@@ -116,40 +148,46 @@ def _requests(
     there: Session,
     here: Session,
 ) -> LinkDeletions:
-    states = Counter[State]()
-    for entities, count in snapshot.counts.items():
-        states[state_of(entities.presence)] += count
-    unheld = states[State.UNPROTECTED_REQUESTED] > 0
-    asked = tuple(Asked(r.reason, r.by, r.count, r.since) for r in requests.asked_rows(there, link))
+    unheld = _count(snapshot, State.UNPROTECTED_REQUESTED) > 0
+    open_ = tuple(Asked(r.reason, r.by, r.count, r.since) for r in asking.asked_rows(there, link))
     with noted(here, link) as notes:
-        notes.add(requests.stream_requests(there, link, unheld=unheld))
+        notes.add(asking.stream_requests(there, link, unheld=unheld))
         unnoted, overdue = notes.changes()
-        digest = requests.request_digest(there, link)
-        moments = {a.until: moment(a.until) for a in approvals}
+        digest = asking.request_digest(there, link)
+        moments = {a.until: moment(a.until) for a in approvals if not a.orphans}
         earlier = {
-            text: (when, requests.request_digest(there, link, when))
+            text: (when, asking.request_digest(there, link, when))
             for text, when in moments.items()
             if digest.until is not None and when < digest.until
         }
         with closures(here, dependents, link.address) as sets:
-            granted = measured(sets, link.address, notes, granted=True)
+
+            def closure(select: Sql) -> Closure:
+                sets.clear()
+                sets.add_from(link.address, select)
+                return measured(sets, link.address)
+
+            granted = closure(notes.select(granted=True))
+            # what was approved before is in no digest, so no approval can name it
+            open_only = None if link.deletions == "auto" else False
             waiting = RequestSet(
                 digest.keys,
                 digest.count,
                 digest.until,
-                measured(sets, link.address, notes, granted=False),
+                closure(notes.select(granted=False, approved=open_only)),
             )
             before = {
                 text: RequestSet(
                     each.keys,
                     each.count,
                     each.until,
-                    measured(sets, link.address, notes, granted=False, until=when),
+                    closure(notes.select(granted=False, until=when, approved=False)),
                 )
                 for text, (when, each) in earlier.items()
             }
+        again = notes.count(notes.select(granted=False, approved=True)) if open_only is False else 0
     return LinkDeletions(
-        asked,
+        open_,
         granted,
         waiting,
         before,
@@ -157,7 +195,26 @@ def _requests(
         overdue,
         unheld=unheld,
         now=there.value(sql("SELECT CURRENT_TIMESTAMP")),
+        again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
     )
+
+
+@contextmanager
+def unheld_keys(link: Link, source: Session, local: Session) -> Iterator[KeyTable | None]:
+    """The local keys that outbound lacks, on the source's server; None for none."""
+    with differing_keys(link, True, True, source, local) as (_, extra):
+        yield extra if extra is not None and extra.count else None
+
+
+def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) -> RequestSet:
+    with unheld_keys(link, there, here) as extra:
+        if extra is None:
+            return RequestSet("", 0, None, Closure())
+        keys, count = digest_of_orphans(there, link, extra)
+        with closures(here, dependents, link.address) as sets:
+            sets.add(link.address, stream_orphans(there, link, extra))
+            sets.keep_present(link.address)
+            return RequestSet(keys, count, None, measured(sets, link.address))
 
 
 @contextmanager
@@ -167,12 +224,8 @@ def closures(here: Session, dependents: Dependents, address: str) -> Iterator[Do
         yield sets
 
 
-def measured(
-    sets: Doomed, address: str, notes: Noted, *, granted: bool, until: datetime | None = None
-) -> Closure:
-    """The closure of those requested entities that are here, granted or not, asked for up to a moment."""
-    sets.clear()
-    sets.add_from(address, notes.select(granted=granted, until=until))
+def measured(sets: Doomed, address: str) -> Closure:
+    """The closure of the entities in the link's set, which are here; the other sets are empty."""
     total = sets.count(address)
     if not total:
         return Closure()
@@ -221,10 +274,14 @@ def unwanted_stream(there: Session, scene: Scene, link: Link) -> Iterator[tuple[
     return there.stream(unwanted_keys(scene, link, reading(link.key_columns, "s")))
 
 
-def requested_keys(there: Session, link: Link) -> Iterator[tuple[tuple[str, str], ...]]:
+def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:
     """The keys of the link's open requests, to be shown; bytes as hex."""
-    for row in requests.stream_keys(there, link):
-        yield tuple(
-            (c.name, f"0x{(value or b'').hex()}" if is_binary(c) else (value or b"").decode(errors="replace"))
-            for c, value in zip(link.key_columns, row, strict=True)
-        )
+    for row in asking.stream_keys(there, link):
+        yield key_text(link, row)
+
+
+def orphan_keys(there: Session, here: Session, link: Link) -> Iterator[KeyText]:
+    """The keys of the local rows without a source row, to be shown."""
+    with unheld_keys(link, there, here) as extra:
+        for row in stream_orphans(there, link, extra) if extra else ():
+            yield key_text(link, row)

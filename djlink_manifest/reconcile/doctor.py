@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.secrets import is_loopback, resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
-from djlink_manifest.model.catalog import Catalog, Mark
+from djlink_manifest.model.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.health import Diagnosis, Finding, Health, Patient
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.server import ServerAddress
@@ -21,6 +21,7 @@ from djlink_manifest.reconcile.checks.between import between_findings, folded_lo
 from djlink_manifest.reconcile.checks.marks import mark_findings, owner_findings
 from djlink_manifest.reconcile.checks.rights import local_needs, rights_findings, source_needs
 from djlink_manifest.reconcile.checks.settings import server_findings
+from djlink_manifest.reconcile.checks.unseen import deletes_unasked, unseen_findings
 from djlink_manifest.reconcile.reach import Words
 from djlink_manifest.reconcile.removal import marks_of
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
@@ -28,6 +29,7 @@ from djlink_manifest.reconcile.storage import Depot, open_depot
 from djlink_manifest.reconcile.storelook import store_findings
 from djlink_manifest.servers.catalog import read_catalog
 from djlink_manifest.servers.connection import Session, open_session
+from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.health import read_health
 from djlink_manifest.servers.stores.failures import HINT
 
@@ -42,6 +44,7 @@ class _Seen:
     catalog: Catalog
     health: Health
     seconds: float
+    unseen: Mapping[TableName, tuple[str, ...]] | None
 
 
 def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = None) -> Diagnosis:
@@ -91,9 +94,12 @@ def _look(spec: ServerSpec, schemas: frozenset[str], environ: Mapping[str, str])
         try:
             catalog = read_catalog(session, schemas)
             health = read_health(session)
+            unseen: Mapping[TableName, tuple[str, ...]] | None = {}
+            if spec.name == "local":
+                unseen = acting_unseen(session, schemas, {table for table, _ in keys_to(session, schemas)})
         finally:
             session.close()
-        return _Seen(address, catalog, health, time.monotonic() - started)
+        return _Seen(address, catalog, health, time.monotonic() - started, unseen)
     except DjlinkError as error:
         return error
 
@@ -143,6 +149,7 @@ def _findings(
             needs = local_needs(local_schemas(manifest), leaving)
             yield from rights_findings(name, needs, one.health, one.catalog)
             yield from folded_local(links, one.health)
+            yield from unseen_findings(one.unseen, deletes_unasked(manifest), one.catalog.identity.account)
     for spec in manifest.sources:
         one, schema = seen[spec.name], outbound[spec.name]
         if isinstance(schema, DjlinkError):

@@ -13,7 +13,7 @@ from djlink_manifest.model.catalog import Catalog, Mark
 from djlink_manifest.model.compare import Difference, differences
 from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import CONSTRAINT, master_of
+from djlink_manifest.model.naming import CONSTRAINT
 from djlink_manifest.reconcile.snapshot import Alteration
 
 ANEW = (
@@ -188,11 +188,11 @@ def _why_refill(found: LocalDrift) -> str:
 def _dropped_parts(link: Link, local: Catalog) -> Iterator[str]:
     """Parts that djlink made and the source has no longer."""
     expected = {t.name for t in link.local.tables}
-    linked = {m.table_name for m in local.marks.get(link.local.schema, ())}
-    for (schema, name), table in sorted(local.tables.items()):
-        if schema != link.local.schema or name in expected or name in linked:
+    schema = link.local.schema
+    for name in local.named_as_parts(schema, link.local.name):
+        if name in expected or local.mark(schema, name) is not None:
             continue
-        if master_of(name) == link.local.name and _is_linked(table, link):
+        if _is_linked(local.tables[schema, name], link):
             yield f"the source dropped its part: the local part {schema}.{name} stays as it is"
 
 

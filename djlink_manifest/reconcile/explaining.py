@@ -15,7 +15,7 @@ from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot
 from djlink_manifest.servers import single
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import equal_entities
+from djlink_manifest.servers.entities import equal_entities
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.sql import table
 from djlink_manifest.servers.wanted import Scene

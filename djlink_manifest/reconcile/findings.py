@@ -6,12 +6,18 @@ Pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from djlink_manifest.model.entity import State, Step, state_of
 from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile.actions import Blocked, Drift
-from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot
+from djlink_manifest.reconcile.actions import Action, Blocked, Delete, Drift
+from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Observation
+
+UNSURE = (
+    "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
+    "with ON DELETE CASCADE or SET NULL; rows of such a table would go, or change, unnoticed; "
+    "`djlink doctor` says which right lets it see"
+)
 
 
 def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
@@ -66,7 +72,11 @@ def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
     for entities, count in snapshot.counts.items():
         states[state_of(entities.presence)] += count
     if states[State.ORPHAN]:
-        yield Drift("local rows whose source row is gone, or that the lab added", states[State.ORPHAN])
+        yield Drift(
+            "local rows whose source row is gone, or that the lab added",
+            states[State.ORPHAN],
+            f"`djlink approve {link.address} --orphans` shows them and agrees to delete them here",
+        )
     if states[State.IMPOSSIBLE]:
         yield Drift("outbound, request or approval rows without a source row", states[State.IMPOSSIBLE])
     for part in snapshot.parts if snapshot.changed is None else ():
@@ -87,3 +97,9 @@ def unlinked_warnings(link: Link) -> tuple[str, ...]:
         else f"its parent {table} is not linked: the foreign key becomes plain columns"
         for table in link.plain
     )
+
+
+def unsure(seen: Observation, actions: Iterable[Action]) -> Iterator[str]:
+    """What nobody can know of a deletion that is planned."""
+    if seen.unseen is None and any(isinstance(a, Delete) for a in actions):
+        yield UNSURE

@@ -17,7 +17,7 @@ from djlink_manifest.model.rights import (
     needs_of_owner,
 )
 from djlink_manifest.model.views import owner_schema
-from djlink_manifest.reconcile.resolve import local_schemas
+from djlink_manifest.reconcile.resolve import local_schemas, removed_schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,19 @@ def account_grants(
             )
     found = list[AccountGrants]()
     for source in manifest.sources:
-        found += _of_source(source, environ, owner, removing=bool(manifest.removed))
+        found += _of_source(source, environ, owner, manifest)
     found.append(_of_local(manifest, environ))
     return tuple(each for each in found if not servers or each.server in servers)
 
 
 def _of_source(
-    source: SourceSpec, environ: Mapping[str, str], owner: str | None, *, removing: bool
+    source: SourceSpec, environ: Mapping[str, str], owner: str | None, manifest: Manifest
 ) -> list[AccountGrants]:
     outbound = resolve_outbound(source, environ)
     owners = owner_schema(outbound)
-    schemas = (schema.name for schema in source.schemas)
-    needs = needs_of_link_user(schemas, outbound, owners, removing=removing)
+    # a link that is taken out is looked at too: which local parts are the source's
+    schemas = sorted({*(schema.name for schema in source.schemas), *removed_schemas(manifest, source)})
+    needs = needs_of_link_user(schemas, outbound, owners, removing=bool(manifest.removed))
     user = _account(_text(source.server, "user", environ))
     found = [_made(source.server, environ, "link user", user, (outbound, owners), needs)]
     if owner is not None:

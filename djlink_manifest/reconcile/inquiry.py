@@ -63,7 +63,7 @@ def rehearse(job: Job, patterns: Sequence[str], given_up: str | None = None) -> 
     stage = job.stage
     for pattern in patterns:
         _check_source(stage, pattern)
-    chosen = sorted(matching(stage.graph, patterns, "adopt"))
+    chosen = sorted(matching(stage.graph.nodes, patterns, "adopt"))
     links, contact, found = stage.links, stage.manifest.contact, {}
     for address in chosen:
         link = links[address]
@@ -88,7 +88,8 @@ def _as_adopted(
         sources[each.source] = replace(there, catalog=outbound)
         local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
     scope = stage.graph.upstream(chosen)
-    job = Job(replace(stage, local=local, sources=sources, scope=scope, limit=None))
+    manifest = replace(stage.manifest, removed=())  # those are no matter of an adoption
+    job = Job(replace(stage, manifest=manifest, local=local, sources=sources, scope=scope, limit=None))
     return job.plan(), job.observed.snapshots
 
 

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from djlink_manifest.manifest.values import Approval
+from djlink_manifest.model.explanation import KeyText
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile import plan as planning
-from djlink_manifest.reconcile.approving import approvals_of
-from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, requested_keys
+from djlink_manifest.reconcile.approving import approval_of_orphans, approvals_of
+from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, orphan_keys, requested_keys
 from djlink_manifest.reconcile.footing import forgotten, forgotten_here
 from djlink_manifest.reconcile.ownerside import owners_lack
 from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
-from djlink_manifest.reconcile.removal import Removal, done
+from djlink_manifest.reconcile.removal import Removal, done, left_out
 from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey, survey
-from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals, take_out
+from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals
 
 
 class Job:
@@ -49,15 +50,16 @@ class Job:
         self._deletions: Deletions | None = None
         self._seen: Observation | None = None
 
-    def plan(self, *, verify: bool = False) -> Plan:
+    def plan(self, *, verify: bool = False, orphans_of: Collection[str] = ()) -> Plan:
         """Observe every link, then plan. A link that cannot be observed is blocked; the others go on.
 
-        `verify`: the rows of what is held and here are compared with the source's, by digests.
+        `verify`: the rows of what is held and here are compared with the source's, by digests. `orphans_of`:
+        links of which the orphans are looked at, so that an approval can name them.
         """
         stage, footings = self.stage, self.stage.footings()
         self._footings = footings.found
         seen = self._survey = survey(stage, footings, verify=verify)
-        found = self._deletions = observe_deletions(stage, footings.found, seen)
+        found = self._deletions = observe_deletions(stage, footings.found, seen, orphans_of)
         self._seen = self._observation(seen, found)
         return planning.make(self.links, self.graph, self._seen)
 
@@ -72,7 +74,7 @@ class Job:
         """All that was observed, as the plan takes it."""
         stage, manifest = self.stage, self.stage.manifest
         refusals = {**seen.refusals, **found.refusals}
-        removals = self._removals()
+        removals, left = self._removals()
         return Observation(
             manifest.name,
             manifest.digest,
@@ -82,9 +84,13 @@ class Job:
             self._footings,
             seen.snapshots,
             tuple(r for r in refusals.values() if r.address in stage.scope or r in self.refusals),
-            counted_forgotten(self._forgotten(), removals, stage.sources),
+            counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
             (
-                *(done(manifest.removed, {r.address: r for r in removals}) if stage.is_whole else ()),
+                *done(
+                    (e for e in manifest.removed if e.address in stage.removed),
+                    {r.address: r for r in removals},
+                ),
+                *map(left_out, left),
                 *self._owners_lack(),
             ),
             found.links,
@@ -92,6 +98,7 @@ class Job:
             manifest.approvals,
             stage.limit,
             removals,
+            found.unseen,
         )
 
     def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:
@@ -103,11 +110,26 @@ class Job:
         seen = replace(self.observed, approvals=(*self.observed.approvals, *given))
         return planning.make(self.links, self.graph, seen), given
 
-    def requested(self, address: str) -> Iterator[tuple[tuple[str, str], ...]]:
+    def approvals(
+        self, plan: Plan, address: str, by: str, day: str, *, orphans: bool = False
+    ) -> tuple[Approval, ...]:
+        """The approval of what awaits one of a link, or of its orphans; none where there is nothing."""
+        if orphans:
+            found = (approval_of_orphans(p, by, day) for p in plan.links if p.address == address)
+            return tuple(a for a in found if a is not None)
+        return tuple(a for a in self.approved(plan, by, day)[1] if a.link == address)
+
+    def requested(self, address: str) -> Iterator[KeyText]:
         """The keys of the link's open requests, each as (column, text) pairs."""
         link = self._all[address]
         with self.stage.sources[link.source].readers.session() as session:
             yield from requested_keys(session, link)
+
+    def orphans(self, address: str) -> Iterator[KeyText]:
+        """The keys of the link's local rows without a source row."""
+        link, stage = self._all[address], self.stage
+        with stage.sources[link.source].readers.session() as there, stage.local.readers.session() as here:
+            yield from orphan_keys(there, here, link)
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.
@@ -125,16 +147,9 @@ class Job:
             with guard:
                 listener(event)
 
-        removed = tuple(
-            take_out(each, self.stage.local, self.stage.sources[each.source])
-            for each in plan.removals
-            if not each.blocked
-        )
-        for outcome in removed:
-            listener(outcome)
-        with self._site(concerned(plan)) as site:
-            report = apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
-        return replace(report, outcomes=(*removed, *report.outcomes))
+        sources = {each.source for each in plan.removals if not each.blocked}
+        with self._site(concerned(plan), sources) as site:
+            return apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
 
     @contextmanager
     def holding(self, addresses: Set[str]) -> Iterator[None]:
@@ -147,8 +162,8 @@ class Job:
                 site.locks.take(site.links[address], site.marks[address].link_id)
             yield
 
-    def _site(self, due: Set[str]) -> AbstractContextManager[Site]:
-        """The site of these links, over what the last plan observed."""
+    def _site(self, due: Set[str], besides: Set[str] = frozenset()) -> AbstractContextManager[Site]:
+        """The site of these links, over what the last plan observed, and of the sources `besides`."""
         if self._survey is None:
             raise ValueError("a job that made no plan has observed nothing")
         stage = self.stage
@@ -164,6 +179,7 @@ class Job:
             stage.sources,
             stage.parallelism,
             stage.depot,
+            besides,
         )
 
     def _owners_lack(self) -> list[str]:
@@ -176,12 +192,12 @@ class Job:
                 found.append("; ".join(lack))
         return found
 
-    def _removals(self) -> tuple[Removal, ...]:
-        """The links to take out; none where the plan is of a part of the manifest."""
+    def _removals(self) -> tuple[tuple[Removal, ...], tuple[Removal, ...]]:
+        """The links to take out, and those that `--target` or `--exclude` leave out."""
         stage = self.stage
-        if not stage.is_whole:
-            return ()
-        return find_removals(stage.manifest, self._all, stage.outbound, stage.local, stage.sources)
+        found = find_removals(stage.manifest, self._all, stage.outbound, stage.local, stage.sources)
+        chosen = tuple(r for r in found if r.address in stage.removed)
+        return chosen, tuple(r for r in found if r.address not in stage.removed)
 
     def _forgotten(self) -> tuple[Forgotten, ...]:
         stage, sources = self.stage, self.stage.sources

@@ -11,8 +11,10 @@ from djlink_manifest.model.external import NO_OBJECTS
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
-from djlink_manifest.servers import census, content, digest, outbound
+from djlink_manifest.servers import census, comparing, content, digest, entities, outbound
+from djlink_manifest.servers.comparing import SideDigests
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.glance import Glance
 from djlink_manifest.servers.lost import lacking_at_source, lost_here
 from djlink_manifest.servers.objects import objects_to_pull
 from djlink_manifest.servers.scratch import KeyTable, key_table
@@ -31,12 +33,14 @@ def observe(
     local: Session,
     blocked: Mapping[str, PackedKeys],
     depot: Depot,
+    seen: SideDigests | None = None,
     *,
     verify: bool = False,
 ) -> tuple[LinkSnapshot, PackedKeys]:
     """The snapshot of one link, and its entities that cannot come for what the local table holds.
 
-    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to.
+    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to; `seen`
+    the digests of both sides where they were asked already.
     `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over; and
     the external objects, whose stores `depot` has. Raises ServerError.
     """
@@ -45,7 +49,7 @@ def observe(
     complete = footing.is_comparable(link)  # else parts or columns are missing, or not filled
     cannot_come = PackedKeys()
     with (
-        differing_keys(link, has_outbound, has_local, source, local) as (missing, extra),
+        differing_keys(link, has_outbound, has_local, source, local, seen) as (missing, extra),
         stuck_entities(source, local, scene, link, extra if complete else None, blocked) as stuck,
     ):
         with source.snapshot():
@@ -108,21 +112,42 @@ def observe(
     return snapshot, cannot_come
 
 
+def level_snapshot(seen: Glance) -> LinkSnapshot:
+    """The snapshot of a link of which all is wanted, held and here."""
+    rows = seen.source_rows
+    shared = EntityClass(Presence(True, True, True, False, False), wanted=True, pullable=True)
+    return LinkSnapshot(
+        counts={shared: rows} if rows else {},
+        source_rows=rows,
+        outbound_rows=rows,
+        local_rows=rows,
+        parts=tuple(PartRows(name, held, local) for name, held, local in seen.parts),
+    )
+
+
 @contextmanager
 def differing_keys(
-    link: Link, has_outbound: bool, has_local: bool, source: Session, local: Session
+    link: Link,
+    has_outbound: bool,
+    has_local: bool,
+    source: Session,
+    local: Session,
+    seen: SideDigests | None = None,
 ) -> Iterator[tuple[KeyTable | None, KeyTable | None]]:
-    """The keys that outbound alone has, and those that the local table alone has; None for none."""
-    if not (has_outbound or has_local) or (
-        has_outbound and has_local and digest.same_keys(local, source, link)
-    ):
+    """The keys that outbound alone has, and those that the local table alone has; None for none.
+
+    `seen` are the digests of both sides of a moment ago, where they were asked already.
+    """
+    if has_outbound and has_local:
+        seen = seen or comparing.side_digests(local, source, link)
+    if not (has_outbound or has_local) or (seen is not None and seen.agree):
         yield None, None
         return
     with key_table(source, link, "missing") as missing, key_table(source, link, "extra") as extra:
         if has_outbound and has_local:
-            digest.compare_keys(local, source, link, missing, extra)
+            comparing.compare_keys(local, source, link, missing, extra, seen)
         elif has_local:
-            extra.add(digest.all_local_keys(local, link))
+            extra.add(comparing.all_local_keys(local, link))
         else:
             missing.add_from(outbound.all_keys(link))
         yield missing, extra
@@ -163,7 +188,7 @@ def equal_unprotected(
             barred = outbound.barred_among(source, link, keys)
             keys = [key for key in keys if key not in barred]
         if keys:
-            equal = digest.equal_entities(local, source, link, keys)
+            equal = entities.equal_entities(local, source, link, keys)
             if different is not None:
                 same = set(equal)
                 different.add(key for key in keys if key not in same)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import Thread
 
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.model.graph import load_library
 from djlink_manifest.model.link import Limit
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.job import Job
@@ -53,6 +55,7 @@ def open_job(
         }
         for s in manifest.sources
     }
+    Thread(target=load_library, name="djlink-library", daemon=True).start()  # while the servers answer
     results = reach_all({local: local_schemas(manifest), **schemas}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
     with ExitStack() as open_things:
@@ -74,7 +77,9 @@ def open_job(
                 )
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
-        scope = scope_of(resolved.graph, targets, excludes, below)
+        going = {entry.address for entry in manifest.removed}
+        scope, chosen = scope_of(resolved.graph, targets, excludes, below, going)
         workers = parallelism or min(4, max(2, os.cpu_count() or 2))
         told = tuple(facts)
-        yield Job(Stage(manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit))
+        at = (manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit, chosen)
+        yield Job(Stage(*at))

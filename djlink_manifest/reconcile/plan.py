@@ -6,39 +6,26 @@ Nothing in it depends on the order of the manifest's text, on the clock or on a 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.entity import Standing, State, Step, state_of, step_for
+from djlink_manifest.model.entity import Standing, Step, step_for
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.actions import (
-    ADDED,
     Action,
-    AddForeignKey,
-    AlterLocal,
     Blocked,
-    CreateLocal,
-    CreateOutbound,
     Delete,
     Drift,
-    MakeViews,
-    Pull,
-    PullAgain,
-    Refill,
-    Register,
-    Release,
 )
+from djlink_manifest.reconcile.acts import late_keys, row_actions, structure
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.deciding import Decider
-from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings
+from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings, unsure
 from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
-    Alteration,
-    Footing,
     Forgotten,
     LinkSnapshot,
     Observation,
@@ -149,6 +136,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         seen.lately,
         seen.approvals,
         seen.limit,
+        seen.unseen or {},
     )
     spent = list[Approval]()
     plans: dict[str, LinkPlan] = {}
@@ -173,7 +161,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
         tuple(r for r in seen.refusals if r.address not in by_address),
         seen.forgotten,
-        (*seen.warnings, *map(_spent, spent)),
+        (*seen.warnings, *map(_spent, spent), *unsure(seen, (a for p in plans.values() for a in p.actions))),
         tuple(spent),
         seen.removals,
     )
@@ -215,10 +203,10 @@ def _link_plan(
     return replace(
         base,
         actions=(
-            *_structure(link, footing),
+            *structure(link, footing),
             *decision.actions,
-            *_row_actions(link, footing, snapshot, steps),
-            *_late_keys(footing),
+            *row_actions(link, footing, snapshot, steps),
+            *late_keys(footing),
         ),
         blocked=(*decision.blocked, *obstacles(link, snapshot, steps)),
         drift=tuple(drifts(link, footing, snapshot)),
@@ -248,80 +236,8 @@ def steps_of(link: Link, snapshot: LinkSnapshot) -> Counter[Step]:
     return steps
 
 
-def _structure(link: Link, footing: Footing) -> Iterator[Action]:
-    why = "new link" if footing.is_new else "its tables are not complete"
-    if footing.make_outbound or footing.mark_outbound:
-        yield CreateOutbound(link.source, _names(footing.make_outbound), why)
-    if footing.make_local or footing.mark_local:
-        added = footing.refill is not None and not footing.mark_local
-        yield CreateLocal(_names(footing.make_local), ADDED if added else why)
-    for alteration in footing.alter_local:
-        yield _alter(link, alteration)
-    if footing.make_views:
-        names = tuple(f"{view.schema}.{view.name}" for view in footing.make_views)
-        yield MakeViews(link.source, names, why if footing.is_new else footing.views_why)
-
-
-def _alter(link: Link, alteration: Alteration) -> AlterLocal:
-    columns = tuple(f"{c.name} {c.type}" for c, _ in alteration.columns)
-    indexes = tuple(("unique " if i.unique else "") + i.name for i in alteration.indexes)
-    words = [f"`{c}`" for c in columns] + [f"the index `{i.name}`" for i in alteration.indexes]
-    name = f"{link.local.schema}.{alteration.table}"
-    return AlterLocal(name, columns, indexes, f"the source added {', '.join(words)}")
-
-
-def _late_keys(footing: Footing) -> Iterator[Action]:
-    for table, key in footing.add_foreign_keys:
-        parent = f"{key.parent_schema}.{key.parent_table}"
-        yield AddForeignKey(table, key.columns, parent, "its parent is linked now")
-
-
-def _row_actions(
-    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int]
-) -> Iterator[Action]:
-    if steps[Step.RELEASE]:
-        yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
-    if snapshot.equal:
-        why = "local rows equal to the source's, without protection"
-        if link.unwanted == "release" and _unprotected_unwanted(snapshot):
-            why += "; those of them that are not wanted the next plan releases"
-        yield Register(link.source, snapshot.equal, why)
-    yield from _refill(link, footing, snapshot)
-    if steps[Step.PULL_AGAIN]:
-        yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
-    if steps[Step.PULL] > snapshot.stuck:
-        why = "new link" if footing.is_new else "wanted, and not here yet"
-        yield Pull(
-            steps[Step.PULL] - snapshot.stuck,
-            snapshot.to_pull_parts,
-            snapshot.to_pull_bytes,
-            why,
-            objects=snapshot.to_pull_objects,
-        )
-
-
-def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
-    return any(state_of(c.presence) is State.UNPROTECTED and not c.wanted for c in snapshot.counts)
-
-
-def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
-    if footing.refill is not None:
-        shared = sum(n for c, n in snapshot.counts.items() if state_of(c.presence) is State.SHARED)
-        if shared:
-            yield Refill(shared, "definition", footing.refill)
-        elif not footing.make_local and not footing.alter_local:
-            yield CreateLocal((), footing.refill)
-    elif link.changed == "mend" and snapshot.changed:
-        also = ", or lack external objects" if snapshot.lost else ""
-        yield Refill(snapshot.changed, "rows", f"they differ from the source's rows{also}")
-
-
 def _spent(approval: Approval) -> str:
     return (
         f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
         "covers nothing that is open: `djlink fmt --prune` takes it out"
     )
-
-
-def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:
-    return tuple(f"{t.schema}.{t.name}" for t in tables)

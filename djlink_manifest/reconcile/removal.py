@@ -150,6 +150,14 @@ def _names(key: ForeignKey, tables: Collection[TableName]) -> bool:
     return (key.parent_schema, key.parent_table) in tables
 
 
+def left_out(removal: Removal) -> str:
+    """Words for a link that is not taken out by a plan of a part of the manifest."""
+    return (
+        f"`removed: {removal.address}` is not in this plan, as --target or --exclude leave it out: "
+        f"{removal.held:,} rows of it stay held; --target {removal.address} takes it out alone"
+    )
+
+
 def done(entries: Iterable[Removed], found: Mapping[str, object]) -> Iterator[str]:
     """Words for the entries of which nothing is left to do."""
     for entry in entries:

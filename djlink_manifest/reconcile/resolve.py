@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from djlink_manifest.manifest.match import nearest, rule_for
-from djlink_manifest.manifest.values import Manifest, Options, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.model.catalog import Catalog, Version
-from djlink_manifest.model.definition import TableDefinition, unprotectable
-from djlink_manifest.model.derive import LinkedTable, local_definition, requested_part_name
+from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec
+from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.derive import LinkedTable, local_definition
 from djlink_manifest.model.fitting import Fitted, fitted
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.naming import class_name, master_of, outbound_names, plain_name
+from djlink_manifest.model.naming import class_name, outbound_names, plain_name
 from djlink_manifest.model.rights import grant, missing
 from djlink_manifest.model.stores import Stores
-from djlink_manifest.reconcile.conditions import where_problems
 from djlink_manifest.reconcile.housing import Housed, house
 from djlink_manifest.reconcile.snapshot import Refusal
 from djlink_manifest.reconcile.targets import target_refusals
+from djlink_manifest.reconcile.unresolved import (
+    Candidate,
+    first_each,
+    no_table,
+    refusals_of,
+    unread,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +41,33 @@ class Resolved:
     refusals: tuple[Refusal, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A source table that a rule of the manifest chooses."""
-
-    address: str
-    source: SourceSpec
-    rule: TableRule
-    table: TableDefinition
-    local_schema: str
-
-    @property
-    def options(self) -> Options:
-        """The options that the rule gives it."""
-        return self.rule.options
-
-
 def local_schemas(manifest: Manifest) -> frozenset[str]:
-    """Every local schema that the manifest can name."""
-    return frozenset(
+    """Every local schema that the manifest can name.
+
+    Of a link that is taken out, and whose source schema is declared no longer, it is the one that the options
+    of its source, or `defaults`, give.
+    """
+    named = {
         rule.options.local_schema(source.name, schema.name)
         for source in manifest.sources
         for schema in source.schemas
         for rule in schema.rules
+    }
+    return frozenset(
+        named
+        | {
+            source.options.local_schema(source.name, name)
+            for source in manifest.sources
+            for name in removed_schemas(manifest, source)
+        }
     )
+
+
+def removed_schemas(manifest: Manifest, source: SourceSpec) -> tuple[str, ...]:
+    """The schemas of a source that only links taken out name, sorted."""
+    declared = {schema.name for schema in source.schemas}
+    places = (entry.address.split(".", 2) for entry in manifest.removed)
+    return tuple(sorted({schema for name, schema, _ in places if name == source.name} - declared))
 
 
 def resolve(
@@ -97,11 +106,11 @@ def resolve(
         for candidate in candidates:
             depends[candidate.address] = candidate.options.depends_on
             address = candidate.address
-            refusals += _refusals(candidate, fits[address], houses[address], local.identity.version)
+            refusals += refusals_of(candidate, fits[address], houses[address], local.identity.version)
     refusals += target_refusals(manifest, links.values(), outbound, homes)
     edges, broken = _edges(links, depends, catalogs)
     graph = LinkGraph.build(links, edges)
-    return Resolved(tuple(links[a] for a in sorted(links)), graph, _first_each([*refusals, *broken]))
+    return Resolved(tuple(links[a] for a in sorted(links)), graph, first_each([*refusals, *broken]))
 
 
 def _candidates(
@@ -120,48 +129,25 @@ def _candidates(
         return [], [Refusal(place, words, hint, schema.location)]
     masters = catalog.masters(schema.name)
     classes = Counter(class_name(t.name) for t in masters)
-    found, chosen, unread = list[Candidate](), set[str](), list[Refusal]()
+    found, chosen, unseen = list[Candidate](), set[str](), list[Refusal]()
     for table in masters:
         rule = rule_for(schema, table.name, class_name(table.name))
         if rule is not None:
             name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
             if not all(t.columns and set(t.key) <= set(t.column_names) for t in table.tables):
                 chosen.add(rule.pattern)
-                unread.append(_unread(f"{place}.{name}", rule, table, catalog))
+                unseen.append(unread(f"{place}.{name}", rule, table, catalog))
                 continue
             local = rule.options.local_schema(source.name, schema.name)
             found.append(Candidate(f"{place}.{name}", source, rule, table, local))
     chosen |= {c.rule.pattern for c in found}
     names = sorted({n for t in masters for n in (t.name, class_name(t.name))})
     refused = [
-        _no_table(place, rule, names, catalog, schema.name)
+        no_table(place, rule, names, catalog, schema.name)
         for rule in schema.rules
         if not rule.is_glob and rule.pattern not in chosen
     ]
-    return found, [*unread, *refused]
-
-
-def _unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catalog) -> Refusal:
-    """A table that the account sees, and whose columns it does not."""
-    rights = grant(["SELECT", "REFERENCES"], table.schema, catalog.identity.account)
-    return Refusal(
-        address,
-        f"the link user lacks SELECT on {table.schema}.{table.name}: its columns cannot be seen",
-        f"let the source's administrator run: {rights}",
-        rule.location,
-    )
-
-
-def _no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, schema: str) -> Refusal:
-    address = f"{place}.{rule.pattern}"
-    if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
-        master = class_name(str(master_of(rule.pattern)))
-        return Refusal(
-            address, f"it is a part of {master}", f"link {master}; its parts come along", rule.location
-        )
-    close = nearest(rule.pattern, names)
-    hint = f"did you mean `{close}`?" if close else "check the name, and the link user's rights on the table"
-    return Refusal(address, "the source has no such table", hint, rule.location)
+    return found, [*unseen, *refused]
 
 
 def _links(
@@ -233,31 +219,6 @@ def _references(
             )
 
 
-def _refusals(candidate: Candidate, fit: Fitted, house: Housed, local: Version) -> Iterator[Refusal]:
-    table, where = candidate.table, candidate.rule.location
-    reason = unprotectable(table)
-    if reason:
-        yield Refusal(candidate.address, f"the source table cannot be protected: {reason}", _EXCLUDE, where)
-    if fit.problems:
-        words = f"the local server ({local.vendor} {local.text}) cannot hold it: {'; '.join(fit.problems)}"
-        yield Refusal(candidate.address, words, _EXCLUDE, where)
-    for words, hint in house.problems:
-        yield Refusal(candidate.address, words, hint, where)
-    requested = requested_part_name(plain_name(table.name))
-    if any(plain_name(p.name) == requested for p in table.parts):
-        yield Refusal(
-            candidate.address, f"its part `{requested}` has the name of djlink's own", _EXCLUDE, where
-        )
-    if candidate.options.where is not None:
-        yield from (
-            Refusal(candidate.address, words, hint, where)
-            for words, hint in where_problems(candidate.options.where, table)
-        )
-
-
-_EXCLUDE = "leave it out (`exclude`)"
-
-
 def _edges(
     links: Mapping[str, Link], depends: Mapping[str, tuple[str, ...]], catalogs: Mapping[str, Catalog]
 ) -> tuple[list[Edge], list[Refusal]]:
@@ -282,14 +243,3 @@ def _edges(
                 hint = f"did you mean `{close}`?" if close else None
             refusals.append(Refusal(address, words, hint, links[address].location))
     return edges, refusals
-
-
-def _first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
-    """One refusal per address, with the reasons of all."""
-    found: dict[str, Refusal] = {}
-    for refusal in refusals:
-        before = found.get(refusal.address)
-        found[refusal.address] = (
-            refusal if before is None else replace(before, reason=f"{before.reason}; {refusal.reason}")
-        )
-    return tuple(found[a] for a in sorted(found))

@@ -63,12 +63,13 @@ def open_site(
     sources: Mapping[str, Reached],
     parallelism: int,
     depot: Depot,
+    besides: Set[str] = frozenset(),
 ) -> Iterator[Site]:
     """The site of an apply of the links `due`; its sessions, and the locks with them, end with the block.
 
-    `manifest` is the manifest's name and contact.
+    `manifest` is the manifest's name and contact; `besides` are sources of which links are taken out.
     """
-    names = sorted({links[a].source for a in due})
+    names = sorted({links[a].source for a in due} | besides)
     writers = {name: Pool(sources[name].address, Writer) for name in names}
     local_writers = Pool(local.address, Writer)
     schemas = {(name, schema) for name in names for schema, t in sources[name].catalog.tables if t == LINEAGE}

@@ -194,7 +194,8 @@ class Observation:
     """All that a plan is made from, beside the links and their graph.
 
     `deletions` is what was observed of them by link, `lately` how many entities of each went in 24 hours
-    without a review; `limit` replaces every `max_deletions`.
+    without a review; `limit` replaces every `max_deletions`. `unseen` names, by link, tables that the local
+    account cannot see and that refer with ON DELETE CASCADE or SET NULL; None where it cannot know.
     """
 
     manifest: str
@@ -212,3 +213,4 @@ class Observation:
     approvals: tuple[Approval, ...] = ()
     limit: Limit | None = None
     removals: tuple[Removal, ...] = ()
+    unseen: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)

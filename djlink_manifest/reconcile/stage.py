@@ -33,7 +33,8 @@ class Stage:
 
     `sources` are those that were reached, `servers` what is told of all, with the problem of each that was
     not. `outbound` gives each source's outbound schema, `scope` the links that a command is about. `limit`
-    replaces every `max_deletions`; `parallelism` is the number of links at the same time.
+    replaces every `max_deletions`; `parallelism` is the number of links at the same time; `removed` are those
+    of the links taken out that the command is about.
     """
 
     manifest: Manifest
@@ -47,6 +48,7 @@ class Stage:
     say: Words
     depot: Depot
     limit: Limit | None = None
+    removed: frozenset[str] = frozenset()
 
     @property
     def links(self) -> Mapping[str, Link]:

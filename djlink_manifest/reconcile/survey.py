@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -11,13 +11,14 @@ from djlink_manifest.model.definition import unprotectable
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.selection import is_textual
 from djlink_manifest.reconcile.housing import store_names
-from djlink_manifest.reconcile.observe import observe
+from djlink_manifest.reconcile.observe import level_snapshot, observe
 from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.snapshot import LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Footings, Stage
 from djlink_manifest.servers.census import barring_links, check_condition
+from djlink_manifest.servers.glance import Glance, glance, groups
 from djlink_manifest.servers.stuck import PackedKeys
-from djlink_manifest.servers.wanted import Scene
+from djlink_manifest.servers.wanted import Scene, Sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,15 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
             scenes[name] = _scene(reached, scene_links[name], footings)
         except ServerError as error:
             refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
+    seen = _glances(stage, footings, scenes, refusals)
     snapshots: dict[str, LinkSnapshot] = {}
     blocked: dict[str, PackedKeys] = {}  # of earlier waves, while a wave is observed
 
     def one(address: str) -> None:
-        link = links[address]
+        link, level = links[address], seen.get(address)
+        if level is not None and level.is_level and not verify:
+            snapshots[address] = level_snapshot(level)
+            return
         stage.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
         try:
@@ -72,6 +77,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
                     here,
                     blocked,
                     depot,
+                    level.digests if level is not None else None,
                     verify=verify,
                 )
             if link.stores and (snapshots[address].brings or footings.found[address].refill is not None):
@@ -86,6 +92,41 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
             list(threads.map(one, [a for a in wave if a not in stopped]))
         blocked |= {address: keys for address, keys in found.items() if keys.count}
     return Survey(snapshots, refusals, scene_links, blocked, scenes)
+
+
+def _glances(
+    stage: Stage, footings: Footings, scenes: Mapping[str, Scene], refused: Mapping[str, Refusal]
+) -> Mapping[str, Glance]:
+    """What a glance shows of the links in scope whose tables stand and of which all is wanted.
+
+    Links of which one cannot be read are looked at one by one, so that the error is that of its link.
+    """
+    stopped, due = stage.graph.downstream(refused), list[tuple[str, list[Link]]]()
+    for name, scene in scenes.items():
+        sets = Sets(scene)
+        links = [
+            link
+            for address, link in scene.links.items()
+            if address in (stage.scope & scene.held) - stopped
+            and footings.found[address].is_comparable(link)
+            and sets.wanted(address) is None
+            and sets.barred(address) is None
+        ]
+        due += [(name, group) for group in groups(links, stage.sources[name].catalog.sizes)]
+
+    def look(name: str, group: Sequence[Link]) -> Mapping[str, Glance]:
+        stage.say(f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}")
+        try:
+            with stage.sources[name].readers.session() as there, stage.local.readers.session() as here:
+                return glance(here, there, group)
+        except ServerError:
+            return {}
+
+    found = dict[str, Glance]()
+    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+        for seen in threads.map(lambda each: look(*each), due):
+            found |= seen
+    return found
 
 
 def source_scene(

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from djlink_manifest.errors import DjlinkError
+from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, TableInUse, Unreachable
 from djlink_manifest.manifest.values import Manifest, Removed
 from djlink_manifest.model.catalog import Catalog, Mark
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.views import owner_schema
-from djlink_manifest.reconcile.progress import LinkOutcome
+from djlink_manifest.reconcile.progress import LinkOutcome, Status
 from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.removal import Removal, made_tables, marks_of, removal
+from djlink_manifest.reconcile.site import Site
 from djlink_manifest.reconcile.snapshot import Forgotten
 from djlink_manifest.servers import removing
 from djlink_manifest.servers.catalog import read_catalog
 from djlink_manifest.servers.census import count_rows
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.dependents import keys_to
-from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.sql import table
+
+PATIENCE = 5  # tries of a removal that lost a session or met a table in use
 
 
 def find_removals(
@@ -103,37 +108,61 @@ def counted_forgotten(
     return tuple(found)
 
 
-def take_out(wanted: Removal, local: Reached, source: Reached) -> LinkOutcome:
-    """Take a link out. What is gone already is passed over, so that an interrupted one is finished."""
+def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> LinkOutcome:
+    """Take a link out. What is gone already is passed over, so that an interrupted one is finished.
+
+    `stop` ends it after the step in hand.
+    """
     started = time.monotonic()
-    pools = Pool(source.address, Writer), Pool(local.address, Writer)
+
+    def outcome(status: Status, problem: str | None = None, hint: str | None = None) -> LinkOutcome:
+        seconds = time.monotonic() - started
+        return LinkOutcome(wanted.address, status, problem=problem, hint=hint, seconds=seconds)
+
+    if stop.is_set():
+        return outcome("skipped", "interrupted before it began")
     try:
-        with pools[0].session() as there, pools[1].session() as here:
-            removing.lock(there, "source", wanted.link_id, wanted.address)
-            removing.lock(here, "local", wanted.link_id, wanted.address)
-            _take_out(wanted, there, here)
+        _patiently(wanted, site, stop, say)
+    except Interrupted:
+        return outcome("failed", "interrupted; what was done stays, the next apply goes on")
     except DjlinkError as error:
-        words, seconds = error.message, time.monotonic() - started
-        return LinkOutcome(wanted.address, "failed", problem=words, hint=error.hint, seconds=seconds)
-    finally:
-        for pool in pools:  # the locks end with the sessions
-            pool.close()
-    seconds = time.monotonic() - started
-    return LinkOutcome(wanted.address, "done", released=wanted.held, seconds=seconds, taken_out=True)
+        return outcome("failed", error.message, error.hint)
+    return replace(outcome("done"), released=wanted.held, taken_out=True)
 
 
-def _take_out(wanted: Removal, there: Writer, here: Writer) -> None:
+def _patiently(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> None:
+    """Again, a little later, where a session was lost or a table was in use."""
+    for attempt in range(1, PATIENCE + 1):
+        try:
+            site.locks.take(wanted, wanted.link_id)
+            with site.sources[wanted.source].session() as there, site.local.session() as here:
+                for step in _steps(wanted, there, here):
+                    if stop.is_set():
+                        raise Interrupted("stopped after the step in hand", link=wanted.address)
+                    site.locks.check(wanted, wanted.link_id, there, here)
+                    step()
+            return
+        except (ConnectionLost, Unreachable, TableInUse) as error:
+            lost = not isinstance(error, TableInUse)
+            if attempt == PATIENCE or (lost and not is_passing(error)):
+                raise
+            say(f"{error.message}; trying again")
+            stop.wait(attempt)
+
+
+def _steps(wanted: Removal, there: Writer, here: Writer) -> Iterator[Callable[[], None]]:
+    """What is to be done, in order. Each step can be repeated."""
     for of, name in wanted.drop_keys:
-        removing.drop_foreign_key(here, of, name)
+        yield partial(removing.drop_foreign_key, here, of, name)
     for of in wanted.drop_local:
-        removing.drop_table(here, of)
+        yield partial(removing.drop_table, here, of)
     if wanted.ledger is not None:
         place = (wanted.outbound_schema, wanted.outbound_table)
-        removing.record_release(there, wanted.ledger, place, wanted.key)
+        yield partial(removing.record_release, there, wanted.ledger, place, wanted.key)
     for of in wanted.drop_views:  # they read what goes next
-        removing.drop_view(there, of)
+        yield partial(removing.drop_view, there, of)
     for of in wanted.drop_outbound:
-        removing.drop_table(there, of)
+        yield partial(removing.drop_table, there, of)
     # the source's mark is what an interrupted removal is found by, so it goes last
-    removing.drop_mark(here, wanted.local_schema, wanted.link_id)
-    removing.drop_mark(there, wanted.outbound_schema, wanted.link_id)
+    yield partial(removing.drop_mark, here, wanted.local_schema, wanted.link_id)
+    yield partial(removing.drop_mark, there, wanted.outbound_schema, wanted.link_id)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
-from djlink_manifest.reconcile.plan import LinkPlan
-from djlink_manifest.report.deletions import asked_rows, deletion_rows
+from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.report.deletions import asked_rows, closure_rows, deletion_rows
 from djlink_manifest.report.figures import counted
-from djlink_manifest.report.rows import NOTE, Row, set_in_columns
+from djlink_manifest.report.rows import NOTE, REVIEW, Row, set_in_columns
 from djlink_manifest.report.terminal import line
 
 
@@ -33,6 +33,15 @@ def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterat
     yield line((address, "bold"))
     for key in keys:
         yield line("  ", ", ".join(f"{name}={value}" for name, value in key))
+
+
+def orphan_lines(plan: Plan, address: str) -> Iterator[Text]:
+    """The local rows of a link without a source row: how many, and what would go with them."""
+    for link in plan.links:
+        found = link.requests.orphans if link.requests and link.address == address else None
+        if found is not None and found.count:
+            words = f"{counted(found.count, 'row')} here whose source row is gone, or that the lab added"
+            yield from set_in_columns([Row(REVIEW, address, words), *closure_rows(found.closure)])
 
 
 def _idle(link: LinkPlan) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.failures import is_passing
-from djlink_manifest.servers.query import condition, outbound_table, restricted, source_table
+from djlink_manifest.servers.query import all_rows, condition, outbound_table, restricted, source_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import (
     Sql,
@@ -36,12 +36,10 @@ def count_rows(session: Session, of: Sql) -> int:
 
 
 def barring_links(session: Session, links: Sequence[Link]) -> frozenset[str]:
-    """Which of the links have a deletion request or approval, in one statement.
+    """Which of the links have a deletion request or approval, in a few statements.
 
     All of their outbound tables stand on this server.
     """
-    if not links:
-        return frozenset()
     tests = [
         sql(
             "SELECT {} WHERE EXISTS (SELECT 1 FROM {}) OR EXISTS (SELECT 1 FROM {})",
@@ -51,7 +49,7 @@ def barring_links(session: Session, links: Sequence[Link]) -> frozenset[str]:
         )
         for link in links
     ]
-    return frozenset(str(row[0]) for row in session.rows(joined(" UNION ALL ", tests)))
+    return frozenset(str(row[0]) for row in all_rows(session, tests))
 
 
 def count_classes(
@@ -67,8 +65,8 @@ def count_classes(
     missing = missing if missing and missing.count else None
     extra = extra if extra and extra.count else None
     held = link.address in scene.held
-    if wanted is None and barred is None and missing is None and extra is None:
-        return _plain_counts(session, link, held)
+    if wanted is None and barred is None:
+        return _plain_counts(session, link, held, missing, extra)
     select, joins = _flags(link, held, link.address in scene.barring, missing, extra, wanted, barred)
     rows = session.rows(
         sql(
@@ -86,19 +84,46 @@ def count_classes(
         counts[presence, bool(w), bool(p)] += int(count)
     if extra is not None:
         matched = sum(n for (p, _, _), n in counts.items() if p.local and not p.outbound)
-        counts[Presence(False, False, True, False, False), False, False] = extra.count - matched
+        counts[_ORPHANED] = extra.count - matched
     return {c: n for c, n in counts.items() if n}
 
 
-def _plain_counts(session: Session, link: Link, held: bool) -> Mapping[Class, int]:
-    """Where all is wanted, nothing barred and nothing amiss: the foreign key makes two counts suffice."""
+def _plain_counts(
+    session: Session, link: Link, held: bool, missing: KeyTable | None, extra: KeyTable | None
+) -> Mapping[Class, int]:
+    """Where all is wanted and nothing barred: the foreign key makes counts and a few keys suffice.
+
+    Every key in outbound is one of the source's, so only the missing and the extra ones are looked up.
+    """
     source = count_rows(session, source_table(link))
-    shared = count_rows(session, outbound_table(link)) if held else 0
+    outbound = count_rows(session, outbound_table(link)) if held else 0
+    lacking = _among_keys(session, link, missing, outbound=True) if held else 0
+    late = _among_keys(session, link, extra, outbound=True) if held else 0  # held since they were compared
+    more = _among_keys(session, link, extra, outbound=False) - late
     counts = {
-        (Presence(True, True, True, False, False), True, True): shared,
-        (Presence(True, False, False, False, False), True, True): source - shared,
+        _plain(outbound=True, local=True): outbound - lacking,
+        _plain(outbound=True, local=False): lacking,
+        _plain(outbound=False, local=True): more,
+        _plain(outbound=False, local=False): source - outbound - more,
+        _ORPHANED: (extra.count if extra else 0) - more - late,
     }
     return {c: n for c, n in counts.items() if n}
+
+
+_ORPHANED: Class = (Presence(False, False, True, False, False), False, False)
+
+
+def _plain(*, outbound: bool, local: bool) -> Class:
+    return Presence(True, outbound, local, False, False), True, True
+
+
+def _among_keys(session: Session, link: Link, keys: KeyTable | None, *, outbound: bool) -> int:
+    """How many of the keys outbound, or the source, has."""
+    if keys is None:
+        return 0
+    of = outbound_table(link) if outbound else source_table(link)
+    match = equal("t", link.key, "k", link.key)
+    return int(session.value(sql("SELECT COUNT(*) FROM {} k STRAIGHT_JOIN {} t ON {}", keys.name, of, match)))
 
 
 def _flags(
@@ -205,12 +230,17 @@ def part_rows_held(
     found = []
     for part in link.definition.parts:
         of, mine = table(part.schema, part.name), link.definition.master_columns(part) or ()
-        tests = [] if all_held else [among(outbound_table(link), link.key, "p", mine)]
+        if all_held:
+            rows = count_rows(session, of)
+        else:
+            among_held = among(outbound_table(link), link.key, "p", mine)
+            rows = int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, among_held)))
         if missing is not None and missing.count:
-            tests.append(not_among(missing.name, link.key, "p", mine))
-        found.append(
-            (part.name, int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, both(tests)))))
-        )
+            match = equal("p", mine, "k", link.key)
+            rows -= int(
+                session.value(sql("SELECT COUNT(*) FROM {} k JOIN {} p ON {}", missing.name, of, match))
+            )
+        found.append((part.name, rows))
     return tuple(found)
 
 

@@ -107,12 +107,17 @@ class Session:
                 rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Statements inside see one consistent moment, and the server itself refuses writes."""
+    def snapshot(self, *, keep: bool = False) -> Iterator[None]:
+        """Statements inside see one consistent moment, and the server itself refuses writes.
+
+        But to temporary tables, and no new ones: what was written there is lost at the end, unless `keep`.
+        """
         self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         try:
             yield
+            if keep:
+                self._run("COMMIT")
         finally:
             self._rollback()
 

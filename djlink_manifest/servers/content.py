@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.external import is_inline, is_plain_json
 from djlink_manifest.model.link import Link, copied_columns
-from djlink_manifest.servers import digest
+from djlink_manifest.servers import digest, entities
+from djlink_manifest.servers.comparing import at_once
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
-from djlink_manifest.servers.digest import SetDigest, canonical, sixty_bits
+from djlink_manifest.servers.digest import canonical, sixty_bits
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, not_among, sql, table
@@ -35,7 +37,7 @@ class _Rows:
     key: Sequence[Column]
     digest: Sql
 
-    def buckets(self, count: int) -> dict[int, SetDigest]:
+    def buckets(self, count: int) -> dict[int, tuple[int, int]]:
         """The digest of the rows of each hash bucket of entities."""
         rows = self.session.rows(
             sql(
@@ -45,7 +47,7 @@ class _Rows:
                 self.of,
             )
         )
-        return {int(b): SetDigest(int(n), int(total)) for b, n, total in rows}
+        return {int(b): (int(n), int(total)) for b, n, total in rows}
 
     def entities(self, count: int, suspect: Sequence[int]) -> Sql:
         """The SELECT of the key and the digest of each entity's rows, of the entities in some buckets."""
@@ -103,20 +105,20 @@ def find_changed(local: Session, source: Session, link: Link, into: KeyTable) ->
     vendors is read once more, in pages of entities.
     """
     master = table(link.local.schema, link.local.name)
-    entities = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
-    if not entities:
+    count = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
+    if not count:
         return
-    count = digest.bucket_count(entities)
+    count = digest.bucket_count(count)
     alike = local.identity.version.vendor == source.identity.version.vendor
     pairs = list(_pairs(local, source, link, alike))
     suspect = list[list[int]]()
     for here, there in pairs:
-        mine, theirs = here.buckets(count), there.buckets(count)
+        mine, theirs = at_once(partial(here.buckets, count), partial(there.buckets, count))
         suspect.append([b for b in sorted(mine.keys() | theirs.keys()) if mine.get(b) != theirs.get(b)])
     every = sorted({bucket for each in suspect for bucket in each})
     if every:
         _compare(pairs, suspect, every, count, link, into)
-    if not alike and digest.has_json(link):
+    if not alike and entities.has_json(link):
         _compare_json(local, source, link, into)
 
 
@@ -135,7 +137,7 @@ def _compare_json(local: Session, source: Session, link: Link, into: KeyTable) -
         rest = not_among(into.name, link.key, "o", link.key)
         held.add_from(sql("SELECT {} FROM {} o WHERE {}", columns("o", link.key), outbound_table(link), rest))
         for first, last in held.pages(digest.ROWS_AT_ONCE):
-            into.add(digest.differing_json(local, source, link, held.keys(first, last)))
+            into.add(entities.differing_json(local, source, link, held.keys(first, last)))
 
 
 def _compare(

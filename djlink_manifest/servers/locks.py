@@ -10,9 +10,9 @@ import secrets
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, LinkLocked, ServerError
-from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import Side, lock_name
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.servers.connection import Session, open_session
@@ -30,6 +30,22 @@ def is_same_server(one: Session, other: Session) -> bool:
         one.value(sql("SELECT RELEASE_LOCK({})", name))
 
 
+class Lockable(Protocol):
+    """A link that can be locked: one of the manifest, or one that is taken out of it."""
+
+    @property
+    def address(self) -> str:
+        """Its address."""
+
+    @property
+    def source(self) -> str:
+        """The source's name."""
+
+    @property
+    def outbound_schema(self) -> str:
+        """The schema of its outbound table, where its mark is."""
+
+
 class Locks:
     """The locks of one apply: held by one session per server, which serves nothing else."""
 
@@ -39,13 +55,13 @@ class Locks:
         self._sessions: dict[str, Session] = {}
         self._guard = threading.Lock()  # links take their locks again in threads of their own
 
-    def take(self, link: Link, link_id: str) -> None:
+    def take(self, link: Lockable, link_id: str) -> None:
         """Take the link's lock on both sides without waiting, or again. LinkLocked says who has it."""
         with self._guard:
             self._take(link.source, "source", link, link_id)
             self._take(self._local, "local", link, link_id)
 
-    def _take(self, name: str, side: Side, link: Link, link_id: str) -> None:
+    def _take(self, name: str, side: Side, link: Lockable, link_id: str) -> None:
         take = sql("SELECT GET_LOCK({}, 0)", lock_name(link_id, side))
         if name in self._sessions:
             try:
@@ -63,7 +79,7 @@ class Locks:
                 hint="wait until it has ended, then run djlink apply again; its lock ends with it",
             )
 
-    def _who(self, session: Session, side: Side, link: Link, link_id: str) -> str:
+    def _who(self, session: Session, side: Side, link: Lockable, link_id: str) -> str:
         """Who has the lock: as the link's mark says, or, before there is a mark, as the server knows it."""
         with suppress(ServerError):  # there may be no mark yet, nor a table of marks
             holder = read_holder(self._sessions[link.source], link.outbound_schema, link_id)
@@ -77,7 +93,7 @@ class Locks:
                 return f"a session of {who} from {whence}, since {since} s ago"
         return "a session of another account, or one that has just ended"
 
-    def check(self, link: Link, link_id: str, source: Session, local: Session) -> None:
+    def check(self, link: Lockable, link_id: str, source: Session, local: Session) -> None:
         """Make sure, through the working sessions, that both locks are still ours. Raises ConnectionLost."""
         sides: tuple[tuple[Side, Session, str], ...] = (
             ("source", source, link.source),

@@ -13,6 +13,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.ddl import column_list
+from djlink_manifest.servers.query import all_rows
 from djlink_manifest.servers.scratch import temporary
 from djlink_manifest.servers.sql import (
     Sql,
@@ -21,12 +22,11 @@ from djlink_manifest.servers.sql import (
     equal,
     ident,
     idents,
-    joined,
     sql,
     table,
 )
 
-GRANTED = "~granted_at"
+GRANTED, APPROVED = "~granted_at", "~approved_at"
 
 
 class Noted:
@@ -38,7 +38,7 @@ class Noted:
         self.name = table(link.local.schema, "~djlink_requests")
 
     def add(self, rows: Iterable[RawRow]) -> None:
-        """Add requests as `servers.requests.stream_requests` gives them, and forget those not here."""
+        """Add requests as `servers.asking.stream_requests` gives them, and forget those not here."""
         most = transfer.most_bytes(self.local)
         for statement in transfer.inserts(self.name, _columns(self.link), rows, most):
             self.local.send_scratch(statement.text)
@@ -54,14 +54,21 @@ class Noted:
             )
         )
 
-    def select(self, *, granted: bool | None = None, until: datetime | None = None) -> Sql:
-        """The SELECT of the keys that are here: granted or not, asked for up to a moment."""
+    def select(
+        self, *, granted: bool | None = None, until: datetime | None = None, approved: bool | None = None
+    ) -> Sql:
+        """The SELECT of the keys that are here: granted or not, asked for up to a moment, approved or not."""
         tests = list[Sql]()
-        if granted is not None:
-            tests.append(sql("{} IS NOT NULL" if granted else "{} IS NULL", ident(GRANTED)))
+        for name, is_set in ((GRANTED, granted), (APPROVED, approved)):
+            if is_set is not None:
+                tests.append(sql("{} IS NOT NULL" if is_set else "{} IS NULL", ident(name)))
         if until is not None:
             tests.append(sql("{} <= {}", ident(_extra(self.link)[0]), until))
         return sql("SELECT {} FROM {} WHERE {}", idents(self.link.local.key), self.name, both(tests))
+
+    def count(self, select: Sql) -> int:
+        """How many keys such a SELECT gives."""
+        return int(self.local.value(sql("SELECT COUNT(*) FROM ({}) k", select)))
 
     def changes(self) -> tuple[int, int]:
         """How many requests the local part lacks, and how many rows it has too many."""
@@ -81,7 +88,7 @@ class Noted:
 
     def write(self, writer: Writer) -> int:
         """Make the local part say what this set says; the rows changed. The caller's transaction commits."""
-        key, extra = self.link.local.key, _extra(self.link)
+        key, (at, *extra) = self.link.local.key, _extra(self.link)
         into = table(self.link.local.schema, part(self.link).name)
         # no alias for what is deleted from: MySQL would look for it in a default schema
         changed = writer.execute(
@@ -89,10 +96,12 @@ class Noted:
         )
         changed += writer.execute(
             sql(
-                "INSERT INTO {} ({}) SELECT {} FROM {}",
+                "INSERT INTO {} ({}) SELECT {}, {}, {} FROM {}",
                 into,
-                idents((*key, *extra)),
-                columns("d", (*key, *extra)),
+                idents((*key, at, *extra)),
+                columns("d", key),
+                _noted_moment("d", at),
+                columns("d", extra),
                 self._lacking(),
             )
         )
@@ -106,10 +115,8 @@ class Noted:
 
     def _without(self, alias: str, mine: Sql, other: str, theirs: Sql) -> Sql:
         key = self.link.local.key
-        moment = ident(_extra(self.link)[0])
-        same = sql(
-            "{} AND {}.{} <=> {}.{}", equal(other, key, alias, key), Sql(other), moment, Sql(alias), moment
-        )
+        here, there = (_noted_moment(name, _extra(self.link)[0]) for name in (other, alias))
+        same = sql("{} AND {} <=> {}", equal(other, key, alias, key), here, there)
         return sql(
             "{} LEFT JOIN {} {} ON {} WHERE {}.{} IS NULL",
             mine if alias == mine.text else sql("{} {}", mine, Sql(alias)),
@@ -131,7 +138,7 @@ def noted(local: Session, link: Link) -> Iterator[Noted]:
 
 
 def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
-    """Which of the links have a row in their local part `DeletionRequested`, in one statement."""
+    """Which of the links have a row in their local part `DeletionRequested`, in a few statements."""
     tests = [
         sql(
             "SELECT {} WHERE EXISTS (SELECT 1 FROM {})",
@@ -140,9 +147,7 @@ def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
         )
         for link in links
     ]
-    return (
-        frozenset(str(row[0]) for row in local.rows(joined(" UNION ALL ", tests))) if tests else frozenset()
-    )
+    return frozenset(str(row[0]) for row in all_rows(local, tests))
 
 
 def part(link: Link) -> TableDefinition:
@@ -157,5 +162,12 @@ def _extra(link: Link) -> tuple[str, str, str]:
 
 def _columns(link: Link) -> tuple[Column, ...]:
     of = part(link)
-    moment = replace(of.column(_extra(link)[0]), name=GRANTED)
-    return (*(link.local.key_columns), *(of.column(name) for name in _extra(link)), moment)
+    at, *texts = (of.column(name) for name in _extra(link))
+    exactly = replace(at, type="timestamp(6)")
+    moments = (replace(exactly, name=name) for name in (GRANTED, APPROVED))
+    return (*(link.local.key_columns), exactly, *texts, *moments)
+
+
+def _noted_moment(alias: str, name: str) -> Sql:
+    """The moment of a request as the local part has it, in whole seconds."""
+    return sql("CAST({}.{} AS DATETIME)", Sql(alias), ident(name))

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from djlink_manifest.errors import LinkLocked
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.derive import beside_key
-from djlink_manifest.model.naming import MARKS, Side, lock_name
-from djlink_manifest.servers.connection import Session, Writer
+from djlink_manifest.model.naming import MARKS
+from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.sql import columns, ident, idents, sql, table
 
 REMOVED = "released (removed)"
-
-
-def lock(session: Session, side: Side, link_id: str, address: str) -> None:
-    """Take the link's lock of a side in this session, which works on it alone. Raises LinkLocked."""
-    if session.value(sql("SELECT GET_LOCK({}, 0)", lock_name(link_id, side))) != 1:
-        raise LinkLocked(
-            "another djlink works on this link",
-            link=address,
-            server=session.name,
-            hint="wait until it has ended, then run djlink apply again",
-        )
 
 
 def drop_foreign_key(session: Writer, of: TableName, name: str) -> None:

@@ -46,6 +46,11 @@ class KeyTable:
             sql("INSERT INTO {} ({}) {}", self.name, idents(self.link.key), select)
         )
 
+    def clear(self) -> None:
+        """Empty the set."""
+        self.session.scratch(sql("TRUNCATE TABLE {}", self.name))
+        self.count = 0
+
     def pages(self, size: int) -> Iterator[tuple[int, int]]:
         """Ranges of numbers, both ends included, that cover the set."""
         for first in range(1, self.count + 1, size):

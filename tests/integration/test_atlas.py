@@ -85,6 +85,9 @@ def test_a_manifests_links_are_classes_on_the_labs_own_connection(shelf: Shelf) 
     assert session.__doc__ == "sessions of an animal"
     assert len(subject * session * session.Trial) == 9
     assert len(session().source.Trial()) == 9
+    with pytest.raises(UsageError, match="is a link of the manifest") as wrong:
+        session.unlink("drop")
+    assert f"`removed: {{{shelf.address('Session')}: {{table: drop}}}}`" in str(wrong.value.hint)
     with pytest.raises(UsageError, match="no link of this manifest") as wrong:
         atlas[shelf.address("Sesion")]
     assert wrong.value.hint == f"did you mean `{shelf.address('Session')}`?"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from djlink_manifest.model.link import Limit
 from djlink_manifest.reconcile.actions import Approve, Mend, NoteRequests
 from djlink_manifest.sandbox.accounts import quoted
 from tests.asking import ask, run_all
@@ -24,6 +25,7 @@ from tests.integration.test_deletion import (
     with_approvals,
 )
 from tests.rig import PASSWORD, Rig
+from tests.shared_servers import ALIKE
 from tests.statements import Statement, kill, once, watched
 
 __all__ = ["lab"]  # a fixture
@@ -33,7 +35,14 @@ def own_table(rig: Rig, refers: str = "subject (name)", rule: str = "RESTRICT") 
     """A table of the lab's own that refers to a linked one; its name, quoted."""
     schema, here = rig.names("own"), rig.local_schema("lab_a", "lab")
     ask(rig.servers.local, f"CREATE DATABASE `{schema}`")
-    columns = "name varchar(20)" if refers.startswith("subject") else "name varchar(20), n int"
+    [(charset, collation)] = ask(  # which a foreign key needs; it is not the source's on another vendor
+        rig.servers.local,
+        "SELECT character_set_name, collation_name FROM information_schema.columns"
+        " WHERE table_schema = %s AND table_name = 'subject' AND column_name = 'name'",
+        (here,),
+    )
+    name = f"name varchar(20) CHARACTER SET {charset} COLLATE {collation}"
+    columns = name if refers.startswith("subject") else f"{name}, n int"
     names = refers.partition("(")[2].rstrip(")")
     ask(
         rig.servers.local,
@@ -373,6 +382,27 @@ def test_rows_deleted_by_hand_are_approved_without_a_review(lab: Rig) -> None:
     assert outbound(lab, "spikes_deletion_approved", "id") == [(3,)]
 
 
+def test_approved_rows_that_a_backup_brings_back_are_told_and_kept_until_the_lab_deletes_them(
+    lab: Rig,
+) -> None:
+    spikes = f"`{lab.local_schema('lab_a', 'lab')}`.spikes"
+    request(lab, "spikes", "id = 3")
+    ask(lab.servers.local, f"DELETE FROM {spikes} WHERE id = 3")
+    assert lab.apply(document(lab))[1].succeeded
+    ask(lab.servers.local, f"INSERT INTO {spikes} (id) VALUES (3)")
+    assert approvals(lab, document(lab)) == (), "no open request is left that somebody could agree to"
+    plan, report = lab.apply(document(lab))
+    assert report.succeeded
+    [block] = of(lab, plan, "Spikes").blocked
+    assert (block.kind, block.count) == ("review", 1)
+    assert "yourself" in str(block.hint)
+    assert (3,) in local(lab, "spikes", "id")
+    ask(lab.servers.local, f"DELETE FROM {spikes} WHERE id = 3")
+    plan = lab.plan(document(lab))
+    assert not plan.has_changes
+    assert of(lab, plan, "Spikes").blocked == ()
+
+
 def test_a_deletion_that_reaches_a_link_left_out_of_the_plan_is_not_done(lab: Rig) -> None:
     request(lab, "subject", "name = 'ann'")
     plan, _ = lab.apply(auto(lab), targets=[lab.address("lab_a", "lab", "Subject")])
@@ -399,4 +429,92 @@ def test_a_large_deletion_is_done_in_batches(lab: Rig) -> None:
     assert [d.entities for d in deletes(of(lab, plan, "Session"))] == [6000]
     assert len(local(lab, "session")) == 4
     assert len(outbound(lab, "session_deletion_approved")) == 6000
-    assert len(sent) < 500
+    assert len(sent) < 300
+
+
+def test_a_withdrawal_that_its_owner_entered_by_name_stands_once_in_the_ledger(lab: Rig) -> None:
+    request(lab, "spikes", "id IN (1, 2)")
+    _, report = lab.apply(document(lab))
+    assert report.succeeded
+    asked, ledger = (
+        lab.outbound_table("lab", f"spikes_{n}") for n in ("deletion_requested", "history")
+    )  # as the views of `djlink source withdraw` write them
+    lab.run("lab_a", f"INSERT INTO {ledger} (id, event, who) VALUES (1, 'withdrawn', 'owner@x')")
+    lab.run("lab_a", f"DELETE FROM {asked}")
+    for _ in range(2):
+        _, report = lab.apply(document(lab))
+        assert report.succeeded
+    events = outbound(lab, "spikes_history", "id, event, who LIKE 'owner%'")
+    assert [e for e in events if e[1] == "withdrawn"] == [(1, "withdrawn", 1), (2, "withdrawn", 0)]
+    # asked for and withdrawn once more, without a word: that is another one
+    request(lab, "spikes", "id = 1")
+    lab.apply(document(lab))
+    lab.run("lab_a", f"DELETE FROM {asked}")
+    lab.apply(document(lab))
+    events = outbound(lab, "spikes_history", "id, event")
+    assert events.count((1, "withdrawn")) == 2
+
+
+def test_a_request_in_the_same_second_as_the_approved_ones_waits_for_the_next_approval(lab: Rig) -> None:
+    request(lab, "spikes", "id = 1")
+    asked = lab.outbound_table("lab", "spikes_deletion_requested")
+    lab.run("lab_a", f"UPDATE {asked} SET requested_at = '2026-11-20 09:00:00.250000'")
+    given = approvals(lab, document(lab))
+    assert [a.until for a in given] == ["2026-11-20T09:00:00.250000Z"]
+    request(lab, "spikes", "id = 2")
+    lab.run("lab_a", f"UPDATE {asked} SET requested_at = '2026-11-20 09:00:00.750000' WHERE id = 2")
+    plan, report = lab.apply(with_approvals(document(lab), given))
+    assert report.succeeded, report.outcomes
+    assert [b.count for b in of(lab, plan, "Spikes").blocked] == [1]
+    assert local(lab, "spikes", "id") == {(2,), (3,)}
+    assert not lab.plan(document(lab)).has_changes, "the noted moment is the request's"
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+@pytest.mark.parametrize("rule", ["CASCADE", "SET NULL"])
+def test_rows_of_a_table_that_nobody_can_see_are_kept_where_the_account_can_know_and_else_warned_of(
+    lab: Rig, rule: str
+) -> None:
+    fit = own_table(lab, rule=rule)
+    ask(lab.servers.local, f"INSERT INTO {fit} VALUES (7, 'ann')")
+    hidden = "hidden-" + lab.names("own")
+    ask(lab.servers.local, f"CREATE DATABASE {quoted(hidden)}")
+    account = f"'{lab.names('lab')}'@'%'"
+    try:
+        ask(lab.servers.local, f"RENAME TABLE {fit} TO {quoted(hidden)}.fit")
+        request(lab, "subject", "name = 'ann'")
+        plan = lab.plan(auto(lab))
+        assert any("cannot tell whether a table that it does not see" in w for w in plan.warnings)
+        ask(lab.servers.local, f"GRANT PROCESS ON *.* TO {account}")
+        plan, report = lab.apply(auto(lab))
+        assert report.succeeded
+        [block] = of(lab, plan, "Subject").blocked
+        assert block.kind == "error"
+        assert f"{hidden}.fit refers to them with ON DELETE CASCADE or SET NULL" in block.reason
+        assert f"GRANT SELECT ON {quoted(hidden)}.`fit`" in (block.hint or "")
+        assert ask(lab.servers.local, f"SELECT * FROM {quoted(hidden)}.fit") == [(7, "ann")]
+        # once it is seen, its rows keep what they depend on, like all of the lab's own
+        ask(lab.servers.local, f"GRANT SELECT ON {quoted(hidden)}.fit TO {account}")
+        [block] = of(lab, lab.plan(auto(lab)), "Subject").blocked
+        assert "rows of your own depend on them" in block.reason
+    finally:
+        ask(lab.servers.local, f"DROP DATABASE {quoted(hidden)}")
+
+
+def test_what_the_sources_own_changes_make_unwanted_is_bounded_and_waits_until_it_is_said(lab: Rig) -> None:
+    tables = {"Subject": {"where": "species = 'mouse'"}, "Session": {}, "Spikes": {}}
+    doc = document(lab, tables, defaults={"unwanted": "release", "max_deletions": 1})
+    assert lab.apply(doc)[1].succeeded
+    assert local(lab, "subject", "name") == {("ann",), ("bob",)}
+    ledger = lab.outbound_table("lab", "subject_history")
+    lab.run("lab_a", f"UPDATE {ledger} SET `at` = `at` - INTERVAL 25 HOUR")
+    # the manifest stays; the source calls its mice something else
+    lab.run("lab_a", "UPDATE {lab}.subject SET species = 'Mouse, m.'")
+    plan, report = lab.apply(doc)
+    [block] = [b for b in of(lab, plan, "Subject").blocked if b.reason.startswith("wanted no longer")]
+    assert "more than `max_deletions`: 2 in 24 hours, at most 1" in block.reason
+    assert "where the manifest did not change, the source's rows did" in (block.hint or "")
+    assert local(lab, "subject", "name") == {("ann",), ("bob",)}
+    assert len(outbound(lab, "subject")) == 2
+    _, report = lab.apply(doc, limit=Limit(100, percent=True))
+    assert report.succeeded

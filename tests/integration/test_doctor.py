@@ -139,7 +139,7 @@ def test_settings_that_hurt_are_found_and_their_fixes_mend_them(ill: Rig, wrong:
     ask(wrong, "SET GLOBAL init_connect = ''")
     assert [f for f in examined(ill).findings if f.level == "error"] == []
     mended = {f.subject for f in examined(ill).findings if f.level in ("warning", "note")}
-    assert mended <= {"owner schema", "lower_case_table_names", "same server"}
+    assert mended <= {"owner schema", "lower_case_table_names", "same server", "tables not seen"}
 
 
 def test_a_server_that_takes_no_writes_is_an_error(ill: Rig, wrong: SandboxServer) -> None:

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.history import History, Place
+from tests.history import COUNTED, History
 from tests.options import number, seed, told
+from tests.place import Place
 from tests.rig import Rig
 from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
 
@@ -37,7 +38,7 @@ def test_random_histories_lose_nothing_and_come_to_rest(
 
     rig = Rig(servers, new_names(), tmp_path)
     try:
-        Told.place = Place(rig)
+        Told.place, Told.told = Place(rig), dict.fromkeys(COUNTED, 0)
         run_state_machine_as_test(
             seeded(start)(Told),
             settings=settings(
@@ -50,7 +51,7 @@ def test_random_histories_lose_nothing_and_come_to_rest(
             ),
         )
     finally:
-        words = f"{share} histories, {Told.applies} applies, {Told.kills} of them killed"
+        words = ", ".join(f"{count:,} {what}" for what, count in Told.told.items())
         record_property("told", told(start, words, servers.pair))
         Told.place.close()
         for server in servers:

@@ -281,6 +281,27 @@ def test_deleting_releases_what_was_not_asked_for_and_approves_what_was(notebook
     assert pulled(session) == 2
 
 
+def test_a_quick_deletion_is_told_and_one_by_other_ways_is_approved_or_comes_back(notebook: Notebook) -> None:
+    linked_and_pulled(notebook)
+    count = notebook.link("Count")
+    assert pulled(count) == 4
+    count().outbound.DeletionRequested.insert([{"subject": s, "day": 1} for s in ("A1", "A2")])
+    assert count().refresh() == 2
+    assert (count() & "subject = 'A1'").delete_quick(get_count=True) == 2
+    assert [len(count()), len(count.outbound), len(count.outbound.DeletionApproved())] == [2, 2, 1]
+    assert (count() & notebook.dj.Top(1, order_by="subject DESC")).delete_quick() is None
+    assert count.to_arrays("subject").tolist() == ["A2"]
+    assert len(count.outbound) == 1
+    assert pulled(count) == 2
+    notebook.rig.run("local", f"DELETE FROM `{notebook.local}`.count WHERE subject IN ('A2', 'B1')")
+    assert (len(count()), len(count.outbound)) == (1, 3)
+    # what was asked for is approved, the other is wanted still
+    assert count().refresh() == 0
+    assert (len(count.outbound), len(count.outbound.DeletionApproved())) == (2, 2)
+    assert pulled(count) == 1
+    assert sorted(count.to_arrays("subject")) == ["A1", "B1"]
+
+
 def test_the_cascade_reaches_linked_children_and_their_outbound_rows_follow(notebook: Notebook) -> None:
     subject, session = linked_and_pulled(notebook)
     count = notebook.link("Count")
@@ -451,7 +472,13 @@ def test_a_link_is_taken_out_and_the_table_kept_or_dropped(notebook: Notebook) -
     run("local", f"DROP TABLE `{local}`.session__trial, `{local}`.session")
     assert subject.unlink("drop", prompt=False)
     assert run("local", f"SHOW TABLES FROM `{local}` LIKE '%subject%'") == []
-    assert pulled(notebook.link("Subject")) == 3
+    subject = notebook.link("Subject")
+    assert pulled(subject) == 3
+    # one that was killed after the local tables were dropped is gone on with, in another process too
+    run("local", f"DROP TABLE `{local}`.subject__deletion_requested, `{local}`.subject")
+    assert notebook.link("Subject").unlink("drop", prompt=False)
+    left = {row[0] for row in run("lab_a", "SHOW TABLES FROM {outbound} LIKE '%subject%'")}
+    assert {name.rsplit("_", 1)[1] for name in left} == {"history"}
 
 
 def test_a_link_is_taken_out_only_where_that_is_agreed_to(
@@ -502,7 +529,7 @@ def test_local_tables_are_not_dropped_and_outbound_rows_not_deleted_by_hand(note
 def test_pulling_deleting_and_refreshing_are_refused_in_a_transaction(notebook: Notebook) -> None:
     subject, _ = linked_and_pulled(notebook)
     with subject().connection.transaction:
-        for work in (subject().pull, subject().refresh, subject.delete):
+        for work in (subject().pull, subject().refresh, subject.delete, subject.delete_quick):
             with pytest.raises(UsageError, match="inside a transaction"):
                 work()
     assert len(subject()) == 3

@@ -274,12 +274,23 @@ def test_a_lab_whose_account_is_gone_is_told_and_the_others_are_asked_and_its_ro
     assert source.count(f"{rig.names('other')}._scan") == 4
     assert source.count(f"{rig.names('other')}.note") == 4
     assert source.says("detach", rig.names("map"))[0] == 1
-    code, script, err = source.says("detach", rig.names("map"), administrator=True)
+    _run_as_administrator(source, "map")
+    assert source.says("delete", "Scan", "--yes")[1].endswith("Scan: 2 rows deleted\n")
+    # with the last lab went the requests too: no row that is left was asked for
+    _run_as_administrator(source, "atlas")
+    code, _, err = source.says("delete", "Scan", "--yes")
+    assert code == 1
+    assert "Nothing was deleted" in err
+    assert source.count(f"{rig.names('other')}._scan") == 2
+
+
+def _run_as_administrator(source: Source, lab: str) -> None:
+    """What `detach` prints for a lab."""
+    code, script, err = source.says("detach", source.rig.names(lab), administrator=True)
     assert (code, err) == (0, "")
     for statement in script.splitlines():
         if statement and not statement.startswith("--"):
-            ask(server, statement)
-    assert source.says("delete", "Scan", "--yes")[1].endswith("Scan: 2 rows deleted\n")
+            ask(source.rig.server("lab_a"), statement)
 
 
 @alike

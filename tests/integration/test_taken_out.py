@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from djlink_manifest.errors import LinkLocked
+from djlink_manifest.model.naming import lock_name
 from tests.asking import ask
 from tests.crashing import Applier
 from tests.integration.test_deletion import deletes, document, lab, local, of, on_all_pairs, outbound, request
 from tests.integration.test_deletion_hazards import own_table
 from tests.rig import Rig
 from tests.saved import Saved
+from tests.statements import Statement, once, watched
 from tests.whole import check_whole
 
 __all__ = ["lab"]  # a fixture
@@ -154,3 +158,55 @@ def test_a_deletion_below_a_forgotten_link_does_not_touch_its_rows(lab: Rig) -> 
     [block] = [b for b in of(lab, plan, "Subject").blocked if b.kind == "review"]
     assert "rows of your own depend on them" in block.reason
     assert len(local(lab, "session")) == 4
+
+
+def test_a_removal_is_targeted_and_excluded_like_any_link_and_told_where_it_is_left_out(lab: Rig) -> None:
+    doc = without_session(lab, "keep")
+    session, subject = (lab.address("lab_a", "lab", name) for name in ("Session", "Subject"))
+    for targets, excludes in (([subject], []), ([], [session])):
+        plan, report = lab.apply(doc, targets=targets, excludes=excludes)
+        assert report.succeeded
+        assert not plan.removals
+        [told] = [w for w in plan.warnings if "is not in this plan" in w]
+        assert f"--target {session} takes it out alone" in told
+        assert not any("the entry can go" in w for w in plan.warnings)
+    assert len(outbound(lab, "session")) == 4
+    plan, report = lab.apply(doc, targets=[session])
+    assert report.succeeded, report.outcomes
+    assert ([r.address for r in plan.removals], plan.links) == ([session], ())
+    assert tables_of(lab, "lab_a", lab.outbound) & {f"{lab.names('lab')}_session"} == set()
+
+
+def test_a_removal_waits_for_no_one_and_nothing_is_done_where_another_djlink_has_its_lock(lab: Rig) -> None:
+    doc = without_session(lab, "keep")
+    lab.run("lab_a", "INSERT INTO {lab}.subject VALUES ('zoe', 'rat')")
+    with lab.job(doc) as job:
+        plan = job.plan()
+        [removal] = plan.removals
+        with lab.servers.local.connect() as other, other.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(removal.link_id, "local"),))
+            with pytest.raises(LinkLocked, match="another djlink works on this link"):
+                job.apply(plan, lambda _: None, threading.Event())
+        assert len(outbound(lab, "session")) == 4
+        assert len(local(lab, "subject")) == 3
+        assert job.apply(plan, lambda _: None, threading.Event()).succeeded
+    assert len(local(lab, "subject")) == 4
+
+
+def test_a_removal_that_is_interrupted_ends_after_the_step_in_hand_and_says_so(lab: Rig) -> None:
+    stop = threading.Event()
+
+    def dropping(statement: Statement) -> bool:
+        return statement.begins("DROP TABLE") and statement.port == lab.servers.lab_a.port
+
+    with watched(once(dropping, lambda _: stop.set())):
+        _, report = lab.apply(without_session(lab, "keep"), stop=stop)
+    assert report.interrupted
+    [outcome] = report.outcomes
+    assert (outcome.status, outcome.taken_out) == ("failed", False)
+    assert "interrupted; what was done stays" in (outcome.problem or "")
+    left = {name for name in tables_of(lab, "lab_a", lab.outbound) if "session" in name}
+    assert len(left) == 3, "one of the tables went, the others stand"
+    _, report = lab.apply(without_session(lab, "keep"))
+    assert report.succeeded
+    assert lab.plan(without_session(lab, "keep")).has_changes is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,14 @@ def test_entries_are_taken_out_by_their_lines_alone() -> None:
 def test_what_a_program_cannot_change_safely_is_refused() -> None:
     with pytest.raises(ApprovalsError, match=r"approvals` of x\.yaml are written in a way"):
         with_approval("approvals: {a: 1}\n", GIVEN, "x.yaml")
+
+
+def test_an_approval_that_names_orphans_is_written_without_a_moment_and_read_back(tmp_path: Path) -> None:
+    given = replace(GIVEN, until="", orphans=True)
+    path = tmp_path / "m.yaml"
+    path.write_text(with_approval(tables("Session: {}\nTrial: {}"), given, "m.yaml"))
+    [read] = load([path]).approvals
+    assert (read.orphans, read.until, read.keys, read.along) == (True, "", GIVEN.keys, GIVEN.along)
+    text = path.read_text()
+    assert "until" not in text
+    assert has_approvals(with_approval(text, GIVEN, "m.yaml"))

@@ -367,6 +367,30 @@ def test_an_unreachable_local_server_ends_with_1_and_no_secret(
     assert SECRET not in ended.err
 
 
+def test_a_plan_loads_nothing_that_other_commands_need(folder: Path) -> None:
+    """The local server cannot be reached: all that a plan needs is loaded by then."""
+    code = (
+        "import sys\n"
+        "from djlink_manifest.cli import run\n"
+        "run(['plan'])\n"
+        "acting = ['apply', 'pulling', 'inquiry', 'explaining', 'adopting', 'doctor', 'prospecting']\n"
+        "slow = {'datajoint', 'pandas', 'numpy', 'fsspec', 'jinja2'}\n"
+        "slow |= {'djlink_manifest.reconcile.' + name for name in acting}\n"
+        "slow |= {'djlink_manifest.owner', 'djlink_manifest.api', 'djlink_manifest.sandbox'}\n"
+        "assert 'djlink_manifest.reconcile.job' in sys.modules\n"
+        "print(*sorted(slow & set(sys.modules)))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, ""), ended.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["validate"], ["fmt", "--check"]])
 def test_what_asks_no_server_loads_no_driver(arguments: list[str], folder: Path) -> None:
     code = (

@@ -103,7 +103,8 @@ def test_a_manifest_that_takes_links_out_needs_to_drop_tables(
     lines = [g for a in json.loads(capsys.readouterr().out)["accounts"] for g in a["grants"]]
     dropping = [g.split(" ON ")[1].split(" TO ")[0] for g in lines if ", DROP ON" in g and "_owner" not in g]
     outbound = [r"`ourlab\_outbound`.*"] * 2
-    assert dropping == [*outbound, r"`mine`.*", r"`ours\_princeton\_50\%`.*", r"`ours\_princeton\_lab\_1`.*"]
+    local = [rf"`ours\_princeton\_{schema}`.*" for schema in (r"50\%", "gone", r"lab\_1")]
+    assert dropping == [*outbound, r"`mine`.*", *local]
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,16 @@ def test_the_owners_schema_has_a_name_that_servers_take_and_that_tells_what_it_i
     names = {owner_schema("o" * (length - 1) + last) for last in "ab"}
     assert len(names) == 2
     assert all(len(name) <= 64 and name.endswith(OWNER) for name in names)
+
+
+def test_a_link_taken_out_of_a_schema_that_is_declared_no_longer_needs_its_schemas_on_both_servers(
+    manifest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path(manifest).open("a") as file:
+        file.write("removed: {princeton.gone.Old: {table: drop}, princeton.gone.Older: {table: keep}}\n")
+    assert run(["grants", "-f", manifest]) == 0
+    out = capsys.readouterr().out
+    assert "GRANT SELECT, REFERENCES ON `gone`.* TO 'it''s'@'%';" in out
+    [line] = [line for line in out.splitlines() if r"`ours\_princeton\_gone`" in line]
+    assert " DROP ON " in line
+    assert out.count(r"`ours\_princeton\_lab\_1`") == 1

@@ -44,6 +44,7 @@ ACTING = tuple(
             "pulling",
             "refilling",
             "deleting",
+            "orphans",
             "taking_out",
             "outcomes",
             "apply",

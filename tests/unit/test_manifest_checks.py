@@ -150,6 +150,7 @@ SHAPE = [
     (approval(count="▸0"), "`count`: input should be greater than or equal to 1", None),
     (approval(count="▸'1'"), "`count` must be a whole number", None),
     (approval(until="▸2026-11-20"), "`until` must be a moment in UTC", None),
+    (approval(orphans="true", until="▸2026-11-20T09:00:00Z"), "either `until` or `orphans: true`", None),
     (approval(until="▸2026-13-20T09:00:00Z"), "`until` must be a moment in UTC", None),
     (approval(date="▸2026-02-30"), "`date` must be a date", None),
     (approval(by="▸''"), "`by`: ", None),

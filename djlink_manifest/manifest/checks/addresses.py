@@ -167,7 +167,18 @@ def _check_approval(
             at = spot_of(root, (*there, address), key=True)
             problems.error(f"`with`: `{address}` is not the address of another link", at, path, FORM)
     there, path = spot("until")
-    if date.fromisoformat(approval.until[:10]) > date.fromisoformat(approval.date) + timedelta(days=1):
+    if problems.any_error_at(path):
+        return
+    if bool(approval.until) == approval.orphans:
+        problems.error(
+            "an approval has either `until` or `orphans: true`",
+            spot_of(root, there if approval.until else steps),
+            path if approval.until else dotted(steps),
+            "`djlink approve` writes it whole",
+        )
+        return
+    last = date.fromisoformat(approval.date) + timedelta(days=1)
+    if approval.until and date.fromisoformat(approval.until[:10]) > last:
         problems.warning(
             "`until` lies after the day of the approval: requests that nobody has seen would be covered",
             spot_of(root, there),

@@ -18,9 +18,10 @@ class Dialect(Protocol):
     """What a vendor's module has.
 
     `OLDEST` is the first version that djlink works with; `SETTINGS` are run in each session beside those of
-    every vendor. The others concern `information_schema`: `INDEX_EXPRESSION` and `COLLATION_NAME` are columns
-    that the vendors call differently or lack; `JSON_COLUMNS` is the query of the (schema, table, column)
-    whose JSON looks like text there, or None.
+    every vendor. `DIGEST` is the XOR, in hex, of the first `DIGEST_BITS` bits of the SHA-256 of a text, whose
+    place is `{}`. The others concern `information_schema`: `INDEX_EXPRESSION` and `COLLATION_NAME` are
+    columns that the vendors call differently or lack; `JSON_COLUMNS` is the query of the (schema, table,
+    column) whose JSON looks like text there, or None; `FOREIGN` is InnoDB's own table of all foreign keys.
     """
 
     OLDEST: tuple[int, ...]
@@ -28,6 +29,9 @@ class Dialect(Protocol):
     INDEX_EXPRESSION: str
     COLLATION_NAME: str
     JSON_COLUMNS: str | None
+    FOREIGN: str
+    DIGEST: str
+    DIGEST_BITS: int
 
     def column(self, facts: ColumnFacts, is_json: bool) -> Column:
         """A column as the catalogue describes it. `is_json`: `JSON_COLUMNS` names it."""

@@ -13,8 +13,11 @@ SETTINGS: tuple[str, ...] = (
     "SET SESSION max_execution_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "EXPRESSION"
+FOREIGN = "INNODB_FOREIGN"
 COLLATION_NAME = "COLLATION_NAME"
 JSON_COLUMNS: str | None = None
+# XOR of whole binary strings, since 8.0
+DIGEST, DIGEST_BITS = "HEX(BIT_XOR(UNHEX(SHA2({}, 256))))", 256
 
 
 def column(facts: ColumnFacts, is_json: bool) -> Column:

@@ -200,7 +200,8 @@ class _RemoteUpload(Upload):
         if self._file is not None:
             with suppress(Exception):  # what it could not take back shows nowhere
                 self._file.discard()
-            self._file.closed = True  # else it would be sent when it is forgotten
+            with suppress(AttributeError):  # files of some protocols do not let one say so
+                self._file.closed = True  # else it would be sent when it is forgotten
 
     def _tag(self) -> str | None:
         self._fs.invalidate_cache(self._fs._parent(self._path))

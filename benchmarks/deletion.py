@@ -1,0 +1,78 @@
+"""The deletion of approved entities, beside a plain DELETE of the same rows."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks import tables
+from benchmarks.ground import LOCAL, OUTBOUND, SCHEMA, BenchmarkFailed, Ground, Use
+
+ASIDE = "aside"  # on both servers: what was deleted, to be put back
+TABLES = ("visit", "visit__sample")
+HELD = f"{OUTBOUND}.bench_visit"
+KEPT = 1000  # entities that nobody asks for
+
+
+def prepared(ground: Ground, entities: int) -> None:
+    """Have masters with two part rows each pulled, and copies of all rows beside them."""
+    tables.visits(ground, entities + KEPT)
+    ground.forget()
+    ground.djlink("apply", "--auto-approve", "-f", ground.manifest("visit"))
+    for server in (ground.source, ground.local):
+        server.execute(f"DROP DATABASE IF EXISTS {ASIDE}")
+        server.execute(f"CREATE DATABASE {ASIDE}")
+    for table in TABLES:
+        ground.local.execute(f"CREATE TABLE {ASIDE}.{table} AS SELECT * FROM {LOCAL}.{table}")
+    ground.source.execute(f"CREATE TABLE {ASIDE}.held AS SELECT * FROM {HELD}")
+
+
+def approved(ground: Ground, entities: int) -> Use:
+    """Let djlink delete what was asked for and approved."""
+    _put_back(ground)
+    ground.source.execute(
+        f"INSERT INTO {HELD}_deletion_requested (subject, visit)"
+        f" SELECT subject, visit FROM {SCHEMA}.visit WHERE visit <= {entities}"
+    )
+    manifest, approvals = ground.manifest("visit"), ground.folder / "approvals.yaml"
+    approvals.unlink(missing_ok=True)
+    ground.djlink("approve", "source.bench.Visit", "--by", "benchmark", "--into", approvals, "-f", manifest)
+    use = ground.djlink("apply", "--auto-approve", "-f", manifest, "-f", approvals)
+    if ground.count(LOCAL, "visit") != KEPT or ground.count(OUTBOUND, "bench_visit", at_source=True) != KEPT:
+        raise BenchmarkFailed("djlink did not delete what was approved, or more")
+    return use
+
+
+def plain(ground: Ground, entities: int) -> Use:
+    """DELETE of the same rows: parts, masters, then what protects them, in sessions that are open."""
+    _put_back(ground)
+    with (
+        ground.source.connect() as there,
+        ground.local.connect() as here,
+        there.cursor() as source_cursor,
+        here.cursor() as local_cursor,
+    ):
+        started = time.monotonic()
+        for table in reversed(TABLES):
+            local_cursor.execute(f"DELETE FROM {LOCAL}.{table} WHERE visit <= {entities}")
+        here.commit()
+        source_cursor.execute(f"DELETE FROM {HELD} WHERE visit <= {entities}")
+        there.commit()
+        use = Use(time.monotonic() - started)
+    if ground.count(LOCAL, "visit") != KEPT:
+        raise BenchmarkFailed("the plain DELETE left rows behind")
+    return use
+
+
+def _put_back(ground: Ground) -> None:
+    """Make everything what it was after the pull."""
+    ground.local.execute(f"DELETE FROM {LOCAL}.visit__deletion_requested")
+    for suffix in ("_deletion_requested", "_deletion_approved", "_history"):
+        ground.source.execute(f"DELETE FROM {HELD}{suffix}")
+    for table in reversed(TABLES):
+        ground.local.execute(f"DELETE FROM {LOCAL}.{table}")
+    ground.source.execute(f"DELETE FROM {HELD}")
+    for table in TABLES:
+        ground.local.execute(f"INSERT INTO {LOCAL}.{table} SELECT * FROM {ASIDE}.{table}")
+        ground.local.execute(f"ANALYZE TABLE {LOCAL}.{table}")
+    ground.source.execute(f"INSERT INTO {HELD} SELECT * FROM {ASIDE}.held")
+    ground.source.execute(f"ANALYZE TABLE {HELD}")

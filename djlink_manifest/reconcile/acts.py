@@ -1,0 +1,99 @@
+"""What is to be done for a link, as actions: from its footing and the counts of its entities. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.entity import State, Step, state_of
+from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.actions import (
+    ADDED,
+    Action,
+    AddForeignKey,
+    AlterLocal,
+    CreateLocal,
+    CreateOutbound,
+    MakeViews,
+    Pull,
+    PullAgain,
+    Refill,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot
+
+
+def structure(link: Link, footing: Footing) -> Iterator[Action]:
+    """The tables and views to make or alter."""
+    why = "new link" if footing.is_new else "its tables are not complete"
+    if footing.make_outbound or footing.mark_outbound:
+        yield CreateOutbound(link.source, _names(footing.make_outbound), why)
+    if footing.make_local or footing.mark_local:
+        added = footing.refill is not None and not footing.mark_local
+        yield CreateLocal(_names(footing.make_local), ADDED if added else why)
+    for alteration in footing.alter_local:
+        yield _alter(link, alteration)
+    if footing.make_views:
+        names = tuple(f"{view.schema}.{view.name}" for view in footing.make_views)
+        yield MakeViews(link.source, names, why if footing.is_new else footing.views_why)
+
+
+def _alter(link: Link, alteration: Alteration) -> AlterLocal:
+    columns = tuple(f"{c.name} {c.type}" for c, _ in alteration.columns)
+    indexes = tuple(("unique " if i.unique else "") + i.name for i in alteration.indexes)
+    words = [f"`{c}`" for c in columns] + [f"the index `{i.name}`" for i in alteration.indexes]
+    name = f"{link.local.schema}.{alteration.table}"
+    return AlterLocal(name, columns, indexes, f"the source added {', '.join(words)}")
+
+
+def late_keys(footing: Footing) -> Iterator[Action]:
+    """The foreign keys to parents that were linked later."""
+    for table, key in footing.add_foreign_keys:
+        parent = f"{key.parent_schema}.{key.parent_table}"
+        yield AddForeignKey(table, key.columns, parent, "its parent is linked now")
+
+
+def row_actions(
+    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int]
+) -> Iterator[Action]:
+    """What is done with entities: released, registered, filled again, pulled."""
+    if steps[Step.RELEASE]:
+        yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
+    if snapshot.equal:
+        why = "local rows equal to the source's, without protection"
+        if link.unwanted == "release" and _unprotected_unwanted(snapshot):
+            why += "; those of them that are not wanted the next plan releases"
+        yield Register(link.source, snapshot.equal, why)
+    yield from _refill(link, footing, snapshot)
+    if steps[Step.PULL_AGAIN]:
+        yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
+    if steps[Step.PULL] > snapshot.stuck:
+        why = "new link" if footing.is_new else "wanted, and not here yet"
+        yield Pull(
+            steps[Step.PULL] - snapshot.stuck,
+            snapshot.to_pull_parts,
+            snapshot.to_pull_bytes,
+            why,
+            objects=snapshot.to_pull_objects,
+        )
+
+
+def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
+    return any(state_of(c.presence) is State.UNPROTECTED and not c.wanted for c in snapshot.counts)
+
+
+def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
+    if footing.refill is not None:
+        shared = sum(n for c, n in snapshot.counts.items() if state_of(c.presence) is State.SHARED)
+        if shared:
+            yield Refill(shared, "definition", footing.refill)
+        elif not footing.make_local and not footing.alter_local:
+            yield CreateLocal((), footing.refill)
+    elif link.changed == "mend" and snapshot.changed:
+        also = ", or lack external objects" if snapshot.lost else ""
+        yield Refill(snapshot.changed, "rows", f"they differ from the source's rows{also}")
+
+
+def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:
+    return tuple(f"{t.schema}.{t.name}" for t in tables)

@@ -1,0 +1,118 @@
+"""What a source asks to delete, as it stands there: who, why, since when, the digest of the set. Reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from djlink_manifest.model.derive import extra_name
+from djlink_manifest.model.link import Link
+from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.digest import canonical
+from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.requests import (
+    UNREVIEWED,
+    approvals_table,
+    ledger_table,
+    of_request,
+    open_requests,
+    requests_table,
+)
+from djlink_manifest.servers.sql import among, both, columns, comma, equal, ident, sql
+from djlink_manifest.servers.transfer import reading
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRow:
+    """Open requests with one reason, of one requester: how many, since when."""
+
+    reason: str
+    by: str
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The digest of the open requests that no one has granted yet: their keys, their number, the latest."""
+
+    keys: str
+    count: int
+    until: datetime | None
+
+
+def asked_rows(session: Session, link: Link) -> list[AskedRow]:
+    """The open requests by reason and requester, the oldest first."""
+    rows = session.rows(
+        sql(
+            "SELECT {}, {}, COUNT(*), MIN({}) FROM {} r WHERE {} GROUP BY 1, 2 ORDER BY 4, 1, 2",
+            of_request(link, "reason"),
+            of_request(link, "requested_by"),
+            of_request(link, "requested_at"),
+            requests_table(link),
+            open_requests(link),
+        )
+    )
+    return [AskedRow(str(reason), str(by), int(count), since) for reason, by, count, since in rows]
+
+
+def stream_requests(session: Session, link: Link, *, unheld: bool) -> Iterator[RawRow]:
+    """Requests, raw: key, since when, by whom, why, when granted, when approved.
+
+    Those that are open and held or, with `unheld`, all; in key order.
+    """
+    tests = [] if unheld else [among(outbound_table(link), link.key, "r", link.key), open_requests(link)]
+    names = ("requested_at", "requested_by", "reason", "granted_at")
+    return session.stream(
+        sql(
+            "SELECT {}, {}, a.{} FROM {} r LEFT JOIN {} a ON {} WHERE {} ORDER BY {}",
+            reading(link.key_columns, "r"),
+            comma([of_request(link, name) for name in names]),
+            ident(extra_name(link.definition, "approved_at")),
+            requests_table(link),
+            approvals_table(link),
+            equal("a", link.key, "r", link.key),
+            both(tests),
+            columns("r", link.key),
+        )
+    )
+
+
+def stream_keys(session: Session, link: Link) -> Iterator[RawRow]:
+    """The keys of the open requests, raw, in key order."""
+    what, of, test = reading(link.key_columns, "r"), requests_table(link), open_requests(link)
+    keys = columns("r", link.key)
+    return session.stream(sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", what, of, test, keys))
+
+
+def request_digest(
+    session: Session, link: Link, until: datetime | None = None, *, lock: bool = False
+) -> Digest:
+    """The digest of the open requests that nobody has granted, up to a moment; `lock` keeps them as they are.
+
+    It does not depend on the order in which a server keeps rows, nor on the vendor.
+    """
+    text = sql(
+        "SELECT {}, {} FROM {} r WHERE {} ORDER BY CAST({} AS BINARY)" + (" FOR UPDATE" if lock else ""),
+        canonical(link.key_columns, "r"),
+        of_request(link, "requested_at"),
+        requests_table(link),
+        open_requests(link, granted=False, until=until),
+        canonical(link.key_columns, "r"),
+    )
+    found, count, latest = hashlib.sha256(), 0, ""
+    for key, moment in session.stream(text):
+        found.update((key or b"") + b"\n")
+        count += 1
+        latest = max(latest, (moment or b"").decode())
+    return Digest(f"sha256:{found.hexdigest()}", count, datetime.fromisoformat(latest) if latest else None)
+
+
+def deleted_lately(session: Session, link: Link) -> int:
+    """How many entities of the link went in the last 24 hours without a review, as the ledger says."""
+    event, at = (ident(extra_name(link.definition, name)) for name in ("event", "at"))
+    listed = comma([sql("{}", each) for each in UNREVIEWED])
+    counting = "SELECT COUNT(*) FROM {} WHERE {} IN ({}) AND {} > CURRENT_TIMESTAMP - INTERVAL 24 HOUR"
+    return int(session.value(sql(counting, ledger_table(link), event, listed, at)))

@@ -1,0 +1,55 @@
+"""Key lists: keys of a link on its source's server, a few thousand at a time, to join tables with.
+
+A list that is written into a statement is read by the server's parser once for each statement, and from some
+thousand keys on its optimizer gives up ranges and reads whole tables. A joined temporary table does neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from djlink_manifest.model.link import Link
+from djlink_manifest.servers import transfer
+from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.ddl import key_columns
+from djlink_manifest.servers.scratch import temporary
+from djlink_manifest.servers.sql import Sql, equal, idents, sql, table
+
+
+class KeyList:
+    """The keys in hand. What a transaction put in is gone where it is rolled back."""
+
+    def __init__(self, session: Session, link: Link, number: int) -> None:
+        self.session = session
+        self.link = link
+        self.name = table(link.outbound_schema, f"~djlink_list_{number}")
+        self.count = 0
+
+    def put(self, keys: Sequence[RawRow]) -> None:
+        """Replace what is in hand; the keys are raw, each once."""
+        self.session.scratch(sql("DELETE FROM {}", self.name))
+        most = transfer.most_bytes(self.session)
+        for statement in transfer.inserts(self.name, self.link.key_columns, keys, most):
+            self.session.send_scratch(statement.text)
+        self.count = len(keys)
+
+    def joined(self, of: Sql) -> Sql:
+        """The list `d`, read first, joined with a table; an alias `r` of that table must follow."""
+        return sql("{} d STRAIGHT_JOIN {}", self.name, of)
+
+    def matches(self, alias: str = "r") -> Sql:
+        """The condition of that join."""
+        return equal(alias, self.link.key, "d", self.link.key)
+
+
+@contextmanager
+def key_list(session: Session, link: Link, number: int = 0) -> Iterator[KeyList]:
+    """An empty list for the time of the block, which begins outside of transactions.
+
+    Lists of several links at the same time have different numbers.
+    """
+    found = KeyList(session, link, number)
+    columns = f"{key_columns(link.definition)}, PRIMARY KEY ({idents(link.key).text})"
+    with temporary(session, found.name, columns):
+        yield found

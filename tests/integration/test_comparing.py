@@ -1,0 +1,158 @@
+"""Keys of two servers compared: at a glance, by digests, by hash buckets, and one by one at worst."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from djlink_manifest.model.entity import Presence
+from djlink_manifest.reconcile.job import Job
+from djlink_manifest.reconcile.snapshot import EntityClass
+from djlink_manifest.servers import comparing
+from djlink_manifest.servers.scratch import key_table
+from djlink_manifest.servers.sql import Sql
+from tests.asking import ask, run_all
+from tests.rig import Rig, link_of
+from tests.shared_servers import PAIRS
+from tests.statements import Statement, once, watched
+
+ALL = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+# every type that a key has in DataJoint's tables, and texts that a careless separator would mix up
+KEY = "name, day, at, uid, mode, price, n"
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.run (name varchar(20) COLLATE utf8mb4_general_ci, day date, at datetime(3),"
+    " uid binary(16), mode enum('é', 'b|c', ''), price decimal(9,3), n smallint unsigned, v int,"
+    f" PRIMARY KEY ({KEY}))",
+    "INSERT INTO {lab}.run VALUES ('a|b', '2026-01-02', '2026-01-02 03:04:05.678', X'00FF', 'é', -1.5, 7, 1),"
+    " ('a', '2026-01-02', '0001-01-01 00:00:00', X'7C', 'b|c', 0, 0, 1), ('', '9999-12-31', '2026-01-02',"
+    " X'', '', 999999.999, 65535, 1), ('Ä~\\0''\\\\', '2026-01-02', '2026-01-02', X'FF', 'é', 1, 1, 1)",
+    "CREATE TABLE {lab}.one (id int PRIMARY KEY)",
+    "CREATE TABLE {lab}.one__part (id int, p int, PRIMARY KEY (id, p),"
+    " FOREIGN KEY (id) REFERENCES {lab}.one (id))",
+    "INSERT INTO {lab}.one VALUES (1), (2), (3), (4)",
+    "INSERT INTO {lab}.one__part VALUES (1, 1), (1, 2), (2, 1)",
+    *(f"CREATE TABLE {{lab}}.more{n} (id int PRIMARY KEY)" for n in range(6)),
+)
+
+
+@pytest.fixture
+def lab(rig: Rig) -> Rig:
+    run_all(rig, *TABLES)
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(document(rig))[1].succeeded
+    return rig
+
+
+def document(rig: Rig) -> dict[str, Any]:
+    return rig.document({"lab_a": {"lab": {"tables": ["*"]}}})
+
+
+def locally(rig: Rig, text: str) -> None:
+    ask(rig.servers.local, text.replace("@here", f"`{rig.local_schema('lab_a', 'lab')}`"))
+
+
+def found(job: Job, rig: Rig, table: str) -> tuple[bool, int, int, set[Any], set[Any]]:
+    """Whether the digests agree, their counts, and the keys that are missing and extra."""
+    link = next(link for link in job.links if link.address == rig.address("lab_a", "lab", table))
+    with (
+        job.stage.local.readers.session() as here,
+        job.stage.sources["lab_a"].readers.session() as there,
+        key_table(there, link, "missing") as missing,
+        key_table(there, link, "extra") as extra,
+    ):
+        seen = comparing.side_digests(here, there, link)
+        comparing.compare_keys(here, there, link, missing, extra, seen)
+        lacks, more = (set(keys.keys(1, keys.count)) for keys in (missing, extra))
+        return seen.agree, seen.here.count, seen.there.count, lacks, more
+
+
+@ALL
+def test_equal_keys_of_every_type_have_equal_digests_and_a_changed_one_is_found(lab: Rig) -> None:
+    with lab.job(document(lab)) as job:
+        assert found(job, lab, "Run") == (True, 4, 4, set(), set())
+        assert found(job, lab, "More0") == (True, 0, 0, set(), set())
+        for column, value in (
+            ("name", "'a|B'"),
+            ("day", "'2026-01-03'"),
+            ("at", "'2026-01-02 03:04:05.679'"),
+            ("uid", "X'00FE'"),
+            ("mode", "'b|c'"),
+            ("price", "-1.501"),
+            ("n", "8"),
+        ):
+            locally(lab, f"UPDATE @here.run SET {column} = {value} WHERE v = 1 AND name LIKE 'a|b'")
+            agree, mine, theirs, missing, extra = found(job, lab, "Run")
+            assert (agree, mine, theirs, len(missing), len(extra)) == (False, 4, 4, 1, 1), column
+            [gone], [new] = missing, extra
+            assert gone != new
+            locally(lab, f"UPDATE @here.run SET {column} = {_original(column)} WHERE name LIKE 'a|b'")
+        assert found(job, lab, "Run")[0]
+
+
+def _original(column: str) -> str:
+    return {
+        "name": "'a|b'",
+        "day": "'2026-01-02'",
+        "at": "'2026-01-02 03:04:05.678'",
+        "uid": "X'00FF'",
+        "mode": "'é'",
+        "price": "-1.5",
+        "n": "7",
+    }[column]
+
+
+def test_what_buckets_do_not_show_is_found_by_comparing_every_key(
+    lab: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locally(lab, "UPDATE @here.one SET id = 9 WHERE id = 4")
+    monkeypatch.setattr(comparing, "check", lambda key: Sql("0"))
+    monkeypatch.setattr(comparing, "bucket", lambda key, buckets: Sql("0"))
+    with lab.job(document(lab)) as job:
+        assert found(job, lab, "One") == (False, 4, 4, {(b"4",)}, {(b"9",)})
+
+
+@ALL
+def test_a_few_missing_and_extra_keys_make_every_class_of_entities(lab: Rig) -> None:
+    run_all(lab, "INSERT INTO {lab}.one VALUES (5), (6)", "INSERT INTO {lab}.one__part VALUES (6, 1)")
+    locally(lab, "DELETE FROM @here.one__part WHERE id = 1")
+    locally(lab, "DELETE FROM @here.one WHERE id = 1")
+    locally(lab, "INSERT INTO @here.one VALUES (5), (77)")
+    with lab.job(document(lab)) as job:
+        job.plan()
+        snapshot = job.observed.snapshots[lab.address("lab_a", "lab", "One")]
+    wanted = {"wanted": True, "pullable": True}
+    assert snapshot.counts == {
+        EntityClass(Presence(True, True, True, False, False), **wanted): 3,
+        EntityClass(Presence(True, True, False, False, False), **wanted): 1,
+        EntityClass(Presence(True, False, True, False, False), **wanted): 1,
+        EntityClass(Presence(True, False, False, False, False), **wanted): 1,
+        EntityClass(Presence(False, False, True, False, False), wanted=False, pullable=False): 1,
+    }
+
+
+def test_the_statements_of_a_plan_grow_with_servers_and_not_with_links(lab: Rig) -> None:
+    def statements(*tables: str) -> int:
+        targets = [lab.address("lab_a", "lab", table) for table in tables]
+        with watched(prefix=lab.names("")) as seen:
+            assert len(lab.plan(document(lab), targets=targets).links) == (len(tables) or 8)
+        return len(seen)
+
+    assert statements() == statements("One", "More1")
+
+
+def test_a_link_that_cannot_be_read_is_named_and_the_others_are_planned(lab: Rig) -> None:
+    def at_a_glance(statement: Statement) -> bool:
+        return statement.port == lab.servers.lab_a.port and "BIT_XOR" in statement.text
+
+    def rename(statement: Statement) -> None:
+        run_all(lab, "RENAME TABLE {lab}.more3 TO {lab}.gone")
+
+    with watched(once(at_a_glance, rename), prefix=lab.names("")):
+        plan = lab.plan(document(lab))
+    blocked = {link.address for link in plan.links if link.blocked}
+    assert blocked == {lab.address("lab_a", "lab", "More3")}
+    [told] = link_of(plan, *blocked).blocked
+    assert "more3" in told.reason
+    assert link_of(plan, lab.address("lab_a", "lab", "One")).local_rows == 4

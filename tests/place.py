@@ -1,0 +1,291 @@
+# mypy: allow-subclassing-any
+# DataJoint ships no types, so its table classes are Any to the type checker.
+"""The place of the random histories: a pipeline on real servers, its owner, a lab, and the lab's manifest.
+
+Everybody works with an account of their own: the owner with what `djlink grants --owner` prints and all
+rights on their own schema, djlink with those of the link user and of the local user. Root only looks, loads
+the lab's dumps, and brings everything back to the beginning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from djlink_manifest.model.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
+from djlink_manifest.model.server import Secret, ServerAddress
+from djlink_manifest.model.views import owner_schema
+from djlink_manifest.owner.desk import Desk, open_desk
+from djlink_manifest.sandbox import SandboxServer, pipeline
+from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner, quoted
+from tests.asking import ask, root
+from tests.crashing import Applier
+from tests.rig import PASSWORD, Rig
+from tests.saved import Saved
+
+# by a foreign key, for a key that stands already, for a request that was approved before
+REFUSED = (1217, 1451, 1452, 1062, 1369)
+NO_TABLE = 1146
+ROOT = Path(__file__).parents[1]
+
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, v int NOT NULL)",
+    "CREATE TABLE {lab}.session (s int PRIMARY KEY, id int NOT NULL,"
+    " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+    "CREATE TABLE {lab}.session__trial (s int, n int, v int NOT NULL, PRIMARY KEY (s, n),"
+    " FOREIGN KEY (s) REFERENCES {lab}.session (s))",
+    "CREATE TABLE {lab}.note (n int PRIMARY KEY, s int, v int NOT NULL,"
+    " FOREIGN KEY (s) REFERENCES {lab}.session (s))",
+)
+MASTERS = {"subject": "id", "session": "s", "note": "n"}
+CLASSES = {"subject": "Subject", "session": "Session", "note": "Note"}
+SOURCE = (*MASTERS, "session__trial")
+
+Rows = Mapping[str, frozenset[tuple[Any, ...]]]
+
+
+class Place:
+    """The pipeline, all of it linked once, and a table of the lab's own that depends on linked rows.
+
+    `torn` tells that tables may have gone since, so that a reset has to look.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.torn = rig, False
+        for statement in TABLES:
+            rig.run("lab_a", statement)
+        self.owners = owner_schema(rig.outbound)
+        source, schemas = rig.servers.lab_a, [rig.names("lab")]
+        create_link_user(
+            source,
+            rig.names("link"),
+            PASSWORD,
+            schemas,
+            rig.outbound,
+            owner_schema=self.owners,
+            removing=True,
+        )
+        create_owner(source, rig.names("owner"), PASSWORD, schemas, owner_schema=self.owners)
+        rights = (*LOCAL_RIGHTS, *REMOVAL_RIGHTS)
+        create_local_user(rig.servers.local, rig.names("lab"), PASSWORD, [rig.names.pattern], rights)
+        rig.environ.update(LINK_PASS=PASSWORD, DJ_PASS=PASSWORD)
+        self.here = rig.local_schema("lab_a", "lab")
+        _, report = rig.apply(self.document({}))
+        assert report.succeeded
+        self.own = rig.names("own")
+        dj = pipeline.load_datajoint()
+        self.connection = pipeline.connect(rig.servers.local, rig.names("lab"), PASSWORD)
+        self.linked = dj.VirtualModule("linked", self.here, connection=self.connection)
+        declare_own(dj.Schema(self.own, {"linked": self.linked}, connection=self.connection))
+        self.owner = source.connect(rig.names("owner"), PASSWORD)
+        self.applier = Applier(rig.environ, ROOT)
+        self._whole = [(source, Saved.of(source, rig.outbound)), self._local()]
+        self._views = dict(self._made_views())
+
+    def _local(self) -> tuple[SandboxServer, Saved]:
+        local = self.rig.servers.local
+        return local, Saved.of(local, self.here)
+
+    def _made_views(self) -> Iterator[tuple[str, str]]:
+        for name in self._view_names():
+            [(_, text, *_)] = ask(
+                self.rig.servers.lab_a, f"SHOW CREATE VIEW {quoted(self.owners)}.{quoted(name)}"
+            )
+            yield name, text
+
+    def _view_names(self) -> set[str]:
+        text = "SELECT table_name FROM information_schema.views WHERE table_schema = %s"
+        return {name for (name,) in ask(self.rig.servers.lab_a, text, (self.owners,))}
+
+    def address(self, table: str) -> str:
+        """The address of a link."""
+        return self.rig.address("lab_a", "lab", CLASSES[table])
+
+    def document(
+        self,
+        options: Mapping[str, Mapping[str, Any]],
+        out: Mapping[str, str | None] = {},
+        approvals: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
+        """A manifest of all tables but those `out` of it, with these options of theirs.
+
+        `out` says what `removed` does with the local table; None: it does not name the table.
+        """
+        tables = {name: dict(options.get(name, {})) for t, name in CLASSES.items() if t not in out}
+        more: dict[str, Any] = {}
+        removed = {self.address(table): {"table": how} for table, how in out.items() if how}
+        if removed:
+            more["removed"] = removed
+        if approvals:
+            more["approvals"] = [dict(each) for each in approvals]
+        return self.rig.document({"lab_a": {"lab": {"tables": tables}}}, **more)
+
+    def reset(self) -> None:
+        """No row anywhere; all tables and marks stand."""
+        if self.torn:
+            for server, saved in self._whole:
+                saved.put_back(server)
+            for name in sorted(self._views.keys() - self._view_names()):
+                ask(self.rig.servers.lab_a, self._views[name])
+            self.torn = False
+        outbound = [
+            f"`{self.rig.outbound}`.`{self.rig.names('lab')}_{name}{ending}`"
+            for name in MASTERS
+            for ending in ("", "_deletion_requested", "_deletion_approved", "_history")
+        ]
+        source = [f"`{self.rig.names('lab')}`.{name}" for name in SOURCE]
+        asked = [f"{name}__deletion_requested" for name in MASTERS]
+        local = [f"`{self.own}`.analysis", *(f"`{self.here}`.{name}" for name in (*asked, *SOURCE))]
+        for server, tables in ((self.rig.servers.lab_a, outbound + source), (self.rig.servers.local, local)):
+            with unchecked(server):
+                for table in tables:
+                    ask(server, f"DELETE FROM {table}")
+
+    # people at work
+
+    def source(self, text: str, *args: object) -> bool:
+        """A statement of the source's owner; whether it was done. One that is refused changes nothing."""
+        return tried(lambda: self._owner_runs(self.rig.sql(text), args))
+
+    def _owner_runs(self, text: str, args: Sequence[object]) -> None:
+        with self.owner.cursor() as cursor:
+            cursor.execute(text, args or None)
+
+    def view(self, table: str, kind: str) -> str:
+        """An owner's view, as it stands in a statement."""
+        return f"{quoted(self.owners)}.{quoted(self.rig.names('lab') + f'_{table}_{kind}')}"
+
+    @contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """The owner at the desk of `djlink source`."""
+        server = self.rig.servers.lab_a
+        address = ServerAddress(
+            "lab_a", server.host, server.port, self.rig.names("owner"), Secret(PASSWORD), None
+        )
+        with open_desk(address) as desk:
+            yield desk
+
+    def lab(self, text: str, *args: object) -> bool:
+        """A statement of the lab's own; `{here}` is the schema of the linked tables, `{own}` the lab's."""
+        text = text.format(here=f"`{self.here}`", own=f"`{self.own}`")
+        return tried(lambda: ask(self.rig.servers.local, text, args))
+
+    def copy(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The rows of all local tables, as a dump has them."""
+        text = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+        tables = [f"`{self.here}`.`{name}`" for (name,) in ask(self.rig.servers.local, text, (self.here,))]
+        tables.append(f"`{self.own}`.analysis")
+        return {of: ask(self.rig.servers.local, f"SELECT * FROM {of}") for of in tables}
+
+    def restore(self, copy: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
+        """Bring the rows of the local tables back to a copy's."""
+        server = self.rig.servers.local
+        with unchecked(server), root(server).cursor() as cursor:
+            for of, rows in copy.items():
+                cursor.execute(f"DELETE FROM {of}")
+                if rows:
+                    cursor.executemany(f"INSERT INTO {of} VALUES ({', '.join(['%s'] * len(rows[0]))})", rows)
+
+    # what stands
+
+    def at_source(self) -> Rows:
+        """The source's rows."""
+        schema = self.rig.names("lab")
+        return {t: frozenset(ask(self.rig.servers.lab_a, f"SELECT * FROM `{schema}`.{t}")) for t in SOURCE}
+
+    def at_lab(self) -> Rows:
+        """The local rows, and the lab's own."""
+        server = self.rig.servers.local
+        rows = {t: frozenset(standing(server, f"SELECT * FROM `{self.here}`.{t}")) for t in SOURCE}
+        return rows | {"analysis": frozenset(ask(server, f"SELECT * FROM `{self.own}`.analysis"))}
+
+    def keys(self, table: str, ending: str = "") -> set[Any]:
+        """The keys in an outbound table, or in one beside it."""
+        return {row[0] for row in self._outbound(table, ending, f"`{MASTERS[table]}`")}
+
+    def requests(self, table: str) -> dict[Any, tuple[datetime, bool]]:
+        """The requested keys, with when they were asked for and whether they were granted."""
+        what = f"`{MASTERS[table]}`, requested_at, granted_at IS NOT NULL"
+        return {k: (at, bool(g)) for k, at, g in self._outbound(table, "_deletion_requested", what)}
+
+    def ledger(self, table: str) -> Counter[Any]:
+        """The rows of a link's ledger."""
+        return Counter(self._outbound(table, "_history", "*"))
+
+    def is_linked(self, table: str) -> bool:
+        """Whether the source's server has a mark of the link."""
+        text = f"SELECT 1 FROM `{self.rig.outbound}`.`~djlink` WHERE source_table = %s"
+        return bool(ask(self.rig.servers.lab_a, text, (table,)))
+
+    def _outbound(self, table: str, ending: str, what: str) -> list[tuple[Any, ...]]:
+        name = f"`{self.rig.outbound}`.`{self.rig.names('lab')}_{table}{ending}`"
+        return standing(self.rig.servers.lab_a, f"SELECT {what} FROM {name}")
+
+    def wait_for_the_dead(self) -> None:
+        """Until the servers have ended a killed process's sessions; those of people live on."""
+        until = time.monotonic() + 60
+        [(lab,)] = self.connection.query("SELECT CONNECTION_ID()").fetchall()
+        with self.owner.cursor() as cursor:
+            cursor.execute("SELECT CONNECTION_ID()")
+            [(owner,)] = cursor.fetchall()
+        people = {"local": {lab}, "lab_a": {owner}}
+        while any(self.rig.own_sessions(server) - known for server, known in people.items()):
+            assert time.monotonic() < until, "the sessions of a killed process live on"
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End the process that applies, and people's sessions."""
+        self.applier.close()
+        self.connection.close()
+        self.owner.close()
+
+
+def declare_own(schema: Any) -> None:
+    """A table of the lab's own, which depends on a linked one."""
+    import datajoint as dj
+
+    @schema
+    class Analysis(dj.Manual):
+        definition = """
+        -> linked.Session
+        a : int32
+        """
+
+
+@contextmanager
+def unchecked(server: SandboxServer) -> Iterator[None]:
+    """Root's session without checks of foreign keys, as a dump is loaded."""
+    ask(server, "SET SESSION foreign_key_checks = 0")
+    try:
+        yield
+    finally:
+        ask(server, "SET SESSION foreign_key_checks = 1")
+
+
+def standing(server: SandboxServer, text: str) -> list[tuple[Any, ...]]:
+    """The rows of a SELECT, none where its table does not stand."""
+    try:
+        return ask(server, text)
+    except pymysql.MySQLError as error:
+        if error.args[0] != NO_TABLE:
+            raise
+        return []
+
+
+def tried(act: Any) -> bool:
+    """Do something that a server may refuse, as it refuses people; whether it was done."""
+    try:
+        act()
+    except pymysql.MySQLError as error:
+        if error.args[0] not in REFUSED:
+            raise
+        return False
+    return True
