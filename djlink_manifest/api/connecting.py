@@ -70,10 +70,10 @@ def _connected(address: ServerAddress) -> Any:
     except Exception as error:  # DataJoint raises the driver's errors, which api does not know
         words = str(error.args[-1]) if error.args else type(error).__name__
         raise Unreachable(
-            f"{address.host}:{address.port} cannot be used: {words}",
+            address.veiled(f"{address.host}:{address.port} cannot be used: {words}"),
             server=address.name,
             hint="check the host, the port, the account and TLS of the source",
-        ) from error
+        ) from (None if address.written else error)
 
 
 def described(connection: Any) -> tuple[str, int, str, str, Any]:

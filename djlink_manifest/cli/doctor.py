@@ -21,9 +21,11 @@ from djlink_manifest.report.waiting import Waiting
 def doctor(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     """Look over every server of the manifest and say what hurts, why, and what mends it.
 
-    It asks for the login, TLS as the session really has it, versions, privileges and roles, settings, clocks
-    and the marks of both sides. Nothing is changed. A server that is down does not stop the others. Findings
-    are ok, notes (to know), warnings (they will hurt) and errors (djlink cannot work so, exit 1).
+    It asks for the login, TLS as the session really has it, versions, privileges and roles, settings, clocks,
+    the marks of both sides and the stores of external files. Nothing is changed, but for a file of 16 bytes
+    that is written to each local store in use, read, and taken away. A server that is down does not stop the
+    others. Findings are ok, notes (to know), warnings (they will hurt) and errors (djlink cannot work so,
+    exit 1).
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from djlink_manifest.errors import Location, SecretError
 from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.references import BadReference, Reference, parts
+from djlink_manifest.manifest.references import BadReference, Reference, has_reference, parts
 from djlink_manifest.manifest.values import ServerSpec, SourceSpec, TlsSpec
 from djlink_manifest.model.server import Secret, ServerAddress, Tls
 from djlink_manifest.model.stores import Store
@@ -37,13 +37,16 @@ def resolve_server(spec: ServerSpec, environ: Mapping[str, str]) -> ServerAddres
         )
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise _error(spec, "port", "`port` does not resolve to a number from 1 to 65535", None)
+    user = text(spec.user, "user")
+    written = ((host, spec.host), (user, spec.user))
     return ServerAddress(
         name=spec.name,
         host=host,
         port=int(port),
-        user=text(spec.user, "user"),
+        user=user,
         password=Secret(text(spec.password, "password")),
         tls=_tls(spec, host, environ),
+        written=tuple((value, as_said) for value, as_said in written if has_reference(as_said)),
     )
 
 
@@ -54,7 +57,19 @@ def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:
     name = resolve_text(source.outbound, folder_of(place), environ, place, what, source.name)
     if fault := identifier_fault(name):
         raise _error(source.server, "outbound", f"the outbound schema's name {fault}", None)
+    if has_reference(source.outbound) and name == _password(source.server, environ):
+        words = "`outbound` and `password` resolve to one value, and a schema's name is no secret"
+        raise _error(source.server, "outbound", words, "set the variable that `outbound` refers to")
     return name
+
+
+def _password(spec: ServerSpec, environ: Mapping[str, str]) -> str | None:
+    """The password, None where it cannot be had, which is told when the server is opened."""
+    place = spec.place("password")
+    try:
+        return resolve_text(spec.password, folder_of(place), environ, place, "`password`", spec.name)
+    except SecretError:
+        return None
 
 
 def resolve_stores(source: SourceSpec, environ: Mapping[str, str]) -> Mapping[str, Store | str]:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 MAX_NAME = 64  # MySQL's and MariaDB's limit for a table or schema, in characters
 MAX_BASE = 40  # leaves room for the longest suffix, `_deletion_requested`
@@ -99,9 +100,17 @@ def constraint_name(*words: str) -> str:
     return CONSTRAINT + hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
-def lock_name(link_id: str) -> str:
-    """The name of the advisory lock that a link has on both its servers."""
-    return "djlink:" + hashlib.sha256(link_id.encode()).hexdigest()[:32]
+Side = Literal["source", "local"]
+
+
+def lock_name(link_id: str, side: Side) -> str:
+    """The name of the advisory lock that a link has on a side.
+
+    The two sides may be one server, where one session holds the one lock and another session the other. All
+    djlinks of a link agree on which server is which side, so that they meet at the same two names.
+    """
+    begin = "djlink:" if side == "source" else "djlink-local:"
+    return begin + hashlib.sha256(link_id.encode()).hexdigest()[:32]
 
 
 def _hashed(base: str, schema: str, table: str) -> str:

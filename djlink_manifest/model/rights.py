@@ -148,11 +148,15 @@ def grant_for(message: str, account: str) -> str | None:
 def account_name(account: str) -> str:
     """An account, `user@host`, as SQL names it."""
     user, _, host = account.rpartition("@")
-    return "'{}'@'{}'".format(user.replace("'", "''"), (host or "%").replace("'", "''"))
+    return f"'{_text(user)}'@'{_text(host or '%')}'"
 
 
 def _inner(name: str) -> str:
     return name.replace("`", "``")
+
+
+def _text(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
 
 
 def _like(pattern: str) -> re.Pattern[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 
 class Secret:
@@ -50,7 +51,8 @@ class Tls:
 class ServerAddress:
     """Where a server is and as whom to log in; `name` is `local` or the source's name in the manifest.
 
-    `tls` is None for a plain connection.
+    `tls` is None for a plain connection. `written` are the values that came from references, each with the
+    manifest's text for it.
     """
 
     name: str
@@ -59,3 +61,13 @@ class ServerAddress:
     user: str
     password: Secret
     tls: Tls | None = None
+    written: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+
+    def veiled(self, words: str) -> str:
+        """The words with the manifest's references in the place of what they stand for.
+
+        Until a login has succeeded nobody knows that these values are what they should be, and no secret.
+        """
+        for value, text in self.written:
+            words = re.sub(rf"(?<![\w.-]){re.escape(value)}(?![\w.-])", lambda _, text=text: text, words)  # type: ignore[misc]
+        return words

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.secrets import is_loopback, resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
-from djlink_manifest.model.catalog import Catalog, TableName
+from djlink_manifest.model.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.health import Diagnosis, Finding, Health, Patient
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.server import ServerAddress
@@ -22,11 +23,17 @@ from djlink_manifest.reconcile.checks.rights import local_needs, rights_findings
 from djlink_manifest.reconcile.checks.settings import server_findings
 from djlink_manifest.reconcile.checks.unseen import deletes_unasked, unseen_findings
 from djlink_manifest.reconcile.reach import Words
-from djlink_manifest.reconcile.resolve import local_schemas, resolve
+from djlink_manifest.reconcile.removal import marks_of
+from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
+from djlink_manifest.reconcile.storage import Depot, open_depot
+from djlink_manifest.reconcile.storelook import store_findings
 from djlink_manifest.servers.catalog import read_catalog
 from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.health import read_health
+from djlink_manifest.servers.stores.failures import HINT
+
+_STORELESS = "no table with external values can be linked; their stores were not looked at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,19 @@ def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = 
 
     with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
         seen = dict(zip(wanted, threads.map(look, wanted), strict=True))
-    return Diagnosis(
-        manifest.name,
-        tuple(_patient(spec, seen[name]) for name, (spec, _) in wanted.items()),
-        tuple(_findings(manifest, seen, outbound)),
-    )
+    with ExitStack() as opened:
+        depot, troubles = Depot(Stores()), list[Finding]()
+        try:
+            catalogs = {name: one.catalog for name, one in seen.items() if isinstance(one, _Seen)}
+            depot = opened.enter_context(open_depot(manifest, catalogs, environ, say or (lambda words: None)))
+        except DjlinkError as error:
+            name = error.server or "local"
+            troubles.append(Finding(name, "stores", "error", error.message, _STORELESS, error.hint or HINT))
+        return Diagnosis(
+            manifest.name,
+            tuple(_patient(spec, seen[name]) for name, (spec, _) in wanted.items()),
+            (*_findings(manifest, seen, outbound, depot, told=bool(troubles)), *troubles),
+        )
 
 
 def _outbound(spec: SourceSpec, environ: Mapping[str, str]) -> str | DjlinkError:
@@ -110,11 +125,17 @@ def _findings(
     manifest: Manifest,
     seen: Mapping[str, _Seen | DjlinkError],
     outbound: Mapping[str, str | DjlinkError],
+    depot: Depot,
+    *,
+    told: bool,
 ) -> Iterator[Finding]:
+    """`told`: the stores cannot be looked at, and that is told already."""
     now = datetime.now(timezone.utc)
     local = seen["local"]
-    links, broken = _links(manifest, seen, outbound)
+    resolved, broken = _links(manifest, seen, outbound, depot)
+    links = resolved.links if resolved else ()
     yield from broken
+    going = _going(manifest, seen, outbound)
     for name, one in seen.items():
         if isinstance(one, DjlinkError):
             yield Finding(name, "reachable", "error", one.message, _unseen(name), one.hint or "")
@@ -124,7 +145,9 @@ def _findings(
         yield Finding(name, "reachable", "ok", f"{words}{one.catalog.identity.account}, {one.seconds:.1f}s")
         yield from server_findings(name, is_loopback(one.address.host), one.health, now)
         if name == "local":
-            yield from rights_findings(name, local_needs(local_schemas(manifest)), one.health, one.catalog)
+            leaving = {mark.local_schema for marks in going.values() for mark in marks}
+            needs = local_needs(local_schemas(manifest), leaving)
+            yield from rights_findings(name, needs, one.health, one.catalog)
             yield from folded_local(links, one.health)
             yield from unseen_findings(one.unseen, deletes_unasked(manifest), one.catalog.identity.account)
     for spec in manifest.sources:
@@ -133,7 +156,9 @@ def _findings(
             yield Finding(spec.name, "outbound", "error", schema.message, "", schema.hint or "")
         elif isinstance(one, _Seen):
             mine = [link for link in links if link.source == spec.name]
-            yield from _source_findings(manifest, spec, schema, mine, one, local)
+            yield from _source_findings(manifest, spec, schema, mine, one, local, bool(going[spec.name]))
+    if resolved and not told:
+        yield from store_findings(links, resolved.refusals, depot)
 
 
 def _unseen(name: str) -> str:
@@ -149,9 +174,11 @@ def _source_findings(
     links: list[Link],
     one: _Seen,
     local: _Seen | DjlinkError,
+    removing: bool,
 ) -> Iterator[Finding]:
     name, schemas = spec.name, [s.name for s in spec.schemas]
-    yield from rights_findings(name, source_needs(links, schemas, outbound), one.health, one.catalog)
+    needs = source_needs(links, schemas, outbound, removing=removing)
+    yield from rights_findings(name, needs, one.health, one.catalog)
     yield from owner_findings(name, outbound, one.catalog)
     if isinstance(local, _Seen):
         yield from between_findings(name, one.health, local.health)
@@ -163,19 +190,32 @@ def _links(
     manifest: Manifest,
     seen: Mapping[str, _Seen | DjlinkError],
     outbound: Mapping[str, str | DjlinkError],
-) -> tuple[tuple[Link, ...], list[Finding]]:
+    depot: Depot,
+) -> tuple[Resolved | None, list[Finding]]:
     """The links, as far as the servers that were reached let them be told."""
     local = seen["local"]
     if isinstance(local, DjlinkError):
-        return (), []
+        return None, []
     catalogs, names = dict[str, Catalog](), dict[str, str]()
     for spec in manifest.sources:
         one, schema = seen[spec.name], outbound[spec.name]
         if isinstance(one, _Seen) and isinstance(schema, str):
             catalogs[spec.name], names[spec.name] = one.catalog, schema
     try:
-        # where external values go plays no part in what is examined here
-        return resolve(manifest, catalogs, local.catalog, names, Stores()).links, []
+        return resolve(manifest, catalogs, local.catalog, names, depot.stores, {}), []
     except DjlinkError as error:
         found = Finding("local", "links", "error", error.message, "no link is made", error.hint or "")
-        return (), [found]
+        return None, [found]
+
+
+def _going(
+    manifest: Manifest, seen: Mapping[str, _Seen | DjlinkError], outbound: Mapping[str, str | DjlinkError]
+) -> dict[str, list[Mark]]:
+    """Of each source the marks of the links that `removed` takes out and that stand still."""
+    found: dict[str, list[Mark]] = {spec.name: [] for spec in manifest.sources}
+    for entry in manifest.removed:
+        name = entry.address.split(".", 1)[0]
+        one, schema = seen.get(name), outbound.get(name)
+        if isinstance(one, _Seen) and isinstance(schema, str):
+            found[name] += marks_of(entry, one.catalog.marks.get(schema, ()), manifest.name)
+    return found

@@ -14,7 +14,7 @@ from djlink_manifest.model.graph import load_library
 from djlink_manifest.model.link import Limit
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.job import Job
-from djlink_manifest.reconcile.reach import Reached, Words, reach_all
+from djlink_manifest.reconcile.reach import Reached, Words, reach_all, same_servers
 from djlink_manifest.reconcile.resolve import local_schemas, resolve
 from djlink_manifest.reconcile.scope import scope_of
 from djlink_manifest.reconcile.snapshot import ServerFacts
@@ -67,12 +67,14 @@ def open_job(
         sources = {name: r for name, r in reached.items() if name in addresses}
         catalogs = {name: r.catalog for name, r in sources.items()}
         depot = open_things.enter_context(open_depot(manifest, catalogs, environ, say))
-        resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores)
+        resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores, same_servers(reached))
         facts = []
         for name, address in sorted(addresses.items()):
             result = results[name]
             if isinstance(result, DjlinkError):
-                facts.append(ServerFacts(name, address.host, problem=result.message, hint=result.hint))
+                facts.append(
+                    ServerFacts(name, address.veiled(address.host), problem=result.message, hint=result.hint)
+                )
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         going = {entry.address for entry in manifest.removed}

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.model.catalog import Catalog, fingerprint
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.reconcile.snapshot import ServerFacts
 from djlink_manifest.servers.catalog import read_catalog
 from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.locks import is_same_server
 from djlink_manifest.servers.pool import Pool
 
 Words: TypeAlias = Callable[[str], None]
@@ -56,3 +57,24 @@ def reach_all(wanted: Mapping[ServerAddress, Set[str]], say: Words) -> Mapping[s
 
     with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
         return dict(zip((a.name for a in wanted), threads.map(reach, wanted), strict=True))
+
+
+def same_servers(reached: Mapping[str, Reached]) -> Mapping[str, str]:
+    """Each name with the first one that leads to the same server.
+
+    Equal fingerprints alone do not prove it: servers in containers of one recipe have them too.
+    """
+    found = dict[str, str]()
+    for name, each in reached.items():
+        mine = fingerprint(each.catalog.identity)
+        alike = [n for n in found if found[n] == n and fingerprint(reached[n].catalog.identity) == mine]
+        found[name] = next((n for n in alike if _is_same(reached[n], each)), name)
+    return found
+
+
+def _is_same(one: Reached, other: Reached) -> bool:
+    try:
+        with one.readers.session() as first, other.readers.session() as second:
+            return is_same_server(first, second)
+    except DjlinkError:  # it went away just now; what is known of it is that it looks the same
+        return True

@@ -19,12 +19,12 @@ from djlink_manifest.model.rights import grant, missing
 from djlink_manifest.model.stores import Stores
 from djlink_manifest.reconcile.housing import Housed, house
 from djlink_manifest.reconcile.snapshot import Refusal
+from djlink_manifest.reconcile.targets import target_refusals
 from djlink_manifest.reconcile.unresolved import (
     Candidate,
     first_each,
     no_table,
     refusals_of,
-    same_targets,
     unread,
 )
 
@@ -76,11 +76,13 @@ def resolve(
     local: Catalog,
     outbound: Mapping[str, str],
     stores: Stores,
+    homes: Mapping[str, str],
 ) -> Resolved:
     """The links of the manifest over the sources whose catalogues could be read.
 
     `local` is the local server's catalogue, which the definitions have to fit; `outbound` gives each source's
-    outbound schema, `stores` those of external objects. Raises GraphError for a cycle.
+    outbound schema, `stores` those of external objects, `homes` for each source the first name of the same
+    server, which is `local` for a source on the local server. Raises GraphError for a cycle.
     """
     refusals = list[Refusal]()
     links = dict[str, Link]()
@@ -105,7 +107,7 @@ def resolve(
             depends[candidate.address] = candidate.options.depends_on
             address = candidate.address
             refusals += refusals_of(candidate, fits[address], houses[address], local.identity.version)
-    refusals += same_targets(links.values())
+    refusals += target_refusals(manifest, links.values(), outbound, homes)
     edges, broken = _edges(links, depends, catalogs)
     graph = LinkGraph.build(links, edges)
     return Resolved(tuple(links[a] for a in sorted(links)), graph, first_each([*refusals, *broken]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest
@@ -11,7 +11,6 @@ from djlink_manifest.model.catalog import Catalog, Version
 from djlink_manifest.model.definition import TableDefinition, unprotectable
 from djlink_manifest.model.derive import requested_part_name
 from djlink_manifest.model.fitting import Fitted
-from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import class_name, master_of, plain_name
 from djlink_manifest.model.rights import grant
 from djlink_manifest.reconcile.conditions import where_problems
@@ -83,35 +82,6 @@ def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version
 
 
 _EXCLUDE = "leave it out (`exclude`)"
-
-
-def same_targets(links: Iterable[Link]) -> Iterator[Refusal]:
-    """Links that would have one table, here or in outbound."""
-    links = list(links)
-    by_local = _grouped(links, lambda link: [(t.schema, t.name) for t in link.local.tables])
-    by_outbound = _grouped(links, lambda link: [(link.source, link.outbound_schema, link.outbound_table)])
-    told = set[tuple[str, str]]()
-    for groups, what, option in (
-        (by_local, "local table", "schema_name"),
-        (by_outbound, "outbound table", "outbound_table"),
-    ):
-        for target, group in groups.items():
-            for link in group:
-                others = ", ".join(o.address for o in group if o is not link)
-                if others and (link.address, others) not in told:
-                    told.add((link.address, others))
-                    words = f"it would have the same {what} as {others}: {'.'.join(target[-2:])}"
-                    yield Refusal(link.address, words, f"part them with `{option}`", link.location)
-
-
-def _grouped(
-    links: Iterable[Link], places: Callable[[Link], Sequence[tuple[str, ...]]]
-) -> Mapping[tuple[str, ...], list[Link]]:
-    found: dict[tuple[str, ...], list[Link]] = {}
-    for link in links:
-        for place in places(link):
-            found.setdefault(place, []).append(link)
-    return found
 
 
 def first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:

@@ -257,7 +257,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
             **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
         )
     except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
-        raise unreachable(error, address) from error
+        raise unreachable(error, address) from (None if address.written else error)
     connection.forbid_files()
     try:
         _keep_alive(connection)

@@ -65,7 +65,14 @@ def is_passing(error: ServerError) -> bool:
 
 
 def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
-    """Why no session could be opened, with what to check."""
+    """Why no session could be opened, with what to check. What came from references is not shown."""
+    found = _unreachable(error, address)
+    found.message = address.veiled(found.message)
+    found.args = (found.message,)
+    return found
+
+
+def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     place = f"{address.host}:{address.port}"
     words = str(error.args[1]) if len(error.args) > 1 else str(error)

@@ -1,4 +1,4 @@
-"""One advisory lock per link on both of its servers.
+"""One advisory lock per link on each of its two sides, which may be one server.
 
 A lock dies with its session: none is ever left behind. Where the session is lost, each link takes its lock
 again in a new one, before it goes on.
@@ -6,17 +6,28 @@ again in a new one, before it goes on.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, LinkLocked, ServerError
-from djlink_manifest.model.naming import lock_name
+from djlink_manifest.model.naming import Side, lock_name
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.marks import read_holder
 from djlink_manifest.servers.sql import sql
+
+
+def is_same_server(one: Session, other: Session) -> bool:
+    """Whether two sessions are of one server: what the one locks is seen by the other."""
+    name = f"djlink-same:{secrets.token_hex(16)}"
+    one.value(sql("SELECT GET_LOCK({}, 0)", name))
+    try:
+        return bool(other.value(sql("SELECT IS_USED_LOCK({})", name)) == one.id)
+    finally:
+        one.value(sql("SELECT RELEASE_LOCK({})", name))
 
 
 class Lockable(Protocol):
@@ -45,13 +56,13 @@ class Locks:
         self._guard = threading.Lock()  # links take their locks again in threads of their own
 
     def take(self, link: Lockable, link_id: str) -> None:
-        """Take the link's lock on both servers without waiting, or again. LinkLocked says who has it."""
+        """Take the link's lock on both sides without waiting, or again. LinkLocked says who has it."""
         with self._guard:
-            for name in (link.source, self._local):
-                self._take(name, link, link_id)
+            self._take(link.source, "source", link, link_id)
+            self._take(self._local, "local", link, link_id)
 
-    def _take(self, name: str, link: Lockable, link_id: str) -> None:
-        take = sql("SELECT GET_LOCK({}, 0)", lock_name(link_id))
+    def _take(self, name: str, side: Side, link: Lockable, link_id: str) -> None:
+        take = sql("SELECT GET_LOCK({}, 0)", lock_name(link_id, side))
         if name in self._sessions:
             try:
                 taken = self._sessions[name].value(take)
@@ -62,19 +73,19 @@ class Locks:
             taken = self._sessions[name].value(take)
         if taken != 1:
             raise LinkLocked(
-                f"another djlink works on this link: {self._who(self._sessions[name], link, link_id)}",
+                f"another djlink works on this link: {self._who(self._sessions[name], side, link, link_id)}",
                 link=link.address,
                 server=name,
                 hint="wait until it has ended, then run djlink apply again; its lock ends with it",
             )
 
-    def _who(self, session: Session, link: Lockable, link_id: str) -> str:
+    def _who(self, session: Session, side: Side, link: Lockable, link_id: str) -> str:
         """Who has the lock: as the link's mark says, or, before there is a mark, as the server knows it."""
         with suppress(ServerError):  # there may be no mark yet, nor a table of marks
             holder = read_holder(self._sessions[link.source], link.outbound_schema, link_id)
             if holder:
                 return holder
-        holding = session.value(sql("SELECT IS_USED_LOCK({})", lock_name(link_id)))
+        holding = session.value(sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side)))
         # raw: statements are cut there, some within a character
         for number, user, host, _, _, seconds, *_ in list(session.stream(sql("SHOW PROCESSLIST"))):
             if holding is not None and number == str(holding).encode():
@@ -84,10 +95,13 @@ class Locks:
 
     def check(self, link: Lockable, link_id: str, source: Session, local: Session) -> None:
         """Make sure, through the working sessions, that both locks are still ours. Raises ConnectionLost."""
-        name = lock_name(link_id)
-        for working, place in ((source, link.source), (local, self._local)):
-            holding = self._sessions.get(place)
-            if holding is None or working.value(sql("SELECT IS_USED_LOCK({})", name)) != holding.id:
+        sides: tuple[tuple[Side, Session, str], ...] = (
+            ("source", source, link.source),
+            ("local", local, self._local),
+        )
+        for side, working, place in sides:
+            holding, ask = self._sessions.get(place), sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side))
+            if holding is None or working.value(ask) != holding.id:
                 raise ConnectionLost(
                     "the session that held the link's lock has ended",
                     link=link.address,

@@ -49,7 +49,7 @@ def test_no_command_prints_a_password_where_all_is_well(lab: Faulty, arguments: 
     assert "Traceback" not in out + err
 
 
-OUTBOUND = "a password as the outbound schema"
+OUTBOUND, SAME = "a password as the outbound schema", "an outbound schema that is the password"
 FAILURES: dict[str, dict[str, Any]] = {
     "another password": {"password": "${env:WRONG}"},
     "TLS that the server lacks": {"tls": True},
@@ -61,11 +61,23 @@ FAILURES: dict[str, dict[str, Any]] = {
     "a file that is not there": {"password": "${file:nothing.txt}"},
     "a variable that is not set": {"password": "${env:NOT_SET}"},
     OUTBOUND: {"outbound": "${env:LINK_PASS}"},
+    SAME: {"outbound": "${env:NAMED}"},
+    "a password as the user": {"user": "${env:LINK_PASS}"},
+    "a password as the host": {"host": "${env:DJ_PASS}"},
+    "a password as the user, by another name": {"user": "${env:NAMED}"},
+    "a password as the host, by another name": {"host": "${env:NAMED}"},
+    "a password in a host, by another name": {"host": "${env:NAMED}.invalid"},
+    "user and password swapped": {"user": "${env:NAMED}", "password": "${env:HOME}"},
+}
+# what is told without a server
+ILL = {
+    *(OUTBOUND, "a password as the user", "a password as the host", "a password in the clear"),
+    *("a password that is part of a text", "a reference that is misspelt"),
 }
 
 
 # the local server has no outbound schema
-PLACES = [(f, p) for f in FAILURES for p in ("lab_a", "local") if (f, p) != (OUTBOUND, "local")]
+PLACES = [(f, p) for f in FAILURES for p in ("lab_a", "local") if f not in (OUTBOUND, SAME) or p != "local"]
 
 
 @pytest.mark.parametrize(("failure", "place"), PLACES)
@@ -74,11 +86,16 @@ def test_no_failed_login_prints_a_password(lab: Faulty, failure: str, place: str
     where = document if place == "local" else document["sources"]
     where[place] = {**where[place], **FAILURES[failure]}
     path = lab.rig.write(document, "failing.yaml")
-    code, out, err = run(lab.rig, path, "plan", "--debug", environ={"WRONG": "wrong-secret-77"})
-    assert code == 1, out + err
-    assert not found(out + err), out + err
-    assert "unexpected" not in out + err
-    assert "in a way that it should not" not in err
+    environ = {"WRONG": "wrong-secret-77", "NAMED": "wrong-secret-77"}
+    if failure == SAME:
+        environ["LINK_PASS"] = environ["NAMED"]
+    more = (("doctor", "--json"), ("validate",)) if "password" in failure and place == "lab_a" else ()
+    for arguments in (("plan", "--debug"), *more):
+        code, out, err = run(lab.rig, path, *arguments, environ=environ)
+        assert code == (0 if arguments == ("validate",) and failure not in ILL else 1), out + err
+        assert not found(out + err), out + err
+        assert "unexpected" not in out + err
+        assert "in a way that it should not" not in err
 
 
 def test_what_the_system_shows_of_a_running_apply_holds_no_password(lab: Faulty) -> None:

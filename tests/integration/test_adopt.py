@@ -318,7 +318,7 @@ def test_an_adoption_waits_for_no_running_apply_and_writes_over_no_mark_that_it_
         f"SELECT link_id FROM `{linked.outbound}`.`~djlink` WHERE source_table = 'session'",
     )
     with closing(linked.servers.local.connect()) as other, other.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(old),))
+        cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(old, "local"),))
         with linked.job(renamed) as job, pytest.raises(LinkLocked):
             inquiry.adopt(job, inquiry.rehearse(job, ["lab_a.*"]))
     with linked.job(renamed) as job:

@@ -137,10 +137,9 @@ def test_settings_that_hurt_are_found_and_their_fixes_mend_them(ill: Rig, wrong:
         if finding.fix.startswith("SET GLOBAL"):
             ask(wrong, finding.fix.partition(";")[0])
     ask(wrong, "SET GLOBAL init_connect = ''")
-    # here the source is the local server: nothing can be linked
-    assert {f.subject for f in examined(ill).findings if f.level == "error"} == {"same server"}
+    assert [f for f in examined(ill).findings if f.level == "error"] == []
     mended = {f.subject for f in examined(ill).findings if f.level in ("warning", "note")}
-    assert mended <= {"owner schema", "lower_case_table_names", "tables not seen"}
+    assert mended <= {"owner schema", "lower_case_table_names", "same server", "tables not seen"}
 
 
 def test_a_server_that_takes_no_writes_is_an_error(ill: Rig, wrong: SandboxServer) -> None:
@@ -225,6 +224,27 @@ def test_a_missing_right_is_named_with_the_grant_that_mends_it(lab: Rig) -> None
     for finding in lacking:
         ask(lab.servers.lab_a, finding.fix.partition("administrator run: ")[2].rstrip(";"))
     assert [f.level for f in found(examined(lab), "lab_a", "privileges")] == ["ok"]
+
+
+@BOTH
+def test_the_right_to_drop_is_asked_for_where_a_link_is_to_be_taken_out_and_no_longer(lab: Rig) -> None:
+    assert lab.apply(everything(lab))[1].succeeded
+    document = lab.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
+    document["removed"] = {lab.address("lab_a", "lab", "session"): {"table": "drop"}}
+    whom = ((lab.servers.lab_a, "link", lab.outbound), (lab.servers.local, "lab", None))
+    for server, user, schema in whom:
+        pattern = grant_pattern(schema) if schema else f"`{lab.names.pattern}`"
+        ask(server, f"REVOKE DROP ON {pattern}.* FROM '{lab.names(user)}'@'%'")
+    diagnosis = examined(lab, document)
+    lacking = [one(diagnosis, name, "privileges") for name in ("lab_a", "local")]
+    assert [(f.level, "lacks DROP on" in f.words) for f in lacking] == [("error", True)] * 2
+    assert not examined(lab).has_errors  # of a manifest that takes nothing out
+    for (server, _, _), finding in zip(whom, lacking, strict=True):
+        ask(server, finding.fix.partition("administrator run: ")[2].rstrip(";"))
+    assert not examined(lab, document).has_errors
+    assert lab.apply(document)[1].succeeded
+    ask(lab.servers.lab_a, f"REVOKE DROP ON {grant_pattern(lab.outbound)}.* FROM '{lab.names('link')}'@'%'")
+    assert not examined(lab, document).has_errors  # it is done
 
 
 @BOTH
@@ -313,6 +333,12 @@ def test_a_missing_owner_schema_is_a_warning_whose_fix_ends_it(lab: Rig) -> None
     for statement in finding.fix.partition("administrator run: ")[2].split(";"):
         if statement.strip():
             ask(lab.servers.lab_a, statement)
+    assert [f.level for f in found(examined(lab), "lab_a", "owner schema")] == ["ok"]
+    owners = grant_pattern(f"{lab.outbound}_owner")
+    ask(lab.servers.lab_a, f"REVOKE DROP ON {owners}.* FROM '{lab.names('link')}'@'%'")
+    lacking = one(examined(lab), "lab_a", "owner schema")
+    assert (lacking.level, "lacks DROP" in lacking.words) == ("warning", True)
+    ask(lab.servers.lab_a, lacking.fix.partition("administrator run: ")[2].rstrip(";"))
     assert [f.level for f in found(examined(lab), "lab_a", "owner schema")] == ["ok"]
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.errors import ManifestError
+from djlink_manifest.errors import DjlinkError, ManifestError
 from djlink_manifest.manifest.load import load
+from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.sandbox.accounts import quoted
 from tests.asking import ask
 from tests.command import run
+from tests.mutants import INJECTION, mutants, whole, written
 from tests.rig import Rig
 from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
-from tests.statements import watched
+from tests.statements import Statement, watched
 
 BAD = (
     "x'; DROP TABLE victim; -- ",
@@ -240,4 +245,76 @@ def test_any_where_is_a_condition_or_a_clear_error_and_nothing_else(
     for statement in sent:
         scratch = "`~djlink_" in statement.text
         assert scratch or statement.begins("SELECT", "WITH", "SHOW", "SET", "START TRANSACTION"), statement
+    assert fuzzed.run("lab_a", "SELECT * FROM {lab}.victim ORDER BY id") == [(1, 1), (2, 2)]
+
+
+# what a manifest of the fuzzed rig's servers has in the place of the usual names
+def filled(rig: Rig) -> dict[str, str]:
+    return {
+        "host": "127.0.0.1",
+        "port_a.example": str(rig.servers.lab_a.port),
+        "port_l.example": str(rig.servers.local.port),
+        "link": rig.names("link"),
+        "user": rig.names("lab"),
+        "lab": rig.names("lab"),
+        "outbound": rig.outbound,
+        "name": rig.names("atlas"),
+        "schema_name": f"'{rig.names('our_')}{{source}}_{{schema}}'",
+    }
+
+
+QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'|`(?:[^`]|``)*`", re.DOTALL)
+
+
+def planned(rig: Rig, text: str) -> str:
+    """Plan a manifest, whatever it is: what came of it. Nothing but reading is sent, and no name acts."""
+    path, acted = rig.folder / "mutant.yaml", list[str]()
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    def look(statement: Statement) -> None:
+        reads = statement.begins("SELECT", "WITH", "SHOW", "SET", "START TRANSACTION")
+        whole = statement.whole if isinstance(statement.whole, str) else statement.whole.decode()
+        if not (reads or "`~djlink_" in statement.text) or "DROP TABLE victim" in QUOTED.sub("", whole):
+            acted.append(whole)
+
+    with watched(look, prefix=rig.names("")):
+        came = _planned(path, {**os.environ, **rig.environ, "LINK_OUTBOUND": rig.outbound})
+    assert acted == []
+    return came
+
+
+def _planned(path: Path, environ: dict[str, str]) -> str:
+    try:
+        manifest = load([path])
+    except ManifestError as refused:
+        return "refused" if all(d.summary and d.location.line for d in refused.diagnostics) else "untold"
+    try:
+        with open_job(manifest, environ) as job:
+            plan = job.plan()
+    except DjlinkError as error:  # a server that is none, a reference that is not set
+        return f"defect: {error.message}" if "unexpected" in error.message else "stopped"
+    reasons = [b.reason for p in plan.links for b in p.blocked] + [r.reason for r in plan.refusals]
+    return next((f"defect: {r}" for r in reasons if "unexpected" in r or not r), "planned")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(data=st.data())
+def test_any_mutant_of_a_manifest_is_planned_or_refused_and_acts_on_nothing(
+    fuzzed: Rig, data: st.DataObject
+) -> None:
+    assert planned(fuzzed, data.draw(mutants(filled(fuzzed)))) in {"planned", "refused", "stopped"}
+    assert fuzzed.run("lab_a", "SELECT * FROM {lab}.victim ORDER BY id") == [(1, 1), (2, 2)]
+
+
+def test_hostile_names_in_every_place_of_a_manifest_are_names(fuzzed: Rig) -> None:
+    usual = filled(fuzzed)
+    assert planned(fuzzed, written(whole(usual)) + "\n") == "planned"
+    came = {
+        name: planned(fuzzed, written(whole({**usual, name: json.dumps(INJECTION[:60])})) + "\n")
+        for name in usual
+        if not name.startswith("port")
+    }
+    # an account may be called so, and is not there; all else is refused offline
+    assert (came.pop("link"), came.pop("user")) == ("planned", "stopped")
+    assert set(came.values()) == {"refused"}, came
     assert fuzzed.run("lab_a", "SELECT * FROM {lab}.victim ORDER BY id") == [(1, 1), (2, 2)]

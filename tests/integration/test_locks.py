@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,15 +14,20 @@ from typing import Any
 import pytest
 from pymysql.constants.COMMAND import COM_QUERY
 
+import djlink_manifest
 from djlink_manifest.errors import LinkLocked
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import lock_name
+from djlink_manifest.model.naming import Side, lock_name
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
 from djlink_manifest.servers import connection
-from tests.rig import Rig, quiet
+from tests.notebooks import Notebook, notebook
+from tests.rig import PASSWORD, Rig, quiet
+from tests.shared_servers import ALIKE
 from tests.statements import LOAD, Statement, kill, once, watched
 from tests.whole import check_whole
+
+__all__ = ["notebook"]
 
 SESSIONS = 12
 PIPELINE = (
@@ -171,11 +177,58 @@ def test_two_manifests_with_different_links_do_not_disturb_each_other(pipeline: 
     assert not pipeline.plan(theirs).has_changes
 
 
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+@pytest.mark.parametrize("kind", ["decorated", "of the manifest"])
+def test_a_manifests_apply_and_a_pull_in_python_exclude_each_other(
+    notebook: Notebook, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is second fails at once and says who works since when and from where."""
+    rig, who = notebook.rig, f"@{socket.gethostname()} (process {os.getpid()}, since 2"
+    monkeypatch.setenv("DJ_PASS", PASSWORD)
+    document = rig.document({"lab_a": {"lab": {"tables": ["Subject", "Session"]}}})
+    document["defaults"]["schema_name"] = notebook.local
+    if kind == "decorated":
+        document["name"] = "python"  # whose links all decorated classes are
+        subject, session = notebook.link("Subject"), notebook.link("Session")
+        assert subject().pull(display_progress=False).entities == 3
+    else:
+        assert rig.apply(document)[1].succeeded
+        atlas = djlink_manifest.load(rig.folder / "djlink.yaml")
+        session = atlas[rig.address("lab_a", "lab", "Session")]
+        rig.servers.local.execute(f"DELETE FROM `{notebook.local}`.session__trial")
+        rig.servers.local.execute(f"DELETE FROM `{notebook.local}`.session")
+    # the manifest's apply is at work
+    with held_up(rig, document, lambda e: isinstance(e, LinkStarted)) as reports:
+        with pytest.raises(LinkLocked, match="another djlink works on this link") as caught:
+            session().pull(display_progress=False)
+        assert who in caught.value.message
+        assert "its lock ends with it" in str(caught.value.hint)
+    assert reports[0].succeeded
+    assert len(session()) == 4
+    # the pull in Python is at work
+    rig.servers.local.execute(f"DELETE FROM `{notebook.local}`.session__trial")
+    rig.servers.local.execute(f"DELETE FROM `{notebook.local}`.session")
+    gate = Gate(lambda e: isinstance(e, LinkStarted))
+    monkeypatch.setattr("djlink_manifest.api.runs._quiet", gate)
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(lambda: session().pull(display_progress=False).entities)
+        try:
+            assert gate.reached.wait(60)
+            with pytest.raises(LinkLocked, match="another djlink works on this link") as caught:
+                rig.apply(document)
+            assert who in caught.value.message
+        finally:
+            gate.open.set()
+        assert running.result(60) == 4
+    assert not rig.plan(document).has_changes
+
+
 @pytest.mark.parametrize("server", ["lab_a", "local"])
 def test_a_link_whose_lock_session_is_killed_takes_its_lock_again_before_it_goes_on(
     pipeline: Rig, server: str
 ) -> None:
     session, said = pipeline.address("lab_a", "lab", "Session"), list[str]()
+    side: Side = "local" if server == "local" else "source"
 
     def end_the_lock(event: Event) -> None:
         if isinstance(event, Said):
@@ -183,7 +236,7 @@ def test_a_link_whose_lock_session_is_killed_takes_its_lock_again_before_it_goes
         if isinstance(event, Advanced) and event.address == session and event.entities == 4:
             marks = f"`{pipeline.outbound}`.`~djlink`"
             for (link_id,) in pipeline.run("lab_a", f"SELECT link_id FROM {marks}"):
-                holder = pipeline.run(server, f"SELECT IS_USED_LOCK('{lock_name(link_id)}')")[0][0]
+                holder = pipeline.run(server, f"SELECT IS_USED_LOCK('{lock_name(link_id, side)}')")[0][0]
                 if holder is not None:
                     kill(pipeline, server, holder)
 

@@ -272,7 +272,7 @@ def test_after_any_cut_another_djlink_that_took_the_lock_is_left_alone(lab: Faul
     """The lock's session is lost, and before it is made anew somebody else has the lock: the link stops."""
     lab.make_tables()
     names = [
-        lock_name(row[0])
+        lock_name(row[0], "source")
         for row in lab.rig.run("lab_a", f"SELECT link_id FROM `{lab.rig.outbound}`.`~djlink`")
     ]
     with (

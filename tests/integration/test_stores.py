@@ -17,7 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from djlink_manifest.manifest.load import load
+from djlink_manifest.model.health import Finding
 from djlink_manifest.reconcile.actions import Pull, Refill
+from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, Event, Report
 from tests.crashing import Applier
@@ -84,6 +87,12 @@ def rig_plan(rig: Rig, document: dict[str, Any], *, verify: bool) -> Plan:
         return job.plan(verify=verify)
 
 
+def doctor_of_stores(rig: Rig, document: dict[str, Any]) -> list[Finding]:
+    """What the doctor says of the stores."""
+    diagnosis = examine(load([rig.write(document)]), {**os.environ, **rig.environ})
+    return [f for f in diagnosis.findings if f.subject.startswith("store")]
+
+
 def pull_of(plan: Plan, rig: Rig) -> Pull:
     """What is to be pulled of the table."""
     link = link_of(plan, rig.address("lab_a", "lab", "Session"))
@@ -118,6 +127,11 @@ def test_every_external_type_arrives_and_reads_as_at_the_source(
     rig.accounts({"lab_a": ["lab"]})
     settings = {name: as_manifest_says(store, rig) for name, store in theirs.items()} | {"default": "raw"}
     document = manifest(rig, settings, TO)
+    told = [(f.server, f.subject, f.level) for f in doctor_of_stores(rig, document)]
+    assert told == [
+        ("local", "store ours", "ok"),
+        *(("lab_a", f"store {n}", "ok") for n in ("default", *theirs)),
+    ]
     plan, report = rig.apply(document)
     assert report.succeeded, report
     assert pull_of(plan, rig).objects.count == 12 + 4 + 2 + 3
@@ -415,7 +429,34 @@ def test_stores_that_cannot_be_used_block_the_link_and_say_the_next_step(
     blocked = "; ".join(f"{b.reason} | {b.hint}" for b in case.link(plan).blocked)
     assert re.search(words, blocked), blocked
     assert hint is None or hint in blocked
+    ill = [f for f in doctor_of_stores(case.rig, case.document) if f.level != "ok"]
+    assert any(re.search(words, f"{f.words} | {f.fix}") for f in ill), ill
+    assert all((f.level, bool(f.why), bool(f.fix)) == ("error", True, True) for f in ill)
     assert case.files() == []
+
+
+@pytest.mark.parametrize("prefix", ["", "objects"])
+def test_the_doctor_tries_a_store_out_and_leaves_nothing_in_it(
+    case: Case, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.ours["ours"]["schema_prefix"] = prefix
+    if prefix:
+        (case.place / prefix).mkdir()
+    local_stores(monkeypatch, case.ours)
+    before = sorted(case.place.rglob("*"))
+    found = doctor_of_stores(case.rig, case.document)
+    assert [f.level for f in found] == ["ok"] * len(found)
+    assert "written to and read" in found[0].words
+    assert sorted(case.place.rglob("*")) == before
+
+    def refuse(upload: Any, chunk: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("djlink_manifest.servers.stores.opened._FileUpload.write", refuse)
+    [full] = [f for f in doctor_of_stores(case.rig, case.document) if f.level != "ok"]
+    assert (full.level, full.server, full.subject) == ("error", "local", "store ours")
+    assert "is full" in full.words
+    assert sorted(case.place.rglob("*")) == before
 
 
 @pytest.mark.parametrize("fault", ["bucket", "endpoint", "key"])
@@ -432,8 +473,10 @@ def test_s3_that_cannot_be_used_is_told_without_its_secrets(
     plan, _ = case.apply()
     assert time.monotonic() - begun < 40
     [blocked] = case.link(plan).blocked
-    words = f"{blocked.reason} {blocked.hint}"
+    [ill] = [f for f in doctor_of_stores(case.rig, case.document) if f.level != "ok"]
+    words = f"{blocked.reason} {blocked.hint} {ill.words} {ill.fix}"
     assert "store `ours` of local" in words
+    assert ill.level == "error"
     assert not any(secret in words for secret in KEYS.values())
 
 

@@ -184,7 +184,7 @@ def test_a_removal_waits_for_no_one_and_nothing_is_done_where_another_djlink_has
         plan = job.plan()
         [removal] = plan.removals
         with lab.servers.local.connect() as other, other.cursor() as cursor:
-            cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(removal.link_id),))
+            cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(removal.link_id, "local"),))
             with pytest.raises(LinkLocked, match="another djlink works on this link"):
                 job.apply(plan, lambda _: None, threading.Event())
         assert len(outbound(lab, "session")) == 4

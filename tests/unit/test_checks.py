@@ -228,7 +228,7 @@ def test_marks_of_both_sides_are_weighed() -> None:
     [(level, words)] = told(mark(fingerprint="0"), mark(link_id="2", fingerprint="0"))
     assert (level, words) == ("error", "2 links in `our_out` made for another local server, `db`")
     [same] = mark_findings("lab_a", "ours", "our_out", (), CATALOG, CATALOG)
-    assert (same.subject, same.level) == ("same server", "error")
+    assert (same.subject, same.level) == ("same server", "note")
 
 
 def test_a_diagnosis_is_shown_with_why_and_fix_and_no_control_character() -> None:

@@ -28,7 +28,18 @@ PLAN_VALUES = (
 ACTING = tuple(
     f"reconcile.{name}"
     for name in (
-        *("reach", "storage", "observe", "survey", "deletions", "site", "building", "bench", "helping"),
+        *(
+            "reach",
+            "storage",
+            "storelook",
+            "observe",
+            "survey",
+            "deletions",
+            "site",
+            "building",
+            "bench",
+            "helping",
+        ),
         *(
             "pulling",
             "refilling",

@@ -492,3 +492,26 @@ def test_a_long_chain_has_no_circle_and_is_walked_once() -> None:
 def test_every_tier_can_be_named(tmp_path: Path) -> None:
     manifest = loaded(tmp_path, tables("A_b:\n'#lookup':\n_imported:\n__computed:\nmanual:"))
     assert sorted(rules(manifest)) == ["#lookup", "A_b", "__computed", "_imported", "manual"]
+
+
+@pytest.mark.parametrize(
+    ("local", "source"),
+    [
+        ('host: h, user: ▸"${env:DJ_PASS}"', "host: g"),
+        ("host: h", 'host: g, user: ▸"x_${env:LINK_PASS}"'),
+        ("host: h", 'host: ▸"${env:DJ_PASS}.example"'),
+        ('host: h, password: "${file:pw}"', 'host: g, outbound: ▸"${file:pw}"'),
+        ('host: h, password: "${env:X}"', 'host: g, port: ▸"${env:X}"'),
+        ("host: h", 'host: g, user: ▸"${env:api_token}"'),
+    ],
+)
+def test_a_value_that_is_shown_does_not_refer_to_a_password(tmp_path: Path, local: str, source: str) -> None:
+    head = HEAD.replace("host: db.lab.example", local)
+    text = f"{head}sources:\n  lab_a: {{{source}, schemas: {{s: {{tables: [T]}}}}}}\n"
+    problem = told(tmp_path, text)
+    assert "refers to a password: `${" in problem.summary
+
+
+def test_a_variable_that_only_resembles_a_secrets_name_may_be_shown(tmp_path: Path) -> None:
+    source = 'host: "${env:PASSAGE_HOST}", user: "${env:TOKEN_USER}", outbound: "${env:LAB_PASSENGERS}"'
+    loaded(tmp_path, f"{HEAD}sources:\n  lab_a: {{{source}, schemas: {{s: {{tables: [T]}}}}}}\n")

@@ -196,7 +196,7 @@ def test_what_cannot_be_resolved_is_named_with_its_line(
 
 
 def test_a_value_that_is_wrong_is_not_repeated(tmp_path: Path) -> None:
-    error = failure(tmp_path, 'host: "${env:DJ_PASS}"', {**DEFAULTS, "DJ_PASS": "s3cret phrase"})
+    error = failure(tmp_path, 'host: "${env:WHERE}"', {**DEFAULTS, "WHERE": "s3cret phrase"})
     assert "s3cret" not in error.message + str(error.hint)
 
 

@@ -13,6 +13,8 @@ from djlink_manifest.manifest.problems import Problems, Spot
 from djlink_manifest.manifest.values import Manifest
 
 _SERVER_KEYS = frozenset({"host", "port", "user", "password", "outbound"})
+_SHOWN_KEYS = ("host", "port", "user", "outbound")  # in what is printed, or on the server
+_SECRET_NAME = re.compile(r"(?:^|_)(?:pass|passwd|password|pwd|pw|secret|token|credentials?)$", re.IGNORECASE)
 _TLS_KEYS = frozenset({"ca", "cert", "key"})
 
 
@@ -35,6 +37,32 @@ def check_servers(manifest: Manifest, whole: ManifestModel, root: Fields, proble
             "write `contact: you@lab.example`; owners see it beside their data",
         )
     _check_references(root, (), problems)
+    _check_swapped(whole, root, problems)
+
+
+def _check_swapped(whole: ManifestModel, root: Fields, problems: Problems) -> None:
+    """Note references to passwords where other values are meant, which are shown."""
+    servers: list[tuple[Steps, ServerModel]] = [(("local",), whole.local)]
+    servers += [(("sources", name), source) for name, source in whole.sources.items()]
+    secret = {each for _, server in servers for each in _references(server.password)}
+    for steps, server in servers:
+        for key in _SHOWN_KEYS:
+            for each in _references(str(getattr(server, key, None) or "")):
+                if each in secret or (each.kind == "env" and _SECRET_NAME.search(each.name)):
+                    here = (*steps, key)
+                    problems.error(
+                        f"`{key}` refers to a password: `${{{each.kind}:{each.name}}}`",
+                        spot_of(root, here),
+                        dotted(here),
+                        f"refer to what holds the {key}; its value is shown, and a password must not be",
+                    )
+
+
+def _references(text: str) -> list[references.Reference]:
+    try:
+        return [each for each in references.parts(text) if isinstance(each, references.Reference)]
+    except references.BadReference:
+        return []
 
 
 def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Problems) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from djlink_manifest.model.catalog import Catalog, Mark, fingerprint
 from djlink_manifest.model.health import Finding
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS, grant
+from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS, grant, missing
 from djlink_manifest.model.views import owner_schema
 
 
@@ -21,10 +21,10 @@ def mark_findings(
         yield Finding(
             name,
             "same server",
-            "error",
-            "it is the local server itself",
-            "a link's lock is taken on both of its servers, and here the second one would wait for the first",
-            f"take the source {name} out: its tables are at hand without a link",
+            "note",
+            "by host name, port and data directory it is the local server itself",
+            "its rows are copied within one server, and protected there like those of any other source",
+            f"nothing has to be done; tables of {name} that need no protection are at hand without a link",
         )
     theirs = source.marks.get(outbound, ())
     ours = [m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())]
@@ -122,7 +122,18 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
     """Whether the source's owners have a schema to look into."""
     schema, account = owner_schema(outbound), source.identity.account
     if schema in source.all_schemas:
-        yield Finding(name, "owner schema", "ok", f"`{schema}`")
+        lacking = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
+        if not lacking:
+            yield Finding(name, "owner schema", "ok", f"`{schema}`")
+            return
+        yield Finding(
+            name,
+            "owner schema",
+            "warning",
+            f"{account} lacks {', '.join(lacking)} on `{schema}`",
+            "the owners' views are not made, or not made anew; the rows are pulled all the same",
+            f"let the source's administrator run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
+        )
         return
     yield Finding(
         name,

@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.health import Finding, Health, Role
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, Grant, grant, missing
+from djlink_manifest.model.rights import (
+    LOCAL_RIGHTS,
+    OUTBOUND_RIGHTS,
+    REMOVAL_RIGHTS,
+    SOURCE_RIGHTS,
+    Grant,
+    account_name,
+    grant,
+    missing,
+)
 from djlink_manifest.reconcile.checks.settings import is_on
 
+SOURCE, LOCAL = "the source schema", "the local schema"
 _WRITING = frozenset({"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE"})
 _WILD = re.compile(r"(?<!\\)(?:\\\\)*[_%]")
 
@@ -26,21 +36,34 @@ class Need:
     tables: tuple[str, ...] = ()
 
 
-def source_needs(links: Iterable[Link], schemas: Iterable[str], outbound: str) -> tuple[Need, ...]:
-    """What a link user needs for these links; `schemas` are the source schemas that the manifest names."""
+def source_needs(
+    links: Iterable[Link], schemas: Iterable[str], outbound: str, *, removing: bool = False
+) -> tuple[Need, ...]:
+    """What a link user needs for these links; `schemas` are the source schemas that the manifest names.
+
+    `removing`: links are to be taken out, too.
+    """
     tables = dict[str, set[str]]()
     for link in links:
         tables.setdefault(link.definition.schema, set()).update(t.name for t in link.definition.tables)
     named = (
-        Need(name, SOURCE_RIGHTS, "the source schema", tuple(sorted(tables.get(name, ()))))
+        Need(name, SOURCE_RIGHTS, SOURCE, tuple(sorted(tables.get(name, ()))))
         for name in sorted(set(schemas))
     )
-    return (*named, Need(outbound, OUTBOUND_RIGHTS, "the outbound schema"))
+    more = REMOVAL_RIGHTS if removing else ()
+    return (*named, Need(outbound, OUTBOUND_RIGHTS + more, "the outbound schema"))
 
 
-def local_needs(schemas: Iterable[str]) -> tuple[Need, ...]:
-    """What the local user needs; `schemas` are the local schemas that the manifest can name."""
-    return tuple(Need(name, LOCAL_RIGHTS, "the local schema") for name in sorted(set(schemas)))
+def local_needs(schemas: Iterable[str], removing: Iterable[str] = ()) -> tuple[Need, ...]:
+    """What the local user needs; `schemas` are the local schemas that the manifest can name.
+
+    `removing` are those of links that are to be taken out.
+    """
+    going = set(removing)
+    return tuple(
+        Need(name, LOCAL_RIGHTS + (REMOVAL_RIGHTS if name in going else ()), LOCAL)
+        for name in sorted({*schemas, *going})
+    )
 
 
 def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: Catalog) -> Iterator[Finding]:
@@ -52,7 +75,7 @@ def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: C
     yield from _roles(name, health, bool(lacking), catalog)
     for need in needs:
         yield from _wildcards(name, need, health, catalog)
-        if need.rights == SOURCE_RIGHTS:
+        if need.what == SOURCE:
             yield from _too_much(name, need, health, catalog)
 
 
@@ -67,13 +90,13 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
     account = catalog.identity.account
     if not lacks:
         # a local schema is made by the first apply
-        if not exists and need.rights != LOCAL_RIGHTS:
+        if not exists and need.what != LOCAL:
             yield Finding(
                 name,
                 "privileges",
                 "error",
                 f"{need.what} `{need.schema}` does not exist",
-                "nothing can be linked from it" if need.rights == SOURCE_RIGHTS else "nothing can be held",
+                "nothing can be linked from it" if need.what == SOURCE else "nothing can be held",
                 f"check the name, or let an administrator run: CREATE SCHEMA `{_quoted(need.schema)}`;",
             )
         return
@@ -88,7 +111,7 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
         fix = f"let an administrator run: {_default_role(given[0], catalog)}"
     else:
         why = "without it the links concerned are refused, or stop in the middle"
-        make = "" if exists or need.rights == SOURCE_RIGHTS else _create(need, catalog)
+        make = "" if exists or need.what == SOURCE else _create(need, catalog)
         fix = f"let an administrator run: {make}{grant(need.rights, need.schema, account)}"
     yield Finding(name, "privileges", "error", f"{account} lacks {', '.join(rights)} on {on}", why, fix)
 
@@ -98,14 +121,13 @@ def _gives(role: Role, rights: Iterable[str], need: Need, places: Iterable[str |
 
 
 def _create(need: Need, catalog: Catalog) -> str:
-    if need.rights == LOCAL_RIGHTS or need.schema in catalog.all_schemas:
+    if need.what == LOCAL or need.schema in catalog.all_schemas:
         return ""
     return f"CREATE SCHEMA IF NOT EXISTS `{_quoted(need.schema)}`; "
 
 
 def _default_role(role: Role, catalog: Catalog) -> str:
-    user, _, host = catalog.identity.account.rpartition("@")
-    account = "'{}'@'{}'".format(user.replace("'", "''"), host.replace("'", "''"))
+    account = account_name(catalog.identity.account)
     word = "FOR" if catalog.identity.version.vendor == "mariadb" else "TO"
     return f"SET DEFAULT ROLE `{_quoted(role.name)}` {word} {account};"
 

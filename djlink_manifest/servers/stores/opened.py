@@ -65,6 +65,10 @@ class OpenStore(ABC):
         """Raise where the store is not there, or, as far as can be seen without writing, not writable."""
 
     @abstractmethod
+    def peek(self) -> None:
+        """Raise where what lies at the top of the store cannot be seen."""
+
+    @abstractmethod
     def look(self, path: str) -> Found | None:
         """What lies at a path, as it is now."""
 
@@ -114,6 +118,10 @@ class _Folder(OpenStore):
             raise PermissionError(f"the folder {self._root} cannot be read")
         if writing and not os.access(self._root, os.W_OK):
             raise PermissionError(f"the folder {self._root} cannot be written to")
+
+    def peek(self) -> None:
+        with os.scandir(self._root) as entries:
+            next(entries, None)
 
     def look(self, path: str) -> Found | None:
         try:

@@ -52,6 +52,11 @@ class _Remote(OpenStore):
         if bucket and not self._fs.exists(bucket):
             raise FileNotFoundError(f"there is no bucket `{bucket}`, or it is not for this account")
 
+    def peek(self) -> None:
+        """Raise where what lies at the top of the store cannot be seen."""
+        with suppress(FileNotFoundError):  # nothing is below its location yet
+            self._fs.ls(self._whole(""), detail=False)
+
     def look(self, path: str) -> Found | None:
         whole = self._whole(path)
         self._fs.invalidate_cache(self._fs._parent(whole))
