@@ -21,7 +21,7 @@ from djlink_manifest.servers.sql import Sql, comma, idents, sql, table
 
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
 BUCKETS_MOST = 16_384
-KEYS_A_BUCKET = 256  # some: a bucket costs bytes over the wire, and so does each key of one that differs
+KEYS_A_BUCKET = 64  # some: a bucket costs bytes over the wire, and so does each key of one that differs
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
