@@ -494,8 +494,7 @@ def test_comments_and_layout_are_not_in_the_digest_and_values_are(tmp_path: Path
 # The whole process
 
 
-def test_a_hundred_links_are_validated_fast_and_without_drivers(tmp_path: Path) -> None:
-    """The time is of the whole process; the bound leaves room for slow machines, as it runs in 0.3 s."""
+def test_a_hundred_links_are_validated_without_drivers(tmp_path: Path) -> None:
     lines = "\n".join(f"Table{n}: {{where: {{a: [1, 2, {n}]}}, pull: all}}" for n in range(100))
     path = written(tmp_path, tables(lines))
     program = (
@@ -503,7 +502,6 @@ def test_a_hundred_links_are_validated_fast_and_without_drivers(tmp_path: Path) 
         "print(len(m.sources[0].schemas[0].rules),"
         "[n for n in ('datajoint', 'pymysql', 'networkx', 'numpy', 'rich', 'click') if n in sys.modules])"
     )
-    began = time.perf_counter()
     said = subprocess.run(
         [sys.executable, "-c", program, str(path)],
         capture_output=True,
@@ -512,16 +510,18 @@ def test_a_hundred_links_are_validated_fast_and_without_drivers(tmp_path: Path) 
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
-    taken = time.perf_counter() - began
     assert said.stdout.split(" ", 1) == ["100", "[]\n"]
-    assert taken < 3
 
 
 def test_five_thousand_links_take_no_time_that_grows_with_their_square(tmp_path: Path) -> None:
-    path = written(tmp_path, tables("\n".join(f"Table{n}: {{pull: all}}" for n in range(5000))))
-    began = time.process_time()
-    assert read([path])[0] is not None
-    assert time.process_time() - began < 6
+    def cost(links: int) -> float:
+        path = written(tmp_path, tables("\n".join(f"Table{n}: {{pull: all}}" for n in range(links))))
+        began = time.process_time()
+        assert read([path])[0] is not None
+        return time.process_time() - began
+
+    few = min(cost(1000) for _ in range(2))
+    assert min(cost(5000) for _ in range(2)) < 15 * few  # 5 times as much is due; the square would be 25
 
 
 def test_the_rule_of_one_table(tmp_path: Path) -> None:
