@@ -204,10 +204,16 @@ def record_withdrawals(session: Writer, keys: KeysInHand) -> None:
     """
     link, held = keys.link, keys.joined(outbound_table(keys.link))
     event, at = (ident(extra_name(link.definition, name)) for name in ("event", "at"))
-    asked, withdrawn = (sql("MAX(IF({} = {}, {}, NULL))", event, what, at) for what in (REQUESTED, WITHDRAWN))
+    # of the whole ledger, once: it has no index of keys, and MySQL opens a temporary table once a statement
+    latest = sql(
+        "SELECT {}, MAX(IF({} = {}, {}, NULL)) AS `~asked`, MAX(IF({} = {}, {}, NULL)) AS `~withdrawn`"
+        " FROM {} GROUP BY {}",
+        *(idents(link.key), event, REQUESTED, at, event, WITHDRAWN, at),
+        *(ledger_table(link), idents(link.key)),
+    )
     entered = sql(
-        "EXISTS (SELECT 1 FROM {} h WHERE {} HAVING {} >= COALESCE({}, {}))",
-        *(ledger_table(link), equal("h", link.key, "r", link.key), withdrawn, asked, withdrawn),
+        "EXISTS (SELECT 1 FROM ({}) h WHERE {} AND `~withdrawn` >= COALESCE(`~asked`, `~withdrawn`))",
+        *(latest, equal("h", link.key, "r", link.key)),
     )
     test = sql("{} AND NOT {}", keys.matches(), entered)
     _enter(session, link, WITHDRAWN, held, test, sql("{}", ""), sql("{}", ""))
