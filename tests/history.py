@@ -20,7 +20,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from djlink_manifest.cli import run
 from tests.history_model import Agreed
-from tests.history_people import People, tables
+from tests.history_people import People, few, tables
 from tests.place import MASTERS
 from tests.plans import shuffled, without_places
 
@@ -30,6 +30,7 @@ COUNTED = (
     "applies",
     "applies killed",
     "approvals",
+    "of them void",
     "rows deleted by the owner after an approval",
     "links taken out",
     "copies restored",
@@ -41,16 +42,22 @@ class History(People):
 
     @initialize(
         rows=st.integers(1, 4),
-        pulled=st.sampled_from([True, True, False]),
-        asked=st.lists(st.tuples(tables, st.integers(1, 3)), max_size=3),
+        pulled=st.sampled_from([True, True, True, False]),
+        asked=st.lists(st.tuples(tables, few), max_size=3),
+        approves=st.booleans(),
+        relinks=st.sampled_from([False, False, False, True]),
     )
-    def begin(self, rows: int, pulled: bool, asked: list[tuple[str, int]]) -> None:
+    def begin(
+        self, rows: int, pulled: bool, asked: list[tuple[str, int]], approves: bool, relinks: bool
+    ) -> None:
+        """In most, all that the source has is pulled and some of it asked back, approved or not."""
         self.place.reset()
         self.options: dict[str, dict[str, Any]] = {}
         self.out: dict[str, str | None] = {}
         self.agreed: list[Agreed] = []
         self.copy: dict[str, Any] = {}
-        self.is_asking = False
+        self.is_asking, self.relinks = False, relinks
+        self.void: list[Agreed] = []
         self.loose: dict[str, set[Any]] = {name: set() for name in MASTERS}
         self.odd: set[Any] = set()
         self.ledgers: dict[str, Counter[Any]] = {name: Counter() for name in MASTERS}
@@ -62,8 +69,10 @@ class History(People):
         if pulled:
             self.apply()
             self.lab_makes_a_copy()
-            for table, key in asked:
-                self.owner_asks_for_a_deletion(table, key, by_sql=True)
+            for table, n in asked:
+                self.owner_asks_for_a_deletion(table, n, by_sql=True)
+            if asked and approves:
+                self.somebody_approves(asked[0][0])
 
     # djlink at work
 
@@ -193,6 +202,13 @@ class History(People):
         else:
             assert "problems" in answer, answer
         after = self.meaning()
+        void = after.void()
+        if "problems" in answer and not answer["problems"]:
+            said = Counter(address for address, _, why in answer["blocked"] if "is void" in why)
+            assert said == Counter(self.place.address(each.table) for each in void), (answer, void)
+        new = [each for each in void if each not in self.void]
+        self.void += new
+        self.told["of them void"] += len(new)
         assert after.source == before.source
         for table, rows in before.lab.items():
             lost = {row for row in rows - after.lab[table] if row[0] not in may_go.get(table, ())}
