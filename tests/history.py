@@ -255,7 +255,7 @@ class History(People):
             assert approved <= told, f"{approved - told} of {table} approved without a word in the ledger"
 
     def teardown(self) -> None:
-        """At the end of every history one more apply does all that can be done."""
+        """At the end one more apply does all that can be done; then the owner deletes what was approved."""
         if not hasattr(self, "loose"):
             return
         # below a forgotten parent rows are refused again and again, as its foreign key stands
@@ -265,6 +265,10 @@ class History(People):
             answer = self.apply()  # the first took links out, which changes what the others lack
         if answer["problems"] or answer["changes_again"]:
             raise AssertionError(f"not at rest: {answer}")
+        self.check_all_is_here(answer["blocked"])
+        for table in MASTERS:
+            if self.place.keys(table, "_deletion_approved"):
+                self.owner_deletes_what_is_free(table)
         self.check_all_is_here(answer["blocked"])
 
     def check_all_is_here(self, blocked: list[list[str]]) -> None:

@@ -99,7 +99,8 @@ class People(RuleBasedStateMachine):
         """`djlink source delete`: what was asked for and is held by nobody, with all that hangs on it."""
         before = self.place.at_source()
         held = {t: self.place.keys(t) for t in MASTERS}
-        asked = set(self.place.requests(table)) | self.place.keys(table, "_deletion_approved")
+        approved = self.place.keys(table, "_deletion_approved")
+        asked = set(self.place.requests(table)) | approved
         free = hanging(before, {table: asked - set(touching(before, table, held))})
         with self.place.desk() as desk, desk.gathered(self._table(desk, table), None, asked=True) as gathered:
             gathered.free()
@@ -108,7 +109,7 @@ class People(RuleBasedStateMachine):
         for each in MASTERS:
             gone = {row[0] for row in before[each] - after[each]}
             assert gone == free[each], f"{each}: {gone} deleted, {free[each]} free"
-        self.told["rows deleted by the owner after an approval"] += len(free[table])
+        self.told["rows deleted by the owner after an approval"] += len(free[table] & approved)
 
     @rule(table=tables, n=few, by_sql=st.booleans())
     def owner_asks_for_a_deletion(self, table: str, n: int, by_sql: bool) -> None:
@@ -186,6 +187,8 @@ class People(RuleBasedStateMachine):
         """With all that depends on it, the lab's own rows too."""
         if any(how == "drop" for how in self.out.values()):
             return  # DataJoint knows the tables as they were when the lab began
+        if key not in {row[0] for row in self.place.at_lab()[table]}:
+            return
         rows = getattr(self.place.linked, CLASSES[table])()
         self.place.connection.dependencies.load(force=True)
         (rows & f"{MASTERS[table]} = {key}").delete(prompt=False)
