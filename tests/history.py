@@ -20,7 +20,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from djlink_manifest.cli import run
 from tests.history_model import Agreed
-from tests.history_people import People, few, tables
+from tests.history_people import MEANWHILE, People, few, nth, tables
 from tests.place import MASTERS
 from tests.plans import shuffled, without_places
 
@@ -44,11 +44,11 @@ class History(People):
         rows=st.integers(1, 4),
         pulled=st.sampled_from([True, True, True, False]),
         asked=st.lists(st.tuples(tables, few), max_size=3),
-        approves=st.booleans(),
+        meanwhile=st.sampled_from([None, None, *MEANWHILE]),
         relinks=st.sampled_from([False, False, False, True]),
     )
     def begin(
-        self, rows: int, pulled: bool, asked: list[tuple[str, int]], approves: bool, relinks: bool
+        self, rows: int, pulled: bool, asked: list[tuple[str, int]], meanwhile: str | None, relinks: bool
     ) -> None:
         """In most, all that the source has is pulled and some of it asked back, approved or not."""
         self.place.reset()
@@ -71,8 +71,11 @@ class History(People):
             self.lab_makes_a_copy()
             for table, n in asked:
                 self.owner_asks_for_a_deletion(table, n, by_sql=True)
-            if asked and approves:
+            if asked and meanwhile:
+                other = nth(self.place.keys(asked[0][0]), asked[0][1] + 1)
+                self.owner_asks(asked[0][0], other, by_sql=True)
                 self.somebody_approves(asked[0][0])
+                self.meanwhile(meanwhile, asked[0][0], other)
 
     # djlink at work
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.history import History
-from tests.history_people import few, nth, tables
+from tests.history_people import MEANWHILE, few, nth, tables
 from tests.place import MASTERS
-
-MEANWHILE = ("nothing", "nothing", "one is withdrawn", "another is asked for", "more hangs on it")
 
 
 class Courses(History):
@@ -45,15 +41,6 @@ class Courses(History):
             self.owner_deletes(table, one)
         else:
             self.owner_deletes_what_is_free(table)
-
-    def meanwhile(self, what: str, table: str, key: Any) -> None:
-        """What happens to a set of requests, of which the key's is or becomes one."""
-        if what == "one is withdrawn":
-            self.owner_withdraws_one(table, key, approved=False)
-        elif what == "another is asked for":
-            self.owner_asks(table, key, by_sql=True)
-        elif what == "more hangs on it" and table != "note":
-            self.lab_enters_below(table, key, 6)
 
     @precondition(lambda self: self.relinks and not self.out)
     @rule(table=tables, how=st.sampled_from(["keep", "drop"]), adopts=st.booleans(), n=few)

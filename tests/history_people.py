@@ -17,6 +17,8 @@ from tests.place import CLASSES, MASTERS, Place
 few = st.integers(1, 5)
 values = st.integers(0, 2)
 tables = st.sampled_from(sorted(MASTERS))
+# what may happen to a set of requests between its approval and an apply
+MEANWHILE = ("nothing", "nothing", "one is withdrawn", "another is asked for", "more hangs on it")
 
 
 def nth(keys: Collection[Any], n: int) -> Any:
@@ -160,6 +162,15 @@ class People(RuleBasedStateMachine):
             assert before == self._approved()
         elif table not in self.out:
             assert key not in self.meaning().asked(table)
+
+    def meanwhile(self, what: str, table: str, key: Any) -> None:
+        """What happens to a set of requests, of which the key's is or becomes one."""
+        if what == "one is withdrawn":
+            self.owner_withdraws_one(table, key, approved=False)
+        elif what == "another is asked for":
+            self.owner_asks(table, key, by_sql=True)
+        elif what == "more hangs on it" and table != "note":
+            self.lab_enters_below(table, key, 6)
 
     def _approved(self) -> dict[str, set[Any]]:
         return {t: self.place.keys(t, "_deletion_approved") for t in MASTERS}
