@@ -30,7 +30,7 @@ def main() -> None:
     if not options.only or "package" in options.only:
         link_package.environment()
     name, head = time.strftime("%Y%m%d-%H%M%S"), [f"{time.strftime('%Y-%m-%d %H:%M')}, {machine()}"]
-    failed = list[str]()
+    failed, text = list[str](), ""
     results, started = list[Result](), time.monotonic()
     for source, local in PAIRS:
         if options.source not in (None, source):
@@ -50,8 +50,9 @@ def main() -> None:
                     results.append(result)
                 _tidy(ground, measure)
                 print(f"  {_minutes(before)} with its data, {_minutes(started)} in all", flush=True)
-                save(options.save, name, _text(head, started, results), results)
-    print("\n" + _text(head, started, results))
+                text = _text(head, started, results)
+                save(options.save, name, text, results)
+    print("\n" + text)
     print(f"saved as {options.save / name}.md and .json")
     if failed:
         sys.exit(f"{len(failed)} failed: {'; '.join(each.splitlines()[0] for each in failed)}")
