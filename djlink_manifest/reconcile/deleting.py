@@ -18,12 +18,12 @@ from djlink_manifest.model.closure import Dependents
 from djlink_manifest.reconcile.actions import Action, Approve, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.asked import moment
 from djlink_manifest.reconcile.bench import Bench, again, fitting
+from djlink_manifest.reconcile.noting import Noting, noting
 from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.servers import asking, outbound, requests
-from djlink_manifest.servers.connection import RawRow, Writer
+from djlink_manifest.servers.connection import RawRow
 from djlink_manifest.servers.doomed import Doomed, doomed
-from djlink_manifest.servers.keylist import KeyList, key_list
-from djlink_manifest.servers.noting import noted
+from djlink_manifest.servers.keylist import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.numbers import REFERENCED
 from djlink_manifest.servers.requests import Cause
 from djlink_manifest.servers.scratch import KeyTable, key_table
@@ -65,17 +65,22 @@ def _claim(bench: Bench, action: Delete, when: datetime, resumed: bool) -> None:
 
 def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *, resumed: bool) -> None:
     """Do what a plan says of the link's deletions, after the claim."""
+    notes = [action for action in actions if isinstance(action, NoteRequests)]
+    with noting(bench, notes[0] if notes else None) as noted:
+        _carry_out(bench, actions, dependents, noted, resumed=resumed)
+
+
+def _carry_out(
+    bench: Bench, actions: Sequence[Action], dependents: Dependents, noted: Noting | None, *, resumed: bool
+) -> None:
     kinds = {type(action) for action in actions}
-    for action in actions:
-        if isinstance(action, NoteRequests):
-            note_requests(bench, unheld=action.unheld)
     if Mend in kinds:
         mend(bench)
     deletions = [action for action in actions if isinstance(action, Delete)]
     agreed = [d for d in deletions if d.cause in ("granted", "approved") and d.entities]
     for cause, chosen in (("granted", agreed), ("auto", [d for d in deletions if d.cause == "auto"])):
         if chosen:
-            DeletionOf(bench, dependents, cause, chosen).run()  # type: ignore[arg-type]  # one of the causes
+            DeletionOf(bench, dependents, cause, chosen, noted).run()  # type: ignore[arg-type]  # one of the causes
     for each in deletions:
         if each.cause == "unwanted":
             delete_unwanted(bench, dependents, each.entities)
@@ -86,8 +91,15 @@ def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *
 class DeletionOf:
     """The deletion of requested entities, with all that hangs on them; never more than the plan showed."""
 
-    def __init__(self, bench: Bench, dependents: Dependents, cause: Cause, chosen: Sequence[Delete]) -> None:
-        self.bench, self.dependents, self.cause = bench, dependents, cause
+    def __init__(
+        self,
+        bench: Bench,
+        dependents: Dependents,
+        cause: Cause,
+        chosen: Sequence[Delete],
+        noted: Noting | None = None,
+    ) -> None:
+        self.bench, self.dependents, self.cause, self.noted = bench, dependents, cause, noted
         self.left = sum(d.entities for d in chosen)
         self.along_left = Counter[str]()
         for each in chosen:
@@ -100,7 +112,7 @@ class DeletionOf:
         bench, link = self.bench, self.bench.link
         members = self.dependents.below(link.address)
         with (
-            key_table(bench.source, link, "doomed") as asked,
+            key_table(bench.source, link, "doomed", looked_up=False) as asked,
             doomed(bench.local, self.dependents, members) as sets,
             self._key_lists(members),
         ):
@@ -109,11 +121,14 @@ class DeletionOf:
             )
             first, size = 1, min(ENTITIES_FIRST, ENTITIES_AT_ONCE)
             while first <= asked.count:
-                keys, before = asked.keys(first, first + size - 1), bench.tally.deleted_rows
+                keys = NumberedKeys(asked, first, min(first + size - 1, asked.count))
+                before = bench.tally.deleted_rows
+                if self.noted:
+                    self.noted.enter(keys)
                 again(bench, partial(self._batch, sets, keys))
                 stop_here(bench)
-                first += len(keys)
-                size = min(ENTITIES_AT_ONCE, fitting(0, bench.tally.deleted_rows - before, len(keys)))
+                first += keys.count
+                size = min(ENTITIES_AT_ONCE, fitting(0, bench.tally.deleted_rows - before, keys.count))
         if self.left > 0:
             # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
             approve_gone(bench)
@@ -126,11 +141,11 @@ class DeletionOf:
                 self.lists[address] = stack.enter_context(opened)
             yield
 
-    def _batch(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
+    def _batch(self, sets: Doomed, asked: KeysInHand | None) -> None:
         bench, link = self.bench, self.bench.link
         source, local = bench.source, bench.local
         with source.transaction():
-            agreed = self._agreed(keys)
+            agreed = self._agreed(asked)
             gone: dict[str, list[RawRow]] = {}
             rows = 0
             with _telling(bench), local.transaction():
@@ -140,21 +155,24 @@ class DeletionOf:
                 gone = {address: sets.keys(address) for address in counts}
                 rows = sets.delete(local)
                 bench.check()
+            mine = gone.get(link.address, [])
+            # as most often: what was asked for went, and its keys need not be sent again
+            whole = asked if asked and asked.count == len(agreed) and set(agreed) == set(mine) else None
             for address in reversed(gone):
-                self._tell_source(address, gone[address])
-        self.left -= len(gone.get(link.address, ()))
+                self._tell_source(address, gone[address], whole if address == link.address else None)
+        if self.noted:
+            self.noted.went(mine)
+        self.left -= len(mine)
         self.along_left.subtract({a: len(k) for a, k in gone.items() if a != link.address})
-        bench.tally.deleted += len(gone.get(link.address, ()))
+        bench.tally.deleted += len(mine)
         bench.tally.along += sum(len(k) for a, k in gone.items() if a != link.address)
         bench.tally.deleted_rows += rows
         bench.advanced()
 
-    def _agreed(self, keys: Sequence[RawRow]) -> list[RawRow]:
+    def _agreed(self, asked: KeysInHand | None) -> list[RawRow]:
         """Which of the keys may still go; they stay so until the source's transaction ends."""
-        listed = self.lists[self.bench.link.address]
-        listed.put(keys)
-        asked = requests.lock_requests(self.bench.source, listed, granted_only=self.cause == "granted")
-        return [key for key in keys if key in asked]
+        assert asked is not None, "requests are deleted by the numbers of a key table"
+        return requests.lock_requests(self.bench.source, asked, granted_only=self.cause == "granted")
 
     def _gather(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
         """Find, under locks, what is here of these entities and what hangs on them and can go too."""
@@ -182,11 +200,17 @@ class DeletionOf:
                 hint="plan again; what was committed stays",
             )
 
-    def _tell_source(self, address: str, keys: Sequence[RawRow]) -> None:
-        """Approve what was requested, release the rest."""
+    def _tell_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
+        """Approve what was requested, release the rest.
+
+        `whole`: the same keys in a table at the source, all of them requested, and locked so.
+        """
         source, listed = self.bench.source, self.lists[address]
+        if whole:
+            requests.approve(source, whole, self.cause)
+            return
         listed.put(keys)
-        asked = requests.lock_requests(source, listed)
+        asked = set(requests.lock_requests(source, listed))
         if len(asked) == len(keys):
             requests.approve(source, listed, self.cause)
         elif not asked:
@@ -254,7 +278,7 @@ def _approve_gone(listed: KeyList, bench: Bench, keys: Sequence[RawRow]) -> None
     # the local gaps stay locked until the source has committed
     with local.transaction("REPEATABLE READ"), source.transaction():
         listed.put(keys)
-        asked = requests.lock_requests(source, listed)
+        asked = set(requests.lock_requests(source, listed))
         present = outbound.local_among(local, link, sorted(asked)) if asked else set[RawRow]()
         listed.put([key for key in keys if key in asked and key not in present])
         approved = requests.approve(source, listed, "gone")
@@ -278,33 +302,6 @@ def _mend(bench: Bench, keys: Sequence[RawRow]) -> None:
         mended = requests.mend_approved(source, link, gone, sorted(present))
         bench.check()
     bench.tally.mended += mended
-    bench.advanced()
-
-
-def note_requests(bench: Bench, *, unheld: bool) -> None:
-    """Enter what changed into the source's ledger, then bring the local `DeletionRequested` up to date."""
-    source, local, link = bench.source, bench.local, bench.link
-
-    def write() -> None:
-        with local.transaction():
-            bench.tally.noted += notes.write(local)
-            bench.check()
-
-    def record(entering: Callable[[Writer, KeyList], None], keys: Sequence[RawRow]) -> None:
-        with source.transaction():
-            listed.put(keys)
-            entering(source, listed)
-
-    with noted(local, link) as notes, key_list(source, link) as listed:
-        notes.add(asking.stream_requests(source, link, unheld=unheld))
-        for keys, entering in (
-            (notes.surplus(), requests.record_withdrawals),
-            (notes.lacking(), requests.record_requests),
-        ):
-            for start in range(0, len(keys), ENTITIES_AT_ONCE):
-                some = keys[start : start + ENTITIES_AT_ONCE]
-                again(bench, partial(record, entering, some))
-        again(bench, write)
     bench.advanced()
 
 

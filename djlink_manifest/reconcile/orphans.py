@@ -13,6 +13,7 @@ from djlink_manifest.reconcile.deleting import DeletionOf
 from djlink_manifest.reconcile.deletions import unheld_keys
 from djlink_manifest.servers.connection import RawRow
 from djlink_manifest.servers.doomed import doomed
+from djlink_manifest.servers.keylist import KeysInHand
 from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
 
 
@@ -47,9 +48,9 @@ class DeletionOfOrphans(DeletionOf):
                 return
             self.extra = extra
             with doomed(bench.local, self.dependents, members) as sets, self._key_lists(members):
-                again(bench, partial(self._batch, sets, ()))
+                again(bench, partial(self._batch, sets, None))
 
-    def _agreed(self, keys: Sequence[RawRow]) -> list[RawRow]:
+    def _agreed(self, asked: KeysInHand | None) -> list[RawRow]:
         bench = self.bench
         if digest_of_orphans(bench.source, bench.link, self.extra)[0] != self.keys:
             raise DjlinkError(

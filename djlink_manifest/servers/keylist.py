@@ -13,18 +13,53 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
-from djlink_manifest.servers.scratch import temporary
-from djlink_manifest.servers.sql import Sql, equal, idents, sql, table
+from djlink_manifest.servers.scratch import SEQ, KeyTable, temporary
+from djlink_manifest.servers.sql import Sql, column, equal, idents, sql, table
 
 
-class KeyList:
-    """The keys in hand. What a transaction put in is gone where it is rolled back."""
+class KeysInHand:
+    """Keys in a temporary table of a source's server, to join with: `count` of them."""
+
+    def __init__(self, link: Link, name: Sql, count: int) -> None:
+        self.link = link
+        self.name = name
+        self.count = count
+
+    def joined(self, of: Sql) -> Sql:
+        """The keys `d`, read first, joined with a table; an alias `r` of that table must follow."""
+        return sql("{} d STRAIGHT_JOIN {}", self.name, of)
+
+    def matches(self, alias: str = "r") -> Sql:
+        """The condition of that join."""
+        return equal(alias, self.link.key, "d", self.link.key)
+
+
+class NumberedKeys(KeysInHand):
+    """The keys of a key table with some numbers, both ends included: they are there already."""
+
+    def __init__(self, keys: KeyTable, first: int, last: int) -> None:
+        super().__init__(keys.link, keys.name, last - first + 1)
+        self.of = keys
+        self.first = first
+        self.last = last
+
+    def read(self) -> list[RawRow]:
+        """The keys, raw, in their order."""
+        return self.of.keys(self.first, self.last)
+
+    def matches(self, alias: str = "r") -> Sql:
+        """The condition of the join, of these numbers alone."""
+        return sql(
+            "{} BETWEEN {} AND {} AND {}", column("d", SEQ), self.first, self.last, super().matches(alias)
+        )
+
+
+class KeyList(KeysInHand):
+    """A list to put keys into. What a transaction put in is gone where it is rolled back."""
 
     def __init__(self, session: Session, link: Link, number: int) -> None:
+        super().__init__(link, table(link.outbound_schema, f"~djlink_list_{number}"), 0)
         self.session = session
-        self.link = link
-        self.name = table(link.outbound_schema, f"~djlink_list_{number}")
-        self.count = 0
 
     def put(self, keys: Sequence[RawRow]) -> None:
         """Replace what is in hand; the keys are raw, each once."""
@@ -33,14 +68,6 @@ class KeyList:
         for statement in transfer.inserts(self.name, self.link.key_columns, keys, most):
             self.session.send_scratch(statement.text)
         self.count = len(keys)
-
-    def joined(self, of: Sql) -> Sql:
-        """The list `d`, read first, joined with a table; an alias `r` of that table must follow."""
-        return sql("{} d STRAIGHT_JOIN {}", self.name, of)
-
-    def matches(self, alias: str = "r") -> Sql:
-        """The condition of that join."""
-        return equal(alias, self.link.key, "d", self.link.key)
 
 
 @contextmanager

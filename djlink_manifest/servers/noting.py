@@ -42,6 +42,10 @@ class Noted:
         most = transfer.most_bytes(self.local)
         for statement in transfer.inserts(self.name, _columns(self.link), rows, most):
             self.local.send_scratch(statement.text)
+        self.forget_absent()
+
+    def forget_absent(self) -> None:
+        """Forget the requests for what is not here."""
         key = self.link.local.key
         self.local.scratch(
             sql(

@@ -12,7 +12,7 @@ from djlink_manifest.model.naming import HISTORY
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.digest import keys_in
-from djlink_manifest.servers.keylist import KeyList
+from djlink_manifest.servers.keylist import KeysInHand
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.sql import (
     Sql,
@@ -106,15 +106,15 @@ def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
     )
 
 
-def lock_requests(session: Writer, keys: KeyList, *, granted_only: bool = False) -> set[RawRow]:
-    """Lock the requests of these keys until the transaction ends; those that still stand.
+def lock_requests(session: Writer, keys: KeysInHand, *, granted_only: bool = False) -> list[RawRow]:
+    """Lock the requests of these keys until the transaction ends; those that still stand, in their order.
 
     A withdrawal that is under way is waited for, and wins; later ones wait.
     """
     link, tests = keys.link, [keys.matches()]
     if granted_only:
         tests.append(sql("{} IS NOT NULL", of_request(link, "granted_at")))
-    return set(
+    return list(
         session.stream(
             sql(
                 "SELECT {} FROM {} r WHERE {} FOR UPDATE",
@@ -126,7 +126,7 @@ def lock_requests(session: Writer, keys: KeyList, *, granted_only: bool = False)
     )
 
 
-def approve(session: Writer, keys: KeyList, cause: Cause) -> int:
+def approve(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     """Say to the source that these requested entities are gone, and let go of them; how many outbound rows.
 
     Their requests are locked, and their absence from the local table is proved. One transaction, which the
@@ -154,7 +154,7 @@ def approve(session: Writer, keys: KeyList, cause: Cause) -> int:
     return _let_go(session, keys)
 
 
-def release(session: Writer, keys: KeyList, cause: Cause) -> int:
+def release(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     """Let go of entities that went without a request of their own; how many outbound rows."""
     if not keys.count:
         return 0
@@ -190,14 +190,14 @@ def requested_in(link: Link, keys: Sql) -> Sql:
     return sql("SELECT {} FROM {} s WHERE {} ORDER BY {}", named, keys, both(tests), named)
 
 
-def record_requests(session: Writer, keys: KeyList) -> None:
+def record_requests(session: Writer, keys: KeysInHand) -> None:
     """Enter requests into the ledger: who asked, why, when."""
     link, requested = keys.link, keys.joined(requests_table(keys.link))
     who, reason, at = (of_request(link, name) for name in ("requested_by", "reason", "requested_at"))
     _enter(session, link, REQUESTED, requested, keys.matches(), who, reason, at)
 
 
-def record_withdrawals(session: Writer, keys: KeyList) -> None:
+def record_withdrawals(session: Writer, keys: KeysInHand) -> None:
     """Enter withdrawals into the ledger, of entities that are still held; who withdrew nobody can say.
 
     Those that their owner entered by name, or an apply that did not end, are in the ledger already.
@@ -213,7 +213,7 @@ def record_withdrawals(session: Writer, keys: KeyList) -> None:
     _enter(session, link, WITHDRAWN, held, test, sql("{}", ""), sql("{}", ""))
 
 
-def _let_go(session: Writer, keys: KeyList) -> int:
+def _let_go(session: Writer, keys: KeysInHand) -> int:
     # no alias for what is deleted from: MySQL would look for it in a default schema
     held = outbound_table(keys.link)
     deleting = "DELETE {} FROM {} WHERE {}"

@@ -118,6 +118,8 @@ def test_what_the_system_shows_of_a_running_apply_holds_no_password(lab: Faulty)
 
 def test_what_the_servers_hold_of_us_is_no_password(lab: Faulty) -> None:
     """Marks, and what a server's administrator sees of our sessions."""
+    code, out, err = run(lab.rig, lab.rig.write(lab.document), "apply", "--auto-approve")
+    assert code == 0, out + err
     rows = [
         *lab.rig.run("lab_a", f"SELECT * FROM `{lab.rig.outbound}`.`~djlink`"),
         *lab.rig.run("local", f"SELECT * FROM `{lab.here}`.`~djlink`"),

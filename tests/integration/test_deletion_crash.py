@@ -83,6 +83,7 @@ def check(found: Scene) -> None:
             found.rig, link.source, link.outbound_schema, f"{link.outbound_table}_history", f"{key}, event"
         )
         assert approved <= {row[:-1] for row in ledger if row[-1].startswith("approved")}
+        assert approved <= {row[:-1] for row in ledger if row[-1] == "requested"}
 
 
 def test_a_deletion_killed_at_any_change_loses_nothing_and_the_next_apply_ends_it(servers: Servers) -> None:

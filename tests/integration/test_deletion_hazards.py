@@ -204,6 +204,7 @@ def test_rows_that_the_account_cannot_see_keep_the_whole_batch_and_the_error_say
         assert "rows of a table that the local account cannot see refer to them" in (failed.problem or "")
         assert "GRANT SELECT" in (failed.hint or "")
         assert ("ann",) in local(lab, "subject", "name")
+        assert local(lab, "subject__deletion_requested", "name") == {("ann",)}
         assert outbound(lab, "subject_deletion_approved") == []
     finally:
         ask(lab.servers.local, f"DROP DATABASE {quoted(hidden)}")

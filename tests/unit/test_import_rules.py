@@ -44,6 +44,7 @@ ACTING = tuple(
             "pulling",
             "refilling",
             "deleting",
+            "noting",
             "orphans",
             "taking_out",
             "outcomes",
