@@ -20,7 +20,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from djlink_manifest.cli import run
 from tests.history_model import Agreed
-from tests.history_people import People, tables
+from tests.history_people import MEANWHILE, People, few, nth, tables
 from tests.place import MASTERS
 from tests.plans import shuffled, without_places
 
@@ -30,6 +30,7 @@ COUNTED = (
     "applies",
     "applies killed",
     "approvals",
+    "of them void",
     "rows deleted by the owner after an approval",
     "links taken out",
     "copies restored",
@@ -41,16 +42,22 @@ class History(People):
 
     @initialize(
         rows=st.integers(1, 4),
-        pulled=st.sampled_from([True, True, False]),
-        asked=st.lists(st.tuples(tables, st.integers(1, 3)), max_size=3),
+        pulled=st.sampled_from([True, True, True, False]),
+        asked=st.lists(st.tuples(tables, few), max_size=3),
+        meanwhile=st.sampled_from([None, None, *MEANWHILE]),
+        relinks=st.sampled_from([False, False, False, True]),
     )
-    def begin(self, rows: int, pulled: bool, asked: list[tuple[str, int]]) -> None:
+    def begin(
+        self, rows: int, pulled: bool, asked: list[tuple[str, int]], meanwhile: str | None, relinks: bool
+    ) -> None:
+        """In most, all that the source has is pulled and some of it asked back, approved or not."""
         self.place.reset()
         self.options: dict[str, dict[str, Any]] = {}
         self.out: dict[str, str | None] = {}
         self.agreed: list[Agreed] = []
         self.copy: dict[str, Any] = {}
-        self.is_asking = False
+        self.is_asking, self.relinks = False, relinks
+        self.void: list[Agreed] = []
         self.loose: dict[str, set[Any]] = {name: set() for name in MASTERS}
         self.odd: set[Any] = set()
         self.ledgers: dict[str, Counter[Any]] = {name: Counter() for name in MASTERS}
@@ -62,8 +69,13 @@ class History(People):
         if pulled:
             self.apply()
             self.lab_makes_a_copy()
-            for table, key in asked:
-                self.owner_asks_for_a_deletion(table, key, by_sql=True)
+            for table, n in asked:
+                self.owner_asks_for_a_deletion(table, n, by_sql=True)
+            if asked and meanwhile:
+                other = nth(self.place.keys(asked[0][0]), asked[0][1] + 1)
+                self.owner_asks(asked[0][0], other, by_sql=True)
+                self.somebody_approves(asked[0][0])
+                self.meanwhile(meanwhile, asked[0][0], other)
 
     # djlink at work
 
@@ -193,6 +205,13 @@ class History(People):
         else:
             assert "problems" in answer, answer
         after = self.meaning()
+        void = after.void()
+        if "problems" in answer and not answer["problems"]:
+            said = Counter(address for address, _, why in answer["blocked"] if "is void" in why)
+            assert said == Counter(self.place.address(each.table) for each in void), (answer, void)
+        new = [each for each in void if each not in self.void]
+        self.void += new
+        self.told["of them void"] += len(new)
         assert after.source == before.source
         for table, rows in before.lab.items():
             lost = {row for row in rows - after.lab[table] if row[0] not in may_go.get(table, ())}
@@ -239,17 +258,29 @@ class History(People):
             assert approved <= told, f"{approved - told} of {table} approved without a word in the ledger"
 
     def teardown(self) -> None:
-        """At the end of every history one more apply does all that can be done."""
+        """At the end one more apply does all that can be done; then the owner deletes what was approved."""
         if not hasattr(self, "loose"):
             return
         # below a forgotten parent rows are refused again and again, as its foreign key stands
         self.out = {table: how for table, how in self.out.items() if how}
         answer = self.apply()
-        if answer["changes_again"] and self.out:
-            answer = self.apply()  # the first took links out, which changes what the others lack
+        if answer["changes_again"] and (self.out or ("Delete" in answer["kinds"] and self.more_may_go())):
+            # the first took links out, which changes what the others lack; or it deleted, under an approval,
+            # what had kept the rows that it hung on from going under `deletions: auto`
+            answer = self.apply()
         if answer["problems"] or answer["changes_again"]:
             raise AssertionError(f"not at rest: {answer}")
         self.check_all_is_here(answer["blocked"])
+        for table in MASTERS:
+            if self.place.keys(table, "_deletion_approved"):
+                self.owner_deletes_what_is_free(table)
+        self.check_all_is_here(answer["blocked"])
+
+    def more_may_go(self) -> bool:
+        """Whether an apply may delete something of what is here and asked for."""
+        meaning = self.meaning()
+        going = meaning.may_go(typed=False)
+        return any(set(self.place.requests(t)) & going[t] & {r[0] for r in meaning.lab[t]} for t in MASTERS)
 
     def check_all_is_here(self, blocked: list[list[str]]) -> None:
         """Wanted and pullable is here but for what is blocked; what is held and not here is asked back."""

@@ -76,19 +76,34 @@ class Meaning:
 
     def _agreed_to(self, table: str, typed: bool) -> set[Any]:
         """What may go for requests of its own."""
-        requests, approved = self.place.requests(table), self.place.keys(table, "_deletion_approved")
+        requests = self.place.requests(table)
         found = {key for key, (_, granted) in requests.items() if granted}
-        open_ = {key: at for key, (at, granted) in requests.items() if not granted and key not in approved}
-        for each in sorted(self.agreed, key=lambda a: a.until, reverse=True):
-            covered = {key for key, at in open_.items() if at <= each.until}
-            if each.table == table and covered and self._holds(each, covered):
-                return found | covered | (set(requests) if typed else set())
+        covered, _ = self._by_the_manifest(table)
+        if covered:
+            return found | covered | (set(requests) if typed else set())
         along = self.closure({table: requests})
         if typed or all(
             self._option(t, "deletions") == "auto" for t in self.linked if t == table or along[t]
         ):
             return set(requests)
         return found
+
+    def _by_the_manifest(self, table: str) -> tuple[set[Any], list[Agreed]]:
+        """What its latest approval that holds is about; without one nothing, and those that are void."""
+        approved, void = self.place.keys(table, "_deletion_approved"), list[Agreed]()
+        requests = self.place.requests(table).items()
+        open_ = {key: at for key, (at, granted) in requests if not granted and key not in approved}
+        for each in sorted(self.agreed, key=lambda a: a.until, reverse=True):
+            covered = {key for key, at in open_.items() if at <= each.until}
+            if each.table == table and covered:
+                if self._holds(each, covered):
+                    return covered, []
+                void.append(each)
+        return set(), void
+
+    def void(self) -> list[Agreed]:
+        """The approvals that are void, and that no later one makes up for."""
+        return [each for table in self.linked for each in self._by_the_manifest(table)[1]]
 
     def _holds(self, approval: Agreed, covered: set[Any]) -> bool:
         """Whether it is about just these, and no more goes along than it says."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -11,12 +11,19 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.selection import Equals
 from djlink_manifest.owner.desk import Desk
-from tests.history_model import Agreed, Meaning, hanging, touching
+from tests.history_model import ABOVE, Agreed, Meaning, hanging, touching
 from tests.place import CLASSES, MASTERS, Place
 
 few = st.integers(1, 5)
 values = st.integers(0, 2)
 tables = st.sampled_from(sorted(MASTERS))
+# what may happen to a set of requests between its approval and an apply
+MEANWHILE = ("nothing", "nothing", "one is withdrawn", "another is asked for", "more hangs on it")
+
+
+def nth(keys: Collection[Any], n: int) -> Any:
+    """The n-th of these keys, round and round; n itself where there is none."""
+    return sorted(keys)[n % len(keys)] if keys else n
 
 
 class People(RuleBasedStateMachine):
@@ -67,11 +74,15 @@ class People(RuleBasedStateMachine):
         self.place.source("UPDATE {lab}.subject SET v = %s WHERE id = %s", v, id)
         self.place.source("UPDATE {lab}.session__trial SET v = %s WHERE s = %s", v, id)
 
-    @rule(table=tables, key=few)
-    def owner_deletes_by_sql(self, table: str, key: int) -> None:
+    @rule(table=tables, n=few)
+    def owner_deletes_by_sql(self, table: str, n: int) -> None:
+        """Mostly what was approved, where something was."""
+        approved = self.place.keys(table, "_deletion_approved")
+        self.owner_deletes(table, nth(approved, n) if n > 1 else n)
+
+    def owner_deletes(self, table: str, key: Any) -> None:
         """What is held cannot go, nor what something refers to; all else goes, approved or never pulled."""
         approved = self.place.keys(table, "_deletion_approved")
-        key = key if not approved or key % 2 else min(approved)
         before, held = self.place.at_source(), key in self.place.keys(table)
         referred = any(
             keys - ({key} if t == table else set()) for t, keys in hanging(before, {table: {key}}).items()
@@ -90,7 +101,8 @@ class People(RuleBasedStateMachine):
         """`djlink source delete`: what was asked for and is held by nobody, with all that hangs on it."""
         before = self.place.at_source()
         held = {t: self.place.keys(t) for t in MASTERS}
-        asked = set(self.place.requests(table)) | self.place.keys(table, "_deletion_approved")
+        approved = self.place.keys(table, "_deletion_approved")
+        asked = set(self.place.requests(table)) | approved
         free = hanging(before, {table: asked - set(touching(before, table, held))})
         with self.place.desk() as desk, desk.gathered(self._table(desk, table), None, asked=True) as gathered:
             gathered.free()
@@ -99,10 +111,14 @@ class People(RuleBasedStateMachine):
         for each in MASTERS:
             gone = {row[0] for row in before[each] - after[each]}
             assert gone == free[each], f"{each}: {gone} deleted, {free[each]} free"
-        self.told["rows deleted by the owner after an approval"] += len(free[table])
+        self.told["rows deleted by the owner after an approval"] += len(free[table] & approved)
 
-    @rule(table=tables, key=few, by_sql=st.booleans())
-    def owner_asks_for_a_deletion(self, table: str, key: int, by_sql: bool) -> None:
+    @rule(table=tables, n=few, by_sql=st.booleans())
+    def owner_asks_for_a_deletion(self, table: str, n: int, by_sql: bool) -> None:
+        """Mostly of what is held."""
+        self.owner_asks(table, nth(self.place.keys(table), n) if n > 1 else n, by_sql)
+
+    def owner_asks(self, table: str, key: Any, by_sql: bool) -> None:
         """By SQL for one row; at the desk for all that hangs on it too, since that has to go first."""
         source = self.place.at_source()
         self.is_asking = True
@@ -123,35 +139,54 @@ class People(RuleBasedStateMachine):
                 assert not missed, f"{missed} of {each} not asked for"
 
     @precondition(lambda self: self.is_asking)
-    @rule(table=tables, key=few, by_sql=st.booleans(), approved=st.booleans())
-    def owner_withdraws(self, table: str, key: int, by_sql: bool, approved: bool) -> None:
+    @rule(table=tables, n=few, by_sql=st.booleans(), approved=st.booleans())
+    def owner_withdraws(self, table: str, n: int, by_sql: bool, approved: bool) -> None:
         """By SQL all of a table; at the desk one with all on it, what is approved only if that is said."""
-        before = {t: self.place.keys(t, "_deletion_approved") for t in MASTERS}
-        if by_sql:
-            if self.place.is_linked(table):
-                self.place.source(f"DELETE FROM {self.place.view(table, 'requests')}")
-        else:
-            with (
-                self.place.desk() as desk,
-                desk.gathered(self._table(desk, table), Equals(MASTERS[table], (key,))) as gathered,
-            ):
-                gathered.withdraw(approved=approved)
-        if by_sql or not approved:
-            assert before == {t: self.place.keys(t, "_deletion_approved") for t in MASTERS}
+        key = nth(self.meaning().asked(table), n) if n > 1 else n
+        if not by_sql:
+            self.owner_withdraws_one(table, key, approved)
+        elif self.place.is_linked(table):
+            before = self._approved()
+            self.place.source(f"DELETE FROM {self.place.view(table, 'requests')}")
+            assert before == self._approved()
+
+    def owner_withdraws_one(self, table: str, key: Any, approved: bool) -> None:
+        """At the desk, with all that hangs on it."""
+        before = self._approved()
+        with (
+            self.place.desk() as desk,
+            desk.gathered(self._table(desk, table), Equals(MASTERS[table], (key,))) as gathered,
+        ):
+            gathered.withdraw(approved=approved)
+        if not approved:
+            assert before == self._approved()
         elif table not in self.out:
             assert key not in self.meaning().asked(table)
+
+    def meanwhile(self, what: str, table: str, key: Any) -> None:
+        """What happens to a set of requests, of which the key's is or becomes one."""
+        if what == "one is withdrawn":
+            self.owner_withdraws_one(table, key, approved=False)
+        elif what == "another is asked for":
+            self.owner_asks(table, key, by_sql=True)
+        elif what == "more hangs on it" and table != "note":
+            self.lab_enters_below(table, key, 6)
+
+    def _approved(self) -> dict[str, set[Any]]:
+        return {t: self.place.keys(t, "_deletion_approved") for t in MASTERS}
 
     def _table(self, desk: Desk, table: str) -> TableName:
         return desk.table(f"{self.place.rig.names('lab')}.{CLASSES[table]}")
 
     # the lab at work
 
-    @rule(table=tables, key=few)
-    def lab_deletes_by_sql(self, table: str, key: int) -> None:
+    @rule(table=tables, n=few)
+    def lab_deletes_by_sql(self, table: str, n: int) -> None:
         """What the lab's own tables hang on stays."""
         lab = self.place.at_lab()
-        if key not in {row[0] for row in lab[table]}:
+        if not lab[table]:
             return
+        key = nth({row[0] for row in lab[table]}, n)
         if table == "session":
             if key in {s for s, _ in lab["analysis"]} | {s for _, s, _ in lab["note"]}:
                 return
@@ -163,12 +198,15 @@ class People(RuleBasedStateMachine):
         """With all that depends on it, the lab's own rows too."""
         if any(how == "drop" for how in self.out.values()):
             return  # DataJoint knows the tables as they were when the lab began
+        if key not in {row[0] for row in self.place.at_lab()[table]}:
+            return
         rows = getattr(self.place.linked, CLASSES[table])()
         self.place.connection.dependencies.load(force=True)
         (rows & f"{MASTERS[table]} = {key}").delete(prompt=False)
 
-    @rule(s=few)
-    def lab_analyses(self, s: int) -> None:
+    @rule(n=few)
+    def lab_analyses(self, n: int) -> None:
+        s = nth({row[0] for row in self.place.at_lab()["session"]}, n)
         self.place.lab("INSERT INTO {own}.analysis (s, a) VALUES (%s, 1)", s)
 
     @rule(id=st.integers(1, 8), v=values)
@@ -178,6 +216,27 @@ class People(RuleBasedStateMachine):
         if self.out.get("subject") != "drop" and id not in self.place.keys("subject") | here:
             self.place.lab("INSERT INTO {here}.subject VALUES (%s, %s)", id, v)
             self.loose["subject"].add(id)
+
+    @rule(table=st.sampled_from(["session", "note"]), key=st.integers(6, 8), n=few)
+    def lab_enters_what_hangs_on_another_row(self, table: str, key: int, n: int) -> None:
+        """A row of its own in a linked table."""
+        above = ABOVE[table][0]
+        self.lab_enters_below(above, nth({row[0] for row in self.place.at_lab()[above]}, n), key)
+
+    def lab_enters_below(self, above: str, parent: Any, key: Any) -> None:
+        """A row of its own that hangs on that one, unless the key stands or the table is to be dropped."""
+        [(table, values)] = [
+            (t, (key, parent) if t == "session" else (key, parent, 0))
+            for t, (a, _) in ABOVE.items()
+            if a == above
+        ]
+        here = self.place.at_lab()
+        if self.out.get(table) == "drop" or key in self.place.keys(table) | {row[0] for row in here[table]}:
+            return
+        if self.place.lab(
+            f"INSERT INTO {{here}}.{table} VALUES ({', '.join(['%s'] * len(values))})", *values
+        ):
+            self.loose[table].add(key)
 
     @rule()
     def lab_makes_a_copy(self) -> None:

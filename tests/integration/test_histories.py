@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.history import COUNTED, History
+from tests.history import COUNTED
+from tests.history_courses import Courses
 from tests.options import number, seed, told
 from tests.place import Place
 from tests.rig import Rig
@@ -33,7 +34,7 @@ def test_random_histories_lose_nothing_and_come_to_rest(
 ) -> None:
     start, share = seed(), HISTORIES // len(ALIKE)
 
-    class Told(History):
+    class Told(Courses):
         pass
 
     rig = Rig(servers, new_names(), tmp_path)
