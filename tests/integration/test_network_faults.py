@@ -170,7 +170,7 @@ def test_a_source_that_goes_away_between_plan_and_apply_stops_its_links_alone(
 
 
 def test_a_connection_cut_while_a_plan_is_made_blocks_the_links_of_its_source_alone(lab: Faulty) -> None:
-    """A single cut is got over: what many links were asked at once is asked of each, by another connection."""
+    """A single cut is got over: what many links were asked at once is asked of each, by a new connection."""
     assert lab.apply()[1].succeeded
     words = b"`" + lab.rig.names("lab_note").encode() + b"`"
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
