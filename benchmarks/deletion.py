@@ -45,18 +45,13 @@ def approved(ground: Ground, entities: int) -> Use:
 def plain(ground: Ground, entities: int) -> Use:
     """DELETE of the same rows: parts, masters, then what protects them, in sessions that are open."""
     _put_back(ground)
-    with (
-        ground.source.connect() as there,
-        ground.local.connect() as here,
-        there.cursor() as source_cursor,
-        here.cursor() as local_cursor,
-    ):
+    with ground.cursors() as (source_cursor, local_cursor):
         started = time.monotonic()
         for table in reversed(TABLES):
             local_cursor.execute(f"DELETE FROM {LOCAL}.{table} WHERE visit <= {entities}")
-        here.commit()
+        local_cursor.connection.commit()
         source_cursor.execute(f"DELETE FROM {HELD} WHERE visit <= {entities}")
-        there.commit()
+        source_cursor.connection.commit()
         use = Use(time.monotonic() - started)
     if ground.count(LOCAL, "visit") != KEPT:
         raise BenchmarkFailed("the plain DELETE left rows behind")

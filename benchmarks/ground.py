@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
 from djlink_manifest.sandbox.accounts import create_link_user, create_local_user
@@ -94,6 +95,17 @@ class Ground:
             )
         )
         return path
+
+    @contextmanager
+    def cursors(self) -> Iterator[tuple[Any, Any]]:
+        """Cursors of sessions at the source and on the local server, which commit when told to."""
+        with (
+            self.source.connect() as there,
+            self.local.connect() as here,
+            there.cursor() as at_source,
+            here.cursor() as at_local,
+        ):
+            yield at_source, at_local
 
     def forget(self) -> None:
         """Undo what was pulled: outbound side and local schemas."""

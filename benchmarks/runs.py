@@ -85,12 +85,7 @@ def counts(table: str) -> Run:
 
 def catalogues(ground: Ground) -> Use:
     """One catalogue query per server: the columns of every table of ours on each."""
-    with (
-        ground.source.connect() as there,
-        ground.local.connect() as here,
-        there.cursor() as source_cursor,
-        here.cursor() as local_cursor,
-    ):
+    with ground.cursors() as (source_cursor, local_cursor):
         started = time.monotonic()
         asking = "SELECT * FROM information_schema.columns WHERE table_schema IN %s"
         for cursor, schemas in ((source_cursor, (SCHEMA, OUTBOUND)), (local_cursor, (LOCAL,))):

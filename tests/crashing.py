@@ -20,7 +20,7 @@ from typing import Any
 from pymysql.constants.COMMAND import COM_QUERY
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.reconcile import bench, deleting
+from djlink_manifest.reconcile import bench, deleting, settling
 from djlink_manifest.reconcile.pipeline import open_job
 from tests.statements import Statement, watched
 
@@ -62,7 +62,7 @@ def apply_once(
             os.kill(os.getpid(), signal.SIGKILL)
 
     bench.BATCH_ENTITIES = 2
-    deleting.ENTITIES_AT_ONCE = 2
+    deleting.ENTITIES_AT_ONCE = settling.ENTITIES_AT_ONCE = 2
     with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
         plan = job.plan(verify=verify)
         if typed:

@@ -18,7 +18,7 @@ from djlink_manifest.errors import SecretError, UsageError
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server, resolve_stores
 from djlink_manifest.manifest.values import Manifest, Removed, SourceSpec, StoreSpec
 from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.naming import APPROVED, REQUESTED
+from djlink_manifest.model.naming import APPROVED, REQUESTED, source_of
 from djlink_manifest.model.selection import Condition
 from djlink_manifest.reconcile.standing import marks_in
 
@@ -242,7 +242,7 @@ class Listed:
         return hint
 
     def _spec(self) -> SourceSpec:
-        name = self.address.split(".", 1)[0]
+        name = source_of(self.address)
         return next(s for s in self.manifest.sources if s.name == name)
 
 

@@ -16,6 +16,7 @@ from djlink_manifest.errors import LinkRefused, Location, UsageError
 from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import LINK_OUTBOUND, has_reference
 from djlink_manifest.manifest.values import StoreSpec
+from djlink_manifest.model.naming import source_of
 
 
 class Link:
@@ -106,7 +107,7 @@ def _check_order(home: Decorated) -> None:
     """
     for before in list(_linked_before):
         child, unlinked = before
-        same = home.address.rsplit(".", 2)[0] == child.address.rsplit(".", 2)[0]
+        same = source_of(home.address) == source_of(child.address)
         parents = [place for place in unlinked if home.wish.names(*place)]
         if same and parents:
             _linked_before.remove(before)

@@ -23,6 +23,7 @@ from djlink_manifest.errors import (
     Unreachable,
     UsageError,
 )
+from djlink_manifest.model.naming import source_of
 from djlink_manifest.model.selection import Condition
 from djlink_manifest.reconcile.actions import (
     Action,
@@ -156,7 +157,7 @@ def _opened(home: Home, asked: Asked, *, below: bool = False) -> Iterator[Job]:
 
 
 def _no_link(home: Home, job: Job) -> DjlinkError:
-    source = home.address.rsplit(".", 2)[0]
+    source = source_of(home.address)
     for facts in job.servers:
         if facts.name == source and facts.problem:
             return Unreachable(facts.problem, server=source, link=home.address, hint=facts.hint)

@@ -11,6 +11,7 @@ from typing import Literal
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest import names
 from djlink_manifest.model.link import DEFAULT_LIMIT, Limit
+from djlink_manifest.model.naming import source_of
 from djlink_manifest.model.selection import Condition
 
 Pull = Literal["all", "needed", "none"]
@@ -143,6 +144,13 @@ class Removed:
     address: str
     table: Literal["keep", "drop"]
     location: Location
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """The source, its schema and the table, as the address names them."""
+        source = source_of(self.address)
+        schema, _, table = self.address.removeprefix(f"{source}.").partition(".")
+        return source, schema, table
 
 
 @dataclass(frozen=True, slots=True)

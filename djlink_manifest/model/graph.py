@@ -1,26 +1,19 @@
 """The graph of links: who must exist before whom, in waves.
 
-A pure wrapper of networkx (the field's graph library); an edge runs from a link to each link it needs. The
-library is loaded inside the functions that use it: it takes as long as a plan of a small manifest.
+A pure wrapper of networkx (the field's graph library); an edge runs from a link to each link it needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import networkx as nx
 
 from djlink_manifest.errors import GraphError
 
-if TYPE_CHECKING:
-    import networkx as nx
-
 EdgeKind = Literal["foreign key", "depends_on"]
-
-
-def load_library() -> None:
-    """Load networkx beforehand, for a thread that has nothing else to do while servers answer."""
-    import networkx  # noqa: F401  # loading it is what is asked for
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,8 +41,6 @@ class LinkGraph:
         known = set(nodes)
         kept = sorted({e for e in edges if e.child in known and e.parent in known and e.child != e.parent})
         graph = LinkGraph(tuple(sorted(known)), tuple(kept))
-        import networkx as nx
-
         try:
             cycle = nx.find_cycle(graph._networkx())
         except nx.NetworkXNoCycle:
@@ -66,8 +57,6 @@ class LinkGraph:
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """The links of each topological generation, upstream first, sorted within a wave."""
-        import networkx as nx
-
         return tuple(tuple(sorted(wave)) for wave in nx.topological_generations(self._networkx()))
 
     def parents(self, address: str) -> tuple[str, ...]:
@@ -76,14 +65,10 @@ class LinkGraph:
 
     def upstream(self, addresses: Iterable[str]) -> frozenset[str]:
         """The links and everything they need."""
-        import networkx as nx
-
         return self._reach(addresses, nx.ancestors)
 
     def downstream(self, addresses: Iterable[str]) -> frozenset[str]:
         """The links and everything that needs them."""
-        import networkx as nx
-
         return self._reach(addresses, nx.descendants)
 
     def subset(self, addresses: Iterable[str]) -> LinkGraph:
@@ -104,8 +89,6 @@ class LinkGraph:
         return frozenset(found)
 
     def _networkx(self) -> nx.DiGraph[str]:
-        import networkx as nx
-
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(self.nodes)
         graph.add_edges_from((e.parent, e.child) for e in self.edges)

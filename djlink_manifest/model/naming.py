@@ -100,6 +100,11 @@ def constraint_name(*words: str) -> str:
     return CONSTRAINT + hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
+def source_of(address: str) -> str:
+    """The source that a link's address names; in Python it is called like its host, and may have dots."""
+    return address.rsplit(".", 2)[0]
+
+
 Side = Literal["source", "local"]
 
 

@@ -85,7 +85,7 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
 
 def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
     if footing.refill is not None:
-        shared = sum(n for c, n in snapshot.counts.items() if state_of(c.presence) is State.SHARED)
+        shared = snapshot.in_state(State.SHARED)
         if shared:
             yield Refill(shared, "definition", footing.refill)
         elif not footing.make_local and not footing.alter_local:

@@ -289,7 +289,7 @@ def _delete(
         cause,  # type: ignore[arg-type]  # one of the causes, as text
         reason,
         approval.keys if approval else None,
-        approval.until or None if approval else None,
+        (approval.until or None) if approval else None,
         approval.by if approval else None,
         unheld=seen.unheld,
     )

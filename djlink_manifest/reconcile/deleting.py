@@ -8,30 +8,29 @@ in one transaction; then the source is told, and its transaction ends. Whatever 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 
-from djlink_manifest.errors import DjlinkError, Interrupted, ServerError
+from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.closure import Dependents
 from djlink_manifest.reconcile.actions import Action, Approve, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.asked import moment
-from djlink_manifest.reconcile.bench import Bench, again, fitting
+from djlink_manifest.reconcile.bench import KEYS_AT_ONCE, Bench, again, fitting, stop_here
 from djlink_manifest.reconcile.noting import Noting, noting
-from djlink_manifest.reconcile.observe import differing_keys
+from djlink_manifest.reconcile.settling import approve_gone, mend
 from djlink_manifest.servers import asking, outbound, requests
 from djlink_manifest.servers.connection import RawRow
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.keylist import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.numbers import REFERENCED
 from djlink_manifest.servers.requests import Cause
-from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.scratch import key_table
 from djlink_manifest.servers.unwanted import unwanted_keys
 
 ENTITIES_AT_ONCE = 10_000  # the most in a transaction; fewer where they have many rows
 ENTITIES_FIRST = 1_000  # of the first one, whose rows tell
-KEYS_AT_ONCE = 1_000  # in a list that a statement holds
 KINDS = (Delete, Approve, Mend, NoteRequests)
 
 
@@ -262,49 +261,6 @@ def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[
     bench.advanced()
 
 
-def approve_gone(bench: Bench) -> None:
-    """Approve requests for what is gone locally, which is proved under locks on both servers."""
-    link, source = bench.link, bench.source
-    with differing_keys(link, True, True, source, bench.local) as (missing, _):
-        if missing is None or not missing.count:
-            return
-        with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
-            work.add_from(requests.requested_in(link, missing.name))
-            _in_pages(bench, work, partial(_approve_gone, listed))
-
-
-def _approve_gone(listed: KeyList, bench: Bench, keys: Sequence[RawRow]) -> None:
-    source, local, link = bench.source, bench.local, bench.link
-    # the local gaps stay locked until the source has committed
-    with local.transaction("REPEATABLE READ"), source.transaction():
-        listed.put(keys)
-        asked = set(requests.lock_requests(source, listed))
-        present = outbound.local_among(local, link, sorted(asked)) if asked else set[RawRow]()
-        listed.put([key for key in keys if key in asked and key not in present])
-        approved = requests.approve(source, listed, "gone")
-        bench.check()
-    bench.tally.approved += approved
-    bench.advanced()
-
-
-def mend(bench: Bench) -> None:
-    """Of what is approved and yet held: gone locally, the outbound row goes; present, the approval goes."""
-    with key_table(bench.source, bench.link, "doomed") as work:
-        work.add_from(requests.approved_yet_held(bench.link))
-        _in_pages(bench, work, _mend)
-
-
-def _mend(bench: Bench, keys: Sequence[RawRow]) -> None:
-    source, local, link = bench.source, bench.local, bench.link
-    with local.transaction("REPEATABLE READ"), source.transaction():
-        present = outbound.local_among(local, link, keys)
-        gone = [key for key in keys if key not in present]
-        mended = requests.mend_approved(source, link, gone, sorted(present))
-        bench.check()
-    bench.tally.mended += mended
-    bench.advanced()
-
-
 @contextmanager
 def _telling(bench: Bench) -> Iterator[None]:
     """Say the next step where the local server finds rows that refer and that the account cannot see."""
@@ -319,15 +275,3 @@ def _telling(bench: Bench) -> Iterator[None]:
             server=error.server,
             hint="let the account see that table (GRANT SELECT) and plan again; nothing of it was deleted",
         ) from error
-
-
-def _in_pages(bench: Bench, work: KeyTable, step: Callable[[Bench, Sequence[RawRow]], None]) -> None:
-    for first, last in work.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
-        again(bench, partial(step, bench, work.keys(first, last)))
-        stop_here(bench)
-
-
-def stop_here(bench: Bench) -> None:
-    """Raise Interrupted where the apply shall end after the batch in hand."""
-    if bench.stop.is_set():
-        raise Interrupted("stopped after the batch in hand", link=bench.link.address)

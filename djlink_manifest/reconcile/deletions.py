@@ -66,7 +66,7 @@ def observe_deletions(
     for approval in stage.manifest.approvals:
         by_link[approval.link].append(approval)
     named = {a.link for a in stage.manifest.approvals if a.orphans} | set(orphans_of)
-    named = {a for a in named & seen.snapshots.keys() if _count(seen.snapshots[a], State.ORPHAN)}
+    named = {a for a in named & seen.snapshots.keys() if seen.snapshots[a].in_state(State.ORPHAN)}
     ordered = [links[a] for wave in stage.graph.waves() for a in wave if a in footings]
     standing = [link for link in ordered if not footings[link.address].make_local]
     with local.readers.session() as here:
@@ -125,10 +125,6 @@ def _by_link(
             yield link.address, tuple(sorted(names))
 
 
-def _count(snapshot: LinkSnapshot, state: State) -> int:
-    return sum(n for c, n in snapshot.counts.items() if state_of(c.presence) is state)
-
-
 def _unwanted(link: Link, snapshot: LinkSnapshot) -> int:
     """How many entities are here, held and wanted no longer, and are to be let go."""
     if link.unwanted != "release":
@@ -148,7 +144,7 @@ def _requests(
     there: Session,
     here: Session,
 ) -> LinkDeletions:
-    unheld = _count(snapshot, State.UNPROTECTED_REQUESTED) > 0
+    unheld = snapshot.in_state(State.UNPROTECTED_REQUESTED) > 0
     open_ = tuple(Asked(r.reason, r.by, r.count, r.since) for r in asking.asked_rows(there, link))
     with noted(here, link) as notes:
         notes.add(asking.stream_requests(there, link, unheld=unheld))

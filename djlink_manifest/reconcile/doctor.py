@@ -214,7 +214,7 @@ def _going(
     """Of each source the marks of the links that `removed` takes out and that stand still."""
     found: dict[str, list[Mark]] = {spec.name: [] for spec in manifest.sources}
     for entry in manifest.removed:
-        name = entry.address.split(".", 1)[0]
+        name = entry.place[0]
         one, schema = seen.get(name), outbound.get(name)
         if isinstance(one, _Seen) and isinstance(schema, str):
             found[name] += marks_of(entry, one.catalog.marks.get(schema, ()), manifest.name)

@@ -5,13 +5,13 @@ Pure.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from djlink_manifest.model.entity import State, Step, state_of
+from djlink_manifest.model.entity import State, Step
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Observation
+from djlink_manifest.reconcile.wording import ORPHANS
 
 UNSURE = (
     "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
@@ -68,17 +68,15 @@ def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
     if snapshot.lost:
         objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
         yield Drift(f"missing here or altered: {objects}")
-    states = Counter[State]()
-    for entities, count in snapshot.counts.items():
-        states[state_of(entities.presence)] += count
-    if states[State.ORPHAN]:
+    orphans, impossible = map(snapshot.in_state, (State.ORPHAN, State.IMPOSSIBLE))
+    if orphans:
         yield Drift(
-            "local rows whose source row is gone, or that the lab added",
-            states[State.ORPHAN],
+            ORPHANS,
+            orphans,
             f"`djlink approve {link.address} --orphans` shows them and agrees to delete them here",
         )
-    if states[State.IMPOSSIBLE]:
-        yield Drift("outbound, request or approval rows without a source row", states[State.IMPOSSIBLE])
+    if impossible:
+        yield Drift("outbound, request or approval rows without a source row", impossible)
     for part in snapshot.parts if snapshot.changed is None else ():
         if part.held != part.local:
             yield Drift(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from threading import Thread
 
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.graph import load_library
 from djlink_manifest.model.link import Limit
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.job import Job
@@ -55,7 +53,6 @@ def open_job(
         }
         for s in manifest.sources
     }
-    Thread(target=load_library, name="djlink-library", daemon=True).start()  # while the servers answer
     results = reach_all({local: local_schemas(manifest), **schemas}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
     with ExitStack() as open_things:

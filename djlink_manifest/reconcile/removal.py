@@ -47,7 +47,7 @@ class Removal:
 
 def marks_of(entry: Removed, marks: Iterable[Mark], manifest: str) -> Iterator[Mark]:
     """The marks of the link that an entry of `removed` names."""
-    _, schema, name = entry.address.rsplit(".", 2)  # a source in Python is called like its host
+    _, schema, name = entry.place
     for mark in marks:
         named = name in (mark.source_table, class_name(mark.source_table))
         if named and mark.manifest == manifest and mark.source_schema == schema:

@@ -66,7 +66,7 @@ def local_schemas(manifest: Manifest) -> frozenset[str]:
 def removed_schemas(manifest: Manifest, source: SourceSpec) -> tuple[str, ...]:
     """The schemas of a source that only links taken out name, sorted."""
     declared = {schema.name for schema in source.schemas}
-    places = (entry.address.split(".", 2) for entry in manifest.removed)
+    places = (entry.place for entry in manifest.removed)
     return tuple(sorted({schema for name, schema, _ in places if name == source.name} - declared))
 
 

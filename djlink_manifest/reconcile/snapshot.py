@@ -149,6 +149,10 @@ class LinkSnapshot:
     lost: int = 0
     lacking: int = 0
 
+    def in_state(self, state: State) -> int:
+        """How many entities are in a state."""
+        return sum(n for c, n in self.counts.items() if state_of(c.presence) is state)
+
     @property
     def brings(self) -> bool:
         """Whether entities are to come, for the first time or again."""

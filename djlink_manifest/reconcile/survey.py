@@ -103,11 +103,11 @@ def _glances(
     """
     stopped, due = stage.graph.downstream(refused), list[tuple[str, list[Link]]]()
     for name, scene in scenes.items():
-        sets = Sets(scene)
+        sets, going = Sets(scene), (stage.scope & scene.held) - stopped
         links = [
             link
             for address, link in scene.links.items()
-            if address in (stage.scope & scene.held) - stopped
+            if address in going
             and footings.found[address].is_comparable(link)
             and sets.wanted(address) is None
             and sets.barred(address) is None

@@ -12,6 +12,7 @@ from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, Tab
 from djlink_manifest.manifest.values import Manifest, Removed
 from djlink_manifest.model.catalog import Catalog, Mark
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.naming import source_of
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.progress import LinkOutcome, Status
 from djlink_manifest.reconcile.reach import Reached
@@ -39,7 +40,7 @@ def find_removals(
     """The links to be taken out, children first: what is left of them on either server."""
     found = list[tuple[Removed, Mark]]()
     for entry in manifest.removed:
-        name = _source_of(entry.address)
+        name = entry.place[0]
         if name in sources:
             marks = sources[name].catalog.marks.get(outbound[name], ())
             here = [m for each in local.catalog.marks.values() for m in each]
@@ -70,12 +71,8 @@ def find_removals(
     return tuple(sorted(made, key=lambda r: r.address))
 
 
-def _source_of(address: str) -> str:
-    return address.rsplit(".", 2)[0]  # a source in Python is called like its host
-
-
 def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) -> Catalog:
-    with sources[_source_of(entry.address)].readers.session() as session:
+    with sources[entry.place[0]].readers.session() as session:
         outbound = mark.outbound_schema
         return read_catalog(session, {mark.source_schema, outbound, owner_schema(outbound)})
 
@@ -83,7 +80,7 @@ def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) 
 def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:
     if (schema, name) not in catalog.tables:
         return 0
-    with sources[_source_of(address)].readers.session() as session:
+    with sources[source_of(address)].readers.session() as session:
         return count_rows(session, table(schema, name))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from datetime import datetime
 from djlink_manifest.model.derive import extra_name
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import canonical
+from djlink_manifest.servers.digest import canonical, digest_of_keys
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.requests import (
     UNREVIEWED,
@@ -90,10 +89,7 @@ def stream_keys(session: Session, link: Link) -> Iterator[RawRow]:
 def request_digest(
     session: Session, link: Link, until: datetime | None = None, *, lock: bool = False
 ) -> Digest:
-    """The digest of the open requests that nobody has granted, up to a moment; `lock` keeps them as they are.
-
-    It does not depend on the order in which a server keeps rows, nor on the vendor.
-    """
+    """The digest of the open requests that nobody has granted, up to a moment; `lock` keeps them so."""
     text = sql(
         "SELECT {}, {} FROM {} r WHERE {} ORDER BY CAST({} AS BINARY)" + (" FOR UPDATE" if lock else ""),
         canonical(link.key_columns, "r"),
@@ -102,12 +98,16 @@ def request_digest(
         open_requests(link, granted=False, until=until),
         canonical(link.key_columns, "r"),
     )
-    found, count, latest = hashlib.sha256(), 0, ""
-    for key, moment in session.stream(text):
-        found.update((key or b"") + b"\n")
-        count += 1
-        latest = max(latest, (moment or b"").decode())
-    return Digest(f"sha256:{found.hexdigest()}", count, datetime.fromisoformat(latest) if latest else None)
+    latest = ""
+
+    def keys() -> Iterator[bytes | None]:
+        nonlocal latest
+        for key, moment in session.stream(text):
+            latest = max(latest, (moment or b"").decode())
+            yield key
+
+    digest, count = digest_of_keys(keys())
+    return Digest(digest, count, datetime.fromisoformat(latest) if latest else None)
 
 
 def deleted_lately(session: Session, link: Link) -> int:

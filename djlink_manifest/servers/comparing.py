@@ -14,14 +14,13 @@ from typing import TypeVar
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import SetDigest, bucket, check, set_digest
+from djlink_manifest.servers.digest import SetDigest, bucket, bucket_count, check, set_digest
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, comma, idents, sql, table
 
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
 BUCKETS_MOST = 16_384
-KEYS_A_BUCKET = 64  # some: a bucket costs bytes over the wire, and so does each key of one that differs
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
@@ -80,7 +79,7 @@ def compare_keys(
         return
     with local.snapshot(), source.snapshot(keep=True):
         seen = known or side_digests(local, source, link)
-        buckets = bucket_count(max(seen.here.count, seen.there.count))
+        buckets = bucket_count(max(seen.here.count, seen.there.count), BUCKETS_MOST)
         _find(local, source, link, buckets, _dirty(*_buckets(local, source, link, buckets)), missing, extra)
         if _accounted(seen, missing, extra):
             return
@@ -101,11 +100,6 @@ def at_once(one: Callable[[], _A], other: Callable[[], _B]) -> tuple[_A, _B]:
         running = threads.submit(one)
         second = other()
         return running.result(), second
-
-
-def bucket_count(entities: int) -> int:
-    """How many hash buckets the keys of so many entities are compared in."""
-    return min(BUCKETS_MOST, max(16, 1 << (entities // KEYS_A_BUCKET).bit_length()))
 
 
 def all_local_keys(local: Session, link: Link) -> Iterator[RawRow]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import pymysql
@@ -26,6 +26,7 @@ from djlink_manifest.servers.wire import WireConnection, values
 Row: TypeAlias = tuple[Any, ...]
 RawRow: TypeAlias = "tuple[bytes | None, ...]"
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ"]
+_T = TypeVar("_T")
 
 CONNECT_TIMEOUT = 10  # seconds
 # A peer that is gone without a word (a cable, a firewall that forgot) is noticed after some two minutes of
@@ -95,23 +96,21 @@ class Session:
 
     def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
         """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
-        connection = self._connection
-        with self._errors():
-            connection.query(self._text(statement), unbuffered=True)
-            result: Any = connection._result
-            rows = connection.row_packets()
-            try:
-                for found in rows:
-                    yield result.field_count, found
-            finally:
-                rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
+        with closing(self._unbuffered(statement, WireConnection.row_packets)) as rows:
+            for found in rows:
+                result: Any = self._connection._result
+                yield result.field_count, found
 
     def pieces(self, statement: Sql) -> Iterator[tuple[bytes, int]]:
         """As `packets`, in pieces of the wire (`WireConnection.row_pieces`), and how many rows each has."""
-        connection = self._connection
+        return self._unbuffered(statement, WireConnection.row_pieces)
+
+    def _unbuffered(
+        self, statement: Sql, read: Callable[[WireConnection], Iterator[_T]]
+    ) -> Generator[_T, None, None]:
         with self._errors():
-            connection.query(self._text(statement), unbuffered=True)
-            rows = connection.row_pieces()
+            self._connection.query(self._text(statement), unbuffered=True)
+            rows = read(self._connection)
             try:
                 yield from rows
             finally:

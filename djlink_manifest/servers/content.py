@@ -25,6 +25,8 @@ from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, not_among, sql, table
 from djlink_manifest.servers.transfer import inserts, most_bytes, reading
 
+BUCKETS_MOST = 65_536
+
 _COUNT, _TOTAL = Column("~n", "bigint"), Column("~total", "decimal(65,0)")
 
 
@@ -105,10 +107,10 @@ def find_changed(local: Session, source: Session, link: Link, into: KeyTable) ->
     vendors is read once more, in pages of entities.
     """
     master = table(link.local.schema, link.local.name)
-    count = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
-    if not count:
+    held = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
+    if not held:
         return
-    count = digest.bucket_count(count)
+    count = digest.bucket_count(held, BUCKETS_MOST)
     alike = local.identity.version.vendor == source.identity.version.vendor
     pairs = list(_pairs(local, source, link, alike))
     suspect = list[list[int]]()

@@ -9,9 +9,10 @@ keys cancels out. The salt makes each process draw anew, and leaves nothing to c
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column
@@ -22,7 +23,7 @@ from djlink_manifest.servers.jsontext import same_object
 from djlink_manifest.servers.sql import Sql, column, comma, ident, sql, word
 
 ROWS_AT_ONCE = 500  # entities whose rows are compared by one statement
-BUCKETS_MOST = 65_536
+KEYS_A_BUCKET = 64  # some: a bucket costs bytes over the wire, and so does each key of one that differs
 SALT = secrets.token_urlsafe(6)
 
 _EXACT = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal"})
@@ -75,9 +76,9 @@ def bucket(key: Sequence[Column], buckets: int) -> Sql:
     return sql("CRC32(CONCAT({}, {})) % {}", SALT, comma([_loose(each) for each in key]), buckets)
 
 
-def bucket_count(entities: int) -> int:
+def bucket_count(entities: int, most: int) -> int:
     """How many hash buckets so many entities are compared in."""
-    return min(BUCKETS_MOST, max(16, 1 << (entities // 64).bit_length()))
+    return min(most, max(16, 1 << (entities // KEYS_A_BUCKET).bit_length()))
 
 
 def canonical(of: Sequence[Column], alias: str | None = None, *, short: bool = False) -> Sql:
@@ -91,6 +92,18 @@ def canonical(of: Sequence[Column], alias: str | None = None, *, short: bool = F
         name = column(alias, each.name) if alias else ident(each.name)
         parts.append(sql("COALESCE({}, '~')", _canonical(each, name, short)))
     return sql("CONCAT_WS('|', {})", comma(parts))
+
+
+def digest_of_keys(texts: Iterable[bytes | None]) -> tuple[str, int]:
+    """The digest by which an approval names keys, of their canonical texts in the order of their bytes.
+
+    And their number. It depends neither on the order in which a server keeps rows, nor on the vendor.
+    """
+    found, count = hashlib.sha256(), 0
+    for text in texts:
+        found.update((text or b"") + b"\n")
+        count += 1
+    return f"sha256:{found.hexdigest()}", count
 
 
 def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) -> Sql:

@@ -44,6 +44,7 @@ ACTING = tuple(
             "pulling",
             "refilling",
             "deleting",
+            "settling",
             "noting",
             "orphans",
             "taking_out",

@@ -8,6 +8,7 @@ from djlink_manifest.manifest.values import Manifest
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.health import Finding
 from djlink_manifest.model.rights import account_name
+from djlink_manifest.reconcile.wording import quoted
 
 SUBJECT = "tables not seen"
 WHY = "a deletion of linked rows would delete or change rows of such a table of yours, and no one be told"
@@ -36,12 +37,7 @@ def unseen_findings(
         return
     for (schema, table), names in sorted(unseen.items()):
         words = f"{', '.join(names)} refers to {schema}.{table} with ON DELETE CASCADE or SET NULL"
-        grants = " ".join(
-            "GRANT SELECT ON {} TO {};".format(
-                ".".join(f"`{part}`" for part in name.split(".", 1)), account_name(account)
-            )
-            for name in names
-        )
+        grants = " ".join(f"GRANT SELECT ON {quoted(name)} TO {account_name(account)};" for name in names)
         why = f"{WHY}: such deletions are blocked"
         yield Finding("local", SUBJECT, "warning", words, why, f"let an administrator run: {grants}")
     if not unseen:
