@@ -1,4 +1,4 @@
-"""datajoint-link 0.11, the one tool made for this, as a peer: in an environment of its own."""
+"""datajoint-link 0.11, the one tool made for this, as a peer, and djlink's Python API beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.ground import DUMPED, HELPERS, SCHEMA, BenchmarkFailed, Ground, Use, process
+from benchmarks.ground import DUMPED, HELPERS, LOCAL, OUTBOUND, SCHEMA, BenchmarkFailed, Ground, Use, process
 
 ENVIRONMENT = Path("build/benchmarks/peer-venv")
 # pymysql 1.2 does not connect with datajoint 0.14; cryptography is for MySQL's passwords
@@ -43,7 +43,23 @@ def pull(ground: Ground, table: str) -> Use:
     use = process([str(environment()), str(script), *arguments], ground.folder)
     if ground.count(DUMPED, table) != ground.count(SCHEMA, table, at_source=True):
         raise BenchmarkFailed("datajoint-link left rows behind")
+    return _told(ground, use)
+
+
+def pull_by_djlink(ground: Ground, table: str) -> Use:
+    """The same by djlink's Python API, of which too the seconds of `pull()` alone count."""
+    ground.forget()
+    script = Path(__file__).with_name("api_script.py")
+    arguments = [str(ground.source.port), SCHEMA, OUTBOUND, table.capitalize(), str(ground.local.port), LOCAL]
+    use = process([sys.executable, str(script), *arguments], ground.folder)
+    if ground.count(LOCAL, table) != ground.count(SCHEMA, table, at_source=True):
+        raise BenchmarkFailed("djlink left rows behind")
+    return _told(ground, use)
+
+
+def _told(ground: Ground, use: Use) -> Use:
+    """The seconds that the script told, with the memory of its process."""
     told = re.search(r"^seconds ([0-9.]+)$", (ground.folder / "command.log").read_text(), re.MULTILINE)
     if told is None:
-        raise BenchmarkFailed("datajoint-link did not say how long it took")
+        raise BenchmarkFailed("the script did not say how long its pull took")
     return Use(float(told[1]), use.megabytes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks import deletion, link_package, peers, tables
-from benchmarks.ground import Ground
 from benchmarks.results import Measure
 from benchmarks.runs import catalogues, changed_plan, counts, many, nothing, plan, pull
 from benchmarks.sizes import Sizes
@@ -47,18 +46,19 @@ def measures(sizes: Sizes) -> Mapping[str, Measure]:
             lambda g: tables.narrow(g, sizes.script, "script"),
             pull("script", "script"),
             lambda g: peers.datajoint_script(g, "script"),
+            other_once=True,
             scratch=("script",),
         ),
         "package": Measure(
-            f"pull of {sizes.script:,} rows beside one of {sizes.package:,}",
+            f"pull of {sizes.package:,} rows in Python, from `pull()` to its end",
             "datajoint-link 0.11",
             200,
-            lambda g: _package(g, sizes),
-            pull("bundled", "bundled"),
+            lambda g: tables.narrow(g, sizes.package, "fetched"),
+            lambda g: link_package.pull_by_djlink(g, "fetched"),
             lambda g: link_package.pull(g, "fetched"),
-            rows=sizes.script,
-            other_rows=sizes.package,
-            scratch=("bundled", "fetched"),
+            rows=sizes.package,
+            other_once=True,
+            scratch=("fetched",),
         ),
     } | _others(sizes)
 
@@ -127,11 +127,6 @@ def _others(sizes: Sizes) -> dict[str, Measure]:
             scratch=("visit__sample", "visit"),
         ),
     }
-
-
-def _package(ground: Ground, sizes: Sizes) -> None:
-    tables.narrow(ground, sizes.script, "bundled")
-    tables.narrow(ground, sizes.package, "fetched")
 
 
 def _grown_pull(rows: int) -> Measure:

@@ -22,8 +22,8 @@ MOST_MEGABYTES = 200
 class Measure:
     """A run of djlink beside a peer's. `target` is the ratio of seconds to reach, where there is a peer.
 
-    Where the peer is given other work than djlink, `rows` and `other_rows` are what each has to do, and the
-    ratio is that of the rows of djlink in a second to those of the peer: `target` is to be exceeded then.
+    With `rows`, the ratio is that of the rows of djlink in a second to those of the peer, and `target` is to
+    be exceeded. `other_once`: a peer that takes a minute runs beside the first of djlink's runs only.
     """
 
     what: str
@@ -33,7 +33,7 @@ class Measure:
     subject: Run
     other: Run | None = None
     rows: int = 0
-    other_rows: int = 0
+    other_once: bool = False
     scratch: tuple[str, ...] = ()  # tables at the source that no later measure uses
 
 
@@ -62,10 +62,9 @@ class Result:
         """The median of the ratios of the pairs of runs: of seconds or, with `rows`, of rows a second."""
         if not self.others:
             return None
-        of, pairs = self.measure, zip(self.uses, self.others, strict=True)
-        if of.rows:
-            return median((of.rows / a.seconds) / (of.other_rows / b.seconds) for a, b in pairs)
-        return median(a.seconds / b.seconds for a, b in pairs)
+        beside = self.others * len(self.uses) if self.measure.other_once else self.others
+        ratio = median(a.seconds / b.seconds for a, b in zip(self.uses, beside, strict=True))
+        return 1 / ratio if self.measure.rows else ratio
 
     @property
     def megabytes(self) -> float:
@@ -79,7 +78,8 @@ class Result:
 
     def latest(self) -> str:
         """The last run, as a line of progress."""
-        other = f", {self.measure.peer} {self.others[-1].seconds:.2f} s" if self.others else ""
+        beside = len(self.others) == len(self.uses)
+        other = f", {self.measure.peer} {self.others[-1].seconds:.2f} s" if beside else ""
         mine = f"{self.pair}, {self.measure.what}: {self.uses[-1].seconds:.2f} s"
         return f"{mine}{other}; load {self.loads[-1]:.1f}"
 
@@ -91,7 +91,7 @@ class Result:
             theirs = f"{of.peer} {self.other_seconds:.2f} s"
         if of.rows and self.other_seconds is not None:
             mine += f", {of.rows / self.seconds:,.0f} rows/s"
-            theirs, sign = f"{of.peer} {of.other_rows / self.other_seconds:,.0f} rows/s", "≥"
+            theirs, sign = f"{theirs}, {of.rows / self.other_seconds:,.0f} rows/s", "≥"
         cells = [
             self.pair,
             of.what,
@@ -101,7 +101,7 @@ class Result:
             f"{sign} {of.target:g}" if of.target else "-",
             f"{self.megabytes:.0f} MB",
             f"{self.kilobytes:.0f} KB" if self.kilobytes else "-",
-            str(len(self.uses)),
+            f"{len(self.uses)}{f' and {len(self.others)}' if of.other_once else ''}",
             f"{median(self.loads):.1f}",
         ]
         return f"| {' | '.join(cells)} |"

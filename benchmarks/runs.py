@@ -12,13 +12,13 @@ from benchmarks.results import Measure, Result, Run
 
 
 def measured(ground: Ground, measure: Measure, runs: int) -> Iterator[Result]:
-    """The result so far, after each run. Whoever is first takes turns."""
+    """The result so far, after each run. Whoever is first takes turns; a peer that runs once is last."""
     measure.make(ground)
     result = Result(ground.pair, measure)
     for number in range(runs):
         steps = [(measure.subject, result.uses)]
-        if measure.other is not None:
-            steps.insert(number % 2, (measure.other, result.others))
+        if measure.other is not None and not (measure.other_once and number):
+            steps.insert(1 if measure.other_once else number % 2, (measure.other, result.others))
         for run, into in steps:
             into.append(run(ground))
         result.loads.append(os.getloadavg()[0])

@@ -28,19 +28,17 @@ class Sizes:
 
 
 QUICK = Sizes(
-    narrow=300_000,
-    script=60_000,
-    package=400,
-    blobs=100,
-    masters=20_000,
+    narrow=1_000_000,
+    script=1_000_000,
+    package=5_000,
+    blobs=300,
+    masters=50_000,
     wide_key=50_000,
     links=300,
     deleted=50_000,
 )
-FULL = Sizes(
-    narrow=1_000_000,
-    script=1_000_000,
-    package=5_000,
+FULL = replace(
+    QUICK,
     blobs=2_000,
     masters=100_000,
     wide_key=1_000_000,
