@@ -76,7 +76,8 @@ def open_job(
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         going = {entry.address for entry in manifest.removed}
         scope, chosen = scope_of(resolved.graph, targets, excludes, below, going)
-        workers = parallelism or min(4, max(2, os.cpu_count() or 2))
+        # one more than processors: while one waits for a server or the wire, the others fill them
+        workers = parallelism or min(4, (os.cpu_count() or 1) + 1)
         told = tuple(facts)
         at = (manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit, chosen)
         yield Job(Stage(*at))
