@@ -97,7 +97,7 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "--parallelism",
         type=click.IntRange(1, MOST_PARALLEL),
         metavar="N",
-        help="How many links at the same time.  [default: by the number of processors, at most 4]",
+        help="How many links at the same time.  [default: by the processors and the sources, 2 to 4]",
     )
     return file_option(target(exclude(parallel(with_scope))))
 

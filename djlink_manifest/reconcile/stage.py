@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,14 @@ from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.resolve import Resolved
 from djlink_manifest.reconcile.snapshot import Footing, Refusal, ServerFacts
 from djlink_manifest.reconcile.storage import Depot
+
+
+def usual_parallelism(sources: int) -> int:
+    """How many links go at the same time where nobody says: by the processors that this process may use, or
+    the sources where they are more, since links of two sources wait for different servers; 2 to 4."""
+    # what a container or a batch system lets this process have may be less than what the machine has
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    return min(4, max(2, usable, sources))
 
 
 @dataclass(frozen=True, slots=True)
