@@ -20,7 +20,7 @@ from typing import Any
 from pymysql.constants.COMMAND import COM_QUERY
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.reconcile import bench, deleting, settling
+from djlink_manifest.reconcile import bench, deleting, pulling, settling
 from djlink_manifest.reconcile.pipeline import open_job
 from tests.statements import Statement, watched
 
@@ -44,24 +44,30 @@ def apply_once(
     every: bool = False,
     parallelism: int = 1,
     typed: bool = False,
+    spread: bool = False,
 ) -> dict[str, Any]:
-    """Plan, apply, plan again, with or without `verify`; `typed`: somebody says yes to all deletions.
+    """Plan, apply, plan again, with or without `verify`; `typed`: somebody says yes to all deletions;
+    `spread`: every link is pulled by ranges, several at once, by as many workers as `parallelism` lets.
 
     At the `at`-th change, from 1, or with `every` at the `at`-th statement of whatever kind, it kills
     itself: before it is sent or, with `sent`, before its answer is read.
     """
-    made = list[str]()
+    made, loading = list[str](), set[int]()
 
     def stop_here(statement: Statement) -> None:
         if not every and not changes(statement):
             return
         made.append(statement.text[:60])
+        if statement.begins("LOAD"):
+            loading.add(statement.session)
         if len(made) == at:
             if sent:
                 statement.connection._execute_command(COM_QUERY, statement.whole)
             os.kill(os.getpid(), signal.SIGKILL)
 
     bench.BATCH_ENTITIES = 2
+    if spread:
+        pulling.SPREAD_ENTITIES = 1
     deleting.ENTITIES_AT_ONCE = settling.ENTITIES_AT_ONCE = 2
     with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
         plan = job.plan(verify=verify)
@@ -73,6 +79,7 @@ def apply_once(
         again = job.plan(verify=verify)
     return {
         "changes": made,
+        "loading": len(loading),
         "kinds": sorted({type(a).__name__ for link in plan.links for a in link.actions}),
         "problems": [o.problem for o in report.outcomes if o.status != "done"],
         "again": again.has_changes or again.has_errors,

@@ -97,7 +97,7 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "--parallelism",
         type=click.IntRange(1, MOST_PARALLEL),
         metavar="N",
-        help="How many links at the same time.  [default: one more than processors, at most 4]",
+        help="How many links at the same time.  [default: by processors and sources, 2 to 4]",
     )
     return file_option(target(exclude(parallel(with_scope))))
 

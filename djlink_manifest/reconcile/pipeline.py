@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -16,7 +15,7 @@ from djlink_manifest.reconcile.reach import Reached, Words, reach_all, same_serv
 from djlink_manifest.reconcile.resolve import local_schemas, resolve
 from djlink_manifest.reconcile.scope import scope_of
 from djlink_manifest.reconcile.snapshot import ServerFacts
-from djlink_manifest.reconcile.stage import Stage
+from djlink_manifest.reconcile.stage import Stage, usual_parallelism
 from djlink_manifest.reconcile.storage import open_depot
 
 __all__ = ["Job", "open_job"]
@@ -76,8 +75,7 @@ def open_job(
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         going = {entry.address for entry in manifest.removed}
         scope, chosen = scope_of(resolved.graph, targets, excludes, below, going)
-        # one more than processors: while one waits for a server or the wire, the others fill them
-        workers = parallelism or min(4, (os.cpu_count() or 1) + 1)
+        workers = parallelism or usual_parallelism(len(sources))
         told = tuple(facts)
         at = (manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit, chosen)
         yield Job(Stage(*at))

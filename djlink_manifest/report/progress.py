@@ -99,7 +99,7 @@ class Lines:
 class Bars:
     """A bar for each link at work; a line above them for each that has ended."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._guard = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
@@ -109,6 +109,7 @@ class Bars:
             _Figures(),
             console=console,
             transient=True,
+            get_time=clock,
         )
 
     def __enter__(self) -> Bars:

@@ -18,6 +18,7 @@ from djlink_manifest.servers.digest import SetDigest, bucket, bucket_count, chec
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, comma, idents, sql, table
+from djlink_manifest.servers.wire import values
 
 KEYS_AT_ONCE = 50_000  # keys of one side held in memory
 BUCKETS_MOST = 16_384
@@ -127,13 +128,14 @@ def _find(
     extra: KeyTable,
 ) -> None:
     here, there = _sides(link)
+    width = len(link.key)
     for group in groups:
         local_keys, outbound_keys = at_once(
             lambda: set(_keys_of(local, here, link, buckets, group)),  # noqa: B023 - runs within the round
             lambda: set(_keys_of(source, there, link, buckets, group)),  # noqa: B023
         )
-        missing.add(sorted(outbound_keys - local_keys))
-        extra.add(sorted(local_keys - outbound_keys))
+        missing.add(tuple(values(key, width)) for key in sorted(outbound_keys - local_keys))
+        extra.add(tuple(values(key, width)) for key in sorted(local_keys - outbound_keys))
 
 
 _Buckets = Mapping[int, tuple[int, int]]  # of each bucket the count and the digest
@@ -169,9 +171,12 @@ def _grouped(here: _Buckets, there: _Buckets, wanted: Iterable[int]) -> Iterator
         yield group
 
 
-def _keys_of(session: Session, of: Sql, link: Link, buckets: int, group: Sequence[int]) -> Iterator[RawRow]:
+def _keys_of(session: Session, of: Sql, link: Link, buckets: int, group: Sequence[int]) -> Iterator[bytes]:
+    """The keys as their packets: equal where the keys are, and small, however many columns they have."""
     key = link.key_columns
     numbers = comma([sql("{}", number) for number in group])
-    return session.stream(
-        sql("SELECT {} FROM {} WHERE {} IN ({})", transfer.reading(key), of, bucket(key, buckets), numbers)
+    select = sql(
+        "SELECT {} FROM {} WHERE {} IN ({})", transfer.reading(key), of, bucket(key, buckets), numbers
     )
+    for _, packets in session.packets(select):
+        yield from packets

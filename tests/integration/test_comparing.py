@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from djlink_manifest.model.entity import Presence
+from djlink_manifest.reconcile.actions import Pull, Register
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.snapshot import EntityClass
-from djlink_manifest.servers import comparing
+from djlink_manifest.servers import comparing, glance
 from djlink_manifest.servers.scratch import key_table
 from djlink_manifest.servers.sql import Sql
 from tests.asking import ask, run_all
@@ -140,6 +141,43 @@ def test_the_statements_of_a_plan_grow_with_servers_and_not_with_links(lab: Rig)
         return len(seen)
 
     assert statements() == statements("One", "More1")
+
+
+def test_a_plan_opens_as_many_sessions_as_links_go_at_the_same_time_and_no_more_for_more_links(
+    lab: Rig,
+) -> None:
+    locally(lab, "DELETE FROM @here.one WHERE id > 2")  # looked at by itself, as the others are to be pulled
+    run_all(lab, *(f"INSERT INTO {{lab}}.more{n} VALUES (1), (2)" for n in range(6)))
+    for parallelism in (1, 3):
+        with watched(prefix=lab.names("")) as seen:
+            lab.plan(document(lab), parallelism=parallelism)
+        for server in (lab.servers.lab_a, lab.servers.local):
+            sessions = {s.session for s in seen if s.port == server.port}
+            assert len(sessions) <= parallelism, (server.name, parallelism)
+
+
+def test_links_of_several_sources_are_seen_in_several_statements_each(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {"lab_a": "run", "lab_b": "more5"}
+    for name in both:
+        run_all(rig, *TABLES, server=name)
+    rig.accounts({name: ["lab"] for name in both})
+    asked = rig.document({name: {"lab": {"tables": "*"}} for name in both})
+    assert rig.apply(asked)[1].succeeded
+    run_all(rig, "DELETE FROM {outbound}.{lab}_run".replace("{lab}", rig.names("lab")))
+    run_all(rig, "INSERT INTO {lab}.more5 VALUES (1)", server="lab_b")
+    monkeypatch.setattr(glance, "TABLES_AT_ONCE", 3)
+    with watched(prefix=rig.names("")) as seen:
+        plan = rig.plan(asked)
+    for server in (rig.servers.lab_a, rig.servers.lab_b):
+        at_once = [
+            s for s in seen if s.port == server.port and " UNION ALL " in s.text and "BIT_XOR" in s.text
+        ]
+        assert len(at_once) == 3, "nine tables, three at once"
+    changed = {link.address.split(".")[0]: link for link in plan.links if link.actions}
+    assert {name: link.address.rpartition(".")[2].lower() for name, link in changed.items()} == both
+    assert [type(a) for link in changed.values() for a in link.actions] == [Register, Pull]
 
 
 def test_a_link_that_cannot_be_read_is_named_and_the_others_are_planned(lab: Rig) -> None:

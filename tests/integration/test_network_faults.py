@@ -227,14 +227,16 @@ def test_a_stall_of_seconds_is_waited_out_and_fails_nothing(lab: Faulty) -> None
 
 
 @both_vendors
-def test_a_server_that_will_not_wait_for_a_slow_reader_is_asked_again(
-    lab: Faulty, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("timeout", ["net_write_timeout", "net_read_timeout"])
+def test_a_server_that_will_not_wait_for_a_slow_reader_or_writer_is_asked_again(
+    lab: Faulty, monkeypatch: pytest.MonkeyPatch, timeout: str
 ) -> None:
-    """The source ends a session that takes nothing for `net_write_timeout` seconds, in mid-result."""
+    """The source ends a session that takes nothing for `net_write_timeout` seconds, in mid-result; the local
+    server one that sends nothing for `net_read_timeout` seconds, in mid-LOAD."""
     lab.make_tables()
     # more than the sockets between them hold
     lab.rig.run("lab_a", "UPDATE {lab}.session__trial SET data = REPEAT('y', 12000000) WHERE s < 3")
-    brief = (*connection.SETTINGS, "SET SESSION net_write_timeout = 1")
+    brief = (*connection.SETTINGS, f"SET SESSION {timeout} = 1")
     monkeypatch.setattr(connection, "SETTINGS", brief)
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
         reading = Judge(b"`session__trial`", "pass")

@@ -103,13 +103,19 @@ def test_bars_take_any_events_in_any_order(events: list[Event]) -> None:
     assert "\x1b[2J" not in stream.getvalue()
 
 
-def test_a_bar_shows_rows_bytes_and_total() -> None:
-    stream = io.StringIO()
-    with Bars(console_on(stream, terminal=True)) as display:
+def test_a_bar_shows_rows_bytes_total_rate_and_the_time_left() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with Bars(console_on(stream, terminal=True), clock) as display:
         display(LinkStarted("a.b.C", 1240))
+        clock.now += 5
+        display(LinkStarted("a.b.Later", 10))
         display(Advanced("a.b.C", 600, 3000, 60_000_000))
-    assert "a.b.C" in stream.getvalue()
-    assert "600/1,240 (3,000 rows with parts, 60 MB)" in stream.getvalue()
+        display(Advanced("a.b.Later", 0, 0, 0))
+    shown = stream.getvalue()
+    assert "a.b.C" in shown
+    assert "600/1,240 (3,000 rows with parts, 60 MB), 12 MB/s in 5.0s, 5.3s left" in shown
+    assert "0/10 " in shown, "nothing is said of a pace that is not known"
+    assert shown.count(" left") == shown.count("600/1,240")
 
 
 @pytest.mark.parametrize("kind", [Lines, Bars])

@@ -1,0 +1,78 @@
+"""A process killed while several workers pull ranges of one link: all is whole, the next apply ends it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
+from tests.rig import Rig
+from tests.shared_servers import PAIRS, Servers, drop_everything, new_names
+from tests.whole import check_whole
+
+ENTITIES, TRIES = 24, 6  # tries for each pair of vendors, each at other changes
+PIPELINE = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.trial (day date, n int, v varchar(9), t text, PRIMARY KEY (day, n))",
+    "CREATE TABLE {lab}.trial__event (day date, n int, e int, PRIMARY KEY (day, n, e),"
+    " FOREIGN KEY (day, n) REFERENCES {lab}.trial (day, n))",
+    *(
+        f"INSERT INTO {{lab}}.trial VALUES ('2026-01-0{1 + n % 3}', {n}, 'v', REPEAT('t', {n}))"
+        for n in range(ENTITIES)
+    ),
+    "INSERT INTO {lab}.trial__event SELECT day, n, 1 FROM {lab}.trial",
+    "INSERT INTO {lab}.trial__event SELECT day, n, 2 FROM {lab}.trial",
+)
+
+
+@contextmanager
+def scene(servers: Servers) -> Iterator[Scene]:
+    """A link whose tables are made and of which nothing is pulled."""
+    names = new_names()
+    with tempfile.TemporaryDirectory() as folder:
+        rig = Rig(servers, names, Path(folder))
+        try:
+            for statement in PIPELINE:
+                rig.run("lab_a", statement)
+            rig.accounts({"lab_a": ["lab"]})
+            assert rig.apply(rig.document({"lab_a": {"lab": {"tables": "*", "pull": "none"}}}))[1].succeeded
+            with rig.job(rig.document({"lab_a": {"lab": {"tables": "*"}}})) as job:
+                links = job.links
+            with set_up(rig, links) as found:
+                yield found
+        finally:
+            for server in (servers.lab_a, servers.local):
+                drop_everything(server, names)
+
+
+def end(found: Scene, answer: dict[str, Any]) -> Any:
+    """The state that an apply leaves that was let alone."""
+    assert (answer["problems"], answer["again"]) == ([], False)
+    assert check_whole(found.rig, found.links) == ENTITIES
+    return tuple(saved.without(*VOLATILE) for saved in found.state())
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_a_pull_of_ranges_killed_at_any_change_leaves_nothing_half_done_and_the_next_one_ends_it(
+    servers: Servers,
+) -> None:
+    with scene(servers) as found:
+        request: dict[str, Any] = {"manifest": str(found.manifest), "parallelism": 3, "spread": True}
+        answer = found.applier(**request)
+        whole = end(found, answer)
+        assert answer["loading"] > 1, "more than one worker loaded rows"
+        made = answer["changes"]
+        first = 1 + PAIRS.index(servers.pair)
+        for at in evenly(range(first, len(made) + 1), TRIES):
+            sent = made[at - 1].startswith("COMMIT")
+            place = f"change {at} of {len(made)}, sent {sent}"
+            found.put_back()
+            assert found.applier(**request, at=at, sent=sent) == {"killed": 9}, place
+            found.wait_for_the_dead()
+            check_whole(found.rig, found.links)
+            assert end(found, found.applier(**request)) == whole, place
