@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pymysql.connections import Connection
 
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.reconcile.job import Job
@@ -140,6 +141,22 @@ def test_the_statements_of_a_plan_grow_with_servers_and_not_with_links(lab: Rig)
         return len(seen)
 
     assert statements() == statements("One", "More1")
+
+
+@ALL
+def test_an_empty_plan_moves_few_bytes_in_few_statements(lab: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    came, read = list[int](), Connection._read_bytes  # type: ignore[attr-defined]  # in no stub
+
+    def counted(connection: Any, size: int) -> Any:
+        came.append(size)
+        return read(connection, size)
+
+    monkeypatch.setattr(Connection, "_read_bytes", counted)
+    with watched(prefix=lab.names("")) as seen:
+        lab.plan(document(lab))
+    moved = sum(came) + sum(statement.size for statement in seen)
+    assert moved < 8 * 12 * 1024  # of 8 links, one with a key of 7 columns
+    assert len(seen) < 45
 
 
 def test_a_link_that_cannot_be_read_is_named_and_the_others_are_planned(lab: Rig) -> None:
