@@ -34,7 +34,8 @@ def _kind(value: object) -> str | None:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # built once, inside the whole manifest's, and not each by itself at import as well
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class TlsModel(_Strict):

@@ -82,8 +82,8 @@ class Catalog:
 
     `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
     sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
-    the character set of each collation that the server has; `definers` the account by whose rights each view
-    works.
+    the character sets of the local server's collations, those that were asked for; `definers` the account by
+    whose rights each view works.
     """
 
     server: str

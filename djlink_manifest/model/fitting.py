@@ -7,7 +7,7 @@ nothing. On the same vendor only collations can be missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import Catalog, Version
@@ -78,6 +78,12 @@ def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
     return Fitted(replace(master, parts=tuple(parts)), notes, tuple(fitting.problems))
 
 
+def collations_asked(tables: Iterable[TableDefinition]) -> frozenset[str]:
+    """The collations that `fitted` looks for in the target's catalogue, for these tables."""
+    named = {c for t in tables for c in (t.collation, *(column.collation for column in t.columns)) if c}
+    return frozenset({*_MERGING_NOTHING, "utf8mb4_bin"}.union(*map(_spellings, named)))
+
+
 def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
     collation = table.collation
     if collation is not None:
@@ -131,12 +137,16 @@ def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
 
 
 def _known(fitting: _Fitting, collation: str) -> str | None:
-    """The target's name of a collation, or None. MySQL before 8.0.30 calls utf8mb3 utf8."""
-    spellings = [collation]
+    """The target's name of a collation, or None."""
+    return next((name for name in _spellings(collation) if name in fitting.target.collations), None)
+
+
+def _spellings(collation: str) -> Iterator[str]:
+    """The names of a collation: MySQL before 8.0.30 calls utf8mb3 utf8."""
+    yield collation
     for old, new in (("utf8_", "utf8mb3_"), ("utf8mb3_", "utf8_")):
         if collation.startswith(old):
-            spellings.append(new + collation.removeprefix(old))
-    return next((name for name in spellings if name in fitting.target.collations), None)
+            yield new + collation.removeprefix(old)
 
 
 def _safe(fitting: _Fitting) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from djlink_manifest.errors import DjlinkError
@@ -27,7 +27,7 @@ from djlink_manifest.reconcile.removal import marks_of
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.storage import Depot, open_depot
 from djlink_manifest.reconcile.storelook import store_findings
-from djlink_manifest.servers.catalog import read_catalog
+from djlink_manifest.servers.catalog import read_catalog, read_collations
 from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.health import read_health
@@ -96,6 +96,7 @@ def _look(spec: ServerSpec, schemas: frozenset[str], environ: Mapping[str, str])
             health = read_health(session)
             unseen: Mapping[TableName, tuple[str, ...]] | None = {}
             if spec.name == "local":
+                catalog = replace(catalog, collations=read_collations(session))
                 unseen = acting_unseen(session, schemas, {table for table, _ in keys_to(session, schemas)})
         finally:
             session.close()

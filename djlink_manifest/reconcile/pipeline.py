@@ -11,7 +11,7 @@ from djlink_manifest.manifest.values import Manifest
 from djlink_manifest.model.link import Limit
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.job import Job
-from djlink_manifest.reconcile.reach import Reached, Words, reach_all, same_servers
+from djlink_manifest.reconcile.reach import Reached, Words, reach_all, same_servers, with_collations
 from djlink_manifest.reconcile.resolve import local_schemas, resolve
 from djlink_manifest.reconcile.scope import scope_of
 from djlink_manifest.reconcile.snapshot import ServerFacts
@@ -61,6 +61,7 @@ def open_job(
         if isinstance(base, DjlinkError):
             raise base
         sources = {name: r for name, r in reached.items() if name in addresses}
+        base = with_collations(base, sources.values())
         catalogs = {name: r.catalog for name, r in sources.items()}
         depot = open_things.enter_context(open_depot(manifest, catalogs, environ, say))
         resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores, same_servers(reached))

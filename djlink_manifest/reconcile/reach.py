@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.catalog import Catalog, fingerprint
+from djlink_manifest.model.fitting import collations_asked
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.reconcile.snapshot import ServerFacts
-from djlink_manifest.servers.catalog import read_catalog
+from djlink_manifest.servers.catalog import read_catalog, read_collations
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.locks import is_same_server
 from djlink_manifest.servers.pool import Pool
@@ -57,6 +58,13 @@ def reach_all(wanted: Mapping[ServerAddress, Set[str]], say: Words) -> Mapping[s
 
     with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
         return dict(zip((a.name for a in wanted), threads.map(reach, wanted), strict=True))
+
+
+def with_collations(local: Reached, sources: Iterable[Reached]) -> Reached:
+    """The local server with those of its collations that the sources' tables ask for. Raises ServerError."""
+    asked = collations_asked(t for each in sources for t in each.catalog.tables.values())
+    with local.readers.session() as session:
+        return replace(local, catalog=replace(local.catalog, collations=read_collations(session, asked)))
 
 
 def same_servers(reached: Mapping[str, Reached]) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ def usual_parallelism(sources: int) -> int:
     """How many links, or ranges of one link, go at the same time where nobody says: 2 to 4.
 
     One more than the processors that this process may use: while one waits for a server or the wire, the
-    others fill them. Or the sources, where they are more, since links of two sources wait for different servers.
+    others fill them. Or the sources, where they are more: their links wait for different servers.
     """
     # what a container or a batch system lets this process have may be less than what the machine has
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2

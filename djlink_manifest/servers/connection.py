@@ -41,17 +41,18 @@ SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW
 # seconds that a statement may wait for a table; a DDL less: every later query on the table queues behind it
 LOCK_WAIT, DDL_WAIT = 60, 3
 
+# of each session, set by one statement with those of the vendor; what is set twice is as the last one says
 SETTINGS: tuple[str, ...] = (
-    f"SET SESSION sql_mode = '{SQL_MODE}'",
-    "SET SESSION time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
-    "SET SESSION foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
-    # else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
+    f"sql_mode = '{SQL_MODE}'",
+    "time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
+    "foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
+    f"lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
     # a limit of the server's on what a statement may return or change would cut a set of keys without a word
-    "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
-    "SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
+    "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
+    "net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
 )
+# else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
+ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 
 class Session:
@@ -61,8 +62,7 @@ class Session:
         self.address = address
         self.name = address.name
         self._connection = connection
-        self.identity = _identify(self)
-        self.id = int(self.value(sql("SELECT CONNECTION_ID()")))
+        self.identity, self.id = _identify(self)
 
     @property
     def dialect(self) -> Dialect:
@@ -262,8 +262,8 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
         _keep_alive(connection)
         session = kind(address, connection)
         check_supported(session.identity.version, address.name)
-        for setting in (*SETTINGS, *session.dialect.SETTINGS):
-            session._run(setting)
+        session._run(f"SET SESSION {', '.join((*SETTINGS, *session.dialect.SETTINGS))}")
+        session._run(ISOLATION)
     except BaseException:
         connection.close()
         raise
@@ -275,15 +275,12 @@ def first_values(rows: Sequence[Row]) -> list[Any]:
     return [row[0] for row in rows]
 
 
-def _identify(session: Session) -> ServerIdentity:
-    row = session.row(
-        sql(
-            "SELECT VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet",
-        )
-    )
-    return ServerIdentity(
-        version_of(str(row[0])), str(row[1]), str(row[2]), int(row[3]), str(row[4]), int(row[5])
-    )
+def _identify(session: Session) -> tuple[ServerIdentity, int]:
+    """The server, and the number of the session on it."""
+    asked = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
+    row = session.row(sql(f"SELECT {asked}, CONNECTION_ID()"))
+    version, (account, host), folder = version_of(str(row[0])), map(str, row[1:3]), str(row[4])
+    return ServerIdentity(version, account, host, int(row[3]), folder, int(row[5])), int(row[6])
 
 
 def _keep_alive(connection: Any) -> None:

@@ -20,13 +20,14 @@ from djlink_manifest.model.external import external_of
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.jsontext import same_object
-from djlink_manifest.servers.sql import Sql, column, comma, ident, sql, word
+from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql, word
 
 ROWS_AT_ONCE = 500  # entities whose rows are compared by one statement
 KEYS_A_BUCKET = 64  # some: a bucket costs bytes over the wire, and so does each key of one that differs
 SALT = secrets.token_urlsafe(6)
 
 _EXACT = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal"})
+_JOINED_AS_THEY_ARE = _EXACT | {"date"}
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
@@ -138,8 +139,21 @@ def key_value(value: bytes | None, column: Column) -> Sql:
 
 
 def _salted(key: Sequence[Column]) -> Sql:
-    """The text of a key whose hash counts; its columns are never NULL."""
-    return sql("CONCAT_WS('|', {}, {})", SALT, comma([_canonical(c, ident(c.name), False) for c in key]))
+    """The bytes of a key whose hash counts; its columns are never NULL.
+
+    As canonical text, but in fewer steps: a server takes as long to convert what it joins, from one character
+    set to another, as for the hash.
+    """
+    parts = [sql("{}", SALT)]
+    for each in key:
+        name = ident(each.name)
+        if each.base_type in _JOINED_AS_THEY_ARE:
+            parts.append(name)
+        elif each.is_text or transfer.is_binary(each):
+            parts.append(sql("CAST({} AS BINARY)", _canonical(each, name, False)))
+        else:
+            parts.append(_canonical(each, name, False))
+    return sql("CONCAT({})", joined(", '|', ", parts))
 
 
 def _loose(of: Column) -> Sql:
@@ -147,7 +161,7 @@ def _loose(of: Column) -> Sql:
     name = ident(of.name)
     if of.is_text:
         return sql("CONVERT({} USING utf8mb4)", name)
-    return name if of.base_type in {*_EXACT, "date"} else _canonical(of, name, False)
+    return name if of.base_type in _JOINED_AS_THEY_ARE else _canonical(of, name, False)
 
 
 def _canonical(column: Column, name: Sql, short: bool) -> Sql:

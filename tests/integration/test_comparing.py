@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pymysql.connections import Connection
 
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.reconcile.actions import Pull, Register
@@ -178,6 +179,22 @@ def test_links_of_several_sources_are_seen_in_several_statements_each(
     changed = {link.address.split(".")[0]: link for link in plan.links if link.actions}
     assert {name: link.address.rpartition(".")[2].lower() for name, link in changed.items()} == both
     assert [type(a) for link in changed.values() for a in link.actions] == [Register, Pull]
+
+
+@ALL
+def test_an_empty_plan_moves_few_bytes_in_few_statements(lab: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    came, read = list[int](), Connection._read_bytes  # type: ignore[attr-defined]  # in no stub
+
+    def counted(connection: Any, size: int) -> Any:
+        came.append(size)
+        return read(connection, size)
+
+    monkeypatch.setattr(Connection, "_read_bytes", counted)
+    with watched(prefix=lab.names("")) as seen:
+        lab.plan(document(lab))
+    moved = sum(came) + sum(statement.size for statement in seen)
+    assert moved < 8 * 12 * 1024  # of 8 links, one with a key of 7 columns
+    assert len(seen) < 45
 
 
 def test_a_link_that_cannot_be_read_is_named_and_the_others_are_planned(lab: Rig) -> None:

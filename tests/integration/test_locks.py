@@ -329,7 +329,7 @@ def test_a_lock_wait_on_the_local_table_is_tried_again(
     monkeypatch.setattr(
         connection,
         "SETTINGS",
-        (*connection.SETTINGS, "SET SESSION innodb_lock_wait_timeout = 1"),
+        (*connection.SETTINGS, "innodb_lock_wait_timeout = 1"),
     )
     pipeline.apply(everything(pipeline))
     pipeline.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 'rat'), (8, 'rat'), (9, 'rat')")

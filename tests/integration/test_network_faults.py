@@ -236,7 +236,7 @@ def test_a_server_that_will_not_wait_for_a_slow_reader_or_writer_is_asked_again(
     lab.make_tables()
     # more than the sockets between them hold
     lab.rig.run("lab_a", "UPDATE {lab}.session__trial SET data = REPEAT('y', 12000000) WHERE s < 3")
-    brief = (*connection.SETTINGS, f"SET SESSION {timeout} = 1")
+    brief = (*connection.SETTINGS, f"{timeout} = 1")
     monkeypatch.setattr(connection, "SETTINGS", brief)
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
         reading = Judge(b"`session__trial`", "pass")

@@ -299,7 +299,7 @@ def test_rows_that_the_source_keeps_locked_fail_their_link_alone_with_what_to_lo
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.make_tables()
-    brief = (*connection.SETTINGS, "SET SESSION innodb_lock_wait_timeout = 1")
+    brief = (*connection.SETTINGS, "innodb_lock_wait_timeout = 1")
     monkeypatch.setattr(connection, "SETTINGS", brief)
     monkeypatch.setattr(bench, "PATIENCE", 2)
     with lab.rig.servers.lab_a.connect() as owner, owner.cursor() as cursor:

@@ -17,7 +17,7 @@ __all__ = ["ColumnFacts", "Dialect", "check_supported", "dialect_of", "version_o
 class Dialect(Protocol):
     """What a vendor's module has.
 
-    `OLDEST` is the first version that djlink works with; `SETTINGS` are run in each session beside those of
+    `OLDEST` is the first version that djlink works with; `SETTINGS` are set in each session beside those of
     every vendor. `DIGEST` is the XOR, in hex, of the first `DIGEST_BITS` bits of the SHA-256 of a text, whose
     place is `{}`. The others concern `information_schema`: `INDEX_EXPRESSION` and `COLLATION_NAME` are
     columns that the vendors call differently or lack; `JSON_COLUMNS` is the query of the (schema, table,

@@ -7,10 +7,10 @@ from djlink_manifest.servers.dialects.facts import ColumnFacts
 
 OLDEST = (8, 0, 19)
 SETTINGS: tuple[str, ...] = (
-    "SET SESSION information_schema_stats_expiry = 0",  # row and byte estimates of today
+    "information_schema_stats_expiry = 0",  # row and byte estimates of today
     # COUNT(*) starts four threads for each table, which for a small one takes longer than to count it
-    "SET SESSION innodb_parallel_read_threads = 1",
-    "SET SESSION max_execution_time = 0",  # else the server ends a long comparison in the middle
+    "innodb_parallel_read_threads = 1",
+    "max_execution_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "EXPRESSION"
 FOREIGN = "INNODB_FOREIGN"
