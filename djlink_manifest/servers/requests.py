@@ -138,12 +138,10 @@ def approve(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     first, approved = ident(link.key[0]), approvals_table(link)
     session.execute(
         sql(
-            "INSERT INTO {} ({}) SELECT {} FROM {} r WHERE {} ON DUPLICATE KEY UPDATE {} = {}.{}",
+            "INSERT INTO {} ({}) {} ON DUPLICATE KEY UPDATE {} = {}.{}",
             approved,
             idents(link.key),
-            columns("r", link.key),
-            requested,
-            keys.matches(),
+            keys.select(),
             first,
             approved,
             first,
