@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
+from djlink_manifest.errors import ServerError
 from djlink_manifest.model.closure import Dependents, Referrer, table_of
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
@@ -32,6 +33,7 @@ class Doomed:
         self.local = local
         self.dependents = dependents
         self.members = tuple(members)
+        self.in_order = True  # rows are deleted by ranges where they can be
 
     def name(self, address: str) -> Sql:
         """The link's temporary table."""
@@ -111,10 +113,14 @@ class Doomed:
         return {address: size for address, size in sizes.items() if size}
 
     def rows(self) -> Iterator[tuple[str, int]]:
-        """Local tables with the number of their rows that belong to the sets; tables without are left out."""
-        for address in self.counts():
+        """Local tables with the number of their rows that belong to the sets; tables without are left out.
+
+        All of the sets' entities are here.
+        """
+        for address, count in self.counts().items():
             link = self.dependents.links[address]
-            for each in link.local.tables:
+            yield f"{link.local.schema}.{link.local.name}", count
+            for each in link.local.parts:
                 match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {}"
@@ -180,13 +186,17 @@ class Doomed:
                     # the table that is deleted from comes first: its rows go as they are found, in one pass
                     test = within.test(link.local.key_columns, of.text, mine)
                     chosen = sql("{} STRAIGHT_JOIN {} d ON {} WHERE {}", of, self.name(address), match, test)
-                deleted += writer.execute(sql("DELETE {} FROM {}", of, chosen))
+                try:
+                    deleted += writer.execute(sql("DELETE {} FROM {}", of, chosen))
+                except ServerError:
+                    self.in_order = False  # perhaps another session holds a row of the range that stays
+                    raise
         return deleted
 
     def _range(self, address: str, count: int) -> KeyRange | None:
         """The range of the local key that holds a set of so many; None where it holds much else."""
         link = self.dependents.links[address]
-        if not orders(link.local, link.local):
+        if not self.in_order or not orders(link.local, link.local):
             return None
         what = transfer.reading(link.local.key_columns)
         ends = list[RawRow]()
