@@ -131,7 +131,8 @@ def test_requests_that_are_noted_do_not_travel_again_and_a_later_one_is_told_fro
     assert local(lab, "spikes__deletion_requested", "id") == {(1,), (2,)}
     with watched(prefix=lab.names("")) as sent:
         assert not lab.plan(document(lab)).has_changes
-    if lab.servers.pair in ALIKE:  # MariaDB cuts the fraction of a second off, which MySQL rounds: then they are compared
+    # MariaDB cuts off the fraction of a second that MySQL rounds: between them requests are compared
+    if lab.servers.pair in ALIKE:
         assert not [s for s in sent if "~djlink_requests" in s.text]
     request(lab, "spikes", "id = 3")
     [noting] = [a for a in of(lab, lab.plan(document(lab)), "Spikes").actions if isinstance(a, NoteRequests)]
