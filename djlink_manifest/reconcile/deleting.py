@@ -151,12 +151,14 @@ class DeletionOf:
                 self._gather(sets, agreed)
                 counts = sets.counts()
                 self._check(counts)
-                gone = {address: sets.keys(address) for address in counts}
+                for address, count in counts.items():
+                    whole_set = address == link.address and count == len(agreed)  # as most often
+                    gone[address] = agreed if whole_set else sets.keys(address)
                 rows = sets.delete(local)
                 bench.check()
             mine = gone.get(link.address, [])
             # as most often: what was asked for went, and its keys need not be sent again
-            whole = asked if asked and asked.count == len(agreed) and set(agreed) == set(mine) else None
+            whole = asked if asked and asked.count == len(mine) else None
             for address in reversed(gone):
                 self._tell_source(address, gone[address], whole if address == link.address else None)
         if self.noted:
@@ -177,9 +179,10 @@ class DeletionOf:
         """Find, under locks, what is here of these entities and what hangs on them and can go too."""
         address, local = self.bench.link.address, self.bench.local
         sets.clear()
-        sets.add(address, keys)
-        sets.keep_present(address)
-        sets.spread(locking=local)
+        if sets.add(address, keys) > sets.lock(local, address):
+            sets.keep_present(address)
+            sets.lock(local, address)  # also what came meanwhile
+        sets.spread(locking=local, locked=address)
         if any(True for _ in sets.lab_rows()):
             sets.hold_back()
             sets.clear(address)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.manifest.values import Approval
@@ -24,11 +25,11 @@ from djlink_manifest.servers import asking
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
-from djlink_manifest.servers.noting import noted, noted_links
+from djlink_manifest.servers.noting import noted, noted_digest, noted_links
 from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.single import key_text
-from djlink_manifest.servers.sql import Sql, sql
+from djlink_manifest.servers.sql import sql
 from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.unwanted import unwanted_keys
 from djlink_manifest.servers.wanted import Scene
@@ -145,54 +146,81 @@ def _requests(
     here: Session,
 ) -> LinkDeletions:
     unheld = snapshot.in_state(State.UNPROTECTED_REQUESTED) > 0
-    open_ = tuple(Asked(r.reason, r.by, r.count, r.since) for r in asking.asked_rows(there, link))
+    # what was approved before is in no digest, so no approval can name it
+    open_only = None if link.deletions == "auto" else False
+    # of one moment, so that what is counted is what the digests say
+    with there.snapshot(), closures(here, dependents, link.address) as sets:
+        of = _Asking(link, unheld, sets, there)
+        digest = asking.request_digest(there, link)
+        granted = of.closure(granted=True)
+        waiting = RequestSet(
+            digest.keys, digest.count, digest.until, of.closure(granted=False, approved=open_only)
+        )
+        moments = {a.until: moment(a.until) for a in approvals if not a.orphans}
+        before = dict[str, RequestSet]()
+        for text, when in moments.items():
+            if digest.until is not None and when < digest.until:
+                each = asking.request_digest(there, link, when)
+                closure = of.closure(granted=False, approved=False, until=when)
+                before[text] = RequestSet(each.keys, each.count, each.until, closure)
+        again = of.put(granted=False, approved=True) if unheld and open_only is False else 0
+        unnoted, overdue = _changes(link, unheld, granted.here + waiting.closure.here, there, here)
+        return LinkDeletions(
+            tuple(Asked(r.reason, r.by, r.count, r.since) for r in asking.asked_rows(there, link)),
+            granted,
+            waiting,
+            before,
+            unnoted,
+            overdue,
+            unheld=unheld,
+            now=there.value(sql("SELECT CURRENT_TIMESTAMP")),
+            again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Requests of a link, put into its set on the local server as the source sends their keys."""
+
+    link: Link
+    unheld: bool
+    sets: Doomed
+    there: Session
+
+    def put(self, *, granted: bool, until: datetime | None = None, approved: bool | None = None) -> int:
+        """Put those of a kind into the set, as far as they are here; how many."""
+        address, sets = self.link.address, self.sets
+        sets.clear()
+        keys = asking.stream_requested(
+            self.there, self.link, unheld=self.unheld, granted=granted, until=until, approved=approved
+        )
+        if sets.add(address, keys):
+            sets.keep_present(address)
+        return sets.count(address)
+
+    def closure(
+        self, *, granted: bool, until: datetime | None = None, approved: bool | None = None
+    ) -> Closure:
+        """What goes with those of a kind."""
+        self.put(granted=granted, until=until, approved=approved)
+        return measured(self.sets, self.link.address)
+
+
+def _changes(link: Link, unheld: bool, asked: int, there: Session, here: Session) -> tuple[int, int]:
+    """How many requests the local `DeletionRequested` lacks, and how many rows it has too many.
+
+    `asked` are the open requests for what is held and here. Where nothing is noted yet, or all is, no request
+    travels.
+    """
+    if not unheld:
+        said = noted_digest(here, link)
+        if not said.count:
+            return asked, 0
+        if said.same(asking.requests_digest(there, link)):
+            return 0, 0
     with noted(here, link) as notes:
         notes.add(asking.stream_requests(there, link, unheld=unheld))
-        unnoted, overdue = notes.changes()
-        digest = asking.request_digest(there, link)
-        moments = {a.until: moment(a.until) for a in approvals if not a.orphans}
-        earlier = {
-            text: (when, asking.request_digest(there, link, when))
-            for text, when in moments.items()
-            if digest.until is not None and when < digest.until
-        }
-        with closures(here, dependents, link.address) as sets:
-
-            def closure(select: Sql) -> Closure:
-                sets.clear()
-                sets.add_from(link.address, select)
-                return measured(sets, link.address)
-
-            granted = closure(notes.select(granted=True))
-            # what was approved before is in no digest, so no approval can name it
-            open_only = None if link.deletions == "auto" else False
-            waiting = RequestSet(
-                digest.keys,
-                digest.count,
-                digest.until,
-                closure(notes.select(granted=False, approved=open_only)),
-            )
-            before = {
-                text: RequestSet(
-                    each.keys,
-                    each.count,
-                    each.until,
-                    closure(notes.select(granted=False, until=when, approved=False)),
-                )
-                for text, (when, each) in earlier.items()
-            }
-        again = notes.count(notes.select(granted=False, approved=True)) if open_only is False else 0
-    return LinkDeletions(
-        open_,
-        granted,
-        waiting,
-        before,
-        unnoted,
-        overdue,
-        unheld=unheld,
-        now=there.value(sql("SELECT CURRENT_TIMESTAMP")),
-        again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
-    )
+        return notes.changes()
 
 
 @contextmanager

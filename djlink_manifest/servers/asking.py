@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from djlink_manifest.model.derive import extra_name
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import canonical, digest_of_keys
+from djlink_manifest.servers.digest import SetDigest, canonical, digest_of_keys, set_digest
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.requests import (
     UNREVIEWED,
@@ -19,7 +19,7 @@ from djlink_manifest.servers.requests import (
     open_requests,
     requests_table,
 )
-from djlink_manifest.servers.sql import among, both, columns, comma, equal, ident, sql
+from djlink_manifest.servers.sql import among, both, column, columns, comma, ident, not_among, sql
 from djlink_manifest.servers.transfer import reading
 
 
@@ -58,25 +58,60 @@ def asked_rows(session: Session, link: Link) -> list[AskedRow]:
 
 
 def stream_requests(session: Session, link: Link, *, unheld: bool) -> Iterator[RawRow]:
-    """Requests, raw: key, since when, by whom, why, when granted, when approved.
+    """Requests, raw: key, since when, by whom, why.
 
     Those that are open and held or, with `unheld`, all; in key order.
     """
     tests = [] if unheld else [among(outbound_table(link), link.key, "r", link.key), open_requests(link)]
-    names = ("requested_at", "requested_by", "reason", "granted_at")
+    names = ("requested_at", "requested_by", "reason")
     return session.stream(
         sql(
-            "SELECT {}, {}, a.{} FROM {} r LEFT JOIN {} a ON {} WHERE {} ORDER BY {}",
+            "SELECT {}, {} FROM {} r WHERE {} ORDER BY {}",
             reading(link.key_columns, "r"),
             comma([of_request(link, name) for name in names]),
-            ident(extra_name(link.definition, "approved_at")),
             requests_table(link),
-            approvals_table(link),
-            equal("a", link.key, "r", link.key),
             both(tests),
             columns("r", link.key),
         )
     )
+
+
+def stream_requested(
+    session: Session,
+    link: Link,
+    *,
+    unheld: bool,
+    granted: bool,
+    until: datetime | None = None,
+    approved: bool | None = None,
+) -> Iterator[RawRow]:
+    """The keys, raw, in key order, of those that `stream_requests` gives: granted or not, up to a moment.
+
+    `approved`, with `unheld`: only those that are approved, or only the others.
+    """
+    tests = [sql("{} IS NOT NULL" if granted else "{} IS NULL", of_request(link, "granted_at"))]
+    if not unheld:
+        tests += [open_requests(link), among(outbound_table(link), link.key, "r", link.key)]
+    elif approved is not None:
+        within = among if approved else not_among
+        tests.append(within(approvals_table(link), link.key, "r", link.key))
+    if until is not None:
+        tests.append(sql("{} <= {}", of_request(link, "requested_at"), until))
+    keys = columns("r", link.key)
+    what, of = reading(link.key_columns, "r"), requests_table(link)
+    return session.stream(sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", what, of, both(tests), keys))
+
+
+def requests_digest(session: Session, link: Link) -> SetDigest:
+    """The digest of the open requests for what is held: key, and since when in whole seconds."""
+    at = replace(link.local.parts[-1].column(extra_name(link.local, "requested_at")), name="~at")
+    tests = [open_requests(link), among(outbound_table(link), link.key, "r", link.key)]
+    keys = comma([sql("{} AS {}", column("r", name), ident(name)) for name in link.key])
+    of = sql(
+        "(SELECT {}, CAST({} AS DATETIME) AS {} FROM {} r WHERE {}) k",
+        *(keys, of_request(link, "requested_at"), ident(at.name), requests_table(link), both(tests)),
+    )
+    return set_digest(session, of, (*link.key_columns, at))
 
 
 def stream_keys(session: Session, link: Link) -> Iterator[RawRow]:

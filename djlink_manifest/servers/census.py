@@ -17,6 +17,7 @@ from djlink_manifest.servers.sql import (
     among,
     both,
     comma,
+    either,
     equal,
     ident,
     idents,
@@ -61,11 +62,12 @@ def count_classes(
     or empty where there are none.
     """
     sets = Sets(scene)
-    wanted, barred = sets.wanted(link.address), sets.barred(link.address)
+    itself = sets.bars_itself(link.address)
+    wanted, barred = sets.wanted(link.address), None if itself else sets.barred(link.address)
     missing = missing if missing and missing.count else None
     extra = extra if extra and extra.count else None
     held = link.address in scene.held
-    if wanted is None and barred is None:
+    if wanted is None and barred is None and not itself:
         return _plain_counts(session, link, held, missing, extra)
     select, joins = _flags(link, held, link.address in scene.barring, missing, extra, wanted, barred)
     rows = session.rows(
@@ -152,14 +154,16 @@ def _flags(
     lacks = found("mi", missing.name if missing else None)
     more = found("ex", extra.name if extra else None)
     w = found("w", wanted) if wanted is not None else Sql("TRUE")
-    p = sql("({} AND NOT {})", w, found("b", barred))
+    r = found("r", outbound_like(link.requested_table))
+    a = found("a", outbound_like(link.approved_table))
+    bars = found("b", barred) if barred is not None else either([r, a])
     flags = {
         "o": o,
         "l": sql("(({} AND NOT {}) OR {})", o, lacks, more),
-        "r": found("r", outbound_like(link.requested_table)),
-        "a": found("a", outbound_like(link.approved_table)),
+        "r": r,
+        "a": a,
         "w": w,
-        "p": p,
+        "p": sql("({} AND NOT {})", w, bars),
     }
     return comma([sql("{} AS {}", test, Sql(name)) for name, test in flags.items()]), joins
 

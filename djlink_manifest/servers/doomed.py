@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
+from djlink_manifest.errors import ServerError
 from djlink_manifest.model.closure import Dependents, Referrer, table_of
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.ddl import key_columns
+from djlink_manifest.servers.keyranges import KeyRange, orders
 from djlink_manifest.servers.scratch import temporary
-from djlink_manifest.servers.sql import Sql, columns, equal, ident, idents, sql, table
+from djlink_manifest.servers.sql import Sql, columns, equal, ident, idents, joined, sql, table
 
 HELD = "~held"  # whether something that stays refers to the entity
+OTHERS = 8  # a range is deleted from in its order where at most an eighth of it stays
 
 
 class Doomed:
@@ -30,23 +33,21 @@ class Doomed:
         self.local = local
         self.dependents = dependents
         self.members = tuple(members)
+        self.in_order = True  # rows are deleted by ranges where they can be
 
     def name(self, address: str) -> Sql:
         """The link's temporary table."""
         number = self.members.index(address)
         return table(self.dependents.links[address].local.schema, f"~djlink_doomed_{number}")
 
-    def add(self, address: str, keys: Iterable[RawRow]) -> None:
-        """Add keys, raw, each once, of which the local table may hold some."""
+    def add(self, address: str, keys: Iterable[RawRow]) -> int:
+        """Add keys, raw, each once, of which the local table may hold some; how many."""
         link = self.dependents.links[address]
-        most = transfer.most_bytes(self.local)
+        most, added = transfer.most_bytes(self.local), 0
         for statement in transfer.inserts(self.name(address), link.key_columns, keys, most):
             self.local.send_scratch(statement.text)
-
-    def add_from(self, address: str, select: Sql) -> None:
-        """Add the keys that a SELECT on the local server gives."""
-        link = self.dependents.links[address]
-        self.local.scratch(sql("INSERT INTO {} ({}) {}", self.name(address), idents(link.local.key), select))
+            added += statement.rows
+        return added
 
     def keep_present(self, address: str) -> None:
         """Forget the keys that the local table does not hold."""
@@ -69,33 +70,38 @@ class Doomed:
             if address not in spared:
                 self.local.scratch(sql("DELETE FROM {}", self.name(address)))
 
-    def spread(self, locking: Writer | None = None) -> None:
+    def spread(self, locking: Writer | None = None, locked: str | None = None) -> None:
         """Add, link by link, the entities with a row that refers to one of the sets.
 
         With `locking`, inside a transaction: each set is locked before what refers to it is looked for, so
-        that nothing can be missed.
+        that nothing can be missed. That of `locked` is locked already.
         """
         for address in self.members:
-            if locking is not None:
+            if locking is not None and address != locked:
                 self.lock(locking, address)
             for referrer in self.dependents.referrers[address]:
                 if referrer.address in self.members:
                     self._spread_along(address, referrer)
 
-    def lock(self, writer: Writer, address: str) -> None:
+    def lock(self, writer: Writer, address: str) -> int:
         """Lock the rows of a set's entities to which others may refer, until the transaction ends.
+
+        How many of the entities are here.
 
         Whoever inserts a row that refers to one of them waits from here on. Rows that came before are
         committed, and seen by the statements that follow.
         """
         link = self.dependents.links[address]
         pointed_at = {r.parent for r in self.dependents.referrers[address]}
+        here = 0
         for each in link.local.tables:
             if each.name == link.local.name or (each.schema, each.name) in pointed_at:
                 match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {} FOR UPDATE"
-                writer.value(sql(counting, self.name(address), of, match))
+                found = int(writer.value(sql(counting, self.name(address), of, match)))
+                here = found if each.name == link.local.name else here
+        return here
 
     def count(self, address: str) -> int:
         """How many entities the link's set holds."""
@@ -107,10 +113,14 @@ class Doomed:
         return {address: size for address, size in sizes.items() if size}
 
     def rows(self) -> Iterator[tuple[str, int]]:
-        """Local tables with the number of their rows that belong to the sets; tables without are left out."""
-        for address in self.counts():
+        """Local tables with the number of their rows that belong to the sets; tables without are left out.
+
+        All of the sets' entities are here.
+        """
+        for address, count in self.counts().items():
             link = self.dependents.links[address]
-            for each in link.local.tables:
+            yield f"{link.local.schema}.{link.local.name}", count
+            for each in link.local.parts:
                 match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {}"
@@ -164,16 +174,43 @@ class Doomed:
     def delete(self, writer: Writer) -> int:
         """Delete all rows of the entities, children before parents, parts before masters; the rows."""
         deleted = 0
-        for address in reversed(self.counts()):
+        for address, count in reversed(self.counts().items()):
             link = self.dependents.links[address]
+            within = self._range(address, count)
             for each in reversed(link.local.tables):
                 # no alias for what is deleted from: MySQL would look for it in a default schema
-                of = table(each.schema, each.name)
-                match = equal(of.text, link.local.entity_columns(each), "d", link.local.key)
-                deleted += writer.execute(
-                    sql("DELETE {} FROM {} d STRAIGHT_JOIN {} ON {}", of, self.name(address), of, match)
-                )
+                of, mine = table(each.schema, each.name), link.local.entity_columns(each)
+                match = equal(of.text, mine, "d", link.local.key)
+                chosen = sql("{} d STRAIGHT_JOIN {} ON {}", self.name(address), of, match)
+                if within is not None and orders(link.local, each):
+                    # the table that is deleted from comes first: its rows go as they are found, in one pass
+                    test = within.test(link.local.key_columns, of.text, mine)
+                    chosen = sql("{} STRAIGHT_JOIN {} d ON {} WHERE {}", of, self.name(address), match, test)
+                try:
+                    deleted += writer.execute(sql("DELETE {} FROM {}", of, chosen))
+                except ServerError:
+                    self.in_order = False  # perhaps another session holds a row of the range that stays
+                    raise
         return deleted
+
+    def _range(self, address: str, count: int) -> KeyRange | None:
+        """The range of the local key that holds a set of so many; None where it holds much else."""
+        link = self.dependents.links[address]
+        if not self.in_order or not orders(link.local, link.local):
+            return None
+        what = transfer.reading(link.local.key_columns)
+        ends = list[RawRow]()
+        for order in ("", " DESC"):
+            by = joined(f"{order}, ", [ident(name) for name in link.local.key])
+            select = sql("SELECT {} FROM {} ORDER BY {}" + order + " LIMIT 1", what, self.name(address), by)
+            ends += self.local.stream(select)
+        within = KeyRange(ends[0], ends[1], included=True)
+        test = within.test(link.local.key_columns, "t")
+        of = table(link.local.schema, link.local.name)
+        most = count + count // OTHERS
+        among = sql("SELECT 1 FROM {} t WHERE {} LIMIT {}", of, test, most + 1)
+        found = int(self.local.value(sql("SELECT COUNT(*) FROM ({}) k", among)))
+        return within if found <= most else None
 
     def _spread_along(self, address: str, referrer: Referrer) -> None:
         assert referrer.address is not None

@@ -14,7 +14,7 @@ from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.scratch import SEQ, KeyTable, temporary
-from djlink_manifest.servers.sql import Sql, column, equal, idents, sql, table
+from djlink_manifest.servers.sql import Sql, column, columns, equal, idents, sql, table
 
 
 class KeysInHand:
@@ -33,6 +33,14 @@ class KeysInHand:
         """The condition of that join."""
         return equal(alias, self.link.key, "d", self.link.key)
 
+    def select(self) -> Sql:
+        """The SELECT of the keys."""
+        return sql("SELECT {} FROM {} d WHERE {}", columns("d", self.link.key), self.name, self.among())
+
+    def among(self) -> Sql:
+        """The condition that a row `d` of the table is one of them."""
+        return Sql("TRUE")
+
 
 class NumberedKeys(KeysInHand):
     """The keys of a key table with some numbers, both ends included: they are there already."""
@@ -49,9 +57,11 @@ class NumberedKeys(KeysInHand):
 
     def matches(self, alias: str = "r") -> Sql:
         """The condition of the join, of these numbers alone."""
-        return sql(
-            "{} BETWEEN {} AND {} AND {}", column("d", SEQ), self.first, self.last, super().matches(alias)
-        )
+        return sql("{} AND {}", self.among(), super().matches(alias))
+
+    def among(self) -> Sql:
+        """The condition that a row `d` of the table has one of the numbers."""
+        return sql("{} BETWEEN {} AND {}", column("d", SEQ), self.first, self.last)
 
 
 class KeyList(KeysInHand):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.link import Link
@@ -24,15 +25,17 @@ _ORDERED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """The keys behind `after` up to `until`; None is no limit."""
+    """The keys behind `after`, or from it on where it is `included`, up to `until`; None is no limit."""
 
     after: RawRow | None = None
     until: RawRow | None = None
+    included: bool = False
 
     def test(self, key: Sequence[Column], alias: str, names: Sequence[str] | None = None) -> Sql:
         """The condition that an aliased table's key lies in the range, there perhaps of other `names`."""
         names = names or [c.name for c in key]
-        tests = [_beside(key, names, self.after, alias, ">", ">")] if self.after is not None else []
+        least = ">=" if self.included else ">"
+        tests = [_beside(key, names, self.after, alias, ">", least)] if self.after is not None else []
         if self.until is not None:
             tests.append(_beside(key, names, self.until, alias, "<", "<="))
         return both(tests)
@@ -41,12 +44,16 @@ class KeyRange:
 def has_ranges(link: Link) -> bool:
     """Whether rows of the link, its parts' too, can be told apart by ranges of its key."""
 
-    def alike(part: TableDefinition) -> bool:
-        names = link.definition.master_columns(part) or ()
-        pairs = zip(link.key_columns, names, strict=True)
-        return all((c.type, c.collation) == (part.column(n).type, part.column(n).collation) for c, n in pairs)
+    return all(map(partial(orders, link.definition), link.definition.tables))
 
-    return all(c.base_type in _ORDERED for c in link.key_columns) and all(map(alike, link.definition.parts))
+
+def orders(master: TableDefinition, of: TableDefinition) -> bool:
+    """Whether rows of the master, or of a part of it, can be told apart by ranges of the master's key."""
+    names = master.entity_columns(of)
+    pairs = [(c, of.column(n)) for c, n in zip(master.key_columns, names, strict=True)]
+    return all(
+        c.base_type in _ORDERED and (c.type, c.collation) == (own.type, own.collation) for c, own in pairs
+    )
 
 
 class Ranges:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.derive import extra_name
@@ -13,11 +12,11 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.ddl import column_list
+from djlink_manifest.servers.digest import SetDigest, set_digest
 from djlink_manifest.servers.query import all_rows
 from djlink_manifest.servers.scratch import temporary
 from djlink_manifest.servers.sql import (
     Sql,
-    both,
     columns,
     equal,
     ident,
@@ -25,8 +24,6 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-
-GRANTED, APPROVED = "~granted_at", "~approved_at"
 
 
 class Noted:
@@ -57,22 +54,6 @@ class Noted:
                 ident(key[0]),
             )
         )
-
-    def select(
-        self, *, granted: bool | None = None, until: datetime | None = None, approved: bool | None = None
-    ) -> Sql:
-        """The SELECT of the keys that are here: granted or not, asked for up to a moment, approved or not."""
-        tests = list[Sql]()
-        for name, is_set in ((GRANTED, granted), (APPROVED, approved)):
-            if is_set is not None:
-                tests.append(sql("{} IS NOT NULL" if is_set else "{} IS NULL", ident(name)))
-        if until is not None:
-            tests.append(sql("{} <= {}", ident(_extra(self.link)[0]), until))
-        return sql("SELECT {} FROM {} WHERE {}", idents(self.link.local.key), self.name, both(tests))
-
-    def count(self, select: Sql) -> int:
-        """How many keys such a SELECT gives."""
-        return int(self.local.value(sql("SELECT COUNT(*) FROM ({}) k", select)))
 
     def changes(self) -> tuple[int, int]:
         """How many requests the local part lacks, and how many rows it has too many."""
@@ -141,6 +122,13 @@ def noted(local: Session, link: Link) -> Iterator[Noted]:
         yield found
 
 
+def noted_digest(local: Session, link: Link) -> SetDigest:
+    """The digest of what the local part says, key and since when, as `asking.requests_digest` has it."""
+    of, at = part(link), _extra(link)[0]
+    key = [*link.local.key_columns, of.column(at)]
+    return set_digest(local, table(link.local.schema, of.name), key)
+
+
 def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
     """Which of the links have a row in their local part `DeletionRequested`, in a few statements."""
     tests = [
@@ -168,8 +156,7 @@ def _columns(link: Link) -> tuple[Column, ...]:
     of = part(link)
     at, *texts = (of.column(name) for name in _extra(link))
     exactly = replace(at, type="timestamp(6)")
-    moments = (replace(exactly, name=name) for name in (GRANTED, APPROVED))
-    return (*(link.local.key_columns), exactly, *texts, *moments)
+    return (*(link.local.key_columns), exactly, *texts)
 
 
 def _noted_moment(alias: str, name: str) -> Sql:

@@ -94,6 +94,10 @@ def doomed_requests(link: Link, *, granted_only: bool, unheld: bool) -> Sql:
 
 def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
     """Grant the open requests up to a moment, in one statement; how many. The caller commits."""
+    tests = [sql("{} IS NULL", of_request(link, "granted_at"))]
+    tests.append(sql("{} <= {}", of_request(link, "requested_at"), until))
+    if session.value(sql("SELECT EXISTS (SELECT 1 FROM {})", approvals_table(link))):
+        tests = [open_requests(link, granted=False, until=until)]
     return session.execute(
         sql(
             "UPDATE {} r SET {} = CURRENT_TIMESTAMP, {} = {} WHERE {}",
@@ -101,7 +105,7 @@ def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
             of_request(link, "granted_at"),
             of_request(link, "granted_by"),
             who[:288],
-            open_requests(link, granted=False, until=until),
+            both(tests),
         )
     )
 
@@ -138,12 +142,10 @@ def approve(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     first, approved = ident(link.key[0]), approvals_table(link)
     session.execute(
         sql(
-            "INSERT INTO {} ({}) SELECT {} FROM {} r WHERE {} ON DUPLICATE KEY UPDATE {} = {}.{}",
+            "INSERT INTO {} ({}) {} ON DUPLICATE KEY UPDATE {} = {}.{}",
             approved,
             idents(link.key),
-            columns("r", link.key),
-            requested,
-            keys.matches(),
+            keys.select(),
             first,
             approved,
             first,

@@ -116,6 +116,13 @@ class Sets:
         """The entities with a request or approval on them or on an ancestor, or None for none."""
         return self._set("barred", address, self._barred)
 
+    def bars_itself(self, address: str) -> bool:
+        """Whether no ancestor bars an entity of the link, but its own requests and approvals alone do."""
+        references = self.scene.links[address].references
+        return address in self.scene.barring and not any(
+            self._terms("barred", reference.parent) for reference in references
+        )
+
     def pullable(self, link: Link, alias: str, names: Sequence[str]) -> list[Sql]:
         """The conditions under which the entity that the named columns hold is pullable; none for all."""
         wanted, barred = self.wanted(link.address), self.barred(link.address)
