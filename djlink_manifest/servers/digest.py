@@ -133,8 +133,10 @@ def key_value(value: bytes | None, column: Column) -> Sql:
         return Sql(text)
     if column.charset in (None, "utf8mb4"):
         return sql("{}", text)
-    # MariaDB compares rows of another character set than the column's wrongly
-    return sql("CONVERT({} USING {})", text, word(column.charset or ""))
+    # MariaDB compares rows of another character set than the column's wrongly. What CONVERT makes has the
+    # character set's own collation, as strong as the column's: another one than that is an error (1267)
+    given = sql("CONVERT({} USING {})", text, word(column.charset or ""))
+    return sql("{} COLLATE {}", given, word(column.collation)) if column.collation else given
 
 
 def _salted(key: Sequence[Column]) -> Sql:

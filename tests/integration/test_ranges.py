@@ -87,6 +87,28 @@ def test_a_large_link_arrives_whole_by_several_workers_at_once(large: Rig) -> No
     assert not large.plan(everything(large)).has_changes
 
 
+@every_pair
+def test_ranges_of_keys_in_other_character_sets_and_collations_hold(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_large(rig, monkeypatch)
+    run_all(
+        rig,
+        "CREATE TABLE {lab}.word (german varchar(9) CHARACTER SET latin1 COLLATE latin1_german1_ci,"
+        " three char(9) CHARACTER SET utf8mb3 COLLATE utf8mb3_unicode_ci, n int,"
+        " PRIMARY KEY (german, three, n))",
+        f"INSERT INTO {{lab}}.word {numbers(300)} SELECT ELT(1 + i % 4, 'a', 'Ä', 'ß', '€'),"
+        " ELT(1 + i % 3, 'ß', '日', ''), i FROM n",
+    )
+    with watched(prefix=rig.names("")) as sent:
+        assert rig.apply(everything(rig), parallelism=2)[1].succeeded
+    here = rig.local_schema("lab_a", "lab")
+    theirs = every_value(rig.servers.lab_a, rig.names("lab"), "word")
+    assert every_value(rig.servers.local, here, "word") == theirs
+    assert len([s for s in sent if loads(s) and ".`word`" in s.text]) > 3, "in ranges"
+    assert not rig.plan(everything(rig)).has_changes
+
+
 def test_a_worker_that_loses_its_session_goes_on(large: Rig) -> None:
     lose = once(loads, lambda s: kill(large, "local", s.session))
     with watched(lose, prefix=large.names("")):
