@@ -13,7 +13,7 @@ import pytest
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server import Secret, ServerAddress
 from djlink_manifest.reconcile import bench, pulling
-from djlink_manifest.reconcile.progress import Advanced
+from djlink_manifest.reconcile.progress import Advanced, Event, Said
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_server
 from djlink_manifest.servers.connection import Writer, open_session
 from djlink_manifest.servers.sql import Sql
@@ -21,7 +21,7 @@ from tests.asking import run_all
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value
 from tests.rig import PASSWORD, Rig, quiet
-from tests.shared_servers import PAIRS, Servers, drop_everything, new_names
+from tests.shared_servers import ALIKE, PAIRS, Servers, drop_everything, new_names
 from tests.statements import Statement, kill, once, watched
 
 every_pair = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
@@ -114,6 +114,21 @@ def test_a_worker_that_loses_its_session_goes_on(large: Rig) -> None:
     with watched(lose, prefix=large.names("")):
         _, report = large.apply(everything(large), parallelism=3)
     assert report.succeeded, report
+    assert is_the_source(large)
+    assert held(large) == COUNT
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+@pytest.mark.parametrize(("server", "user"), [("lab_a", "link"), ("local", "lab")])
+def test_a_link_is_pulled_whole_where_its_helpers_get_no_session(large: Rig, server: str, user: str) -> None:
+    with large.job(everything(large), parallelism=4) as job:
+        plan = job.plan()
+        # one for the locks and one to work with: a first limit counts the sessions that come after it
+        large.run(server, f"ALTER USER '{large.names(user)}'@'%' WITH MAX_USER_CONNECTIONS 2")
+        told = list[Event]()
+        report = job.apply(plan, told.append, threading.Event())
+    assert report.succeeded, report
+    assert not [each for each in told if isinstance(each, Said)], "no session was waited for"
     assert is_the_source(large)
     assert held(large) == COUNT
 
