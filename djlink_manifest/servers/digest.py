@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column
@@ -23,6 +23,7 @@ from djlink_manifest.servers.jsontext import same_object
 from djlink_manifest.servers.sql import Sql, column, comma, ident, sql, word
 
 ROWS_AT_ONCE = 500  # entities whose rows are compared by one statement
+LITERAL_BYTES = 80  # at most, of a literal beside its value, each byte of which may be escaped
 KEYS_A_BUCKET = 64  # some: a bucket costs bytes over the wire, and so does each key of one that differs
 SALT = secrets.token_urlsafe(6)
 
@@ -114,6 +115,19 @@ def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) ->
     listed = [sql("({})", comma([key_value(v, c) for v, c in zip(each, key, strict=True)])) for each in keys]
     names = [column(alias, c.name) if alias else ident(c.name) for c in key]
     return sql("({}) IN ({})", comma(names), comma(listed))
+
+
+def in_pieces(session: Session, keys: Sequence[RawRow]) -> Iterator[Sequence[RawRow]]:
+    """The keys in pieces of which one statement with `keys_in` holds no more than the server takes."""
+    limit, first, size = transfer.most_bytes(session), 0, 0
+    for number, key in enumerate(keys):
+        mine = sum(2 * len(value or b"") + LITERAL_BYTES for value in key)
+        if size + mine > limit and number > first:
+            yield keys[first:number]
+            first, size = number, 0
+        size += mine
+    if keys:
+        yield keys[first:]
 
 
 def key_value(value: bytes | None, column: Column) -> Sql:

@@ -14,7 +14,7 @@ from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.model.unique import Unique
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import ROWS_AT_ONCE, key_value, keys_in
+from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, key_value, keys_in
 from djlink_manifest.servers.query import condition, outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.sql import (
@@ -185,13 +185,11 @@ def takers(source: Session, local: Session, link: Link, unique: Unique, raw: Raw
     values = [row for row in rows if None not in row]
     ours = [unique.ours.column(name) for name in unique.columns]
     for first in range(0, len(values), ROWS_AT_ONCE):
-        tests = [
-            keys_in(ours, values[first : first + ROWS_AT_ONCE], None),
-            sql("NOT {}", keys_in(owner, [raw], None)),
-        ]
-        of_local = table(unique.ours.schema, unique.ours.name)
-        what = transfer.reading(owner)
-        yield from list(local.stream(sql("SELECT DISTINCT {} FROM {} WHERE {}", what, of_local, both(tests))))
+        for some in in_pieces(local, values[first : first + ROWS_AT_ONCE]):
+            tests = [keys_in(ours, some, None), sql("NOT {}", keys_in(owner, [raw], None))]
+            of_local, what = table(unique.ours.schema, unique.ours.name), transfer.reading(owner)
+            select = sql("SELECT DISTINCT {} FROM {} WHERE {}", what, of_local, both(tests))
+            yield from list(local.stream(select))
 
 
 def key_text(link: Link, raw: RawRow) -> KeyText:

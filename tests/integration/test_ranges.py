@@ -233,6 +233,32 @@ def test_a_small_packet_limit_bounds_what_is_loaded(servers: Servers, tmp_path: 
         assert "max_allowed_packet" in (outcome.problem or "")
 
 
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_wide_keys_are_sent_in_statements_that_a_small_packet_limit_takes(
+    servers: Servers, tmp_path: Path
+) -> None:
+    options = ServerOptions(servers.pair.source, extra=("--max-allowed-packet=1M",))
+    with start_server("small", options) as small:
+        rig = Rig(Servers(small, servers.lab_b, small), new_names(), tmp_path)
+        run_all(
+            rig,
+            "CREATE DATABASE {lab}",
+            "CREATE TABLE {lab}.wide (k varchar(700) COLLATE utf8mb4_bin PRIMARY KEY, n int)",
+            f"INSERT INTO {{lab}}.wide {numbers(900)} SELECT CONCAT(i, REPEAT('😀', 690)), i FROM n",
+        )
+        rig.accounts({"lab_a": ["lab"]})
+        document, out = everything(rig), rig.outbound_table("lab", "wide")
+        assert rig.apply(document)[1].succeeded
+        rig.run("lab_a", f"DELETE FROM {out}")
+        with watched(prefix=rig.names("")) as sent:
+            assert [o.registered for o in rig.apply(document)[1].outcomes] == [900]
+            run_all(rig, f"DELETE FROM `{rig.local_schema('lab_a', 'lab')}`.wide WHERE n > 1", server="local")
+            some = rig.document({"lab_a": {"lab": {"tables": {"*": {"where": "n = 1"}}}}})
+            assert [o.released for o in rig.apply(some)[1].outcomes] == [899]
+        assert rig.run("lab_a", f"SELECT COUNT(*) FROM {out}") == [(1,)]
+        assert max(s.size for s in sent) < 1 << 20
+
+
 def test_a_server_that_asks_for_a_file_gets_none(rig: Rig, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("1\n")
