@@ -43,8 +43,9 @@ def has_ranges(link: Link) -> bool:
 
     def alike(part: TableDefinition) -> bool:
         names = link.definition.master_columns(part) or ()
-        pairs = zip(link.key_columns, names, strict=True)
-        return all((c.type, c.collation) == (part.column(n).type, part.column(n).collation) for c, n in pairs)
+        pairs = [(c, part.column(n)) for c, n in zip(link.key_columns, names, strict=True)]
+        # a row that names no entity by a NULL lies in no range, and in the one without limits
+        return all((c.type, c.collation) == (p.type, p.collation) and not p.nullable for c, p in pairs)
 
     return all(c.base_type in _ORDERED for c in link.key_columns) and all(map(alike, link.definition.parts))
 

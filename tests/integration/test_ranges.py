@@ -133,6 +133,25 @@ def test_a_link_is_pulled_whole_where_its_helpers_get_no_session(large: Rig, ser
     assert held(large) == COUNT
 
 
+def test_part_rows_of_no_entity_stay_at_the_source(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 5)
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.trial (n int PRIMARY KEY)",
+        "CREATE TABLE {lab}.trial__event (e int PRIMARY KEY, n int NULL,"
+        " FOREIGN KEY (n) REFERENCES {lab}.trial (n))",
+        f"INSERT INTO {{lab}}.trial {numbers(10)} SELECT i FROM n",
+        "INSERT INTO {lab}.trial__event SELECT n, NULLIF(n, 3) FROM {lab}.trial",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(everything(rig))[1].succeeded
+    here = rig.local_schema("lab_a", "lab")
+    rows = rig.servers.local.execute(f"SELECT COUNT(*), COUNT(n) FROM `{here}`.trial__event")
+    assert rows == [(9, 9)], "whichever way it is copied"
+    assert not rig.plan(everything(rig)).has_changes
+
+
 def test_entities_that_the_local_server_refuses_are_found_within_a_range(large: Rig) -> None:
     here = large.local_schema("lab_a", "lab")
     with large.job(everything(large)) as job:
