@@ -196,5 +196,6 @@ def _exact_number(name: Sql) -> Sql:
 
 
 def sixty_bits(text: Sql) -> Sql:
-    """A number of 60 bits of a text's SHA-256."""
-    return sql("CAST(CONV(LEFT(SHA2({}, 256), 15), 16, 10) AS UNSIGNED)", text)
+    """A number of 60 bits of a text's SHA-256, with this process's salt: nobody can aim at a sum of it."""
+    salted = sql("CONCAT({}, {})", SALT, text)
+    return sql("CAST(CONV(LEFT(SHA2({}, 256), 15), 16, 10) AS UNSIGNED)", salted)
