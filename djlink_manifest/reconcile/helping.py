@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
+from djlink_manifest.errors import ConnectionLost, Unreachable
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.pool import Pool
 
@@ -34,16 +35,19 @@ class Workers:
 
     @contextmanager
     def help(self, source: Pool[Writer], local: Pool[Writer]) -> Iterator[Pair | None]:
-        """Sessions for a helper; None where enough is at work already."""
+        """Sessions for a helper; None where enough is at work already, or a server has none to spare."""
         with self.guard:
             free = self.at_work < self.most
             self.at_work += free
         try:
-            if free:
-                with source.session() as there, local.session() as here:
-                    yield there, here
-            else:
-                yield None
+            with ExitStack() as stack:
+                pair = None
+                if free:
+                    # who needs a session is the link's own worker: it has one, and does the work alone
+                    with suppress(Unreachable, ConnectionLost):
+                        there = stack.enter_context(source.session())
+                        pair = there, stack.enter_context(local.session())
+                yield pair
         finally:
             with self.guard:
                 self.at_work -= free
@@ -63,7 +67,7 @@ class Helpers:
         return self.workers.most
 
     def lend(self) -> AbstractContextManager[Pair | None]:
-        """Sessions for a helper; None where enough is at work already."""
+        """Sessions for a helper; None where enough is at work already, or a server has none to spare."""
         return self.workers.help(self.source, self.local)
 
     def crowded(self) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.model.definition import Column
@@ -23,6 +23,7 @@ from djlink_manifest.servers.jsontext import same_object
 from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql, word
 
 ROWS_AT_ONCE = 500  # entities whose rows are compared by one statement
+LITERAL_BYTES = 80  # at most, of a literal beside its value, each byte of which may be escaped
 KEYS_A_BUCKET = 64  # some: a bucket costs bytes over the wire, and so does each key of one that differs
 SALT = secrets.token_urlsafe(6)
 
@@ -117,6 +118,19 @@ def keys_in(key: Sequence[Column], keys: Sequence[RawRow], alias: str | None) ->
     return sql("({}) IN ({})", comma(names), comma(listed))
 
 
+def in_pieces(session: Session, keys: Sequence[RawRow]) -> Iterator[Sequence[RawRow]]:
+    """The keys in pieces of which one statement with `keys_in` holds no more than the server takes."""
+    limit, first, size = transfer.most_bytes(session), 0, 0
+    for number, key in enumerate(keys):
+        mine = sum(2 * len(value or b"") + LITERAL_BYTES for value in key)
+        if size + mine > limit and number > first:
+            yield keys[first:number]
+            first, size = number, 0
+        size += mine
+    if keys:
+        yield keys[first:]
+
+
 def key_value(value: bytes | None, column: Column) -> Sql:
     """A raw key value as one that compares exactly with its column.
 
@@ -134,8 +148,10 @@ def key_value(value: bytes | None, column: Column) -> Sql:
         return Sql(text)
     if column.charset in (None, "utf8mb4"):
         return sql("{}", text)
-    # MariaDB compares rows of another character set than the column's wrongly
-    return sql("CONVERT({} USING {})", text, word(column.charset or ""))
+    # MariaDB compares rows of another character set than the column's wrongly. What CONVERT makes has the
+    # character set's own collation, as strong as the column's: another one than that is an error (1267)
+    given = sql("CONVERT({} USING {})", text, word(column.charset or ""))
+    return sql("{} COLLATE {}", given, word(column.collation)) if column.collation else given
 
 
 def _salted(key: Sequence[Column]) -> Sql:
@@ -194,5 +210,6 @@ def _exact_number(name: Sql) -> Sql:
 
 
 def sixty_bits(text: Sql) -> Sql:
-    """A number of 60 bits of a text's SHA-256."""
-    return sql("CAST(CONV(LEFT(SHA2({}, 256), 15), 16, 10) AS UNSIGNED)", text)
+    """A number of 60 bits of a text's SHA-256, with this process's salt: nobody can aim at a sum of it."""
+    salted = sql("CONCAT({}, {})", SALT, text)
+    return sql("CAST(CONV(LEFT(SHA2({}, 256), 15), 16, 10) AS UNSIGNED)", salted)

@@ -10,7 +10,7 @@ from djlink_manifest.model.external import is_inline, is_plain_json
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import canonical, keys_in, sixty_bits
+from djlink_manifest.servers.digest import canonical, in_pieces, keys_in, sixty_bits
 from djlink_manifest.servers.sql import Sql, equal, sql, table
 from djlink_manifest.servers.sql import columns as names_of
 
@@ -55,17 +55,18 @@ def _entity_digests(
     found: dict[RawRow, tuple[object, ...]] = {}
     for number, (columns, rows, alias) in enumerate(_tables_of(where, link)):
         compared = [c for c in columns if alike or not is_plain_json(c)]
-        select = sql(
-            "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
-            transfer.reading(link.key_columns, "m"),
-            sixty_bits(canonical(compared, alias, short=True)),
-            rows,
-            keys_in(where.key_columns, keys, "m"),
-            names_of("m", link.key),
-        )
-        for row in session.stream(select):
-            place = tuple(row[: len(link.key)])
-            found[place] = (*found.get(place, ()), number, *row[len(link.key) :])
+        for some in in_pieces(session, keys):
+            select = sql(
+                "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
+                transfer.reading(link.key_columns, "m"),
+                sixty_bits(canonical(compared, alias, short=True)),
+                rows,
+                keys_in(where.key_columns, some, "m"),
+                names_of("m", link.key),
+            )
+            for row in session.stream(select):
+                place = tuple(row[: len(link.key)])
+                found[place] = (*found.get(place, ()), number, *row[len(link.key) :])
     return found
 
 
@@ -79,17 +80,18 @@ def _entity_json(
         json_columns = [c for c in columns if is_plain_json(c)]
         if not json_columns:
             continue
-        select = sql(
-            "SELECT {}, {}, {} FROM {} WHERE {}",
-            transfer.reading(link.key_columns, "m"),
-            canonical(of.key_columns, alias),
-            transfer.reading(json_columns, alias),
-            rows,
-            keys_in(where.key_columns, keys, "m"),
-        )
-        for row in session.stream(select):
-            place, (own, *values) = tuple(row[: len(link.key)]), row[len(link.key) :]
-            found.setdefault(place, []).append(f"{number} {own!r} {[_spelled(v) for v in values]}")
+        for some in in_pieces(session, keys):
+            select = sql(
+                "SELECT {}, {}, {} FROM {} WHERE {}",
+                transfer.reading(link.key_columns, "m"),
+                canonical(of.key_columns, alias),
+                transfer.reading(json_columns, alias),
+                rows,
+                keys_in(where.key_columns, some, "m"),
+            )
+            for row in session.stream(select):
+                place, (own, *values) = tuple(row[: len(link.key)]), row[len(link.key) :]
+                found.setdefault(place, []).append(f"{number} {own!r} {[_spelled(v) for v in values]}")
     return {key: sorted(rows) for key, rows in found.items()}
 
 

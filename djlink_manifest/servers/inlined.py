@@ -77,15 +77,17 @@ def _metadata(
     source: Session, theirs: TableDefinition, names: Sequence[str], keys: Sequence[RawRow]
 ) -> Mapping[RawRow, RawRow]:
     """What the source's rows of these keys say of their objects."""
-    select = sql(
-        "SELECT {}, {} FROM {} t WHERE {}",
-        reading(theirs.key_columns, "t"),
-        reading([theirs.column(name) for name in names], "t"),
-        table(theirs.schema, theirs.name),
-        digest.keys_in(theirs.key_columns, keys, "t"),
-    )
-    width = len(theirs.key)
-    return {row[:width]: row[width:] for row in source.stream(select)}
+    width, found = len(theirs.key), dict[RawRow, RawRow]()
+    for some in digest.in_pieces(source, keys):
+        select = sql(
+            "SELECT {}, {} FROM {} t WHERE {}",
+            reading(theirs.key_columns, "t"),
+            reading([theirs.column(name) for name in names], "t"),
+            table(theirs.schema, theirs.name),
+            digest.keys_in(theirs.key_columns, some, "t"),
+        )
+        found |= {row[:width]: row[width:] for row in source.stream(select)}
+    return found
 
 
 def _differs(value: _Value | None, said: bytes | None, external: External, source: str, depot: Depot) -> bool:

@@ -51,8 +51,10 @@ def orders(master: TableDefinition, of: TableDefinition) -> bool:
     """Whether rows of the master, or of a part of it, can be told apart by ranges of the master's key."""
     names = master.entity_columns(of)
     pairs = [(c, of.column(n)) for c, n in zip(master.key_columns, names, strict=True)]
+    # a row that names no entity by a NULL lies in no range, and in the one without limits
     return all(
-        c.base_type in _ORDERED and (c.type, c.collation) == (own.type, own.collation) for c, own in pairs
+        c.base_type in _ORDERED and (c.type, c.collation) == (own.type, own.collation) and not own.nullable
+        for c, own in pairs
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import RawRow, Session, Writer
-from djlink_manifest.servers.digest import keys_in
+from djlink_manifest.servers.digest import in_pieces, keys_in
 from djlink_manifest.servers.keyranges import KeyRange
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import member, reference_holds
@@ -164,38 +164,45 @@ def refers_by_key(link: Link) -> bool:
 
 def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
     """Write outbound rows for source entities with these keys that are not barred; the new rows."""
-    tests = [keys_in(link.key_columns, keys, "s"), *_unasked(link)]
-    return session.execute(
-        sql(
-            "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
-            outbound_table(link),
-            idents(link.key),
-            columns("s", link.key),
-            source_table(link),
-            both(tests),
+    return sum(
+        session.execute(
+            sql(
+                "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
+                outbound_table(link),
+                idents(link.key),
+                columns("s", link.key),
+                source_table(link),
+                both([keys_in(link.key_columns, some, "s"), *_unasked(link)]),
+            )
         )
+        for some in in_pieces(session, keys)
     )
 
 
 def release(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
     """Delete outbound rows; the caller has proved their absence from the local table under a lock."""
-    return session.execute(
-        sql("DELETE FROM {} WHERE {}", outbound_table(link), keys_in(link.key_columns, keys, None))
+    return sum(
+        session.execute(
+            sql("DELETE FROM {} WHERE {}", outbound_table(link), keys_in(link.key_columns, some, None))
+        )
+        for some in in_pieces(session, keys)
     )
 
 
 def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
     """Lock the outbound rows of these keys until the transaction ends; those that exist, unrequested."""
-    rows = session.stream(
-        sql(
-            "SELECT {} FROM {} s WHERE {} AND {} FOR UPDATE",
-            reading(link.key_columns, "s"),
-            outbound_table(link),
-            keys_in(link.key_columns, keys, "s"),
-            _absent(table(link.outbound_schema, link.requested_table), link),
+    found = list[RawRow]()
+    for some in in_pieces(session, keys):
+        found += session.stream(
+            sql(
+                "SELECT {} FROM {} s WHERE {} AND {} FOR UPDATE",
+                reading(link.key_columns, "s"),
+                outbound_table(link),
+                keys_in(link.key_columns, some, "s"),
+                _absent(table(link.outbound_schema, link.requested_table), link),
+            )
         )
-    )
-    return list(rows)
+    return found
 
 
 def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
@@ -204,24 +211,29 @@ def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[Raw
     A locking read: inside a transaction under REPEATABLE READ no row with one of these keys can come until it
     ends.
     """
-    rows = session.stream(
-        sql(
-            "SELECT {} FROM {} s WHERE {} FOR UPDATE",
-            reading(link.key_columns, "s"),
-            table(link.local.schema, link.local.name),
-            keys_in(link.local.key_columns, keys, "s"),
+    found = set[RawRow]()
+    for some in in_pieces(session, keys):
+        found |= set(
+            session.stream(
+                sql(
+                    "SELECT {} FROM {} s WHERE {} FOR UPDATE",
+                    reading(link.key_columns, "s"),
+                    table(link.local.schema, link.local.name),
+                    keys_in(link.local.key_columns, some, "s"),
+                )
+            )
         )
-    )
-    return set(rows)
+    return found
 
 
 def barred_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
     """Which of the keys have a deletion request or approval of their own."""
-    test = keys_in(link.key_columns, keys, "s")
     what = reading(link.key_columns, "s")
     found = set[RawRow]()
-    for of in _asked(link):
-        found |= set(session.stream(sql("SELECT {} FROM {} s WHERE {}", what, of, test)))
+    for some in in_pieces(session, keys):
+        test = keys_in(link.key_columns, some, "s")
+        for of in _asked(link):
+            found |= set(session.stream(sql("SELECT {} FROM {} s WHERE {}", what, of, test)))
     return found
 
 

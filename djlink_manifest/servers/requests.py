@@ -11,7 +11,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import HISTORY
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
-from djlink_manifest.servers.digest import keys_in
+from djlink_manifest.servers.digest import in_pieces, keys_in
 from djlink_manifest.servers.keylist import KeysInHand
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.sql import (
@@ -168,9 +168,9 @@ def release(session: Writer, keys: KeysInHand, cause: Cause) -> int:
 def mend_approved(session: Writer, link: Link, gone: Sequence[RawRow], present: Sequence[RawRow]) -> int:
     """Of entities approved, yet held: those gone locally lose their outbound row, the others the approval."""
     mended = outbound.release(session, link, gone) if gone else 0
-    if present:
+    for some in in_pieces(session, present):
         mended += session.execute(
-            sql("DELETE FROM {} WHERE {}", approvals_table(link), keys_in(link.key_columns, present, None))
+            sql("DELETE FROM {} WHERE {}", approvals_table(link), keys_in(link.key_columns, some, None))
         )
     return mended
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.definition import Column, TableDefinition
@@ -14,7 +14,7 @@ from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.model.unique import Unique
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import ROWS_AT_ONCE, keys_in
+from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, key_value, keys_in
 from djlink_manifest.servers.query import condition, outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.sql import (
@@ -51,7 +51,9 @@ def find_key(
     session: Session, of: TableDefinition, key: Sequence[Column], values: Sequence[str | bytes]
 ) -> RawRow | None:
     """The key, raw, of the row of a table that has these values, or None."""
-    tests = [sql("{} = {}", ident(c.name), _given(c, v)) for c, v in zip(key, values, strict=True)]
+    pairs = list(zip(key, values, strict=True))
+    tests = [sql("{} = {}", ident(c.name), _given(c, v)) for c, v in pairs]
+    tests += [_kept(c, v) for c, v in pairs if _is_foreign(v, c)]
     what = transfer.reading(key)
     of_table = table(of.schema, of.name)
     rows = list(session.stream(sql("SELECT {} FROM {} WHERE {} LIMIT 1", what, of_table, both(tests))))
@@ -183,13 +185,11 @@ def takers(source: Session, local: Session, link: Link, unique: Unique, raw: Raw
     values = [row for row in rows if None not in row]
     ours = [unique.ours.column(name) for name in unique.columns]
     for first in range(0, len(values), ROWS_AT_ONCE):
-        tests = [
-            keys_in(ours, values[first : first + ROWS_AT_ONCE], None),
-            sql("NOT {}", keys_in(owner, [raw], None)),
-        ]
-        of_local = table(unique.ours.schema, unique.ours.name)
-        what = transfer.reading(owner)
-        yield from list(local.stream(sql("SELECT DISTINCT {} FROM {} WHERE {}", what, of_local, both(tests))))
+        for some in in_pieces(local, values[first : first + ROWS_AT_ONCE]):
+            tests = [keys_in(ours, some, None), sql("NOT {}", keys_in(owner, [raw], None))]
+            of_local, what = table(unique.ours.schema, unique.ours.name), transfer.reading(owner)
+            select = sql("SELECT DISTINCT {} FROM {} WHERE {}", what, of_local, both(tests))
+            yield from list(local.stream(select))
 
 
 def key_text(link: Link, raw: RawRow) -> KeyText:
@@ -210,7 +210,15 @@ def _renamed(key: Sequence[Column], names: Sequence[str]) -> list[Column]:
 
 
 def _given(column: Column, value: str | bytes) -> Sql:
-    # a number as it was checked: as text it would be compared as a DOUBLE
     if column.is_number and isinstance(value, str):
-        return Sql(value)
-    return sql("{}", value)
+        return Sql(value)  # as it was checked: as text it would be compared as a DOUBLE
+    return key_value(value.encode(), column) if _is_foreign(value, column) else sql("{}", value)
+
+
+def _kept(column: Column, value: str | bytes) -> Sql:
+    """A text has all its characters in the column's character set, else it would be taken for another one."""
+    return sql("CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin = {}", _given(column, value), value)
+
+
+def _is_foreign(value: str | bytes, column: Column) -> TypeGuard[str]:
+    return isinstance(value, str) and column.charset not in (None, "utf8mb4")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -21,7 +21,7 @@ from djlink_manifest.model.unique import Unique, uniques
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
-from djlink_manifest.servers.digest import ROWS_AT_ONCE, keys_in
+from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, keys_in
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.scratch import KeyTable, temporary
@@ -254,13 +254,14 @@ def _taken(
     described = key_columns(TableDefinition("", "", bare, (*values, *owner)))
     with temporary(session, name, f"{described}, KEY ({idents(values).text})"):
         for first, last in extra.pages(ROWS_AT_ONCE):
-            rows = local.stream(_values_of(unique, theirs, extra.keys(first, last)))
-            for statement in transfer.inserts(name, bare, rows, transfer.most_bytes(session)):
-                session.send_scratch(statement.text)
+            for some in in_pieces(local, extra.keys(first, last)):
+                rows = local.stream(_values_of(unique, theirs, some))
+                for statement in transfer.inserts(name, bare, rows, transfer.most_bytes(session)):
+                    session.send_scratch(statement.text)
         yield name, values, owner
 
 
-def _values_of(unique: Unique, read: tuple[Column, ...], keys: list[RawRow]) -> Sql:
+def _values_of(unique: Unique, read: tuple[Column, ...], keys: Sequence[RawRow]) -> Sql:
     nullable = [c.name for c in read if c.nullable]
     tests = [keys_in([unique.ours.column(n) for n in unique.owner], keys, "t")]
     tests += [sql("{} IS NOT NULL", column("t", n)) for n in nullable]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from typing import Any
@@ -190,6 +191,31 @@ def test_json_that_is_spelled_otherwise_here_is_the_same_between_vendors(lab: Ri
     locally(lab, "DELETE FROM @here.cell__arm WHERE id = 1")
     locally(lab, "DELETE FROM @here.cell WHERE id = 1")
     assert cell(verified(lab), lab).drift == ()
+
+
+def test_rows_chosen_to_cancel_out_in_plain_hashes_are_told_apart(rig: Rig) -> None:
+    """Two sets of part rows, the first 60 bits of whose plain SHA-256 have one sum: found in some seconds."""
+    theirs, ours = (425619, 552952, 590058, 909010), (146244, 360513, 549423, 1012375)
+
+    def plain(numbers: tuple[int, ...]) -> int:
+        return sum(int(hashlib.sha256(f"1|{n}".encode()).hexdigest()[:15], 16) for n in numbers)
+
+    assert plain(theirs) == plain(ours)
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.cell (id int PRIMARY KEY)",
+        "CREATE TABLE {lab}.cell__arm (id int, n int, PRIMARY KEY (id, n),"
+        " FOREIGN KEY (id) REFERENCES {lab}.cell (id))",
+        "INSERT INTO {lab}.cell VALUES (1)",
+        f"INSERT INTO {{lab}}.cell__arm VALUES {', '.join(f'(1, {n})' for n in theirs)}",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(document(rig))[1].succeeded
+    for one, other in zip(theirs, ours, strict=True):
+        locally(rig, f"UPDATE @here.cell__arm SET n = {other} WHERE n = {one}")
+    [action] = cell(verified(rig), rig).actions
+    assert isinstance(action, Refill)
 
 
 def test_report_says_how_many_differ_and_changes_nothing(lab: Rig) -> None:

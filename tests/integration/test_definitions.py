@@ -220,6 +220,9 @@ KEYS = {
     "unpadded": ("varchar(9) COLLATE {nopad}", ["'a'", "'a '", r"'a\\'''"]),
     "latin": ("varchar(9) CHARACTER SET latin1", ["'Ä'", "'€'", "''"]),
     "wide": ("char(9) CHARACTER SET utf16", ["'Ä'", "'😀'", "''"]),
+    "german": ("varchar(9) CHARACTER SET latin1 COLLATE latin1_german1_ci", ["'Ä'", "'€'", "'ß'"]),
+    "three": ("varchar(9) CHARACTER SET utf8mb3 COLLATE utf8mb3_unicode_ci", ["'Ä'", "'日'", "''"]),
+    "listed": ("enum('b','Ä','ß') CHARACTER SET latin1 COLLATE latin1_german1_ci", ["'Ä'", "'b'", "'ß'"]),
     "made": ("int GENERATED ALWAYS AS (twice + 1) STORED", ["1", "2", "3"]),
 }
 

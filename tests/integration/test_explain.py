@@ -257,3 +257,20 @@ def test_keys_of_bytes_are_written_in_hex_or_as_a_uuid(lab: Rig) -> None:
     explanation, _ = told(lab, document, "Blob", text)
     assert (explanation.state, explanation.equal) == ("shared", True)
     assert dict(explanation.key)["v"] == "0x00ff"
+
+
+@ALL
+def test_keys_in_another_character_set_are_found_and_what_it_lacks_is_absent(lab: Rig) -> None:
+    run_all(
+        lab,
+        "CREATE TABLE {lab}.word (german varchar(9) CHARACTER SET latin1 COLLATE latin1_german1_ci,"
+        " three varchar(9) CHARACTER SET utf8mb3 COLLATE utf8mb3_unicode_ci, n int,"
+        " PRIMARY KEY (german, three))",
+        "INSERT INTO {lab}.word VALUES ('Ä', '日', 1), ('?', '?', 2)",
+    )
+    document = lab.document({"lab_a": {"lab": {"tables": ["Word"]}}})
+    assert lab.apply(document)[1].succeeded
+    explanation, _ = told(lab, document, "Word", "german=Ä,three=日")
+    assert (explanation.state, explanation.equal) == ("shared", True)
+    for key in ("german=日,three=?", "german=?,three=😀"):
+        assert told(lab, document, "Word", key)[0].state == "absent", key

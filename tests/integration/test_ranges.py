@@ -13,7 +13,7 @@ import pytest
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server import Secret, ServerAddress
 from djlink_manifest.reconcile import bench, pulling
-from djlink_manifest.reconcile.progress import Advanced
+from djlink_manifest.reconcile.progress import Advanced, Event, Said
 from djlink_manifest.sandbox import ServerOptions, start_server
 from djlink_manifest.servers.connection import Writer, open_session
 from djlink_manifest.servers.sql import Sql
@@ -94,6 +94,28 @@ def test_a_large_link_arrives_whole_by_several_workers_at_once(large: Rig) -> No
     assert not large.plan(everything(large)).has_changes
 
 
+@every_pair
+def test_ranges_of_keys_in_other_character_sets_and_collations_hold(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_large(rig, monkeypatch)
+    run_all(
+        rig,
+        "CREATE TABLE {lab}.word (german varchar(9) CHARACTER SET latin1 COLLATE latin1_german1_ci,"
+        " three char(9) CHARACTER SET utf8mb3 COLLATE utf8mb3_unicode_ci, n int,"
+        " PRIMARY KEY (german, three, n))",
+        f"INSERT INTO {{lab}}.word {numbers(300)} SELECT ELT(1 + i % 4, 'a', 'Ä', 'ß', '€'),"
+        " ELT(1 + i % 3, 'ß', '日', ''), i FROM n",
+    )
+    with watched(prefix=rig.names("")) as sent:
+        assert rig.apply(everything(rig), parallelism=2)[1].succeeded
+    here = rig.local_schema("lab_a", "lab")
+    theirs = every_value(rig.servers.lab_a, rig.names("lab"), "word")
+    assert every_value(rig.servers.local, here, "word") == theirs
+    assert len([s for s in sent if loads(s) and ".`word`" in s.text]) > 3, "in ranges"
+    assert not rig.plan(everything(rig)).has_changes
+
+
 @pytest.mark.parametrize("server", ["lab_a", "local"])
 def test_a_helper_that_loses_its_session_goes_on(large: Rig, server: str) -> None:
     own, lost = list[int](), list[int]()
@@ -112,6 +134,40 @@ def test_a_helper_that_loses_its_session_goes_on(large: Rig, server: str) -> Non
     assert report.succeeded, report
     assert is_the_source(large)
     assert held(large) == COUNT
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+@pytest.mark.parametrize(("server", "user"), [("lab_a", "link"), ("local", "lab")])
+def test_a_link_is_pulled_whole_where_its_helpers_get_no_session(large: Rig, server: str, user: str) -> None:
+    with large.job(everything(large), parallelism=4) as job:
+        plan = job.plan()
+        # one for the locks and one to work with: a first limit counts the sessions that come after it
+        large.run(server, f"ALTER USER '{large.names(user)}'@'%' WITH MAX_USER_CONNECTIONS 2")
+        told = list[Event]()
+        report = job.apply(plan, told.append, threading.Event())
+    assert report.succeeded, report
+    assert not [each for each in told if isinstance(each, Said)], "no session was waited for"
+    assert is_the_source(large)
+    assert held(large) == COUNT
+
+
+def test_part_rows_of_no_entity_stay_at_the_source(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 5)
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.trial (n int PRIMARY KEY)",
+        "CREATE TABLE {lab}.trial__event (e int PRIMARY KEY, n int NULL,"
+        " FOREIGN KEY (n) REFERENCES {lab}.trial (n))",
+        f"INSERT INTO {{lab}}.trial {numbers(10)} SELECT i FROM n",
+        "INSERT INTO {lab}.trial__event SELECT n, NULLIF(n, 3) FROM {lab}.trial",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(everything(rig))[1].succeeded
+    here = rig.local_schema("lab_a", "lab")
+    rows = rig.servers.local.execute(f"SELECT COUNT(*), COUNT(n) FROM `{here}`.trial__event")
+    assert rows == [(9, 9)], "whichever way it is copied"
+    assert not rig.plan(everything(rig)).has_changes
 
 
 def test_entities_that_the_local_server_refuses_are_found_within_a_range(large: Rig) -> None:
@@ -239,6 +295,32 @@ def test_a_small_packet_limit_bounds_what_is_loaded(servers: Servers, tmp_path: 
         [outcome] = rig.apply(everything(rig))[1].outcomes
         assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 2, 1)
         assert "max_allowed_packet" in (outcome.problem or "")
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_wide_keys_are_sent_in_statements_that_a_small_packet_limit_takes(
+    servers: Servers, tmp_path: Path
+) -> None:
+    options = ServerOptions(servers.pair.source, extra=("--max-allowed-packet=1M",))
+    with start_server("small", options) as small:
+        rig = Rig(Servers(small, servers.lab_b, small), new_names(), tmp_path)
+        run_all(
+            rig,
+            "CREATE DATABASE {lab}",
+            "CREATE TABLE {lab}.wide (k varchar(700) COLLATE utf8mb4_bin PRIMARY KEY, n int)",
+            f"INSERT INTO {{lab}}.wide {numbers(900)} SELECT CONCAT(i, REPEAT('😀', 690)), i FROM n",
+        )
+        rig.accounts({"lab_a": ["lab"]})
+        document, out = everything(rig), rig.outbound_table("lab", "wide")
+        assert rig.apply(document)[1].succeeded
+        rig.run("lab_a", f"DELETE FROM {out}")
+        with watched(prefix=rig.names("")) as sent:
+            assert [o.registered for o in rig.apply(document)[1].outcomes] == [900]
+            run_all(rig, f"DELETE FROM `{rig.local_schema('lab_a', 'lab')}`.wide WHERE n > 1", server="local")
+            some = rig.document({"lab_a": {"lab": {"tables": {"*": {"where": "n = 1"}}}}})
+            assert [o.released for o in rig.apply(some)[1].outcomes] == [899]
+        assert rig.run("lab_a", f"SELECT COUNT(*) FROM {out}") == [(1,)]
+        assert max(s.size for s in sent) < 1 << 20
 
 
 def test_a_server_that_asks_for_a_file_gets_none(rig: Rig, tmp_path: Path) -> None:
