@@ -118,17 +118,19 @@ def _pull_range(bench: Bench, within: KeyRange, bytes_each: float, size: int) ->
 
 def _whole_range(bench: Bench, within: KeyRange) -> tuple[int, int, int]:
     """Register and copy the source's rows in a range of which nothing is held; bytes, rows, entities."""
+    held = 0
 
     def register() -> None:
+        nonlocal held
         with bench.source.transaction():
-            outbound.register_range(bench.source, bench.scene, bench.link, within)
+            held = outbound.register_range(bench.source, bench.scene, bench.link, within)
             bench.check()
 
     budget = Budget(sizes.BATCH_BYTES)
 
     def copy() -> None:
         budget.spent = budget.rows = 0
-        entities = copy_range(bench.source, bench.local, bench.link, within, budget, bench.check)
+        entities = copy_range(bench.source, bench.local, bench.link, within, held, budget, bench.check)
         _count(bench, entities, budget)
         found.append(entities)
 

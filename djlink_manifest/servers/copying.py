@@ -8,7 +8,7 @@ from typing import TypeAlias
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers.connection import Session, Writer
-from djlink_manifest.servers.keyranges import KeyRange, held_in
+from djlink_manifest.servers.keyranges import KeyRange
 from djlink_manifest.servers.loading import NotLoaded, load, load_plan
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
@@ -53,13 +53,14 @@ def copy_range(
     local: Writer,
     link: Link,
     within: KeyRange,
+    held: int,
     budget: Budget,
     check: Callable[[], None],
 ) -> int:
     """As `copy_entities`, for the entities of a range of the key that are in outbound, none of them here.
 
-    First the range is read without looking at outbound row by row. The foreign key makes outbound's rows some
-    of the source's, so that equal counts in the snapshot prove that all that was read is held.
+    First the range is read without looking at outbound. The foreign key makes outbound's rows some of the
+    source's, and keeps them there, so that as many rows as were registered, `held`, are those.
     """
 
     def joined(of: TableDefinition, what: Sql) -> Sql:
@@ -78,9 +79,7 @@ def copy_range(
 
     before = budget.spent, budget.rows
     try:
-        return _copied(
-            source, local, link, alone, budget, check, as_read, lambda: held_in(source, link, within)
-        )
+        return _copied(source, local, link, alone, budget, check, as_read, held)
     except _NotAllHeld:
         budget.spent, budget.rows = before
     return _copied(source, local, link, joined, budget, check, as_read)
@@ -94,9 +93,9 @@ def _copied(
     budget: Budget,
     check: Callable[[], None],
     convert: Conversion,
-    held: Callable[[], int] | None = None,
+    held: int | None = None,
 ) -> int:
-    """Copy rows. `held` says how many entities there must be, in the snapshot that they are read in."""
+    """Copy rows. `held` says how many entities there must be, where not all that is read need be held."""
     if local.loads and convert is as_read:
         before = budget.spent, budget.rows
         try:
@@ -114,12 +113,12 @@ def _copy(
     budget: Budget,
     check: Callable[[], None],
     convert: Conversion,
-    held: Callable[[], int] | None,
+    held: int | None,
     *,
     loaded: bool,
 ) -> int:
     with source.snapshot(), local.transaction():
-        entities, expected = 0, held() if held else None
+        entities = 0
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
             columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
             plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
@@ -131,7 +130,7 @@ def _copy(
                 written = copy(source, select, local, into, to.columns, budget, to.change)
             if theirs is link.definition:
                 entities = written
-                if expected is not None and written != expected:
+                if held is not None and written != held:
                     raise _NotAllHeld
         check()
     return entities
