@@ -12,11 +12,12 @@ from datetime import datetime
 from djlink_manifest.errors import ServerError
 from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.closure import Dependents, lab_line
+from djlink_manifest.model.closure import Dependents
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.explanation import KeyText
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.asked import Asked, Closure, LabRows, LinkDeletions, RequestSet, moment
+from djlink_manifest.reconcile.closures import closures, measured
 from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Stage
@@ -35,7 +36,6 @@ from djlink_manifest.servers.unwanted import unwanted_keys
 from djlink_manifest.servers.wanted import Scene
 
 APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and no request any more
-LONGEST_LINE = 1500  # characters of a line to copy from the screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,40 +239,6 @@ def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) 
             sets.add(link.address, stream_orphans(there, link, extra))
             sets.keep_present(link.address)
             return RequestSet(keys, count, None, measured(sets, link.address))
-
-
-@contextmanager
-def closures(here: Session, dependents: Dependents, address: str) -> Iterator[Doomed]:
-    """Empty sets for a link and all that hang on it."""
-    with doomed(here, dependents, dependents.below(address)) as sets:
-        yield sets
-
-
-def measured(sets: Doomed, address: str) -> Closure:
-    """The closure of the entities in the link's set, which are here; the other sets are empty."""
-    total = sets.count(address)
-    if not total:
-        return Closure()
-    sets.spread()
-    whole = _along(sets, address)
-    lab = tuple(_lab_rows(sets, address))
-    if lab:
-        sets.hold_back()
-        sets.clear(address)
-        sets.spread()
-    entities = sets.count(address)
-    along = _along(sets, address) if lab else whole
-    return Closure(entities, along, tuple(sets.rows()), total - entities, lab, whole)
-
-
-def _along(sets: Doomed, address: str) -> tuple[tuple[str, int], ...]:
-    return tuple((other, count) for other, count in sets.counts().items() if other != address)
-
-
-def _lab_rows(sets: Doomed, root: str) -> Iterator[LabRows]:
-    for address, referrer, count in sets.lab_rows():
-        line = lab_line(sets.dependents, root, address, referrer)
-        yield LabRows(referrer.name, count, line if line and len(line) <= LONGEST_LINE else None)
 
 
 def _unwanted_closures(
