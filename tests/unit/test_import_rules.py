@@ -34,6 +34,7 @@ ACTING = tuple(
             "storelook",
             "observe",
             "survey",
+            "closures",
             "deletions",
             "site",
             "building",
