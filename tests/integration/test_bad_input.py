@@ -20,6 +20,8 @@ from tests.asking import ask, run_all
 from tests.rig import PASSWORD, Rig, link_of
 from tests.shared_servers import ALIKE, CROSSED, Servers, drop_everything, new_names
 
+pytestmark = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
+
 TABLES = (
     "CREATE DATABASE {lab}",
     "CREATE DATABASE {other}",
@@ -313,7 +315,6 @@ def test_what_no_server_need_be_asked_for_is_refused_offline(
     assert caught.value.location is not None
 
 
-@pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[0]], indirect=True, ids=str)
 def test_two_sources_go_into_one_local_table_only_where_schema_name_parts_them(rig: Rig) -> None:
     for server, name in (("lab_a", "of a"), ("lab_b", "of b")):
         run_all(

@@ -178,6 +178,7 @@ BLOCKING = {
 }
 
 
+@pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
 @pytest.mark.parametrize("change", BLOCKING)
 def test_other_changes_at_the_source_block_the_link_and_those_below_and_no_others(
     linked: Rig, change: str
