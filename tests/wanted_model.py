@@ -173,7 +173,7 @@ class Model:
         wanted, barred, ends = self.wanted(), self.barred(), dict[str, str]()
         for name in self.rules:
             if any(ends[parent] != "done" for parent in self.parents(name)):
-                ends[name] = "not attempted"
+                ends[name] = "skipped"
                 continue
             self.held |= wanted[name] - barred
             named = {p for e in self.held if e[0] == name for p in self.references(e)}
