@@ -265,6 +265,13 @@ def _relations() -> Iterator[Construct]:
                 (),
             ),
             (
+                "with its own rules",
+                f"id int PRIMARY KEY, a int, b int, {key.format('a, b')} ON DELETE CASCADE"
+                " ON UPDATE SET NULL",
+                "(1, 1, 1)",
+                (),
+            ),
+            (
                 "two to one parent",
                 f"id int PRIMARY KEY, a int, b int, c int, {key.format('a, b')}, {key.format('a, c')}",
                 "(1, 1, 1, 2)",
