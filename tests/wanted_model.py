@@ -1,17 +1,14 @@
-"""Random small pipelines, and what is wanted of them: the sentences of the definition in plain Python."""
+"""What is wanted of a small pipeline: the sentences of the definition in plain Python."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Value = int | str | None
 Key = tuple[Value, ...]
 Entity = tuple[str, Key]  # the master table, and its key
-
-ATTEMPTS = 7  # rows that are tried per table; some meet no parent, or a key that is there
 
 
 @dataclass(slots=True)
@@ -25,9 +22,10 @@ class ForeignKey:
 
 @dataclass(slots=True)
 class Table:
-    """A master, or a part of `master`; `types` holds the columns in their order."""
+    """A master, or a part of `master`, in a schema; `types` holds the columns in their order."""
 
     name: str
+    schema: str
     master: str | None = None
     key: list[str] = field(default_factory=list)
     types: dict[str, str] = field(default_factory=dict)
@@ -35,22 +33,27 @@ class Table:
     foreign_keys: list[ForeignKey] = field(default_factory=list)
     rows: list[dict[str, Value]] = field(default_factory=list)
 
-    def key_of(self, row: Mapping[str, Value], columns: list[str] | None = None) -> Key:
-        return tuple(row[c] for c in columns or self.key)
+    @property
+    def place(self) -> str:
+        """The table in a statement for `Rig.run`."""
+        return f"{{{self.schema}}}.{self.name}"
 
-    def ddl(self, schema: str) -> str:
+    def key_of(self, row: Mapping[str, Value], columns: Sequence[str] | None = None) -> Key:
+        return tuple(folded(row[c]) for c in columns or self.key)
+
+    def ddl(self, parents: Mapping[str, Table]) -> str:
         lines = [f"`{c}` {t} {'NULL' if c in self.nullable else 'NOT NULL'}" for c, t in self.types.items()]
         lines.append(f"PRIMARY KEY ({', '.join(self.key)})")
         lines += [
             f"FOREIGN KEY ({', '.join(k.columns)})"
-            f" REFERENCES {schema}.{k.parent} ({', '.join(k.parent_columns)})"
+            f" REFERENCES {parents[k.parent].place} ({', '.join(k.parent_columns)})"
             for k in self.foreign_keys
         ]
-        return f"CREATE TABLE {schema}.{self.name} ({', '.join(lines)})"
+        return f"CREATE TABLE {self.place} ({', '.join(lines)})"
 
-    def insert(self, schema: str, rows: list[dict[str, Value]]) -> str:
+    def insert(self, rows: list[dict[str, Value]]) -> str:
         values = ", ".join(f"({', '.join(literal(row[c]) for c in self.types)})" for row in rows)
-        return f"INSERT INTO {schema}.{self.name} ({', '.join(self.types)}) VALUES {values}"
+        return f"INSERT INTO {self.place} ({', '.join(self.types)}) VALUES {values}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Model:
         named = dict(zip(foreign_key.parent_columns, values, strict=True))
         if parent.master is None:
             return parent.name, parent.key_of(named)
-        found = next(r for r in parent.rows if all(r[c] == v for c, v in named.items()))
+        found = next(r for r in parent.rows if all(folded(r[c]) == folded(v) for c, v in named.items()))
         return parent.master, parent.key_of(found, self.tables[parent.master].key)
 
     def allowed(self) -> dict[str, set[Entity]]:
@@ -161,144 +164,33 @@ class Model:
             found |= {e for e in self.entities(name) if any(p in found for p in self.references(e))}
         return found
 
+    def apply(self, late: Collection[str]) -> dict[str, str]:
+        """Hold what an apply pulls; by link, how it ends.
+
+        `late` were linked after others: a link whose entities refer to some of theirs that are not held gets
+        no foreign key to them, and those below it wait.
+        """
+        wanted, barred, ends = self.wanted(), self.barred(), dict[str, str]()
+        for name in self.rules:
+            if any(ends[parent] != "done" for parent in self.parents(name)):
+                ends[name] = "skipped"
+                continue
+            self.held |= wanted[name] - barred
+            named = {p for e in self.held if e[0] == name for p in self.references(e)}
+            stuck = any(p[0] in late and p not in self.held for p in named)
+            ends[name] = "failed" if stuck else "done"
+        return ends
+
+    def parents(self, name: str) -> set[str]:
+        """The linked masters that a link's foreign keys lead to."""
+        named = {k.parent for t in (self.tables[name], *self.parts(name)) for k in t.foreign_keys}
+        return {self.tables[n].master or n for n in named} & set(self.rules) - {name}
+
 
 def literal(value: Value) -> str:
     return "NULL" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def random_pipeline(rnd: random.Random) -> Model:
-    """Three to six tables with parts and foreign keys of every sort, and their first rows."""
-    model = Model({}, {})
-    for number in range(rnd.randint(3, 6)):
-        for table in _random_tables(rnd, model, number):
-            model.tables[table.name] = table
-    for name in masters(model):
-        if rnd.random() < 0.88 or not model.rules:
-            model.rules[name] = Rule()
-    random_rules(rnd, model)
-    random_rows(rnd, model)
-    return model
-
-
-def masters(model: Model) -> list[str]:
-    return [t.name for t in model.tables.values() if t.master is None]
-
-
-def random_rules(rnd: random.Random, model: Model) -> None:
-    """New rules for the linked tables."""
-    for name in model.rules:
-        pull = rnd.choice(["all", "all", "all", "needed", "needed", "none"])
-        where = random_where(rnd) if pull == "all" and rnd.random() < 0.5 else None
-        model.rules[name] = Rule(pull, where)
-    if all(rule.pull == "needed" for rule in model.rules.values()):
-        model.rules[name] = Rule()  # a manifest in which nothing is wanted is refused
-
-
-def random_where(rnd: random.Random) -> Any:
-    number = rnd.randint(0, 3)
-    return rnd.choice(
-        [
-            {"v": number},
-            {"v": [number, None, 2]},
-            f"v < {number + 1}",
-            f"NOT v >= {number + 1}",
-            [{"v": number}, f"v > {number}"],
-        ]
-    )
-
-
-def random_rows(rnd: random.Random, model: Model) -> dict[str, list[dict[str, Value]]]:
-    """Add rows to every table; the new ones by table."""
-    added: dict[str, list[dict[str, Value]]] = {}
-    for name in masters(model):
-        table = model.tables[name]
-        new = [row for _ in range(ATTEMPTS) if (row := _random_row(rnd, model, table, {})) is not None]
-        added[name] = new
-        for part in model.parts(name):
-            added[part.name] = []
-            for row in new:
-                for number in range(rnd.choice([0, 1, 2, 2])):
-                    given = {**{c: row[c] for c in table.key}, "n": number}
-                    found = _random_row(rnd, model, part, given)
-                    added[part.name] += [found] if found else []
-    return added
-
-
-def _random_tables(rnd: random.Random, model: Model, number: int) -> Iterator[Table]:
-    table = Table(f"t{number}")
-    earlier = list(model.tables.values())
-    own = f"k{number}"
-    inherited = rnd.sample(earlier, min(len(earlier), rnd.choice([0, 1, 1, 2])))
-    for parent in inherited:
-        _refer(rnd, table, parent, primary=True)
-    if not inherited or rnd.random() < 0.5:
-        table.types[own] = "varchar(8)" if number % 3 == 1 else "int"
-        table.key.append(own)
-    rnd.shuffle(table.key)
-    for parent in rnd.sample(earlier, min(len(earlier), rnd.choice([0, 0, 1, 2]))):
-        _refer(rnd, table, parent, primary=False)
-    table.types["v"] = "int"
-    table.nullable.add("v")
-    yield table
-    for letter in "ab"[: rnd.choice([0, 0, 1, 2])]:
-        part = Table(f"t{number}__{letter}", table.name, [*table.key, "n"])
-        part.types = {**{c: table.types[c] for c in table.key}, "n": "smallint"}
-        part.foreign_keys.append(ForeignKey(tuple(table.key), table.name, tuple(table.key)))
-        if earlier and rnd.random() < 0.6:
-            _refer(rnd, part, rnd.choice(earlier), primary=False)
-        yield part
-
-
-def _refer(rnd: random.Random, table: Table, parent: Table, *, primary: bool) -> None:
-    """Add a foreign key: under the parent's names, which may be there already, or renamed."""
-    same, nullable = rnd.random() < 0.6, not primary and rnd.random() < 0.5
-    columns = []
-    for name in parent.key:
-        fresh = f"{parent.name}_{name}_{len(table.foreign_keys)}"
-        column = name if same and name != "n" else fresh
-        columns.append(column)
-        if column in table.types:
-            continue
-        table.types[column] = parent.types[name]
-        if primary:
-            table.key.append(column)
-        elif nullable:
-            table.nullable.add(column)
-    pairs = list(zip(columns, parent.key, strict=True))
-    table.foreign_keys.append(ForeignKey(tuple(c for c, _ in pairs), parent.name, tuple(k for _, k in pairs)))
-
-
-def _random_row(
-    rnd: random.Random, model: Model, table: Table, given: Mapping[str, Value]
-) -> dict[str, Value] | None:
-    """A new row of the table, which no key forbids; None where this try finds none."""
-    row = dict(given)
-    for foreign_key in table.foreign_keys:
-        pairs = list(zip(foreign_key.columns, foreign_key.parent_columns, strict=True))
-        empty = [c for c in foreign_key.columns if c in table.nullable and row.get(c) is None]
-        if empty and rnd.random() < 0.4:
-            row[rnd.choice(empty)] = None
-        if any(c in row and row[c] is None for c in foreign_key.columns):
-            for column, _ in pairs:
-                row.setdefault(column, None if column in table.nullable else rnd.randint(0, 3))
-            continue
-        parents = [
-            p
-            for p in model.tables[foreign_key.parent].rows
-            if all(row.get(c, p[k]) == p[k] for c, k in pairs)
-        ]
-        if not parents:
-            return None
-        chosen = rnd.choice(parents)
-        row.update({c: chosen[k] for c, k in pairs})
-    for column, type_ in table.types.items():
-        if column == "v":
-            row["v"] = rnd.choice([None, 0, 1, 2, 3])
-        elif column not in row:
-            value = rnd.randint(0, 5)
-            row[column] = f"x{value}" if type_.startswith("varchar") else value
-    ordered = {c: row[c] for c in table.types}
-    if any(table.key_of(ordered) == table.key_of(r) for r in table.rows):
-        return None
-    table.rows.append(ordered)
-    return ordered
+def folded(value: Value) -> Value:
+    """A text as its collation takes it, which tells no case apart."""
+    return value.lower() if isinstance(value, str) else value

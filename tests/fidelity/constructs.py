@@ -202,6 +202,18 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
     ),
 )
 
+# where the other vendor lacks it: what of the text stands here as what
+MAPPED: dict[str, tuple[tuple[str, str], ...]] = {
+    "an index over an expression": ((", KEY e ((a + 1))", ""),),
+    "a default with a function of MySQL alone": ((" DEFAULT (UUID_TO_BIN(UUID()))", ""),),
+    "collations of MySQL alone, in the key": (("utf8mb4_0900_as_cs", "utf8mb4_nopad_bin"),),
+    "collations of MariaDB alone, in the key": (("uca1400_as_cs", "utf8mb4_0900_bin"),),
+    "generated columns": (
+        (" GENERATED ALWAYS AS (a * 2) STORED", ""),
+        (" GENERATED ALWAYS AS (a + 1) VIRTUAL", ""),
+    ),
+}
+
 
 def constructs() -> Iterator[Construct]:
     """All of them, in the page's order."""
@@ -250,6 +262,13 @@ def _relations() -> Iterator[Construct]:
                 "nullable",
                 f"id int PRIMARY KEY, a int, b int, {key.format('a, b')}",
                 "(1, 1, 1), (2, NULL, 2)",
+                (),
+            ),
+            (
+                "with its own rules",
+                f"id int PRIMARY KEY, a int, b int, {key.format('a, b')} ON DELETE CASCADE"
+                " ON UPDATE SET NULL",
+                "(1, 1, 1)",
                 (),
             ),
             (

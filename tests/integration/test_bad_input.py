@@ -18,7 +18,9 @@ from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Report
 from tests.asking import ask, run_all
 from tests.rig import PASSWORD, Rig, link_of
-from tests.shared_servers import Servers, drop_everything, new_names
+from tests.shared_servers import ALIKE, CROSSED, Servers, drop_everything, new_names
+
+pytestmark = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
 
 TABLES = (
     "CREATE DATABASE {lab}",
@@ -311,3 +313,43 @@ def test_what_no_server_need_be_asked_for_is_refused_offline(
         load([path])
     assert words in " ".join(d.summary for d in caught.value.diagnostics)
     assert caught.value.location is not None
+
+
+def test_two_sources_go_into_one_local_table_only_where_schema_name_parts_them(rig: Rig) -> None:
+    for server, name in (("lab_a", "of a"), ("lab_b", "of b")):
+        run_all(
+            rig,
+            "CREATE DATABASE {lab}",
+            "CREATE TABLE {lab}.subject (id int PRIMARY KEY, name varchar(9))",
+            f"CREATE TABLE {{lab}}.only_{server} (id int PRIMARY KEY)",
+            f"INSERT INTO {{lab}}.subject VALUES (1, '{name}')",
+            server=server,
+        )
+    rig.accounts({"lab_a": ["lab"], "lab_b": ["lab"]})
+    document = rig.document({server: {"lab": {"tables": "*"}} for server in ("lab_a", "lab_b")})
+    apart = document.pop("defaults")
+    document["defaults"] = {"schema_name": rig.names("one")}
+    plan, report = rig.apply(document)
+    for server, other in (("lab_a", "lab_b"), ("lab_b", "lab_a")):
+        [blocked] = link_of(plan, rig.address(server, "lab", "Subject")).blocked
+        theirs = rig.address(other, "lab", "Subject")
+        assert blocked.reason == (
+            f"it would have the same local table as {theirs}: {rig.names('one')}.subject"
+        )
+        assert blocked.hint == "part them with `schema_name`"
+    # the schema is shared by tables of other names, and by nothing else
+    assert sorted(o.address for o in report.outcomes) == [
+        rig.address("lab_a", "lab", "OnlyLabA"),
+        rig.address("lab_b", "lab", "OnlyLabB"),
+    ]
+    stands = [[table for _, table, _ in tables if "subject" in table] for tables in standing(rig)]
+    assert stands == [["subject"], ["subject"], []]  # the sources' own
+    document["defaults"] = apart
+    for server in ("lab_a", "lab_b"):
+        rules: dict[str, Any] = {"tables": {"Subject": {}}}
+        document["sources"][server]["schemas"] = {rig.names("lab"): rules}
+    plan, report = rig.apply(document)
+    assert [o.pulled for o in report.outcomes] == [1, 1]
+    for server, name in (("lab_a", "of a"), ("lab_b", "of b")):
+        here = rig.local_schema(server, "lab")
+        assert ask(rig.servers.local, f"SELECT * FROM `{here}`.subject") == [(1, name)]

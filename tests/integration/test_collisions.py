@@ -12,7 +12,10 @@ from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Report
 from tests.asking import ask, run_all
 from tests.rig import Rig, link_of, quiet
+from tests.shared_servers import ALIKE, CROSSED
 from tests.statements import watched
+
+two = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
 
 SOURCE = (
     "CREATE DATABASE {lab}",
@@ -102,6 +105,7 @@ def outcome(rig: Rig, report: Report, table: str) -> Any:
     return next(o for o in report.outcomes if o.address == rig.address("lab_a", "lab", table))
 
 
+@two
 def test_what_meets_a_row_of_the_labs_own_is_blocked_and_what_needs_it_waits(
     rig: Rig, document: dict[str, Any]
 ) -> None:
@@ -133,6 +137,7 @@ def test_after_an_apply_the_blocked_entities_alone_stand_in_the_plan(
         assert blocked(rig, second, table) == blocked(rig, first, table)
 
 
+@two
 def test_once_the_labs_rows_are_gone_the_entities_and_what_needs_them_are_pulled(
     rig: Rig, document: dict[str, Any]
 ) -> None:

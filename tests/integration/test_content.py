@@ -77,10 +77,12 @@ def everything(rig: Rig) -> list[tuple[Any, ...]]:
 
 
 def rows(rig: Rig, server: SandboxServer, schema: str) -> list[list[tuple[Any, ...]]]:
-    """All rows of all tables, each value as the hex of its bytes."""
+    """All rows of all tables, each value as the hex of its bytes, a number with a fraction as itself."""
     found = []
     for name, names in zip(NAMES, ("id tag v f b doc at twice", "id arm len", "s id arm code"), strict=True):
-        columns = ", ".join(f"HEX(CAST({c} AS BINARY))" for c in names.split())
+        columns = ", ".join(
+            f"{c} + 0e0" if c in ("f", "len") else f"HEX(CAST({c} AS BINARY))" for c in names.split()
+        )
         found.append(sorted(ask(server, f"SELECT {columns} FROM `{schema}`.{name}"), key=repr))
     return found
 
@@ -159,14 +161,32 @@ def test_what_changed_is_found_and_mended_and_then_nothing_differs(
     assert again.drift == ()
 
 
+ONE_AFTER_ANOTHER = (
+    "a value to NULL and one from it",
+    "the last bit of a float",
+    "the case of a text alone",
+    "the spelling of a part's key",
+    "parts below each other, new",
+    "a part row that refers to another, whose old parent goes",
+    "a part row of the same number under another entity",
+    "all at once",
+)
+
+
+def without_json(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of `rows` without the document of a cell, which the vendors spell otherwise."""
+    return row[:5] + row[6:]
+
+
 @pytest.mark.parametrize("servers", PAIRS[1:], indirect=True, ids=str)
 def test_what_changed_is_found_and_mended_between_other_vendors(lab: Rig) -> None:
-    for change in ("a value to NULL and one from it", "the last bit of a float", "all at once"):
+    for change in ONE_AFTER_ANOTHER:
         run_all(lab, *CHANGES[change])
         [action] = cell(verified(lab), lab).actions
         assert isinstance(action, Refill)
         assert mended(lab).refilled == action.entities > 0
-        assert rows(lab, *here(lab))[1:] == rows(lab, *there(lab))[1:]
+        for ours, theirs in zip(rows(lab, *here(lab)), rows(lab, *there(lab)), strict=True):
+            assert [without_json(row) for row in ours] == [without_json(row) for row in theirs], change
         assert cell(verified(lab), lab).is_unchanged
 
 

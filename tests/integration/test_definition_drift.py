@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from djlink_manifest.reconcile import inquiry
 from djlink_manifest.reconcile.actions import ADDED, AlterLocal, CreateLocal, Refill
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from tests.asking import ask, run_all
 from tests.integration.test_definitions import definition, every_value, facts
+from tests.integration.test_ownership import checksums
 from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE, PAIRS
+from tests.shared_servers import ALIKE, CROSSED, PAIRS
 
 TABLES = (
     "CREATE DATABASE {lab}",
@@ -176,6 +178,7 @@ BLOCKING = {
 }
 
 
+@pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
 @pytest.mark.parametrize("change", BLOCKING)
 def test_other_changes_at_the_source_block_the_link_and_those_below_and_no_others(
     linked: Rig, change: str
@@ -224,6 +227,53 @@ def test_a_change_made_here_that_keeps_rows_out_is_told_as_such(
         assert "here" in told
         assert re.search("undo the change on the local server|put it back", link.blocked[0].hint or "")
     assert not link.actions
+
+
+@pytest.mark.parametrize("servers", [ALIKE[0], *CROSSED], indirect=True, ids=str)
+@pytest.mark.parametrize("part", [False, True])
+def test_keys_that_differ_at_the_source_and_not_here_are_blocked_before_anything_is_written(
+    rig: Rig, part: bool
+) -> None:
+    key = "name varchar(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_%s NOT NULL"
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        f"CREATE TABLE {{lab}}.scan ({key % 'bin'}, id int UNIQUE KEY, PRIMARY KEY (name))",
+        f"CREATE TABLE {{lab}}.scan__bit ({key % 'bin'}, sort {key[5:] % 'bin'}, PRIMARY KEY (name, sort),"
+        " FOREIGN KEY (name) REFERENCES {lab}.scan (name))",
+        "INSERT INTO {lab}.scan VALUES ('a', 1)",
+        "INSERT INTO {lab}.scan__bit VALUES ('a', 'x')",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(everything(rig))[1].succeeded
+    if part:
+        change = f"ALTER TABLE @here.scan__bit MODIFY sort {key[5:] % 'general_ci'}"
+        new = "INSERT INTO {lab}.scan__bit VALUES ('a', 'X')"
+    else:
+        locally(rig, "DROP TABLE @here.scan__bit, @here.scan__deletion_requested")
+        change = f"ALTER TABLE @here.scan MODIFY {key % 'general_ci'}"
+        new = "INSERT INTO {lab}.scan VALUES ('A', 2)"
+    locally(rig, change)
+    run_all(rig, new)
+    before = checksums(rig)
+    for document in (everything(rig), {**everything(rig), "name": "renamed"}):
+        with rig.job(document) as job:
+            rehearsed = inquiry.rehearse(job, ["lab_a.*"], None)
+            if rehearsed.adoptions:
+                inquiry.adopt(job, rehearsed)
+        assert rehearsed.adoptions == ()
+        plan, report = rig.apply(document)
+        assert not report.outcomes
+        link = scan(plan, rig)
+        assert link.actions == ()
+        assert all(b.whole for b in link.blocked)
+        # of its own marks there is nothing to adopt
+        told = link.blocked if document == everything(rig) else rehearsed.refusals
+        reasons = " ".join(each.reason for each in told)
+        assert re.search(
+            "column `(name|sort)` has the collation utf8mb4_general_ci, not utf8mb4_bin", reasons
+        )
+    assert checksums(rig) == before
 
 
 @pytest.mark.parametrize("at_the_source_too", [False, True])

@@ -121,7 +121,10 @@ def definition(server: SandboxServer, schema: str, table: str) -> list[list[tupl
 
 
 def every_value(server: SandboxServer, schema: str, table: str) -> list[tuple[object, ...]]:
-    """All rows, every column as the hex of its bytes; FLOAT as the exact double."""
+    """All rows, every column as the hex of its bytes, but FLOAT and DOUBLE of the number sent.
+
+    MySQL's CAST of a double drops digits; what it sends of one does not.
+    """
     columns = ask(
         server,
         "SELECT COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s"
@@ -130,12 +133,16 @@ def every_value(server: SandboxServer, schema: str, table: str) -> list[tuple[ob
         (schema, table),
     )
     listed = [
-        f"HEX(CAST({quoted(name)}{' + 0e0' if kind == 'float' else ''} AS BINARY))"
+        f"{quoted(name)} * 1e0"
+        if kind in ("float", "double")
+        else f"HEX(CAST({quoted(name)} AS BINARY))"
         if kind not in ("bit", "point", "vector")
         else f"HEX({quoted(name)})"
         for name, kind in columns
     ]
-    return sorted(ask(server, f"SELECT {', '.join(listed)} FROM {quoted(schema)}.{quoted(table)}"), key=repr)
+    rows = ask(server, f"SELECT {', '.join(listed)} FROM {quoted(schema)}.{quoted(table)}")
+    # as hex, which tells -0.0 from 0.0
+    return sorted((tuple(v.hex() if isinstance(v, float) else v for v in row) for row in rows), key=repr)
 
 
 def same_on_both(rig: Rig, table: str, ours: str | None = None, source: str = "lab") -> None:
