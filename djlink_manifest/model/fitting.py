@@ -27,7 +27,10 @@ _MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
 _DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
 _CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
-_INTRODUCER = re.compile(r"_(?:utf8mb4|utf8mb3|latin1|ascii|binary)(?=')")
+# strings and names as wholes, so that what looks like an introducer inside of one stays
+_INTRODUCED = re.compile(
+    rf"(?:_(?:utf8mb4|utf8mb3|latin1|ascii|binary))?({_QUOTED.pattern}|`[^`]*`)", re.DOTALL
+)
 # what both vendors call alike in a default
 _COMMON = frozenset(
     {"uuid", "user", "current_user", "curdate", "curtime", "now", "current_timestamp", "utc_timestamp"}
@@ -145,7 +148,7 @@ def _safe(fitting: _Fitting) -> str:
 
 def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
     """The column with a default that the other vendor reads alike, or without one."""
-    text = _INTRODUCER.sub("", column.default or "")
+    text = _INTRODUCED.sub(r"\1", column.default or "")
     called = {name.lower() for name in _CALLED.findall(_QUOTED.sub("''", text))}
     if called <= _COMMON:
         return replace(column, default=text)
