@@ -10,9 +10,14 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
+
+# of any length: an index over one of them is over its first characters, but for MariaDB's unique hashes
+TEXTS_AND_BLOBS = frozenset(
+    f"{size}{kind}" for size in ("tiny", "", "medium", "long") for kind in ("text", "blob")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,8 @@ class ForeignKey:
 class TableDefinition:
     """A table, with its part tables where it is a master.
 
-    `key` is the primary key in key order, which may differ from the columns' order. `kind` is `table`,
-    or what else the server calls it (`view`).
+    `key` is the primary key in key order, which may differ from the columns' order; `prefix_key` says that it
+    is over the first characters of a column only. `kind` is `table`, or what else it is.
     """
 
     schema: str
@@ -104,8 +109,9 @@ class TableDefinition:
     parts: tuple[TableDefinition, ...] = ()
     engine: str = "InnoDB"
     collation: str | None = None
-    kind: Literal["table", "view"] = "table"
+    kind: Literal["table", "view", "sequence", "versioned"] = "table"
     partitioned: bool = False
+    prefix_key: bool = False
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -154,21 +160,41 @@ class TableDefinition:
 
     def digest(self) -> str:
         """SHA-256, in hex, of the whole definition; equal values have equal digests."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        plain = asdict(self, dict_factory=_as_marked)
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+# fields that the digests in the marks of earlier versions have not; where they say nothing they do not count
+_LATER = frozenset({"prefix_key"})
+
+
+def _as_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name not in _LATER or value}
+
+
+_NO_TABLES = {
+    "view": "is a view: a foreign key cannot hold its rows",
+    "sequence": "is a sequence: it has no rows",
+    "versioned": "is system-versioned: each change of a row makes another one",
+}
 
 
 def unprotectable(table: TableDefinition) -> str | None:
     """Why a source table cannot be protected by an outbound table, or None where it can."""
     for each in table.tables:
         what = "it" if each is table else f"its part `{each.name}`"
-        if each.kind == "view":
-            return f"{what} is a view: a foreign key cannot hold its rows"
+        if each.kind in _NO_TABLES:
+            return f"{what} {_NO_TABLES[each.kind]}"
         if each.engine.lower() != "innodb":
             return f"{what} is kept by the {each.engine} engine, which has no foreign keys"
         if each.partitioned:
             return f"{what} is partitioned, and partitioned tables take no foreign keys"
         if not each.key:
             return f"{what} has no primary key"
+        if each.prefix_key:
+            return (
+                f"{what} has a primary key over the first characters of a column, which no foreign key takes"
+            )
     for part in table.parts:
         if table.master_columns(part) is None:
             return f"its part `{part.name}` has no foreign key to the whole primary key of its master"

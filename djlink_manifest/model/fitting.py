@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import Catalog, Version
-from djlink_manifest.model.definition import Column, Index, TableDefinition
+from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Column, Index, TableDefinition
+from djlink_manifest.model.wellformed import is_type
+from djlink_manifest.model.widths import longer, too_wide
 
 # the first that the target has; they compare code points, blanks at the end too
 _MERGING_NOTHING = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin")
@@ -23,6 +25,7 @@ _RENAMED = {
     "mysql": {"geometrycollection": "geomcollection"},
     "mariadb": {"geomcollection": "geometrycollection"},
 }
+_COMPRESSED = " COMPRESSED"
 _MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
 _DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
 _CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
@@ -85,21 +88,29 @@ def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
     collation = table.collation
     if collation is not None:
         collation = _known(fitting, collation) or _safe(fitting)
-    return replace(
+    made = replace(
         table,
         columns=tuple(_column(fitting, table, c) for c in table.columns),
         indexes=tuple(_indexes(fitting, table)),
         collation=collation,
         parts=(),
     )
+    if any(c.charset != made.column(c.name).charset for c in table.columns if c.is_text):
+        fitting.problems += [f"as `{table.name}` would be there, {words}" for words in too_wide(made)]
+    return made
 
 
 def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column:
     place = f"{table.name}.{column.name}"
     if column.collation is not None:
         column = _collated(fitting, place, column)
+    if not is_type(column.type):
+        fitting.problems.append(f"column `{place}` is of the type {column.type}, which djlink does not know")
     if not fitting.crosses:
         return column
+    if column.type.endswith(_COMPRESSED):
+        fitting.note("not compressed here", place)
+        column = replace(column, type=column.type.removesuffix(_COMPRESSED))
     base = column.base_type
     if base in _ONLY_THERE[fitting.source.vendor]:
         fitting.problems.append(f"column `{place}` is of the type {column.type}, which it has not")
@@ -124,13 +135,30 @@ def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
     assert column.collation is not None, "asked of text alone"
     known = _known(fitting, column.collation)
     if known is None:
-        known = _safe(fitting)
+        known = _bytewise(fitting, column) or _safe(fitting)
         fitting.note(
             f"{known} here for {column.collation}, which the local server has not; no two values merge, "
             "and case and accents count",
             place,
         )
-    return replace(column, collation=known, charset=fitting.target.collations[known])
+    charset = fitting.target.collations[known]
+    type_ = longer(column.type, column.charset or charset, charset)
+    if type_ != column.type:
+        fitting.note(f"{type_} here, so that all of a {column.type} fits in {charset}", place)
+    return replace(column, type=type_, collation=known, charset=charset)
+
+
+def _bytewise(fitting: _Fitting, column: Column) -> str | None:
+    """A collation of the column's own character set that merges no more than its own, or None.
+
+    `_bin` alone takes values that differ in blanks at their end for one, as most collations do.
+    """
+    collation = column.collation or ""
+    pads = "nopad" not in collation and "_0900_" not in collation
+    names = [f"{column.charset}_nopad_bin"] + [f"{column.charset}_bin"] * pads
+    if column.charset == "utf8mb4":
+        return None
+    return next((known for name in names if (known := _known(fitting, name))), None)
 
 
 def _known(fitting: _Fitting, collation: str) -> str | None:
@@ -157,10 +185,16 @@ def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
 
 
 def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
+    whole_texts = {c.name for c in table.columns if c.base_type in TEXTS_AND_BLOBS}
+    documents = {c.name for c in table.columns if c.base_type == "json"}
     for index in table.indexes:
+        place = f"{table.name}.{index.name}"
+        unlimited = {p.column for p in index.parts if p.length is None} & whole_texts
         if fitting.vendor == "mariadb" and any(part.column is None for part in index.parts):
-            fitting.note(
-                "an index over an expression, which MariaDB has not: left out", f"{table.name}.{index.name}"
-            )
+            fitting.note("an index over an expression, which MariaDB has not: left out", place)
+        elif fitting.vendor == "mysql" and documents & {p.column for p in index.parts}:
+            fitting.note("an index over JSON, which MySQL has not: left out", place)
+        elif fitting.vendor == "mysql" and unlimited and index.kind != "FULLTEXT":
+            fitting.note("an index over whole texts, which MySQL has not: left out", place)
         else:
             yield index

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
@@ -31,7 +31,7 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
         return Catalog(session.name, session.identity, frozenset(everything), {}, {}, {}, grants, collations)
     listed = comma([sql("{}", name) for name in asked])
     columns = _columns(session, listed)
-    indexes, keys = _indexes(session, listed)
+    indexes, keys, prefixed = _indexes(session, listed)
     foreign_keys = _foreign_keys(session, listed)
     tables, sizes = {}, {}
     for row in session.rows(sql(_TABLES, listed)):
@@ -47,8 +47,9 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
             comment=str(row[4] or ""),
             engine=str(row[3] or ""),
             collation=row[5],
-            kind="table" if row[2] == "BASE TABLE" else "view",
+            kind=_KINDS.get(row[2], "view"),
             partitioned="partitioned" in str(row[6] or ""),
+            prefix_key=name in prefixed,
         )
         sizes[name] = Size(int(row[7] or 0), int(row[8] or 0))
     marks = read_marks(session, {s: t.column_names for (s, name), t in tables.items() if name == MARKS})
@@ -70,6 +71,12 @@ def _collations(session: Session) -> Mapping[str, str]:
     what = "SELECT {}, CHARACTER_SET_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY"
     return {str(collation): str(charset) for collation, charset in session.rows(sql(what, name))}
 
+
+_KINDS: Mapping[str, Literal["table", "sequence", "versioned"]] = {
+    "BASE TABLE": "table",
+    "SEQUENCE": "sequence",
+    "SYSTEM VERSIONED": "versioned",
+}
 
 _TABLES = """
 SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, TABLE_COLLATION, CREATE_OPTIONS,
@@ -124,7 +131,8 @@ def _facts(row: Sequence[Any]) -> ColumnFacts:
 
 def _indexes(
     session: Session, listed: Sql
-) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]]]:
+) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]], set[TableName]]:
+    """Secondary indexes, primary keys, and the tables whose primary key is over a prefix."""
     parts = defaultdict[tuple[str, str, str], list[IndexPart]](list)
     facts: dict[tuple[str, str, str], tuple[bool, str]] = {}
     for row in session.rows(sql(_INDEXES, Sql(session.dialect.INDEX_EXPRESSION), listed)):
@@ -137,13 +145,16 @@ def _indexes(
         facts[place] = (not int(non_unique), str(kind))
     indexes = defaultdict[TableName, list[Index]](list)
     keys: dict[TableName, tuple[str, ...]] = {}
+    prefixed = set[TableName]()
     for (schema, table, name), members in parts.items():
         unique, kind = facts[schema, table, name]
         if name == "PRIMARY":
             keys[schema, table] = tuple(str(p.column) for p in members)
+            if any(p.length is not None for p in members):
+                prefixed.add((schema, table))
         else:
             indexes[schema, table].append(Index(name, tuple(members), unique, kind))
-    return indexes, keys
+    return indexes, keys, prefixed
 
 
 def _foreign_keys(session: Session, listed: Sql) -> Mapping[TableName, list[ForeignKey]]:

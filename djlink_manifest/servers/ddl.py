@@ -12,20 +12,15 @@ from dataclasses import replace
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
+from djlink_manifest.model.wellformed import is_contained, is_type
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.sql import ident, idents, table, word
 
-_TYPE = re.compile(
-    r"[a-z][a-z0-9 ]*(?:\((?:[0-9, ]+|'(?:[^'\\]|''|\\.)*'(?:,'(?:[^'\\]|''|\\.)*')*)\))?(?: [a-z0-9 ]+)?",
-    re.IGNORECASE,
-)
 _BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]+")
 # what the catalogue says of DEFAULT CURRENT_TIMESTAMP; an expression default (now()) is `now()` there
 _NOW = re.compile(r"CURRENT_TIMESTAMP(?:\(\d?\))?")
 # MySQL takes a literal default of these as an expression alone
 _LONG = frozenset({"tinytext", "text", "mediumtext", "longtext", "json"})
-# as the server reads them: a backslash escapes in strings, and not in backticks
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", re.DOTALL)
 _RULES = frozenset({"RESTRICT", "CASCADE", "SET NULL", "NO ACTION", "SET DEFAULT"})
 
 
@@ -112,7 +107,7 @@ def foreign_key(key: ForeignKey) -> str:
 
 
 def _column(column: Column) -> str:
-    if not _TYPE.fullmatch(column.type):
+    if not is_type(column.type):
         raise ServerError(f"column `{column.name}` has a type that djlink does not know: {column.type!r}")
     text = f"{ident(column.name).text} {column.type}"
     if column.charset:
@@ -170,12 +165,7 @@ def _index_part(part: IndexPart) -> str:
 
 
 def _contained(expression: str) -> str:
-    """The expression, proved not to leave the parentheses around it nor to hold a comment."""
-    outside = _QUOTED.sub(" ", expression)
-    depth = lowest = 0
-    for char in outside:
-        depth += (char == "(") - (char == ")")
-        lowest = min(lowest, depth)
-    if depth or lowest or re.search(r"--|#|/\*|;|['\"`]", outside):
+    """The expression, proved to stay within the parentheses around it."""
+    if not is_contained(expression):
         raise ServerError(f"an expression of the source's definition is not well-formed: {expression!r}")
     return expression

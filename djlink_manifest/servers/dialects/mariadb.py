@@ -33,6 +33,7 @@ WHERE k.CONSTRAINT_SCHEMA IN ({}) AND c.DATA_TYPE = 'longtext'
 # the width that integers are shown with says nothing, but for the tinyint(1) that stands for a bool
 _WIDTH = re.compile(r"(?<=int)\(\d+\)(?! unsigned zerofill)")
 _BOOL = re.compile(r"tinyint\(1\)")
+_COMPRESSED = re.compile(r" /\*M?!\d+ COMPRESSED\*/")
 _NOW = re.compile(r"current_timestamp\((\d?)\)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?\d+)?|b'[01]*'|0x[0-9a-f]*|x'[0-9a-f]*'", re.IGNORECASE)
 _STRING = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
@@ -67,7 +68,7 @@ def expression(text: str) -> str:
 def _type(text: str) -> str:
     if _BOOL.fullmatch(text):
         return text
-    return "year" if text == "year(4)" else _WIDTH.sub("", text)
+    return "year" if text == "year(4)" else _WIDTH.sub("", _COMPRESSED.sub(" COMPRESSED", text))
 
 
 def _default(text: str | None) -> tuple[str | None, bool]:
