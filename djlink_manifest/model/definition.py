@@ -25,7 +25,8 @@ class Column:
     """One column. `type` is the server's own text (`varchar(32)`, `int unsigned`).
 
     `default` is None where there is no default clause; `default_is_expression` tells `CURRENT_TIMESTAMP`
-    from the text of that name. `generated` is the expression of a generated column.
+    from the text of that name. `generated` is the expression of a generated column; `srid` the spatial system
+    that all values are of, None where each has its own.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Column:
     generated: str | None = None
     stored: bool = False
     invisible: bool = False
+    srid: int | None = None
 
     @property
     def base_type(self) -> str:
@@ -70,12 +72,25 @@ class IndexPart:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A secondary index; `kind` is the server's word: BTREE, FULLTEXT, SPATIAL."""
+    """A secondary index; `kind` is the server's word: BTREE, FULLTEXT, SPATIAL.
+
+    `unused` tells that the optimizer leaves it aside.
+    """
 
     name: str
     parts: tuple[IndexPart, ...]
     unique: bool = False
     kind: str = "BTREE"
+    unused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition that the server asks of each row, or, where it is not enforced, of none."""
+
+    name: str
+    expression: str
+    enforced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,7 @@ class TableDefinition:
     kind: Literal["table", "view", "sequence", "versioned"] = "table"
     partitioned: bool = False
     prefix_key: bool = False
+    checks: tuple[Check, ...] = ()
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -165,7 +181,7 @@ class TableDefinition:
 
 
 # fields that the digests in the marks of earlier versions have not; where they say nothing they do not count
-_LATER = frozenset({"prefix_key"})
+_LATER = frozenset({"prefix_key", "checks", "srid", "unused"})
 
 
 def _as_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

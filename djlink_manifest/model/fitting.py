@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import Catalog, Version
-from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Column, Index, TableDefinition
-from djlink_manifest.model.wellformed import is_type
+from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
+from djlink_manifest.model.wellformed import is_contained, is_type
 from djlink_manifest.model.widths import longer, too_wide
 
 # the first that the target has; they compare code points, blanks at the end too
@@ -40,6 +40,13 @@ _COMMON = frozenset(
     | {"concat", "lower", "upper", "lcase", "ucase", "hex", "unhex", "rand", "floor", "round", "date", "year"}
     | {"coalesce", "unix_timestamp", "json_array", "json_object"}
 )
+# and in a check, beside these; what is not named here may mean something else there, as REGEXP does
+_IN_CHECKS = _COMMON | frozenset(
+    {"and", "or", "not", "is", "null", "in", "between", "like", "true", "false", "div", "mod", "abs"}
+    | {"length", "char_length", "octet_length", "trim", "ceiling", "month", "day"}
+)
+_NAMED = re.compile(r"`((?:[^`]|``)+)`")
+_WORD = re.compile(r"[a-z_]\w*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
         collation=collation,
         parts=(),
     )
+    made = replace(made, checks=tuple(_checks(fitting, table, made)))
     if any(c.charset != made.column(c.name).charset for c in table.columns if c.is_text):
         fitting.problems += [f"as `{table.name}` would be there, {words}" for words in too_wide(made)]
     return made
@@ -106,8 +114,14 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
         column = _collated(fitting, place, column)
     if not is_type(column.type):
         fitting.problems.append(f"column `{place}` is of the type {column.type}, which djlink does not know")
+    for text in (column.generated, column.default if column.default_is_expression else None):
+        if text is not None and not is_contained(text):
+            fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
     if not fitting.crosses:
         return column
+    if column.srid is not None:
+        fitting.note(f"values of any spatial system here, not of {column.srid} alone", place)
+        column = replace(column, srid=None)
     if column.type.endswith(_COMPRESSED):
         fitting.note("not compressed here", place)
         column = replace(column, type=column.type.removesuffix(_COMPRESSED))
@@ -198,3 +212,18 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
             fitting.note("an index over whole texts, which MySQL has not: left out", place)
         else:
             yield index
+
+
+def _checks(fitting: _Fitting, table: TableDefinition, made: TableDefinition) -> Iterator[Check]:
+    """Those that let the same rows pass there: where a collation was mapped, text may compare otherwise."""
+    unfit = {c.name.lower() for c in table.columns if c.collation != made.column(c.name).collation}
+    for check in table.checks:
+        text = _INTRODUCED.sub(r"\1", check.expression) if fitting.crosses else check.expression
+        bare = _QUOTED.sub("''", text)
+        words = {word.lower() for word in _WORD.findall(_NAMED.sub("", bare))}
+        alike = not fitting.crosses or (check.enforced and words <= _IN_CHECKS)
+        named = {name.replace("``", "`").lower() for name in _NAMED.findall(bare)}
+        if alike and is_contained(text) and not unfit & named:
+            yield replace(check, expression=text)
+        else:
+            fitting.note(f"without the source's check ({check.expression})", f"{table.name}.{check.name}")

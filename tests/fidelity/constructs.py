@@ -194,6 +194,43 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
         "(1, 2)",
         None,
     ),
+    (
+        "checks",
+        "id int PRIMARY KEY, a int CHECK (a > 0), b varchar(9) COLLATE utf8mb4_bin, c json,"
+        " CONSTRAINT `it's` CHECK (b IS NULL OR char_length(b) < 5 AND b <> 'it''s_binary')",
+        "(1, 1, 'x', '{{}}')",
+        None,
+    ),
+    (
+        "checks that the other vendor may read otherwise",
+        "id int PRIMARY KEY, a varchar(9) COLLATE utf8mb4_bin CHECK (a REGEXP '^x')",
+        "(1, 'x')",
+        None,
+    ),
+    (
+        "a check over a column whose collation is mapped",
+        "id int PRIMARY KEY, a varchar(9) COLLATE utf8mb4_0900_ai_ci CHECK (a = 'X')",
+        "(1, 'x')",
+        "mysql",
+    ),
+    (
+        "a check that is not enforced",
+        "id int PRIMARY KEY, a int, CHECK (a > 0) NOT ENFORCED",
+        "(1, -1)",
+        "mysql",
+    ),
+    (
+        "an index that the optimizer leaves aside",
+        "id int PRIMARY KEY, a int, KEY k (a) /*!80000 INVISIBLE *//*M!100600 IGNORED */",
+        "(1, 2)",
+        None,
+    ),
+    (
+        "the spatial system of a column",
+        "id int PRIMARY KEY, a point NOT NULL SRID 4326, SPATIAL KEY s (a)",
+        "(1, ST_GeomFromText('POINT(1 2)', 4326))",
+        "mysql",
+    ),
     ("a compressed column", "id int PRIMARY KEY, a longtext COMPRESSED", "(1, 'x')", "mariadb"),
     (
         "a unique key over a whole text",
