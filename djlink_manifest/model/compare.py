@@ -58,6 +58,7 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
         if _key_shape(key) not in present:
             words = f"a foreign key to {key.parent_schema}.{key.parent_table} is missing"
             yield Difference("foreign key", name, words, key)
+    yield from _check_differences(expected, found)
     linked = {_key_shape(k) for k in expected.foreign_keys}
     for key in found.foreign_keys:
         if _key_shape(key) not in linked:
@@ -66,6 +67,17 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
                 name,
                 f"its foreign key to {key.parent_schema}.{key.parent_table} is to no linked parent: rows "
                 "without their parent there are refused; link the parent again, or drop that foreign key",
+            )
+
+
+def _check_differences(expected: TableDefinition, found: TableDefinition) -> Iterator[Difference]:
+    ours = {check.name for check in expected.checks}
+    for check in found.checks:
+        if check.enforced and check.name not in ours:
+            yield Difference(
+                "extra",
+                expected.name,
+                f"its check `{check.name}` is not the source's: rows that fail it are refused; drop it",
             )
 
 

@@ -10,9 +10,14 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
+
+# of any length: an index over one of them is over its first characters, but for MariaDB's unique hashes
+TEXTS_AND_BLOBS = frozenset(
+    f"{size}{kind}" for size in ("tiny", "", "medium", "long") for kind in ("text", "blob")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,8 @@ class Column:
     """One column. `type` is the server's own text (`varchar(32)`, `int unsigned`).
 
     `default` is None where there is no default clause; `default_is_expression` tells `CURRENT_TIMESTAMP`
-    from the text of that name. `generated` is the expression of a generated column.
+    from the text of that name. `generated` is the expression of a generated column; `srid` the spatial system
+    that all values are of, None where each has its own.
     """
 
     name: str
@@ -36,6 +42,7 @@ class Column:
     generated: str | None = None
     stored: bool = False
     invisible: bool = False
+    srid: int | None = None
 
     @property
     def base_type(self) -> str:
@@ -65,12 +72,25 @@ class IndexPart:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A secondary index; `kind` is the server's word: BTREE, FULLTEXT, SPATIAL."""
+    """A secondary index; `kind` is the server's word: BTREE, FULLTEXT, SPATIAL.
+
+    `unused` tells that the optimizer leaves it aside.
+    """
 
     name: str
     parts: tuple[IndexPart, ...]
     unique: bool = False
     kind: str = "BTREE"
+    unused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition that the server asks of each row, or, where it is not enforced, of none."""
+
+    name: str
+    expression: str
+    enforced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +110,8 @@ class ForeignKey:
 class TableDefinition:
     """A table, with its part tables where it is a master.
 
-    `key` is the primary key in key order, which may differ from the columns' order. `kind` is `table`,
-    or what else the server calls it (`view`).
+    `key` is the primary key in key order, which may differ from the columns' order; `prefix_key` says that it
+    is over the first characters of a column only. `kind` is `table`, or what else it is.
     """
 
     schema: str
@@ -104,8 +124,10 @@ class TableDefinition:
     parts: tuple[TableDefinition, ...] = ()
     engine: str = "InnoDB"
     collation: str | None = None
-    kind: Literal["table", "view"] = "table"
+    kind: Literal["table", "view", "sequence", "versioned"] = "table"
     partitioned: bool = False
+    prefix_key: bool = False
+    checks: tuple[Check, ...] = ()
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -154,21 +176,41 @@ class TableDefinition:
 
     def digest(self) -> str:
         """SHA-256, in hex, of the whole definition; equal values have equal digests."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        plain = asdict(self, dict_factory=_as_marked)
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+# fields that the digests in the marks of earlier versions have not; where they say nothing they do not count
+_LATER = frozenset({"prefix_key", "checks", "srid", "unused"})
+
+
+def _as_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name not in _LATER or value}
+
+
+_NO_TABLES = {
+    "view": "is a view: a foreign key cannot hold its rows",
+    "sequence": "is a sequence: it has no rows",
+    "versioned": "is system-versioned: each change of a row makes another one",
+}
 
 
 def unprotectable(table: TableDefinition) -> str | None:
     """Why a source table cannot be protected by an outbound table, or None where it can."""
     for each in table.tables:
         what = "it" if each is table else f"its part `{each.name}`"
-        if each.kind == "view":
-            return f"{what} is a view: a foreign key cannot hold its rows"
+        if each.kind in _NO_TABLES:
+            return f"{what} {_NO_TABLES[each.kind]}"
         if each.engine.lower() != "innodb":
             return f"{what} is kept by the {each.engine} engine, which has no foreign keys"
         if each.partitioned:
             return f"{what} is partitioned, and partitioned tables take no foreign keys"
         if not each.key:
             return f"{what} has no primary key"
+        if each.prefix_key:
+            return (
+                f"{what} has a primary key over the first characters of a column, which no foreign key takes"
+            )
     for part in table.parts:
         if table.master_columns(part) is None:
             return f"its part `{part.name}` has no foreign key to the whole primary key of its master"

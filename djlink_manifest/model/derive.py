@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.definition import Check, Column, ForeignKey, TableDefinition
 from djlink_manifest.model.naming import (
     APPROVED,
     HISTORY,
@@ -63,6 +63,7 @@ def local_definition(
                 name=name,
                 columns=tuple(replace(c, auto_increment=False) for c in table.columns),
                 foreign_keys=tuple(keys),
+                checks=tuple(_named_here(check, schema, name) for check in table.checks),
                 parts=(),
             )
         )
@@ -122,6 +123,11 @@ def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tup
         beside(APPROVED, (named(now, "approved_at"), named(asked, "approved_by")), "CASCADE"),
         TableDefinition(schema, base + HISTORY, ledger, (entry,), collation=TEXT_COLLATION),
     )
+
+
+def _named_here(check: Check, schema: str, table: str) -> Check:
+    """The check under a name that no other has in the schema, as MySQL asks; another text, another name."""
+    return replace(check, name=constraint_name(schema, table, check.name, check.expression))
 
 
 def extra_name(source: TableDefinition, name: str) -> str:
@@ -218,6 +224,7 @@ def _key_copy(column: Column) -> Column:
         generated=None,
         stored=False,
         invisible=False,
+        srid=None,
     )
 
 

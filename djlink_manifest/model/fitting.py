@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import Catalog, Version
-from djlink_manifest.model.definition import Column, Index, TableDefinition
+from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
+from djlink_manifest.model.wellformed import is_contained, is_type
+from djlink_manifest.model.widths import longer, too_wide
 
 # the first that the target has; they compare code points, blanks at the end too
 _MERGING_NOTHING = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin")
@@ -23,17 +25,28 @@ _RENAMED = {
     "mysql": {"geometrycollection": "geomcollection"},
     "mariadb": {"geomcollection": "geometrycollection"},
 }
+_COMPRESSED = " COMPRESSED"
 _MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
 _DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
 _CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
-_INTRODUCER = re.compile(r"_(?:utf8mb4|utf8mb3|latin1|ascii|binary)(?=')")
+# strings and names as wholes, so that what looks like an introducer inside of one stays
+_INTRODUCED = re.compile(
+    rf"(?:_(?:utf8mb4|utf8mb3|latin1|ascii|binary))?({_QUOTED.pattern}|`[^`]*`)", re.DOTALL
+)
 # what both vendors call alike in a default
 _COMMON = frozenset(
     {"uuid", "user", "current_user", "curdate", "curtime", "now", "current_timestamp", "utc_timestamp"}
     | {"concat", "lower", "upper", "lcase", "ucase", "hex", "unhex", "rand", "floor", "round", "date", "year"}
     | {"coalesce", "unix_timestamp", "json_array", "json_object"}
 )
+# and in a check, beside these; what is not named here may mean something else there, as REGEXP does
+_IN_CHECKS = _COMMON | frozenset(
+    {"and", "or", "not", "is", "null", "in", "between", "like", "true", "false", "div", "mod", "abs"}
+    | {"length", "char_length", "octet_length", "trim", "ceiling", "month", "day"}
+)
+_NAMED = re.compile(r"`((?:[^`]|``)+)`")
+_WORD = re.compile(r"[a-z_]\w*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +101,36 @@ def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
     collation = table.collation
     if collation is not None:
         collation = _known(fitting, collation) or _safe(fitting)
-    return replace(
+    made = replace(
         table,
         columns=tuple(_column(fitting, table, c) for c in table.columns),
         indexes=tuple(_indexes(fitting, table)),
         collation=collation,
         parts=(),
     )
+    made = replace(made, checks=tuple(_checks(fitting, table, made)))
+    if any(c.charset != made.column(c.name).charset for c in table.columns if c.is_text):
+        fitting.problems += [f"as `{table.name}` would be there, {words}" for words in too_wide(made)]
+    return made
 
 
 def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column:
     place = f"{table.name}.{column.name}"
     if column.collation is not None:
         column = _collated(fitting, place, column)
+    if not is_type(column.type):
+        fitting.problems.append(f"column `{place}` is of the type {column.type}, which djlink does not know")
+    for text in (column.generated, column.default if column.default_is_expression else None):
+        if text is not None and not is_contained(text):
+            fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
     if not fitting.crosses:
         return column
+    if column.srid is not None:
+        fitting.note(f"values of any spatial system here, not of {column.srid} alone", place)
+        column = replace(column, srid=None)
+    if column.type.endswith(_COMPRESSED):
+        fitting.note("not compressed here", place)
+        column = replace(column, type=column.type.removesuffix(_COMPRESSED))
     base = column.base_type
     if base in _ONLY_THERE[fitting.source.vendor]:
         fitting.problems.append(f"column `{place}` is of the type {column.type}, which it has not")
@@ -127,13 +155,30 @@ def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
     assert column.collation is not None, "asked of text alone"
     known = _known(fitting, column.collation)
     if known is None:
-        known = _safe(fitting)
+        known = _bytewise(fitting, column) or _safe(fitting)
         fitting.note(
             f"{known} here for {column.collation}, which the local server has not; no two values merge, "
             "and case and accents count",
             place,
         )
-    return replace(column, collation=known, charset=fitting.target.collations[known])
+    charset = fitting.target.collations[known]
+    type_ = longer(column.type, column.charset or charset, charset)
+    if type_ != column.type:
+        fitting.note(f"{type_} here, so that all of a {column.type} fits in {charset}", place)
+    return replace(column, type=type_, collation=known, charset=charset)
+
+
+def _bytewise(fitting: _Fitting, column: Column) -> str | None:
+    """A collation of the column's own character set that merges no more than its own, or None.
+
+    `_bin` alone takes values that differ in blanks at their end for one, as most collations do.
+    """
+    collation = column.collation or ""
+    pads = "nopad" not in collation and "_0900_" not in collation
+    names = [f"{column.charset}_nopad_bin"] + [f"{column.charset}_bin"] * pads
+    if column.charset == "utf8mb4":
+        return None
+    return next((known for name in names if (known := _known(fitting, name))), None)
 
 
 def _known(fitting: _Fitting, collation: str) -> str | None:
@@ -155,7 +200,7 @@ def _safe(fitting: _Fitting) -> str:
 
 def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
     """The column with a default that the other vendor reads alike, or without one."""
-    text = _INTRODUCER.sub("", column.default or "")
+    text = _INTRODUCED.sub(r"\1", column.default or "")
     called = {name.lower() for name in _CALLED.findall(_QUOTED.sub("''", text))}
     if called <= _COMMON:
         return replace(column, default=text)
@@ -164,10 +209,31 @@ def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
 
 
 def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
+    whole_texts = {c.name for c in table.columns if c.base_type in TEXTS_AND_BLOBS}
+    documents = {c.name for c in table.columns if c.base_type == "json"}
     for index in table.indexes:
+        place = f"{table.name}.{index.name}"
+        unlimited = {p.column for p in index.parts if p.length is None} & whole_texts
         if fitting.vendor == "mariadb" and any(part.column is None for part in index.parts):
-            fitting.note(
-                "an index over an expression, which MariaDB has not: left out", f"{table.name}.{index.name}"
-            )
+            fitting.note("an index over an expression, which MariaDB has not: left out", place)
+        elif fitting.vendor == "mysql" and documents & {p.column for p in index.parts}:
+            fitting.note("an index over JSON, which MySQL has not: left out", place)
+        elif fitting.vendor == "mysql" and unlimited and index.kind != "FULLTEXT":
+            fitting.note("an index over whole texts, which MySQL has not: left out", place)
         else:
             yield index
+
+
+def _checks(fitting: _Fitting, table: TableDefinition, made: TableDefinition) -> Iterator[Check]:
+    """Those that let the same rows pass there: where a collation was mapped, text may compare otherwise."""
+    unfit = {c.name.lower() for c in table.columns if c.collation != made.column(c.name).collation}
+    for check in table.checks:
+        text = _INTRODUCED.sub(r"\1", check.expression) if fitting.crosses else check.expression
+        bare = _QUOTED.sub("''", text)
+        words = {word.lower() for word in _WORD.findall(_NAMED.sub("", bare))}
+        alike = not fitting.crosses or (check.enforced and words <= _IN_CHECKS)
+        named = {name.replace("``", "`").lower() for name in _NAMED.findall(bare)}
+        if alike and is_contained(text) and not unfit & named:
+            yield replace(check, expression=text)
+        else:
+            fitting.note(f"without the source's check ({check.expression})", f"{table.name}.{check.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from djlink_manifest.model.definition import IndexPart, TableDefinition
+from djlink_manifest.model.definition import TEXTS_AND_BLOBS, IndexPart, TableDefinition
 from djlink_manifest.model.link import Link
 
 
@@ -30,12 +30,15 @@ class Unique:
 def uniques(link: Link) -> tuple[Unique, ...]:
     """The unique keys over whole columns; those that hold the entity's key cannot be met in by two.
 
-    What is unique by an expression or a prefix is left to the local server, which refuses the rows.
+    What is unique by an expression, a prefix or a hash (MariaDB's, of whole texts) is left to the local
+    server, which refuses the rows.
     """
     found = []
     for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
         owner = link.key if theirs is link.definition else link.definition.master_columns(theirs)
+        long = {c.name for c in ours.columns if c.base_type in TEXTS_AND_BLOBS or c.base_type == "json"}
         keys = {i.name: _whole(i.parts) for i in ours.indexes if i.unique}
+        keys = {name: columns for name, columns in keys.items() if not long & set(columns)}
         if theirs is not link.definition:
             keys["PRIMARY"] = ours.key
         for name, columns in keys.items():

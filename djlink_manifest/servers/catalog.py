@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.rights import parse_grants
+from djlink_manifest.servers.checks import Checks, read_checks
 from djlink_manifest.servers.connection import Row, Session, first_values
 from djlink_manifest.servers.defaults import is_doubtful, whole_defaults
 from djlink_manifest.servers.dialects import ColumnFacts
@@ -32,8 +33,9 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
     if not asked:
         return Catalog(session.name, session.identity, frozenset(everything), {}, {}, {}, grants, {})
     listed = comma([sql("{}", name) for name in asked])
-    columns = _columns(session, listed)
-    indexes, keys = _indexes(session, listed)
+    checks = read_checks(session, listed)
+    columns = _columns(session, listed, checks)
+    indexes, keys, prefixed = _indexes(session, listed)
     foreign_keys = _foreign_keys(session, listed)
     tables, sizes = {}, {}
     for row in session.rows(sql(_TABLES, listed)):
@@ -49,8 +51,10 @@ def read_catalog(session: Session, schemas: Iterable[str]) -> Catalog:
             comment=str(row[4] or ""),
             engine=str(row[3] or ""),
             collation=row[5],
-            kind="table" if row[2] == "BASE TABLE" else "view",
+            kind=_KINDS.get(row[2], "view"),
             partitioned="partitioned" in str(row[6] or ""),
+            prefix_key=name in prefixed,
+            checks=tuple(checks.of.get(name, ())),
         )
         sizes[name] = Size(int(row[7] or 0), int(row[8] or 0))
     marks = read_marks(session, {s: t.column_names for (s, name), t in tables.items() if name == MARKS})
@@ -81,6 +85,12 @@ def read_collations(session: Session, names: Iterable[str] | None = None) -> Map
     return {str(collation): str(charset) for collation, charset in session.rows(what)}
 
 
+_KINDS: Mapping[str, Literal["table", "sequence", "versioned"]] = {
+    "BASE TABLE": "table",
+    "SEQUENCE": "sequence",
+    "SYSTEM VERSIONED": "versioned",
+}
+
 _TABLES = """
 SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, TABLE_COLLATION, CREATE_OPTIONS,
        TABLE_ROWS, DATA_LENGTH
@@ -88,13 +98,13 @@ FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})"""
 
 _COLUMNS = """
 SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA,
-       CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_COMMENT, GENERATION_EXPRESSION
+       CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_COMMENT, GENERATION_EXPRESSION, {}
 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN ({})
 ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
 
 _INDEXES = """
 SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, {}, NON_UNIQUE, COLLATION,
-       INDEX_TYPE
+       INDEX_TYPE, {}
 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA IN ({})
 ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
 
@@ -112,48 +122,61 @@ SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, DELETE_RULE, UPDATE_RULE
 FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA IN ({})"""
 
 
-def _columns(session: Session, listed: Sql) -> defaultdict[TableName, list[Column]]:
-    dialect, json = session.dialect, set[tuple[str, str, str]]()
-    if dialect.JSON_COLUMNS is not None:
-        json = {(row[0], row[1], row[2]) for row in session.rows(sql(dialect.JSON_COLUMNS, listed))}
+def _columns(session: Session, listed: Sql, checks: Checks) -> defaultdict[TableName, list[Column]]:
+    dialect = session.dialect
     found = defaultdict[TableName, list[Column]](list)
-    for schema, table, *row in session.rows(sql(_COLUMNS, listed)):
+    for schema, table, *row in session.rows(sql(_COLUMNS, Sql(dialect.SRID), listed)):
         facts = _facts(row)
-        found[schema, table].append(dialect.column(facts, (schema, table, facts.name) in json))
+        found[schema, table].append(dialect.column(facts, (schema, table, facts.name) in checks.json))
     return found
 
 
 def _facts(row: Sequence[Any]) -> ColumnFacts:
-    name, type_, nullable, default, extra, charset, collation, comment, generation = (
+    name, type_, nullable, default, extra, charset, collation, comment, generation, srid = (
         value.decode() if isinstance(value, bytes) else value for value in row
     )
     return ColumnFacts(
-        name, type_, nullable == "YES", default, extra or "", charset, collation, comment or "", generation
+        name,
+        type_,
+        nullable == "YES",
+        default,
+        extra or "",
+        charset,
+        collation,
+        comment or "",
+        generation,
+        None if srid is None else int(srid),
     )
 
 
 def _indexes(
     session: Session, listed: Sql
-) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]]]:
+) -> tuple[Mapping[TableName, list[Index]], Mapping[TableName, tuple[str, ...]], set[TableName]]:
+    """Secondary indexes, primary keys, and the tables whose primary key is over a prefix."""
     parts = defaultdict[tuple[str, str, str], list[IndexPart]](list)
-    facts: dict[tuple[str, str, str], tuple[bool, str]] = {}
-    for row in session.rows(sql(_INDEXES, Sql(session.dialect.INDEX_EXPRESSION), listed)):
-        schema, table, name, column, length, expression, non_unique, collation, kind = row
+    facts: dict[tuple[str, str, str], tuple[bool, str, bool]] = {}
+    dialect = session.dialect
+    asked = sql(_INDEXES, Sql(dialect.INDEX_EXPRESSION), Sql(dialect.UNUSED_INDEX), listed)
+    for row in session.rows(asked):
+        schema, table, name, column, length, expression, non_unique, collation, kind, unused = row
         place = (str(schema), str(table), str(name))
-        text = session.dialect.expression(str(expression)) if expression else None
+        text = dialect.expression(str(expression)) if expression else None
         # a spatial index has a length here that no DDL takes
         prefix = None if kind == "SPATIAL" else length
         parts[place].append(IndexPart(column, text, prefix, collation == "D"))
-        facts[place] = (not int(non_unique), str(kind))
+        facts[place] = (not int(non_unique), str(kind), bool(int(unused)))
     indexes = defaultdict[TableName, list[Index]](list)
     keys: dict[TableName, tuple[str, ...]] = {}
+    prefixed = set[TableName]()
     for (schema, table, name), members in parts.items():
-        unique, kind = facts[schema, table, name]
+        unique, kind, unused = facts[schema, table, name]
         if name == "PRIMARY":
             keys[schema, table] = tuple(str(p.column) for p in members)
+            if any(p.length is not None for p in members):
+                prefixed.add((schema, table))
         else:
-            indexes[schema, table].append(Index(name, tuple(members), unique, kind))
-    return indexes, keys
+            indexes[schema, table].append(Index(name, tuple(members), unique, kind, unused))
+    return indexes, keys, prefixed
 
 
 def _foreign_keys(session: Session, listed: Sql) -> Mapping[TableName, list[ForeignKey]]:

@@ -11,21 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
+from djlink_manifest.model.definition import Check, Column, ForeignKey, Index, IndexPart, TableDefinition
+from djlink_manifest.model.wellformed import is_contained, is_type
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.sql import ident, idents, table, word
 
-_TYPE = re.compile(
-    r"[a-z][a-z0-9 ]*(?:\((?:[0-9, ]+|'(?:[^'\\]|''|\\.)*'(?:,'(?:[^'\\]|''|\\.)*')*)\))?(?: [a-z0-9 ]+)?",
-    re.IGNORECASE,
-)
 _BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]+")
 # what the catalogue says of DEFAULT CURRENT_TIMESTAMP; an expression default (now()) is `now()` there
 _NOW = re.compile(r"CURRENT_TIMESTAMP(?:\(\d?\))?")
 # MySQL takes a literal default of these as an expression alone
 _LONG = frozenset({"tinytext", "text", "mediumtext", "longtext", "json"})
-# as the server reads them: a backslash escapes in strings, and not in backticks
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", re.DOTALL)
+# each vendor reads its own word
+_UNUSED = " /*!80000 INVISIBLE *//*M!100600 IGNORED */"
 _RULES = frozenset({"RESTRICT", "CASCADE", "SET NULL", "NO ACTION", "SET DEFAULT"})
 
 
@@ -35,6 +32,7 @@ def create_table(definition: TableDefinition) -> str:
     lines.append(f"PRIMARY KEY ({idents(definition.key).text})")
     lines += [_index(i) for i in definition.indexes]
     lines += [foreign_key(k) for k in definition.foreign_keys]
+    lines += [_check(c) for c in definition.checks]
     tail = "ENGINE=InnoDB"
     if definition.collation:
         tail += f" COLLATE={word(definition.collation).text}"
@@ -112,7 +110,7 @@ def foreign_key(key: ForeignKey) -> str:
 
 
 def _column(column: Column) -> str:
-    if not _TYPE.fullmatch(column.type):
+    if not is_type(column.type):
         raise ServerError(f"column `{column.name}` has a type that djlink does not know: {column.type!r}")
     text = f"{ident(column.name).text} {column.type}"
     if column.charset:
@@ -128,6 +126,8 @@ def _column(column: Column) -> str:
         text += " NOT NULL"
     if column.auto_increment:
         text += " AUTO_INCREMENT"
+    if column.srid is not None:
+        text += f" /*!80003 SRID {int(column.srid)} */"
     if column.invisible:
         text += " INVISIBLE"
     if column.comment:
@@ -154,11 +154,17 @@ def _default(column: Column) -> str:
     return text
 
 
+def _check(check: Check) -> str:
+    text = f"CONSTRAINT {ident(check.name).text} CHECK ({_contained(check.expression)})"
+    return text if check.enforced else f"{text} /*!80016 NOT ENFORCED */"
+
+
 def _index(index: Index) -> str:
     kind = {"FULLTEXT": "FULLTEXT KEY", "SPATIAL": "SPATIAL KEY"}.get(
         index.kind, "UNIQUE KEY" if index.unique else "KEY"
     )
-    return f"{kind} {ident(index.name).text} ({', '.join(_index_part(p) for p in index.parts)})"
+    parts = ", ".join(_index_part(p) for p in index.parts)
+    return f"{kind} {ident(index.name).text} ({parts}){_UNUSED if index.unused else ''}"
 
 
 def _index_part(part: IndexPart) -> str:
@@ -170,12 +176,7 @@ def _index_part(part: IndexPart) -> str:
 
 
 def _contained(expression: str) -> str:
-    """The expression, proved not to leave the parentheses around it nor to hold a comment."""
-    outside = _QUOTED.sub(" ", expression)
-    depth = lowest = 0
-    for char in outside:
-        depth += (char == "(") - (char == ")")
-        lowest = min(lowest, depth)
-    if depth or lowest or re.search(r"--|#|/\*|;|['\"`]", outside):
+    """The expression, proved to stay within the parentheses around it."""
+    if not is_contained(expression):
         raise ServerError(f"an expression of the source's definition is not well-formed: {expression!r}")
     return expression

@@ -1,7 +1,7 @@
 """Defaults that information_schema spoils.
 
-Bytes end there at the first NUL, and `?` stands for rare characters. SHOW CREATE TABLE has them whole; it is
-asked for the few tables that need it.
+Bytes end there at the first NUL, `?` stands for rare characters, and MySQL has a TIMESTAMP in the time zone
+of who made the table. SHOW CREATE TABLE has them whole; it is asked for the few tables that need it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def is_doubtful(column: Column) -> bool:
     """Whether the catalogue may have spoilt the column's default."""
     if column.default is None or column.default_is_expression:
         return False
+    if column.base_type == "timestamp":
+        return not column.default.startswith("0000")
     return column.base_type in _BYTES or (column.is_text and "?" in column.default)
 
 
@@ -43,7 +45,9 @@ def whole_defaults(session: Session, schema: str, name: str, columns: Iterable[C
 
 
 def _mended(column: Column, literal: re.Match[bytes]) -> Column:
-    if literal["hex"] is None:
+    if column.base_type == "timestamp":
+        default = (literal["text"] or b"").decode()
+    elif literal["hex"] is None:
         # latin-1 stands for the bytes one by one
         value = unescaped(literal["text"].decode("latin-1")).encode("latin-1")
         default = value.decode() if column.is_text else _as_hex(value)

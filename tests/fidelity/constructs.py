@@ -195,6 +195,64 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
         None,
     ),
     (
+        "checks",
+        "id int PRIMARY KEY, a int CHECK (a > 0), b varchar(9) COLLATE utf8mb4_bin, c json,"
+        " CONSTRAINT `it's` CHECK (b IS NULL OR char_length(b) < 5 AND b <> 'it''s_binary')",
+        "(1, 1, 'x', '{{}}')",
+        None,
+    ),
+    (
+        "checks that the other vendor may read otherwise",
+        "id int PRIMARY KEY, a varchar(9) COLLATE utf8mb4_bin CHECK (a REGEXP '^x')",
+        "(1, 'x')",
+        None,
+    ),
+    (
+        "a check over a column whose collation is mapped",
+        "id int PRIMARY KEY, a varchar(9) COLLATE utf8mb4_0900_ai_ci CHECK (a = 'X')",
+        "(1, 'x')",
+        "mysql",
+    ),
+    (
+        "a check that is not enforced",
+        "id int PRIMARY KEY, a int, CHECK (a > 0) NOT ENFORCED",
+        "(1, -1)",
+        "mysql",
+    ),
+    (
+        "an index that the optimizer leaves aside",
+        "id int PRIMARY KEY, a int, KEY k (a) /*!80000 INVISIBLE *//*M!100600 IGNORED */",
+        "(1, 2)",
+        None,
+    ),
+    (
+        "the spatial system of a column",
+        "id int PRIMARY KEY, a point NOT NULL SRID 4326, SPATIAL KEY s (a)",
+        "(1, ST_GeomFromText('POINT(1 2)', 4326))",
+        "mysql",
+    ),
+    ("a compressed column", "id int PRIMARY KEY, a longtext COMPRESSED", "(1, 'x')", "mariadb"),
+    (
+        "a unique key over a whole text",
+        "id int PRIMARY KEY, a longtext, UNIQUE KEY u (a)",
+        "(1, 'x')",
+        "mariadb",
+    ),
+    ("an index over JSON", "id int PRIMARY KEY, a json, KEY j (a(20))", "(1, '{{}}')", "mariadb"),
+    (
+        "text in latin1, in a collation of MariaDB alone",
+        "id int PRIMARY KEY, a text CHARACTER SET latin1 COLLATE latin1_swedish_nopad_ci,"
+        " b varchar(9) CHARACTER SET utf8mb3 COLLATE utf8mb3_uca1400_as_cs",
+        "(1, 'a', 'ſẞ ')",
+        "mariadb",
+    ),
+    (
+        "a key that is too long in utf8mb4",
+        "id varchar(800) CHARACTER SET latin1 COLLATE latin1_swedish_nopad_ci PRIMARY KEY",
+        "('a')",
+        "mariadb",
+    ),
+    (
         "reserved words as names",
         "`select` int PRIMARY KEY, `table` int, `key` int, `a b` int",
         "(1, 2, 3, 4)",
@@ -368,4 +426,18 @@ def _unlinkable() -> Iterator[Construct]:
         ("partitions", "parted", ", PRIMARY KEY (id)) PARTITION BY HASH (id) PARTITIONS 2"),
     ):
         yield Construct(UNLINKABLE, words, name, plain % (name, tail))
+    yield Construct(
+        UNLINKABLE,
+        "a primary key over the first characters of a column",
+        "prefixed",
+        "CREATE TABLE {here}.prefixed (a varchar(99), PRIMARY KEY (a(10)))",
+    )
+    yield Construct(UNLINKABLE, "a sequence", "counter", "CREATE SEQUENCE {here}.counter", only="mariadb")
+    yield Construct(
+        UNLINKABLE,
+        "system versioning",
+        "versions",
+        "CREATE TABLE {here}.versions (id int PRIMARY KEY) WITH SYSTEM VERSIONING",
+        only="mariadb",
+    )
     yield Construct(UNLINKABLE, "a view", "seen", "CREATE VIEW {here}.seen AS SELECT 1 AS id")

@@ -12,7 +12,7 @@ from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Report
 from tests.asking import ask, run_all
 from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import ALIKE, CROSSED
+from tests.shared_servers import ALIKE, CROSSED, Pair
 from tests.statements import watched
 
 two = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
@@ -232,3 +232,27 @@ def test_of_the_labs_rows_their_unique_values_travel_and_without_such_rows_nothi
     with watched(prefix=rig.names("")) as told:
         rig.plan(document)
     assert not any("~djlink_taken" in s.text or "~djlink_stuck" in s.text for s in told)
+
+
+@pytest.mark.parametrize("servers", [Pair("mariadb", "mariadb")], indirect=True, ids=str)
+def test_a_whole_text_that_is_unique_is_left_to_the_local_server(rig: Rig) -> None:
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.page (id int PRIMARY KEY, body longtext, doc json, UNIQUE KEY by_body (body),"
+        " UNIQUE KEY by_doc (doc))",
+        "INSERT INTO {lab}.page VALUES (1, 'one', '1')",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    document = rig.document({"lab_a": {"lab": {"tables": "*"}}})
+    assert rig.apply(document)[1].succeeded
+    here = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"INSERT INTO {here}.page VALUES (901, 'own', '[]'), (902, NULL, NULL)")
+    run_all(rig, "INSERT INTO {lab}.page VALUES (2, 'own', '2'), (3, 'three', NULL), (4, NULL, '4')")
+    plan, report = rig.apply(document)
+    assert not plan.has_errors
+    assert pulls(plan) == {"Page": (3, {})}
+    page = outcome(rig, report, "Page")
+    assert (page.status, page.refused, page.pulled) == ("failed", 1, 2)
+    assert held_keys(rig, "page") == {1, 3, 4}
+    assert local_keys(rig, "page") == {1, 3, 4, 901, 902}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pymysql
 import pytest
 
 from djlink_manifest.model.naming import outbound_base
@@ -103,9 +104,17 @@ COLUMNS = (
     " GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TRUE"
 )
 INDEX_PARTS = (
-    "INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART, {expression}, NON_UNIQUE, COLLATION, INDEX_TYPE"
-    " FROM information_schema.STATISTICS WHERE TRUE"
+    "INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART, {expression}, NON_UNIQUE, COLLATION, INDEX_TYPE,"
+    " {unused} FROM information_schema.STATISTICS WHERE TRUE"
 )
+SPATIAL = "COLUMN_NAME, SRS_ID FROM information_schema.COLUMNS WHERE SRS_ID IS NOT NULL"
+# without the names: those of a linked table are djlink's
+CHECKS = {
+    "mysql": "CHECK_CLAUSE, ENFORCED FROM information_schema.CHECK_CONSTRAINTS JOIN"
+    " information_schema.TABLE_CONSTRAINTS USING (CONSTRAINT_SCHEMA, CONSTRAINT_NAME) WHERE TRUE",
+    "mariadb": "CHECK_CLAUSE, 'YES' FROM (SELECT *, CONSTRAINT_SCHEMA AS TABLE_SCHEMA FROM"
+    " information_schema.CHECK_CONSTRAINTS) c WHERE TRUE",
+}
 COMMENTS = "TABLE_COMMENT, ENGINE FROM information_schema.TABLES WHERE TRUE"
 FOREIGN_KEYS = (
     "ORDINAL_POSITION, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME"
@@ -115,8 +124,11 @@ FOREIGN_KEYS = (
 
 def definition(server: SandboxServer, schema: str, table: str) -> list[list[tuple[object, ...]]]:
     """All that the server's catalogue says of a table."""
-    expression = "EXPRESSION" if server.vendor == "mysql" else "NULL"
-    asked = (COLUMNS, INDEX_PARTS.format(expression=expression), COMMENTS)
+    mysql = server.vendor == "mysql"
+    parts = INDEX_PARTS.format(
+        expression="EXPRESSION" if mysql else "NULL", unused="IS_VISIBLE" if mysql else "IGNORED"
+    )
+    asked = (COLUMNS, parts, COMMENTS, CHECKS[server.vendor], *([SPATIAL] if mysql else []))
     return [facts(server, schema, table, what) for what in asked]
 
 
@@ -543,3 +555,49 @@ def test_lineage_rows_are_the_sources_under_the_local_names_and_say_whose_they_a
         ("scan__field", "id", "lab_a.x._scan.id"),
         ("scan__field", "k", "lab_a.x._scan__field.k"),
     ]
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_the_default_of_a_timestamp_is_the_moment_that_the_source_gives(lab: Rig) -> None:
+    with lab.servers.lab_a.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION time_zone = '+05:00'")
+        cursor.execute(
+            f"CREATE TABLE {lab.names('lab')}.moments (id int PRIMARY KEY, d timestamp(3) NULL DEFAULT"
+            " '2020-01-01 02:00:00.5', e timestamp DEFAULT '2020-07-01 00:00:00')"
+        )
+    applied_cleanly(lab, lab.document({"lab_a": {"lab": ALL}}))
+    given = []
+    for server, schema in (
+        (lab.servers.lab_a, lab.names("lab")),
+        (lab.servers.local, lab.local_schema("lab_a", "lab")),
+    ):
+        ask(server, f"INSERT INTO {schema}.moments (id) VALUES (9)")
+        given.append(ask(server, f"SELECT UNIX_TIMESTAMP(d), UNIX_TIMESTAMP(e) FROM {schema}.moments"))
+    assert given[0] == given[1]
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_checks_stand_here_and_those_that_the_source_drops_later_are_named(lab: Rig) -> None:
+    run_all(
+        lab,
+        "CREATE TABLE {lab}.parent (id int PRIMARY KEY)",
+        "CREATE TABLE {lab}.child (id int PRIMARY KEY, p int, n int, CONSTRAINT small CHECK (n < 10),"
+        " CONSTRAINT odd CHECK (n <> 4 OR p > 0), FOREIGN KEY (p) REFERENCES {lab}.parent (id))",
+        "INSERT INTO {lab}.parent VALUES (1)",
+        "INSERT INTO {lab}.child VALUES (1, 1, 1)",
+    )
+    document = lab.document({"lab_a": {"lab": ALL}})
+    applied_cleanly(lab, document)
+    here = lab.local_schema("lab_a", "lab")
+    with pytest.raises(pymysql.MySQLError, match=r"(?i)constraint .* (is violated|failed)"):
+        ask(lab.servers.local, f"INSERT INTO {here}.child VALUES (2, NULL, 10)")
+    run_all(lab, "ALTER TABLE {lab}.child DROP CONSTRAINT small", "INSERT INTO {lab}.child VALUES (3, 1, 11)")
+    plan, report = lab.apply(document)
+    link = link_of(plan, lab.address("lab_a", "lab", "Child"))
+    [said] = [d.reason for d in link.drift if "its check" in d.reason]
+    assert "is not the source's: rows that fail it are refused; drop it" in said
+    assert [o.refused for o in report.outcomes if o.address == link.address] == [1]
+    name = said.split("`")[1]
+    ask(lab.servers.local, f"ALTER TABLE {here}.child DROP CONSTRAINT `{name}`")
+    applied_cleanly(lab, document)
+    same_on_both(lab, "child")

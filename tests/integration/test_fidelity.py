@@ -72,6 +72,7 @@ CREATE TABLE {schema}.defaults (
   n enum('a','b''c') DEFAULT 'b''c', o set('p','q') DEFAULT 'p,q', p decimal(6,2) DEFAULT '1.50',
   q double DEFAULT '0.1', r year DEFAULT '2020', s time DEFAULT '-12:00:00', t varchar(10) DEFAULT '0x41',
   v timestamp NULL DEFAULT '2020-02-02 02:02:02', w varbinary(10) DEFAULT 0x00FF25, x text DEFAULT ('a--b#c'),
+  y text DEFAULT ('raw_binary'),
   z varchar(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci DEFAULT 'é', aa date DEFAULT '0000-00-00',
   bb float DEFAULT '1e-7', dd varchar(5) DEFAULT ''
 ) CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci"""

@@ -20,15 +20,21 @@ class Dialect(Protocol):
     `OLDEST` is the first version that djlink works with; `SETTINGS` are set in each session beside those of
     every vendor. `DIGEST` is the XOR, in hex, of the first `DIGEST_BITS` bits of the SHA-256 of a text, whose
     place is `{}`. The others concern `information_schema`: `INDEX_EXPRESSION` and `COLLATION_NAME` are
-    columns that the vendors call differently or lack; `JSON_COLUMNS` is the query of the (schema, table,
-    column) whose JSON looks like text there, or None; `FOREIGN` is InnoDB's own table of all foreign keys.
+    columns that the vendors call differently or lack, as are `SRID`, the spatial system of a column, and
+    `UNUSED_INDEX`, whether the optimizer leaves an index aside; `CHECKS` is the query of the (schema, table,
+    name, clause) of checks, the clause NULL where it says that the column of that name is JSON; where it has
+    no table, `CHECKED_TABLES` is that of the (schema, name, table, whether enforced); `FOREIGN` is InnoDB's
+    own table of all foreign keys.
     """
 
     OLDEST: tuple[int, ...]
     SETTINGS: tuple[str, ...]
     INDEX_EXPRESSION: str
     COLLATION_NAME: str
-    JSON_COLUMNS: str | None
+    SRID: str
+    UNUSED_INDEX: str
+    CHECKS: str
+    CHECKED_TABLES: str | None
     FOREIGN: str
     DIGEST: str
     DIGEST_BITS: int

@@ -18,6 +18,7 @@ class ColumnFacts:
     collation: str | None
     comment: str
     generation: str | None
+    srid: int | None = None
 
     @property
     def on_update(self) -> str | None:

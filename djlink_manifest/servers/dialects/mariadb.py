@@ -21,18 +21,23 @@ FOREIGN = "INNODB_SYS_FOREIGN"
 COLLATION_NAME = "FULL_COLLATION_NAME"
 # it takes XOR of numbers only
 DIGEST, DIGEST_BITS = "HEX(BIT_XOR(CAST(CONV(LEFT(SHA2({}, 256), 16), 16, 10) AS UNSIGNED)))", 64
-JSON_COLUMNS: str | None = """
-SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME
+SRID, UNUSED_INDEX = "NULL", "IGNORED = 'YES'"
+# JSON is a longtext there whose check has the column's name
+CHECKS = """
+SELECT k.CONSTRAINT_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME,
+       IF(c.DATA_TYPE = 'longtext', NULLIF(k.CHECK_CLAUSE,
+          CONCAT('json_valid(`', REPLACE(k.CONSTRAINT_NAME, '`', '``'), '`)')), k.CHECK_CLAUSE)
 FROM information_schema.CHECK_CONSTRAINTS k
-JOIN information_schema.COLUMNS c
+LEFT JOIN information_schema.COLUMNS c
   ON c.TABLE_SCHEMA = k.CONSTRAINT_SCHEMA AND c.TABLE_NAME = k.TABLE_NAME
  AND c.COLUMN_NAME = k.CONSTRAINT_NAME
-WHERE k.CONSTRAINT_SCHEMA IN ({}) AND c.DATA_TYPE = 'longtext'
-  AND k.CHECK_CLAUSE = CONCAT('json_valid(`', REPLACE(c.COLUMN_NAME, '`', '``'), '`)')"""
+WHERE k.CONSTRAINT_SCHEMA IN ({})"""
+CHECKED_TABLES: str | None = None
 
 # the width that integers are shown with says nothing, but for the tinyint(1) that stands for a bool
 _WIDTH = re.compile(r"(?<=int)\(\d+\)(?! unsigned zerofill)")
 _BOOL = re.compile(r"tinyint\(1\)")
+_COMPRESSED = re.compile(r" /\*M?!\d+ COMPRESSED\*/")
 _NOW = re.compile(r"current_timestamp\((\d?)\)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?\d+)?|b'[01]*'|0x[0-9a-f]*|x'[0-9a-f]*'", re.IGNORECASE)
 _STRING = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
@@ -67,7 +72,7 @@ def expression(text: str) -> str:
 def _type(text: str) -> str:
     if _BOOL.fullmatch(text):
         return text
-    return "year" if text == "year(4)" else _WIDTH.sub("", text)
+    return "year" if text == "year(4)" else _WIDTH.sub("", _COMPRESSED.sub(" COMPRESSED", text))
 
 
 def _default(text: str | None) -> tuple[str | None, bool]:

@@ -15,7 +15,13 @@ SETTINGS: tuple[str, ...] = (
 INDEX_EXPRESSION = "EXPRESSION"
 FOREIGN = "INNODB_FOREIGN"
 COLLATION_NAME = "COLLATION_NAME"
-JSON_COLUMNS: str | None = None
+SRID, UNUSED_INDEX = "SRS_ID", "IS_VISIBLE = 'NO'"
+CHECKS = """
+SELECT CONSTRAINT_SCHEMA, NULL, CONSTRAINT_NAME, CHECK_CLAUSE
+FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA IN ({})"""
+CHECKED_TABLES: str | None = """
+SELECT CONSTRAINT_SCHEMA, CONSTRAINT_NAME, TABLE_NAME, ENFORCED
+FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_SCHEMA IN ({}) AND CONSTRAINT_TYPE = 'CHECK'"""
 # XOR of whole binary strings, since 8.0
 DIGEST, DIGEST_BITS = "HEX(BIT_XOR(UNHEX(SHA2({}, 256))))", 256
 
@@ -38,6 +44,7 @@ def column(facts: ColumnFacts, is_json: bool) -> Column:
         generated=expression(facts.generation) if facts.generation else None,
         stored=facts.has("STORED GENERATED"),
         invisible=facts.has("INVISIBLE"),
+        srid=facts.srid,
     )
 
 

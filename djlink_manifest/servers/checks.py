@@ -1,0 +1,42 @@
+"""CHECK constraints, read for all schemas at once; MariaDB's JSON columns are known by theirs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from djlink_manifest.model.catalog import TableName
+from djlink_manifest.model.definition import Check
+from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.sql import Sql, sql
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The checks of all tables, and the (schema, table, column) whose value is checked to be JSON."""
+
+    of: Mapping[TableName, Iterable[Check]]
+    json: frozenset[tuple[str, str, str]]
+
+
+def read_checks(session: Session, listed: Sql) -> Checks:
+    """The checks of the schemas in `listed`, by table, sorted by name."""
+    found = defaultdict[TableName, list[Check]](list)
+    json = set[tuple[str, str, str]]()
+    rows, dialect = list(session.rows(sql(session.dialect.CHECKS, listed))), session.dialect
+    places = dict[tuple[str, str], tuple[str, bool]]()
+    if rows and dialect.CHECKED_TABLES is not None:  # joined here: a join takes the server seconds
+        asked = session.rows(sql(dialect.CHECKED_TABLES, listed))
+        places = {(schema, name): (table, enforced == "YES") for schema, name, table, enforced in asked}
+    for schema, its_table, name, clause in rows:
+        if clause is None:
+            json.add((schema, its_table, name))
+            continue
+        table, enforced = places.get((schema, name), (its_table, True))
+        text = clause.decode() if isinstance(clause, bytes) else str(clause)
+        found[schema, table].append(Check(str(name), dialect.expression(text), enforced))
+    return Checks(
+        {place: sorted(checks, key=lambda check: check.name) for place, checks in found.items()},
+        frozenset(json),
+    )

@@ -1,0 +1,42 @@
+"""A definition as another vendor's server can hold it, without a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
+from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.fitting import Fitted, fitted
+
+COLLATIONS = {
+    "mysql": {"utf8mb4_0900_bin": "utf8mb4", "utf8mb4_bin": "utf8mb4", "latin1_bin": "latin1"},
+    "mariadb": {"utf8mb4_nopad_bin": "utf8mb4", "utf8mb4_bin": "utf8mb4", "latin1_nopad_bin": "latin1"},
+}
+OTHER = {"mysql": "mariadb", "mariadb": "mysql"}
+
+
+def fit(vendor: str, *columns: Column, **facts: object) -> Fitted:
+    """A table of these columns, whose key is the first of them, for the other vendor than `vendor`."""
+    table = TableDefinition("lab", "t", columns, (columns[0].name,), **facts)  # type: ignore[arg-type]  # real fields
+    target = OTHER[vendor]
+    identity = ServerIdentity(Version(target, "1", (1,)), "me@%", "db", 3306, "/var", 64 << 20)
+    catalog = Catalog("local", identity, frozenset(), {}, {}, {}, (), COLLATIONS[target])
+    return fitted(table, Version(vendor, "1", (1,)), catalog)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("_utf8mb4'raw_binary'", "'raw_binary'"),
+        (
+            "concat(_utf8mb4'a',_latin1'it''s_binary',_binary'\\'_ascii')",
+            "concat('a','it''s_binary','\\'_ascii')",
+        ),
+        ("lower(`odd_binary'`)", "lower(`odd_binary'`)"),
+        ("_utf8mb4''", "''"),
+    ],
+)
+def test_a_default_loses_the_introducers_and_nothing_of_its_literals(text: str, read: str) -> None:
+    made = fit("mysql", Column("id", "int"), Column("a", "text", True, text, default_is_expression=True))
+    assert made.table.column("a").default == read
+    assert made.notes == ()
