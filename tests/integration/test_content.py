@@ -170,6 +170,38 @@ def test_what_changed_is_found_and_mended_between_other_vendors(lab: Rig) -> Non
 
 
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_a_refill_leaves_no_timestamp_of_its_own(rig: Rig) -> None:
+    """A server sets what is ON UPDATE CURRENT_TIMESTAMP in each row that changes, a key's column as well."""
+    then = "timestamp NOT NULL DEFAULT '2020-02-02 02:02:02' ON UPDATE CURRENT_TIMESTAMP"
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.seen (id int PRIMARY KEY)",
+        f"CREATE TABLE {{lab}}.seen__spot (id int, spot varchar(5) COLLATE utf8mb4_general_ci, v int, at {then},"
+        " PRIMARY KEY (id, spot), FOREIGN KEY (id) REFERENCES {lab}.seen (id))",
+        f"CREATE TABLE {{lab}}.seen__time (id int, at {then}, v int, PRIMARY KEY (id, at),"
+        " FOREIGN KEY (id) REFERENCES {lab}.seen (id))",
+        "INSERT INTO {lab}.seen VALUES (1), (2)",
+        "INSERT INTO {lab}.seen__spot (id, spot, v) VALUES (1, 'l', 1), (2, 'l', 1)",
+        "INSERT INTO {lab}.seen__time (id, v) VALUES (1, 1), (2, 1)",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(document(rig))[1].succeeded
+    run_all(
+        rig,
+        "UPDATE {lab}.seen__spot SET spot = 'L', at = at WHERE id = 1",
+        "UPDATE {lab}.seen__spot SET v = 2, at = at WHERE id = 2",
+        "UPDATE {lab}.seen__time SET v = 2, at = at WHERE id = 2",
+    )
+    assert mended(rig).refilled == 2
+    for table in ("seen__spot", "seen__time"):
+        there_now = ask(rig.servers.lab_a, f"SELECT * FROM `{rig.names('lab')}`.{table} ORDER BY id")
+        assert locally(rig, f"SELECT * FROM @here.{table} ORDER BY id") == there_now
+    with rig.job(document(rig)) as job:
+        assert not job.plan(verify=True).has_changes
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 def test_json_is_compared_by_value(lab: Rig) -> None:
     run_all(lab, 'UPDATE {lab}.cell SET doc = \'{{"b": [1, 2.50], "aa": null}}\' WHERE id = 1')
     assert mended(lab).refilled == 1
