@@ -10,7 +10,7 @@ from djlink_manifest.model.external import is_inline, is_plain_json
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import canonical, keys_in, sixty_bits
+from djlink_manifest.servers.digest import byte_for_byte, canonical, keys_in, sixty_bits
 from djlink_manifest.servers.sql import Sql, equal, sql, table
 from djlink_manifest.servers.sql import columns as names_of
 
@@ -54,7 +54,8 @@ def _entity_digests(
     """
     found: dict[RawRow, tuple[object, ...]] = {}
     for number, (columns, rows, alias) in enumerate(_tables_of(where, link)):
-        compared = [c for c in columns if alike or not is_plain_json(c)]
+        some = [c for c in columns if alike or not is_plain_json(c)]
+        compared = byte_for_byte(some, [link.local.tables[number].column(c.name) for c in some])
         select = sql(
             "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
             transfer.reading(link.key_columns, "m"),

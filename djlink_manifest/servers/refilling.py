@@ -32,7 +32,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
+from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def refill_entities(
         _make(local, each)
     with source.snapshot(), local.transaction():
         for each in tables:
-            what = reading(each.columns, "t")
+            what = reading_rows(each.columns, "t")
             select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
             to = convert(each.theirs, each.ours, each.columns)
             copy(source, select, local, each.rows, to.columns, budget, to.change)
