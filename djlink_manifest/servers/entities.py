@@ -14,6 +14,8 @@ from djlink_manifest.servers.digest import byte_for_byte, canonical, keys_in, si
 from djlink_manifest.servers.sql import Sql, equal, sql, table
 from djlink_manifest.servers.sql import columns as names_of
 
+_MOST_DIGITS = 20  # of a whole number of 64 bits, or of its digits and sign
+
 
 def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
     """Those of the keys whose master and part rows are the same on both servers, by digests of whole rows."""
@@ -110,4 +112,10 @@ def _tables_of(where: TableDefinition, link: Link) -> Iterator[tuple[tuple[Colum
 
 def _spelled(value: bytes | None) -> str | None:
     """A JSON text in one spelling of its value."""
-    return None if value is None else json.dumps(json.loads(value), sort_keys=True)
+    return None if value is None else json.dumps(json.loads(value, parse_int=_whole), sort_keys=True)
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number as MySQL keeps it: a double where it has more than 64 bits."""
+    number = int(digits) if len(digits) <= _MOST_DIGITS else None
+    return number if number is not None and -(1 << 63) <= number < 1 << 64 else float(digits)

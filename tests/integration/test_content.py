@@ -224,6 +224,51 @@ def test_json_that_is_spelled_otherwise_here_is_the_same_between_vendors(lab: Ri
     assert cell(verified(lab), lab).drift == ()
 
 
+# to MySQL, a number that is too large for a whole one of 64 bits, or has too many digits, is a double
+NUMBERS = (
+    "123456789012345678901234567890",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "0.1234567890123456789012345",
+    "1e2",
+    "100",
+    "-0",
+    "-0.0",
+    "9007199254740993",
+)
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_json_numbers_of_every_size_settle(rig: Rig) -> None:
+    run_all(rig, "CREATE DATABASE {lab}", "CREATE TABLE {lab}.doc (id int PRIMARY KEY, doc json)")
+    for place, number in enumerate(NUMBERS):
+        run_all(rig, f"INSERT INTO {{lab}}.doc VALUES ({place}, '{{{{\"n\": [{number}]}}}}')")
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(document(rig))[1].succeeded
+    with rig.job(document(rig)) as job:
+        assert not job.plan(verify=True).has_changes
+    run_all(rig, "UPDATE {lab}.doc SET doc = '{{\"n\": [18446744073709551614]}}' WHERE id = 1")
+    assert mended(rig).refilled == 1
+    with rig.job(document(rig)) as job:
+        assert not job.plan(verify=True).has_changes
+
+
+@pytest.mark.parametrize("servers", CROSSED, indirect=True, ids=str)
+def test_json_nested_deeper_than_the_local_server_takes_is_refused_alone(rig: Rig) -> None:
+    run_all(rig, "CREATE DATABASE {lab}", "CREATE TABLE {lab}.doc (id int PRIMARY KEY, doc json)")
+    if rig.servers.lab_a.vendor == "mariadb":  # its own JSON ends at 32 levels
+        with pytest.raises(Exception, match="CONSTRAINT"):
+            run_all(rig, f"INSERT INTO {{lab}}.doc VALUES (1, '{'[' * 101}{']' * 101}')")
+        return
+    run_all(rig, f"INSERT INTO {{lab}}.doc VALUES (1, '[]'), (2, '{'[' * 90}{']' * 90}'), (3, '[[1]]')")
+    rig.accounts({"lab_a": ["lab"]})
+    [outcome] = rig.apply(document(rig))[1].outcomes
+    assert (outcome.pulled, outcome.refused) == (2, 1)
+    assert locally(rig, "SELECT id FROM @here.doc ORDER BY id") == [(1,), (3,)]
+
+
 def test_report_says_how_many_differ_and_changes_nothing(lab: Rig) -> None:
     run_all(lab, "UPDATE {lab}.cell SET v = 9 WHERE id > 2", "DELETE FROM {lab}.cell__spine WHERE id = 1")
     before = everything(lab)
