@@ -178,7 +178,8 @@ def test_a_refill_leaves_no_timestamp_of_its_own(rig: Rig) -> None:
         "CREATE DATABASE {lab}",
         "CREATE TABLE {lab}.seen (id int PRIMARY KEY)",
         "CREATE TABLE {lab}.seen__spot (id int, spot varchar(5) COLLATE utf8mb4_general_ci, v int,"
-        f" at {then}, PRIMARY KEY (id, spot), FOREIGN KEY (id) REFERENCES {lab}.seen (id))",
+        f" at {then},"
+        " PRIMARY KEY (id, spot), FOREIGN KEY (id) REFERENCES {lab}.seen (id))",
         f"CREATE TABLE {{lab}}.seen__time (id int, at {then}, v int, PRIMARY KEY (id, at),"
         " FOREIGN KEY (id) REFERENCES {lab}.seen (id))",
         "INSERT INTO {lab}.seen VALUES (1), (2)",
