@@ -27,6 +27,9 @@ _MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
 _DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
 _CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
+_NAMED = re.compile(r"`((?:[^`]|``)+)`")
+# time_zone, default_week_format or lc_time_names decide what these give
+_OF_SESSION = {"week", "dayname", "monthname", "date_format", "from_unixtime", "unix_timestamp"}
 _INTRODUCER = re.compile(r"_(?:utf8mb4|utf8mb3|latin1|ascii|binary)(?=')")
 # what both vendors call alike in a default
 _COMMON = frozenset(
@@ -95,6 +98,9 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
     place = f"{table.name}.{column.name}"
     if column.collation is not None:
         column = _collated(fitting, place, column)
+    if column.generated is not None and (fitting.crosses or (column.stored and _of_session(table, column))):
+        fitting.note("a plain column here with the values that the source computes", place)
+        column = replace(column, generated=None, stored=False)
     if not fitting.crosses:
         return column
     base = column.base_type
@@ -106,15 +112,26 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
     renamed = _RENAMED[fitting.vendor].get(base)
     if renamed:
         column = replace(column, type=renamed)
-    if column.generated is not None:
-        fitting.note("a plain column here with the values that the source computes", place)
-        column = replace(column, generated=None, stored=False)
     if column.default_is_expression and column.default is not None:
         column = _with_default(fitting, place, column)
     if fitting.vendor == "mariadb" and column.invisible and not column.nullable and column.default is None:
         fitting.note("a visible column here", place)
         column = replace(column, invisible=False)
     return column
+
+
+def _of_session(table: TableDefinition, column: Column) -> bool:
+    """Whether the settings of the session that writes a row may decide a generated column's value.
+
+    A TIMESTAMP is read in its time zone.
+    """
+    text = _QUOTED.sub("''", column.generated or "")
+    read = {name.lower().replace("``", "`") for name in _NAMED.findall(text)} - {column.name.lower()}
+    return not _OF_SESSION.isdisjoint(name.lower() for name in _CALLED.findall(text)) or any(
+        c.base_type == "timestamp" or (c.generated is not None and _of_session(table, c))
+        for c in table.columns
+        if c.name.lower() in read
+    )
 
 
 def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
