@@ -30,6 +30,8 @@ _MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
 _DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
 _CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
+# time_zone, default_week_format or lc_time_names decide what these give
+_OF_SESSION = {"week", "dayname", "monthname", "date_format", "from_unixtime", "unix_timestamp"}
 # strings and names as wholes, so that what looks like an introducer inside of one stays
 _INTRODUCED = re.compile(
     rf"(?:_(?:utf8mb4|utf8mb3|latin1|ascii|binary))?({_QUOTED.pattern}|`[^`]*`)", re.DOTALL
@@ -123,6 +125,9 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
     for text in (column.generated, column.default if column.default_is_expression else None):
         if text is not None and not is_contained(text):
             fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
+    if column.generated is not None and (fitting.crosses or (column.stored and _of_session(table, column))):
+        fitting.note("a plain column here with the values that the source computes", place)
+        column = replace(column, generated=None, stored=False)
     if not fitting.crosses:
         return column
     if column.srid is not None:
@@ -140,15 +145,26 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
     renamed = _RENAMED[fitting.vendor].get(base)
     if renamed:
         column = replace(column, type=renamed)
-    if column.generated is not None:
-        fitting.note("a plain column here with the values that the source computes", place)
-        column = replace(column, generated=None, stored=False)
     if column.default_is_expression and column.default is not None:
         column = _with_default(fitting, place, column)
     if fitting.vendor == "mariadb" and column.invisible and not column.nullable and column.default is None:
         fitting.note("a visible column here", place)
         column = replace(column, invisible=False)
     return column
+
+
+def _of_session(table: TableDefinition, column: Column) -> bool:
+    """Whether the settings of the session that writes a row may decide a generated column's value.
+
+    A TIMESTAMP is read in its time zone.
+    """
+    text = _QUOTED.sub("''", column.generated or "")
+    read = {name.lower().replace("``", "`") for name in _NAMED.findall(text)} - {column.name.lower()}
+    return not _OF_SESSION.isdisjoint(name.lower() for name in _CALLED.findall(text)) or any(
+        c.base_type == "timestamp" or (c.generated is not None and _of_session(table, c))
+        for c in table.columns
+        if c.name.lower() in read
+    )
 
 
 def _collated(fitting: _Fitting, place: str, column: Column) -> Column:

@@ -205,7 +205,8 @@ def _pairs(local: Session, source: Session, link: Link, alike: bool) -> Iterator
     ours, key = table(link.local.schema, link.local.name), link.key_columns
     for theirs, mine in zip(link.definition.tables, link.local.tables, strict=False):
         compared = [c for c in _compared(link, theirs, mine) if alike or not is_plain_json(c)]
-        what = sixty_bits(canonical(compared, "t", short=True)) if compared else Sql("0")
+        exact = digest.byte_for_byte(compared, [mine.column(c.name) for c in compared])
+        what = sixty_bits(canonical(exact, "t", short=True)) if compared else Sql("0")
         match = equal("t", link.definition.entity_columns(theirs), "m", link.key)
         rows = table(mine.schema, mine.name)
         # the master joins itself, so that one form does for all tables; MySQL reads such a row once more

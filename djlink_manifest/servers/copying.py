@@ -13,7 +13,7 @@ from djlink_manifest.servers.loading import NotLoaded, load, load_plan
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, equal, sql, table
-from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
+from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading_rows
 
 Rows: TypeAlias = Callable[[TableDefinition, Sql], Sql]
 """The SELECT of a list of columns of a table's rows; the table is `t` in it."""
@@ -122,7 +122,7 @@ def _copy(
         for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
             columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
             plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
-            select = rows(theirs, plan.select if plan else reading(columns, "t"))
+            select = rows(theirs, plan.select if plan else reading_rows(columns, "t"))
             if plan:
                 written = load(source, select, local, into, plan, budget)
             else:

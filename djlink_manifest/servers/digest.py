@@ -13,7 +13,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from djlink_manifest.model.definition import Column
 from djlink_manifest.model.external import external_of
@@ -94,6 +94,19 @@ def canonical(of: Sequence[Column], alias: str | None = None, *, short: bool = F
         name = column(alias, each.name) if alias else ident(each.name)
         parts.append(sql("COALESCE({}, '~')", _canonical(each, name, short)))
     return sql("CONCAT_WS('|', {})", comma(parts))
+
+
+def byte_for_byte(theirs: Sequence[Column], ours: Sequence[Column]) -> tuple[Column, ...]:
+    """The source's columns as `canonical` compares rows: text by its bytes where both have one character set.
+
+    Several values of some character sets are one in UTF-8, and some have none there.
+    """
+    return tuple(
+        replace(a, type="longblob", charset=None, collation=None)
+        if a.is_text and a.charset == b.charset
+        else a
+        for a, b in zip(theirs, ours, strict=True)
+    )
 
 
 def digest_of_keys(texts: Iterable[bytes | None]) -> tuple[str, int]:

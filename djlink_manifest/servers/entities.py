@@ -10,9 +10,11 @@ from djlink_manifest.model.external import is_inline, is_plain_json
 from djlink_manifest.model.link import Link, copied_columns
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import canonical, in_pieces, keys_in, sixty_bits
+from djlink_manifest.servers.digest import byte_for_byte, canonical, in_pieces, keys_in, sixty_bits
 from djlink_manifest.servers.sql import Sql, equal, sql, table
 from djlink_manifest.servers.sql import columns as names_of
+
+_MOST_DIGITS = 20  # of a whole number of 64 bits, or of its digits and sign
 
 
 def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
@@ -54,14 +56,15 @@ def _entity_digests(
     """
     found: dict[RawRow, tuple[object, ...]] = {}
     for number, (columns, rows, alias) in enumerate(_tables_of(where, link)):
-        compared = [c for c in columns if alike or not is_plain_json(c)]
-        for some in in_pieces(session, keys):
+        some = [c for c in columns if alike or not is_plain_json(c)]
+        compared = byte_for_byte(some, [link.local.tables[number].column(c.name) for c in some])
+        for piece in in_pieces(session, keys):
             select = sql(
                 "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} GROUP BY {}",
                 transfer.reading(link.key_columns, "m"),
                 sixty_bits(canonical(compared, alias, short=True)),
                 rows,
-                keys_in(where.key_columns, some, "m"),
+                keys_in(where.key_columns, piece, "m"),
                 names_of("m", link.key),
             )
             for row in session.stream(select):
@@ -111,4 +114,10 @@ def _tables_of(where: TableDefinition, link: Link) -> Iterator[tuple[tuple[Colum
 
 def _spelled(value: bytes | None) -> str | None:
     """A JSON text in one spelling of its value."""
-    return None if value is None else json.dumps(json.loads(value), sort_keys=True)
+    return None if value is None else json.dumps(json.loads(value, parse_int=_whole), sort_keys=True)
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number as MySQL keeps it: a double where it has more than 64 bits."""
+    number = int(digits) if len(digits) <= _MOST_DIGITS else None
+    return number if number is not None and -(1 << 63) <= number < 1 << 64 else float(digits)

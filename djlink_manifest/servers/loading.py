@@ -35,7 +35,7 @@ _PLAIN = frozenset(
 )
 _SHORT = frozenset({"char", "varchar", "enum", "set"})
 _SHORT_BYTES = frozenset({"binary", "varbinary"})
-_SAME_BYTES = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii"})  # as utf8mb4, in which values travel
+_SAME_BYTES = frozenset({"utf8mb4", "utf8mb3", "utf8"})  # as utf8mb4, in which values travel
 
 
 class NotLoaded(DjlinkError):
@@ -83,7 +83,10 @@ def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> L
         if written is not None:
             short.append((written, field))
             continue
-        if here.charset is None or here.charset in _SAME_BYTES:
+        if there.charset not in _SAME_BYTES and there.charset == here.charset and here.is_text:
+            kinds.append("long")
+            name = sql("CAST({} AS BINARY)", name)
+        elif {there.charset, here.charset} <= {None, *_SAME_BYTES}:
             kinds.append("long")
             if not (here.is_text or is_binary(here)):  # JSON and the like are made from text, not of bytes
                 field = Sql(f"@v{number}")
@@ -151,8 +154,8 @@ def _short(there: Column, here: Column, name: Sql) -> Sql | None:
     elif there.base_type == "float":
         text = sql("{} + 0e0", name)  # 15 digits and more, where FLOAT has 9; its own text shows 6
     elif there.base_type in _SHORT and here.charset is not None:
-        if there.charset != here.charset and here.charset != "utf8mb4":
-            return None
+        if there.charset != here.charset and not (there.charset in _SAME_BYTES and here.charset == "utf8mb4"):
+            return None  # a SELECT converts what has no character there without a word, an INSERT does not
         plain = (
             name if there.charset == here.charset else sql("CONVERT({} USING {})", name, word(here.charset))
         )

@@ -32,7 +32,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading
+from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,13 @@ class _Table:
         """The columns by which a row here is the source's: its key, and the entity that it belongs to."""
         return tuple(dict.fromkeys((*self.ours.key, *(self.entity or ()))))
 
+    @property
+    def settable(self) -> tuple[str, ...]:
+        """What a change sets: all but what rows are found by, and that too where ON UPDATE would set it."""
+        return tuple(
+            c.name for c in self.columns if c.name not in self.match or self.ours.column(c.name).on_update
+        )
+
 
 def refill_entities(
     source: Session,
@@ -83,7 +90,7 @@ def refill_entities(
         _make(local, each)
     with source.snapshot(), local.transaction():
         for each in tables:
-            what = reading(each.columns, "t")
+            what = reading_rows(each.columns, "t")
             select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
             to = convert(each.theirs, each.ours, each.columns)
             copy(source, select, local, each.rows, to.columns, budget, to.change)
@@ -193,10 +200,9 @@ def _change(local: Writer, tables: Sequence[_Table]) -> None:
     """Update what is here and insert what is missing, parents first."""
     for each in tables:
         match = equal("t", each.match, "w", each.match)
-        settable = [c.name for c in each.columns if c.name not in each.match]
-        if settable:
+        if each.settable:
             # of every row: the server itself skips one whose bytes are equal, and `<=>` would skip more
-            values = comma([sql("{} = {}", column("t", n), column("w", n)) for n in settable])
+            values = _set(each.settable)
             local.execute(
                 sql("UPDATE {} w STRAIGHT_JOIN {} t ON {} SET {}", each.rows, each.name, match, values)
             )
@@ -216,6 +222,11 @@ def _change(local: Writer, tables: Sequence[_Table]) -> None:
             )
 
 
+def _set(names: Sequence[str]) -> Sql:
+    """What a SET says to give these columns of `t` the values of `w`."""
+    return comma([sql("{} = {}", column("t", n), column("w", n)) for n in names])
+
+
 def _respell(local: Writer, each: _Table, match: Sql) -> None:
     """Write key values of a part anew that are the same to the collation, and spelled otherwise."""
     texts = [c.name for c in each.columns if c.name in each.match and c.is_text]
@@ -223,7 +234,7 @@ def _respell(local: Writer, each: _Table, match: Sql) -> None:
         other = [
             sql("CAST({} AS BINARY) <> CAST({} AS BINARY)", column("t", n), column("w", n)) for n in texts
         ]
-        values = comma([sql("{} = {}", column("t", n), column("w", n)) for n in texts])
+        values = _set([*texts, *each.settable])
         local.execute(
             sql(
                 "UPDATE {} w STRAIGHT_JOIN {} t ON {} SET {} WHERE {}",

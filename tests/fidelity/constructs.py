@@ -91,6 +91,12 @@ TYPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
         "(1, 'Ä€ß', '日本', '𝄞x', 'ſẞ')",
         None,
     ),
+    (
+        "text whose bytes UTF-8 cannot give back: cp932, cp1251",
+        "a varchar(9) CHARACTER SET cp932, b text CHARACTER SET cp1251",
+        "(1, _cp932 X'8790', _cp1251 X'98')",
+        None,
+    ),
     ("`longtext`", "a longtext", "(1, REPEAT('😀 ', 1000))", None),
     (
         "NULL of every kind",
@@ -179,6 +185,12 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
         "id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED,"
         " c int GENERATED ALWAYS AS (a + 1) VIRTUAL",
         "(1, 2, DEFAULT, DEFAULT)",
+        None,
+    ),
+    (
+        "a stored column that a session's time zone decides",
+        "id int PRIMARY KEY, a timestamp NULL, b date GENERATED ALWAYS AS (DATE(a)) STORED",
+        "(1, '2026-01-01 02:00:00', DEFAULT)",
         None,
     ),
     ("invisible columns", "id int PRIMARY KEY, a int DEFAULT 3 INVISIBLE", "(1)", None),

@@ -191,6 +191,39 @@ def test_what_changed_is_found_and_mended_between_other_vendors(lab: Rig) -> Non
 
 
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_a_refill_leaves_no_timestamp_of_its_own(rig: Rig) -> None:
+    """A server sets what is ON UPDATE CURRENT_TIMESTAMP in each row that changes, a key's column as well."""
+    then = "timestamp NOT NULL DEFAULT '2020-02-02 02:02:02' ON UPDATE CURRENT_TIMESTAMP"
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.seen (id int PRIMARY KEY)",
+        "CREATE TABLE {lab}.seen__spot (id int, spot varchar(5) COLLATE utf8mb4_general_ci, v int,"
+        f" at {then},"
+        " PRIMARY KEY (id, spot), FOREIGN KEY (id) REFERENCES {lab}.seen (id))",
+        f"CREATE TABLE {{lab}}.seen__time (id int, at {then}, v int, PRIMARY KEY (id, at),"
+        " FOREIGN KEY (id) REFERENCES {lab}.seen (id))",
+        "INSERT INTO {lab}.seen VALUES (1), (2)",
+        "INSERT INTO {lab}.seen__spot (id, spot, v) VALUES (1, 'l', 1), (2, 'l', 1)",
+        "INSERT INTO {lab}.seen__time (id, v) VALUES (1, 1), (2, 1)",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(document(rig))[1].succeeded
+    run_all(
+        rig,
+        "UPDATE {lab}.seen__spot SET spot = 'L', at = at WHERE id = 1",
+        "UPDATE {lab}.seen__spot SET v = 2, at = at WHERE id = 2",
+        "UPDATE {lab}.seen__time SET v = 2, at = at WHERE id = 2",
+    )
+    assert mended(rig).refilled == 2
+    for table in ("seen__spot", "seen__time"):
+        there_now = ask(rig.servers.lab_a, f"SELECT * FROM `{rig.names('lab')}`.{table} ORDER BY id")
+        assert locally(rig, f"SELECT * FROM @here.{table} ORDER BY id") == there_now
+    with rig.job(document(rig)) as job:
+        assert not job.plan(verify=True).has_changes
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 def test_json_is_compared_by_value(lab: Rig) -> None:
     run_all(lab, 'UPDATE {lab}.cell SET doc = \'{{"b": [1, 2.50], "aa": null}}\' WHERE id = 1')
     assert mended(lab).refilled == 1
@@ -236,6 +269,51 @@ def test_rows_chosen_to_cancel_out_in_plain_hashes_are_told_apart(rig: Rig) -> N
         locally(rig, f"UPDATE @here.cell__arm SET n = {other} WHERE n = {one}")
     [action] = cell(verified(rig), rig).actions
     assert isinstance(action, Refill)
+
+
+# to MySQL, a number that is too large for a whole one of 64 bits, or has too many digits, is a double
+NUMBERS = (
+    "123456789012345678901234567890",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "0.1234567890123456789012345",
+    "1e2",
+    "100",
+    "-0",
+    "-0.0",
+    "9007199254740993",
+)
+
+
+@pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
+def test_json_numbers_of_every_size_settle(rig: Rig) -> None:
+    run_all(rig, "CREATE DATABASE {lab}", "CREATE TABLE {lab}.doc (id int PRIMARY KEY, doc json)")
+    for place, number in enumerate(NUMBERS):
+        run_all(rig, f"INSERT INTO {{lab}}.doc VALUES ({place}, '{{{{\"n\": [{number}]}}}}')")
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(document(rig))[1].succeeded
+    with rig.job(document(rig)) as job:
+        assert not job.plan(verify=True).has_changes
+    run_all(rig, "UPDATE {lab}.doc SET doc = '{{\"n\": [18446744073709551614]}}' WHERE id = 1")
+    assert mended(rig).refilled == 1
+    with rig.job(document(rig)) as job:
+        assert not job.plan(verify=True).has_changes
+
+
+@pytest.mark.parametrize("servers", CROSSED, indirect=True, ids=str)
+def test_json_nested_deeper_than_the_local_server_takes_is_refused_alone(rig: Rig) -> None:
+    run_all(rig, "CREATE DATABASE {lab}", "CREATE TABLE {lab}.doc (id int PRIMARY KEY, doc json)")
+    if rig.servers.lab_a.vendor == "mariadb":  # its own JSON ends at 32 levels
+        with pytest.raises(Exception, match="CONSTRAINT"):
+            run_all(rig, f"INSERT INTO {{lab}}.doc VALUES (1, '{'[' * 101}{']' * 101}')")
+        return
+    run_all(rig, f"INSERT INTO {{lab}}.doc VALUES (1, '[]'), (2, '{'[' * 90}{']' * 90}'), (3, '[[1]]')")
+    rig.accounts({"lab_a": ["lab"]})
+    [outcome] = rig.apply(document(rig))[1].outcomes
+    assert (outcome.pulled, outcome.refused) == (2, 1)
+    assert locally(rig, "SELECT id FROM @here.doc ORDER BY id") == [(1,), (3,)]
 
 
 def test_report_says_how_many_differ_and_changes_nothing(lab: Rig) -> None:
