@@ -52,10 +52,9 @@ many entities of each, and the seed. `DJLINK_PIPELINES=100 pytest tests/integrat
 "definition and mysql-mariadb"` takes 100 of a pair, `DJLINK_SEED=…` those of an earlier run again.
 
 Run on 2026-11-24, without a difference: 300 pipelines MySQL → MySQL, still of one schema and without chains,
-self references and late links; then, with those:
-102 MariaDB → MySQL (seeds 18, 49 and 100 from 3102375401), 102 MySQL → MariaDB (18, 49
-and 100 from 1940308886), 62 MySQL → MySQL (18, 49 and 60 from 1877878567) and 62 MariaDB → MariaDB (18, 49 and
-60 from 2179357831).
+self references and late links; then, with those, 102 MariaDB → MySQL (seeds 18, 49 and 100 from 3102375401),
+102 MySQL → MariaDB (18, 49 and 100 from 1940308886), 62 MySQL → MySQL (18, 49 and 60 from 1877878567) and
+62 MariaDB → MariaDB (18, 49 and 60 from 2179357831).
 """
 
 
