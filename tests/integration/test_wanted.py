@@ -266,7 +266,10 @@ def test_a_null_restricts_nothing(pipeline: Rig) -> None:
     assert left(pipeline, plan, "Rig") == {"Subject leaves them out": 1}
 
 
-def test_a_null_in_one_column_restricts_nothing_though_the_others_are_of_the_key(pipeline: Rig) -> None:
+@pytest.mark.parametrize("asked_back", [False, True])
+def test_a_null_in_one_column_restricts_and_bars_nothing_though_the_others_are_of_the_key(
+    pipeline: Rig, asked_back: bool
+) -> None:
     script(
         pipeline,
         [
@@ -282,13 +285,18 @@ def test_a_null_in_one_column_restricts_nothing_though_the_others_are_of_the_key
         ],
     )
     rules: dict[str, dict[str, Any]] = {"Day": {}, "Note": {}, "Remark": {}}
-    plan, report = pipeline.apply(tables(pipeline, Subject={"where": {"id": 1}}, **rules))
+    chosen: dict[str, Any] = {} if asked_back else {"where": {"id": 1}}
+    if asked_back:
+        pipeline.apply(tables(pipeline, Subject={"where": {"id": 3}}))
+        requests = f"{{outbound}}.{pipeline.names('lab')}_subject_deletion_requested"
+        pipeline.run("lab_a", f"INSERT INTO {requests} (id) VALUES (2)")
+    plan, report = pipeline.apply(tables(pipeline, Subject=chosen, **rules))
     assert report.succeeded
     for table in ("note", "remark"):
         base = f"{{outbound}}.{pipeline.names('lab')}_{table}"
         rows = pipeline.run("lab_a", f"SELECT id, n FROM {base} ORDER BY 1, 2")
         assert rows == [(1, 1), (1, 2), (2, 2)], table
-    assert left(pipeline, plan, "Note") == {"Day leaves them out": 1}
+    assert left(pipeline, plan, "Note") == ({} if asked_back else {"Day leaves them out": 1})
 
 
 def test_a_null_is_not_true(pipeline: Rig) -> None:
