@@ -27,6 +27,7 @@ _RENAMED = {
 }
 _COMPRESSED = " COMPRESSED"
 _MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
+_MOST_KEY_COLUMNS = {"mysql": 16, "mariadb": 32}
 _DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
 _CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
@@ -95,7 +96,11 @@ def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
 
 def collations_asked(tables: Iterable[TableDefinition]) -> frozenset[str]:
     """The collations that `fitted` looks for in the target's catalogue, for these tables."""
-    named = {c for t in tables for c in (t.collation, *(column.collation for column in t.columns)) if c}
+    named = set[str]()
+    for table in tables:
+        named |= {c for c in (table.collation, *(column.collation for column in table.columns)) if c}
+    charsets = {collation.partition("_")[0] for collation in named}
+    named |= {f"{charset}_{kind}" for charset in charsets for kind in ("nopad_bin", "bin")}
     return frozenset({*_MERGING_NOTHING, "utf8mb4_bin"}.union(*map(_spellings, named)))
 
 
@@ -113,6 +118,11 @@ def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
     made = replace(made, checks=tuple(_checks(fitting, table, made)))
     if any(c.charset != made.column(c.name).charset for c in table.columns if c.is_text):
         fitting.problems += [f"as `{table.name}` would be there, {words}" for words in too_wide(made)]
+    most = _MOST_KEY_COLUMNS[fitting.vendor]
+    if len(made.key) > most:
+        fitting.problems.append(
+            f"`{table.name}` has a key of {len(made.key)} columns, of which it takes {most}"
+        )
     return made
 
 
@@ -236,6 +246,8 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
             fitting.note("an index over JSON, which MySQL has not: left out", place)
         elif fitting.vendor == "mysql" and unlimited and index.kind != "FULLTEXT":
             fitting.note("an index over whole texts, which MySQL has not: left out", place)
+        elif len(index.parts) > _MOST_KEY_COLUMNS[fitting.vendor]:
+            fitting.note("an index over more columns than MySQL takes: left out", place)
         else:
             yield index
 

@@ -122,6 +122,18 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
         f"({', '.join('1' * 16)})",
         None,
     ),
+    (
+        "a key of 17 columns",
+        ", ".join(f"k{n} int" for n in range(17)) + f", PRIMARY KEY ({_KEY_OF_16}, k16)",
+        f"({', '.join('1' * 17)})",
+        "mariadb",
+    ),
+    (
+        "an index over 17 columns",
+        ", ".join(f"k{n} int" for n in range(17)) + f", PRIMARY KEY (k0), KEY w ({_KEY_OF_16}, k16)",
+        f"({', '.join('1' * 17)})",
+        "mariadb",
+    ),
     ("AUTO_INCREMENT: a plain column here", "id int AUTO_INCREMENT PRIMARY KEY, a int", "(7, 1)", None),
     (
         "indexes: composite, prefix, descending",
@@ -281,6 +293,24 @@ MAPPED: dict[str, tuple[tuple[str, str], ...]] = {
     "generated columns": (
         (" GENERATED ALWAYS AS (a * 2) STORED", ""),
         (" GENERATED ALWAYS AS (a + 1) VIRTUAL", ""),
+    ),
+    "a stored column that a session's time zone decides": ((" GENERATED ALWAYS AS (DATE(a)) STORED", ""),),
+    "checks that the other vendor may read otherwise": ((" CHECK (a REGEXP '^x')", ""),),
+    "a check over a column whose collation is mapped": (
+        ("utf8mb4_0900_ai_ci CHECK (a = 'X')", "utf8mb4_nopad_bin"),
+    ),
+    "a check that is not enforced": ((", CHECK (a > 0) NOT ENFORCED", ""),),
+    "the spatial system of a column": ((" SRID 4326", ""),),
+    "a compressed column": ((" COMPRESSED", ""),),
+    "a unique key over a whole text": ((", UNIQUE KEY u (a)", ""),),
+    "an index over JSON": ((", KEY j (a(20))", ""),),
+    "an index over 17 columns": ((f", KEY w ({_KEY_OF_16}, k16)", ""),),
+    "text in latin1, in a collation of MariaDB alone": (
+        (
+            "text CHARACTER SET latin1 COLLATE latin1_swedish_nopad_ci",
+            "mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin",
+        ),
+        ("utf8mb3_uca1400_as_cs", "utf8mb3_bin"),
     ),
 }
 

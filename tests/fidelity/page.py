@@ -112,12 +112,12 @@ def _address(rig: Rig, plan: Plan, table: str) -> str:
     return found
 
 
-def _expected(rig: Rig, each: Construct, mapped: Iterable[tuple[str, str]]) -> list[list[tuple[object, ...]]]:
+def _expected(rig: Rig, each: Construct, mapped: Sequence[tuple[str, str]]) -> list[list[tuple[object, ...]]]:
     """The catalogue's words on a table that the local server made from the source's own text.
 
     `mapped` are the words in it that the server lacks, with those that stand in their place.
     """
-    if rig.servers.pair in ALIKE:
+    if rig.servers.pair in ALIKE and not mapped:
         found = definition(rig.servers.lab_a, rig.names("lab"), each.table)
     else:
         reference = quoted(rig.names("reference"))
