@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, quoted
-from tests.shared_servers import Names, Servers, processes
+from tests.shared_servers import Names, Servers, drop_everything, new_names, processes
 
 PASSWORD = "test-password-9"
 
@@ -171,3 +172,15 @@ def link_of(plan: Plan, address: str) -> LinkPlan:
 def rig(servers: Servers, names: Names, tmp_path: Path) -> Rig:
     """A rig on the shared servers."""
     return Rig(servers, names, tmp_path)
+
+
+@contextmanager
+def own_rig(servers: Servers, kind: type[Rig] = Rig) -> Iterator[Rig]:
+    """A rig with names and a folder of its own; what it made at one source and here is dropped in the end."""
+    names = new_names()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield kind(servers, names, Path(folder))
+        finally:
+            for server in (servers.lab_a, servers.local):
+                drop_everything(server, names)

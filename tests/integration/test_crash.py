@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from djlink_manifest.reconcile.pipeline import open_job
 from tests.crashing import Applier
 from tests.e2e.test_twelve_tables import Atlas, keys, rows
 from tests.options import seed, told
-from tests.rig import Rig
+from tests.rig import Rig, own_rig
 from tests.saved import Saved
 from tests.shared_servers import Servers, drop_everything, new_names
 from tests.whole import check_whole
@@ -88,15 +87,8 @@ class Scene:
 
 @contextmanager
 def scene(servers: Servers) -> Iterator[Scene]:
-    names = new_names()
-    with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(servers, names, Path(folder))
-        try:
-            with made(rig) as found:
-                yield found
-        finally:
-            for server in (servers.lab_a, servers.local):
-                drop_everything(server, names)
+    with own_rig(servers) as rig, made(rig) as found:
+        yield found
 
 
 @contextmanager

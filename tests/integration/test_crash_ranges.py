@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
-from tests.rig import Rig
-from tests.shared_servers import PAIRS, Servers, drop_everything, new_names
+from tests.rig import own_rig
+from tests.shared_servers import PAIRS, Servers
 from tests.whole import check_whole
 
 ENTITIES, TRIES = 24, 6  # tries for each pair of vendors, each at other changes
@@ -33,21 +31,15 @@ PIPELINE = (
 @contextmanager
 def scene(servers: Servers) -> Iterator[Scene]:
     """A link whose tables are made and of which nothing is pulled."""
-    names = new_names()
-    with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(servers, names, Path(folder))
-        try:
-            for statement in PIPELINE:
-                rig.run("lab_a", statement)
-            rig.accounts({"lab_a": ["lab"]})
-            assert rig.apply(rig.document({"lab_a": {"lab": {"tables": "*", "pull": "none"}}}))[1].succeeded
-            with rig.job(rig.document({"lab_a": {"lab": {"tables": "*"}}})) as job:
-                links = job.links
-            with set_up(rig, links) as found:
-                yield found
-        finally:
-            for server in (servers.lab_a, servers.local):
-                drop_everything(server, names)
+    with own_rig(servers) as rig:
+        for statement in PIPELINE:
+            rig.run("lab_a", statement)
+        rig.accounts({"lab_a": ["lab"]})
+        assert rig.apply(rig.document({"lab_a": {"lab": {"tables": "*", "pull": "none"}}}))[1].succeeded
+        with rig.job(rig.document({"lab_a": {"lab": {"tables": "*"}}})) as job:
+            links = job.links
+        with set_up(rig, links) as found:
+            yield found
 
 
 def end(found: Scene, answer: dict[str, Any]) -> Any:

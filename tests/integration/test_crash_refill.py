@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
-from tests.rig import Rig
-from tests.shared_servers import Servers, drop_everything, new_names
+from tests.rig import own_rig
+from tests.shared_servers import Servers
 
 TRIES = 45
 
@@ -49,27 +47,21 @@ ADDED = (
 
 @contextmanager
 def scene(servers: Servers, changes: tuple[str, ...]) -> Iterator[Scene]:
-    names = new_names()
-    with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(servers, names, Path(folder))
-        try:
-            for statement in PIPELINE:
-                rig.run("lab_a", statement)
-            rig.accounts({"lab_a": ["lab"]})
-            document = rig.document({"lab_a": {"lab": {"tables": {"Note": {"changed": "mend"}}}}})
-            assert rig.apply(document)[1].succeeded
-            # as an earlier version left it
-            here = rig.local_schema("lab_a", "lab")
-            rig.servers.local.execute(f"ALTER TABLE `{here}`.`~djlink` DROP COLUMN refill, DROP COLUMN made")
-            for statement in changes:
-                rig.run("lab_a", statement)
-            with rig.job(document) as job:
-                links = job.links
-            with set_up(rig, links) as found:
-                yield found
-        finally:
-            for server in (servers.lab_a, servers.local):
-                drop_everything(server, names)
+    with own_rig(servers) as rig:
+        for statement in PIPELINE:
+            rig.run("lab_a", statement)
+        rig.accounts({"lab_a": ["lab"]})
+        document = rig.document({"lab_a": {"lab": {"tables": {"Note": {"changed": "mend"}}}}})
+        assert rig.apply(document)[1].succeeded
+        # as an earlier version left it
+        here = rig.local_schema("lab_a", "lab")
+        rig.servers.local.execute(f"ALTER TABLE `{here}`.`~djlink` DROP COLUMN refill, DROP COLUMN made")
+        for statement in changes:
+            rig.run("lab_a", statement)
+        with rig.job(document) as job:
+            links = job.links
+        with set_up(rig, links) as found:
+            yield found
 
 
 def no_entity_is_of_two_moments(found: Scene) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.asking import ask
 from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
 from tests.integration.test_deletion import TABLES, approvals, auto, entry, request
-from tests.rig import Rig
-from tests.shared_servers import Servers, drop_everything, new_names
+from tests.rig import Rig, own_rig
+from tests.shared_servers import Servers
 from tests.whole import check_whole, rows
 
 TRIES = 20
@@ -30,28 +28,22 @@ class QuickRig(Rig):
 @contextmanager
 def scene(servers: Servers) -> Iterator[Scene]:
     """Subjects asked for under an approval, spikes under `auto`, rigs that are wanted no longer."""
-    names = new_names()
-    with tempfile.TemporaryDirectory() as folder:
-        rig = QuickRig(servers, names, Path(folder))
-        try:
-            for statement in TABLES:
-                rig.run("lab_a", statement)
-            rig.run("lab_a", "CREATE TABLE {lab}.rig (id int PRIMARY KEY, v int)")
-            rig.run("lab_a", "INSERT INTO {lab}.rig VALUES (1, 0), (2, 1), (3, 1), (4, 1)")
-            rig.accounts({"lab_a": ["lab"]})
-            _, report = rig.apply(auto(rig))
-            assert report.succeeded
-            request(rig, "subject", "name IN ('ann', 'bob')")
-            request(rig, "spikes", "id IN (2, 3)")
-            document = mixed(rig)
-            given = [a for a in approvals(rig, document) if a.link.endswith("Subject")]
-            with rig.job({**document, "approvals": [entry(a) for a in given]}) as job:
-                links = job.links
-            with set_up(rig, links) as found:
-                yield found
-        finally:
-            for server in (servers.lab_a, servers.local):
-                drop_everything(server, names)
+    with own_rig(servers, QuickRig) as rig:
+        for statement in TABLES:
+            rig.run("lab_a", statement)
+        rig.run("lab_a", "CREATE TABLE {lab}.rig (id int PRIMARY KEY, v int)")
+        rig.run("lab_a", "INSERT INTO {lab}.rig VALUES (1, 0), (2, 1), (3, 1), (4, 1)")
+        rig.accounts({"lab_a": ["lab"]})
+        _, report = rig.apply(auto(rig))
+        assert report.succeeded
+        request(rig, "subject", "name IN ('ann', 'bob')")
+        request(rig, "spikes", "id IN (2, 3)")
+        document = mixed(rig)
+        given = [a for a in approvals(rig, document) if a.link.endswith("Subject")]
+        with rig.job({**document, "approvals": [entry(a) for a in given]}) as job:
+            links = job.links
+        with set_up(rig, links) as found:
+            yield found
 
 
 def mixed(rig: Rig) -> dict[str, Any]:

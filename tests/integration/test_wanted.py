@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +19,8 @@ from djlink_manifest.reconcile.snapshot import EntityClass, LinkSnapshot, Observ
 from djlink_manifest.servers.wanted import Scene, Sets
 from tests.options import number, seed, told
 from tests.random_pipelines import ask_and_approve, link_more, random_pipeline, random_rows
-from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import PAIRS, Servers, drop_everything, new_names
+from tests.rig import Rig, link_of, own_rig, quiet
+from tests.shared_servers import PAIRS, Servers
 from tests.wanted_model import Entity, Model, folded
 
 PIPELINES = number("DJLINK_PIPELINES", 4)  # on each pair
@@ -41,18 +39,6 @@ COUNTED = (
     "left with a parent that is not held",
 )
 EXAMPLES = (18, 49)  # they hold all of these
-
-
-@contextmanager
-def own_rig(servers: Servers) -> Iterator[Rig]:
-    """A rig for one example."""
-    names = new_names()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            yield Rig(servers, names, Path(folder))
-        finally:
-            for server in (servers.lab_a, servers.local):
-                drop_everything(server, names)
 
 
 def script(rig: Rig, statements: Sequence[str], server: str = "lab_a") -> None:
