@@ -14,7 +14,7 @@ from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.actions import Pull, PullAgain
 from djlink_manifest.reconcile.progress import Advanced, Event
 from djlink_manifest.sandbox.accounts import grant_pattern
-from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.sql import Sql
 from tests.rig import Rig, link_of, quiet
 from tests.statements import LOAD, Statement, watched
@@ -218,18 +218,18 @@ def test_a_stop_ends_after_the_batch_in_hand_and_the_next_apply_finishes(
 
 
 @contextmanager
-def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RawRow]]:
-    """The rows that travel undecoded: keys, in a plan."""
-    rows = list[RawRow]()
-    stream = Session.stream
+def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """The rows that travel undecoded, as their packets: keys, in a plan."""
+    rows = list[bytes]()
+    packets = Session.packets
 
-    def streaming(session: Session, statement: Sql) -> Iterator[RawRow]:
-        for row in stream(session, statement):
-            rows.append(row)
-            yield row
+    def reading(session: Session, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
+        for count, found in packets(session, statement):
+            rows.extend(found)
+            yield count, found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "stream", streaming)
+        patch.setattr(Session, "packets", reading)
         yield rows
 
 
