@@ -92,6 +92,8 @@ class History(People):
     def the_manifest_changes(
         self, where: Any, note: Any, unwanted: str, pull: str, notes: str, deletions: tuple[str, str]
     ) -> None:
+        if {"session", "note"} <= self.out.keys() and pull == "needed":
+            pull = "all"  # a manifest of which nothing is wanted is refused
         both = {"unwanted": unwanted, "deletions": deletions[0], "max_deletions": 100}
         subject: dict[str, Any] = {"pull": pull, **both}
         if where and pull != "needed":
@@ -136,6 +138,9 @@ class History(People):
         """And says what becomes of it, or nothing; approvals for it have to go too."""
         if table in self.out or len(self.out) == 2:
             return
+        alone = {"session", "note"} <= {table, *self.out}
+        if alone and self.options.get("Subject", {}).get("pull") == "needed":
+            return  # a manifest of which nothing is wanted is refused
         self.out[table], self.copy, self.place.torn = how, {}, True
         self.agreed = [each for each in self.agreed if each.table != table]
 
