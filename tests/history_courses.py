@@ -49,6 +49,7 @@ class Courses(History):
         self.relinks = False
         self.the_manifest_drops_a_link(table, how)
         self.apply()
+        self.what_came_from_the_source_is_protected()  # and takes note of what is protected no longer
         self.the_manifest_links_it_anew(table, adopts)
         self.apply()
         self.a_deletion_is_asked_for_approved_applied_and_done(table, n, True, "nothing", None, False)
