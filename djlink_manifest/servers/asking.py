@@ -14,6 +14,7 @@ from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.requests import (
     UNREVIEWED,
     approvals_table,
+    asked_as,
     ledger_table,
     of_request,
     open_requests,
@@ -89,14 +90,12 @@ def stream_requested(
 
     `approved`, with `unheld`: only those that are approved, or only the others.
     """
-    tests = [sql("{} IS NOT NULL" if granted else "{} IS NULL", of_request(link, "granted_at"))]
+    tests = asked_as(link, granted=granted, until=until)
     if not unheld:
         tests += [open_requests(link), among(outbound_table(link), link.key, "r", link.key)]
     elif approved is not None:
         within = among if approved else not_among
         tests.append(within(approvals_table(link), link.key, "r", link.key))
-    if until is not None:
-        tests.append(sql("{} <= {}", of_request(link, "requested_at"), until))
     keys = columns("r", link.key)
     what, of = reading(link.key_columns, "r"), requests_table(link)
     return session.stream(sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", what, of, both(tests), keys))

@@ -70,12 +70,18 @@ def of_request(link: Link, name: str) -> Sql:
 
 def open_requests(link: Link, *, granted: bool | None = None, until: datetime | None = None) -> Sql:
     """The conditions that the request `r` is open: not approved; granted or not, not later than, if said."""
-    tests = [not_among(approvals_table(link), link.key, "r", link.key)]
+    unapproved = not_among(approvals_table(link), link.key, "r", link.key)
+    return both([unapproved, *asked_as(link, granted=granted, until=until)])
+
+
+def asked_as(link: Link, *, granted: bool | None = None, until: datetime | None = None) -> list[Sql]:
+    """The conditions that the request `r` is granted or not, and not later than a moment, as far as said."""
+    tests = list[Sql]()
     if granted is not None:
         tests.append(sql("{} IS NOT NULL" if granted else "{} IS NULL", of_request(link, "granted_at")))
     if until is not None:
         tests.append(sql("{} <= {}", of_request(link, "requested_at"), until))
-    return both(tests)
+    return tests
 
 
 def doomed_requests(link: Link, *, granted_only: bool, unheld: bool) -> Sql:
@@ -94,10 +100,10 @@ def doomed_requests(link: Link, *, granted_only: bool, unheld: bool) -> Sql:
 
 def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
     """Grant the open requests up to a moment, in one statement; how many. The caller commits."""
-    tests = [sql("{} IS NULL", of_request(link, "granted_at"))]
-    tests.append(sql("{} <= {}", of_request(link, "requested_at"), until))
+    tests = asked_as(link, granted=False, until=until)
+    # where nothing is approved, as most often, it is not looked up for each request
     if session.value(sql("SELECT EXISTS (SELECT 1 FROM {})", approvals_table(link))):
-        tests = [open_requests(link, granted=False, until=until)]
+        tests.append(open_requests(link))
     return session.execute(
         sql(
             "UPDATE {} r SET {} = CURRENT_TIMESTAMP, {} = {} WHERE {}",

@@ -17,7 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.history import COUNTED
 from tests.history_courses import Courses
-from tests.options import number, seed, told
+from tests.options import SEED, number, told
 from tests.place import Place
 from tests.rig import Rig
 from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
@@ -34,8 +34,7 @@ SHRINK = (Phase.shrink,) if os.environ.get("DJLINK_SHRINK") else ()
 def test_random_histories_lose_nothing_and_come_to_rest(
     servers: Servers, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    start = seed() if "DJLINK_SEED" in os.environ else SEEDS[servers.pair.local]
-    share = HISTORIES // len(ALIKE)
+    start, share = number(SEED, SEEDS[servers.pair.local]), HISTORIES // len(ALIKE)
 
     class Told(Courses):
         pass
