@@ -15,10 +15,11 @@ from djlink_manifest.servers.digest import in_pieces, keys_in
 from djlink_manifest.servers.keyranges import KeyRange
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import member, reference_holds
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, both, columns, equal, ident, idents, not_among, sql, table
 from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
 
 def add_pullable(
@@ -34,7 +35,7 @@ def add_pullable(
     Local rows without protection (`extra`) are not pulled over: they are registered, or reported. The keys of
     `stuck`, a table, are left out. `within`: only those of a range.
     """
-    sets = Sets(scene)
+    sets = Sets(work.session, scene)
     tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
     if within is not None:
         tests.append(within.test(link.key_columns, "s"))
@@ -45,8 +46,7 @@ def add_pullable(
     keys = columns("s", link.key)
     work.add_from(
         sql(
-            "{}SELECT {} FROM {} s WHERE {} ORDER BY {}",
-            sets.head(),
+            "SELECT {} FROM {} s WHERE {} ORDER BY {}",
             keys,
             source_table(link),
             both(tests),
@@ -57,15 +57,14 @@ def add_pullable(
 
 def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool) -> None:
     """Of the keys missing locally, put those that are pullable (or those that are not) into another set."""
-    sets = Sets(scene)
+    sets = Sets(into.session, scene)
     tests = sets.pullable(link, "s", link.key)
     if not pullable:
         # a requested entity that is gone locally is approved, not released
         tests = [sql("NOT ({})", both(tests)), *_unasked(link)]
     into.add_from(
         sql(
-            "{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
-            sets.head(),
+            "SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
             columns("s", link.key),
             missing.name,
             both(tests),
@@ -149,11 +148,6 @@ def _registrable(scene: Scene, link: Link, *, asked: bool = True) -> list[Sql]:
         held = member(parent, outbound_table(parent))
         tests.append(reference_holds(parent, link, reference, "s", held))
     return tests
-
-
-def all_is_pullable(scene: Scene, link: Link) -> bool:
-    """Whether every entity of the source is wanted and none barred."""
-    return not Sets(scene).pullable(link, "s", link.key)
 
 
 def refers_by_key(link: Link) -> bool:
