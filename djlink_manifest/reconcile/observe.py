@@ -80,7 +80,8 @@ def observe(
                 if has_outbound and complete and not _count(extra)
                 else ()
             )
-            reasons = census.left_out(source, scene, link)
+            unwanted = any(c.presence.source and not c.wanted for c in counts)
+            reasons = census.left_out(source, scene, link) if unwanted else ()
         equal = 0
         if complete:
             different = cannot_come if _unprotected(counts) and scene.children.get(link.address) else None
