@@ -12,6 +12,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from djlink_manifest.model.naming import master_of
+from djlink_manifest.model.parts import master_columns
+
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
 
 # of any length: an index over one of them is over its first characters, but for MariaDB's unique hashes
@@ -158,21 +161,11 @@ class TableDefinition:
         return held
 
     def master_columns(self, part: TableDefinition) -> tuple[str, ...] | None:
-        """The columns of `part` that hold this master's key, in this table's key order.
+        """The columns of `part` that hold this master's key, in this table's key order (`parts`).
 
-        Of several foreign keys to the master (a part may name other entities too), the one whose columns have
-        the master's names counts, then one within the part's own key. None where the part has no foreign key
-        to the whole key of its master.
+        None where no chain of foreign keys brings the whole key.
         """
-        found = []
-        for foreign_key in part.foreign_keys:
-            pairs = dict(zip(foreign_key.parent_columns, foreign_key.columns, strict=True))
-            master = (foreign_key.parent_schema, foreign_key.parent_table) == (self.schema, self.name)
-            if master and set(pairs) == set(self.key):
-                found.append(tuple(pairs[name] for name in self.key))
-        return min(
-            found, key=lambda names: (names != self.key, not set(names) <= set(part.key)), default=None
-        )
+        return master_columns(self, part)
 
     def digest(self) -> str:
         """SHA-256, in hex, of the whole definition; equal values have equal digests."""
@@ -213,5 +206,18 @@ def unprotectable(table: TableDefinition) -> str | None:
             )
     for part in table.parts:
         if table.master_columns(part) is None:
-            return f"its part `{part.name}` has no foreign key to the whole primary key of its master"
+            return f"its part `{part.name}` {_out_of_reach(table, part)}"
     return None
+
+
+def _out_of_reach(table: TableDefinition, part: TableDefinition) -> str:
+    """Why no columns of a part hold the key of its master, as the end of a sentence."""
+    known = {t.name for t in table.tables}
+    named = [k.parent_table for k in part.foreign_keys if k.parent_schema == table.schema]
+    unseen = sorted(name for name in named if name not in known and master_of(name) == table.name)
+    if unseen:
+        return f"refers to `{unseen[0]}`, a part that is gone or not visible to the link user"
+    if table.name in named:
+        return "has no foreign key to the whole primary key of its master"
+    through = next((name for name in named if name in known and name != part.name), part.name)
+    return f"refers to `{through}` by columns that do not hold the whole primary key of `{table.name}`"
