@@ -84,7 +84,7 @@ class Catalog:
     `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
     sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
     the character sets of the local server's collations, those that were asked for; `definers` the account by
-    whose rights each view works.
+    whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's.
     """
 
     server: str
@@ -96,6 +96,7 @@ class Catalog:
     grants: tuple[Grant, ...]
     collations: Mapping[str, str]
     definers: Mapping[TableName, str] = field(default_factory=dict)
+    foreign_marks: Mapping[str, str] = field(default_factory=dict)
     _marked: Mapping[TableName, Mark] = field(init=False, repr=False, compare=False)
     _named_as_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
 
@@ -121,12 +122,18 @@ class Catalog:
     def masters(self, schema: str) -> tuple[TableDefinition, ...]:
         """The schema's tables with their parts, by name; hidden tables are left out.
 
-        A table is a part where its name says so and it refers to its master, directly or over other parts.
+        A table is a part where its name says so and it refers to its master, directly or over other parts;
+        of one that is unreadable its name decides.
         """
         here = {name: t for (s, name), t in self.tables.items() if s == schema and not is_hidden(name)}
-        refers = (
-            (n, k.parent_table) for n, t in here.items() for k in t.foreign_keys if k.parent_schema == schema
-        )
+        refers = {
+            (name, key.parent_table)
+            for name, t in here.items()
+            for key in t.foreign_keys
+            if key.parent_schema == schema
+        }
+        unreadable = (name for name, t in here.items() if t.unreadable is not None and t.kind == "table")
+        refers.update((name, master) for name in unreadable if (master := master_of(name)) is not None)
         masters = parts_among(here.keys(), refers)
         parts = defaultdict[str, list[TableDefinition]](list)
         for name, master in masters.items():

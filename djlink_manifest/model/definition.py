@@ -114,7 +114,8 @@ class TableDefinition:
     """A table, with its part tables where it is a master.
 
     `key` is the primary key in key order, which may differ from the columns' order; `prefix_key` says that it
-    is over the first characters of a column only. `kind` is `table`, or what else it is.
+    is over the first characters of a column only. `kind` is `table`, or what else it is. `unreadable` says
+    what of the catalogue's words for it no server gives; nothing else is known of the table then.
     """
 
     schema: str
@@ -131,6 +132,7 @@ class TableDefinition:
     partitioned: bool = False
     prefix_key: bool = False
     checks: tuple[Check, ...] = ()
+    unreadable: str | None = None
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -174,7 +176,7 @@ class TableDefinition:
 
 
 # fields that the digests in the marks of earlier versions have not; where they say nothing they do not count
-_LATER = frozenset({"prefix_key", "checks", "srid", "unused"})
+_LATER = frozenset({"prefix_key", "checks", "srid", "unused", "unreadable"})
 
 
 def _as_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -192,6 +194,8 @@ def unprotectable(table: TableDefinition) -> str | None:
     """Why a source table cannot be protected by an outbound table, or None where it can."""
     for each in table.tables:
         what = "it" if each is table else f"its part `{each.name}`"
+        if each.unreadable is not None:
+            return f"{what} {each.unreadable}"
         if each.kind in _NO_TABLES:
             return f"{what} {_NO_TABLES[each.kind]}"
         if each.engine.lower() != "innodb":

@@ -136,7 +136,9 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
         if text is not None and not is_contained(text):
             fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
     if column.generated is not None and (
-        fitting.crosses or (column.stored and _of_session(table, column)) or not _known_words(column.generated)
+        fitting.crosses
+        or (column.stored and _of_session(table, column))
+        or not _known_words(column.generated)
     ):
         fitting.note("a plain column here with the values that the source computes", place)
         column = replace(column, generated=None, stored=False)

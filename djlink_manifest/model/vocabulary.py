@@ -40,7 +40,8 @@ FUNCTIONS = frozenset({
     "coalesce", "if", "ifnull", "nullif", "isnull", "nvl", "nvl2", "decode_oracle", "strcmp", "elt", "field",
     "find_in_set",
     # text
-    "ascii", "char", "chr", "char_length", "character_length", "concat", "concat_ws", "concat_operator_oracle",
+    "ascii", "char", "chr", "char_length", "character_length", "concat", "concat_ws",
+    "concat_operator_oracle",
     "export_set", "from_base64", "to_base64", "insert", "instr", "lcase", "left", "length", "lengthb",
     "locate", "lower", "lpad", "ltrim", "make_set", "mid", "natural_sort_key", "octet_length", "bit_length",
     "ord", "position", "quote", "regexp_instr", "regexp_like", "regexp_replace", "regexp_substr", "repeat",
@@ -48,7 +49,8 @@ FUNCTIONS = frozenset({
     "substring_index", "to_char", "trim", "ucase", "upper", "weight_string", "charset", "collation",
     "coercibility",
     # conversion, digests
-    "cast", "convert", "binary", "aes_encrypt", "aes_decrypt", "compress", "uncompress", "uncompressed_length",
+    "cast", "convert", "binary", "aes_encrypt", "aes_decrypt", "compress", "uncompress",
+    "uncompressed_length",
     "md5", "sha", "sha1", "sha2", "random_bytes", "uuid", "uuid_short", "uuid_to_bin", "bin_to_uuid",
     "is_uuid", "sys_guid", "uuid_v4", "uuid_v7", "inet_aton", "inet_ntoa", "inet6_aton", "inet6_ntoa",
     "is_ipv4", "is_ipv4_compat", "is_ipv4_mapped", "is_ipv6", "vec_fromtext", "vec_totext",

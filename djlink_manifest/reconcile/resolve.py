@@ -23,9 +23,11 @@ from djlink_manifest.reconcile.targets import target_refusals
 from djlink_manifest.reconcile.unresolved import (
     Candidate,
     first_each,
+    misnamed,
     no_table,
     refusals_of,
     unread,
+    unusable_name,
 )
 
 
@@ -137,6 +139,10 @@ def _candidates(
             if not all(t.columns and set(t.key) <= set(t.column_names) for t in table.tables):
                 chosen.add(rule.pattern)
                 unseen.append(unread(f"{place}.{name}", rule, table, catalog))
+                continue
+            if fault := unusable_name(table):
+                chosen.add(rule.pattern)
+                unseen.append(misnamed(f"{place}.{name}", rule, fault))
                 continue
             local = rule.options.local_schema(source.name, schema.name)
             found.append(Candidate(f"{place}.{name}", source, rule, table, local))
