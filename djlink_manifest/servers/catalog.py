@@ -68,9 +68,9 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
     for row in session.rows(sql(_TABLES, listed)):
         place = faults.place(row[0], row[1])
         if place is None:
-            place = (str(row[0]), shortened(shown(row[1])))
+            place = (shortened(shown(row[0])), shortened(shown(row[1])))
             faults.found[place] = "has a name that no server gives"
-        kind = _KINDS.get(row[2], "view")
+        kind = _KINDS.get(row[2], "view") if isinstance(row[2], str) else "view"
         with faults.of(place):
             sizes[place] = Size(as_int(row[7] or 0, "a number of rows"), as_int(row[8] or 0, "a size"))
             if kind == "table" and any(is_doubtful(c) for c in columns[place]):
@@ -85,7 +85,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
                 engine=as_text(row[3] or "", "an engine", 64),
                 collation=as_optional_word(row[5], "a collation"),
                 kind=kind,
-                partitioned="partitioned" in str(row[6] or ""),
+                partitioned="partitioned" in as_text(row[6] or "", "a CREATE_OPTIONS"),
                 prefix_key=place in indexes.prefixed,
                 checks=tuple(checks.of.get(place, ())),
             )

@@ -26,12 +26,15 @@ def read_checks(session: Session, listed: Sql, faults: Faults) -> Checks:
     found = defaultdict[TableName, list[Check]](list)
     json = set[tuple[str, str, str]]()
     rows, dialect = list(session.rows(sql(session.dialect.CHECKS, listed))), session.dialect
-    places = dict[tuple[object, object], tuple[object, bool]]()
+    places = dict[TableName, tuple[object, bool]]()
     if rows and dialect.CHECKED_TABLES is not None:  # joined here: a join takes the server seconds
-        asked = session.rows(sql(dialect.CHECKED_TABLES, listed))
-        places = {(schema, name): (table, enforced == "YES") for schema, name, table, enforced in asked}
+        for schema, name, table, enforced in session.rows(sql(dialect.CHECKED_TABLES, listed)):
+            check = faults.place(schema, name)
+            if check is not None:
+                places[check] = (table, enforced == "YES")
     for schema, its_table, name, clause in rows:
-        table, enforced = places.get((schema, name), (its_table, True))
+        check = faults.place(schema, name)
+        table, enforced = places.get(check, (its_table, True)) if check else (its_table, True)
         place = faults.place(schema, table)
         if place is None:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import TableName
@@ -29,6 +29,13 @@ from djlink_manifest.servers.sql import Sql, sql
 
 KINDS = frozenset({"BTREE", "HASH", "RTREE", "FULLTEXT", "SPATIAL", "VECTOR"})
 RULES = frozenset({"RESTRICT", "CASCADE", "SET NULL", "NO ACTION", "SET DEFAULT"})
+SPATIAL_TYPES = frozenset(
+    {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"}
+    | {"geometrycollection", "geomcollection"}
+)
+TEXT_TYPES = frozenset(
+    {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json", "xmltype"}
+)
 LONGEST_PREFIX = 1 << 16
 _NOW = re.compile(r"CURRENT_TIMESTAMP(?:\(\d?\))?")
 
@@ -74,6 +81,10 @@ def read_columns(
             as_type(column.type, f"a column `{facts.name}`")
             if column.on_update is not None and not _NOW.fullmatch(column.on_update):
                 raise BadValue(f"has a column `{facts.name}` with an ON UPDATE that no server gives")
+            if column.srid is not None and column.base_type not in SPATIAL_TYPES:
+                raise BadValue(f"has a column `{facts.name}` with a spatial system that no server gives")
+            if (column.charset or column.collation) and column.base_type not in TEXT_TYPES:
+                raise BadValue(f"has a column `{facts.name}` with a character set that no server gives")
             found[place].append(column)
     return found
 
@@ -167,12 +178,13 @@ def read_foreign_keys(
         if place is not None:
             with faults.of(place):
                 named = as_name(name, "a foreign key of a name")
-                grouped[(*place, named)].append(
-                    tuple(as_name(v, f"a name in its key `{named}`") for v in row)
-                )
-    rules: Mapping[tuple[object, ...], tuple[object, object]] = {
-        tuple(row[:3]): (row[3], row[4]) for row in session.rows(sql(_RULES, listed))
-    }
+                names = tuple(as_name(each, f"a name in its key `{named}`") for each in row)
+                grouped[(*place, named)].append(names)
+    rules = dict[tuple[str, str, str], tuple[object, object]]()
+    for schema, table, name, *pair in session.rows(sql(_RULES, listed)):
+        place = faults.place(schema, table)
+        if place is not None and isinstance(name, str):
+            rules[(*place, name)] = (pair[0], pair[1])
     for (schema, table, name), rows in grouped.items():
         place = (schema, table)
         with faults.of(place):
