@@ -12,7 +12,8 @@ from typing import Any
 
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.derive import requested_part_name
-from djlink_manifest.model.naming import class_name, master_of
+from djlink_manifest.model.naming import class_name
+from djlink_manifest.model.parts import parts_among
 
 REQUESTED = "DeletionRequested"
 INSTANCE_ATTRIBUTES = frozenset({"source", "outbound", "pull", "refresh", "status", "unlink"})
@@ -55,15 +56,24 @@ def renew(cls: Any, schema: str, connection: Any, part_bases: tuple[type, ...], 
 
 
 def part_names(connection: Any, schema: str, table: str, requested: bool) -> Iterator[tuple[str, str]]:
-    """The parts of a table on a server: class and table name, `DeletionRequested` last."""
-    quoted = schema.replace("`", "``").replace("%", "%%")
-    names = sorted(str(row[0]) for row in connection.query(f"SHOW TABLES FROM `{quoted}`"))
+    """The parts of a table on a server: class and table name, `DeletionRequested` last.
+
+    A part is named as one and refers to its master, directly or over other parts.
+    """
+    names = {str(row[0]) for row in connection.query(_TABLES, args=(schema,))}
+    refers = [(str(row[0]), str(row[1])) for row in connection.query(_REFERS, args=(schema, schema))]
     own = requested_part_name(table) if requested else None
-    for name in names:
-        if master_of(name) == table and name != own:
+    for name, master in sorted(parts_among(names, refers).items()):
+        if master == table and name != own:
             yield class_name(name).rpartition(".")[2].rpartition("__")[2], name
     if own in names:
         yield REQUESTED, str(own)
+
+
+_TABLES = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+_REFERS = """
+SELECT DISTINCT TABLE_NAME, REFERENCED_TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE
+WHERE TABLE_SCHEMA = %s AND REFERENCED_TABLE_SCHEMA = %s"""
 
 
 @cache

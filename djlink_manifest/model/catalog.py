@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.naming import is_hidden, master_of
+from djlink_manifest.model.parts import parents_first, parts_among
 from djlink_manifest.model.rights import Grant
 
 TableName = tuple[str, str]
@@ -83,7 +84,7 @@ class Catalog:
     `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
     sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
     the character sets of the local server's collations, those that were asked for; `definers` the account by
-    whose rights each view works.
+    whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's.
     """
 
     server: str
@@ -95,6 +96,7 @@ class Catalog:
     grants: tuple[Grant, ...]
     collations: Mapping[str, str]
     definers: Mapping[TableName, str] = field(default_factory=dict)
+    foreign_marks: Mapping[str, str] = field(default_factory=dict)
     _marked: Mapping[TableName, Mark] = field(init=False, repr=False, compare=False)
     _named_as_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
 
@@ -120,18 +122,24 @@ class Catalog:
     def masters(self, schema: str) -> tuple[TableDefinition, ...]:
         """The schema's tables with their parts, by name; hidden tables are left out.
 
-        A table is a part where its name says so, its master is there and it refers to it.
+        A table is a part where its name says so and it refers to its master, directly or over other parts;
+        of one that is unreadable its name decides.
         """
         here = {name: t for (s, name), t in self.tables.items() if s == schema and not is_hidden(name)}
+        refers = {
+            (name, key.parent_table)
+            for name, t in here.items()
+            for key in t.foreign_keys
+            if key.parent_schema == schema
+        }
+        unreadable = (name for name, t in here.items() if t.unreadable is not None and t.kind == "table")
+        refers.update((name, master) for name in unreadable if (master := master_of(name)) is not None)
+        masters = parts_among(here.keys(), refers)
         parts = defaultdict[str, list[TableDefinition]](list)
-        alone = []
-        for name, table in sorted(here.items()):
-            master = master_of(name)
-            if master in here and any(k.parent_table == master for k in table.foreign_keys):
-                parts[str(master)].append(table)
-            else:
-                alone.append(table)
-        return tuple(replace(t, parts=_parents_first(parts[t.name])) for t in alone)
+        for name, master in masters.items():
+            parts[master].append(here[name])
+        alone = (table for name, table in sorted(here.items()) if name not in masters)
+        return tuple(replace(t, parts=parents_first(parts[t.name])[0]) for t in alone)
 
 
 def fingerprint(identity: ServerIdentity) -> str:
@@ -146,19 +154,3 @@ def link_id(manifest: str, local_fingerprint: str, source: tuple[str, str], outb
     `source` is the source table's (schema, name).
     """
     return str(uuid.uuid5(_NAMESPACE, "\0".join((manifest, local_fingerprint, *source, outbound_schema))))
-
-
-def _parents_first(parts: list[TableDefinition]) -> tuple[TableDefinition, ...]:
-    """The parts, each behind those that it refers to; a circle keeps the order of names."""
-    left = {p.name: p for p in parts}
-    ordered = list[TableDefinition]()
-    while left:
-        free = [
-            p
-            for p in left.values()
-            if not any(k.parent_table in left and k.parent_table != p.name for k in p.foreign_keys)
-        ] or list(left.values())
-        ordered.extend(free)
-        for part in free:
-            del left[part.name]
-    return tuple(ordered)

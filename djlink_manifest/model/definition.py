@@ -12,6 +12,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from djlink_manifest.model.naming import master_of
+from djlink_manifest.model.parts import master_columns
+
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
 
 # of any length: an index over one of them is over its first characters, but for MariaDB's unique hashes
@@ -111,7 +114,8 @@ class TableDefinition:
     """A table, with its part tables where it is a master.
 
     `key` is the primary key in key order, which may differ from the columns' order; `prefix_key` says that it
-    is over the first characters of a column only. `kind` is `table`, or what else it is.
+    is over the first characters of a column only. `kind` is `table`, or what else it is. `unreadable` says
+    what of the catalogue's words for it no server gives; nothing else is known of the table then.
     """
 
     schema: str
@@ -128,6 +132,7 @@ class TableDefinition:
     partitioned: bool = False
     prefix_key: bool = False
     checks: tuple[Check, ...] = ()
+    unreadable: str | None = None
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -158,21 +163,11 @@ class TableDefinition:
         return held
 
     def master_columns(self, part: TableDefinition) -> tuple[str, ...] | None:
-        """The columns of `part` that hold this master's key, in this table's key order.
+        """The columns of `part` that hold this master's key, in this table's key order (`parts`).
 
-        Of several foreign keys to the master (a part may name other entities too), the one whose columns have
-        the master's names counts, then one within the part's own key. None where the part has no foreign key
-        to the whole key of its master.
+        None where no chain of foreign keys brings the whole key.
         """
-        found = []
-        for foreign_key in part.foreign_keys:
-            pairs = dict(zip(foreign_key.parent_columns, foreign_key.columns, strict=True))
-            master = (foreign_key.parent_schema, foreign_key.parent_table) == (self.schema, self.name)
-            if master and set(pairs) == set(self.key):
-                found.append(tuple(pairs[name] for name in self.key))
-        return min(
-            found, key=lambda names: (names != self.key, not set(names) <= set(part.key)), default=None
-        )
+        return master_columns(self, part)
 
     def digest(self) -> str:
         """SHA-256, in hex, of the whole definition; equal values have equal digests."""
@@ -181,7 +176,7 @@ class TableDefinition:
 
 
 # fields that the digests in the marks of earlier versions have not; where they say nothing they do not count
-_LATER = frozenset({"prefix_key", "checks", "srid", "unused"})
+_LATER = frozenset({"prefix_key", "checks", "srid", "unused", "unreadable"})
 
 
 def _as_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -199,6 +194,8 @@ def unprotectable(table: TableDefinition) -> str | None:
     """Why a source table cannot be protected by an outbound table, or None where it can."""
     for each in table.tables:
         what = "it" if each is table else f"its part `{each.name}`"
+        if each.unreadable is not None:
+            return f"{what} {each.unreadable}"
         if each.kind in _NO_TABLES:
             return f"{what} {_NO_TABLES[each.kind]}"
         if each.engine.lower() != "innodb":
@@ -213,5 +210,18 @@ def unprotectable(table: TableDefinition) -> str | None:
             )
     for part in table.parts:
         if table.master_columns(part) is None:
-            return f"its part `{part.name}` has no foreign key to the whole primary key of its master"
+            return f"its part `{part.name}` {_out_of_reach(table, part)}"
     return None
+
+
+def _out_of_reach(table: TableDefinition, part: TableDefinition) -> str:
+    """Why no columns of a part hold the key of its master, as the end of a sentence."""
+    known = {t.name for t in table.tables}
+    named = [k.parent_table for k in part.foreign_keys if k.parent_schema == table.schema]
+    unseen = sorted(name for name in named if name not in known and master_of(name) == table.name)
+    if unseen:
+        return f"refers to `{unseen[0]}`, a part that is gone or not visible to the link user"
+    if table.name in named:
+        return "has no foreign key to the whole primary key of its master"
+    through = next((name for name in named if name in known and name != part.name), part.name)
+    return f"refers to `{through}` by columns that do not hold the whole primary key of `{table.name}`"

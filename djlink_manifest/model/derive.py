@@ -15,6 +15,7 @@ from djlink_manifest.model.naming import (
     plain_name,
     shortened,
 )
+from djlink_manifest.model.parts import parents_first
 
 TEXT_CHARSET, TEXT_COLLATION = (
     "utf8mb4",
@@ -39,15 +40,17 @@ def local_definition(
 
     `linked` holds every linked source table of the same server by (schema, table). Columns lose
     AUTO_INCREMENT; foreign keys stay where they name the primary key of a linked table, or, from a part, the
-    same entity.
+    same entity. A part that would be left without a way to its master gets a foreign key to it.
     """
     plain = set[str]()
     tables = []
+    reaching = {source.name}
+    _, closing = parents_first(source.parts)
     for table in source.tables:
         name = plain_name(table.name)
         keys = list[ForeignKey]()
         for key in table.foreign_keys:
-            target = _target(source, table, key, linked)
+            target = None if (table.name, key.name) in closing else _target(source, table, key, linked)
             if target is None:
                 if (key.parent_schema, key.parent_table) not in linked:
                     plain.add(f"{key.parent_schema}.{key.parent_table}")
@@ -56,6 +59,14 @@ def local_definition(
             kept = replace(key, name=constraint_name(*words), parent_schema=target[0], parent_table=target[1])
             if kept.name not in {k.name for k in keys}:  # a server takes the same foreign key twice
                 keys.append(kept)
+                if key.parent_schema == source.schema and key.parent_table in reaching:
+                    reaching.add(table.name)
+        own = source.master_columns(table) if table.name not in reaching else None
+        if own is not None:
+            words = (schema, name, *own, plain_name(source.name), *source.key)
+            to_master = (schema, plain_name(source.name), source.key)
+            keys.append(ForeignKey(constraint_name(*words), own, *to_master))
+            reaching.add(table.name)
         tables.append(
             replace(
                 table,
@@ -69,6 +80,18 @@ def local_definition(
         )
     master, *parts = tables
     return replace(master, parts=(*parts, _local_requested(master))), tuple(sorted(plain))
+
+
+def circle_notes(source: TableDefinition) -> tuple[str, ...]:
+    """The foreign keys that become plain columns because parts refer to each other in a circle, in words."""
+    _, closing = parents_first(source.parts)
+    return tuple(
+        f"{part.name}.{', '.join(key.columns)}: plain columns here, since this foreign key to "
+        f"{key.parent_table} closes a circle of parts"
+        for part in source.parts
+        for key in part.foreign_keys
+        if (part.name, key.name) in closing
+    )
 
 
 def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tuple[TableDefinition, ...]:

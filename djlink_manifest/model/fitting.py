@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import Catalog, Version
 from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
-from djlink_manifest.model.wellformed import is_contained, is_type
+from djlink_manifest.model.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.model.widths import longer, too_wide
 
 # the first that the target has; they compare code points, blanks at the end too
@@ -135,11 +135,15 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
     for text in (column.generated, column.default if column.default_is_expression else None):
         if text is not None and not is_contained(text):
             fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
-    if column.generated is not None and (fitting.crosses or (column.stored and _of_session(table, column))):
+    if column.generated is not None and (
+        fitting.crosses
+        or (column.stored and _of_session(table, column))
+        or not _known_words(column.generated)
+    ):
         fitting.note("a plain column here with the values that the source computes", place)
         column = replace(column, generated=None, stored=False)
     if not fitting.crosses:
-        return column
+        return _with_known_default(fitting, place, column)
     if column.srid is not None:
         fitting.note(f"values of any spatial system here, not of {column.srid} alone", place)
         column = replace(column, srid=None)
@@ -228,10 +232,23 @@ def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
     """The column with a default that the other vendor reads alike, or without one."""
     text = _INTRODUCED.sub(r"\1", column.default or "")
     called = {name.lower() for name in _CALLED.findall(_QUOTED.sub("''", text))}
-    if called <= _COMMON:
+    if called <= _COMMON and _known_words(text):
         return replace(column, default=text)
     fitting.note(f"without the source's default {column.default}", place)
     return replace(column, default=None, default_is_expression=False)
+
+
+def _with_known_default(fitting: _Fitting, place: str, column: Column) -> Column:
+    """The column without a default that calls what djlink does not know to be harmless here."""
+    if not column.default_is_expression or column.default is None or _known_words(column.default):
+        return column
+    fitting.note(f"without the source's default {column.default}", place)
+    return replace(column, default=None, default_is_expression=False)
+
+
+def _known_words(expression: str) -> bool:
+    """Whether the expression may run on the local server. What is not well-formed is refused elsewhere."""
+    return not is_contained(expression) or not unknown_words(expression)
 
 
 def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
@@ -242,6 +259,8 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
         unlimited = {p.column for p in index.parts if p.length is None} & whole_texts
         if fitting.vendor == "mariadb" and any(part.column is None for part in index.parts):
             fitting.note("an index over an expression, which MariaDB has not: left out", place)
+        elif not all(_may_index(part.expression) for part in index.parts):
+            fitting.note("an index over an expression that djlink does not know: left out", place)
         elif fitting.vendor == "mysql" and documents & {p.column for p in index.parts}:
             fitting.note("an index over JSON, which MySQL has not: left out", place)
         elif fitting.vendor == "mysql" and unlimited and index.kind != "FULLTEXT":
@@ -250,6 +269,10 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
             fitting.note("an index over more columns than MySQL takes: left out", place)
         else:
             yield index
+
+
+def _may_index(expression: str | None) -> bool:
+    return expression is None or (is_contained(expression) and not unknown_words(expression))
 
 
 def _checks(fitting: _Fitting, table: TableDefinition, made: TableDefinition) -> Iterator[Check]:
@@ -261,7 +284,7 @@ def _checks(fitting: _Fitting, table: TableDefinition, made: TableDefinition) ->
         words = {word.lower() for word in _WORD.findall(_NAMED.sub("", bare))}
         alike = not fitting.crosses or (check.enforced and words <= _IN_CHECKS)
         named = {name.replace("``", "`").lower() for name in _NAMED.findall(bare)}
-        if alike and is_contained(text) and not unfit & named:
+        if alike and is_contained(text) and not unknown_words(text) and not unfit & named:
             yield replace(check, expression=text)
         else:
             fitting.note(f"without the source's check ({check.expression})", f"{table.name}.{check.name}")

@@ -50,13 +50,14 @@ class _Seen:
 def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = None) -> Diagnosis:
     """What there is to say of every server of the manifest. Nothing is changed."""
     outbound = {spec.name: _outbound(spec, environ) for spec in manifest.sources}
-    wanted: dict[str, tuple[ServerSpec, frozenset[str]]] = {
-        "local": (manifest.local, local_schemas(manifest))
+    ours = local_schemas(manifest)
+    wanted: dict[str, tuple[ServerSpec, frozenset[str], frozenset[str]]] = {
+        "local": (manifest.local, ours, ours)
     }
     for spec in manifest.sources:
         name = outbound[spec.name]
         held = frozenset([name]) if isinstance(name, str) else frozenset[str]()
-        wanted[spec.name] = (spec.server, frozenset(s.name for s in spec.schemas) | held)
+        wanted[spec.name] = (spec.server, frozenset(s.name for s in spec.schemas) | held, held)
 
     def look(name: str) -> _Seen | DjlinkError:
         (say or (lambda words: None))(f"asking {name}")
@@ -74,7 +75,7 @@ def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = 
             troubles.append(Finding(name, "stores", "error", error.message, _STORELESS, error.hint or HINT))
         return Diagnosis(
             manifest.name,
-            tuple(_patient(spec, seen[name]) for name, (spec, _) in wanted.items()),
+            tuple(_patient(spec, seen[name]) for name, (spec, _, _) in wanted.items()),
             (*_findings(manifest, seen, outbound, depot, told=bool(troubles)), *troubles),
         )
 
@@ -86,13 +87,15 @@ def _outbound(spec: SourceSpec, environ: Mapping[str, str]) -> str | DjlinkError
         return error
 
 
-def _look(spec: ServerSpec, schemas: frozenset[str], environ: Mapping[str, str]) -> _Seen | DjlinkError:
+def _look(
+    spec: ServerSpec, schemas: frozenset[str], marked: frozenset[str], environ: Mapping[str, str]
+) -> _Seen | DjlinkError:
     try:
         address = resolve_server(spec, environ)
         started = time.monotonic()
         session = open_session(address, Session)
         try:
-            catalog = read_catalog(session, schemas)
+            catalog = read_catalog(session, schemas, marked)
             health = read_health(session)
             unseen: Mapping[TableName, tuple[str, ...]] | None = {}
             if spec.name == "local":

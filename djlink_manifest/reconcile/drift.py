@@ -47,7 +47,7 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     complete = mark is not None and mark.definition is not None
     whole = complete and (link.local.schema, link.local.name) in local.tables
     found.redefined = complete and mark is not None and mark.definition != link.definition.digest()
-    view = _View(link, mark if complete else None, found.redefined)
+    view = _View(link, local, mark if complete else None, found.redefined)
     for table in link.local.tables:
         stands = local.tables.get((table.schema, table.name))
         if stands is None and whole:
@@ -74,6 +74,7 @@ class _View:
     """What is known of where a difference was made; `mark` is None before the tables are complete."""
 
     link: Link
+    local: Catalog
     mark: Mark | None
     redefined: bool
 
@@ -94,7 +95,7 @@ class _View:
         """Whether a table that stands is djlink's own: by the mark, else by the name of a foreign key."""
         if (table.schema, table.name) == (self.link.local.schema, self.link.local.name):
             return True
-        return self.made(table) is True or _is_linked(stands, self.link)
+        return self.made(table) is True or _is_linked(stands, self.link, self.local)
 
 
 def _missing_part(view: _View, table: TableDefinition, found: LocalDrift) -> None:
@@ -192,14 +193,15 @@ def _dropped_parts(link: Link, local: Catalog) -> Iterator[str]:
     for name in local.named_as_parts(schema, link.local.name):
         if name in expected or local.mark(schema, name) is not None:
             continue
-        if _is_linked(local.tables[schema, name], link):
+        if _is_linked(local.tables[schema, name], link, local):
             yield f"the source dropped its part: the local part {schema}.{name} stays as it is"
 
 
-def _is_linked(table: TableDefinition, link: Link) -> bool:
-    """Whether the table has a foreign key to the link's local table that djlink made."""
-    parent = (link.local.schema, link.local.name)
+def _is_linked(table: TableDefinition, link: Link, local: Catalog) -> bool:
+    """Whether djlink made a foreign key of the table to the link's local table, or to a part of it."""
+    schema, master = link.local.schema, link.local.name
+    own = {master, *local.named_as_parts(schema, master)} - {table.name}
     return any(
-        k.name.startswith(CONSTRAINT) and (k.parent_schema, k.parent_table) == parent
+        k.name.startswith(CONSTRAINT) and k.parent_schema == schema and k.parent_table in own
         for k in table.foreign_keys
     )

@@ -12,6 +12,7 @@ from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
 from djlink_manifest.model.compare import differences
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
 from djlink_manifest.reconcile.drift import UNDO_THERE, local_drift
 from djlink_manifest.reconcile.ownerside import views_to_make
@@ -86,6 +87,7 @@ def holding(link: Link, ground: Ground) -> bool:
         and mark.link_id == ground.link_id(link)
         and found is not None
         and found.key == link.key
+        and not any(_foreign(link, ground))
         and not any(
             missing(ground.source.grants, ("SELECT",), table.schema, table.name)
             for table in (*link.definition.tables, found)
@@ -138,9 +140,34 @@ def _local_mark(link: Link, ground: Ground) -> Mark | None:
     return ground.local.mark(link.local.schema, link.local.name)
 
 
+NOT_OURS = (
+    "rename or drop it, if nobody needs it, or choose another schema; djlink neither reads nor changes a "
+    "table of that name that is not its own"
+)
+
+
+def _foreign(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    """Objects of others in the places of djlink's own: nothing of them is read."""
+    for catalog, schema in ((ground.source, link.outbound_schema), (ground.local, link.local.schema)):
+        why = catalog.foreign_marks.get(schema)
+        if why is not None:
+            yield f"the table `{MARKS}` of `{schema}` on {catalog.server} is not djlink's: it {why}", NOT_OURS
+    for each in outbound_definitions(link.definition, link.outbound_schema, link.outbound_table):
+        found = ground.source.tables.get((each.schema, each.name))
+        if found is not None and (found.kind != "table" or found.unreadable is not None):
+            why = found.unreadable or f"is no table, but a {found.kind}"
+            yield f"{each.schema}.{each.name} on {link.source} is not djlink's: it {why}", NOT_OURS
+    for each in link.local.tables:
+        found = ground.local.tables.get((each.schema, each.name))
+        if found is not None and (found.kind != "table" or found.unreadable is not None):
+            why = found.unreadable or f"is no table, but a {found.kind}"
+            yield f"the local {each.schema}.{each.name} is not djlink's: it {why}", NOT_OURS
+
+
 def _refusals(link: Link, ground: Ground) -> Iterator[Refusal]:
     for words, hint in (
         *_rights(link, ground),
+        *_foreign(link, ground),
         *_ownership(link, ground),
         *_structure(link, ground),
     ):

@@ -52,7 +52,9 @@ def open_job(
         }
         for s in manifest.sources
     }
-    results = reach_all({local: local_schemas(manifest), **schemas}, say)
+    marked = {addresses[name]: {schema} for name, schema in outbound.items()}
+    ours = local_schemas(manifest)
+    results = reach_all({local: ours, **schemas}, {local: ours, **marked}, say)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
     with ExitStack() as open_things:
         for each in reached.values():

@@ -42,8 +42,13 @@ class Reached:
         self.readers.close()
 
 
-def reach_all(wanted: Mapping[ServerAddress, Set[str]], say: Words) -> Mapping[str, Reached | DjlinkError]:
-    """Every server by name, with the catalogue of the schemas wanted there, or why it could not be used."""
+def reach_all(
+    wanted: Mapping[ServerAddress, Set[str]], marked: Mapping[ServerAddress, Set[str]], say: Words
+) -> Mapping[str, Reached | DjlinkError]:
+    """Every server by name, with the catalogue of the schemas wanted there, or why it could not be used.
+
+    `marked` are, of each server, the schemas with djlink's own marks.
+    """
 
     def reach(address: ServerAddress) -> Reached | DjlinkError:
         say(f"reading {address.name}")
@@ -51,7 +56,7 @@ def reach_all(wanted: Mapping[ServerAddress, Set[str]], say: Words) -> Mapping[s
         pool = Pool(address, Session)
         try:
             with pool.session() as session:
-                catalog = read_catalog(session, wanted[address])
+                catalog = read_catalog(session, wanted[address], marked[address])
                 return Reached(address, catalog, pool, time.monotonic() - started)
         except DjlinkError as error:
             return error

@@ -10,7 +10,7 @@ from djlink_manifest.manifest.match import nearest, rule_for
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.derive import LinkedTable, local_definition
+from djlink_manifest.model.derive import LinkedTable, circle_notes, local_definition
 from djlink_manifest.model.fitting import Fitted, fitted
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link, Reference
@@ -23,9 +23,11 @@ from djlink_manifest.reconcile.targets import target_refusals
 from djlink_manifest.reconcile.unresolved import (
     Candidate,
     first_each,
+    misnamed,
     no_table,
     refusals_of,
     unread,
+    unusable_name,
 )
 
 
@@ -138,6 +140,10 @@ def _candidates(
                 chosen.add(rule.pattern)
                 unseen.append(unread(f"{place}.{name}", rule, table, catalog))
                 continue
+            if fault := unusable_name(table):
+                chosen.add(rule.pattern)
+                unseen.append(misnamed(f"{place}.{name}", rule, fault))
+                continue
             local = rule.options.local_schema(source.name, schema.name)
             found.append(Candidate(f"{place}.{name}", source, rule, table, local))
     chosen |= {c.rule.pattern for c in found}
@@ -187,7 +193,7 @@ def _links(
             location=c.rule.location,
             changed=c.options.changed,
             unseen=tuple(_unseen(c.table, plain, catalog)),
-            notes=fits[c.address].notes,
+            notes=(*fits[c.address].notes, *circle_notes(c.table)),
             most_deletions=c.options.max_deletions,
             stores=houses[c.address].stores,
         )

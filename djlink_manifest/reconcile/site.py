@@ -18,6 +18,7 @@ from djlink_manifest.reconcile.footing import Ground
 from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.snapshot import Footing
 from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.lineage import is_lineage
 from djlink_manifest.servers.locks import Locks
 from djlink_manifest.servers.pool import Pool
 from djlink_manifest.servers.scene import Scene
@@ -73,7 +74,12 @@ def open_site(
     names = sorted({links[a].source for a in due} | besides)
     writers = {name: Pool(sources[name].address, Writer) for name in names}
     local_writers = Pool(local.address, Writer)
-    schemas = {(name, schema) for name in names for schema, t in sources[name].catalog.tables if t == LINEAGE}
+    schemas = {
+        (name, schema)
+        for name in names
+        for (schema, t), found in sources[name].catalog.tables.items()
+        if t == LINEAGE and is_lineage(found)
+    }
     with closing(Locks(local.address, [sources[name].address for name in names])) as locks:
         try:
             yield Site(

@@ -6,9 +6,9 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.reconcile.footing import NOT_OURS
+from djlink_manifest.servers.catalog import read_catalog
 from djlink_manifest.servers.connection import Session, open_session
-from djlink_manifest.servers.marks import read_marks
-from djlink_manifest.servers.sql import sql
 
 
 def marks_in(address: ServerAddress, schema: str, manifest: str) -> tuple[Mark, ...]:
@@ -18,21 +18,16 @@ def marks_in(address: ServerAddress, schema: str, manifest: str) -> tuple[Mark, 
     """
     session = open_session(address, Session)
     try:
-        columns = session.rows(
-            sql(
-                "SELECT COLUMN_NAME FROM information_schema.COLUMNS"
-                " WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-                schema,
-                MARKS,
-            )
-        )
-        names = [str(row[0]) for row in columns]
-        marks = read_marks(session, {schema: names})[schema] if names else ()
+        catalog = read_catalog(session, [schema], [schema])
     except ServerError as error:
         error.server = error.server or address.name
         raise
     finally:
         session.close()
+    if schema in catalog.foreign_marks:
+        words = f"the table `{MARKS}` of `{schema}` is not djlink's: it {catalog.foreign_marks[schema]}"
+        raise ServerError(words, server=address.name, hint=NOT_OURS)
+    marks = catalog.marks.get(schema, ())
     return tuple(
         sorted((m for m in marks if m.manifest == manifest), key=lambda m: (m.source_schema, m.source_table))
     )

@@ -50,8 +50,9 @@ def find_removals(
     if not found:
         return ()
     with local.readers.session() as session:
-        catalog = read_catalog(session, {mark.local_schema for _, mark in found})
-        keys = keys_to(session, {mark.local_schema for _, mark in found})
+        schemas = {mark.local_schema for _, mark in found}
+        catalog = read_catalog(session, schemas, schemas)
+        keys = keys_to(session, schemas)
     catalogs = {entry.address: _source_catalog(sources, entry, mark) for entry, mark in found}
     linked = {(t.schema, t.name) for link in links.values() for t in link.local.tables}
     going = {t for entry, mark in found for t in made_tables(mark, catalogs[entry.address], catalog)}
@@ -74,7 +75,8 @@ def find_removals(
 def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) -> Catalog:
     with sources[entry.place[0]].readers.session() as session:
         outbound = mark.outbound_schema
-        return read_catalog(session, {mark.source_schema, outbound, owner_schema(outbound)})
+        schemas = {mark.source_schema, outbound, owner_schema(outbound)}
+        return read_catalog(session, schemas, {outbound})
 
 
 def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:

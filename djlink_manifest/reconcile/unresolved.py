@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest
+from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.values import Options, SourceSpec, TableRule
 from djlink_manifest.model.catalog import Catalog, Version
 from djlink_manifest.model.definition import TableDefinition, unprotectable
@@ -35,7 +36,11 @@ class Candidate:
 
 
 def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catalog) -> Refusal:
-    """A table that the account sees, and whose columns it does not."""
+    """A table that the account sees, and whose columns it does not, or whose definition cannot be."""
+    unreadable = unprotectable(table) if any(t.unreadable is not None for t in table.tables) else None
+    if unreadable is not None:
+        words = f"the source table cannot be linked: {unreadable}"
+        return Refusal(address, words, _EXCLUDE, rule.location)
     rights = grant(["SELECT", "REFERENCES"], table.schema, catalog.identity.account)
     return Refusal(
         address,
@@ -43,6 +48,23 @@ def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catal
         f"let the source's administrator run: {rights}",
         rule.location,
     )
+
+
+def unusable_name(table: TableDefinition) -> str | None:
+    """Why the name of a table, or of one of its parts, cannot be linked, as the end of a sentence; else None.
+
+    They are the names that `init` leaves out: names become parts of paths in stores and of addresses.
+    """
+    for each in table.tables:
+        fault = identifier_fault(each.name)
+        if fault is not None:
+            return fault if each is table else f"is that of a table whose part `{each.name}` {fault}"
+    return None
+
+
+def misnamed(address: str, rule: TableRule, fault: str) -> Refusal:
+    """A table that a glob chooses and whose name cannot be linked."""
+    return Refusal(address, f"its name {fault}", _EXCLUDE, rule.location)
 
 
 def no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, schema: str) -> Refusal:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.definition import Check
+from djlink_manifest.servers.checked import Faults, as_name, as_text
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.sql import Sql, sql
 
@@ -20,22 +21,30 @@ class Checks:
     json: frozenset[tuple[str, str, str]]
 
 
-def read_checks(session: Session, listed: Sql) -> Checks:
+def read_checks(session: Session, listed: Sql, faults: Faults) -> Checks:
     """The checks of the schemas in `listed`, by table, sorted by name."""
     found = defaultdict[TableName, list[Check]](list)
     json = set[tuple[str, str, str]]()
     rows, dialect = list(session.rows(sql(session.dialect.CHECKS, listed))), session.dialect
-    places = dict[tuple[str, str], tuple[str, bool]]()
+    places = dict[TableName, tuple[object, bool]]()
     if rows and dialect.CHECKED_TABLES is not None:  # joined here: a join takes the server seconds
-        asked = session.rows(sql(dialect.CHECKED_TABLES, listed))
-        places = {(schema, name): (table, enforced == "YES") for schema, name, table, enforced in asked}
+        for schema, name, table, enforced in session.rows(sql(dialect.CHECKED_TABLES, listed)):
+            check = faults.place(schema, name)
+            if check is not None:
+                places[check] = (table, enforced == "YES")
     for schema, its_table, name, clause in rows:
-        if clause is None:
-            json.add((schema, its_table, name))
+        check = faults.place(schema, name)
+        table, enforced = places.get(check, (its_table, True)) if check else (its_table, True)
+        place = faults.place(schema, table)
+        if place is None:
             continue
-        table, enforced = places.get((schema, name), (its_table, True))
-        text = clause.decode() if isinstance(clause, bytes) else str(clause)
-        found[schema, table].append(Check(str(name), dialect.expression(text), enforced))
+        with faults.of(place):
+            named = as_name(name, "a check of a name")
+            if clause is None:
+                json.add((*place, named))
+            else:
+                text = as_text(clause, f"a check `{named}`")
+                found[place].append(Check(named, dialect.expression(text), enforced))
     return Checks(
         {place: sorted(checks, key=lambda check: check.name) for place, checks in found.items()},
         frozenset(json),

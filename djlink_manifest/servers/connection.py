@@ -17,6 +17,7 @@ import pymysql
 from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
 from djlink_manifest.model.catalog import ServerIdentity
 from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.servers.checked import BadValue, as_int, as_text
 from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_of, version_of
 from djlink_manifest.servers.failures import translated, unreachable
 from djlink_manifest.servers.numbers import WAITED
@@ -129,6 +130,19 @@ class Session:
             yield
             if keep:
                 self._run("COMMIT")
+        finally:
+            self._rollback()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Refuse writes by the server itself; each statement sees the latest committed rows.
+
+        A function behind a view, which an owner may have made meanwhile, can change nothing then.
+        """
+        self._run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        self._run("START TRANSACTION READ ONLY")
+        try:
+            yield
         finally:
             self._rollback()
 
@@ -280,8 +294,13 @@ def _identify(session: Session) -> tuple[ServerIdentity, int]:
     """The server, and the number of the session on it."""
     asked = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
     row = session.row(sql(f"SELECT {asked}, CONNECTION_ID()"))
-    version, (account, host), folder = version_of(str(row[0])), map(str, row[1:3]), str(row[4])
-    return ServerIdentity(version, account, host, int(row[3]), folder, int(row[5])), int(row[6])
+    try:
+        version, account, host, folder = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4))
+        numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6)]
+    except (BadValue, LookupError) as error:
+        raise ServerError(f"the server does not say what it is: it {error}", server=session.name) from error
+    port, packet, number = numbers
+    return ServerIdentity(version_of(version), account, host, port, folder, packet), number
 
 
 def _keep_alive(connection: Any) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.definition import Check, Column, ForeignKey, Index, IndexPart, TableDefinition
-from djlink_manifest.model.wellformed import is_contained, is_type
+from djlink_manifest.model.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.sql import ident, idents, table, word
 
@@ -179,4 +179,8 @@ def _contained(expression: str) -> str:
     """The expression, proved to stay within the parentheses around it."""
     if not is_contained(expression):
         raise ServerError(f"an expression of the source's definition is not well-formed: {expression!r}")
+    unknown = unknown_words(expression)
+    if unknown:
+        words = ", ".join(unknown)
+        raise ServerError(f"an expression of the source's definition has {words}, which djlink does not know")
     return expression

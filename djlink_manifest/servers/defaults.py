@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from djlink_manifest.errors import MissingPrivilege
 from djlink_manifest.model.definition import Column
+from djlink_manifest.servers.checked import BadValue
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.sql import sql, table, unescaped
 
@@ -34,14 +35,20 @@ def is_doubtful(column: Column) -> bool:
 
 
 def whole_defaults(session: Session, schema: str, name: str, columns: Iterable[Column]) -> list[Column]:
-    """The columns with the defaults that the table really has."""
+    """The columns with the defaults that the table really has. Raises BadValue for what is no definition."""
     try:
         # as bytes: MariaDB puts those of a default into the text as they are
-        [(_, text, *_)] = session.stream(sql("SHOW CREATE TABLE {}", table(schema, name)))
+        rows = list(session.stream(sql("SHOW CREATE TABLE {}", table(schema, name))))
     except MissingPrivilege:  # no such table is linked; its defaults do not matter
         return list(columns)
-    found = {m["name"].replace(b"``", b"`").decode(): m for m in _LITERAL.finditer(text or b"")}
-    return [_mended(c, found[c.name]) if is_doubtful(c) and c.name in found else c for c in columns]
+    if len(rows) != 1 or len(rows[0]) < 2:
+        raise BadValue("has a SHOW CREATE TABLE that no server gives")
+    try:
+        text = rows[0][1] or b""
+        found = {m["name"].replace(b"``", b"`").decode(): m for m in _LITERAL.finditer(text)}
+        return [_mended(c, found[c.name]) if is_doubtful(c) and c.name in found else c for c in columns]
+    except (ValueError, LookupError) as error:  # bytes that are no text of their character set
+        raise BadValue("has a default that is no text of its character set") from error
 
 
 def _mended(column: Column, literal: re.Match[bytes]) -> Column:

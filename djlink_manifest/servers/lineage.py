@@ -9,10 +9,12 @@ subjects. The strings depend on nothing that a later link changes, since tables 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import LINEAGE, shortened
+from djlink_manifest.servers.checked import BadValue, as_name, as_text
 from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.sql import comma, sql, table
 
@@ -30,7 +32,8 @@ def read_lineage(
     such table says (DataJoint 0.14, plain SQL) is found as DataJoint finds it, along the foreign keys.
     """
     known = {(t.schema, t.name): t for each in (*links, link) for t in each.definition.tables}
-    stored = dict(_stored(source, known, schemas))
+    with source.reading():
+        stored = dict(_stored(source, known, schemas))
     found = []
     for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
         told = {name for schema, of, name in stored if (schema, of) == (theirs.schema, theirs.name)}
@@ -47,6 +50,12 @@ def read_lineage(
     return tuple(sorted({*found, *keys}))
 
 
+def is_lineage(table_of_lineage: TableDefinition) -> bool:
+    """Whether a table named `~lineage` is DataJoint's: no view, and with its three columns of text."""
+    texts = {c.name for c in table_of_lineage.columns if c.is_text}
+    return table_of_lineage.kind == "table" and {"table_name", "attribute_name", "lineage"} <= texts
+
+
 def _stored(
     source: Session, known: Mapping[tuple[str, str], TableDefinition], schemas: Set[str]
 ) -> Iterator[tuple[Attribute, str]]:
@@ -55,8 +64,10 @@ def _stored(
         listed = comma([sql("{}", name) for s, name in sorted(known) if s == schema])
         of = table(schema, LINEAGE)
         text = "SELECT table_name, attribute_name, lineage FROM {} WHERE table_name IN ({})"
-        for name, attribute, origin in source.rows(sql(text, of, listed)):
-            yield (schema, str(name), str(attribute)), str(origin)
+        for row in source.rows(sql(text, of, listed)):
+            with suppress(BadValue):  # found along the foreign keys, as where there is no lineage
+                name, attribute = (as_name(each, "a name") for each in row[:2])
+                yield (schema, name, attribute), as_text(row[2], "a lineage", LONGEST)
 
 
 def _inherited(definition: TableDefinition) -> set[str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
-from djlink_manifest.errors import AlreadyThere, ServerError
+from djlink_manifest.errors import AlreadyThere, MissingPrivilege, ServerError
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.naming import MARKS
-from djlink_manifest.servers.connection import Session, Writer
+from djlink_manifest.servers.checked import BadValue, as_name, as_text
+from djlink_manifest.servers.connection import Row, Session, Writer
 from djlink_manifest.servers.sql import comma, ident, sql, table
 
 NO_SUCH_TABLE = 1146
@@ -31,16 +31,75 @@ _COLUMNS = (
 _LATER = {"refill": "char(64) DEFAULT NULL", "made": "mediumtext DEFAULT NULL"}
 
 
+def unlike_marks(table_of_marks: TableDefinition) -> str | None:
+    """Why a table named `~djlink` is not one of djlink's, as the end of a sentence; None where it is one."""
+    if table_of_marks.unreadable is not None:
+        return table_of_marks.unreadable
+    if table_of_marks.kind != "table":
+        return f"is no table, but a {table_of_marks.kind}"
+    columns = {c.name: c for c in table_of_marks.columns}
+    lacking = [name for name in _COLUMNS.split(", ") if name not in columns]
+    if lacking:
+        return f"lacks the columns {', '.join(lacking)}"
+    asked = [columns[name] for name in (*_COLUMNS.split(", "), *_LATER) if name in columns]
+    wrong = [c.name for c in asked if not c.is_text or c.generated is not None]
+    return f"has columns of other types: {', '.join(wrong)}" if wrong else None
+
+
+def read_all_marks(
+    session: Session, tables: Mapping[str, TableDefinition]
+) -> tuple[Mapping[str, tuple[Mark, ...]], Mapping[str, str]]:
+    """The marks of the schemas whose `~djlink` table is djlink's, and why the others' are not.
+
+    Nothing is read of those others: a view, or a table with other columns, is somebody else's.
+    """
+    found, foreign = dict[str, tuple[Mark, ...]](), dict[str, str]()
+    for schema, each in tables.items():
+        why = unlike_marks(each)
+        if why is None:
+            try:
+                found[schema] = read_marks(session, {schema: each.column_names})[schema]
+                continue
+            except (BadValue, MissingPrivilege) as error:
+                why = str(error)
+        foreign[schema] = why
+    return found, foreign
+
+
 def read_marks(session: Session, tables: Mapping[str, Sequence[str]]) -> Mapping[str, tuple[Mark, ...]]:
-    """The marks of the schemas that have a `~djlink` table, given each schema's columns of that table."""
+    """The marks of the schemas that have a `~djlink` table, given each schema's columns of that table.
+
+    Raises BadValue for a row that is no mark.
+    """
     found = {}
     for schema, present in tables.items():
         later = ", ".join(name if name in present else "NULL" for name in _LATER)
         rows = session.rows(
             sql("SELECT " + _COLUMNS + ", " + later + " FROM {} ORDER BY link_id", table(schema, MARKS))
         )
-        found[schema] = tuple(replace(Mark(*row[:-1]), made=_read_made(row[-1])) for row in rows)
+        found[schema] = tuple(map(_mark, rows))
     return found
+
+
+_NAMES = frozenset(
+    {"table_name", "source_schema", "source_table", "outbound_schema", "outbound_table"}
+    | {"local_schema", "local_table"}
+)
+
+
+def _mark(row: Row) -> Mark:
+    *values, made = row
+    names = (*_COLUMNS.split(", "), "refill")
+    fields = dict[str, Any]()
+    for name, value in zip(names, values, strict=True):
+        what = f"a mark with a {name}"
+        if name in _NAMES:
+            fields[name] = as_name(value, what)
+        elif value is None and name in ("definition", "holder", "refill"):
+            fields[name] = None
+        else:
+            fields[name] = as_text(value, what, 255)
+    return Mark(**fields, made=_read_made(made))
 
 
 def ensure_marks(session: Writer, schema: str) -> None:

@@ -23,6 +23,11 @@ from djlink_manifest.reconcile.checks.settings import is_on
 
 SOURCE, LOCAL = "the source schema", "the local schema"
 _WRITING = frozenset({"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE"})
+# beyond the source's rows: code, files, other accounts, the server
+_DANGEROUS = frozenset(
+    {"EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "TRIGGER", "EVENT", "FILE", "SUPER", "CREATE USER"}
+    | {"SHUTDOWN", "RELOAD", "SYSTEM_USER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"}
+)
 _WILD = re.compile(r"(?<!\\)(?:\\\\)*[_%]")
 
 
@@ -73,6 +78,8 @@ def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: C
     if not lacking:
         yield Finding(name, "privileges", "ok", "all that are needed")
     yield from _roles(name, health, bool(lacking), catalog)
+    if any(need.what == SOURCE for need in needs):
+        yield from _dangerous(name, health, catalog)
     for need in needs:
         yield from _wildcards(name, need, health, catalog)
         if need.what == SOURCE:
@@ -218,6 +225,34 @@ def _too_much(name: str, need: Need, health: Health, catalog: Catalog) -> Iterat
             f"{catalog.identity.account} may also {', '.join(sorted(found))} on `{need.schema}`",
             "djlink reads there and needs SELECT, REFERENCES alone; who has the password can do more",
             "let an administrator take it away, or make an account for djlink (docs/operations.md, Accounts)",
+        )
+
+
+def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]:
+    """Rights by which an owner's objects could act through the link user, or the link user on the server."""
+    places = dict[str, set[str]]()
+    for given in health.grants:
+        for right in given.rights & _DANGEROUS:
+            places.setdefault(right, set()).add(".".join((given.schema, given.table)))
+    account = catalog.identity.account
+    if "EXECUTE" in places:
+        yield Finding(
+            name,
+            "privileges",
+            "warning",
+            f"{account} may EXECUTE routines ({', '.join(sorted(places.pop('EXECUTE')))})",
+            "what the source's owner writes into a function, or into a view over one, could act with the "
+            "rights of the link user, who writes into the outbound schema",
+            f"let an administrator take EXECUTE from {account_name(account)}; djlink calls no routine",
+        )
+    if places:
+        yield Finding(
+            name,
+            "privileges",
+            "warning",
+            f"{account} also has {', '.join(sorted(places))}",
+            "djlink needs none of it; who has the password, or misleads this account, can do more",
+            f"let an administrator take it from {account_name(account)} (docs/operations.md, Accounts)",
         )
 
 

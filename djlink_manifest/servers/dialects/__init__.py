@@ -57,7 +57,7 @@ def version_of(text: str) -> Version:
     """The version from `SELECT VERSION()`: `9.7.4-2`, `10.11.6-MariaDB-log`."""
     vendor = "mariadb" if "mariadb" in text.lower() else "mysql"
     # a MariaDB that is replicated to may call itself 5.5.5-10.11.6-MariaDB
-    digits = re.match(r"(?:5\.5\.5-)?(\d+(?:\.\d+)*)", text)
+    digits = re.match(r"(?:5\.5\.5-)?([0-9]{1,4}(?:\.[0-9]{1,6}){0,4})(?![0-9])", text)
     plain = digits[1] if digits else text
     return Version(vendor, plain, tuple(int(n) for n in plain.split(".")) if digits else ())
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_ON_UPDATE = re.compile(r"\bON UPDATE(?: (\S+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,8 @@ class ColumnFacts:
     @property
     def on_update(self) -> str | None:
         """What `ON UPDATE` says."""
-        upper = self.extra.upper()
-        if "ON UPDATE " not in upper:
-            return None
-        return self.extra[upper.index("ON UPDATE ") + len("ON UPDATE ") :].split()[0]
+        found = _ON_UPDATE.search(self.extra)
+        return (found[1] or "nothing") if found else None
 
     def has(self, word: str) -> bool:
         """Whether the extra words hold this one, whatever its case."""
