@@ -141,12 +141,9 @@ def _keep_present(local: Writer, link: Link, tables: Sequence[_Table]) -> int:
         )
     )
     for each in tables if here < there else ():
-        absent = sql("{} IS NULL", column("t", link.key[0]))
         match = _equal(each.rows, each.entity or link.key, "t", link.key)
-        rows = each.rows
-        local.scratch(
-            sql("DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE {}", rows, rows, master.name, match, absent)
-        )
+        absent = sql("NOT EXISTS (SELECT 1 FROM {} t WHERE {})", master.name, match)
+        local.scratch(sql("DELETE FROM {} WHERE {}", each.rows, absent))
     return here
 
 
@@ -178,14 +175,13 @@ def _delete(local: Writer, tables: Sequence[_Table]) -> None:
         assert each.entity is not None, "only the master has none"
         local.execute(
             sql(
-                "DELETE {} FROM {} w STRAIGHT_JOIN {} ON {} LEFT JOIN {} x ON {} WHERE {} IS NULL",
+                "DELETE {} FROM {} w STRAIGHT_JOIN {} ON {} WHERE NOT EXISTS (SELECT 1 FROM {} x WHERE {})",
                 each.name,
                 master.rows,
                 each.name,
                 _equal(each.name, each.entity, "w", master.ours.key),
                 each.rows,
                 _equal(each.name, each.match, "x", each.match),
-                column("x", each.ours.key[0]),
             )
         )
 
