@@ -36,6 +36,7 @@ class Dialect(Protocol):
     CHECKS: str
     CHECKED_TABLES: str | None
     FOREIGN: str
+    FOREIGN_COLUMNS: str
     DIGEST: str
     DIGEST_BITS: int
 
