@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import threading
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -87,6 +87,17 @@ def status(home: Home, verify: bool) -> Status:
     """How the link stands. Raises LinkRefused where that cannot be told."""
     with _opened(home, home.pulling(None)) as job:
         return status_of(_worded(home, _mine(home, job.plan(verify=verify))))
+
+
+def in_the_way(home: Home) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
+    """Of the lab's own tables the rows that keep entities from being refilled, by the referring columns."""
+    with _opened(home, home.pulling(None)) as job:
+        _check(home, job.plan())
+        found = dict[tuple[str, str], list[dict[str, Any]]]()
+        for key, values in job.relying(home.address):
+            if key.address is None:
+                found.setdefault(key.table, []).append(dict(zip(key.columns, values, strict=True)))
+    return found
 
 
 @contextmanager

@@ -55,9 +55,12 @@ def late_keys(footing: Footing) -> Iterator[Action]:
 
 
 def row_actions(
-    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int]
+    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int], aside: int = 0
 ) -> Iterator[Action]:
-    """What is done with entities: released, registered, filled again, pulled."""
+    """What is done with entities: released, registered, filled again, pulled.
+
+    `aside`: so many are not filled again, as rows of other tables rely on theirs.
+    """
     if steps[Step.RELEASE]:
         yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
     if snapshot.equal:
@@ -65,7 +68,7 @@ def row_actions(
         if link.unwanted == "release" and _unprotected_unwanted(snapshot):
             why += "; those of them that are not wanted the next plan releases"
         yield Register(link.source, snapshot.equal, why)
-    yield from _refill(link, footing, snapshot)
+    yield from _refill(link, footing, snapshot, aside)
     if steps[Step.PULL_AGAIN]:
         yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
     if steps[Step.PULL] > snapshot.stuck:
@@ -83,16 +86,16 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
     return any(state_of(c.presence) is State.UNPROTECTED and not c.wanted for c in snapshot.counts)
 
 
-def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
+def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, aside: int) -> Iterator[Action]:
     if footing.refill is not None:
         shared = snapshot.in_state(State.SHARED)
-        if shared:
-            yield Refill(shared, "definition", footing.refill)
-        elif not footing.make_local and not footing.alter_local:
+        if shared > aside:
+            yield Refill(shared - aside, "definition", footing.refill)
+        elif not shared and not footing.make_local and not footing.alter_local:
             yield CreateLocal((), footing.refill)
-    elif link.changed == "mend" and snapshot.changed:
+    elif link.changed == "mend" and (snapshot.changed or 0) > aside:
         also = ", or lack external objects" if snapshot.lost else ""
-        yield Refill(snapshot.changed, "rows", f"they differ from the source's rows{also}")
+        yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from the source's rows{also}")
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

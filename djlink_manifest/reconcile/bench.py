@@ -43,9 +43,10 @@ SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, co
 class Tally:
     """What was committed for one link so far.
 
-    `unfilled` are those of the refused entities that were to be refilled; `refusals` the server's words, the
-    first few; `begun` the tables, columns and keys whose making began; `along` are entities of
-    other links that went with the `deleted` ones, `deleted_rows` all rows that went;
+    `unfilled` are those of the refused entities that were to be refilled; `aside` those that were left as
+    they are, since rows of other tables rely on theirs; `refusals` the server's words, the first few; `begun`
+    the tables, columns and keys whose making began; `along` are entities of other links that went with the
+    `deleted` ones, `deleted_rows` all rows that went;
     `unmade` what was left out, and why.
     """
 
@@ -59,6 +60,7 @@ class Tally:
     refilled: int = 0
     altered: bool = False
     unfilled: int = 0
+    aside: int = 0
     refused: int = 0
     objects: int = 0
     object_bytes: int = 0

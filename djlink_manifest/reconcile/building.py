@@ -59,7 +59,7 @@ def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str],
 def finish(bench: Bench, footing: Footing, mark: Mark) -> None:
     """After the refill: add the unique indexes, and say in the marks that all is as the source defines it.
 
-    Where entities were refused the refill stays due.
+    Where entities were refused, or left as they are, the refill stays due.
     """
     for alteration in footing.alter_local:
         try:
@@ -73,7 +73,7 @@ def finish(bench: Bench, footing: Footing, mark: Mark) -> None:
                 server=bench.local.name,
                 hint="look for local rows without protection that have the same values",
             ) from error
-    if not bench.tally.unfilled:
+    if not (bench.tally.unfilled or bench.tally.aside):
         _complete(bench, mark)
 
 

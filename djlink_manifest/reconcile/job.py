@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from djlink_manifest.manifest.values import Approval
+from djlink_manifest.model.closure import Referrer
 from djlink_manifest.model.explanation import KeyText
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
@@ -19,12 +20,14 @@ from djlink_manifest.reconcile.footing import forgotten, forgotten_here
 from djlink_manifest.reconcile.ownerside import owners_lack
 from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
+from djlink_manifest.reconcile.relied import observe_relied, relying_rows
 from djlink_manifest.reconcile.removal import Removal, done, left_out
 from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey, survey
 from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals
+from djlink_manifest.servers.connection import Row
 
 
 class Job:
@@ -60,7 +63,9 @@ class Job:
         self._footings = footings.found
         seen = self._survey = survey(stage, footings, verify=verify)
         found = self._deletions = observe_deletions(stage, footings.found, seen, orphans_of)
-        self._seen = self._observation(seen, found)
+        relied, refusals = observe_relied(stage, footings.found, seen)
+        found = replace(found, refusals={**found.refusals, **refusals})
+        self._seen = replace(self._observation(seen, found), relied=relied)
         return planning.make(self.links, self.graph, self._seen)
 
     @property
@@ -130,6 +135,13 @@ class Job:
         link, stage = self._all[address], self.stage
         with stage.sources[link.source].readers.session() as there, stage.local.readers.session() as here:
             yield from orphan_keys(there, here, link)
+
+    def relying(self, address: str) -> Iterator[tuple[Referrer, Row]]:
+        """Of rows that keep entities of the link from being refilled: by which foreign key, and its values.
+
+        The tables are those of the last plan.
+        """
+        yield from relying_rows(self.stage, self._footings[address], self._all[address])
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.

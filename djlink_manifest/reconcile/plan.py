@@ -23,7 +23,7 @@ from djlink_manifest.reconcile.actions import (
 from djlink_manifest.reconcile.acts import late_keys, row_actions, structure
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.deciding import Decider
-from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings, unsure
+from djlink_manifest.reconcile.findings import drifts, obstacles, relied_on, unlinked_warnings, unsure
 from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
     Forgotten,
@@ -198,6 +198,7 @@ def _link_plan(
     if footing is None or snapshot is None:
         raise ValueError(f"{link.address} was neither observed nor refused")
     steps, deletions = steps_of(link, snapshot), seen.deletions.get(link.address)
+    relied = seen.relied.get(link.address)
     decision = decider.decide(link, steps, deletions)
     spent += decision.spent
     return replace(
@@ -205,10 +206,10 @@ def _link_plan(
         actions=(
             *structure(link, footing),
             *decision.actions,
-            *row_actions(link, footing, snapshot, steps),
+            *row_actions(link, footing, snapshot, steps, relied.entities if relied else 0),
             *late_keys(footing),
         ),
-        blocked=(*decision.blocked, *obstacles(link, snapshot, steps)),
+        blocked=(*decision.blocked, *obstacles(link, snapshot, steps), *relied_on(link, relied, seen.files)),
         drift=tuple(drifts(link, footing, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),

@@ -117,6 +117,20 @@ class PartRows:
 
 
 @dataclass(frozen=True, slots=True)
+class ReliedOn:
+    """Entities that are not refilled: rows of other tables refer to rows that would go, or to old values.
+
+    `lab` counts the rows of the lab's own tables, by table; `linked` those of other links, by address;
+    `unseen` are tables that the account cannot see and whose rows would go or change along.
+    """
+
+    entities: int
+    lab: tuple[tuple[str, int], ...] = ()
+    linked: tuple[tuple[str, int], ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSnapshot:
     """Counts of one link at one moment; local was read before outbound.
 
@@ -199,7 +213,8 @@ class Observation:
 
     `deletions` is what was observed of them by link, `lately` how many entities of each went in 24 hours
     without a review; `limit` replaces every `max_deletions`. `unseen` names, by link, tables that the local
-    account cannot see and that refer with ON DELETE CASCADE or SET NULL; None where it cannot know.
+    account cannot see and that refer with ON DELETE CASCADE or SET NULL; None where it cannot know. `relied`
+    names, by link, the entities that are not refilled for what refers to them.
     """
 
     manifest: str
@@ -218,3 +233,4 @@ class Observation:
     limit: Limit | None = None
     removals: tuple[Removal, ...] = ()
     unseen: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
+    relied: Mapping[str, ReliedOn] = field(default_factory=dict)

@@ -21,9 +21,9 @@ from djlink_manifest.servers.sql import (
     comma,
     either,
     equal,
-    ident,
     idents,
     joined,
+    joined_row,
     not_among,
     sql,
     table,
@@ -142,13 +142,12 @@ def _flags(
 ) -> tuple[Sql, list[Sql]]:
     """The select list of one row's flags, and the joins it needs; `above`: whether an ancestor is barred."""
     joins = list[Sql]()
-    first = link.key[0]
 
     def found(alias: str, members: Sql | None) -> Sql:
         if members is None:
             return Sql("FALSE")
         joins.append(sql("LEFT JOIN {} {} ON {}", members, Sql(alias), equal(alias, link.key, "s", link.key)))
-        return sql("({}.{} IS NOT NULL)", Sql(alias), ident(first))
+        return joined_row(alias, link.key, "s", link.key)
 
     def outbound_like(name: str) -> Sql | None:
         return table(link.outbound_schema, name) if asked else None

@@ -38,6 +38,7 @@ class Dialect(Protocol):
     CHECKS: str
     CHECKED_TABLES: str | None
     FOREIGN: str
+    FOREIGN_COLUMNS: str
     DIGEST: str
     DIGEST_BITS: int
 

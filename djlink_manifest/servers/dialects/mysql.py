@@ -14,7 +14,7 @@ SETTINGS: tuple[str, ...] = (
     "max_execution_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "EXPRESSION"
-FOREIGN = "INNODB_FOREIGN"
+FOREIGN, FOREIGN_COLUMNS = "INNODB_FOREIGN", "INNODB_FOREIGN_COLS"
 COLLATION_NAME = "COLLATION_NAME"
 SRID, UNUSED_INDEX = "SRS_ID", "IS_VISIBLE = 'NO'"
 CHECKS = """
