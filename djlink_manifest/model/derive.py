@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.model.definition import Check, Column, ForeignKey, TableDefinition
@@ -33,13 +33,16 @@ class LinkedTable:
 
 
 def local_definition(
-    source: TableDefinition, schema: str, linked: Mapping[tuple[str, str], LinkedTable]
+    source: TableDefinition,
+    schema: str,
+    linked: Mapping[tuple[str, str], LinkedTable],
+    loose: Collection[tuple[str, str, str]] = (),
 ) -> tuple[TableDefinition, tuple[str, ...]]:
     """The local table with its parts and `DeletionRequested`, and the source tables whose keys become plain.
 
     `linked` holds every linked source table of the same server by (schema, table). Columns lose
     AUTO_INCREMENT; foreign keys stay where they name the primary key of a linked table, or, from a part, the
-    same entity.
+    same entity. `loose` names foreign keys by schema, table and name that become plain columns all the same.
     """
     plain = set[str]()
     tables = []
@@ -47,6 +50,8 @@ def local_definition(
         name = plain_name(table.name)
         keys = list[ForeignKey]()
         for key in table.foreign_keys:
+            if (table.schema, table.name, key.name) in loose:
+                continue
             target = _target(source, table, key, linked)
             if target is None:
                 if (key.parent_schema, key.parent_table) not in linked:
