@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.manifest.match import is_excluded, nearest
+from djlink_manifest.manifest.names import matches
 from djlink_manifest.manifest.values import SchemaSpec, SourceSpec
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.derive import LinkedTable
@@ -78,9 +79,12 @@ class Barrier:
         sure = [
             u for u in self.unresolved if u.tables is not None and u.rule is not None and place in u.tables
         ]
-        whole = [u for u in self.unresolved if u.rule is None and u.schema == schema]
-        if sure or whole:
-            return (sure or whole)[0].refusal, ""
+        if sure:
+            return sure[0].refusal, ""
+        whole = next((u for u in self.unresolved if u.rule is None and u.schema == schema), None)
+        if whole is not None and spec is not None:
+            declared = _may_declare(spec, table, [name for _, name in whole.tables or ()])
+            return (whole.refusal, "") if declared else None
         if spec is None:
             unknown = [u for u in self.unresolved if u.rule is None and u.tables is None]
             return _maybe(unknown, schema, f"its schema may be meant by that one: {schema}.{table}")
@@ -119,6 +123,20 @@ def _maybe(found: Sequence[Unresolved], name: str, words: str) -> tuple[Refusal,
 
 def _pattern(candidate: Candidate) -> str:
     return (candidate.rule.instead_of or candidate.rule).pattern
+
+
+def _may_declare(spec: SchemaSpec, table: str, named: Sequence[str]) -> bool:
+    """Whether a schema that is not seen declares a table, or has a rule for none of those that are `named`."""
+
+    def means(pattern: str, name: str) -> bool:
+        return matches(pattern, name) or matches(pattern, class_name(name))
+
+    own = (table, master_of(table) or table)
+    return any(
+        any(means(rule.pattern, name) for name in own)
+        or not (rule.is_glob or any(means(rule.pattern, name) for name in named))
+        for rule in spec.rules
+    )
 
 
 def _is_left_out(spec: SchemaSpec, table: str) -> bool:

@@ -90,7 +90,8 @@ def candidates(
     }
     needed |= {today for place, today in hints.linked.items() if not _goes(source, place, removed)}
     for schema in source.schemas:
-        unresolved += _unseen(source, schema, catalog, needed & hints.named)
+        if schema.name in catalog.all_schemas:
+            unresolved += _unseen(source, schema, catalog, needed & hints.named)
     return found, unresolved
 
 

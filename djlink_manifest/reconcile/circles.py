@@ -161,8 +161,8 @@ def tied_refusals(untied: Untied, keys: Iterable[LinkKey], links: Mapping[str, L
                 f"the source's foreign keys go in a circle, and none in it may be NULL: {'; '.join(lines)}"
             )
             hint = (
-                "take one of these links out of the manifest, or leave it out (`exclude`): the foreign keys to "
-                "it become plain columns then"
+                "take one of these links out of the manifest, or leave it out (`exclude`): then the foreign "
+                "keys to it become plain columns"
             )
             yield Refusal(address, words, hint, links[address].location)
 
