@@ -126,7 +126,7 @@ def _pattern(candidate: Candidate) -> str:
 
 
 def _may_declare(spec: SchemaSpec, table: str, named: Sequence[str]) -> bool:
-    """Whether a schema that is not seen declares a table, or has a rule for none of those that are `named`."""
+    """Whether a schema that is not seen declares a table, or has a name for none of those `named`."""
 
     def means(pattern: str, name: str) -> bool:
         return matches(pattern, name) or matches(pattern, class_name(name))

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from djlink_manifest.cli import run
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.sandbox.accounts import grant_pattern
 from tests.asking import ask, run_all
-from tests.command import run
 from tests.place import unchecked
 from tests.rig import Rig, link_of, own_rig
 from tests.shared_servers import ALIKE, Servers
@@ -95,6 +95,23 @@ def lab(servers: Servers) -> Iterator[Lab]:
         yield Lab(rig)
 
 
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def djlink(lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command on a manifest in this process: its exit code, and all that it prints in one line."""
+
+    def command(document: dict[str, Any], *arguments: str) -> tuple[int, str]:
+        for name, value in lab.rig.environ.items():
+            monkeypatch.setenv(name, value)
+        code = run([*arguments, "-f", str(lab.rig.write(document))])
+        out, err = capsys.readouterr()
+        return code, " ".join((out + err).split())
+
+    return command
+
+
 def typo(lab: Lab) -> dict[str, Any]:
     return lab.document({"Mous": MUS})
 
@@ -158,7 +175,7 @@ CAUSES: dict[str, tuple[Callable[[Lab], dict[str, Any]], Callable[[Lab], None] |
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_nothing_is_made_below_a_parent_that_is_refused_and_all_comes_once_it_is_mended(
-    lab: Lab, cause: str
+    lab: Lab, djlink: Command, cause: str
 ) -> None:
     lab.fresh()
     make, mend, words = CAUSES[cause]
@@ -172,8 +189,7 @@ def test_nothing_is_made_below_a_parent_that_is_refused_and_all_comes_once_it_is
     target = lab.rig.plan(document, targets=[lab.address("other", "*")])
     assert target.has_errors
     assert words in lab.reasons(target, "Scan")
-    path = lab.rig.write(document)
-    code, out, _ = run(lab.rig, path, "plan", "--target", lab.address("other", "Field"))
+    code, out = djlink(document, "plan", "--target", lab.address("other", "Field"))
     assert code == 1
     assert "No changes." not in out
     left = lab.rig.plan(document, excludes=[lab.address("lab", "*")])
@@ -227,7 +243,9 @@ def test_what_is_shared_waits_while_its_parent_is_not_seen_and_stays_as_it_is(
     assert (plan.has_changes, plan.has_errors) == (False, False)
 
 
-def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no_link(lab: Lab) -> None:
+def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no_link(
+    lab: Lab, djlink: Command
+) -> None:
     lab.fresh()
     document = lab.document({"Mous": MUS})
     document["sources"]["down"] = {
@@ -236,7 +254,6 @@ def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no
         "schemas": {lab.rig.names("lab"): {"tables": ["Mouse"]}},
     }
     lab.rig.environ["WRONG"] = "wrong-secret-77"
-    path = lab.rig.write(document)
     gone, mous = f"down.{lab.rig.names('lab')}.Mouse", lab.address("lab", "Mous")
     for address, words in ((gone, "refused the login"), (mous, "the source has no such table")):
         for command in (
@@ -249,8 +266,7 @@ def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no
             ("approve", address),
             ("adopt", address, "--json"),
         ):
-            code, out, err = run(lab.rig, path, *command)
-            told = " ".join((out + err).split())
+            code, told = djlink(document, *command)
             assert code == 1, (command, told)
             assert words in told, (command, told)
             assert "no link of this manifest" not in told
@@ -282,19 +298,18 @@ TIED = (
 )
 
 
-def test_a_circle_that_a_nullable_key_cuts_is_pulled_and_rests(lab: Lab) -> None:
+def test_a_circle_that_a_nullable_key_cuts_is_pulled_and_rests(lab: Lab, djlink: Command) -> None:
     lab.fresh()
     run_all(lab.rig, *CIRCLES)
     document = lab.document("*")
-    path = lab.rig.write(document)
-    code, out, _ = run(lab.rig, path, "apply", "--auto-approve")
+    code, out = djlink(document, "apply", "--auto-approve")
     assert code == 0, out
-    assert "becomes plain columns, since the source's foreign keys go in a circle" in " ".join(out.split())
+    assert "becomes plain columns, since the source's foreign keys go in a circle" in out
     here = lab.rig.local_schema("lab_a", "lab")
     for table in "ab":
         assert ask(lab.rig.servers.local, f"SELECT COUNT(*) FROM `{here}`.{table}") == [(2,)]
     for command in ("plan", "status"):
-        assert run(lab.rig, path, command)[0] == 0
+        assert djlink(document, command)[0] == 0
     run_all(lab.rig, "INSERT INTO {lab}.a VALUES (3, 2)", "INSERT INTO {lab}.b VALUES (3, 3)")
     assert lab.rig.apply(document)[1].succeeded
     plan = lab.rig.plan(document)
@@ -302,17 +317,16 @@ def test_a_circle_that_a_nullable_key_cuts_is_pulled_and_rests(lab: Lab) -> None
     assert [link.drift for link in plan.links] == [()] * len(plan.links)
 
 
-def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: Lab) -> None:
+def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: Lab, djlink: Command) -> None:
     lab.fresh()
     run_all(lab.rig, *TIED)
     document = lab.document("*")
-    path = lab.rig.write(document)
-    code, out, _ = run(lab.rig, path, "apply", "--auto-approve")
+    code, out = djlink(document, "apply", "--auto-approve")
     assert code == 1
     assert "none in it may be NULL" in out
     assert lab.local() == {"mouse": 2, "scan": 2, "field": 2, "alone": 1}
-    code, out, _ = run(lab.rig, path, "status")
-    assert (code, "none in it may be NULL" in " ".join(out.split())) == (1, True)
+    code, out = djlink(document, "status")
+    assert (code, "none in it may be NULL" in out) == (1, True)
     plan = lab.rig.plan(document, excludes=[lab.address("lab", "C")])
     assert plan.has_errors
     assert not link_of(plan, lab.address("other", "Field")).blocked
