@@ -1,8 +1,8 @@
 """`python -m benchmarks.graphs`: seconds of a plan by the depth and width of the graph of links.
 
-Each row is a graph of layers in which every table refers to all tables of the layer above. Its seconds are
-those of whole `djlink` commands: plans in which the root's `where` restricts all, in which the leaves need all,
-in which a request for a row of the root bars all; and the apply that carries out that deletion.
+Each row is a graph of layers in which every table refers to all tables of the layer above. Its seconds
+are those of whole `djlink` commands: plans in which the root's `where` restricts all, in which the leaves
+need all, in which a request for a row of the root bars all; and the apply that carries out that deletion.
 """
 
 from __future__ import annotations

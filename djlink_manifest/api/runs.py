@@ -158,6 +158,8 @@ def _opened(home: Home, asked: Asked, *, below: bool = False) -> Iterator[Job]:
     target = glob.escape(home.address)
     try:
         with open_job(asked.manifest, asked.environ, targets=[target], below=below) as job:
+            if home.address not in job.graph.nodes:
+                raise _no_link(home, job)
             yield job
         return
     except UsageError as error:

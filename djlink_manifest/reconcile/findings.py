@@ -113,15 +113,16 @@ def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
 
 
 def unlinked_warnings(link: Link) -> tuple[str, ...]:
-    """Parents that are not linked, whose foreign keys become plain columns."""
+    """Foreign keys that become plain columns: to parents that are not linked, or closing a circle."""
     unseen = dict(link.unseen)
-    return tuple(
+    plain = (
         f"its parent {table} is not linked, and the link user cannot see it: the foreign key becomes plain "
         f"columns; to link it too, let the source's administrator run: {unseen[table]}"
         if table in unseen
         else f"its parent {table} is not linked: the foreign key becomes plain columns"
         for table in link.plain
     )
+    return (*plain, *link.loose)
 
 
 def unsure(seen: Observation, actions: Iterable[Action]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
+from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.values import Approval
 from djlink_manifest.model.closure import Referrer
 from djlink_manifest.model.explanation import KeyText
@@ -22,6 +23,7 @@ from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.reconcile.relied import observe_relied, relying_rows
 from djlink_manifest.reconcile.removal import Removal, done, left_out
+from djlink_manifest.reconcile.scope import check_address
 from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
 from djlink_manifest.reconcile.stage import Stage
@@ -33,8 +35,9 @@ from djlink_manifest.servers.connection import Row
 class Job:
     """What can be planned and applied on a stage.
 
-    `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link;
-    `servers` the sources, with the problem of each that could not be used.
+    `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link, as
+    far as it concerns the links asked for; `servers` the sources, with the problem of each that could not be
+    used.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -43,11 +46,7 @@ class Job:
         self.servers: tuple[ServerFacts, ...] = stage.servers
         self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(stage.scope))
         self.graph: LinkGraph = stage.graph.subset(stage.scope)
-        self.refusals: tuple[Refusal, ...] = tuple(
-            r
-            for r in stage.resolved.refusals
-            if r.address in stage.scope or (stage.is_whole and r.address not in self._all)
-        )
+        self.refusals: tuple[Refusal, ...] = stage.selection.refusals
         self._footings: Mapping[str, Footing] = {}
         self._survey: Survey | None = None
         self._deletions: Deletions | None = None
@@ -88,7 +87,7 @@ class Job:
             self.servers,
             self._footings,
             seen.snapshots,
-            tuple(r for r in refusals.values() if r.address in stage.scope or r in self.refusals),
+            tuple(r for r in refusals.values() if stage.selection.tells(r)),
             counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
             (
                 *done(
@@ -142,6 +141,12 @@ class Job:
         The tables are those of the last plan.
         """
         yield from relying_rows(self.stage, self._footings[address], self._all[address])
+
+    def check_address(self, address: str) -> None:
+        """Raise UsageError, with the cause, where the address is of no link that this job is about."""
+        check_address(self.stage.resolved, self.servers, address)
+        if address not in self.stage.scope:
+            raise UsageError(f"{address}: --target or --exclude leaves it out", hint="name it with --target")
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.
@@ -221,7 +226,9 @@ class Job:
                 continue
             mine = tuple(link for link in stage.resolved.links if link.source == spec.name)
             declared = frozenset(schema.name for schema in spec.schemas)
-            found += forgotten(mine, stage.ground(spec.name), stage.outbound[spec.name], declared)
+            left = forgotten(mine, stage.ground(spec.name), stage.outbound[spec.name], declared)
+            refused = stage.resolved.declared.get(spec.name, frozenset())
+            found += (each for each in left if each.source_table not in refused)
         if len(sources) == len(stage.manifest.sources):
             catalogs = [reached.catalog for reached in sources.values()]
             found += forgotten_here(stage.manifest.name, stage.local.catalog, catalogs)

@@ -21,12 +21,14 @@ class Refusal:
     """A link, or a part of the manifest, that nothing can be done about as things stand.
 
     `address` is a link's address, or `source.schema` where the link cannot be told. `hint` is the next step.
+    `causes` are the addresses of other refusals from which this one follows alone: it ends with them.
     """
 
     address: str
     reason: str
     hint: str | None = None
     location: Location | None = None
+    causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

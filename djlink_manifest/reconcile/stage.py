@@ -12,6 +12,7 @@ from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.reconcile.footing import Ground, footing, holding
 from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.resolve import Resolved
+from djlink_manifest.reconcile.scope import Selection
 from djlink_manifest.reconcile.snapshot import Footing, Refusal, ServerFacts
 from djlink_manifest.reconcile.storage import Depot
 
@@ -44,9 +45,8 @@ class Stage:
     """A manifest resolved against its servers.
 
     `sources` are those that were reached, `servers` what is told of all, with the problem of each that was
-    not. `outbound` gives each source's outbound schema, `scope` the links that a command is about. `limit`
-    replaces every `max_deletions`; `parallelism` is the number of links at the same time; `removed` are those
-    of the links taken out that the command is about.
+    not. `outbound` gives each source's outbound schema, `selection` what a command is about. `limit` replaces
+    every `max_deletions`; `parallelism` is the number of links at the same time.
     """
 
     manifest: Manifest
@@ -55,12 +55,21 @@ class Stage:
     servers: tuple[ServerFacts, ...]
     resolved: Resolved
     outbound: Mapping[str, str]
-    scope: frozenset[str]
+    selection: Selection
     parallelism: int
     say: Words
     depot: Depot
     limit: Limit | None = None
-    removed: frozenset[str] = frozenset()
+
+    @property
+    def scope(self) -> frozenset[str]:
+        """The links that the command works on."""
+        return self.selection.links
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Those of the links taken out that the command works on."""
+        return self.selection.removed
 
     @property
     def links(self) -> Mapping[str, Link]:

@@ -21,6 +21,7 @@ from djlink_manifest.servers.sql import (
     comma,
     either,
     equal,
+    ident,
     idents,
     joined,
     joined_row,

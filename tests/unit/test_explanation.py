@@ -6,7 +6,7 @@ from djlink_manifest.model.explanation import Reason, told_once
 
 
 def test_what_decides_about_an_ancestor_is_told_at_its_first_mention_alone() -> None:
-    reasons = (Reason("where", False, "`where` is not met"),)
+    reasons: tuple[Reason, ...] = (Reason("where", False, "`where` is not met"),)
     for layer in range(40):  # two ways down from each layer: 2**40 ways in all
         key = (("k", str(layer)),)
         reasons = tuple(
