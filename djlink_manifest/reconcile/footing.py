@@ -58,6 +58,8 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
     outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     here = local_drift(link, ours, ground.local)
     views, why = views_to_make(link, ground.source)
+    # tables are pulled into once the source's mark is complete
+    gone = theirs is not None and theirs.definition is not None and not _has_master(link, ground)
     return Footing(
         link_id=theirs.link_id if theirs else ours.link_id if ours else None,
         mark_outbound=theirs is None or theirs.definition is None,
@@ -71,6 +73,7 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
         redefined=here.redefined,
         make_views=views,
         views_why=why,
+        remade=gone or (ours is not None and ours.remade),
     )
 
 
@@ -128,6 +131,10 @@ def forgotten_here(manifest: str, local: Catalog, sources: Iterable[Catalog]) ->
                     f"{mark.outbound_schema}.{mark.outbound_table}",
                     f"{mark.local_schema}.{mark.local_table}",
                 )
+
+
+def _has_master(link: Link, ground: Ground) -> bool:
+    return (link.local.schema, link.local.name) in ground.local.tables
 
 
 def _source_mark(link: Link, ground: Ground) -> Mark | None:

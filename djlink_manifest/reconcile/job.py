@@ -99,6 +99,7 @@ class Job:
             stage.limit,
             removals,
             found.unseen,
+            found.unfilled,
         )
 
     def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:

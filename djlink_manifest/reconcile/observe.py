@@ -155,18 +155,24 @@ def differing_keys(
 
 @contextmanager
 def changed_entities(
-    link: Link, source: Session, local: Session, besides: Sequence[RawRow] = ()
+    link: Link,
+    source: Session,
+    local: Session,
+    besides: Sequence[RawRow] = (),
+    *,
+    requested: bool = False,
 ) -> Iterator[KeyTable]:
     """The held and present entities whose rows differ on the two servers, without those asked back.
 
-    `besides` are the keys of entities that are to be looked at as if their rows did.
+    `besides` are the keys of entities that are to be looked at as if their rows did; `requested`: those asked
+    back too, whose requests may be withdrawn.
     """
     with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
         content.find_changed(local, source, link, changed)
         if besides:
             content.add_others(source, link, changed, besides)
         if changed.count:
-            outbound.add_unasked(link, changed, found)
+            outbound.add_refillable(link, changed, found, requested=requested)
         yield found
 
 

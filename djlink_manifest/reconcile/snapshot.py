@@ -56,7 +56,8 @@ class Footing:
     words what djlink did not leave behind. `alter_local` is what the source added to tables; `refill` says
     why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
     do not name the source's present definition; `make_views` are the owner's views to make or replace,
-    `views_why` says why.
+    `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
+    anew by an apply that did not bring all held rows back.
     """
 
     link_id: str | None = None
@@ -71,6 +72,7 @@ class Footing:
     alter_local: tuple[Alteration, ...] = ()
     refill: str | None = None
     redefined: bool = False
+    remade: bool = False
 
     @property
     def is_level(self) -> bool:
@@ -82,6 +84,13 @@ class Footing:
         copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
         missing = any(t.name in copied for t in self.make_local) or any(a.columns for a in self.alter_local)
         return not missing and self.refill is None
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether a local table was dropped or came later, and its rows are not all here."""
+        if self.remade or self.is_new:
+            return self.remade
+        return self.refill is not None and not self.alter_local
 
     @property
     def completes_late(self) -> bool:
@@ -200,6 +209,8 @@ class Observation:
     `deletions` is what was observed of them by link, `lately` how many entities of each went in 24 hours
     without a review; `limit` replaces every `max_deletions`. `unseen` names, by link, tables that the local
     account cannot see and that refer with ON DELETE CASCADE or SET NULL; None where it cannot know.
+    `unfilled` names, by link, the links below it whose local tables were dropped or lack a part: what of
+    theirs would go along with a deletion is not known until they are filled.
     """
 
     manifest: str
@@ -218,3 +229,4 @@ class Observation:
     limit: Limit | None = None
     removals: tuple[Removal, ...] = ()
     unseen: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
+    unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

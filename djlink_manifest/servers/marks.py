@@ -28,7 +28,11 @@ _COLUMNS = (
 
 
 # came later; a table of marks that an earlier version made lacks them until it is written to
-_LATER = {"refill": "char(64) DEFAULT NULL", "made": "mediumtext DEFAULT NULL"}
+_LATER = {
+    "refill": "char(64) DEFAULT NULL",
+    "made": "mediumtext DEFAULT NULL",
+    "remade": "tinyint NOT NULL DEFAULT 0",
+}
 
 
 def read_marks(session: Session, tables: Mapping[str, Sequence[str]]) -> Mapping[str, tuple[Mark, ...]]:
@@ -39,7 +43,9 @@ def read_marks(session: Session, tables: Mapping[str, Sequence[str]]) -> Mapping
         rows = session.rows(
             sql("SELECT " + _COLUMNS + ", " + later + " FROM {} ORDER BY link_id", table(schema, MARKS))
         )
-        found[schema] = tuple(replace(Mark(*row[:-1]), made=_read_made(row[-1])) for row in rows)
+        found[schema] = tuple(
+            replace(Mark(*row[:-2]), made=_read_made(row[-2]), remade=bool(row[-1])) for row in rows
+        )
     return found
 
 
@@ -65,6 +71,7 @@ def ensure_marks(session: Writer, schema: str) -> None:
   created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
   refill {_LATER["refill"]},
   made {_LATER["made"]},
+  remade {_LATER["remade"]},
   PRIMARY KEY (link_id),
   UNIQUE KEY table_name (table_name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
@@ -190,6 +197,13 @@ def require_refill(session: Writer, schema: str, link_id: str, definition: str) 
     """Say that the local rows must be looked over, for tables that are being brought to this definition."""
     session.execute(
         sql("UPDATE {} SET refill = {} WHERE link_id = {}", table(schema, MARKS), definition, link_id)
+    )
+
+
+def write_remade(session: Writer, schema: str, link_id: str, remade: bool) -> None:
+    """Say whether the local master table was made anew and lacks rows that outbound holds."""
+    session.execute(
+        sql("UPDATE {} SET remade = {} WHERE link_id = {}", table(schema, MARKS), int(remade), link_id)
     )
 
 

@@ -79,19 +79,21 @@ def refill_entities(
     budget: Budget,
     check: Callable[[], None],
     convert: Conversion = as_read,
+    *,
+    requested: bool = False,
 ) -> int:
     """Refill the entities of a range of `work` that are held, not asked back and here; how many they are.
 
-    `check` runs before the local commit and raises where the work must not be committed. Raises RowsRefused,
+    `requested`: those that are asked back too.     `check` runs before the local commit and raises where the work must not be committed. Raises RowsRefused,
     with nothing changed, where the local server does not take the rows.
     """
-    tables = _tables(link)
+    tables, asked = _tables(link), unasked(link, "o", requested=requested)
     for each in tables:
         _make(local, each)
     with source.snapshot(), local.transaction():
         for each in tables:
             what = reading_rows(each.columns, "t")
-            select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
+            select = rows_of(link, each.theirs, work, first, last, asked, what)
             to = convert(each.theirs, each.ours, each.columns)
             copy(source, select, local, each.rows, to.columns, budget, to.change)
         entities = _keep_present(local, link, tables)
