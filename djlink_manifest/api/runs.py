@@ -143,7 +143,7 @@ def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
 
 
 def refresh(home: Home) -> None:
-    """Bring `DeletionRequested` up to date, and approve what is gone here. Tables that are missing are made."""
+    """Bring `DeletionRequested` up to date, and approve what is gone here; make tables that are missing."""
     asked = home.pulling(None)
     if not _refreshed(home, asked, complete=False):
         made(home, asked)
@@ -151,7 +151,7 @@ def refresh(home: Home) -> None:
 
 
 def _refreshed(home: Home, asked: Asked, *, complete: bool) -> bool:
-    """Do what `refresh` does; return False, with nothing done, where tables are missing and not `complete`."""
+    """Do what `refresh` does; return False, with nothing done, where it lacks tables and is not `complete`."""
     with _opened(home, asked) as job:
         plan = job.plan()
         mine = _check(home, plan)
@@ -216,13 +216,14 @@ def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
 
 
 def _check_filled(home: Home, job: Job, links: Set[str]) -> None:
-    """LinkRefused where rows are missing that nobody deleted: they could not be told from those that go now."""
+    """LinkRefused where rows are missing that nobody deleted, as they look like those that go now."""
     lost = sorted(a for a in links if a in job.observed.footings and job.observed.footings[a].remade)
     if lost:
         name = lost[0].rpartition(".")[2]
         raise refused(
             home,
-            f"the local table of {lost[0]} was dropped, and its rows are not all here again: nothing was deleted",
+            f"the local table of {lost[0]} was dropped, and its rows are not all here again; nothing was "
+            "deleted",
             f"bring them back first: {name}().pull()",
         )
 

@@ -70,7 +70,8 @@ def apply(
 
     First links are taken out. Where there are deletions all tables are made next, parents first, so that no
     deletion meets a missing one; all that was approved is claimed, and deletions are done, children first.
-    Then all else is done, parents first: the tables of a link, then its rows. `dependents` are the local foreign keys along which deletions spread.
+    Then all else is done, parents first: the tables of a link, then its rows. `dependents` are the local
+    foreign keys along which deletions spread.
 
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
     """

@@ -26,10 +26,10 @@ from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.objects import Objects
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.stores.depot import Brought
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget, Conversion, as_read
-from djlink_manifest.servers.wanted import Scene
 
 BATCH_BYTES = 32 << 20
 BATCH_ENTITIES = 10_000
@@ -79,9 +79,9 @@ class Tally:
 class Bench:
     """One link with the sessions to work on it.
 
-    `remade` tells that the local table was dropped and that not all held rows are back: what is missing
-    there was deleted by nobody. `guarded` raises where its locks, as the sessions see them, are no longer ours; `helpers` lends further
-    sessions to work at the same time.
+    `remade` tells that the local table was dropped and that not all held rows are back: what is missing there
+    was deleted by nobody. `guarded` raises where its locks, as the sessions see them, are no longer ours;
+    `helpers` lends further sessions to work at the same time.
     `objects` brings its external objects, where it has any.
     """
 

@@ -28,12 +28,11 @@ from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted, noted_digest, noted_links
 from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.single import key_text
 from djlink_manifest.servers.sql import sql
-from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.unwanted import unwanted_keys
-from djlink_manifest.servers.wanted import Scene
+from djlink_manifest.servers.unwanted import stream_unwanted
 
 APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and no request any more
 
@@ -260,7 +259,7 @@ def _unwanted_closures(
         return
     with doomed(here, dependents, [link.address for link in links]) as sets:
         for link in links:
-            sets.add(link.address, unwanted_stream(there, scene, link))
+            sets.add(link.address, stream_unwanted(there, scene, link))
             sets.keep_present(link.address)
         before = sets.counts()
         holders = {link.address: sets.hold_back_one(link.address) for link in reversed(links)}
@@ -268,11 +267,6 @@ def _unwanted_closures(
             count = sets.count(link.address)
             lab = tuple(LabRows(name, n) for name, n in sorted(holders[link.address].items()))
             yield link.address, Closure(count, held=before.get(link.address, 0) - count, lab=lab)
-
-
-def unwanted_stream(there: Session, scene: Scene, link: Link) -> Iterator[tuple[bytes | None, ...]]:
-    """The keys, raw, of what is held and wanted no longer, not requested and not approved."""
-    return there.stream(unwanted_keys(scene, link, reading(link.key_columns, "s")))
 
 
 def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:

@@ -17,8 +17,8 @@ from djlink_manifest.servers import single
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.entities import equal_entities
 from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.sql import table
-from djlink_manifest.servers.wanted import Scene
 
 SHOWN = 3  # entities of a parent that are named for one reason
 LOOKED_AT = 50  # entities of a parent that are looked at for one reference

@@ -174,7 +174,7 @@ class Job:
             self._all,
             stage.graph,
             self._footings,
-            self._survey.scene_links,
+            self._survey.scenes,
             self._survey.blocked,
             stage.local,
             stage.sources,

@@ -31,7 +31,7 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.objects import Objects
-from djlink_manifest.servers.wanted import Scene
+from djlink_manifest.servers.scene import Scene
 
 
 @dataclass(slots=True)
@@ -158,7 +158,7 @@ def bench_of(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writ
 
     return Bench(
         link=link,
-        scene=Scene.of(site.scene_links[link.source], frozenset(run.held), frozenset()),
+        scene=site.scenes[link.source].at(frozenset(run.held), {}),
         source=source,
         local=local,
         tally=tally,
@@ -175,11 +175,11 @@ def bench_of(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writ
 
 
 def _scene(run: Run, link: Link, source: Writer) -> Scene:
-    """The source's SQL scene of this moment: which outbound tables stand, which links have requests."""
-    links = run.site.scene_links[link.source]
+    """The source's scene as it is now: which outbound tables stand, which links have requests."""
+    scene = run.site.scenes[link.source]
     with run.guard:
-        held, complete = frozenset(run.held & links.keys()), sorted(run.complete & links.keys())
-    return Scene.of(links, held, barring_links(source, [links[a] for a in complete]))
+        held, complete = frozenset(run.held & scene.links.keys()), sorted(run.complete & scene.links.keys())
+    return scene.at(held, barring_links(source, [scene.links[a] for a in complete]))
 
 
 def _to_pull(plan: LinkPlan) -> int:

@@ -17,11 +17,12 @@ from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.glance import Glance
 from djlink_manifest.servers.lost import lacking_at_source, lost_here
 from djlink_manifest.servers.objects import objects_to_pull
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
 from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys, parents, stuck_entities
-from djlink_manifest.servers.wanted import Scene
+from djlink_manifest.servers.wanted import prepare
 
 
 def observe(
@@ -52,6 +53,7 @@ def observe(
         differing_keys(link, has_outbound, has_local, source, local, seen) as (missing, extra),
         stuck_entities(source, local, scene, link, extra if complete else None, blocked) as stuck,
     ):
+        prepare(source, scene, link)
         with source.snapshot():
             counts = {
                 EntityClass(*c): n

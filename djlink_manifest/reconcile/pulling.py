@@ -28,6 +28,7 @@ from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.copying import copy_entities, copy_range
 from djlink_manifest.servers.keyranges import KeyRange, Ranges, has_ranges, held_in
+from djlink_manifest.servers.scene import all_is_pullable
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.stuck import PackedKeys, stuck_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget
@@ -67,7 +68,7 @@ def pull(
                     outbound.add_lost(bench.scene, link, missing, work, "comes")
                 else:
                     outbound.add_missing(bench.scene, link, missing, work, pullable=True)
-            plain = not stuck and not (extra and extra.count) and outbound.all_is_pullable(bench.scene, link)
+            plain = not stuck and not (extra and extra.count) and all_is_pullable(bench.scene, link)
             large = entities >= SPREAD_ENTITIES or entities * bytes_each >= SPREAD_BYTES
             spread = new and plain and large and bench.objects is None and has_ranges(link)
             if new and not spread:

@@ -16,6 +16,7 @@ from djlink_manifest.servers.digest import in_pieces, keys_in
 from djlink_manifest.servers.keyranges import KeyRange
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import member, reference_holds
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import (
     Sql,
@@ -31,7 +32,7 @@ from djlink_manifest.servers.sql import (
     table,
 )
 from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
 Fate: TypeAlias = Literal["comes", "released", "approved"]
 
@@ -49,7 +50,7 @@ def add_pullable(
     Local rows without protection (`extra`) are not pulled over: they are registered, or reported. The keys of
     `stuck`, a table, are left out. `within`: only those of a range.
     """
-    sets = Sets(scene)
+    sets = Sets(work.session, scene)
     tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
     if within is not None:
         tests.append(within.test(link.key_columns, "s"))
@@ -60,8 +61,7 @@ def add_pullable(
     keys = columns("s", link.key)
     work.add_from(
         sql(
-            "{}SELECT {} FROM {} s WHERE {} ORDER BY {}",
-            sets.head(),
+            "SELECT {} FROM {} s WHERE {} ORDER BY {}",
             keys,
             source_table(link),
             both(tests),
@@ -72,15 +72,14 @@ def add_pullable(
 
 def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool) -> None:
     """Of the keys missing locally, put those that are pullable (or those that are not) into another set."""
-    sets = Sets(scene)
+    sets = Sets(into.session, scene)
     tests = sets.pullable(link, "s", link.key)
     if not pullable:
         # a requested entity that is gone locally is approved, not released
         tests = [sql("NOT ({})", both(tests)), *_unasked(link)]
     into.add_from(
         sql(
-            "{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
-            sets.head(),
+            "SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
             columns("s", link.key),
             missing.name,
             both(tests),
@@ -97,10 +96,10 @@ def add_lost(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: 
     """
     requested, approved = (among(each, link.key, "s", link.key) for each in _asked(link))
     comes = [sql("NOT {}", approved), *_parents_held(scene, link)]
-    sets = Sets(scene)
-    wanted = sets.wanted(link.address) if link.unwanted == "release" else None
+    sets = Sets(into.session, scene)
+    wanted = sets.is_wanted(link.address, "s", link.key) if link.unwanted == "release" else None
     if wanted is not None:
-        comes.append(either([among(wanted, link.key, "s", link.key), requested]))
+        comes.append(either([wanted, requested]))
     tests = {
         "comes": comes,
         "released": [sql("NOT ({})", both(comes)), sql("NOT ({})", either([requested, approved]))],
@@ -108,8 +107,7 @@ def add_lost(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: 
     }[fate]
     into.add_from(
         sql(
-            "{}SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
-            sets.head(),
+            "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
             columns("s", link.key),
             missing.name,
             source_table(link),
@@ -203,11 +201,6 @@ def _parents_held(scene: Scene, link: Link) -> list[Sql]:
         held = member(parent, outbound_table(parent))
         tests.append(reference_holds(parent, link, reference, "s", held))
     return tests
-
-
-def all_is_pullable(scene: Scene, link: Link) -> bool:
-    """Whether every entity of the source is wanted and none barred."""
-    return not Sets(scene).pullable(link, "s", link.key)
 
 
 def refers_by_key(link: Link) -> bool:

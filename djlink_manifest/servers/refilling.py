@@ -84,8 +84,9 @@ def refill_entities(
 ) -> int:
     """Refill the entities of a range of `work` that are held, not asked back and here; how many they are.
 
-    `requested`: those that are asked back too.     `check` runs before the local commit and raises where the work must not be committed. Raises RowsRefused,
-    with nothing changed, where the local server does not take the rows.
+    `requested`: those that are asked back too. `check` runs before the local commit and raises where the work
+    must not be committed. Raises RowsRefused, with nothing changed, where the local server does not take the
+    rows.
     """
     tables, asked = _tables(link), unasked(link, "o", requested=requested)
     for each in tables:

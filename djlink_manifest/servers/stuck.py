@@ -24,6 +24,7 @@ from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, keys_in
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable, temporary
 from djlink_manifest.servers.sql import (
     Sql,
@@ -36,7 +37,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
 WHY = "~why"  # the number of the reason: of `uniques`, then of `parents`
 
@@ -132,14 +133,13 @@ class StuckTable:
 
     def counts(self, scene: Scene, extra: KeyTable | None) -> Mapping[int, int]:
         """How many of them would be pulled otherwise, by the number of the reason."""
-        sets = Sets(scene)
+        sets = Sets(self.session, scene)
         tests = [*sets.pullable(self.link, "s", self.link.key), *self._unheld(scene, "s", self.link.key)]
         if extra is not None and extra.count:
             tests.append(not_among(extra.name, self.link.key, "s", self.link.key))
         rows = self.session.rows(
             sql(
-                "{}SELECT k.{}, COUNT(*) FROM {} k JOIN {} s ON {} WHERE {} GROUP BY 1",
-                sets.head(),
+                "SELECT k.{}, COUNT(*) FROM {} k JOIN {} s ON {} WHERE {} GROUP BY 1",
                 idents([WHY]),
                 self.name,
                 source_table(self.link),

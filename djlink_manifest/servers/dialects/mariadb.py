@@ -13,6 +13,7 @@ from djlink_manifest.servers.dialects.facts import ColumnFacts
 from djlink_manifest.servers.sql import unescaped
 
 OLDEST = (10, 11)
+ONE_MENTION = False
 SETTINGS: tuple[str, ...] = (
     "max_statement_time = 0",  # else the server ends a long comparison in the middle
 )

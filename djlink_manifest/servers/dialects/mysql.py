@@ -6,6 +6,7 @@ from djlink_manifest.model.definition import Column
 from djlink_manifest.servers.dialects.facts import ColumnFacts
 
 OLDEST = (8, 0, 19)
+ONE_MENTION = True
 SETTINGS: tuple[str, ...] = (
     "information_schema_stats_expiry = 0",  # row and byte estimates of today
     # COUNT(*) starts four threads for each table, which for a small one takes longer than to count it
