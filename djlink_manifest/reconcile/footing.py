@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
+from djlink_manifest.model.catalog import Catalog, Mark, TableName, fingerprint, link_id
 from djlink_manifest.model.compare import differences
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.local_rules import local_rules
 from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
 from djlink_manifest.reconcile.drift import UNDO_THERE, local_drift
 from djlink_manifest.reconcile.ownerside import views_to_make
@@ -49,8 +50,8 @@ class Ground:
         )
 
 
-def footing(link: Link, ground: Ground) -> Footing | Refusal:
-    """The link's footing, or why it has none. The first reason counts."""
+def footing(link: Link, ground: Ground, linked: frozenset[TableName] = frozenset()) -> Footing | Refusal:
+    """The link's footing, or why it has none. The first reason counts. `linked` are all links' local tables."""
     refusal = next(_refusals(link, ground), None)
     if refusal is not None:
         return refusal
@@ -73,6 +74,7 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
         redefined=here.redefined,
         make_views=views,
         views_why=why,
+        rules=local_rules(link, ground.local.tables, linked),
         remade=gone or (ours is not None and ours.remade),
     )
 

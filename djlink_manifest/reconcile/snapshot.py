@@ -11,6 +11,7 @@ from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDef
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.external import NO_OBJECTS, Objects
 from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.local_rules import LocalRule
 from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.removal import Removal
@@ -57,7 +58,8 @@ class Footing:
     why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
     do not name the source's present definition; `make_views` are the owner's views to make or replace,
     `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
-    anew by an apply that did not bring all held rows back.
+    anew by an apply that did not bring all held rows back. `rules` are what the local tables ask of rows and
+    the source's do not.
     """
 
     link_id: str | None = None
@@ -73,6 +75,7 @@ class Footing:
     refill: str | None = None
     redefined: bool = False
     remade: bool = False
+    rules: tuple[LocalRule, ...] = ()
 
     @property
     def is_level(self) -> bool:
@@ -137,7 +140,8 @@ class LinkSnapshot:
     whose rows differ from the source's, None where nobody looked.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
-    lab's own, and `waiting`, by the address of the parent that is blocked. Where external objects were
+    lab's own, `waiting`, by the address of the parent that is blocked, and `refused`, by the rule of a local
+    table that they break. Where external objects were
     verified, `lacking` counts those that lack one at the source, and `lost` the objects that are missing or
     altered here; the entities of these are among the `changed`.
     """
@@ -154,6 +158,7 @@ class LinkSnapshot:
     parts: tuple[PartRows, ...] = ()
     taken: tuple[tuple[str, int], ...] = ()
     waiting: tuple[tuple[str, int], ...] = ()
+    refused: tuple[tuple[LocalRule, int], ...] = ()
     changed: int | None = None
     lost: int = 0
     lacking: int = 0
@@ -171,7 +176,7 @@ class LinkSnapshot:
     @property
     def stuck(self) -> int:
         """How many entities to be pulled cannot come."""
-        return sum(count for _, count in (*self.taken, *self.waiting)) + self.lacking
+        return sum(count for _, count in (*self.taken, *self.waiting, *self.refused)) + self.lacking
 
 
 @dataclass(frozen=True, slots=True)
