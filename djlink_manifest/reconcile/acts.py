@@ -23,6 +23,8 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot
 
+MISSING = "held in outbound, missing locally"
+
 
 def structure(link: Link, footing: Footing) -> Iterator[Action]:
     """The tables and views to make or alter."""
@@ -30,8 +32,10 @@ def structure(link: Link, footing: Footing) -> Iterator[Action]:
     if footing.make_outbound or footing.mark_outbound:
         yield CreateOutbound(link.source, _names(footing.make_outbound), why)
     if footing.make_local or footing.mark_local:
-        added = footing.refill is not None and not footing.mark_local
+        added = footing.refill is not None and footing.redefined
         yield CreateLocal(_names(footing.make_local), ADDED if added else why)
+    elif footing.remade and not footing.alter_local and footing.refill is None:
+        yield CreateLocal((), "made anew by an apply that did not end: its held rows are looked for")
     for alteration in footing.alter_local:
         yield _alter(link, alteration)
     if footing.make_views:
@@ -70,7 +74,8 @@ def row_actions(
         yield Register(link.source, snapshot.equal, why)
     yield from _refill(link, footing, snapshot, aside)
     if steps[Step.PULL_AGAIN]:
-        yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
+        why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
+        yield PullAgain(steps[Step.PULL_AGAIN], f"{why}: pull again", whole=footing.remade)
     if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, and not here yet"
         yield Pull(
@@ -88,7 +93,7 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
 
 def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, aside: int) -> Iterator[Action]:
     if footing.refill is not None:
-        shared = snapshot.in_state(State.SHARED)
+        shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
         if shared > aside:
             yield Refill(shared - aside, "definition", footing.refill)
         elif not shared and not footing.make_local and not footing.alter_local:

@@ -81,8 +81,9 @@ class Tally:
 class Bench:
     """One link with the sessions to work on it.
 
-    `guarded` raises where its locks, as the sessions see them, are no longer ours; `helpers` lends further
-    sessions to work at the same time.
+    `remade` tells that the local table was dropped and that not all held rows are back: what is missing there
+    was deleted by nobody. `guarded` raises where its locks, as the sessions see them, are no longer ours;
+    `helpers` lends further sessions to work at the same time.
     `objects` brings its external objects, where it has any.
     """
 
@@ -97,6 +98,7 @@ class Bench:
     say: Callable[[str], None]
     stop: threading.Event
     objects: Objects | None = None
+    remade: bool = False
 
     @property
     def convert(self) -> Conversion:

@@ -43,7 +43,8 @@ class Deletions:
 
     `lately` says of each link concerned how many of its entities went in 24 hours without a review;
     `refusals` are links of which deletions could not be observed; `unseen` names, by link, the tables that
-    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know.
+    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know;
+    `unfilled` names, by link, the links below it whose local tables lack rows that are to come back.
     """
 
     links: Mapping[str, LinkDeletions]
@@ -51,6 +52,7 @@ class Deletions:
     lately: Mapping[str, int]
     refusals: Mapping[str, Refusal]
     unseen: Mapping[str, tuple[str, ...]] | None
+    unfilled: Mapping[str, tuple[str, ...]]
 
 
 def observe_deletions(
@@ -105,6 +107,8 @@ def observe_deletions(
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
         link = dependents.links[address]
+        if footings[address].make_outbound:  # perhaps the ledger, too: nothing of it goes before it is made
+            continue
         with sources[link.source].readers.session() as there:
             lately[address] = asking.deleted_lately(there, link)
     for name in sorted({link.source for link in due}):
@@ -113,7 +117,14 @@ def observe_deletions(
             for address, closure in _unwanted_closures(mine, seen.scenes[name], dependents, there, here):
                 found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
     unseen = None if acting is None else dict(_by_link(standing, acting))
-    return Deletions(found, dependents, lately, refusals, unseen)
+    return Deletions(found, dependents, lately, refusals, unseen, _unfilled(stage, footings))
+
+
+def _unfilled(stage: Stage, footings: Mapping[str, Footing]) -> Mapping[str, tuple[str, ...]]:
+    """By link the links below it whose local tables lack rows that are to come back."""
+    lacking = {a for a, f in footings.items() if f.lacks_rows}
+    found = {a: (stage.graph.downstream([a]) & lacking) - {a} for a in stage.graph.upstream(lacking)}
+    return {a: tuple(sorted(below)) for a, below in found.items() if below}
 
 
 def _by_link(

@@ -38,6 +38,8 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             "change or delete the local rows with the same value, and they are pulled; or leave them out "
             "with `where`",
         )
+    for rule, count in snapshot.refused:
+        yield Blocked("upstream" if rule.linked else "error", rule.words, count, rule.hint)
     if snapshot.lacking:
         yield Blocked(
             "error",

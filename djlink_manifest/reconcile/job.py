@@ -26,7 +26,7 @@ from djlink_manifest.reconcile.removal import Removal, done, left_out
 from djlink_manifest.reconcile.scope import check_address
 from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
-from djlink_manifest.reconcile.stage import Stage
+from djlink_manifest.reconcile.stage import Stage, without_rules
 from djlink_manifest.reconcile.survey import Survey, survey
 from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals
 from djlink_manifest.servers.connection import Row
@@ -58,13 +58,17 @@ class Job:
         `verify`: the rows of what is held and here are compared with the source's, by digests. `orphans_of`:
         links of which the orphans are looked at, so that an approval can name them.
         """
-        stage, footings = self.stage, self.stage.footings()
+        stage = self.stage
+        removals, left = self._removals()
+        # what this plan's apply drops asks nothing of the rows that it pulls
+        dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
+        footings = without_rules(stage.footings(), dropped)
         self._footings = footings.found
         seen = self._survey = survey(stage, footings, verify=verify)
         found = self._deletions = observe_deletions(stage, footings.found, seen, orphans_of)
         relied, refusals = observe_relied(stage, footings.found, seen)
         found = replace(found, refusals={**found.refusals, **refusals})
-        self._seen = replace(self._observation(seen, found), relied=relied)
+        self._seen = replace(self._observation(seen, found, removals, left), relied=relied)
         return planning.make(self.links, self.graph, self._seen)
 
     @property
@@ -74,11 +78,12 @@ class Job:
             raise ValueError("a job that made no plan has observed nothing")
         return self._seen
 
-    def _observation(self, seen: Survey, found: Deletions) -> Observation:
+    def _observation(
+        self, seen: Survey, found: Deletions, removals: tuple[Removal, ...], left: tuple[Removal, ...]
+    ) -> Observation:
         """All that was observed, as the plan takes it."""
         stage, manifest = self.stage, self.stage.manifest
         refusals = {**seen.refusals, **found.refusals}
-        removals, left = self._removals()
         return Observation(
             manifest.name,
             manifest.digest,
@@ -103,6 +108,7 @@ class Job:
             stage.limit,
             removals,
             found.unseen,
+            found.unfilled,
         )
 
     def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:

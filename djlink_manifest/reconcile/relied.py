@@ -87,7 +87,8 @@ def relying_rows(stage: Stage, footing: Footing, link: Link) -> Iterator[tuple[R
 def _refills(link: Link, footing: Footing, seen: Survey) -> bool:
     snapshot = seen.snapshots[link.address]
     if footing.refill is not None:
-        return footing.holds(link) and snapshot.in_state(State.SHARED) > 0
+        shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
+        return footing.holds(link) and shared > 0
     return link.changed == "mend" and bool(snapshot.changed)
 
 
@@ -130,7 +131,7 @@ def _pages(
     with key_table(there, link, "changed") as changed, key_table(there, link, "relied") as work:
         content.find_changed(here, there, link, changed, only)
         if changed.count:
-            outbound.add_unasked(link, changed, work)
+            outbound.add_refillable(link, changed, work, requested=footing.refill is not None)
         for first, last in work.pages(ENTITIES_AT_ONCE):
             with (
                 _brought(link, tables, work, first, last, there, here),

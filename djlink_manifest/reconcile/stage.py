@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.local_rules import LocalRule
 from djlink_manifest.reconcile.footing import Ground, footing, holding
 from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.resolve import Resolved
@@ -94,6 +96,7 @@ class Stage:
         """Find every link's footing."""
         found = dict[str, Footing]()
         refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
+        linked = frozenset((t.schema, t.name) for x in self.resolved.links for t in x.local.tables)
         grounds = {name: self.ground(name) for name in self.sources}
         for link in self.resolved.links:
             ground = grounds[link.source]
@@ -101,9 +104,19 @@ class Stage:
                 held.add(link.address)
             if link.address in refusals:
                 continue
-            stands = footing(link, ground)
+            stands = footing(link, ground, linked)
             if isinstance(stands, Refusal):
                 refusals[link.address] = stands
             else:
                 found[link.address] = stands
         return Footings(found, refusals, frozenset(held))
+
+
+def without_rules(footings: Footings, dropped: Set[tuple[TableName, str]]) -> Footings:
+    """The footings without the rules of foreign keys, as (table, name), that are about to be dropped."""
+
+    def kept(rule: LocalRule) -> bool:
+        return ((rule.ours.schema, rule.ours.name), rule.of.name) not in dropped
+
+    found = {a: replace(f, rules=tuple(filter(kept, f.rules))) for a, f in footings.found.items()}
+    return replace(footings, found=found) if dropped else footings

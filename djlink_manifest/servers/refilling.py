@@ -50,22 +50,25 @@ def refill_entities(
     reliance: Reliance,
     check: Callable[[], None],
     convert: Conversion = as_read,
+    *,
+    requested: bool = False,
 ) -> Refilled:
     """Refill the entities of a range of `work` that are held, not asked back and here.
 
     Left as they are: those of which a row would be deleted, or a value changed, that a row of another table
     refers to by a foreign key of `reliance`.
 
-    `check` runs before the local commit and raises where the work must not be committed. Raises RowsRefused,
-    with nothing changed, where the local server does not take the rows.
+    `requested`: those that are asked back too. `check` runs before the local commit and raises where the work
+    must not be committed. Raises RowsRefused, with nothing changed, where the local server does not take the
+    rows.
     """
-    tables = refill_tables(link, reliance.named)
+    tables, asked = refill_tables(link, reliance.named), unasked(link, "o", requested=requested)
     for each in tables:
         make(local, each)
     with putting_aside(local, link, tables, reliance) as aside, source.snapshot(), local.transaction():
         for each in tables:
             what = reading_rows(each.columns, "t")
-            select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
+            select = rows_of(link, each.theirs, work, first, last, asked, what)
             to = convert(each.theirs, each.ours, each.columns)
             copy(source, select, local, each.rows, to.columns, budget, to.change)
         entities, spared = _keep_present(local, link, tables), 0
