@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.manifest.match import nearest, rule_for
+from djlink_manifest.manifest.names import unlinkable
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.definition import TableDefinition
@@ -23,6 +24,7 @@ from djlink_manifest.reconcile.targets import target_refusals
 from djlink_manifest.reconcile.unresolved import (
     Candidate,
     first_each,
+    misnamed,
     no_table,
     refusals_of,
     unread,
@@ -134,6 +136,10 @@ def _candidates(
         rule = rule_for(schema, table.name, class_name(table.name))
         if rule is not None:
             name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
+            if fault := unlinkable(table.name):
+                chosen.add(rule.pattern)
+                unseen.append(misnamed(f"{place}.{name}", rule, table.name, fault))
+                continue
             if not all(t.columns and set(t.key) <= set(t.column_names) for t in table.tables):
                 chosen.add(rule.pattern)
                 unseen.append(unread(f"{place}.{name}", rule, table, catalog))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -43,6 +45,13 @@ def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catal
         f"let the source's administrator run: {rights}",
         rule.location,
     )
+
+
+def misnamed(address: str, rule: TableRule, table: str, fault: str) -> Refusal:
+    """A table whose name no manifest could give it."""
+    alone = re.sub(r"([*?\[])", r"[\1]", table)
+    hint = f"leave it out (`exclude: [{json.dumps(alone)}]`), or let the source's owner rename it"
+    return Refusal(address, f"its name {fault}", hint, rule.location)
 
 
 def no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, schema: str) -> Refusal:
