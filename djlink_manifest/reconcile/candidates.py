@@ -135,7 +135,9 @@ def _of_schema(
             continue
         if fault := unusable_name(table):
             known = frozenset((t.schema, t.name) for t in table.tables)
-            left.append(Unresolved(misnamed(f"{place}.{name}", rule, fault), schema.name, rule, known))
+            left.append(
+                Unresolved(misnamed(f"{place}.{name}", rule, table.name, fault), schema.name, rule, known)
+            )
             continue
         local = rule.options.local_schema(source.name, schema.name)
         found.append(Candidate(f"{place}.{name}", source, rule, table, local))

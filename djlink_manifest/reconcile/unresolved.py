@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest
-from djlink_manifest.manifest.names import identifier_fault
+from djlink_manifest.manifest.names import identifier_fault, unlinkable
 from djlink_manifest.manifest.values import Options, SourceSpec, TableRule
 from djlink_manifest.model.catalog import Catalog, TableName, Version
 from djlink_manifest.model.definition import TableDefinition, unprotectable
@@ -56,15 +58,17 @@ def unusable_name(table: TableDefinition) -> str | None:
     They are the names that `init` leaves out: names become parts of paths in stores and of addresses.
     """
     for each in table.tables:
-        fault = identifier_fault(each.name)
+        fault = unlinkable(each.name) if each is table else identifier_fault(each.name)
         if fault is not None:
             return fault if each is table else f"is that of a table whose part `{each.name}` {fault}"
     return None
 
 
-def misnamed(address: str, rule: TableRule, fault: str) -> Refusal:
-    """A table that a glob chooses and whose name cannot be linked."""
-    return Refusal(address, f"its name {fault}", _EXCLUDE, rule.location)
+def misnamed(address: str, rule: TableRule, table: str, fault: str) -> Refusal:
+    """A table whose name no manifest could give it."""
+    alone = re.sub(r"([*?\[])", r"[\1]", table)
+    hint = f"leave it out (`exclude: [{json.dumps(alone)}]`), or let the source's owner rename it"
+    return Refusal(address, f"its name {fault}", hint, rule.location)
 
 
 def no_table(

@@ -82,14 +82,11 @@ def _sought(key: RawRow, value: bytes, external: External) -> Iterable[tuple[Raw
     """What a row says of its object; None for what cannot be followed."""
     try:
         metadata = model.read_metadata(value, external)
-        if metadata is None:
-            return
-        path, size = model.checked_path(metadata["path"]), metadata.get("size")
     except BadObject:
         yield key, None
         return
-    known = isinstance(size, int) and not metadata.get("is_dir")
-    yield key, Sought(model.store_of(metadata), path, metadata.get("hash") or None, size if known else None)
+    if metadata is not None:
+        yield key, Sought(metadata.store, metadata.path, metadata.hash, metadata.size)
 
 
 def _local_rows(link: Link, theirs: TableDefinition, ours: TableDefinition, read: Sequence[Column]) -> Sql:

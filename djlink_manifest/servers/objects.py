@@ -142,7 +142,7 @@ class Objects:
             metadata = model.read_metadata(value, external)
             if metadata is None:
                 return None
-            store = self._depot.stores.of_source(self._link.source, model.store_of(metadata))
+            store = self._depot.stores.of_source(self._link.source, metadata.store)
             prefix = store.prefix("schema") if isinstance(store, Store) else ""
             return model.transport(metadata, external, place, self._link.stores, prefix, self._local)
         except BadObject as error:
