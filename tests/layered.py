@@ -46,10 +46,19 @@ class Layers:
                     columns += "" if mine == "k" else f", {mine} int NOT NULL"
                     keys += f", FOREIGN KEY ({mine}) REFERENCES {{lab}}.{parent} (k)"
                 yield f"CREATE TABLE {{lab}}.{name} (k int PRIMARY KEY{columns}{keys})"
-                wide = 1 + (len(above) if self.key == "secondary" else 0)
-                rows = ", ".join(f"({', '.join([str(k)] * wide)})" for k in range(1, ROWS + 1))
-                yield f"INSERT INTO {{lab}}.{name} VALUES {rows}"
             above = layer
+        for name, rows in self.rows(*range(1, ROWS + 1)).items():
+            yield f"INSERT INTO {{lab}}.{name} VALUES {rows}"
+
+    def rows(self, *keys: int) -> dict[str, str]:
+        """By table, parents first, the VALUES of rows with these keys."""
+        found, above = dict[str, str](), 0
+        for layer in self.layers():
+            wide = 1 + (above if self.key == "secondary" else 0)
+            values = ", ".join(f"({', '.join([str(k)] * wide)})" for k in keys)
+            found |= dict.fromkeys(layer, values)
+            above = len(layer)
+        return found
 
     def make(self, rig: Rig) -> None:
         """Make the tables on `lab_a`."""

@@ -6,7 +6,7 @@ the size of a statement depends on the foreign keys of one link and never on the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -156,21 +156,10 @@ class SetTerms:
         return len(self.restricting(of.address)) <= MOST_TERMS
 
     def _found(self, address: str) -> _Found:
-        """Find what decides about a link and all those that it refers to, parents first.
-
-        Not by recursion, since chains are long. A reference that closes a circle restricts nothing.
-        """
-        begun, stack = set[str](), [address]
-        while stack:
-            each = stack[-1]
-            if each in self._known:
-                stack.pop()
-            elif each in begun:
+        """Find what decides about a link and all those that it refers to, parents first."""
+        if address not in self._known:
+            for each in upstream(self.scene.links, address, self._known):
                 self._known[each] = self._find(self.scene.links[each])
-            else:
-                begun.add(each)
-                parents = (r.parent for r in self.scene.links[each].references)
-                stack += [p for p in parents if p not in self._known and p not in begun]
         return self._known[address]
 
     def _find(self, link: Link) -> _Found:
@@ -225,6 +214,25 @@ def _fit(terms: Sequence[Term], most: int) -> bool:
     """Whether one statement may have all of these terms: they are few, and none has a made set twice."""
     made = [t.of for t in terms if t.of.is_made]
     return len(terms) <= most and len(made) == len(set(made))
+
+
+def upstream(links: Mapping[str, Link], address: str, known: Collection[str] = ()) -> Iterator[str]:
+    """The link and all those that it refers to, near or far, parents first, without those `known`.
+
+    Not by recursion, since chains are long. A reference that closes a circle is left out.
+    """
+    begun, ended, stack = set[str](), set[str](), [address]
+    while stack:
+        each = stack[-1]
+        if each not in begun:
+            begun.add(each)
+            parents = (r.parent for r in links[each].references)
+            stack += [p for p in parents if p not in begun and p not in known]
+            continue
+        stack.pop()
+        if each not in ended:
+            ended.add(each)
+            yield each
 
 
 def all_is_pullable(scene: Scene, link: Link) -> bool:

@@ -1,8 +1,9 @@
 """Entities that cannot come as things stand, in temporary tables on the source server.
 
 An entity is stuck where a unique value of its rows is taken by a local row that is not held (the lab's own),
-where its rows break a rule that only the local tables have (`local_rules`), and where it refers to a parent that is stuck or blocked. What the local table alone knows, the unique values
-of those rows and no others, travels to the source; the entities are found there.
+where its rows break a rule that only the local tables have (`local_rules`), and where it refers to a parent
+that is stuck or blocked. What the local table alone knows, the unique values of those rows and no others,
+travels to the source; the entities are found there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pickle
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
@@ -26,8 +27,8 @@ from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, keys_in
 from djlink_manifest.servers.local_rules import breaking
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
-from djlink_manifest.servers.scene import Scene
-from djlink_manifest.servers.scratch import KeyTable, key_table, temporary
+from djlink_manifest.servers.scene import Scene, upstream
+from djlink_manifest.servers.scratch import KeyTable, create_temporary, drop_temporary, key_table, temporary
 from djlink_manifest.servers.sql import (
     Sql,
     both,
@@ -137,7 +138,7 @@ class StuckTable:
     def add_breaking(
         self, scene: Scene, rules: Sequence[LocalRule], extra: KeyTable | None, local: Session
     ) -> None:
-        """Add what would be pulled and break a rule of the local tables; what is known as stuck is not tried."""
+        """Add what would be pulled and breaks a rule of the local tables; what is stuck is not tried."""
         for number, rule in enumerate(rules, RULES):
             sets = Sets(self.session, scene)
             tests = [*sets.pullable(self.link, "t", rule.owner), *self._unheld(scene, "t", rule.owner)]
@@ -199,10 +200,13 @@ class StuckTable:
 def stuck_table(session: Session, link: Link, label: str) -> Iterator[StuckTable]:
     """A fresh table that is dropped at the end, unless the session broke."""
     found = StuckTable(session, link, label)
-    keys = idents(link.key).text
-    columns = f"`{WHY}` int NOT NULL DEFAULT 0, {key_columns(link.definition)}, PRIMARY KEY ({keys})"
-    with temporary(session, found.name, columns):
+    with temporary(session, found.name, _columns(link)):
         yield found
+
+
+def _columns(link: Link) -> str:
+    keys = idents(link.key).text
+    return f"`{WHY}` int NOT NULL DEFAULT 0, {key_columns(link.definition)}, PRIMARY KEY ({keys})"
 
 
 @contextmanager
@@ -221,19 +225,13 @@ def stuck_entities(
     that cannot come by themselves: what refers to them, over any number of links, is stuck. `rules` are those
     of the local tables that the source's tables do not have.
     """
-    above = _above(scene, link, blocked)
+    above = _stuck_above(scene, link, blocked)
     collides = extra is not None and extra.count and uniques(link)
     if not above and not collides and not rules:
         yield None
         return
-    with ExitStack() as stack:
-        tables = dict[str, StuckTable]()
-        for number, address in enumerate(above):
-            stuck = stack.enter_context(stuck_table(source, scene.links[address], f"stuck_{number}"))
-            stuck.add(blocked.get(address, ()))
-            stuck.add_waiting(scene, tables)
-            tables[address] = stuck
-        own = stack.enter_context(stuck_table(source, link, "stuck"))
+    tables = _Kept.of(source, scene).tables(above, blocked)
+    with stuck_table(source, link, "stuck") as own:
         if extra is not None and collides:
             own.add_colliding(scene, extra, local)
         own.add_waiting(scene, tables)
@@ -241,22 +239,46 @@ def stuck_entities(
         yield own
 
 
-def _above(scene: Scene, link: Link, blocked: Mapping[str, PackedKeys]) -> list[str]:
+def _stuck_above(scene: Scene, link: Link, blocked: Mapping[str, PackedKeys]) -> list[str]:
     """The links that this one refers to, near or far, with stuck or blocked entities; parents first."""
-    known, ordered = dict[str, bool](), list[str]()
-
-    def is_stuck(address: str) -> bool:
-        if address not in known:
-            up = [is_stuck(parent) for parent in parents(scene.links[address])]
-            known[address] = address in blocked or any(up)
-            if known[address]:
-                ordered.append(address)
-        return known[address]
-
+    found = dict[str, None]()
     if blocked:
-        for parent in parents(scene.links[link.address]):
-            is_stuck(parent)
-    return ordered
+        for address in upstream(scene.links, link.address):
+            if address in blocked or not found.keys().isdisjoint(parents(scene.links[address])):
+                found[address] = None
+    found.pop(link.address, None)
+    return list(found)
+
+
+class _Kept:
+    """The stuck entities of links of earlier waves, in tables of one session, each made once in a plan."""
+
+    def __init__(self, session: Session, scene: Scene) -> None:
+        self._session = session
+        self._scene = scene
+        self._made = dict[str, StuckTable]()
+
+    @staticmethod
+    def of(session: Session, scene: Scene) -> _Kept:
+        """The session's tables, without those of another moment."""
+        found: _Kept | None = session.kept.get(_Kept)
+        if found is None or found._scene.moment is not scene.moment:
+            for each in found._made.values() if found is not None else ():
+                drop_temporary(session, each.name)
+            found = session.kept[_Kept] = _Kept(session, scene)
+        return found
+
+    def tables(self, above: Sequence[str], blocked: Mapping[str, PackedKeys]) -> Mapping[str, StuckTable]:
+        """The tables of these links, which come parents first."""
+        for address in above:
+            if address not in self._made:
+                link = self._scene.links[address]
+                table = StuckTable(self._session, link, f"stuck_{len(self._made)}")
+                create_temporary(self._session, table.name, _columns(link))
+                table.add(blocked.get(address, ()))
+                table.add_waiting(self._scene, self._made)
+                self._made[address] = table
+        return {address: self._made[address] for address in above}
 
 
 @contextmanager

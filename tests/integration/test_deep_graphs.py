@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from djlink_manifest.model.naming import class_name
 from djlink_manifest.reconcile.actions import Delete, Pull
 from djlink_manifest.reconcile.plan import Plan
 from tests.layered import ROWS, Layers
@@ -76,6 +77,20 @@ def test_an_agreed_deletion_at_the_root_is_carried_out_over_all_layers(rig: Rig,
     assert not plan.has_errors, plan.links
     assert not plan.has_changes, plan.links
     assert rig.run("lab_a", f"SELECT COUNT(*) FROM {rig.outbound_table('lab', leaf)}") == [(ROWS - 1,)]
+    # what hangs on an entity that cannot come is blocked over all layers, in steps of one layer each
+    rig.run("local", f"ALTER TABLE `{schema}`.{root} ADD CONSTRAINT few CHECK (k < 5)")
+    rows = graph.rows(5)
+    for name in graph.names():
+        rig.run("lab_a", f"INSERT INTO {{lab}}.{name} VALUES {rows[name]}")
+    with watched(prefix=rig.names("")) as seen:
+        plan = rig.plan(document, parallelism=1)
+    blocked = {link.address: sum(b.count for b in link.blocked) for link in plan.links}
+    assert blocked == {
+        rig.address("lab_a", "lab", class_name(name)): int(name in gone) for name in graph.names()
+    }
+    assert pulls(plan) == [1]
+    made = [s for s in seen if s.begins("CREATE TEMPORARY TABLE") and "~djlink_stuck_" in s.text]
+    assert len(made) < len(graph.names())
 
 
 def longest(seen: list[Statement], word: str) -> int:
