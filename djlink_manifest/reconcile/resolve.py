@@ -27,9 +27,9 @@ from djlink_manifest.reconcile.circles import (
     without_circles,
 )
 from djlink_manifest.reconcile.housing import Housed, house
-from djlink_manifest.reconcile.snapshot import Refusal
+from djlink_manifest.reconcile.snapshot import Refusal, refusal_about
 from djlink_manifest.reconcile.targets import target_refusals
-from djlink_manifest.reconcile.unresolved import Candidate, first_each, refusal_about, refusals_of
+from djlink_manifest.reconcile.unresolved import Candidate, first_each, refusals_of
 
 
 @dataclass(frozen=True, slots=True)
