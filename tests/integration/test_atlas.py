@@ -142,7 +142,7 @@ def test_what_is_declared_and_gives_no_link_is_told_with_its_cause_and_nothing_i
     shelf: Shelf,
 ) -> None:
     assert shelf.write(["Subject"]).apply().succeeded
-    shelf.notebook.rig.run("lab_a", "INSERT INTO {lab}.subject VALUES ('new', 'rat')")
+    shelf.notebook.rig.run("lab_a", "INSERT INTO {lab}.`#subject` VALUES ('new', 'rat', NULL)")
     atlas = shelf.write({"*": {}, "Subjet": {"where": {"species": "mouse"}}})
     with pytest.raises(LinkRefused, match="the source has no such table") as caught:
         atlas[shelf.address("Subjet")]
