@@ -149,8 +149,9 @@ def test_what_is_declared_and_gives_no_link_is_told_with_its_cause_and_nothing_i
     assert "did you mean `Subject`" in str(caught.value.hint)
     subject = atlas[shelf.address("Subject")]
     before = len(subject())
-    with pytest.raises(LinkRefused, match="Subjet cannot be linked: the source has no such table"):
-        subject().pull()
+    for restrictions in ([], ["species = 'rat'"]):
+        with pytest.raises(LinkRefused, match="Subjet cannot be linked: the source has no such table"):
+            subject().pull(*restrictions)
     assert len(subject()) == before
     assert shelf.write({"Subject": {}})[shelf.address("Subject")]().pull().entities == 1
 
