@@ -281,6 +281,10 @@ def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no
             assert code == 1, (command, told)
             assert words in told, (command, told)
             assert "no link of this manifest" not in told
+    code, told = djlink(document, "requests")
+    assert code == 1
+    assert "the source has no such table" in told
+    assert "down cannot be used" in told
     assert lab.local() == {}
 
 
