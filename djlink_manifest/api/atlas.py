@@ -21,7 +21,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
-from djlink_manifest.reconcile.snapshot import ServerFacts
+from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts, refusal_about
 from djlink_manifest.report.html import plan_html, table_html
 from djlink_manifest.report.summary import outcome_words
 
@@ -68,6 +68,7 @@ class Atlas(Mapping[str, Any]):
         self._connection = connection
         self._links: dict[str, Link] | None = None
         self._down: dict[str, ServerFacts] = {}
+        self._refused: tuple[Refusal, ...] = ()
         self._classes: dict[str, Any] = {}
 
     def __getitem__(self, address: str) -> Any:
@@ -97,6 +98,7 @@ class Atlas(Mapping[str, Any]):
             with open_job(self.manifest, os.environ) as job:
                 self._links = {link.address: link for link in job.links}
                 self._down = {facts.name: facts for facts in job.servers if facts.problem}
+                self._refused = job.refusals
         return self._links
 
     def _made(self, address: str) -> Any:
@@ -105,6 +107,12 @@ class Atlas(Mapping[str, Any]):
         if link is None and down is not None:
             self._links = None  # it may be up when it is asked for again
             raise Unreachable(str(down.problem), server=down.name, link=address, hint=down.hint)
+        told = refusal_about(address, self._refused) if link is None else None
+        if told is not None:
+            self._links = None  # it may be mended when it is asked for again
+            raise LinkRefused(
+                f"{address}: {told.reason}", link=address, location=told.location, hint=told.hint
+            )
         if link is None:
             close = nearest(address, sorted(self._all()))
             hint = f"did you mean `{close}`?" if close else "list(load(...)) names the links"

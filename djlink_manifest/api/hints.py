@@ -11,6 +11,10 @@ _MANIFESTS_ONLY = re.compile(
     r"|\. To move it: .*)$"
 )
 _CALLED = {
+    "leave it out (`exclude`), or let": "let",
+    "take it out of the manifest, or let": "let",
+    "take it out of the manifest if it is gone": "unlink it if it is gone",
+    "take one of these links out of the manifest, or leave it out (`exclude`)": "unlink one of them",
     "leave it out (`exclude`)": "it cannot be linked as it is",
     ", or leave the table out (`exclude`)": "",
     "choose another local schema with `schema_name`": "give Link another local schema",

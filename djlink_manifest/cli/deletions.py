@@ -40,6 +40,7 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
     """
     from djlink_manifest.report.jsonform import requests_json
     from djlink_manifest.report.requests import key_lines, request_lines
+    from djlink_manifest.report.text import refusal_lines
 
     screen = current()
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
@@ -56,6 +57,9 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
                 for each in shown:
                     if each.requests and each.requests.asked:
                         screen.show(key_lines(each.address, job.requested(each.address)))
+    # of what gives no link nobody can say what is asked for
+    screen.tell(refusal_lines(plan.refusals))
+    screen.tell(line(f"{s.name} cannot be used: {s.problem}") for s in plan.sources if s.problem)
     return 1 if plan.has_errors else 0
 
 

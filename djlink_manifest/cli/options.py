@@ -84,7 +84,8 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "targets",
         multiple=True,
         metavar="ADDRESS",
-        help="Only this link (source.schema.Table), or a glob of them, and all that it needs. Repeatable.",
+        help="Only this link (source.schema.Table), or a glob of them, and all that it needs; what keeps it "
+        "from being done is told. Repeatable.",
     )
     exclude = click.option(
         "--exclude",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.manifest.match import is_excluded, nearest
 from djlink_manifest.manifest.names import matches
-from djlink_manifest.manifest.values import SchemaSpec, SourceSpec
+from djlink_manifest.manifest.values import SchemaSpec, SourceSpec, TableRule
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.derive import LinkedTable
 from djlink_manifest.model.naming import class_name, is_hidden, master_of
@@ -39,13 +39,15 @@ class Barrier:
             causes = list(self._above(candidate))
             perhaps = self._perhaps_itself(candidate)
             if perhaps is not None:
-                words = f"`{_pattern(candidate)}` chooses it, and perhaps it is meant by that one"
+                words = (
+                    f"it may mean this table, which `{_rule(candidate).pattern}` chooses with other options"
+                )
                 causes.append((perhaps, words))
             for cause, more in dict.fromkeys(causes):
-                words = f"blocked because {cause.address} cannot be linked: {cause.reason}"
+                words = f"{cause.address} cannot be linked: {cause.reason}"
                 yield Refusal(
                     candidate.address,
-                    f"{words}; {more}" if more else words,
+                    f"{words}; {more}" if more else f"its parent {words}",
                     cause.hint,
                     candidate.rule.location,
                     (cause.address,),
@@ -87,15 +89,15 @@ class Barrier:
             return (whole.refusal, "") if declared else None
         if spec is None:
             unknown = [u for u in self.unresolved if u.rule is None and u.tables is None]
-            return _maybe(unknown, schema, f"its schema may be meant by that one: {schema}.{table}")
+            return _maybe(unknown, schema, f"it may mean the schema of its parent {schema}.{table}")
         unknown = [
             u for u in self.unresolved if u.schema == schema and u.rule is not None and u.tables is None
         ]
-        return _maybe(unknown, class_name(table), f"its parent {schema}.{table} may be meant by that one")
+        return _maybe(unknown, class_name(table), f"it may mean its parent {schema}.{table}")
 
     def _perhaps_itself(self, candidate: Candidate) -> Refusal | None:
         """The refusal of a name that may be meant for this table, which a glob chooses with other options."""
-        rule = candidate.rule.instead_of or candidate.rule
+        rule = _rule(candidate)
         if not rule.is_glob:
             return None
         names = {(t.schema, t.name) for t in candidate.table.tables}
@@ -121,8 +123,9 @@ def _maybe(found: Sequence[Unresolved], name: str, words: str) -> tuple[Refusal,
     return by_name[close or min(by_name)], words
 
 
-def _pattern(candidate: Candidate) -> str:
-    return (candidate.rule.instead_of or candidate.rule).pattern
+def _rule(candidate: Candidate) -> TableRule:
+    """The rule by which the manifest chooses a table."""
+    return candidate.rule.instead_of or candidate.rule
 
 
 def _may_declare(spec: SchemaSpec, table: str, named: Sequence[str]) -> bool:

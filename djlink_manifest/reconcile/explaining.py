@@ -112,7 +112,9 @@ class Inquiry:
 
     def _rules(self, link: Link, raw: RawRow, verdict: single.Verdict, held: bool) -> Iterator[Reason]:
         if link.pull == "none":
-            words = "`pull: none`: what is held is wanted, nothing new"
+            # a link that is refused is looked at as if nothing new were wanted of it
+            why = "`pull: none`" if link.address in self.footings else "the link is blocked"
+            words = f"{why}: what is held is wanted, nothing new"
             yield Reason("pull", held, words, place=str(link.location))
             return
         if link.where is not None:

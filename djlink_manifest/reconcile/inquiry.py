@@ -14,8 +14,8 @@ from djlink_manifest.reconcile.explaining import Inquiry, of_the_set
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.keytext import parse_key
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.scope import Selection, check_address, matching
-from djlink_manifest.reconcile.snapshot import LinkSnapshot, Observation
+from djlink_manifest.reconcile.scope import Selection, check_address, concerns, matching
+from djlink_manifest.reconcile.snapshot import LinkSnapshot, Observation, Refusal
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import source_scene
 
@@ -59,14 +59,16 @@ def rehearse(job: Job, patterns: Sequence[str], given_up: str | None = None) -> 
 
     `given_up` names another lab's manifest whose tables may be taken. Raises UsageError for no link.
     """
-    stage = job.stage
-    chosen = set[str]()
+    stage, found = job.stage, dict[str, Adoption | Refusal | None]()
+    chosen, nodes = matching(stage.resolved, stage.servers, patterns, "adopt"), stage.graph.nodes
+    for refusal in stage.resolved.refusals:
+        if refusal.address not in nodes and any(concerns(p, refusal.address) for p in patterns):
+            found[refusal.address] = refusal
     for pattern in patterns:
         named = matching(stage.resolved, stage.servers, [pattern], "adopt")
-        if not named:
-            check_address(stage.resolved, stage.servers, pattern)
-        chosen |= named
-    links, contact, found = stage.links, stage.manifest.contact, {}
+        if not named and not any(concerns(pattern, address) for address in found):
+            check_address(stage.resolved, stage.servers, pattern)  # names the server that is down
+    links, contact = stage.links, stage.manifest.contact
     for address in sorted(chosen):
         link = links[address]
         found[address] = adoption(link, stage.ground(link.source), contact, given_up)

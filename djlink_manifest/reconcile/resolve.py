@@ -27,9 +27,9 @@ from djlink_manifest.reconcile.circles import (
     without_circles,
 )
 from djlink_manifest.reconcile.housing import Housed, house
-from djlink_manifest.reconcile.snapshot import Refusal
+from djlink_manifest.reconcile.snapshot import Refusal, refusal_about
 from djlink_manifest.reconcile.targets import target_refusals
-from djlink_manifest.reconcile.unresolved import Candidate, first_each, refusal_about, refusals_of
+from djlink_manifest.reconcile.unresolved import Candidate, first_each, refusals_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,7 @@ def resolve(
         tuple(links[a] for a in sorted(links)),
         LinkGraph.build(links, edges),
         first_each(refusals),
-        {
-            each.spec.name: frozenset(".".join(t) for u in each.unresolved for t in u.tables or ())
-            for each in found
-        },
+        {each.spec.name: frozenset(each.declared()) for each in found},
     )
 
 
@@ -169,6 +166,16 @@ class _Source:
         return _Source(
             spec, catalog, outbound, manifest, chosen, unresolved, fits, houses, linked, keys, untie(keys)
         )
+
+    def declared(self) -> Iterator[str]:
+        """The tables, as `schema.table`, that are declared and gave no link.
+
+        A name that fits no table may mean any table of its schema that was linked.
+        """
+        mine = [m for m in self.catalog.marks.get(self.outbound, ()) if m.manifest == self.manifest]
+        for each in self.unresolved:
+            linked = [(m.source_schema, m.source_table) for m in mine if m.source_schema == each.schema]
+            yield from (".".join(place) for place in (linked if each.tables is None else each.tables))
 
     def refusals(self, local: Version) -> Iterator[Refusal]:
         """Why candidates cannot be linked as they are, or not as their rules have it."""

@@ -13,8 +13,7 @@ from fnmatch import fnmatchcase
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.reconcile.resolve import Resolved
-from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts
-from djlink_manifest.reconcile.unresolved import refusal_about
+from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts, refusal_about
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,11 @@ def concerns(pattern: str, address: str) -> bool:
 
 
 def check_address(resolved: Resolved, servers: Iterable[ServerFacts], address: str) -> None:
-    """Raise UsageError where the address is of no link, with the cause where it is declared."""
+    """Raise UsageError where an address or glob is of no link, with the cause where it is declared."""
     if address in resolved.graph.nodes:
         return
     for server in servers:
-        if server.problem and address.startswith(f"{server.name}."):
+        if server.problem and concerns(address, server.name):
             raise UsageError(f"{address}: {server.name} cannot be used: {server.problem}", hint=server.hint)
     told = refusal_about(address, resolved.refusals)
     if told is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from djlink_manifest.errors import Location
@@ -12,6 +12,7 @@ from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.external import NO_OBJECTS, Objects
 from djlink_manifest.model.link import Limit, Link
 from djlink_manifest.model.local_rules import LocalRule
+from djlink_manifest.model.naming import class_name
 from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.removal import Removal
@@ -30,6 +31,14 @@ class Refusal:
     hint: str | None = None
     location: Location | None = None
     causes: tuple[str, ...] = ()
+
+
+def refusal_about(address: str, refusals: Iterable[Refusal]) -> Refusal | None:
+    """The refusal that tells about a link's address, also of its whole schema; the nearest one."""
+    schema, _, table = address.rpartition(".")
+    names = (address, f"{schema}.{class_name(table)}")
+    own = [r for r in refusals if r.address in names]
+    return next(iter((*own, *(r for r in refusals if r.address == schema))), None)
 
 
 @dataclass(frozen=True, slots=True)

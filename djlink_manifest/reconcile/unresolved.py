@@ -147,11 +147,3 @@ def first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
         causes = tuple(dict.fromkeys((*before.causes, *refusal.causes)))
         found[refusal.address] = replace(before, reason=f"{before.reason}; {refusal.reason}", causes=causes)
     return tuple(found[a] for a in sorted(found))
-
-
-def refusal_about(address: str, refusals: Iterable[Refusal]) -> Refusal | None:
-    """The refusal that tells about a link's address, also of its whole schema; the nearest one."""
-    schema, _, table = address.rpartition(".")
-    names = (address, f"{schema}.{class_name(table)}")
-    own = [r for r in refusals if r.address in names]
-    return next(iter((*own, *(r for r in refusals if r.address == schema))), None)

@@ -138,6 +138,24 @@ def test_a_link_whose_source_is_down_says_so(shelf: Shelf) -> None:
     assert atlas.plan().has_errors
 
 
+def test_what_is_declared_and_gives_no_link_is_told_with_its_cause_and_nothing_is_pulled_in_spite_of_it(
+    shelf: Shelf,
+) -> None:
+    assert shelf.write(["Subject"]).apply().succeeded
+    shelf.notebook.rig.run("lab_a", "INSERT INTO {lab}.`#subject` VALUES ('new', 'rat', NULL)")
+    atlas = shelf.write({"*": {}, "Subjet": {"where": {"species": "mouse"}}})
+    with pytest.raises(LinkRefused, match="the source has no such table") as caught:
+        atlas[shelf.address("Subjet")]
+    assert "did you mean `Subject`" in str(caught.value.hint)
+    subject = atlas[shelf.address("Subject")]
+    before = len(subject())
+    for restrictions in ([], ["species = 'rat'"]):
+        with pytest.raises(LinkRefused, match="Subjet cannot be linked: the source has no such table"):
+            subject().pull(*restrictions)
+    assert len(subject()) == before
+    assert shelf.write({"Subject": {}})[shelf.address("Subject")]().pull().entities == 1
+
+
 def test_a_table_of_a_manifest_is_not_decorated_too(shelf: Shelf) -> None:
     assert shelf.write(["Subject"]).apply().succeeded
     with pytest.raises(LinkRefused, match="belongs to the manifest"):

@@ -243,6 +243,17 @@ def test_what_is_shared_waits_while_its_parent_is_not_seen_and_stays_as_it_is(
     assert (plan.has_changes, plan.has_errors) == (False, False)
 
 
+def test_what_was_linked_is_not_called_declared_no_longer_where_a_mistyped_name_may_mean_it(lab: Lab) -> None:
+    lab.fresh()
+    lab.rig.apply(lab.document({"Mouse": MUS}))
+    plan = lab.rig.plan(lab.document({"Mous": MUS}))
+    assert "it may mean its parent" in lab.reasons(plan, "Scan")
+    assert plan.forgotten == ()
+    assert not plan.has_changes
+    [forgotten] = lab.rig.plan(lab.document({"*": MUS}, ["Scan", "Alone"])).forgotten
+    assert forgotten.source_table == f"{lab.rig.names('other')}.field"
+
+
 def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no_link(
     lab: Lab, djlink: Command
 ) -> None:
@@ -270,6 +281,10 @@ def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no
             assert code == 1, (command, told)
             assert words in told, (command, told)
             assert "no link of this manifest" not in told
+    code, told = djlink(document, "requests")
+    assert code == 1
+    assert "the source has no such table" in told
+    assert "down cannot be used" in told
     assert lab.local() == {}
 
 

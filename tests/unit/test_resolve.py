@@ -17,7 +17,7 @@ from djlink_manifest.model.graph import LinkGraph, circles
 from djlink_manifest.model.rights import Grant
 from djlink_manifest.reconcile.resolve import Resolved
 from djlink_manifest.reconcile.scope import check_address, concerns, select
-from djlink_manifest.reconcile.snapshot import ServerFacts
+from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts
 from tests.unit.catalogs import catalog, resolved, table
 
 TABLES = (
@@ -357,6 +357,20 @@ def test_a_selection_says_what_is_done_and_tells_what_keeps_it_from_being_done(
     selection = select(found, [DOWN], targets, excludes)
     assert {a.rpartition(".")[2] for a in selection.links} == links
     assert {r.address.rpartition(".")[2] for r in selection.refusals} == told
+
+
+def test_the_refusal_of_a_link_that_is_left_out_is_told_and_what_follows_from_it_is_not(
+    tmp_path: Path,
+) -> None:
+    tables = [*TABLES, table("lab.keyless", key=""), table("img.after", "lab.keyless")]
+    rules = {"img": {"tables": ["After", "Alone"]}, "lab": {"tables": ["Keyless"]}}
+    found = resolved(tmp_path, rules, catalog(tables))
+    selection = select(found, [], [], ["k.lab.*", "k.img.After"])
+    assert selection.links == {"k.img.Alone"}
+    assert [r.address for r in selection.refusals] == ["k.lab.Keyless"]
+    later = [Refusal("k.img.After", "no right"), Refusal("k.img.After", "", causes=("k.lab.Keyless",))]
+    assert [selection.tells(r) for r in later] == [True, False]
+    assert not select(found, [], ["k.img.Alone"]).refusals
 
 
 def test_what_is_not_declared_is_no_target(tmp_path: Path) -> None:
