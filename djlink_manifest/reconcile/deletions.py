@@ -27,7 +27,7 @@ from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted, noted_digest, noted_links
-from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
+from djlink_manifest.servers.orphans import digest_of_orphans, orphans, stream_orphans
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.single import key_text
 from djlink_manifest.servers.sql import sql
@@ -67,7 +67,8 @@ def observe_deletions(
     for approval in stage.manifest.approvals:
         by_link[approval.link].append(approval)
     named = {a.link for a in stage.manifest.approvals if a.orphans} | set(orphans_of)
-    named = {a for a in named & seen.snapshots.keys() if seen.snapshots[a].in_state(State.ORPHAN)}
+    gone = (State.ORPHAN, State.IMPOSSIBLE)
+    named = {a for a in named & seen.snapshots.keys() if any(map(seen.snapshots[a].in_state, gone))}
     ordered = [links[a] for wave in stage.graph.waves() for a in wave if a in footings]
     standing = [link for link in ordered if not footings[link.address].make_local]
     with local.readers.session() as here:
@@ -224,19 +225,22 @@ def _changes(link: Link, unheld: bool, asked: int, there: Session, here: Session
 
 
 @contextmanager
-def unheld_keys(link: Link, source: Session, local: Session) -> Iterator[KeyTable | None]:
-    """The local keys that outbound lacks, on the source's server; None for none."""
-    with differing_keys(link, True, True, source, local) as (_, extra):
-        yield extra if extra is not None and extra.count else None
+def gone_at_source(link: Link, source: Session, local: Session) -> Iterator[KeyTable]:
+    """The keys without a source row, local, held or requested, on the source's server."""
+    with (
+        differing_keys(link, True, True, source, local) as (_, extra),
+        orphans(source, link, extra) as found,
+    ):
+        yield found
 
 
 def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) -> RequestSet:
-    with unheld_keys(link, there, here) as extra:
-        if extra is None:
+    with gone_at_source(link, there, here) as found:
+        if not found.count:
             return RequestSet("", 0, None, Closure())
-        keys, count = digest_of_orphans(there, link, extra)
+        keys, count = digest_of_orphans(there, link, found)
         with closures(here, dependents, link.address) as sets:
-            sets.add(link.address, stream_orphans(there, link, extra))
+            sets.add(link.address, stream_orphans(there, link, found))
             sets.keep_present(link.address)
             return RequestSet(keys, count, None, measured(sets, link.address))
 
@@ -272,6 +276,6 @@ def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:
 
 def orphan_keys(there: Session, here: Session, link: Link) -> Iterator[KeyText]:
     """The keys of the local rows without a source row, to be shown."""
-    with unheld_keys(link, there, here) as extra:
-        for row in stream_orphans(there, link, extra) if extra else ():
+    with gone_at_source(link, there, here) as found:
+        for row in stream_orphans(there, link, found):
             yield key_text(link, row)

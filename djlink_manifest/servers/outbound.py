@@ -16,7 +16,7 @@ from djlink_manifest.servers.keyranges import KeyRange
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import member, reference_holds
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, both, columns, equal, ident, idents, not_among, sql, table
+from djlink_manifest.servers.sql import Sql, among, both, columns, equal, ident, idents, not_among, sql, table
 from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.wanted import Scene, Sets
 
@@ -60,8 +60,9 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
     sets = Sets(scene)
     tests = sets.pullable(link, "s", link.key)
     if not pullable:
-        # a requested entity that is gone locally is approved, not released
-        tests = [sql("NOT ({})", both(tests)), *_unasked(link)]
+        # a requested entity that is gone locally is approved, not released; one without a source row is told
+        stands = among(source_table(link), link.key, "s", link.key)
+        tests = [sql("NOT ({})", both(tests)), stands, *_unasked(link)]
     into.add_from(
         sql(
             "{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",

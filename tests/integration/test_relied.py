@@ -98,7 +98,7 @@ def test_rows_of_the_labs_own_keep_the_part_rows_that_they_refer_to(lab: Rig, ru
     assert held(lab, plan).kind == "error"
     assert held(lab, plan).count == 1
     assert f"{lab.names('own')}.mine (1 rows)" in held(lab, plan).reason
-    assert [a.entities for a in cell(lab, plan).actions] == [2]
+    assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [2]
     assert report.succeeded, report
     assert mine(lab) == before
     assert locally(lab, "SELECT id, arm, v FROM @here.cell__arm ORDER BY 1, 2") == [
@@ -123,7 +123,7 @@ def test_rows_of_the_labs_own_keep_a_unique_value_that_they_refer_to(lab: Rig, r
     run_all(lab, "UPDATE {lab}.cell SET tag = 'z' WHERE id = 1", "UPDATE {lab}.cell SET v = 7 WHERE id = 2")
     plan, report = verified(lab)
     assert held(lab, plan).count == 1
-    assert [a.entities for a in cell(lab, plan).actions] == [1]
+    assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [1]
     assert report.succeeded, report
     assert mine(lab) == before
     assert locally(lab, "SELECT tag, v FROM @here.cell ORDER BY id") == [("a", 0), ("b", 7), ("c", 0)]
