@@ -44,7 +44,7 @@ class DeletionOfOrphans(DeletionOf):
         bench, link = self.bench, self.bench.link
         members = self.dependents.below(link.address)
         with gone_at_source(link, bench.source, bench.local) as found:
-            if not found.count or (resumed and not digest_of_orphans(bench.source, link, found)[1]):
+            if resumed and not digest_of_orphans(bench.source, link, found)[1]:
                 return
             self.found = found
             with doomed(bench.local, self.dependents, members) as sets, self._key_lists(members):
