@@ -288,3 +288,30 @@ def test_a_table_that_the_account_cannot_see_keeps_them_too(rig: Rig) -> None:
         assert locally(rig, "SELECT COUNT(*) FROM @here.cell WHERE v = 3") == [(2,)]
     finally:
         ask(rig.servers.local, f"DROP DATABASE `{hidden}`")
+
+
+@alike
+def test_a_note_of_a_request_stays_while_rows_of_the_labs_own_refer_to_it(lab: Rig) -> None:
+    asked = lab.outbound_table("lab", "cell_deletion_requested")
+    run_all(lab, f"INSERT INTO {asked} (id, reason) VALUES (1, 'bad'), (2, 'bad')")
+    assert lab.apply(document(lab))[1].succeeded
+    locally(
+        lab,
+        "CREATE TABLE @own.mine (n int PRIMARY KEY, id int, FOREIGN KEY (id)"
+        " REFERENCES @here.cell__deletion_requested (id) ON DELETE CASCADE)",
+        "INSERT INTO @own.mine VALUES (1, 1), (2, 2)",
+    )
+    run_all(
+        lab,
+        f"DELETE FROM {asked} WHERE id = 1",
+        f"UPDATE {asked} SET requested_at = '2026-01-02', reason = 'worse' WHERE id = 2",
+        f"INSERT INTO {asked} (id, reason) VALUES (3, 'new')",
+    )
+    assert lab.apply(document(lab))[1].succeeded
+    assert mine(lab) == [(1, 1), (2, 2)]
+    notes = "SELECT id, reason FROM @here.cell__deletion_requested ORDER BY id"
+    assert locally(lab, notes) == [(1, "bad"), (2, "worse"), (3, "new")]
+    locally(lab, "DELETE FROM @own.mine")
+    assert lab.apply(document(lab))[1].succeeded
+    assert locally(lab, notes) == [(2, "worse"), (3, "new")]
+    assert not lab.plan(document(lab)).has_changes
