@@ -116,6 +116,8 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
     with _opened(home, home.letting_go(), below=True) as job:
         below = job.graph.downstream([home.address])
         _check_all(home, job.plan(), below)
+        if hidden := job.unseen_below(below | {home.address}):
+            raise refused(home, *hidden)
         with job.holding(below):
             yield committed
         if done:

@@ -22,6 +22,7 @@ from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
+from djlink_manifest.reconcile.wording import quoted
 from djlink_manifest.servers import asking
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.dependents import acting_unseen, keys_to
@@ -116,6 +117,24 @@ def observe_deletions(
                 found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
     unseen = None if acting is None else dict(_by_link(standing, acting))
     return Deletions(found, dependents, lately, refusals, unseen)
+
+
+def unseen_below(stage: Stage, addresses: Collection[str]) -> tuple[str, str] | None:
+    """What is in the way of a deletion in these links, in words, and what to do; None for nothing.
+
+    Tables that the account cannot see and of which rows would go along, or change. It may not know of any.
+    """
+    links = [stage.links[address] for address in sorted(addresses)]
+    schemas = {link.local.schema for link in links}
+    with stage.local.readers.session() as here:
+        acting = acting_unseen(here, schemas, {name for name, _ in keys_to(here, schemas)}) or {}
+    tables = sorted({name for _, names in _by_link(links, acting) for name in names})
+    if not tables:
+        return None
+    rules = "ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+    grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
+    reason = f"{', '.join(tables)} refers to its rows, or to rows below them, with {rules}"
+    return reason, f"let the local account see it ({grants})"
 
 
 def _by_link(

@@ -9,6 +9,8 @@ from typing import Any
 import pymysql
 import pytest
 
+from djlink_manifest import load
+from djlink_manifest.errors import LinkRefused
 from djlink_manifest.reconcile.actions import Blocked, Refill
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Report
@@ -286,6 +288,13 @@ def test_a_table_that_the_account_cannot_see_keeps_them_too(rig: Rig) -> None:
         assert report.succeeded
         assert locally(rig, f"SELECT COUNT(*) FROM `{hidden}`.mine") == [(5,)]
         assert locally(rig, "SELECT COUNT(*) FROM @here.cell WHERE v = 3") == [(2,)]
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in rig.environ.items():
+                patch.setenv(name, value)
+            linked = load(rig.write(document(rig)))[rig.address("lab_a", "lab", "Cell")]
+            with pytest.raises(LinkRefused, match="mine refers to its rows"):
+                (linked() & "id = 2").delete(prompt=False)
+        assert locally(rig, f"SELECT COUNT(*) FROM `{hidden}`.mine") == [(5,)]
     finally:
         ask(rig.servers.local, f"DROP DATABASE `{hidden}`")
 
