@@ -130,6 +130,8 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
         below = job.graph.downstream([home.address])
         _check_all(home, job.plan(), below)
         _check_filled(home, job, below)
+        if hidden := job.unseen_below(below | {home.address}):
+            raise refused(home, *hidden)
         with job.holding(below):
             yield committed
         if done:

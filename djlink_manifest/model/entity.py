@@ -55,6 +55,7 @@ class Step(Enum):
     REGISTER = "register if equal"
     MEND = "mend"
     REPORT = "report"
+    BLOCK = "say the ways out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ def step_for(presence: Presence, standing: Standing) -> Step:
             return Step.REGISTER
         case State.APPROVED_HELD:
             return Step.MEND
-        case State.ORPHAN | State.IMPOSSIBLE:
+        case State.ORPHAN:
             return Step.REPORT
+        case State.IMPOSSIBLE:
+            return Step.BLOCK
         case State.ABSENT | State.DEPRECATED | State.REQUESTED_UNHELD:
             return Step.NOTHING

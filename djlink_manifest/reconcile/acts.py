@@ -92,6 +92,8 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
 
 
 def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, aside: int) -> Iterator[Action]:
+    if snapshot.in_state(State.IMPOSSIBLE):
+        return  # a new source row may have the key of one that went, and would take its place here
     if footing.refill is not None:
         shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
         if shared > aside:

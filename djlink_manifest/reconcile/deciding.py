@@ -139,7 +139,8 @@ class Decider:
         for approval in fitting[:1]:
             words = f"{ORPHANS}; approved by {approval.by} on {approval.date}"
             action = _delete(found.closure, "orphans", words, seen, approval)
-            self._do(link, found.closure, action, actions, blocked, ORPHANS)
+            gone = found.count - found.closure.here
+            self._do(link, found.closure, action, actions, blocked, ORPHANS, gone)
         if not fitting:
             blocked += [
                 Blocked(
@@ -200,8 +201,9 @@ class Decider:
         actions: list[Action],
         blocked: list[Blocked],
         why: str = ASKED,
+        gone: int = 0,
     ) -> None:
-        """Let a set go, as far as nothing is in the way."""
+        """Let a set go, as far as nothing is in the way. `gone`: so many more of it are gone here already."""
         hidden = self._unfilled(link, closure.here, why)
         hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
         if hidden:
@@ -213,7 +215,7 @@ class Decider:
             reason = f"{why}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
             blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
             return
-        if closure.entities or action.cause == "approved":
+        if closure.entities or gone or action.cause == "approved":
             actions.append(action)
             if action.cause == "auto":
                 self._count(link, closure)

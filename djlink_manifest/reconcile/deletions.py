@@ -22,12 +22,13 @@ from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
+from djlink_manifest.reconcile.wording import quoted
 from djlink_manifest.servers import asking
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted, noted_digest, noted_links
-from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
+from djlink_manifest.servers.orphans import digest_of_orphans, orphans, stream_orphans
 from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.single import key_text
@@ -68,7 +69,8 @@ def observe_deletions(
     for approval in stage.manifest.approvals:
         by_link[approval.link].append(approval)
     named = {a.link for a in stage.manifest.approvals if a.orphans} | set(orphans_of)
-    named = {a for a in named & seen.snapshots.keys() if seen.snapshots[a].in_state(State.ORPHAN)}
+    gone = (State.ORPHAN, State.IMPOSSIBLE)
+    named = {a for a in named & seen.snapshots.keys() if any(map(seen.snapshots[a].in_state, gone))}
     ordered = [links[a] for wave in stage.graph.waves() for a in wave if a in footings]
     standing = [link for link in ordered if not footings[link.address].make_local]
     with local.readers.session() as here:
@@ -125,6 +127,24 @@ def _unfilled(stage: Stage, footings: Mapping[str, Footing]) -> Mapping[str, tup
     lacking = {a for a, f in footings.items() if f.lacks_rows}
     found = {a: (stage.graph.downstream([a]) & lacking) - {a} for a in stage.graph.upstream(lacking)}
     return {a: tuple(sorted(below)) for a, below in found.items() if below}
+
+
+def unseen_below(stage: Stage, addresses: Collection[str]) -> tuple[str, str] | None:
+    """What is in the way of a deletion in these links, in words, and what to do; None for nothing.
+
+    Tables that the account cannot see and of which rows would go along, or change. It may not know of any.
+    """
+    links = [stage.links[address] for address in sorted(addresses)]
+    schemas = {link.local.schema for link in links}
+    with stage.local.readers.session() as here:
+        acting = acting_unseen(here, schemas, {name for name, _ in keys_to(here, schemas)}) or {}
+    tables = sorted({name for _, names in _by_link(links, acting) for name in names})
+    if not tables:
+        return None
+    rules = "ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+    grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
+    reason = f"{', '.join(tables)} refers to its rows, or to rows below them, with {rules}"
+    return reason, f"let the local account see it ({grants})"
 
 
 def _by_link(
@@ -234,19 +254,22 @@ def _changes(link: Link, unheld: bool, asked: int, there: Session, here: Session
 
 
 @contextmanager
-def unheld_keys(link: Link, source: Session, local: Session) -> Iterator[KeyTable | None]:
-    """The local keys that outbound lacks, on the source's server; None for none."""
-    with differing_keys(link, True, True, source, local) as (_, extra):
-        yield extra if extra is not None and extra.count else None
+def gone_at_source(link: Link, source: Session, local: Session) -> Iterator[KeyTable]:
+    """The keys without a source row, local, held or requested, on the source's server."""
+    with (
+        differing_keys(link, True, True, source, local) as (_, extra),
+        orphans(source, link, extra) as found,
+    ):
+        yield found
 
 
 def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) -> RequestSet:
-    with unheld_keys(link, there, here) as extra:
-        if extra is None:
+    with gone_at_source(link, there, here) as found:
+        if not found.count:
             return RequestSet("", 0, None, Closure())
-        keys, count = digest_of_orphans(there, link, extra)
+        keys, count = digest_of_orphans(there, link, found)
         with closures(here, dependents, link.address) as sets:
-            sets.add(link.address, stream_orphans(there, link, extra))
+            sets.add(link.address, stream_orphans(there, link, found))
             sets.keep_present(link.address)
             return RequestSet(keys, count, None, measured(sets, link.address))
 
@@ -277,6 +300,6 @@ def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:
 
 def orphan_keys(there: Session, here: Session, link: Link) -> Iterator[KeyText]:
     """The keys of the local rows without a source row, to be shown."""
-    with unheld_keys(link, there, here) as extra:
-        for row in stream_orphans(there, link, extra) if extra else ():
+    with gone_at_source(link, there, here) as found:
+        for row in stream_orphans(there, link, found):
             yield key_text(link, row)

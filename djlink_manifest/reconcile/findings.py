@@ -11,7 +11,7 @@ from djlink_manifest.model.entity import State, Step
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Observation, ReliedOn
-from djlink_manifest.reconcile.wording import ORPHANS, quoted
+from djlink_manifest.reconcile.wording import ORPHANS, STRAYS, how_strays, quoted
 
 UNSURE = (
     "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
@@ -30,6 +30,9 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             f"compare them with the source; delete the local rows of {link.local.schema}.{link.local.name} "
             "and they are pulled anew",
         )
+    strays = snapshot.in_state(State.IMPOSSIBLE)
+    if strays:
+        yield Blocked("error", STRAYS, strays, how_strays(link))
     for key, count in snapshot.taken:
         yield Blocked(
             "error",
@@ -97,15 +100,13 @@ def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
     if snapshot.lost:
         objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
         yield Drift(f"missing here or altered: {objects}")
-    orphans, impossible = map(snapshot.in_state, (State.ORPHAN, State.IMPOSSIBLE))
+    orphans = snapshot.in_state(State.ORPHAN)
     if orphans:
         yield Drift(
             ORPHANS,
             orphans,
             f"`djlink approve {link.address} --orphans` shows them and agrees to delete them here",
         )
-    if impossible:
-        yield Drift("outbound, request or approval rows without a source row", impossible)
     for part in snapshot.parts if snapshot.changed is None else ():
         if part.held != part.local:
             yield Drift(

@@ -16,7 +16,13 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.approving import approval_of_orphans, approvals_of
-from djlink_manifest.reconcile.deletions import Deletions, observe_deletions, orphan_keys, requested_keys
+from djlink_manifest.reconcile.deletions import (
+    Deletions,
+    observe_deletions,
+    orphan_keys,
+    requested_keys,
+    unseen_below,
+)
 from djlink_manifest.reconcile.footing import forgotten, forgotten_here
 from djlink_manifest.reconcile.ownerside import owners_lack
 from djlink_manifest.reconcile.plan import Plan, concerned
@@ -140,6 +146,10 @@ class Job:
         link, stage = self._all[address], self.stage
         with stage.sources[link.source].readers.session() as there, stage.local.readers.session() as here:
             yield from orphan_keys(there, here, link)
+
+    def unseen_below(self, addresses: Collection[str]) -> tuple[str, str] | None:
+        """What the account cannot see and would go, or change, with rows of these links: words and a hint."""
+        return unseen_below(self.stage, addresses)
 
     def relying(self, address: str) -> Iterator[tuple[Referrer, Row]]:
         """Of rows that keep entities of the link from being refilled: by which foreign key, and its values.

@@ -117,10 +117,10 @@ def work_on(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Write
         rows.release_gone(bench)
     if Register in kinds:
         rows.register_equal(bench)
-    if Refill in kinds or footing.refill is not None:
+    if plan.may_refill and (Refill in kinds or footing.refill is not None):
         verified = any(isinstance(a, Refill) and a.cause == "rows" for a in plan.actions)
         refilling.refill(bench, verify=verified, requested=footing.refill is not None)
-    if built and footing.completes_late:
+    if built and footing.completes_late and plan.may_refill:
         building.finish(bench, footing, mark)
     if kinds & {Pull, PullAgain}:
         # what the lost session registered and did not copy is in outbound now, and missing here

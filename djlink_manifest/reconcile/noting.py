@@ -17,6 +17,7 @@ from djlink_manifest.servers import asking, requests
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.keylist import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.noting import Noted, noted, noted_links
+from djlink_manifest.servers.relying import reliance_on
 
 ENTITIES_AT_ONCE = 10_000  # the most in a transaction
 LIST = 999  # the number of its key list, beside those of a deletion's links
@@ -69,8 +70,9 @@ class Noting:
             yield row
 
     def _write(self, notes: Noted) -> None:
+        referrers = reliance_on(self.bench.local, self.bench.link).seen
         with self.bench.local.transaction():
-            written = notes.write(self.bench.local)
+            written = notes.write(self.bench.local, referrers)
             self.bench.check()
         self.bench.tally.noted += written
 

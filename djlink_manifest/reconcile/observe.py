@@ -80,7 +80,9 @@ def observe(
             out = _total(counts, outbound=True)
             total = _total(counts, source=True)
             held = (
-                census.part_rows_held(source, link, missing, out == total)
+                census.part_rows_held(
+                    source, link, missing, _total(counts, source=True, outbound=True) == total
+                )
                 if has_outbound and complete and not _count(extra)
                 else ()
             )
@@ -122,7 +124,7 @@ def observe(
 
 def level_snapshot(seen: Glance) -> LinkSnapshot:
     """The snapshot of a link of which all is wanted, held and here."""
-    rows = seen.source_rows
+    rows = seen.source.count
     shared = EntityClass(Presence(True, True, True, False, False), wanted=True, pullable=True)
     return LinkSnapshot(
         counts={shared: rows} if rows else {},

@@ -33,6 +33,7 @@ from djlink_manifest.reconcile.snapshot import (
     Refusal,
     ServerFacts,
 )
+from djlink_manifest.reconcile.wording import STRAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,14 @@ class LinkPlan:
     def is_stopped(self) -> bool:
         """Whether nothing of this link is done."""
         return any(b.whole for b in self.blocked)
+
+    @property
+    def may_refill(self) -> bool:
+        """Whether rows that are here may be refilled: not while source rows are gone that are held.
+
+        Nor in the apply that deletes these here.
+        """
+        return not (any(b.reason == STRAYS for b in self.blocked) or any(map(_is_of_orphans, self.actions)))
 
     @property
     def is_unchanged(self) -> bool:
@@ -212,12 +221,24 @@ def _link_plan(
             *row_actions(link, footing, snapshot, steps, relied.entities if relied else 0),
             *late_keys(footing),
         ),
-        blocked=(*decision.blocked, *obstacles(link, snapshot, steps), *relied_on(link, relied, seen.files)),
+        blocked=(
+            *decision.blocked,
+            *(
+                each
+                for each in obstacles(link, snapshot, steps)
+                if each.reason != STRAYS or not any(map(_is_of_orphans, decision.actions))
+            ),
+            *relied_on(link, relied, seen.files),
+        ),
         drift=tuple(drifts(link, footing, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
         requests=deletions,
     )
+
+
+def _is_of_orphans(action: Action) -> bool:
+    return isinstance(action, Delete) and action.cause == "orphans"
 
 
 def concerned(plan: Plan) -> frozenset[str]:

@@ -29,6 +29,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
+from djlink_manifest.servers.strays import count_strays
 from djlink_manifest.servers.wanted import Sets
 
 Class = tuple[Presence, bool, bool]  # where it is, whether it is wanted, whether it is pullable
@@ -73,7 +74,8 @@ def count_classes(
     extra = extra if extra and extra.count else None
     held, asked = link.address in scene.held, link.address in scene.barring
     if wanted is None and above is None and not asked:
-        return _plain_counts(session, link, held, missing, extra)
+        strays = count_strays(session, link, missing, extra, barring=False) if held else {}
+        return {**_plain_counts(session, link, held, missing, extra, strays), **_stray(strays)}
     select, joins = _flags(link, held, asked, missing, extra, wanted, above)
     rows = session.rows(
         sql(
@@ -88,6 +90,9 @@ def count_classes(
     for o, l, r, a, w, b, count in rows:  # noqa: E741 - the letters of the state table
         presence = Presence(True, bool(o), bool(l), bool(r), bool(a))
         counts[presence, bool(w), bool(w) and not b] += int(count)
+    if held:
+        there = sum(n for (p, _, _), n in counts.items() if p.outbound)
+        counts.update(_stray(count_strays(session, link, missing, extra, there, barring=asked)))
     if extra is not None:
         matched = sum(n for (p, _, _), n in counts.items() if p.local and not p.outbound)
         counts[_ORPHANED] = extra.count - matched
@@ -95,25 +100,38 @@ def count_classes(
 
 
 def _plain_counts(
-    session: Session, link: Link, held: bool, missing: KeyTable | None, extra: KeyTable | None
+    session: Session,
+    link: Link,
+    held: bool,
+    missing: KeyTable | None,
+    extra: KeyTable | None,
+    strays: Mapping[Presence, int],
 ) -> Mapping[Class, int]:
-    """Where all is wanted and nothing barred: the foreign key makes counts and a few keys suffice.
+    """Where all is wanted and nothing barred: counts and a few keys suffice.
 
-    Every key in outbound is one of the source's, so only the missing and the extra ones are looked up.
+    Every key in outbound but the strays is one of the source's, so only the missing and the extra ones are
+    looked up.
     """
+    here, gone = (
+        sum(n for p, n in strays.items() if p.outbound and p.local is local) for local in (True, False)
+    )
     source = count_rows(session, source_table(link))
     outbound = count_rows(session, outbound_table(link)) if held else 0
     lacking = _among_keys(session, link, missing, outbound=True) if held else 0
     late = _among_keys(session, link, extra, outbound=True) if held else 0  # held since they were compared
     more = _among_keys(session, link, extra, outbound=False) - late
     counts = {
-        _plain(outbound=True, local=True): outbound - lacking,
-        _plain(outbound=True, local=False): lacking,
+        _plain(outbound=True, local=True): outbound - lacking - here,
+        _plain(outbound=True, local=False): lacking - gone,
         _plain(outbound=False, local=True): more,
-        _plain(outbound=False, local=False): source - outbound - more,
+        _plain(outbound=False, local=False): source - (outbound - here - gone) - more,
         _ORPHANED: (extra.count if extra else 0) - more - late,
     }
     return {c: n for c, n in counts.items() if n}
+
+
+def _stray(strays: Mapping[Presence, int]) -> dict[Class, int]:
+    return {(presence, False, False): count for presence, count in strays.items()}
 
 
 _ORPHANED: Class = (Presence(False, False, True, False, False), False, False)

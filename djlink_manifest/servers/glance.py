@@ -23,16 +23,20 @@ ROWS_AT_ONCE = 100_000  # of one statement, by estimate: larger tables are bette
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What was seen of a link: digests, the source's rows, and each part's rows at the source and here."""
+    """What was seen of a link: digests, the source's too, and each part's rows at the source and here."""
 
     digests: SideDigests
-    source_rows: int
+    source: SetDigest
     parts: tuple[tuple[str, int, int], ...]
 
     @property
     def is_level(self) -> bool:
-        """Whether all that the source has is held and here; by the foreign key outbound has no more."""
-        return self.digests.agree and self.digests.there.count == self.source_rows
+        """Whether all that the source has is held and here, and nothing else.
+
+        By the keys: equal counts would not tell rows that went while foreign key checks were off, and others
+        that came.
+        """
+        return self.digests.agree and self.digests.there.same(self.source)
 
 
 def groups(links: Iterable[Link], sizes: Mapping[TableName, Size]) -> Iterator[list[Link]]:
@@ -64,7 +68,7 @@ def glance(local: Session, source: Session, links: Sequence[Link]) -> Mapping[st
             (name, int(there[number, place][0]), int(here[number, place][0]))
             for place, name in enumerate(names, start=2)
         )
-        found[link.address] = Glance(digests, int(there[number, 1][0]), parts)
+        found[link.address] = Glance(digests, _digest(source, there[number, 1]), parts)
     return found
 
 
@@ -85,7 +89,7 @@ def _there(session: Session, links: Sequence[Link]) -> _Seen:
     for number, link in enumerate(links):
         digest = digested(session, link.key_columns)
         asked.append(sql("SELECT {}, 0, {} FROM {}", number, digest, outbound_table(link)))
-        asked.append(sql("SELECT {}, 1, COUNT(*), '' FROM {}", number, source_table(link)))
+        asked.append(sql("SELECT {}, 1, {} FROM {}", number, digest, source_table(link)))
         asked += _parts(number, link.definition.parts)
     with session.snapshot():
         return _seen(session, asked)

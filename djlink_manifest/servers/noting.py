@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from djlink_manifest.model.closure import Referrer
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.derive import extra_name
 from djlink_manifest.model.link import Link
@@ -17,7 +18,10 @@ from djlink_manifest.servers.query import all_rows
 from djlink_manifest.servers.scratch import temporary
 from djlink_manifest.servers.sql import (
     Sql,
+    both,
+    column,
     columns,
+    comma,
     equal,
     ident,
     idents,
@@ -69,12 +73,34 @@ class Noted:
         what = transfer.reading(self.link.local.key_columns, "t")
         return list(self.local.stream(sql("SELECT {} FROM {}", what, self._surplus())))
 
-    def write(self, writer: Writer) -> int:
-        """Make the local part say what this set says; the rows changed. The caller's transaction commits."""
+    def write(self, writer: Writer, referrers: Sequence[Referrer]) -> int:
+        """Make the local part say what this set says; the rows changed. The caller's transaction commits.
+
+        A row stays to which one of another table refers, by the foreign keys `referrers`: it would go along,
+        or change.
+        """
         key, (at, *extra) = self.link.local.key, _extra(self.link)
-        into = table(self.link.local.schema, part(self.link).name)
+        of = part(self.link)
+        into = table(self.link.local.schema, of.name)
+        # asked anew at another time: its row is the same
+        values = comma(
+            [
+                sql("{} = {}", column("t", at), _noted_moment("d", at)),
+                *(sql("{} = {}", column("t", name), column("d", name)) for name in extra),
+            ]
+        )
+        match = equal("t", key, "d", key)
+        moved = sql("NOT ({} <=> {})", _noted_moment("t", at), _noted_moment("d", at))
+        changed = writer.execute(
+            sql("UPDATE {} d STRAIGHT_JOIN {} t ON {} SET {} WHERE {}", self.name, into, match, values, moved)
+        )
+        mine = [each for each in referrers if each.parent == (of.schema, of.name)]
+        if mine:  # whoever refers to one of them from here on waits
+            writer.value(sql("SELECT COUNT(*) FROM {} FOR UPDATE", self._surplus()))
         # no alias for what is deleted from: MySQL would look for it in a default schema
-        changed = writer.execute(sql("DELETE FROM {}", self._without(into.text, into, "d", self.name)))
+        free = [not_among(table(*each.table), each.columns, into.text, each.parent_columns) for each in mine]
+        gone = both([not_among(self.name, key, into.text, key), *free])
+        changed += writer.execute(sql("DELETE FROM {} WHERE {}", into, gone))
         changed += writer.execute(
             sql(
                 "INSERT INTO {} ({}) SELECT {}, {}, {} FROM {}",

@@ -75,8 +75,9 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
     sets = Sets(into.session, scene)
     tests = sets.pullable(link, "s", link.key)
     if not pullable:
-        # a requested entity that is gone locally is approved, not released
-        tests = [sql("NOT ({})", both(tests)), *_unasked(link)]
+        # a requested entity that is gone locally is approved, not released; one without a source row is told
+        stands = among(source_table(link), link.key, "s", link.key)
+        tests = [sql("NOT ({})", both(tests)), stands, *_unasked(link)]
     into.add_from(
         sql(
             "SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",

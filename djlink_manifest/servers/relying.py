@@ -36,7 +36,8 @@ class Reliance:
     def named(self) -> Mapping[str, frozenset[str]]:
         """By local table the columns that are referred to."""
         found = dict[str, frozenset[str]]()
-        for each in (*self.seen, *self.unseen):
+        keys: list[Referrer | UnseenKey] = [*self.seen, *self.unseen]
+        for each in keys:
             found[each.parent[1]] = found.get(each.parent[1], frozenset()) | {*each.parent_columns}
         return found
 
@@ -136,7 +137,8 @@ class PutAside:
         """
         for each in self.tables:
             place = (each.ours.schema, each.ours.name)
-            for key in (*self.reliance.seen, *self.reliance.unseen):
+            keys: list[Referrer | UnseenKey] = [*self.reliance.seen, *self.reliance.unseen]
+            for key in keys:
                 if key.parent != place:
                     continue
                 referring = Sql("")

@@ -13,7 +13,7 @@ from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.digest import in_pieces, keys_in
 from djlink_manifest.servers.keylist import KeysInHand
-from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.sql import (
     Sql,
     among,
@@ -75,8 +75,11 @@ def open_requests(link: Link, *, granted: bool | None = None, until: datetime | 
 
 
 def asked_as(link: Link, *, granted: bool | None = None, until: datetime | None = None) -> list[Sql]:
-    """The conditions that the request `r` is granted or not, and not later than a moment, as far as said."""
-    tests = list[Sql]()
+    """The conditions that the request `r` is granted or not, and not later than a moment, as far as said.
+
+    And that its source row stands: of one that is gone nothing can be approved (`servers/strays.py`).
+    """
+    tests = [_stands(link, "r")]
     if granted is not None:
         tests.append(sql("{} IS NOT NULL" if granted else "{} IS NULL", of_request(link, "granted_at")))
     if until is not None:
@@ -91,7 +94,7 @@ def doomed_requests(link: Link, *, granted_only: bool, unheld: bool) -> Sql:
     """
     tests = [among(outbound_table(link), link.key, "r", link.key), open_requests(link)]
     if unheld:
-        tests = [sql("TRUE")]
+        tests = [_stands(link, "r")]
     if granted_only:
         tests.append(sql("{} IS NOT NULL", of_request(link, "granted_at")))
     keys = columns("r", link.key)
@@ -171,6 +174,25 @@ def release(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     return _let_go(session, keys)
 
 
+def forget_strays(session: Writer, keys: KeysInHand, cause: Cause) -> int:
+    """Delete what the outbound schema holds of those of the keys that have no source row; the outbound rows.
+
+    Their absence from the local table is proved. What was held is entered into the ledger.
+    """
+    link = keys.link
+    gone = not_among(source_table(link), link.key, "r", link.key)
+    held, tests = keys.joined(outbound_table(link)), both([keys.matches(), gone])
+    _enter(session, link, RELEASED[cause], held, tests, Sql("USER()"), sql("{}", ""))
+    forgotten = 0
+    for of in (outbound_table(link), requests_table(link), approvals_table(link)):
+        # no alias for what is deleted from: MySQL would look for it in a default schema
+        gone = not_among(source_table(link), link.key, of.text, link.key)
+        deleting = "DELETE {} FROM {} WHERE {}"
+        count = session.execute(sql(deleting, of, keys.joined(of), both([keys.matches(of.text), gone])))
+        forgotten += count if of == outbound_table(link) else 0
+    return forgotten
+
+
 def mend_approved(session: Writer, link: Link, gone: Sequence[RawRow], present: Sequence[RawRow]) -> int:
     """Of entities approved, yet held: those gone locally lose their outbound row, the others the approval."""
     mended = outbound.release(session, link, gone) if gone else 0
@@ -183,7 +205,7 @@ def mend_approved(session: Writer, link: Link, gone: Sequence[RawRow], present: 
 
 def approved_yet_held(link: Link) -> Sql:
     """The SELECT of the keys that are approved and still in outbound, in key order."""
-    test = among(approvals_table(link), link.key, "r", link.key)
+    test = both([among(approvals_table(link), link.key, "r", link.key), _stands(link, "r")])
     keys = columns("r", link.key)
     return sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", keys, outbound_table(link), test, keys)
 
@@ -193,6 +215,7 @@ def requested_in(link: Link, keys: Sql) -> Sql:
     tests = [
         among(requests_table(link), link.key, "s", link.key),
         not_among(approvals_table(link), link.key, "s", link.key),
+        _stands(link, "s"),
     ]
     named = columns("s", link.key)
     return sql("SELECT {} FROM {} s WHERE {} ORDER BY {}", named, keys, both(tests), named)
@@ -225,6 +248,11 @@ def record_withdrawals(session: Writer, keys: KeysInHand) -> None:
     )
     test = sql("{} AND NOT {}", keys.matches(), entered)
     _enter(session, link, WITHDRAWN, held, test, sql("{}", ""), sql("{}", ""))
+
+
+def _stands(link: Link, alias: str) -> Sql:
+    """The condition that the source row of an aliased table's key stands."""
+    return among(source_table(link), link.key, alias, link.key)
 
 
 def _let_go(session: Writer, keys: KeysInHand) -> int:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, both, columns, not_among, sql, table
+from djlink_manifest.servers.sql import Sql, among, both, columns, not_among, sql, table
 from djlink_manifest.servers.transfer import reading
 from djlink_manifest.servers.wanted import Sets
 
@@ -36,9 +36,13 @@ def add_unwanted(scene: Scene, link: Link, found: KeyTable, into: KeyTable) -> N
 
 
 def _unwanted(session: Session, scene: Scene, link: Link, of: Sql, what: Sql) -> Sql:
-    """The SELECT of those of a table's keys; `what` is the select list on `s`."""
+    """The SELECT of those of a table's keys; `what` is the select list on `s`.
+
+    Those without a source row are left out: nobody said that they are not wanted.
+    """
     wanted = Sets(session, scene).is_wanted(link.address, "s", link.key)
     tests = [sql("NOT {}", wanted) if wanted is not None else Sql("FALSE")]
+    tests.append(among(source_table(link), link.key, "s", link.key))
     for name in (link.requested_table, link.approved_table):
         tests.append(not_among(table(link.outbound_schema, name), link.key, "s", link.key))
     return sql("SELECT {} FROM {} s WHERE {} ORDER BY {}", what, of, both(tests), columns("s", link.key))

@@ -9,6 +9,8 @@ from typing import Any
 import pymysql
 import pytest
 
+from djlink_manifest import load
+from djlink_manifest.errors import LinkRefused
 from djlink_manifest.reconcile.actions import Blocked, Refill
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Report
@@ -98,7 +100,7 @@ def test_rows_of_the_labs_own_keep_the_part_rows_that_they_refer_to(lab: Rig, ru
     assert held(lab, plan).kind == "error"
     assert held(lab, plan).count == 1
     assert f"{lab.names('own')}.mine (1 rows)" in held(lab, plan).reason
-    assert [a.entities for a in cell(lab, plan).actions] == [2]
+    assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [2]
     assert report.succeeded, report
     assert mine(lab) == before
     assert locally(lab, "SELECT id, arm, v FROM @here.cell__arm ORDER BY 1, 2") == [
@@ -123,7 +125,7 @@ def test_rows_of_the_labs_own_keep_a_unique_value_that_they_refer_to(lab: Rig, r
     run_all(lab, "UPDATE {lab}.cell SET tag = 'z' WHERE id = 1", "UPDATE {lab}.cell SET v = 7 WHERE id = 2")
     plan, report = verified(lab)
     assert held(lab, plan).count == 1
-    assert [a.entities for a in cell(lab, plan).actions] == [1]
+    assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [1]
     assert report.succeeded, report
     assert mine(lab) == before
     assert locally(lab, "SELECT tag, v FROM @here.cell ORDER BY id") == [("a", 0), ("b", 7), ("c", 0)]
@@ -286,5 +288,39 @@ def test_a_table_that_the_account_cannot_see_keeps_them_too(rig: Rig) -> None:
         assert report.succeeded
         assert locally(rig, f"SELECT COUNT(*) FROM `{hidden}`.mine") == [(5,)]
         assert locally(rig, "SELECT COUNT(*) FROM @here.cell WHERE v = 3") == [(2,)]
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in rig.environ.items():
+                patch.setenv(name, value)
+            linked = load(rig.write(document(rig)))[rig.address("lab_a", "lab", "Cell")]
+            with pytest.raises(LinkRefused, match="mine refers to its rows"):
+                (linked() & "id = 2").delete(prompt=False)
+        assert locally(rig, f"SELECT COUNT(*) FROM `{hidden}`.mine") == [(5,)]
     finally:
         ask(rig.servers.local, f"DROP DATABASE `{hidden}`")
+
+
+@alike
+def test_a_note_of_a_request_stays_while_rows_of_the_labs_own_refer_to_it(lab: Rig) -> None:
+    asked = lab.outbound_table("lab", "cell_deletion_requested")
+    run_all(lab, f"INSERT INTO {asked} (id, reason) VALUES (1, 'bad'), (2, 'bad')")
+    assert lab.apply(document(lab))[1].succeeded
+    locally(
+        lab,
+        "CREATE TABLE @own.mine (n int PRIMARY KEY, id int, FOREIGN KEY (id)"
+        " REFERENCES @here.cell__deletion_requested (id) ON DELETE CASCADE)",
+        "INSERT INTO @own.mine VALUES (1, 1), (2, 2)",
+    )
+    run_all(
+        lab,
+        f"DELETE FROM {asked} WHERE id = 1",
+        f"UPDATE {asked} SET requested_at = '2026-01-02', reason = 'worse' WHERE id = 2",
+        f"INSERT INTO {asked} (id, reason) VALUES (3, 'new')",
+    )
+    assert lab.apply(document(lab))[1].succeeded
+    assert mine(lab) == [(1, 1), (2, 2)]
+    notes = "SELECT id, reason FROM @here.cell__deletion_requested ORDER BY id"
+    assert locally(lab, notes) == [(1, "bad"), (2, "worse"), (3, "new")]
+    locally(lab, "DELETE FROM @own.mine")
+    assert lab.apply(document(lab))[1].succeeded
+    assert locally(lab, notes) == [(2, "worse"), (3, "new")]
+    assert not lab.plan(document(lab)).has_changes

@@ -89,7 +89,8 @@ def test_protection_is_given_up_only_where_nothing_is_here_any_more(
 @given(PRESENCES, STANDINGS)
 def test_orphans_are_only_reported(presence: Presence, standing: Standing) -> None:
     if presence.local and not presence.source:
-        assert step_for(presence, standing) is Step.REPORT
+        forbidden = presence.outbound or presence.requested or presence.approved
+        assert step_for(presence, standing) is (Step.BLOCK if forbidden else Step.REPORT)
 
 
 @given(STANDINGS)

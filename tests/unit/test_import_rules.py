@@ -34,6 +34,7 @@ ACTING = tuple(
             "storelook",
             "observe",
             "survey",
+            "relied",
             "closures",
             "deletions",
             "site",
