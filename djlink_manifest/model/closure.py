@@ -12,7 +12,6 @@ from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.link import Link
 
-
 LONGEST_LINE = 1500  # characters of a line to copy from the screen
 
 

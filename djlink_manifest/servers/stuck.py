@@ -1,8 +1,9 @@
 """Entities that cannot come as things stand, in temporary tables on the source server.
 
 An entity is stuck where a unique value of its rows is taken by a local row that is not held (the lab's own),
-where its rows break a rule that only the local tables have (`local_rules`), and where it refers to a parent that is stuck or blocked. What the local table alone knows, the unique values
-of those rows and no others, travels to the source; the entities are found there.
+where its rows break a rule that only the local tables have (`local_rules`), and where it refers to a parent
+that is stuck or blocked. What the local table alone knows, the unique values of those rows and no others,
+travels to the source; the entities are found there.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable, key_table, temporary
 from djlink_manifest.servers.sql import (
     Sql,
+    among,
     both,
     column,
     columns,
+    either,
     equal,
     idents,
     not_among,
@@ -135,12 +138,23 @@ class StuckTable:
             )
 
     def add_breaking(
-        self, scene: Scene, rules: Sequence[LocalRule], extra: KeyTable | None, local: Session
+        self,
+        scene: Scene,
+        rules: Sequence[LocalRule],
+        missing: KeyTable | None,
+        extra: KeyTable | None,
+        local: Session,
     ) -> None:
-        """Add what would be pulled and break a rule of the local tables; what is known as stuck is not tried."""
+        """Add what would be pulled, or pulled again (`missing`), and break a rule of the local tables.
+
+        What is stuck already is not tried.
+        """
         for number, rule in enumerate(rules, RULES):
             sets = Sets(self.session, scene)
-            tests = [*sets.pullable(self.link, "t", rule.owner), *self._unheld(scene, "t", rule.owner)]
+            tests, due = sets.pullable(self.link, "t", rule.owner), self._unheld(scene, "t", rule.owner)
+            if due and missing is not None and missing.count:
+                due = [either([*due, among(missing.name, self.link.key, "t", rule.owner)])]
+            tests += due
             if extra is not None and extra.count:
                 tests.append(not_among(extra.name, self.link.key, "t", rule.owner))
             tests.append(not_among(self.name, self.link.key, "t", rule.owner))
@@ -163,6 +177,19 @@ class StuckTable:
                 source_table(self.link),
                 equal("k", self.link.key, "s", self.link.key),
                 both(tests),
+            )
+        )
+        return Counter({int(number): int(count) for number, count in rows})
+
+    def counts_again(self, missing: KeyTable) -> Mapping[int, int]:
+        """How many of those that are held and `missing` locally break a rule, by the number of the reason."""
+        rows = self.session.rows(
+            sql(
+                "SELECT k.{}, COUNT(*) FROM {} k JOIN {} m ON {} GROUP BY 1",
+                idents([WHY]),
+                self.name,
+                missing.name,
+                equal("k", self.link.key, "m", self.link.key),
             )
         )
         return Counter({int(number): int(count) for number, count in rows})
@@ -211,15 +238,16 @@ def stuck_entities(
     local: Session,
     scene: Scene,
     link: Link,
+    missing: KeyTable | None,
     extra: KeyTable | None,
     blocked: Mapping[str, PackedKeys],
-    rules: Sequence[LocalRule] = (),
+    rules: Sequence[LocalRule],
 ) -> Iterator[StuckTable | None]:
     """The link's stuck entities; None where there can be none, and then no statement is made.
 
-    `extra` are the keys that the local table has and outbound has not; `blocked` the entities of other links
-    that cannot come by themselves: what refers to them, over any number of links, is stuck. `rules` are those
-    of the local tables that the source's tables do not have.
+    `missing` are the keys that outbound has and the local table has not, `extra` the other way; `blocked` the
+    entities of other links that cannot come by themselves: what refers to them, over any number of links, is
+    stuck. `rules` are those of the local tables that the source's tables do not have.
     """
     above = _above(scene, link, blocked)
     collides = extra is not None and extra.count and uniques(link)
@@ -237,7 +265,7 @@ def stuck_entities(
         if extra is not None and collides:
             own.add_colliding(scene, extra, local)
         own.add_waiting(scene, tables)
-        own.add_breaking(scene, rules, extra, local)
+        own.add_breaking(scene, rules, missing, extra, local)
         yield own
 
 

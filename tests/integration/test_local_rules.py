@@ -240,3 +240,21 @@ def test_a_row_that_comes_between_plan_and_apply_is_refused_once_and_blocked_the
             assert lab.blocked(again)["Session"] == [("error", 2)]
         finally:
             run_all(lab.rig, "DELETE FROM {lab}.session WHERE s = 9")
+
+
+def test_what_is_held_and_gone_locally_and_breaks_a_rule_stays_held_and_blocked(lab: Lab) -> None:
+    document = lab.document("Subject")
+    assert lab.rig.apply(document)[1].succeeded
+    lab.locally(
+        "DELETE FROM @here.peak WHERE s = 4",
+        "DELETE FROM @here.wave WHERE s = 4",
+        "DELETE FROM @here.session__trial WHERE s = 4",
+        "DELETE FROM @here.session WHERE s = 4",
+        "ALTER TABLE @here.session ADD CONSTRAINT mine CHECK (v <> 4)",
+    )
+    plan = lab.rig.plan(document)
+    assert lab.blocked(plan)["Session"] == [("error", 1)]
+    session = link_of(plan, lab.rig.address("lab_a", "lab", "Session"))
+    assert not session.actions
+    lab.follow(plan)
+    lab.all_comes(document)
