@@ -13,17 +13,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from itertools import islice
 
-from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.local_rules import LocalRule
-from djlink_manifest.model.unique import Unique, uniques
+from djlink_manifest.model.unique import uniques
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
-from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, keys_in
 from djlink_manifest.servers.local_rules import breaking
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
@@ -42,6 +39,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
+from djlink_manifest.servers.taken import taken_values
 from djlink_manifest.servers.wanted import Sets
 
 WHY = "~why"  # the number of the reason: of `uniques`, then of `parents`; or `RULES` and that of a local rule
@@ -93,7 +91,7 @@ class StuckTable:
         Equal is what the source's collations hold equal; NULL meets nothing.
         """
         for number, unique in enumerate(uniques(self.link)):
-            with _taken(unique, extra, local) as (taken, values, owner):
+            with taken_values(unique, extra, local) as (taken, values, owner):
                 mine = columns("t", unique.owner)
                 match = equal("x", values, "t", unique.columns)
                 tests = [
@@ -285,39 +283,3 @@ def _above(scene: Scene, link: Link, blocked: Mapping[str, PackedKeys]) -> list[
         for parent in parents(scene.links[link.address]):
             is_stuck(parent)
     return ordered
-
-
-@contextmanager
-def _taken(
-    unique: Unique, extra: KeyTable, local: Session
-) -> Iterator[tuple[Sql, tuple[str, ...], tuple[str, ...]]]:
-    """A temporary table of the unique values of the local rows of `extra`, and whose they are.
-
-    Its name, the columns of the values and those of the entities' keys.
-    """
-    session, name = extra.session, table(extra.link.outbound_schema, "~djlink_taken")
-    values = tuple(f"u{n}" for n in range(len(unique.columns)))
-    owner = tuple(f"k{n}" for n in range(len(unique.owner)))
-    names = (*unique.columns, *unique.owner)
-    theirs = tuple(unique.theirs.column(n) for n in names)
-    bare = tuple(replace(c, name=n) for c, n in zip(theirs, (*values, *owner), strict=True))
-    described = key_columns(TableDefinition("", "", bare, (*values, *owner)))
-    with temporary(session, name, f"{described}, KEY ({idents(values).text})"):
-        for first, last in extra.pages(ROWS_AT_ONCE):
-            for some in in_pieces(local, extra.keys(first, last)):
-                rows = local.stream(_values_of(unique, theirs, some))
-                for statement in transfer.inserts(name, bare, rows, transfer.most_bytes(session)):
-                    session.send_scratch(statement.text)
-        yield name, values, owner
-
-
-def _values_of(unique: Unique, read: tuple[Column, ...], keys: Sequence[RawRow]) -> Sql:
-    nullable = [c.name for c in read if c.nullable]
-    tests = [keys_in([unique.ours.column(n) for n in unique.owner], keys, "t")]
-    tests += [sql("{} IS NOT NULL", column("t", n)) for n in nullable]
-    return sql(
-        "SELECT {} FROM {} t WHERE {}",
-        transfer.reading(read, "t"),
-        table(unique.ours.schema, unique.ours.name),
-        both(tests),
-    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from djlink_manifest.reconcile.inquiry import explain
 from djlink_manifest.reconcile.plan import Plan
 from tests.asking import ask, run_all
 from tests.rig import Rig, link_of, own_rig
@@ -150,6 +151,17 @@ def test_below_a_forgotten_parent_what_lacks_its_local_parent_is_blocked_and_com
         f"{lab.here}.subject" in link_of(plan, lab.rig.address("lab_a", "lab", "Session")).blocked[0].reason
     )
     lab.all_comes(lab.document("Subject"))
+
+
+def test_an_explanation_says_which_rule_keeps_an_entity_out(lab: Lab) -> None:
+    with lab.rig.job(lab.document()) as job:
+        told, plan = explain(job, lab.rig.address("lab_a", "lab", "Session"), "s=3")
+        assert [(b.kind, b.count) for b in plan.blocked] == [("error", 1)]
+        assert [r.rule for r in told.reasons if not r.holds] == ["local rule"]
+        told, plan = explain(job, lab.rig.address("lab_a", "lab", "Peak"), "p=13")
+        assert [b.kind for b in plan.blocked] == ["upstream"]
+        _, plan = explain(job, lab.rig.address("lab_a", "lab", "Peak"), "p=14")
+        assert not plan.blocked
 
 
 def test_below_a_forgotten_parent_all_comes_once_its_foreign_key_is_dropped_as_the_hint_says(
