@@ -111,7 +111,9 @@ class People(RuleBasedStateMachine):
             try:
                 gathered.free()
             except DjlinkError as error:
-                told = "does not say what" in error.message
+                if "does not say what" not in error.message:
+                    raise
+                told = True
             else:
                 told = False
                 gathered.delete()

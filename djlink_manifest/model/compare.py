@@ -77,7 +77,7 @@ def _check_differences(expected: TableDefinition, found: TableDefinition) -> Ite
             yield Difference(
                 "extra",
                 expected.name,
-                f"its check `{check.name}` is not the source's: rows that fail it are blocked; drop it",
+                f"its check `{check.name}` is not the source's: rows that fail it are refused; drop it",
             )
 
 
