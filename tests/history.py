@@ -34,6 +34,7 @@ COUNTED = (
     "rows deleted by the owner after an approval",
     "links taken out",
     "copies restored",
+    "local tables dropped",
 )
 
 
@@ -56,7 +57,7 @@ class History(People):
         self.out: dict[str, str | None] = {}
         self.agreed: list[Agreed] = []
         self.copy: dict[str, Any] = {}
-        self.is_asking, self.relinks = False, relinks
+        self.is_asking, self.relinks, self.asks_more = False, relinks, False
         self.void: list[Agreed] = []
         self.loose: dict[str, set[Any]] = {name: set() for name in MASTERS}
         self.odd: set[Any] = set()
@@ -170,6 +171,16 @@ class History(People):
         """At one of its changes, or at any statement; not at all where it makes fewer."""
         self.apply(typed, at=at * 8 if every else at, sent=sent, every=every)
 
+    @rule(table=tables, every=st.booleans(), at=st.integers(1, 12), killed=st.booleans())
+    def a_local_table_is_dropped(self, table: str, every: bool, at: int, killed: bool) -> None:
+        """And an apply begins to bring it back, which may be killed."""
+        if table in self.out:
+            return
+        self.copy = {}
+        self.place.lab_drops(table)
+        self.told["local tables dropped"] += 1
+        self.apply(at=(at * 8 if every else at) if killed else None, every=every)
+
     @rule()
     def an_apply(self) -> None:
         self.apply()
@@ -266,9 +277,13 @@ class History(People):
         """At the end one more apply does all that can be done; then the owner deletes what was approved."""
         if not hasattr(self, "loose"):
             return
-        # below a forgotten parent rows are refused again and again, as its foreign key stands
-        self.out = {table: how for table, how in self.out.items() if how}
         answer = self.apply()
+        if answer["problems"] and (self.out or self.asks_more):
+            # what hung on a row that was deleted here and that a rule keeps out was refused once
+            answer = self.apply()
+        if answer["changes_again"] and {"CreateLocal", "PullAgain"} & {*answer["kinds"]}:
+            # deletions wait until dropped tables are filled
+            answer = self.apply()
         if answer["changes_again"] and (self.out or ("Delete" in answer["kinds"] and self.more_may_go())):
             # the first took links out, which changes what the others lack; or it deleted, under an approval,
             # what had kept the rows that it hung on from going under `deletions: auto`
@@ -293,7 +308,7 @@ class History(People):
         stopped = {address.rpartition(".")[2].lower() for address, _, _ in blocked}
         for table, keys in meaning.pullable().items():
             here = {row[0] for row in meaning.lab[table]}
-            if table in stopped and self.out:
+            if table in stopped and (self.out or self.asks_more):
                 continue
             if table not in stopped:
                 assert keys <= here, f"{table}: {keys - here} missing"

@@ -33,6 +33,17 @@ from tests.saved import Saved
 # by a foreign key, for a key that stands already, for a request that was approved before
 REFUSED = (1217, 1451, 1452, 1062, 1369)
 NO_TABLE = 1146
+# a change of a local table: rows that break a check, a name that is taken, what is not there to be dropped
+UNCHANGED = (3819, 4025, 1061, 1091, 1826, 1022, 1005, 3940)
+# what the lab asks of its `note` beside what the source asks, and how it ends that; by MySQL's name for it
+LAB_RULES = {
+    "check": ("ADD CONSTRAINT own_check CHECK (v < 2)", "DROP CONSTRAINT own_check"),
+    "unique key": ("ADD UNIQUE KEY own_unique (s, v)", "DROP KEY own_unique"),
+    "foreign key": (
+        "ADD CONSTRAINT own_key FOREIGN KEY (v) REFERENCES {own}.code (v)",
+        "DROP FOREIGN KEY own_key",
+    ),
+}
 ROOT = Path(__file__).parents[1]
 
 TABLES = (
@@ -60,6 +71,7 @@ class Place:
 
     def __init__(self, rig: Rig) -> None:
         self.rig, self.torn = rig, False
+        self.asked: str | None = None
         for statement in TABLES:
             rig.run("lab_a", statement)
         self.owners = owner_schema(rig.outbound)
@@ -85,6 +97,8 @@ class Place:
         self.connection = pipeline.connect(rig.servers.local, rig.names("lab"), PASSWORD)
         self.linked = dj.VirtualModule("linked", self.here, connection=self.connection)
         declare_own(dj.Schema(self.own, {"linked": self.linked}, connection=self.connection))
+        ask(rig.servers.local, f"CREATE TABLE `{self.own}`.code (v int PRIMARY KEY)")
+        ask(rig.servers.local, f"INSERT INTO `{self.own}`.code VALUES (0), (1)")
         self.owner = source.connect(rig.names("owner"), PASSWORD)
         self.applier = Applier(rig.environ, ROOT)
         self._whole = [(source, Saved.of(source, rig.outbound)), self._local()]
@@ -135,7 +149,7 @@ class Place:
                 saved.put_back(server)
             for name in sorted(self._views.keys() - self._view_names()):
                 ask(self.rig.servers.lab_a, self._views[name])
-            self.torn = False
+            self.torn, self.asked = False, None
         outbound = [
             f"`{self.rig.outbound}`.`{self.rig.names('lab')}_{name}{ending}`"
             for name in MASTERS
@@ -176,7 +190,25 @@ class Place:
     def lab(self, text: str, *args: object) -> bool:
         """A statement of the lab's own; `{here}` is the schema of the linked tables, `{own}` the lab's."""
         text = text.format(here=f"`{self.here}`", own=f"`{self.own}`")
-        return tried(lambda: ask(self.rig.servers.local, text, args))
+        return tried(lambda: ask(self.rig.servers.local, text, args), NO_TABLE, *UNCHANGED)
+
+    def lab_drops(self, table: str) -> None:
+        """Drop a local table with its parts, whatever refers to it."""
+        parts = [f"{table}__deletion_requested", *(["session__trial"] if table == "session" else [])]
+        names = ", ".join(f"`{self.here}`.`{name}`" for name in (*parts, table))
+        self.torn = True
+        with unchecked(self.rig.servers.local):
+            ask(self.rig.servers.local, f"DROP TABLE IF EXISTS {names}")
+
+    def lab_asks(self, rule: str | None) -> None:
+        """Make one rule of the lab's own the only one, or end it."""
+        for change in (
+            *([LAB_RULES[self.asked][1]] if self.asked else []),
+            *([LAB_RULES[rule][0]] if rule else []),
+        ):
+            self.torn = True
+            self.lab(f"ALTER TABLE {{here}}.note {change}")
+        self.asked = rule
 
     def copy(self) -> dict[str, list[tuple[Any, ...]]]:
         """The rows of all local tables, as a dump has them."""
@@ -280,12 +312,12 @@ def standing(server: SandboxServer, text: str) -> list[tuple[Any, ...]]:
         return []
 
 
-def tried(act: Any) -> bool:
-    """Do something that a server may refuse, as it refuses people; whether it was done."""
+def tried(act: Any, *also: int) -> bool:
+    """Do something that a server may refuse, as it refuses people, or for `also`; whether it was done."""
     try:
         act()
     except pymysql.MySQLError as error:
-        if error.args[0] not in REFUSED:
+        if error.args[0] not in (*REFUSED, *also):
             raise
         return False
     return True

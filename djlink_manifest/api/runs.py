@@ -164,7 +164,7 @@ def refresh(home: Home) -> None:
 
 
 def _refreshed(home: Home, asked: Asked, *, complete: bool) -> bool:
-    """Do what `refresh` does; return False, with nothing done, where it lacks tables and is not `complete`."""
+    """Do what `refresh` does; return False, with nothing done, where tables lack and not `complete`."""
     with _opened(home, asked) as job:
         plan = job.plan()
         mine = _check(home, plan)

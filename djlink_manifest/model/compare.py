@@ -66,7 +66,7 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
                 "extra",
                 name,
                 f"its foreign key to {key.parent_schema}.{key.parent_table} is to no linked parent: rows "
-                "without their parent there are refused; link the parent again, or drop that foreign key",
+                "without their parent there are blocked; link the parent again, or drop that foreign key",
             )
 
 

@@ -30,13 +30,13 @@ class Records:
 class Reason:
     """One rule that has a say, and what it says.
 
-    `rule` is the manifest's word or `foreign key`, `request`, `unique key`; `holds` tells whether it lets the
+    `rule` is the manifest's word or what the Literal names; `holds` tells whether it lets the
     entity be wanted (or pulled); `place` is where the manifest says so. A reason that comes of another
     entity names it (`parent`, `key`), and `because` has what decides there, unless that is told before it
     (`repeated`).
     """
 
-    rule: Literal["where", "pull", "foreign key", "needed by", "request", "unique key"]
+    rule: Literal["where", "pull", "foreign key", "needed by", "request", "unique key", "local rule"]
     holds: bool
     words: str
     parent: str = ""

@@ -18,9 +18,9 @@ from djlink_manifest.model.link import Link, copied_columns
 class LocalRule:
     """A foreign key, a unique key or a check of a local table that the source's table does not have.
 
-    `theirs` and `ours` are the table at the source and as it stands locally; `owner` the columns that hold the
-    entity's key, `columns` those that the rule is about, all of them copied from the source. `linked` tells
-    that the parent of the foreign key is a table of a link.
+    `theirs` and `ours` are the table at the source and as it stands locally; `owner` the columns that hold
+    the entity's key, `columns` those that the rule is about, all of them copied from the source. `linked`
+    tells that the parent of the foreign key is a table of a link.
     """
 
     theirs: TableDefinition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from djlink_manifest.errors import ConnectionLost, ServerError
+from djlink_manifest.errors import ConnectionLost, DjlinkError, ServerError
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.dependents import Tie, children_first, own_columns
 from djlink_manifest.model.holding import Done, TableStanding
@@ -107,12 +107,18 @@ class Gathered:
     def free(self) -> None:
         """Choose, of those named, the ones that no link holds, nor anything that hangs on them.
 
-        They, with all that hang on them, are the purpose `free` from now on.
+        They, with all that hang on them, are the purpose `free` from now on. Raises DjlinkError where the
+        views of a link do not say what it holds.
         """
         sets, desk = self._sets, self._desk
         for place in sets.filled():
             for link in desk.links.get(place, ()):
-                owning.add_held(link, sets.of(place), sets.of(place, "held"))
+                try:
+                    owning.add_held(link, sets.of(place), sets.of(place, "held"))
+                except ServerError as error:
+                    dumb = owning.unreadable(desk.session, f"{link.schema} ({link.base})", error)
+                    words = f"{dumb.schema} does not say what {link.lab} holds: {dumb.reason}"
+                    raise DjlinkError(words, hint=dumb.hint) from error
         sets.climb(self._along, "held")
         sets.of(self.root, "free").add(owning.without(sets.of(self.root), sets.of(self.root, "held")))
         sets.spread(self._along, "free")

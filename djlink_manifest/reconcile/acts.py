@@ -73,9 +73,10 @@ def row_actions(
             why += "; those of them that are not wanted the next plan releases"
         yield Register(link.source, snapshot.equal, why)
     yield from _refill(link, footing, snapshot, aside)
-    if steps[Step.PULL_AGAIN]:
+    comes_again = steps[Step.PULL_AGAIN] - sum(count for _, count in snapshot.refused_again)
+    if comes_again > 0:
         why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
-        yield PullAgain(steps[Step.PULL_AGAIN], f"{why}: pull again", whole=footing.remade)
+        yield PullAgain(comes_again, f"{why}: pull again", whole=footing.remade)
     if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, and not here yet"
         yield Pull(

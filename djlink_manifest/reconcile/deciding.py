@@ -62,8 +62,8 @@ class Decider:
         """
         approvals = [a for a in self.approvals if a.link == link.address]
         if seen is None:
-            spent = tuple(approvals) if complete else ()
-            return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=spent)
+            over = tuple(approvals) if complete else ()
+            return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=over)
         actions, blocked = list(_certain(link, steps)), list[Blocked]()
         if seen.unnoted or seen.overdue:
             words = "what the source asks for has changed"

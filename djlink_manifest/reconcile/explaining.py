@@ -9,13 +9,16 @@ from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
 from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records
 from djlink_manifest.model.link import Link, Reference
+from djlink_manifest.model.local_rules import LocalRule
 from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals, Sql
 from djlink_manifest.model.unique import Unique, uniques
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot
 from djlink_manifest.servers import single
 from djlink_manifest.servers.connection import RawRow, Session
+from djlink_manifest.servers.digest import keys_in
 from djlink_manifest.servers.entities import equal_entities
+from djlink_manifest.servers.local_rules import breaking
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.sql import table
@@ -35,7 +38,7 @@ class Explained:
     def cannot_come(self) -> bool:
         """Whether it is blocked in a way that blocks those that refer to it."""
         differs = self.explanation.equal is False and self.explanation.state == State.UNPROTECTED.value
-        return bool(self.snapshot.stuck) or differs
+        return bool(self.snapshot.stuck or self.snapshot.refused_again) or differs
 
 
 @dataclass(slots=True)
@@ -95,11 +98,29 @@ class Inquiry:
             reasons += self._takers(link, raw, taken)
             if not held:
                 reasons += self._waiting(link, raw, waiting)
+        broken = self._broken(link, raw) if not here and pullable else []
+        reasons += [Reason("local rule", False, rule.words, link.address, text) for rule in broken]
         footing = self.footings.get(link.address)
         remade = footing is not None and footing.remade
-        return _explained(
+        told = _explained(
             link, text, presence, verdict.wanted, pullable, equal, found, reasons, taken, waiting, remade
         )
+        if not broken or told.snapshot.stuck:
+            return told
+        counted: tuple[tuple[LocalRule, int], ...] = ((broken[0], 1),)
+        if held:
+            return replace(told, snapshot=replace(told.snapshot, refused_again=counted))
+        return replace(told, snapshot=replace(told.snapshot, refused=counted))
+
+    def _broken(self, link: Link, raw: RawRow) -> list[LocalRule]:
+        """The rules of the local tables that the entity's rows at the source break."""
+        footing = self.footings.get(link.address)
+        found = []
+        for rule in footing.rules if footing is not None else ():
+            mine = [keys_in([rule.theirs.column(n) for n in rule.owner], [raw], "t")]
+            if list(breaking(rule, self.source, mine, self.local)):
+                found.append(rule)
+        return found
 
     def _here(self, link: Link) -> bool:
         # not by the footing, which a link that is refused has not

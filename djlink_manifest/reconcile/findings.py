@@ -5,10 +5,12 @@ Pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from djlink_manifest.model.entity import State, Step
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.local_rules import LocalRule
 from djlink_manifest.reconcile.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Observation, ReliedOn
 from djlink_manifest.reconcile.wording import ORPHANS, STRAYS, how_strays, quoted
@@ -41,7 +43,10 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             "change or delete the local rows with the same value, and they are pulled; or leave them out "
             "with `where`",
         )
-    for rule, count in snapshot.refused:
+    refused = Counter[LocalRule]()
+    for rule, count in (*snapshot.refused, *snapshot.refused_again):
+        refused[rule] += count
+    for rule, count in refused.items():
         yield Blocked("upstream" if rule.linked else "error", rule.words, count, rule.hint)
     if snapshot.lacking:
         yield Blocked(

@@ -52,7 +52,10 @@ class Ground:
 
 
 def footing(link: Link, ground: Ground, linked: frozenset[TableName] = frozenset()) -> Footing | Refusal:
-    """The link's footing, or why it has none. The first reason counts. `linked` are all links' local tables."""
+    """The link's footing, or why it has none. The first reason counts.
+
+    `linked` are the local tables of all links.
+    """
     refusal = next(_refusals(link, ground), None)
     if refusal is not None:
         return refusal

@@ -52,7 +52,7 @@ def observe(
     with (
         differing_keys(link, has_outbound, has_local, source, local, seen) as (missing, extra),
         stuck_entities(
-            source, local, scene, link, extra if complete else None, blocked, footing.rules
+            source, local, scene, link, missing, extra if complete else None, blocked, footing.rules
         ) as stuck,
     ):
         prepare(source, scene, link)
@@ -66,7 +66,12 @@ def observe(
             )
             why = stuck.counts(scene, extra) if stuck and to_pull else {}
             taken, waiting = _why_stuck(link, why)
-            refused = tuple((rule, why[n]) for n, rule in enumerate(footing.rules, RULES) if n in why)
+            again = (
+                stuck.counts_again(missing) if stuck and footing.rules and _count(missing) and missing else {}
+            )
+            numbered = list(enumerate(footing.rules, RULES))
+            refused = tuple((rule, why[n]) for n, rule in numbered if n in why)
+            refused_again = tuple((rule, again[n]) for n, rule in numbered if n in again)
             to_pull -= sum(why.values())
             left = stuck.name if stuck else None
             lacking = (
@@ -115,6 +120,7 @@ def observe(
         taken=taken,
         waiting=waiting,
         refused=refused,
+        refused_again=refused_again,
         changed=changed,
         lost=lost,
         lacking=len(lacking),

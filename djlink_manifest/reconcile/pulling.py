@@ -64,10 +64,11 @@ def pull(
             if stuck and blocked:
                 stuck.add(blocked)
             if missing_too and missing is not None:
+                out = stuck.name if stuck else None
                 if whole:
-                    outbound.add_lost(bench.scene, link, missing, work, "comes")
+                    outbound.add_lost(bench.scene, link, missing, work, "comes", out)
                 else:
-                    outbound.add_missing(bench.scene, link, missing, work, pullable=True)
+                    outbound.add_missing(bench.scene, link, missing, work, pullable=True, stuck=out)
             plain = not stuck and not (extra and extra.count) and all_is_pullable(bench.scene, link)
             large = entities >= SPREAD_ENTITIES or entities * bytes_each >= SPREAD_BYTES
             spread = new and plain and large and bench.objects is None and has_ranges(link)

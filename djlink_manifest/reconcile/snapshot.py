@@ -166,9 +166,9 @@ class LinkSnapshot:
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
     lab's own, `waiting`, by the address of the parent that is blocked, and `refused`, by the rule of a local
-    table that they break. Where external objects were
-    verified, `lacking` counts those that lack one at the source, and `lost` the objects that are missing or
-    altered here; the entities of these are among the `changed`.
+    table that they break; `refused_again` are the same of what outbound holds and the local table lacks.
+    Where external objects were verified, `lacking` counts those that lack one at the source, and `lost` the
+    objects that are missing or altered here; the entities of these are among the `changed`.
     """
 
     counts: Mapping[EntityClass, int]
@@ -184,6 +184,7 @@ class LinkSnapshot:
     taken: tuple[tuple[str, int], ...] = ()
     waiting: tuple[tuple[str, int], ...] = ()
     refused: tuple[tuple[LocalRule, int], ...] = ()
+    refused_again: tuple[tuple[LocalRule, int], ...] = ()
     changed: int | None = None
     lost: int = 0
     lacking: int = 0

@@ -1,10 +1,10 @@
 """Find the entities to be pulled that the local server would refuse by a rule of its own tables.
 
-A rule is tried where it holds, on the local server: the columns that it is about travel there, of the entities
-that would be pulled, and the keys of those that break it travel back. No text of one server ever runs on the
-other, and collations are those by which the local server will decide. What travels is at most what the pull of
-these entities would send. It is streamed into a temporary table, so memory holds one statement of it. Where a
-link has no such rules, as most have none, nothing is asked.
+A rule is tried where it holds, on the local server: of the entities that would be pulled, the columns that
+it is about travel there, and the keys of those that break it travel back. No text of one server ever runs on
+the other, and collations are those by which the local server will decide. What travels is at most what the
+pull of these entities would send. It is streamed into a temporary table, so memory holds one statement of it.
+Most links have no such rule, and then nothing is asked.
 """
 
 from __future__ import annotations
@@ -78,9 +78,8 @@ def _offenders(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
                     equal("t", rule.columns, "x", rule.columns),
                     equal("t", rule.owner, "x", rule.owner),
                 )
-                later = sql(
-                    "EXISTS (SELECT 1 FROM {} f WHERE {} AND f.`~seq` < x.`~seq`)", first, _same(rule)
-                )
+                same = equal("f", rule.columns, "x", rule.columns)
+                later = sql("EXISTS (SELECT 1 FROM {} f WHERE {} AND f.`~seq` < x.`~seq`)", first, same)
                 tests = both([*named, sql("({} OR {})", met, later)])
                 yield sql("SELECT DISTINCT {} FROM {} x WHERE {}", what, tried, tests)
 
@@ -93,7 +92,8 @@ def _first(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
     with temporary(local, name, f"`{SEQ}` bigint unsigned NOT NULL, {column_list(ours)}, KEY ({keys.text})"):
         local.scratch(
             sql(
-                "INSERT INTO {} ({}, {}) SELECT MIN({}), {} FROM {} x WHERE {} GROUP BY {} HAVING COUNT(*) > 1",
+                "INSERT INTO {} ({}, {}) SELECT MIN({}), {} FROM {} x WHERE {} GROUP BY {}"
+                " HAVING COUNT(*) > 1",
                 name,
                 idents([SEQ]),
                 keys,
@@ -105,7 +105,3 @@ def _first(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
             )
         )
         yield name
-
-
-def _same(rule: LocalRule) -> Sql:
-    return equal("f", rule.columns, "x", rule.columns)

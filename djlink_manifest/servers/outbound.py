@@ -70,14 +70,21 @@ def add_pullable(
     )
 
 
-def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool) -> None:
-    """Of the keys missing locally, put those that are pullable (or those that are not) into another set."""
+def add_missing(
+    scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool, stuck: Sql | None = None
+) -> None:
+    """Of the keys missing locally, put those that are pullable (or those that are not) into another set.
+
+    The keys of `stuck`, a table, are left out.
+    """
     sets = Sets(into.session, scene)
     tests = sets.pullable(link, "s", link.key)
     if not pullable:
         # a requested entity that is gone locally is approved, not released; one without a source row is told
         stands = among(source_table(link), link.key, "s", link.key)
         tests = [sql("NOT ({})", both(tests)), stands, *_unasked(link)]
+    if stuck is not None:
+        tests.append(_absent(stuck, link))
     into.add_from(
         sql(
             "SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
@@ -88,12 +95,15 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
     )
 
 
-def add_lost(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: Fate) -> None:
+def add_lost(
+    scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: Fate, stuck: Sql | None = None
+) -> None:
     """Of the keys that a table made anew lacks, put those of one fate into another set, in key order.
 
     All come again, requested or not and wanted or not, since they were here before. Excepted are what is
     approved, what `unwanted: release` lets go, and what refers to a linked parent that is no longer held: it
-    went with that parent. Of these the requested ones are to be approved, the others released.
+    went with that parent. Of these the requested ones are to be approved, the others released. The keys of
+    `stuck`, a table, are left out.
     """
     requested, approved = (among(each, link.key, "s", link.key) for each in _asked(link))
     comes = [sql("NOT {}", approved), *_parents_held(scene, link)]
@@ -106,6 +116,8 @@ def add_lost(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: 
         "released": [sql("NOT ({})", both(comes)), sql("NOT ({})", either([requested, approved]))],
         "approved": [sql("NOT ({})", both(comes)), requested, sql("NOT {}", approved)],
     }[fate]
+    if stuck is not None:
+        tests.append(_absent(stuck, link))
     into.add_from(
         sql(
             "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",

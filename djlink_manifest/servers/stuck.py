@@ -13,17 +13,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 
-from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.local_rules import LocalRule
-from djlink_manifest.model.unique import Unique, uniques
+from djlink_manifest.model.unique import uniques
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
-from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, keys_in
 from djlink_manifest.servers.local_rules import breaking
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
@@ -31,15 +28,18 @@ from djlink_manifest.servers.scene import Scene, upstream
 from djlink_manifest.servers.scratch import KeyTable, create_temporary, drop_temporary, key_table, temporary
 from djlink_manifest.servers.sql import (
     Sql,
+    among,
     both,
     column,
     columns,
+    either,
     equal,
     idents,
     not_among,
     sql,
     table,
 )
+from djlink_manifest.servers.taken import taken_values
 from djlink_manifest.servers.wanted import Sets
 
 WHY = "~why"  # the number of the reason: of `uniques`, then of `parents`; or `RULES` and that of a local rule
@@ -91,7 +91,7 @@ class StuckTable:
         Equal is what the source's collations hold equal; NULL meets nothing.
         """
         for number, unique in enumerate(uniques(self.link)):
-            with _taken(unique, extra, local) as (taken, values, owner):
+            with taken_values(unique, extra, local) as (taken, values, owner):
                 mine = columns("t", unique.owner)
                 match = equal("x", values, "t", unique.columns)
                 tests = [
@@ -136,12 +136,23 @@ class StuckTable:
             )
 
     def add_breaking(
-        self, scene: Scene, rules: Sequence[LocalRule], extra: KeyTable | None, local: Session
+        self,
+        scene: Scene,
+        rules: Sequence[LocalRule],
+        missing: KeyTable | None,
+        extra: KeyTable | None,
+        local: Session,
     ) -> None:
-        """Add what would be pulled and breaks a rule of the local tables; what is stuck is not tried."""
+        """Add what would be pulled, or pulled again (`missing`), and breaks a rule of the local tables.
+
+        What is stuck already is not tried.
+        """
         for number, rule in enumerate(rules, RULES):
             sets = Sets(self.session, scene)
-            tests = [*sets.pullable(self.link, "t", rule.owner), *self._unheld(scene, "t", rule.owner)]
+            tests, due = sets.pullable(self.link, "t", rule.owner), self._unheld(scene, "t", rule.owner)
+            if due and missing is not None and missing.count:
+                due = [either([*due, among(missing.name, self.link.key, "t", rule.owner)])]
+            tests += due
             if extra is not None and extra.count:
                 tests.append(not_among(extra.name, self.link.key, "t", rule.owner))
             tests.append(not_among(self.name, self.link.key, "t", rule.owner))
@@ -164,6 +175,19 @@ class StuckTable:
                 source_table(self.link),
                 equal("k", self.link.key, "s", self.link.key),
                 both(tests),
+            )
+        )
+        return Counter({int(number): int(count) for number, count in rows})
+
+    def counts_again(self, missing: KeyTable) -> Mapping[int, int]:
+        """How many of those that are held and `missing` locally break a rule, by the number of the reason."""
+        rows = self.session.rows(
+            sql(
+                "SELECT k.{}, COUNT(*) FROM {} k JOIN {} m ON {} GROUP BY 1",
+                idents([WHY]),
+                self.name,
+                missing.name,
+                equal("k", self.link.key, "m", self.link.key),
             )
         )
         return Counter({int(number): int(count) for number, count in rows})
@@ -215,15 +239,16 @@ def stuck_entities(
     local: Session,
     scene: Scene,
     link: Link,
+    missing: KeyTable | None,
     extra: KeyTable | None,
     blocked: Mapping[str, PackedKeys],
-    rules: Sequence[LocalRule] = (),
+    rules: Sequence[LocalRule],
 ) -> Iterator[StuckTable | None]:
     """The link's stuck entities; None where there can be none, and then no statement is made.
 
-    `extra` are the keys that the local table has and outbound has not; `blocked` the entities of other links
-    that cannot come by themselves: what refers to them, over any number of links, is stuck. `rules` are those
-    of the local tables that the source's tables do not have.
+    `missing` are the keys that outbound has and the local table has not, `extra` the other way; `blocked` the
+    entities of other links that cannot come by themselves: what refers to them, over any number of links, is
+    stuck. `rules` are those of the local tables that the source's tables do not have.
     """
     above = _stuck_above(scene, link, blocked)
     collides = extra is not None and extra.count and uniques(link)
@@ -235,7 +260,7 @@ def stuck_entities(
         if extra is not None and collides:
             own.add_colliding(scene, extra, local)
         own.add_waiting(scene, tables)
-        own.add_breaking(scene, rules, extra, local)
+        own.add_breaking(scene, rules, missing, extra, local)
         yield own
 
 
@@ -279,39 +304,3 @@ class _Kept:
                 table.add_waiting(self._scene, self._made)
                 self._made[address] = table
         return {address: self._made[address] for address in above}
-
-
-@contextmanager
-def _taken(
-    unique: Unique, extra: KeyTable, local: Session
-) -> Iterator[tuple[Sql, tuple[str, ...], tuple[str, ...]]]:
-    """A temporary table of the unique values of the local rows of `extra`, and whose they are.
-
-    Its name, the columns of the values and those of the entities' keys.
-    """
-    session, name = extra.session, table(extra.link.outbound_schema, "~djlink_taken")
-    values = tuple(f"u{n}" for n in range(len(unique.columns)))
-    owner = tuple(f"k{n}" for n in range(len(unique.owner)))
-    names = (*unique.columns, *unique.owner)
-    theirs = tuple(unique.theirs.column(n) for n in names)
-    bare = tuple(replace(c, name=n) for c, n in zip(theirs, (*values, *owner), strict=True))
-    described = key_columns(TableDefinition("", "", bare, (*values, *owner)))
-    with temporary(session, name, f"{described}, KEY ({idents(values).text})"):
-        for first, last in extra.pages(ROWS_AT_ONCE):
-            for some in in_pieces(local, extra.keys(first, last)):
-                rows = local.stream(_values_of(unique, theirs, some))
-                for statement in transfer.inserts(name, bare, rows, transfer.most_bytes(session)):
-                    session.send_scratch(statement.text)
-        yield name, values, owner
-
-
-def _values_of(unique: Unique, read: tuple[Column, ...], keys: Sequence[RawRow]) -> Sql:
-    nullable = [c.name for c in read if c.nullable]
-    tests = [keys_in([unique.ours.column(n) for n in unique.owner], keys, "t")]
-    tests += [sql("{} IS NOT NULL", column("t", n)) for n in nullable]
-    return sql(
-        "SELECT {} FROM {} t WHERE {}",
-        transfer.reading(read, "t"),
-        table(unique.ours.schema, unique.ours.name),
-        both(tests),
-    )

@@ -180,7 +180,8 @@ def test_what_was_kept_though_wanted_no_longer_comes_back_and_what_is_to_be_rele
     rig = lab.rig
     for unwanted in ("keep", "release"):
         lab.put_back()
-        tables = {"Subject": {}, "Session": {}, "Spikes": {"where": "id <> 3", "unwanted": unwanted}}
+        tables: dict[str, Any] = {"Subject": {}, "Session": {}}
+        tables["Spikes"] = {"where": "id <> 3", "unwanted": unwanted}
         lab.drop(*SPIKES)
         lab.apply(document(rig, tables))
         kept = {(1,), (2,), (3,)} if unwanted == "keep" else {(1,), (2,)}
@@ -265,7 +266,7 @@ def test_a_link_whose_table_was_dropped_can_be_taken_out_while_requests_are_open
     request(rig, "subject", "name = 'ann'")
     request(rig, "spikes", "id = 1")
     lab.drop(*SPIKES)
-    tables = {"Subject": {}, "Session": {}}
+    tables: dict[str, Any] = {"Subject": {}, "Session": {}}
     removed = {rig.address("lab_a", "lab", "Spikes"): {"table": how}}
     doc = document(rig, tables, removed=removed)
     lab.apply(doc)

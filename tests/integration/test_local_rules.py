@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from djlink_manifest.reconcile.inquiry import explain
 from djlink_manifest.reconcile.plan import Plan
 from tests.asking import ask, run_all
 from tests.rig import Rig, link_of, own_rig
@@ -152,6 +153,17 @@ def test_below_a_forgotten_parent_what_lacks_its_local_parent_is_blocked_and_com
     lab.all_comes(lab.document("Subject"))
 
 
+def test_an_explanation_says_which_rule_keeps_an_entity_out(lab: Lab) -> None:
+    with lab.rig.job(lab.document()) as job:
+        told, plan = explain(job, lab.rig.address("lab_a", "lab", "Session"), "s=3")
+        assert [(b.kind, b.count) for b in plan.blocked] == [("error", 1)]
+        assert [r.rule for r in told.reasons if not r.holds] == ["local rule"]
+        told, plan = explain(job, lab.rig.address("lab_a", "lab", "Peak"), "p=13")
+        assert [b.kind for b in plan.blocked] == ["upstream"]
+        _, plan = explain(job, lab.rig.address("lab_a", "lab", "Peak"), "p=14")
+        assert not plan.blocked
+
+
 def test_below_a_forgotten_parent_all_comes_once_its_foreign_key_is_dropped_as_the_hint_says(
     lab: Lab,
 ) -> None:
@@ -240,3 +252,21 @@ def test_a_row_that_comes_between_plan_and_apply_is_refused_once_and_blocked_the
             assert lab.blocked(again)["Session"] == [("error", 2)]
         finally:
             run_all(lab.rig, "DELETE FROM {lab}.session WHERE s = 9")
+
+
+def test_what_is_held_and_gone_locally_and_breaks_a_rule_stays_held_and_blocked(lab: Lab) -> None:
+    document = lab.document("Subject")
+    assert lab.rig.apply(document)[1].succeeded
+    lab.locally(
+        "DELETE FROM @here.peak WHERE s = 4",
+        "DELETE FROM @here.wave WHERE s = 4",
+        "DELETE FROM @here.session__trial WHERE s = 4",
+        "DELETE FROM @here.session WHERE s = 4",
+        "ALTER TABLE @here.session ADD CONSTRAINT mine CHECK (v <> 4)",
+    )
+    plan = lab.rig.plan(document)
+    assert lab.blocked(plan)["Session"] == [("error", 1)]
+    session = link_of(plan, lab.rig.address("lab_a", "lab", "Session"))
+    assert not session.actions
+    lab.follow(plan)
+    lab.all_comes(document)

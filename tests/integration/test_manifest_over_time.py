@@ -41,7 +41,8 @@ def test_a_parent_that_was_taken_out_is_told_where_its_foreign_key_still_stands(
     [drift] = scan.drift
     assert f"its foreign key to {parent} is to no linked parent" in drift.reason
     [outcome] = [o for o in report.outcomes if o.address == scan.address]
-    assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 1, 1)
+    assert (outcome.status, outcome.pulled, outcome.refused) == ("done", 1, 0)
+    assert [(b.kind, b.count) for b in scan.blocked] == [("error", 1)]
 
     plan, report = lab.apply(lab.document({"lab_a": {"lab": ALL, "other": ALL}}))
     assert report.succeeded
