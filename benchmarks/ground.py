@@ -47,7 +47,7 @@ sources:
     password: "${{env:BENCH_PASS}}"
     tls: false
     outbound: {outbound}
-    schemas: {{{schema}: {{tables: [{tables}]}}}}
+    schemas: {{{schema}: {{tables: {tables}}}}}
 """
 
 
@@ -83,7 +83,7 @@ class Ground:
         return [str(server.execute("SELECT VERSION()")[0][0]) for server in (self.source, self.local)]
 
     def manifest(self, tables: str) -> Path:
-        """A manifest that links the tables."""
+        """A manifest that links the tables: names with commas between them, or a mapping of YAML."""
         path = self.folder / f"{''.join(c for c in tables if c.isalnum())[:40]}.yaml"
         path.write_text(
             MANIFEST.format(
@@ -91,7 +91,7 @@ class Ground:
                 local=self.local.port,
                 outbound=OUTBOUND,
                 schema=SCHEMA,
-                tables=tables,
+                tables=tables if tables.startswith("{") else f"[{tables}]",
             )
         )
         return path

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks import deletion, link_package, peers, tables
 from benchmarks.results import Measure
-from benchmarks.runs import catalogues, changed_plan, counts, many, nothing, plan, pull
+from benchmarks.runs import RESTRICTED, below, catalogues, changed_plan, counts, many, nothing, plan, pull
 from benchmarks.sizes import Sizes
 
 
@@ -38,6 +38,15 @@ def measures(sizes: Sizes) -> Mapping[str, Measure]:
             nothing,
             changed_plan("narrow"),
             plan("narrow"),
+        ),
+        "wanted": Measure(
+            f"empty plan, {narrow} rows twice below a restricted parent",
+            "COUNT(*) of all tables",
+            None,
+            lambda g: below(g, sizes.narrow),
+            plan(RESTRICTED),
+            counts("animal", "lesson", "trial", "remark"),
+            scratch=("remark", "trial", "lesson", "animal"),
         ),
         "script": Measure(
             f"pull of {sizes.script:,} narrow rows",

@@ -78,9 +78,15 @@ def changed_plan(table: str) -> Run:
     return run
 
 
-def counts(table: str) -> Run:
-    """COUNT(*) of the three tables of a link."""
-    return lambda ground: peers.counts(ground, f"{OUTBOUND}.bench_{table}", f"{LOCAL}.{table}", table)
+def counts(*names: str) -> Run:
+    """COUNT(*) of the three tables of each link."""
+
+    def run(ground: Ground) -> Use:
+        return Use(
+            sum(peers.counts(ground, f"{OUTBOUND}.bench_{n}", f"{LOCAL}.{n}", n).seconds for n in names)
+        )
+
+    return run
 
 
 def catalogues(ground: Ground) -> Use:
@@ -99,6 +105,16 @@ def many(ground: Ground, links: int) -> None:
     tables.many(ground, links)
     ground.forget()
     ground.djlink("apply", "--auto-approve", "-f", ground.manifest('"many_*"'))
+
+
+RESTRICTED = "{animal: {where: species = 1}, lesson: {}, trial: {}, remark: {}}"
+
+
+def below(ground: Ground, rows: int) -> None:
+    """Have what hangs on half of the animals pulled."""
+    tables.below(ground, rows)
+    ground.forget()
+    ground.djlink("apply", "--auto-approve", "-f", ground.manifest(RESTRICTED))
 
 
 def nothing(ground: Ground) -> None:

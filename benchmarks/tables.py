@@ -57,6 +57,24 @@ def many(ground: Ground, links: int) -> None:
     ground.fill(*statements)
 
 
+def below(ground: Ground, rows: int) -> None:
+    """Lessons of 500 animals; trials, which inherit a lesson's key; remarks, which refer to a lesson."""
+    ground.fill(
+        "CREATE TABLE animal (animal int PRIMARY KEY, species int)",
+        "CREATE TABLE lesson (lesson int PRIMARY KEY, animal int NOT NULL,"
+        " FOREIGN KEY (animal) REFERENCES animal (animal))",
+        "CREATE TABLE trial (lesson int, trial int, rate float, PRIMARY KEY (lesson, trial),"
+        " FOREIGN KEY (lesson) REFERENCES lesson (lesson))",
+        "CREATE TABLE remark (remark int PRIMARY KEY, lesson int NOT NULL,"
+        " FOREIGN KEY (lesson) REFERENCES lesson (lesson))",
+        f"INSERT INTO animal {NUMBERS.format(500)} SELECT i, i % 2 FROM n",
+        f"INSERT INTO lesson {NUMBERS.format(rows // 10)} SELECT i, 1 + i % 500 FROM n",
+        f"INSERT INTO trial {NUMBERS.format(10)} SELECT lesson, i, lesson / 7 FROM lesson, n",
+        f"INSERT INTO remark {NUMBERS.format(rows)} SELECT i, 1 + i % {rows // 10} FROM n",
+        "ANALYZE TABLE animal, lesson, trial, remark",
+    )
+
+
 def visits(ground: Ground, rows: int) -> None:
     """Masters with two part rows each."""
     ground.fill(

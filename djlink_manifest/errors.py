@@ -84,10 +84,6 @@ class ManifestError(DjlinkError):
         self.diagnostics = diagnostics
 
 
-class GraphError(DjlinkError):
-    """The links depend on each other in a circle."""
-
-
 class ServerError(DjlinkError):
     """A server refused or failed a statement, or could not be reached.
 

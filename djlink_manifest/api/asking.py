@@ -122,7 +122,9 @@ def narrowed(manifest: Manifest, source: str, schema: str, table: str, where: Co
         options = rule.options
         both = where if options.where is None else AllOf((options.where, where))
         pull = "all" if options.pull == "needed" else options.pull
-        one = TableRule(table, replace(options, where=both, pull=pull, unwanted="keep"), rule.location)
+        by = next((r for r in spec.rules if r.pattern == rule.pattern), rule) if rule.is_glob else None
+        mine = replace(options, where=both, pull=pull, unwanted="keep")
+        one = TableRule(table, mine, rule.location, instead_of=by)
         others = (r for r in spec.rules if r.is_glob or r.pattern not in (table, class_name(table)))
         return replace(spec, rules=(*others, one))
 

@@ -163,7 +163,7 @@ def plan(
     """What an apply would do, as `djlink plan` shows it; nothing is changed and nothing printed.
 
     `verify` compares the rows too. `progress` is called with what is being done. Raises ManifestError,
-    SecretError, GraphError, UsageError for a target that is no link, and ServerError where the local server
+    SecretError, UsageError for a target that is no link, and ServerError where the local server
     cannot be used.
     """
     options: dict[str, Any] = {"targets": targets, "excludes": excludes, "parallelism": parallelism}

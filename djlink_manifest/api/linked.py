@@ -118,6 +118,22 @@ class Linked(Deleting):
         """
         return runs.status(self._home, verify)
 
+    def in_the_way(self) -> list[Any]:
+        """Rows of the lab's own tables that keep entities of this link from being refilled.
+
+        They refer to part rows that the source has no longer, or to values that changed there. A list of
+        DataJoint tables, each restricted to such rows, to be looked at and deleted. Raises LinkRefused,
+        Unreachable.
+        """
+        from datajoint import FreeTable
+
+        this: Any = self
+        found = []
+        for (schema, name), keys in runs.in_the_way(self._home).items():
+            of = ".".join("`" + each.replace("`", "``") + "`" for each in (schema, name))
+            found.append(FreeTable(this.connection, of) & keys)
+        return found
+
     @property
     def source(self) -> Any:
         """The source table with its parts, read by the link user; `flagged` are asked to be deleted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import threading
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -34,6 +34,7 @@ from djlink_manifest.reconcile.actions import (
     Delete,
     Mend,
     NoteRequests,
+    PullAgain,
     Release,
 )
 from djlink_manifest.reconcile.pipeline import Job, open_job
@@ -75,6 +76,8 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
             _check_parents(mine)
         links = {p.address for p in plan.links} if home.along else {home.address}
         doing = _limited(plan, links, lambda action: not isinstance(action, GIVING_UP))
+        if where is not None:
+            doing = _pullable_alone(doing)
         with on_stderr() if show and doing.has_changes else nullcontext(_quiet) as listener:
             report = applied(job, doing, listener)
     _succeeded(home, report)
@@ -83,10 +86,31 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
     )
 
 
+def _pullable_alone(plan: Plan) -> Plan:
+    """The plan in which a table made anew gets back what meets the pull's condition, and not all it had."""
+
+    def narrowed(action: Action) -> Action:
+        return replace(action, whole=False) if isinstance(action, PullAgain) else action
+
+    links = tuple(replace(p, actions=tuple(map(narrowed, p.actions))) for p in plan.links)
+    return replace(plan, links=links)
+
+
 def status(home: Home, verify: bool) -> Status:
     """How the link stands. Raises LinkRefused where that cannot be told."""
     with _opened(home, home.pulling(None)) as job:
         return status_of(_worded(home, _mine(home, job.plan(verify=verify))))
+
+
+def in_the_way(home: Home) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
+    """Of the lab's own tables the rows that keep entities from being refilled, by the referring columns."""
+    with _opened(home, home.pulling(None)) as job:
+        _check(home, job.plan())
+        found = dict[tuple[str, str], list[dict[str, Any]]]()
+        for key, values in job.relying(home.address):
+            if key.address is None:
+                found.setdefault(key.table, []).append(dict(zip(key.columns, values, strict=True)))
+    return found
 
 
 @contextmanager
@@ -105,6 +129,7 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
     with _opened(home, home.letting_go(), below=True) as job:
         below = job.graph.downstream([home.address])
         _check_all(home, job.plan(), below)
+        _check_filled(home, job, below)
         with job.holding(below):
             yield committed
         if done:
@@ -129,12 +154,23 @@ def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
 
 
 def refresh(home: Home) -> None:
-    """Bring `DeletionRequested` up to date, and approve what is gone here."""
-    with _opened(home, home.pulling(None)) as job:
+    """Bring `DeletionRequested` up to date, and approve what is gone here; make tables that are missing."""
+    asked = home.pulling(None)
+    if not _refreshed(home, asked, complete=False):
+        made(home, asked)
+        _refreshed(home, asked, complete=True)
+
+
+def _refreshed(home: Home, asked: Asked, *, complete: bool) -> bool:
+    """Do what `refresh` does; return False, with nothing done, where it lacks tables and is not `complete`."""
+    with _opened(home, asked) as job:
         plan = job.plan()
-        _check(home, plan)
+        mine = _check(home, plan)
+        if not complete and any(isinstance(a, STRUCTURE) for a in mine.actions):
+            return False
         doing = _limited(plan, {home.address}, lambda action: isinstance(action, NOTING))
         _succeeded(home, _patiently(lambda: applied(job, doing, _quiet)))
+    return True
 
 
 def _quiet(event: Event) -> None:
@@ -147,6 +183,8 @@ def _opened(home: Home, asked: Asked, *, below: bool = False) -> Iterator[Job]:
     target = glob.escape(home.address)
     try:
         with open_job(asked.manifest, asked.environ, targets=[target], below=below) as job:
+            if home.address not in job.graph.nodes:
+                raise _no_link(home, job)
             yield job
         return
     except UsageError as error:
@@ -188,6 +226,19 @@ def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
         stops = [b for b in each.blocked if b.whole and b.kind != "upstream"]
         if each.address in links and stops:
             raise refused(home, f"{each.address} below it is in the way: {stops[0].reason}", stops[0].hint)
+
+
+def _check_filled(home: Home, job: Job, links: Set[str]) -> None:
+    """LinkRefused where rows are missing that nobody deleted, as they look like those that go now."""
+    lost = sorted(a for a in links if a in job.observed.footings and job.observed.footings[a].remade)
+    if lost:
+        name = lost[0].rpartition(".")[2]
+        raise refused(
+            home,
+            f"the local table of {lost[0]} was dropped, and its rows are not all here again; nothing was "
+            "deleted",
+            f"bring them back first: {name}().pull()",
+        )
 
 
 def _mine(home: Home, plan: Plan) -> LinkPlan:

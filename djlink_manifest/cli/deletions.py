@@ -13,13 +13,11 @@ from djlink_manifest.cli.offline import read_text, replace_file
 from djlink_manifest.cli.options import Scope, chosen, json_option, output_options, scope_options
 from djlink_manifest.cli.screen import current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.match import nearest
 from djlink_manifest.report.figures import counted
 from djlink_manifest.report.terminal import line
 
 if TYPE_CHECKING:
     from djlink_manifest.manifest.values import Manifest
-    from djlink_manifest.reconcile.pipeline import Job
 
 
 @click.command(short_help="Show what sources ask to delete.")
@@ -47,7 +45,8 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
         with waiting:
             plan = job.plan()
-        _check(job, addresses)
+        for address in addresses:
+            job.check_address(address)
         shown = [p for p in plan.links if not addresses or p.address in addresses]
         if as_json:
             screen.json(requests_json(plan, shown))
@@ -96,7 +95,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
     with opened(manifest, scope, screen) as (job, waiting):
         with waiting:
             plan = job.plan(orphans_of=(address,) if orphans else ())
-        _check(job, (address,))
+        job.check_address(address)
         given = job.approvals(plan, address, by or user_name(), today(), orphans=orphans)
         if orphans:
             screen.tell([*orphan_lines(plan, address), *key_lines(address, job.orphans(address))])
@@ -130,15 +129,6 @@ def prune(scope: Scope) -> Iterator[Path]:
         if text != texts[path][0]:
             replace_file(path, text)
             yield path
-
-
-def _check(job: Job, addresses: tuple[str, ...]) -> None:
-    known = [link.address for link in job.links]
-    for address in addresses:
-        if address not in known:
-            close = nearest(address, known)
-            hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
-            raise UsageError(f"{address}: no link of this manifest", hint=hint)
 
 
 def _target(scope: Scope, manifest: Manifest) -> Path:

@@ -61,6 +61,13 @@ def table_fault(name: str) -> str | None:
     return None
 
 
+def unlinkable(table: str) -> str | None:
+    """Why a table that a server has cannot be linked by its name, as the end of a sentence; else None."""
+    if found := _GLOB.search(table):
+        return f"holds `{found[0]}`, which stands for other characters in a manifest"
+    return table_fault(table)
+
+
 def is_class(name: str) -> bool:
     """Whether a name is spelt as a DataJoint class (`Session`), not as a table (`__session`)."""
     return bool(_CLASS.fullmatch(name))

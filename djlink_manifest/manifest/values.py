@@ -82,11 +82,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class TableRule:
-    """One key below `tables`: an exact name (class or table) or a glob, with its options."""
+    """One key below `tables`: an exact name (class or table) or a glob, with its options.
+
+    `instead_of`: the glob that chose the table, where a rule was made for one of its tables alone.
+    """
 
     pattern: str
     options: Options
     location: Location
+    instead_of: TableRule | None = None
 
     @property
     def is_glob(self) -> bool:

@@ -48,7 +48,8 @@ class Mark:
 
     Of a local mark alone: `refill` is the digest of the definition that the local tables are being brought
     to, None where no refill is due; `made` the local tables that djlink made, each with its columns, None in
-    marks of a version that did not write it.
+    marks of a version that did not write it; `remade` tells that the local master table had to be made anew
+    and that the rows which outbound holds are not all back yet.
     """
 
     link_id: str
@@ -67,6 +68,7 @@ class Mark:
     holder: str | None = None
     refill: str | None = None
     made: Mapping[str, frozenset[str]] | None = None
+    remade: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.link import Link
 
+LONGEST_LINE = 1500  # characters of a line to copy from the screen
+
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
@@ -90,7 +92,8 @@ def lab_line(dependents: Dependents, root: str, address: str, referrer: Referrer
 
     They refer, by `referrer`, to entities of `address`, which is the root or a link below it. The local part
     `DeletionRequested` of the root says which are requested. None where no plain line says it: names that
-    are no Python names, or a foreign key to other columns than a primary key.
+    are no Python names, a foreign key to other columns than a primary key, or more than `LONGEST_LINE`
+    characters, as where many ways lead from the root to the rows.
     """
     try:
         rows = _rows(dependents, root, address, referrer.parent)
@@ -100,7 +103,8 @@ def lab_line(dependents: Dependents, root: str, address: str, referrer: Referrer
     except _NoLine:
         return None
     # by keys: DataJoint 2.3 does not delete what is restricted by another table
-    return f"({_table(referrer.table)} & {_those(referrer.table, restriction)}.keys()).delete()"
+    line = f"({_table(referrer.table)} & {_those(referrer.table, restriction)}.keys()).delete()"
+    return line if len(line) <= LONGEST_LINE else None
 
 
 class _NoLine(Exception):
@@ -158,6 +162,9 @@ def _those(name: TableName, restriction: str) -> str:
 
 
 def _any(expressions: Sequence[str]) -> str:
+    # each holds those of the layers above it, whose number may double with each layer
+    if sum(map(len, expressions)) > LONGEST_LINE:
+        raise _NoLine
     return expressions[0] if len(expressions) == 1 else f"[{', '.join(expressions)}]"
 
 

@@ -53,15 +53,15 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
             "differs", name, f"the primary key is ({', '.join(found.key)}), not ({', '.join(expected.key)})"
         )
     yield from _index_differences(expected, found)
-    present = {_key_shape(k) for k in found.foreign_keys}
+    present = {key_shape(k) for k in found.foreign_keys}
     for key in expected.foreign_keys:
-        if _key_shape(key) not in present:
+        if key_shape(key) not in present:
             words = f"a foreign key to {key.parent_schema}.{key.parent_table} is missing"
             yield Difference("foreign key", name, words, key)
     yield from _check_differences(expected, found)
-    linked = {_key_shape(k) for k in expected.foreign_keys}
+    linked = {key_shape(k) for k in expected.foreign_keys}
     for key in found.foreign_keys:
-        if _key_shape(key) not in linked:
+        if key_shape(key) not in linked:
             yield Difference(
                 "extra",
                 name,
@@ -108,22 +108,24 @@ def _of_today(name: str | None) -> str | None:
 
 
 def _index_differences(expected: TableDefinition, found: TableDefinition) -> Iterator[Difference]:
-    have = {_index_shape(i) for i in found.indexes}
-    want = {_index_shape(i) for i in expected.indexes}
+    have = {index_shape(i) for i in found.indexes}
+    want = {index_shape(i) for i in expected.indexes}
     for index in expected.indexes:
-        if _index_shape(index) not in have:
+        if index_shape(index) not in have:
             unique = "unique " if index.unique else ""
             words = f"the {unique}index `{index.name}` is missing"
             yield Difference("index", expected.name, words, index=index)
     for index in found.indexes:
         # the server makes indexes for foreign keys by itself
-        if _index_shape(index) not in want and index.unique:
+        if index_shape(index) not in want and index.unique:
             yield Difference("extra", expected.name, f"the unique index `{index.name}` was added")
 
 
-def _index_shape(index: Index) -> tuple[object, ...]:
+def index_shape(index: Index) -> tuple[object, ...]:
+    """What makes two indexes alike, whatever their names."""
     return (index.unique, index.kind, index.parts)
 
 
-def _key_shape(key: ForeignKey) -> tuple[object, ...]:
+def key_shape(key: ForeignKey) -> tuple[object, ...]:
+    """What makes two foreign keys alike, whatever their names and rules."""
     return (key.parent_schema, key.parent_table, frozenset(zip(key.columns, key.parent_columns, strict=True)))

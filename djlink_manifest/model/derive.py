@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.model.definition import Check, Column, ForeignKey, TableDefinition
@@ -34,13 +34,17 @@ class LinkedTable:
 
 
 def local_definition(
-    source: TableDefinition, schema: str, linked: Mapping[tuple[str, str], LinkedTable]
+    source: TableDefinition,
+    schema: str,
+    linked: Mapping[tuple[str, str], LinkedTable],
+    loose: Collection[tuple[str, str, str]] = (),
 ) -> tuple[TableDefinition, tuple[str, ...]]:
     """The local table with its parts and `DeletionRequested`, and the source tables whose keys become plain.
 
     `linked` holds every linked source table of the same server by (schema, table). Columns lose
     AUTO_INCREMENT; foreign keys stay where they name the primary key of a linked table, or, from a part, the
-    same entity. A part that would be left without a way to its master gets a foreign key to it.
+    same entity. `loose` names foreign keys by schema, table and name that become plain columns all the same.
+    A part that would be left without a way to its master gets a foreign key to it.
     """
     plain = set[str]()
     tables = []
@@ -50,6 +54,8 @@ def local_definition(
         name = plain_name(table.name)
         keys = list[ForeignKey]()
         for key in table.foreign_keys:
+            if (table.schema, table.name, key.name) in loose:
+                continue
             target = None if (table.name, key.name) in closing else _target(source, table, key, linked)
             if target is None:
                 if (key.parent_schema, key.parent_table) not in linked:

@@ -63,13 +63,15 @@ class Standing:
 
     `wanted`: it meets `where`, `pull` and linked parents; `pullable`: wanted, with no request or approval on
     it or on an ancestor; `release_unwanted`: the link says `unwanted: release`; `granted`: its deletion was
-    agreed to (`deletions: auto`, or an approval).
+    agreed to (`deletions: auto`, or an approval); `remade`: the local table was dropped and made anew, and
+    what outbound holds is not all back, so that a row which is missing here was deleted by nobody.
     """
 
     wanted: bool = True
     pullable: bool = True
     release_unwanted: bool = False
     granted: bool = False
+    remade: bool = False
 
 
 def state_of(presence: Presence) -> State:
@@ -98,7 +100,9 @@ def step_for(presence: Presence, standing: Standing) -> Step:
         case State.UNSHARED:
             return Step.PULL if standing.pullable else Step.NOTHING
         case State.ACTIVATED:
-            return Step.PULL_AGAIN if standing.pullable else Step.RELEASE
+            kept = standing.wanted or not standing.release_unwanted
+            comes = standing.pullable or (standing.remade and kept)
+            return Step.PULL_AGAIN if comes else Step.RELEASE
         case State.SHARED:
             if standing.wanted:
                 return Step.NOTHING
@@ -106,7 +110,7 @@ def step_for(presence: Presence, standing: Standing) -> Step:
         case State.TAINTED | State.UNPROTECTED_REQUESTED:
             return Step.DELETE_APPROVE if standing.granted else Step.AWAIT_REVIEW
         case State.REQUESTED_GONE:
-            return Step.APPROVE
+            return Step.PULL_AGAIN if standing.remade else Step.APPROVE
         case State.UNPROTECTED:
             return Step.REGISTER
         case State.APPROVED_HELD:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -31,7 +32,8 @@ class Reason:
 
     `rule` is the manifest's word or `foreign key`, `request`, `unique key`; `holds` tells whether it lets the
     entity be wanted (or pulled); `place` is where the manifest says so. A reason that comes of another
-    entity names it (`parent`, `key`), and `because` has what decides there.
+    entity names it (`parent`, `key`), and `because` has what decides there, unless that is told before it
+    (`repeated`).
     """
 
     rule: Literal["where", "pull", "foreign key", "needed by", "request", "unique key"]
@@ -41,6 +43,7 @@ class Reason:
     key: KeyText = ()
     because: tuple[Reason, ...] = ()
     place: str = ""
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,25 @@ class Explanation:
     equal: bool | None
     records: Records = field(default_factory=Records)
     reasons: tuple[Reason, ...] = ()
+
+
+def told_once(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """The reasons, with what decides about another entity told at its first mention alone.
+
+    Several ways lead to an ancestor, and their number doubles with each layer of diamonds.
+    """
+    return _told_once(reasons, set())
+
+
+def _told_once(reasons: Iterable[Reason], told: set[tuple[str, str, KeyText]]) -> tuple[Reason, ...]:
+    found = list[Reason]()
+    for each in reasons:
+        mention = (each.rule, each.parent, each.key)
+        if not each.because:
+            found.append(each)
+        elif mention in told:
+            found.append(replace(each, because=(), repeated=True))
+        else:
+            told.add(mention)
+            found.append(replace(each, because=_told_once(each.because, told)))
+    return tuple(found)

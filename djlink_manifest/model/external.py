@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.storepath import BadPath, StorePath, store_path
 from djlink_manifest.model.stores import ANY, DEFAULT, INLINE, Store
 
 HASHED = frozenset({"blob", "attach", "hash"})
@@ -24,8 +25,9 @@ _BUILT_IN = HASHED | {"object", "npy", "filepath"}
 
 _COMMENT = re.compile(r":<(?P<codec>[^@>:]+)(?:@(?P<store>[^>:]*))?>:(?P<rest>.*)", re.DOTALL)
 _LEGACY = re.compile(r":(?:(?:blob|attach|filepath)@[^:]*|external[^:]*):")
+_CODEC = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _HASH = re.compile(r"[a-z2-7]{26}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_BYTES = 1 << 63  # no store holds more in one object
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,20 @@ class Transport:
 
 
 @dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a row says of its object, checked: `said` is the row's JSON, of which nothing else may be trusted.
+
+    `size` is None for a folder, and where the row says none.
+    """
+
+    path: StorePath
+    store: str
+    hash: str | None
+    size: int | None
+    said: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Objects:
     """How many external objects there are, their bytes, and how many of them say no size."""
 
@@ -79,6 +95,9 @@ class BadObject(ValueError):
     """What a row says of its object cannot be followed; the message says why, and repeats no value."""
 
 
+_NOT_WRITTEN = "its metadata is not what DataJoint writes"
+
+
 def external_of(column: Column) -> External | None:
     """What the column says of its store, or None where its values stand in the row."""
     found = _COMMENT.match(column.comment)
@@ -89,6 +108,11 @@ def external_of(column: Column) -> External | None:
         # a codec of the lab's own may name a store by itself
         return None if codec in _BUILT_IN else External(codec, None)
     return External(codec, store.strip() or DEFAULT)
+
+
+def is_codec(name: str) -> bool:
+    """Whether the name of a column's codec is an identifier; it becomes part of paths."""
+    return _CODEC.fullmatch(name) is not None
 
 
 def is_legacy(column: Column) -> bool:
@@ -133,25 +157,43 @@ def target_of(stores: Sequence[tuple[str, str]], store: str) -> str | None:
     return found.get(store, found.get(ANY))
 
 
-def read_metadata(text: bytes, external: External) -> Mapping[str, Any] | None:
-    """What a row says of its object; None for a value that is no object's.
+def read_metadata(text: bytes, external: External) -> Metadata | None:
+    """Read and check what a row says of its object; return None for a value that is no object's.
 
-    Raises BadObject where an external column holds something else.
+    Raises BadObject where an external column holds something else, or something that cannot be true.
     """
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     is_object = isinstance(found, dict) and isinstance(found.get("path"), str)
     if is_object and (external.store is not None or "store" in found):
-        return dict(found)
+        return _checked(found, external.codec)
     if external.store is None:
         return None
-    raise BadObject("its metadata is not what DataJoint writes: no path")
+    raise BadObject(f"{_NOT_WRITTEN}: no path")
+
+
+def _checked(said: Mapping[str, Any], codec: str) -> Metadata:
+    path, store, hashed, size = said["path"], said.get("store"), said.get("hash"), said.get("size")
+    if codec == "filepath":
+        path = path.removesuffix("/")  # as people may write a folder
+    try:
+        checked = store_path(path)
+    except BadPath as error:
+        raise BadObject(f"its path {error}") from None
+    if store is not None and not (isinstance(store, str) and store.isprintable() and len(store) <= 255):
+        raise BadObject(f"{_NOT_WRITTEN}: no such store")
+    if hashed and not (isinstance(hashed, str) and _HASH.fullmatch(hashed)):
+        raise BadObject(f"{_NOT_WRITTEN}: no such hash")
+    is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < _MOST_BYTES
+    if size is not None and not is_size:
+        raise BadObject(f"{_NOT_WRITTEN}: no such size")
+    return Metadata(checked, store or DEFAULT, hashed or None, None if said.get("is_dir") else size, said)
 
 
 def transport(
-    metadata: Mapping[str, Any],
+    metadata: Metadata,
     external: External,
     place: Place,
     stores: Sequence[tuple[str, str]],
@@ -163,46 +205,33 @@ def transport(
     `stores` is the link's mapping, `prefix` the section of the source's store where paths by schema and table
     begin, `local` the stores here by name. Raises BadObject.
     """
-    source, path = store_of(metadata), checked_path(metadata["path"])
+    source, path, hashed, size = metadata.store, metadata.path, metadata.hash, metadata.size
     target = target_of(stores, source)
     inline = external.store is not None and target_of(stores, external.store) == INLINE
     if target is None or (target == INLINE) != inline:
         where = f"it is in the store `{source}` of the source"
         raise BadObject(f"{where}, and `stores` does not say where that goes for this column")
-    hashed, size = metadata.get("hash") or None, metadata.get("size")
-    size = size if isinstance(size, int) and not metadata.get("is_dir") else None
-    if hashed is not None and not (isinstance(hashed, str) and _HASH.fullmatch(hashed)):
-        raise BadObject("its metadata is not what DataJoint writes: no such hash")
     if inline:
         return Transport(
             source, path, INLINE, _joined(place.local_schema, place.local_table), hashed, size
         ), {}
     store, shared = local[target], external.codec == "filepath"
     if shared:
-        there = _shared_path(store, path)
+        goal = _shared_path(store, path)
     elif hashed is not None:
-        there = _hashed_path(store, hashed, place.local_schema, external.codec)
+        goal = _hashed_path(store, hashed, place.local_schema, external.codec)
     else:
-        there = _keyed_path(store, path, place, prefix)
-    ours = {**metadata, "path": there, "store": target}
+        goal = _keyed_path(store, path, place, prefix)
+    try:
+        there = store_path(goal)
+    except BadPath as error:
+        raise BadObject(f"its path in the local store {error}") from None
+    end = "/" if metadata.said["path"].endswith("/") else ""  # as the source's row has it
+    ours = {**metadata.said, "path": there + end, "store": target}
     if hashed is not None and "schema" in ours:
         ours["schema"] = place.local_schema
     ours.pop("url", None)  # of the source's object; DataJoint makes it anew
     return Transport(source, path, target, there, hashed, size, shared), ours
-
-
-def store_of(metadata: Mapping[str, Any]) -> str:
-    """The store that a row names; none is the default one."""
-    store = metadata.get("store")
-    return store if isinstance(store, str) and store else DEFAULT
-
-
-def checked_path(path: str) -> str:
-    """A path of a source's row, which must not lead out of its store. Raises BadObject."""
-    steps = path.split("/")
-    if not path or path.startswith("/") or "\\" in path or _CONTROL.search(path) or {".", ".."} & set(steps):
-        raise BadObject("its path leads out of the store, or is none")
-    return path
 
 
 def _hashed_path(store: Store, hashed: str, schema: str, codec: str) -> str:
@@ -241,10 +270,10 @@ def _shared_path(store: Store, path: str) -> str:
     there = path if not own or path.startswith(own + "/") else f"{own}/{path}"
     for section in ("hash", "schema"):
         kept = store.prefix(section)
-        if kept and there.startswith(kept + "/"):
-            raise BadObject(
-                f"its path begins with `{kept}/`, a section of the local store that is DataJoint's own"
-            )
+        # a file in the place of the section's folders would bar it; some filesystems ignore capitals
+        mine, others = f"{there}/".casefold(), f"{kept}/".casefold()
+        if kept and (mine.startswith(others) or others.startswith(mine)):
+            raise BadObject(f"its path meets `{kept}/`, a section of the local store that is DataJoint's own")
     return there
 
 

@@ -11,8 +11,6 @@ from typing import Literal
 
 import networkx as nx
 
-from djlink_manifest.errors import GraphError
-
 EdgeKind = Literal["foreign key", "depends_on"]
 
 
@@ -27,7 +25,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class LinkGraph:
-    """Links by address, and the edges between them, both sorted. Free of cycles by construction (`build`)."""
+    """Links by address, and the edges between them, both sorted, in no circle (`build`)."""
 
     nodes: tuple[str, ...]
     edges: tuple[Edge, ...]
@@ -36,24 +34,14 @@ class LinkGraph:
     def build(nodes: Iterable[str], edges: Iterable[Edge]) -> LinkGraph:
         """The graph of these links; edges to links that are not among them are left out.
 
-        Raises GraphError that names a cycle link by link.
+        Circles are cut before (`reconcile.circles`). Raises ValueError where one is left.
         """
         known = set(nodes)
         kept = sorted({e for e in edges if e.child in known and e.parent in known and e.child != e.parent})
-        graph = LinkGraph(tuple(sorted(known)), tuple(kept))
-        try:
-            cycle = nx.find_cycle(graph._networkx())
-        except nx.NetworkXNoCycle:
-            return graph
-        kinds = {(e.child, e.parent): e.kind for e in kept}
-        # the drawn graph runs parent → child; the message reads child → parent: who needs whom
-        steps = [(child, parent) for parent, child in reversed(cycle)]
-        lines = [f"  {child} needs {parent} ({kinds[child, parent]})" for child, parent in steps]
-        raise GraphError(
-            "these links need each other in a circle:\n" + "\n".join(lines),
-            hint="take out a `depends_on`, or one of the links",
-            link=steps[0][0],
-        )
+        left = circles((e.child, e.parent) for e in kept)
+        if left:
+            raise ValueError(f"links in a circle: {left}")
+        return LinkGraph(tuple(sorted(known)), tuple(kept))
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """The links of each topological generation, upstream first, sorted within a wave."""
@@ -93,3 +81,26 @@ class LinkGraph:
         graph.add_nodes_from(self.nodes)
         graph.add_edges_from((e.parent, e.child) for e in self.edges)
         return graph
+
+
+def circles(needs: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """The groups of links that need each other, given as (child, parent) pairs, sorted, each sorted.
+
+    A link that needs only itself is in no group.
+    """
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from(sorted(set(needs)))
+    return tuple(sorted(tuple(sorted(g)) for g in nx.strongly_connected_components(graph) if len(g) > 1))
+
+
+def circle_through(needs: Iterable[tuple[str, str]], child: str, parent: str) -> tuple[str, ...]:
+    """A shortest way along (child, parent) pairs from `child` over `parent` back to `child`.
+
+    Raises ValueError where there is none.
+    """
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from(sorted(set(needs)))
+    try:
+        return (child, *nx.shortest_path(graph, parent, child))
+    except (nx.NetworkXNoPath, nx.NodeNotFound) as error:
+        raise ValueError(f"{child} and {parent} are in no circle") from error

@@ -49,7 +49,8 @@ class Link:
 
     `definition` is the source table as its server has it; `local` the table as it shall stand on the local
     server; `references` the foreign keys to linked parents; `plain` those to tables that are not linked, as
-    `schema.table` names, which become plain columns; `unseen` those of `plain` that the link user may not
+    `schema.table` names, which become plain columns; `loose` says in words which other foreign keys become
+    plain columns, because they close a circle; `unseen` those of `plain` that the link user may not
     read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words;
     `most_deletions` how many entities may go in 24 hours without a review; `stores` where its external
     objects go, as pairs of a source store and a local one, empty where it has none.
@@ -73,6 +74,7 @@ class Link:
     notes: tuple[str, ...] = ()
     most_deletions: Limit = DEFAULT_LIMIT
     stores: tuple[tuple[str, str], ...] = ()
+    loose: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -80,11 +80,16 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class PullAgain:
-    """Bring over entities that outbound holds and the local table lacks."""
+    """Bring over entities that outbound holds and the local table lacks.
+
+    `whole`: the local table was made anew, so all that outbound holds comes, requested and no longer wanted
+    entities too; else what is pullable.
+    """
 
     entities: int
     reason: str
     server: str = "local"
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot
 
+MISSING = "held in outbound, missing locally"
+
 
 def structure(link: Link, footing: Footing) -> Iterator[Action]:
     """The tables and views to make or alter."""
@@ -30,8 +32,10 @@ def structure(link: Link, footing: Footing) -> Iterator[Action]:
     if footing.make_outbound or footing.mark_outbound:
         yield CreateOutbound(link.source, _names(footing.make_outbound), why)
     if footing.make_local or footing.mark_local:
-        added = footing.refill is not None and not footing.mark_local
+        added = footing.refill is not None and footing.redefined
         yield CreateLocal(_names(footing.make_local), ADDED if added else why)
+    elif footing.remade and not footing.alter_local and footing.refill is None:
+        yield CreateLocal((), "made anew by an apply that did not end: its held rows are looked for")
     for alteration in footing.alter_local:
         yield _alter(link, alteration)
     if footing.make_views:
@@ -55,9 +59,12 @@ def late_keys(footing: Footing) -> Iterator[Action]:
 
 
 def row_actions(
-    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int]
+    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int], aside: int = 0
 ) -> Iterator[Action]:
-    """What is done with entities: released, registered, filled again, pulled."""
+    """What is done with entities: released, registered, filled again, pulled.
+
+    `aside`: so many are not filled again, as rows of other tables rely on theirs.
+    """
     if steps[Step.RELEASE]:
         yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
     if snapshot.equal:
@@ -65,9 +72,10 @@ def row_actions(
         if link.unwanted == "release" and _unprotected_unwanted(snapshot):
             why += "; those of them that are not wanted the next plan releases"
         yield Register(link.source, snapshot.equal, why)
-    yield from _refill(link, footing, snapshot)
+    yield from _refill(link, footing, snapshot, aside)
     if steps[Step.PULL_AGAIN]:
-        yield PullAgain(steps[Step.PULL_AGAIN], "held in outbound, missing locally: pull again")
+        why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
+        yield PullAgain(steps[Step.PULL_AGAIN], f"{why}: pull again", whole=footing.remade)
     if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, and not here yet"
         yield Pull(
@@ -83,16 +91,16 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
     return any(state_of(c.presence) is State.UNPROTECTED and not c.wanted for c in snapshot.counts)
 
 
-def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
+def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, aside: int) -> Iterator[Action]:
     if footing.refill is not None:
-        shared = snapshot.in_state(State.SHARED)
-        if shared:
-            yield Refill(shared, "definition", footing.refill)
-        elif not footing.make_local and not footing.alter_local:
+        shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
+        if shared > aside:
+            yield Refill(shared - aside, "definition", footing.refill)
+        elif not shared and not footing.make_local and not footing.alter_local:
             yield CreateLocal((), footing.refill)
-    elif link.changed == "mend" and snapshot.changed:
+    elif link.changed == "mend" and (snapshot.changed or 0) > aside:
         also = ", or lack external objects" if snapshot.lost else ""
-        yield Refill(snapshot.changed, "rows", f"they differ from the source's rows{also}")
+        yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from the source's rows{also}")
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

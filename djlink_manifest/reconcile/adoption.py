@@ -85,7 +85,9 @@ def _with_history(mark: Mark, before: Mark | None) -> Mark:
     """The mark with what the one before says of definitions, so that what changed since is seen."""
     if before is None:
         return mark
-    return replace(mark, definition=before.definition, refill=before.refill, made=before.made)
+    return replace(
+        mark, definition=before.definition, refill=before.refill, made=before.made, remade=before.remade
+    )
 
 
 def rehearsal(

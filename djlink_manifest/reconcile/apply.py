@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -33,7 +33,7 @@ from djlink_manifest.reconcile.actions import (
 )
 from djlink_manifest.reconcile.bench import Bench, Tally
 from djlink_manifest.reconcile.helping import Workers
-from djlink_manifest.reconcile.linkwork import Run, bench_of, locked, work_on
+from djlink_manifest.reconcile.linkwork import Run, bench_of, has_structure, locked, make_structure, work_on
 from djlink_manifest.reconcile.orphans import delete_orphans
 from djlink_manifest.reconcile.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.plan import LinkPlan, Plan, concerned
@@ -68,8 +68,10 @@ def apply(
 ) -> Report:
     """Carry out the plan's actions. `stop` ends it after the batches in hand.
 
-    First links are taken out, then all that was approved is claimed, then deletions are done, children first,
-    then all else, parents first. `dependents` are the local foreign keys along which deletions spread.
+    First links are taken out. Where there are deletions all tables are made next, parents first, so that no
+    deletion meets a missing one; all that was approved is claimed, and deletions are done, children first.
+    Then all else is done, parents first: the tables of a link, then its rows. `dependents` are the local
+    foreign keys along which deletions spread.
 
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
     """
@@ -82,12 +84,22 @@ def apply(
     run = Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
     removed = [_take_out(each, site, listener, stop) for each in going]
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
-        _delete(run, due, dependents, threads)
-        for wave in sorted({p.wave for p in due}):
-            now = [p for p in due if p.wave == wave and p.address not in run.outcomes]
-            list(threads.map(lambda p: _attempt(run, p, work_on), now))
+        deleting = [p for p in reversed(due) if any(isinstance(a, work_of_deletion.KINDS) for a in p.actions)]
+        if deleting:
+            _in_waves(run, [p for p in due if has_structure(run, p)], make_structure, threads, more=True)
+            _delete(run, deleting, dependents, threads)
+        _in_waves(run, due, work_on, threads)
     outcomes = (*removed, *(run.outcomes[p.address] for p in due))
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
+
+
+def _in_waves(
+    run: Run, due: Sequence[LinkPlan], step: _Step, threads: ThreadPoolExecutor, *, more: bool = False
+) -> None:
+    """Do a step of all links that have not failed, wave after wave; `more` work follows it."""
+    for wave in sorted({p.wave for p in due}):
+        now = [p for p in due if p.wave == wave and p.address not in run.outcomes]
+        list(threads.map(lambda p: _attempt(run, p, step, more=more), now))
 
 
 def _take_out(wanted: Removal, site: Site, listener: Listener, stop: threading.Event) -> LinkOutcome:
@@ -96,9 +108,15 @@ def _take_out(wanted: Removal, site: Site, listener: Listener, stop: threading.E
     return outcome
 
 
-def _delete(run: Run, due: Sequence[LinkPlan], dependents: Dependents, threads: ThreadPoolExecutor) -> None:
-    """Claim all that was approved, then delete: of each source one link after another, children first."""
-    deleting = [p for p in reversed(due) if any(isinstance(a, work_of_deletion.KINDS) for a in p.actions)]
+def _delete(
+    run: Run, deleting: Sequence[LinkPlan], dependents: Dependents, threads: ThreadPoolExecutor
+) -> None:
+    """Claim all that was approved, then delete: of each source one link of `deleting` after another.
+
+    A deletion of which entities of other links are part is left alone where the tables of one of these could
+    not be made.
+    """
+    unmade = set(run.outcomes)
 
     def claim(bench: Bench, plan: LinkPlan, resumed: bool) -> None:
         work_of_deletion.claim(bench, plan.actions, resumed=resumed)
@@ -112,7 +130,7 @@ def _delete(run: Run, due: Sequence[LinkPlan], dependents: Dependents, threads: 
         for step, chosen in ((claim, [p for p in mine if _claims(p)]), (delete, mine)):
             for plan in chosen:
                 if plan.address not in run.outcomes:
-                    _attempt(run, plan, _on_bench(step), more=True)
+                    _attempt(run, plan, _on_bench(step), more=True, needs=unmade.intersection(locked(plan)))
 
     list(threads.map(of_source, sorted({run.site.links[p.address].source for p in deleting})))
 
@@ -160,16 +178,19 @@ def _take_locks(due: Sequence[str], going: Sequence[Removal], site: Site) -> Non
             marks.write_holder(writer, schema, ids, site.holder)
 
 
-def _attempt(run: Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> None:
+def _attempt(
+    run: Run, plan: LinkPlan, step: _Step, *, more: bool = False, needs: Set[str] = frozenset()
+) -> None:
     """Do some work of one link and tell how it ended. No exception of ours leaves it.
 
-    `more`: it is not the link's last work, so that its end is told only where it failed.
+    `more`: it is not the link's last work, so that its end is told only where it failed. `needs` are failed
+    links without which it cannot be done.
     """
     started = time.monotonic()
     tally = run.tallies[plan.address]
 
     outcome = partial(outcome_of, plan.address, tally, started)
-    stopped = sorted(run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
+    stopped = sorted(needs | run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
     if run.stop.is_set():
         run.tell(outcome("skipped", "interrupted before it began"), broken=True)
     elif stopped:
@@ -197,7 +218,7 @@ def _attempt(run: Run, plan: LinkPlan, step: _Step, *, more: bool = False) -> No
 
 def _with_reconnects(run: Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
     """Work on the link; after a lost connection go on with new sessions. Every step can be repeated."""
-    if plan.address not in run.begun:
+    if step is not make_structure and plan.address not in run.begun:
         run.begun.add(plan.address)
         run.listener(LinkStarted(plan.address, _entities(plan)))
     with run.workers.busy():

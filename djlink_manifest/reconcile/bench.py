@@ -26,10 +26,10 @@ from djlink_manifest.servers import outbound
 from djlink_manifest.servers.connection import RawRow, Writer
 from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.objects import Objects
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.stores.depot import Brought
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget, Conversion, as_read
-from djlink_manifest.servers.wanted import Scene
 
 BATCH_BYTES = 32 << 20
 BATCH_ENTITIES = 10_000
@@ -43,9 +43,10 @@ SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, co
 class Tally:
     """What was committed for one link so far.
 
-    `unfilled` are those of the refused entities that were to be refilled; `refusals` the server's words, the
-    first few; `begun` the tables, columns and keys whose making began; `along` are entities of
-    other links that went with the `deleted` ones, `deleted_rows` all rows that went;
+    `unfilled` are those of the refused entities that were to be refilled; `aside` those that were left as
+    they are, since rows of other tables rely on theirs; `refusals` the server's words, the first few; `begun`
+    the tables, columns and keys whose making began; `along` are entities of other links that went with the
+    `deleted` ones, `deleted_rows` all rows that went;
     `unmade` what was left out, and why.
     """
 
@@ -59,6 +60,7 @@ class Tally:
     refilled: int = 0
     altered: bool = False
     unfilled: int = 0
+    aside: int = 0
     refused: int = 0
     objects: int = 0
     object_bytes: int = 0
@@ -79,8 +81,9 @@ class Tally:
 class Bench:
     """One link with the sessions to work on it.
 
-    `guarded` raises where its locks, as the sessions see them, are no longer ours; `helpers` lends further
-    sessions to work at the same time.
+    `remade` tells that the local table was dropped and that not all held rows are back: what is missing there
+    was deleted by nobody. `guarded` raises where its locks, as the sessions see them, are no longer ours;
+    `helpers` lends further sessions to work at the same time.
     `objects` brings its external objects, where it has any.
     """
 
@@ -95,6 +98,7 @@ class Bench:
     say: Callable[[str], None]
     stop: threading.Event
     objects: Objects | None = None
+    remade: bool = False
 
     @property
     def convert(self) -> Conversion:

@@ -13,6 +13,7 @@ from djlink_manifest.errors import AlreadyThere, MissingPrivilege, RowsRefused, 
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.reconcile.bench import Bench, again, patiently
+from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.snapshot import Alteration, Footing
 from djlink_manifest.servers import ddl, lineage, marks, views
 from djlink_manifest.servers.connection import Writer
@@ -41,6 +42,9 @@ def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str],
         digest = link.definition.digest()
         due = partial(marks.require_refill, bench.local, link.local.schema, mark.link_id, digest)
         again(bench, due)
+    if footing.remade:
+        # before its table is made, so that rows which are missing after an interruption are known as lost
+        again(bench, partial(marks.write_remade, bench.local, link.local.schema, mark.link_id, True))
     for table in footing.make_outbound:
         _create(bench, bench.source, table)
     for alteration in footing.alter_local:
@@ -59,7 +63,7 @@ def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str],
 def finish(bench: Bench, footing: Footing, mark: Mark) -> None:
     """After the refill: add the unique indexes, and say in the marks that all is as the source defines it.
 
-    Where entities were refused the refill stays due.
+    Where entities were refused, or left as they are, the refill stays due.
     """
     for alteration in footing.alter_local:
         try:
@@ -73,8 +77,17 @@ def finish(bench: Bench, footing: Footing, mark: Mark) -> None:
                 server=bench.local.name,
                 hint="look for local rows without protection that have the same values",
             ) from error
-    if not bench.tally.unfilled:
+    if not (bench.tally.unfilled or bench.tally.aside):
         _complete(bench, mark)
+
+
+def end_remaking(bench: Bench, mark: Mark) -> None:
+    """Say in the local mark that the table made anew has all rows that outbound holds, if it has."""
+    with differing_keys(bench.link, True, True, bench.source, bench.local) as (missing, _):
+        if missing is not None and missing.count:
+            return
+    schema = bench.link.local.schema
+    again(bench, partial(marks.write_remade, bench.local, schema, mark.link_id, False))
 
 
 def take_note(bench: Bench, mark: Mark) -> None:

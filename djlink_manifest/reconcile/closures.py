@@ -10,8 +10,6 @@ from djlink_manifest.reconcile.asked import Closure, LabRows
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.doomed import Doomed, doomed
 
-LONGEST_LINE = 1500  # characters of a line to copy from the screen
-
 
 @contextmanager
 def closures(here: Session, dependents: Dependents, address: str) -> Iterator[Doomed]:
@@ -44,4 +42,4 @@ def _along(sets: Doomed, address: str) -> tuple[tuple[str, int], ...]:
 def _lab_rows(sets: Doomed, root: str) -> Iterator[LabRows]:
     for address, referrer, count in sets.lab_rows():
         line = lab_line(sets.dependents, root, address, referrer)
-        yield LabRows(referrer.name, count, line if line and len(line) <= LONGEST_LINE else None)
+        yield LabRows(referrer.name, count, line)

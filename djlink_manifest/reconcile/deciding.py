@@ -39,7 +39,8 @@ class Decider:
     `usable` are the links that the plan can work on; `held` how many entities each holds, `lately` how many
     went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
     what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
-    lose or change rows by themselves, by the link that they refer to.
+    lose or change rows by themselves, by the link that they refer to. `unfilled` names, by link, the links
+    below it whose local tables lack rows: nothing goes that these may refer to.
     """
 
     links: Mapping[str, Link]
@@ -49,13 +50,20 @@ class Decider:
     approvals: Sequence[Approval]
     limit: Limit | None = None
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     going: Counter[str] = field(default_factory=Counter)
 
-    def decide(self, link: Link, steps: Mapping[Step, int], seen: LinkDeletions | None) -> Decision:
-        """The decision about one link. `seen` is None where nothing about deletions was to be observed."""
+    def decide(
+        self, link: Link, steps: Mapping[Step, int], seen: LinkDeletions | None, *, complete: bool = True
+    ) -> Decision:
+        """Decide about one link. `seen` is None where nothing about deletions was, or could be, observed.
+
+        `complete`: all of the link's tables stand.
+        """
         approvals = [a for a in self.approvals if a.link == link.address]
         if seen is None:
-            return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=tuple(approvals))
+            spent = tuple(approvals) if complete else ()
+            return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=spent)
         actions, blocked = list(_certain(link, steps)), list[Blocked]()
         if seen.unnoted or seen.overdue:
             words = "what the source asks for has changed"
@@ -163,7 +171,9 @@ class Decider:
     ) -> tuple[int, tuple[str, ...]]:
         if closure.entities:
             over = self._over(link, closure)
-            hidden = self._hidden([link.address], closure.entities, "wanted no longer (`unwanted: release`)")
+            why = "wanted no longer (`unwanted: release`)"
+            hidden = self._unfilled(link, closure.entities, why)
+            hidden = hidden or self._hidden([link.address], closure.entities, why)
             if hidden:
                 blocked.append(hidden)
             elif over:
@@ -192,7 +202,8 @@ class Decider:
         why: str = ASKED,
     ) -> None:
         """Let a set go, as far as nothing is in the way."""
-        hidden = self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
+        hidden = self._unfilled(link, closure.here, why)
+        hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
         if hidden:
             blocked.append(hidden)
             return
@@ -212,6 +223,14 @@ class Decider:
             hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
             reason = f"{why}; rows of your own depend on them: {tables}"
             blocked.append(Blocked("review", reason, closure.held, hint))
+
+    def _unfilled(self, link: Link, count: int, why: str) -> Blocked | None:
+        """What is in the way where tables below the link lack rows that may refer to what would go."""
+        below = self.unfilled.get(link.address)
+        if not below:
+            return None
+        reason = f"{why}; rows of {', '.join(below)} that may go along are missing here and come back first"
+        return Blocked("upstream", reason, count, "plan and apply again once they are filled")
 
     def _hidden(self, addresses: Sequence[str], count: int, why: str) -> Blocked | None:
         """What is in the way where rows that nobody can look into would go, or change, along."""

@@ -27,7 +27,7 @@ from djlink_manifest.servers.keylist import KeyList, KeysInHand, NumberedKeys, k
 from djlink_manifest.servers.numbers import REFERENCED
 from djlink_manifest.servers.requests import Cause
 from djlink_manifest.servers.scratch import key_table
-from djlink_manifest.servers.unwanted import unwanted_keys
+from djlink_manifest.servers.unwanted import add_unwanted
 
 ENTITIES_AT_ONCE = 10_000  # the most in a transaction; fewer where they have many rows
 ENTITIES_FIRST = 1_000  # of the first one, whose rows tell
@@ -228,11 +228,12 @@ def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None
     """Delete what is wanted no longer and nothing refers to, then release it; at most so many entities."""
     link, left = bench.link, entities
     with (
-        key_table(bench.source, link, "doomed") as unwanted,
+        key_table(bench.source, link, "found", looked_up=False) as found,
+        key_table(bench.source, link, "doomed", looked_up=False) as unwanted,
         doomed(bench.local, dependents, [link.address]) as sets,
         key_list(bench.source, link) as listed,
     ):
-        unwanted.add_from(unwanted_keys(bench.scene, link))
+        add_unwanted(bench.scene, link, found, unwanted)
         for first, last in unwanted.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
             before = bench.tally.deleted
             again(bench, partial(_unwanted_batch, bench, sets, listed, unwanted.keys(first, last), left))

@@ -28,12 +28,11 @@ from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
 from djlink_manifest.servers.noting import noted, noted_digest, noted_links
 from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.single import key_text
 from djlink_manifest.servers.sql import sql
-from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.unwanted import unwanted_keys
-from djlink_manifest.servers.wanted import Scene
+from djlink_manifest.servers.unwanted import stream_unwanted
 
 APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and no request any more
 
@@ -44,7 +43,8 @@ class Deletions:
 
     `lately` says of each link concerned how many of its entities went in 24 hours without a review;
     `refusals` are links of which deletions could not be observed; `unseen` names, by link, the tables that
-    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know.
+    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know;
+    `unfilled` names, by link, the links below it whose local tables lack rows that are to come back.
     """
 
     links: Mapping[str, LinkDeletions]
@@ -52,6 +52,7 @@ class Deletions:
     lately: Mapping[str, int]
     refusals: Mapping[str, Refusal]
     unseen: Mapping[str, tuple[str, ...]] | None
+    unfilled: Mapping[str, tuple[str, ...]]
 
 
 def observe_deletions(
@@ -106,6 +107,8 @@ def observe_deletions(
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
         link = dependents.links[address]
+        if footings[address].make_outbound:  # perhaps the ledger, too: nothing of it goes before it is made
+            continue
         with sources[link.source].readers.session() as there:
             lately[address] = asking.deleted_lately(there, link)
     for name in sorted({link.source for link in due}):
@@ -114,7 +117,14 @@ def observe_deletions(
             for address, closure in _unwanted_closures(mine, seen.scenes[name], dependents, there, here):
                 found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
     unseen = None if acting is None else dict(_by_link(standing, acting))
-    return Deletions(found, dependents, lately, refusals, unseen)
+    return Deletions(found, dependents, lately, refusals, unseen, _unfilled(stage, footings))
+
+
+def _unfilled(stage: Stage, footings: Mapping[str, Footing]) -> Mapping[str, tuple[str, ...]]:
+    """By link the links below it whose local tables lack rows that are to come back."""
+    lacking = {a for a, f in footings.items() if f.lacks_rows}
+    found = {a: (stage.graph.downstream([a]) & lacking) - {a} for a in stage.graph.upstream(lacking)}
+    return {a: tuple(sorted(below)) for a, below in found.items() if below}
 
 
 def _by_link(
@@ -249,7 +259,7 @@ def _unwanted_closures(
         return
     with doomed(here, dependents, [link.address for link in links]) as sets:
         for link in links:
-            sets.add(link.address, unwanted_stream(there, scene, link))
+            sets.add(link.address, stream_unwanted(there, scene, link))
             sets.keep_present(link.address)
         before = sets.counts()
         holders = {link.address: sets.hold_back_one(link.address) for link in reversed(links)}
@@ -257,11 +267,6 @@ def _unwanted_closures(
             count = sets.count(link.address)
             lab = tuple(LabRows(name, n) for name, n in sorted(holders[link.address].items()))
             yield link.address, Closure(count, held=before.get(link.address, 0) - count, lab=lab)
-
-
-def unwanted_stream(there: Session, scene: Scene, link: Link) -> Iterator[tuple[bytes | None, ...]]:
-    """The keys, raw, of what is held and wanted no longer, not requested and not approved."""
-    return there.stream(unwanted_keys(scene, link, reading(link.key_columns, "s")))
 
 
 def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.drafting import DraftSchema, DraftTable
 from djlink_manifest.manifest.match import is_excluded, rule_for
-from djlink_manifest.manifest.names import identifier_fault, table_fault
+from djlink_manifest.manifest.names import identifier_fault, table_fault, unlinkable
 from djlink_manifest.manifest.values import SchemaSpec
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import TableDefinition, unprotectable
-from djlink_manifest.model.external import is_legacy
 from djlink_manifest.model.naming import class_name
 from djlink_manifest.model.rights import OUTBOUND_RIGHTS, grant, missing
-from djlink_manifest.reconcile.housing import store_names
+from djlink_manifest.reconcile.housing import store_names, unreadable
 
 _SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
 
@@ -103,8 +102,10 @@ class _View:
 
     def fault(self, table: TableDefinition) -> str | None:
         """Why the table cannot be linked, or None."""
-        if fault := table_fault(self.key(table)) or identifier_fault(table.schema):
+        if fault := unlinkable(table.name) or table_fault(self.key(table)):
             return f"its name {fault}"
+        if fault := identifier_fault(table.schema):
+            return f"the name of its schema {fault}"
         account = self.catalog.identity.account
         for each in table.tables:
             needed = ("SELECT", "REFERENCES") if each is table else ("SELECT",)
@@ -116,10 +117,7 @@ class _View:
                 return f"the link user lacks {what} on {each.schema}.{each.name}: {rights}"
         if reason := unprotectable(table):
             return reason
-        legacy = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if is_legacy(c)]
-        if legacy:
-            return f"it keeps values in an external store as DataJoint before 2.0 did: {', '.join(legacy)}"
-        return None
+        return next((reason for reason, _ in unreadable(table)), None)
 
     def drafted(self, table: TableDefinition, pull: str) -> DraftTable:
         about, stores = _about(table, self.catalog.sizes), store_names(table)

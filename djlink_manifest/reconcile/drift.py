@@ -18,7 +18,7 @@ from djlink_manifest.reconcile.snapshot import Alteration
 
 ANEW = (
     "or, where no row of your own is in it and none of your tables refers to it, drop the local table with "
-    "all its parts: the next apply makes it anew and pulls what is held and wanted"
+    "all its parts: the next apply makes it anew and pulls what is held"
 )
 UNDO_THERE = f"let the source undo the change, or leave the link out; {ANEW}"
 UNDO_HERE = f"undo the change on the local server, so that the table is again as the source's; {ANEW}"
@@ -50,19 +50,18 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     view = _View(link, local, mark if complete else None, found.redefined)
     for table in link.local.tables:
         stands = local.tables.get((table.schema, table.name))
-        if stands is None and whole:
-            _missing_part(view, table, found)
-        elif stands is None:
+        if stands is None:
             found.make.append(table)
         elif whole and not view.is_ours(table, stands):
             words = f"a local table {table.schema}.{table.name} stands that djlink did not make"
             found.problems.append((f"{words}, and the source added a part of that name", _RENAME))
         else:
             _compare(view, table, stands, found)
+    found.problems += _left_parts(link, local) if complete and not whole else ()
     found.notes += _dropped_parts(link, local)
     if whole and mark is not None:
-        added = found.make or any(c.generated is None for a in found.alter for c, _ in a.columns)
-        found.refill = _why_refill(found) if added else LEFT_OVER if mark.refill else None
+        why = _why_refill(view, found)
+        found.refill = why or (LEFT_OVER if mark.refill else None)
     return found
 
 
@@ -96,15 +95,6 @@ class _View:
         if (table.schema, table.name) == (self.link.local.schema, self.link.local.name):
             return True
         return self.made(table) is True or _is_linked(stands, self.link, self.local)
-
-
-def _missing_part(view: _View, table: TableDefinition, found: LocalDrift) -> None:
-    own = table is view.link.local.parts[-1]  # `DeletionRequested`, which no source adds
-    if view.may_be_added(table) and not own:
-        found.make.append(table)
-        return
-    words = f"the local part {table.schema}.{table.name} is missing: it was dropped here"
-    found.problems.append((words, f"put it back as it was; {ANEW}"))
 
 
 def _compare(view: _View, table: TableDefinition, stands: TableDefinition, found: LocalDrift) -> None:
@@ -180,10 +170,26 @@ def _note(table: TableDefinition, difference: Difference) -> str:
     return f"changed here: {table.schema}.{table.name}: {difference.words}"
 
 
-def _why_refill(found: LocalDrift) -> str:
-    what = [f"part {t.name}" for t in found.make]
-    what += [f"`{c.name}` of {a.table}" for a in found.alter for c, _ in a.columns if c.generated is None]
-    return f"for {', '.join(what)}, which the source added after linking"
+def _why_refill(view: _View, found: LocalDrift) -> str | None:
+    """Why the entities that are here must be looked over: parts and columns that are still without rows."""
+    own = view.link.local.parts[-1]  # `DeletionRequested`, which has no rows of the source
+    parts = [t for t in found.make if t is not own]
+    added = [f"part {t.name}" for t in parts if view.may_be_added(t)]
+    added += [f"`{c.name}` of {a.table}" for a in found.alter for c, _ in a.columns if c.generated is None]
+    dropped = [f"part {t.name}" for t in parts if not view.may_be_added(t)]
+    why = [f"for {', '.join(added)}, which the source added after linking"] if added else []
+    why += [f"for {', '.join(dropped)}, which was dropped here"] if dropped else []
+    return "; ".join(why) or None
+
+
+def _left_parts(link: Link, local: Catalog) -> Iterator[tuple[str, str]]:
+    """Parts of a dropped master, whose rows would be in the way of the same rows when they come again."""
+    copied = link.local.tables[1 : len(link.definition.tables)]
+    left = [f"`{t.schema}`.`{t.name}`" for t in copied if (t.schema, t.name) in local.tables]
+    if left:
+        words = f"the local table {link.local.schema}.{link.local.name} was dropped here, and its parts stand"
+        hint = f"drop them too: DROP TABLE {', '.join(reversed(left))}; the next apply makes all of them anew"
+        yield words, hint
 
 
 def _dropped_parts(link: Link, local: Catalog) -> Iterator[str]:

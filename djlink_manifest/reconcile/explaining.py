@@ -17,8 +17,8 @@ from djlink_manifest.servers import single
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.entities import equal_entities
 from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.sql import table
-from djlink_manifest.servers.wanted import Scene
 
 SHOWN = 3  # entities of a parent that are named for one reason
 LOOKED_AT = 50  # entities of a parent that are looked at for one reference
@@ -95,8 +95,10 @@ class Inquiry:
             reasons += self._takers(link, raw, taken)
             if not held:
                 reasons += self._waiting(link, raw, waiting)
+        footing = self.footings.get(link.address)
+        remade = footing is not None and footing.remade
         return _explained(
-            link, text, presence, verdict.wanted, pullable, equal, found, reasons, taken, waiting
+            link, text, presence, verdict.wanted, pullable, equal, found, reasons, taken, waiting, remade
         )
 
     def _here(self, link: Link) -> bool:
@@ -243,10 +245,13 @@ def _explained(
     reasons: list[Reason],
     taken: list[Unique] | None = None,
     waiting: list[str] | None = None,
+    remade: bool = False,
 ) -> Explained:
     state = state_of(presence)
     granted = link.deletions == "auto" or found.granted_at is not None
-    standing = Standing(wanted, pullable, release_unwanted=link.unwanted == "release", granted=granted)
+    standing = Standing(
+        wanted, pullable, release_unwanted=link.unwanted == "release", granted=granted, remade=remade
+    )
     step = step_for(presence, standing)
     alone = state is State.UNPROTECTED and equal is True
     stuck_by = [(u.words, 1) for u in taken or []][:1] if step is Step.PULL else []

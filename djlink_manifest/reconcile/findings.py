@@ -5,13 +5,13 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from djlink_manifest.model.entity import State, Step
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.actions import Action, Blocked, Delete, Drift
-from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Observation
-from djlink_manifest.reconcile.wording import ORPHANS
+from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Observation, ReliedOn
+from djlink_manifest.reconcile.wording import ORPHANS, quoted
 
 UNSURE = (
     "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
@@ -38,6 +38,8 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             "change or delete the local rows with the same value, and they are pulled; or leave them out "
             "with `where`",
         )
+    for rule, count in snapshot.refused:
+        yield Blocked("upstream" if rule.linked else "error", rule.words, count, rule.hint)
     if snapshot.lacking:
         yield Blocked(
             "error",
@@ -47,6 +49,33 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
         )
     for parent, count in snapshot.waiting:
         yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
+
+
+def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iterator[Blocked]:
+    """Entities that are not refilled, for what refers to rows of theirs that would go or change."""
+    if relied is None:
+        return
+    why = "a refill would delete rows of theirs, or change values, to which others refer: "
+    if relied.unseen:
+        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in relied.unseen)
+        tables = f"{', '.join(relied.unseen)}, with CASCADE or SET NULL, which the local account cannot see"
+        hint = f"let the local account see it ({grants}), then plan again"
+        yield Blocked("error", f"{why}{tables}", relied.entities, hint)
+    elif relied.lab:
+        tables = ", ".join(f"{name} ({rows:,} rows)" for name, rows in relied.lab)
+        hint = f"delete those rows of your own, then `djlink apply --verify` again: {_line(link, files)}"
+        yield Blocked("error", f"{why}rows of your own, {tables}", relied.entities, hint)
+    else:
+        tables = ", ".join(f"{address} ({rows:,} rows)" for address, rows in relied.linked)
+        hint = "apply, which brings those links up to date, then `djlink apply --verify` again"
+        yield Blocked("upstream", f"{why}{tables}", relied.entities, hint)
+
+
+def _line(link: Link, files: Sequence[str]) -> str:
+    """The Python line that deletes the rows which rely on what a refill would take."""
+    named = ", ".join(repr(name) for name in files)
+    rows = f"djlink_manifest.load([{named}])[{link.address!r}]().in_the_way()"
+    return f"import djlink_manifest; [rows.delete() for rows in {rows}]"
 
 
 def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
@@ -86,15 +115,16 @@ def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
 
 
 def unlinked_warnings(link: Link) -> tuple[str, ...]:
-    """Parents that are not linked, whose foreign keys become plain columns."""
+    """Foreign keys that become plain columns: to parents that are not linked, or closing a circle."""
     unseen = dict(link.unseen)
-    return tuple(
+    plain = (
         f"its parent {table} is not linked, and the link user cannot see it: the foreign key becomes plain "
         f"columns; to link it too, let the source's administrator run: {unseen[table]}"
         if table in unseen
         else f"its parent {table} is not linked: the foreign key becomes plain columns"
         for table in link.plain
     )
+    return (*plain, *link.loose)
 
 
 def unsure(seen: Observation, actions: Iterable[Action]) -> Iterator[str]:

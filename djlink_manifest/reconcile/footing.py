@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import Catalog, Mark, fingerprint, link_id
+from djlink_manifest.model.catalog import Catalog, Mark, TableName, fingerprint, link_id
 from djlink_manifest.model.compare import differences
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.local_rules import local_rules
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
 from djlink_manifest.reconcile.drift import UNDO_THERE, local_drift
@@ -50,8 +51,8 @@ class Ground:
         )
 
 
-def footing(link: Link, ground: Ground) -> Footing | Refusal:
-    """The link's footing, or why it has none. The first reason counts."""
+def footing(link: Link, ground: Ground, linked: frozenset[TableName] = frozenset()) -> Footing | Refusal:
+    """The link's footing, or why it has none. The first reason counts. `linked` are all links' local tables."""
     refusal = next(_refusals(link, ground), None)
     if refusal is not None:
         return refusal
@@ -59,6 +60,8 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
     outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     here = local_drift(link, ours, ground.local)
     views, why = views_to_make(link, ground.source)
+    # tables are pulled into once the source's mark is complete
+    gone = theirs is not None and theirs.definition is not None and not _has_master(link, ground)
     return Footing(
         link_id=theirs.link_id if theirs else ours.link_id if ours else None,
         mark_outbound=theirs is None or theirs.definition is None,
@@ -72,6 +75,8 @@ def footing(link: Link, ground: Ground) -> Footing | Refusal:
         redefined=here.redefined,
         make_views=views,
         views_why=why,
+        rules=local_rules(link, ground.local.tables, linked),
+        remade=gone or (ours is not None and ours.remade),
     )
 
 
@@ -130,6 +135,10 @@ def forgotten_here(manifest: str, local: Catalog, sources: Iterable[Catalog]) ->
                     f"{mark.outbound_schema}.{mark.outbound_table}",
                     f"{mark.local_schema}.{mark.local_table}",
                 )
+
+
+def _has_master(link: Link, ground: Ground) -> bool:
+    return (link.local.schema, link.local.name) in ground.local.tables
 
 
 def _source_mark(link: Link, ground: Ground) -> Mark | None:

@@ -11,6 +11,7 @@ from djlink_manifest.model.external import (
     External,
     external_columns,
     housed,
+    is_codec,
     is_legacy,
     target_of,
 )
@@ -36,7 +37,7 @@ def house(
 
     `schema` is the local one.
     """
-    legacy = tuple(_legacy(table))
+    legacy = tuple(unreadable(table))
     if not any(external_columns(each) for each in table.tables):
         return Housed(table, problems=legacy)
     pairs, problems = dict[str, str](), list(legacy)
@@ -63,12 +64,21 @@ def store_names(table: TableDefinition) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _legacy(table: TableDefinition) -> Iterator[tuple[str, str | None]]:
+def unreadable(table: TableDefinition) -> Iterator[tuple[str, str | None]]:
+    """Why a table's external columns cannot be brought, whatever the stores are, with the next steps."""
     columns = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if is_legacy(c)]
     if columns:
         yield (
             f"it keeps values in an external store as DataJoint before 2.0 did: {', '.join(columns)}",
             "leave it out (`exclude`), or let the source migrate it (`datajoint.migrate`)",
+        )
+    columns = [
+        f"{t.name}.{c.name}" for t in table.tables for c, e in external_columns(t) if not is_codec(e.codec)
+    ]
+    if columns:
+        yield (
+            f"the comment of {', '.join(columns)} names no codec: letters, digits and `_` make its name",
+            "leave it out (`exclude`), or let the source's owner mend the comment",
         )
 
 

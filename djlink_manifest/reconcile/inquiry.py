@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.match import nearest
 from djlink_manifest.model.explanation import Explanation
-from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import adopting
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.adoption import Adoption, Rehearsal, adopted, adoption, rehearsal
@@ -16,7 +14,7 @@ from djlink_manifest.reconcile.explaining import Inquiry, of_the_set
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.keytext import parse_key
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.scope import matching
+from djlink_manifest.reconcile.scope import Selection, check_address, matching
 from djlink_manifest.reconcile.snapshot import LinkSnapshot, Observation
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import source_scene
@@ -28,7 +26,8 @@ def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
     Raises UsageError for what is no link or no key of it, ServerError.
     """
     stage = job.stage
-    link = _link(stage, address)
+    check_address(stage.resolved, stage.servers, address)
+    link = stage.links[address]
     values = parse_key(key, link)
     source, links, footings = stage.sources[link.source], stage.links, stage.footings()
     scene, refusals = source_scene(links, footings, source)
@@ -61,14 +60,17 @@ def rehearse(job: Job, patterns: Sequence[str], given_up: str | None = None) -> 
     `given_up` names another lab's manifest whose tables may be taken. Raises UsageError for no link.
     """
     stage = job.stage
+    chosen = set[str]()
     for pattern in patterns:
-        _check_source(stage, pattern)
-    chosen = sorted(matching(stage.graph.nodes, patterns, "adopt"))
+        named = matching(stage.resolved, stage.servers, [pattern], "adopt")
+        if not named:
+            check_address(stage.resolved, stage.servers, pattern)
+        chosen |= named
     links, contact, found = stage.links, stage.manifest.contact, {}
-    for address in chosen:
+    for address in sorted(chosen):
         link = links[address]
         found[address] = adoption(link, stage.ground(link.source), contact, given_up)
-    return rehearsal(found, lambda taken: _as_adopted(stage, chosen, taken))
+    return rehearsal(found, lambda taken: _as_adopted(stage, sorted(chosen), taken))
 
 
 def adopt(job: Job, rehearsed: Rehearsal) -> None:
@@ -89,25 +91,8 @@ def _as_adopted(
         local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
     scope = stage.graph.upstream(chosen)
     manifest = replace(stage.manifest, removed=())  # those are no matter of an adoption
-    job = Job(replace(stage, manifest=manifest, local=local, sources=sources, scope=scope, limit=None))
+    refused = tuple(r for r in stage.resolved.refusals if r.address in scope)
+    selection = Selection(scope, frozenset(), scope, refused)
+    at = replace(stage, manifest=manifest, local=local, sources=sources, selection=selection, limit=None)
+    job = Job(at)
     return job.plan(), job.observed.snapshots
-
-
-def _link(stage: Stage, address: str) -> Link:
-    links = stage.links
-    if address not in links:
-        told = next((r for r in stage.resolved.refusals if r.address == address), None)
-        if told is not None:
-            raise UsageError(f"{address}: {told.reason}", hint=told.hint)
-        _check_source(stage, address)
-        close = nearest(address, sorted(links))
-        hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
-        raise UsageError(f"{address}: no link of this manifest", hint=hint)
-    return links[address]
-
-
-def _check_source(stage: Stage, address: str) -> None:
-    """Raise UsageError where the address is of a source that cannot be used."""
-    for server in stage.servers:
-        if server.problem and address.startswith(f"{server.name}."):
-            raise UsageError(f"{address}: {server.name} cannot be used: {server.problem}", hint=server.hint)

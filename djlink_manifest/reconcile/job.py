@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
+from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.values import Approval
+from djlink_manifest.model.closure import Referrer
 from djlink_manifest.model.explanation import KeyText
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Link
@@ -19,19 +21,23 @@ from djlink_manifest.reconcile.footing import forgotten, forgotten_here
 from djlink_manifest.reconcile.ownerside import owners_lack
 from djlink_manifest.reconcile.plan import Plan, concerned
 from djlink_manifest.reconcile.progress import Event, Listener, Report
+from djlink_manifest.reconcile.relied import observe_relied, relying_rows
 from djlink_manifest.reconcile.removal import Removal, done, left_out
+from djlink_manifest.reconcile.scope import check_address
 from djlink_manifest.reconcile.site import Site, open_site
 from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
-from djlink_manifest.reconcile.stage import Stage
+from djlink_manifest.reconcile.stage import Stage, without_rules
 from djlink_manifest.reconcile.survey import Survey, survey
 from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals
+from djlink_manifest.servers.connection import Row
 
 
 class Job:
     """What can be planned and applied on a stage.
 
-    `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link;
-    `servers` the sources, with the problem of each that could not be used.
+    `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link, as
+    far as it concerns the links asked for; `servers` the sources, with the problem of each that could not be
+    used.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -40,11 +46,7 @@ class Job:
         self.servers: tuple[ServerFacts, ...] = stage.servers
         self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(stage.scope))
         self.graph: LinkGraph = stage.graph.subset(stage.scope)
-        self.refusals: tuple[Refusal, ...] = tuple(
-            r
-            for r in stage.resolved.refusals
-            if r.address in stage.scope or (stage.is_whole and r.address not in self._all)
-        )
+        self.refusals: tuple[Refusal, ...] = stage.selection.refusals
         self._footings: Mapping[str, Footing] = {}
         self._survey: Survey | None = None
         self._deletions: Deletions | None = None
@@ -56,11 +58,17 @@ class Job:
         `verify`: the rows of what is held and here are compared with the source's, by digests. `orphans_of`:
         links of which the orphans are looked at, so that an approval can name them.
         """
-        stage, footings = self.stage, self.stage.footings()
+        stage = self.stage
+        removals, left = self._removals()
+        # what this plan's apply drops asks nothing of the rows that it pulls
+        dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
+        footings = without_rules(stage.footings(), dropped)
         self._footings = footings.found
         seen = self._survey = survey(stage, footings, verify=verify)
         found = self._deletions = observe_deletions(stage, footings.found, seen, orphans_of)
-        self._seen = self._observation(seen, found)
+        relied, refusals = observe_relied(stage, footings.found, seen)
+        found = replace(found, refusals={**found.refusals, **refusals})
+        self._seen = replace(self._observation(seen, found, removals, left), relied=relied)
         return planning.make(self.links, self.graph, self._seen)
 
     @property
@@ -70,11 +78,12 @@ class Job:
             raise ValueError("a job that made no plan has observed nothing")
         return self._seen
 
-    def _observation(self, seen: Survey, found: Deletions) -> Observation:
+    def _observation(
+        self, seen: Survey, found: Deletions, removals: tuple[Removal, ...], left: tuple[Removal, ...]
+    ) -> Observation:
         """All that was observed, as the plan takes it."""
         stage, manifest = self.stage, self.stage.manifest
         refusals = {**seen.refusals, **found.refusals}
-        removals, left = self._removals()
         return Observation(
             manifest.name,
             manifest.digest,
@@ -83,7 +92,7 @@ class Job:
             self.servers,
             self._footings,
             seen.snapshots,
-            tuple(r for r in refusals.values() if r.address in stage.scope or r in self.refusals),
+            tuple(r for r in refusals.values() if stage.selection.tells(r)),
             counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
             (
                 *done(
@@ -99,6 +108,7 @@ class Job:
             stage.limit,
             removals,
             found.unseen,
+            found.unfilled,
         )
 
     def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:
@@ -130,6 +140,19 @@ class Job:
         link, stage = self._all[address], self.stage
         with stage.sources[link.source].readers.session() as there, stage.local.readers.session() as here:
             yield from orphan_keys(there, here, link)
+
+    def relying(self, address: str) -> Iterator[tuple[Referrer, Row]]:
+        """Of rows that keep entities of the link from being refilled: by which foreign key, and its values.
+
+        The tables are those of the last plan.
+        """
+        yield from relying_rows(self.stage, self._footings[address], self._all[address])
+
+    def check_address(self, address: str) -> None:
+        """Raise UsageError, with the cause, where the address is of no link that this job is about."""
+        check_address(self.stage.resolved, self.servers, address)
+        if address not in self.stage.scope:
+            raise UsageError(f"{address}: --target or --exclude leaves it out", hint="name it with --target")
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.
@@ -173,7 +196,7 @@ class Job:
             self._all,
             stage.graph,
             self._footings,
-            self._survey.scene_links,
+            self._survey.scenes,
             self._survey.blocked,
             stage.local,
             stage.sources,
@@ -209,7 +232,9 @@ class Job:
                 continue
             mine = tuple(link for link in stage.resolved.links if link.source == spec.name)
             declared = frozenset(schema.name for schema in spec.schemas)
-            found += forgotten(mine, stage.ground(spec.name), stage.outbound[spec.name], declared)
+            left = forgotten(mine, stage.ground(spec.name), stage.outbound[spec.name], declared)
+            refused = stage.resolved.declared.get(spec.name, frozenset())
+            found += (each for each in left if each.source_table not in refused)
         if len(sources) == len(stage.manifest.sources):
             catalogs = [reached.catalog for reached in sources.values()]
             found += forgotten_here(stage.manifest.name, stage.local.catalog, catalogs)

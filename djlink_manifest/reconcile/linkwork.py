@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import bench as rows
-from djlink_manifest.reconcile import building, pulling, refilling
+from djlink_manifest.reconcile import building, pulling, refilling, settling
 from djlink_manifest.reconcile.actions import (
     AddForeignKey,
     AlterLocal,
@@ -31,14 +31,15 @@ from djlink_manifest.reconcile.site import Site
 from djlink_manifest.servers.census import barring_links
 from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.objects import Objects
-from djlink_manifest.servers.wanted import Scene
+from djlink_manifest.servers.scene import Scene
 
 
 @dataclass(slots=True)
 class Run:
     """The state of one apply, shared by its threads.
 
-    `held` are the links whose outbound table stands, `complete` those whose requests and approvals stand too.
+    `held` are the links whose outbound table stands, `complete` those whose requests and approvals stand too;
+    `built` those for which this apply has made what was missing.
     `given_up` are the servers that a link could not reach again: no other link waits for them.
     """
 
@@ -52,6 +53,7 @@ class Run:
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
+    built: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
 
@@ -64,30 +66,60 @@ class Run:
         self.listener(outcome)
 
 
-def work_on(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool) -> None:
-    """Do what the plan says of one link. `resumed`: an earlier session of this apply was lost at it."""
+def has_structure(run: Run, plan: LinkPlan) -> bool:
+    """Return whether tables or views of the link are to be made or altered."""
+    return _is_built(run, plan) or any(isinstance(a, MakeViews) for a in plan.actions)
+
+
+def make_structure(
+    run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool
+) -> None:
+    """Make and alter the tables and views of one link. Repeating it does no harm."""
     site, link = run.site, run.site.links[plan.address]
     mark, footing = site.marks[link.address], site.footings[link.address]
     bench = bench_of(run, plan, tally, source, local)
-    kinds = {type(action) for action in plan.actions}
-    built = bool(kinds & {CreateOutbound, CreateLocal, AlterLocal}) or footing.refill is not None
-    if built:
+    if _is_built(run, plan):
         with_lineage = {schema for source_name, schema in site.lineage if source_name == link.source}
         building.build(bench, footing, mark, with_lineage, link.local.schema in site.new_schemas)
         with run.guard:
             run.held.add(link.address)
             run.complete.add(link.address)
     building.sign(bench, mark, site.holder)
-    if MakeViews in kinds:
+    if any(isinstance(a, MakeViews) for a in plan.actions):
         building.make_views(bench, footing)
-    # only now are all of the link's tables sure to stand
+    with run.guard:
+        run.built.add(link.address)
+
+
+def _is_built(run: Run, plan: LinkPlan) -> bool:
+    making = any(isinstance(a, CreateOutbound | CreateLocal | AlterLocal) for a in plan.actions)
+    return making or run.site.footings[plan.address].refill is not None
+
+
+def work_on(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool) -> None:
+    """Do what the plan says of one link whose deletions are done: its tables first, then its rows.
+
+    `resumed`: an earlier session of this apply was lost at it.
+    """
+    if plan.address not in run.built and has_structure(run, plan):
+        make_structure(run, plan, tally, source, local, resumed=resumed)
+    site, link = run.site, run.site.links[plan.address]
+    mark, footing = site.marks[link.address], site.footings[link.address]
+    bench = bench_of(run, plan, tally, source, local)
+    kinds = {type(action) for action in plan.actions}
+    built = _is_built(run, plan)
+    building.sign(bench, mark, site.holder)
     bench.scene = _scene(run, link, source)
-    if Release in kinds:
+    whole = any(isinstance(a, PullAgain) and a.whole for a in plan.actions)
+    if footing.remade and (whole or Release in kinds):
+        settling.give_up_lost(bench)
+    elif Release in kinds:
         rows.release_gone(bench)
     if Register in kinds:
         rows.register_equal(bench)
     if Refill in kinds or footing.refill is not None:
-        refilling.refill(bench, verify=any(isinstance(a, Refill) and a.cause == "rows" for a in plan.actions))
+        verified = any(isinstance(a, Refill) and a.cause == "rows" for a in plan.actions)
+        refilling.refill(bench, verify=verified, requested=footing.refill is not None)
     if built and footing.completes_late:
         building.finish(bench, footing, mark)
     if kinds & {Pull, PullAgain}:
@@ -97,11 +129,14 @@ def work_on(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Write
         pulling.pull(
             bench,
             missing_too=again,
+            whole=whole,
             new=Pull in kinds,
             bytes_each=_bytes_each(plan),
             entities=_to_pull(plan),
             blocked=blocked,
         )
+    if footing.remade:
+        building.end_remaking(bench, mark)
     if AddForeignKey in kinds:
         building.add_late_keys(bench, footing)
     if footing.redefined and not built:
@@ -123,7 +158,7 @@ def bench_of(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writ
 
     return Bench(
         link=link,
-        scene=Scene.of(site.scene_links[link.source], frozenset(run.held), frozenset()),
+        scene=site.scenes[link.source].at(frozenset(run.held), {}),
         source=source,
         local=local,
         tally=tally,
@@ -134,16 +169,17 @@ def bench_of(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writ
         ),
         say=lambda words: run.listener(Said(link.address, words)),
         stop=run.stop,
+        remade=site.footings[link.address].remade,
         objects=Objects(link, site.depot) if link.stores else None,
     )
 
 
 def _scene(run: Run, link: Link, source: Writer) -> Scene:
-    """The source's SQL scene of this moment: which outbound tables stand, which links have requests."""
-    links = run.site.scene_links[link.source]
+    """The source's scene as it is now: which outbound tables stand, which links have requests."""
+    scene = run.site.scenes[link.source]
     with run.guard:
-        held, complete = frozenset(run.held & links.keys()), sorted(run.complete & links.keys())
-    return Scene.of(links, held, barring_links(source, [links[a] for a in complete]))
+        held, complete = frozenset(run.held & scene.links.keys()), sorted(run.complete & scene.links.keys())
+    return scene.at(held, barring_links(source, [scene.links[a] for a in complete]))
 
 
 def _to_pull(plan: LinkPlan) -> int:

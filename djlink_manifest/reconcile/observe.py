@@ -17,11 +17,12 @@ from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.glance import Glance
 from djlink_manifest.servers.lost import lacking_at_source, lost_here
 from djlink_manifest.servers.objects import objects_to_pull
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
 from djlink_manifest.servers.stores.depot import Depot
-from djlink_manifest.servers.stuck import PackedKeys, parents, stuck_entities
-from djlink_manifest.servers.wanted import Scene
+from djlink_manifest.servers.stuck import RULES, PackedKeys, parents, stuck_entities
+from djlink_manifest.servers.wanted import prepare
 
 
 def observe(
@@ -50,8 +51,11 @@ def observe(
     cannot_come = PackedKeys()
     with (
         differing_keys(link, has_outbound, has_local, source, local, seen) as (missing, extra),
-        stuck_entities(source, local, scene, link, extra if complete else None, blocked) as stuck,
+        stuck_entities(
+            source, local, scene, link, extra if complete else None, blocked, footing.rules
+        ) as stuck,
     ):
+        prepare(source, scene, link)
         with source.snapshot():
             counts = {
                 EntityClass(*c): n
@@ -60,8 +64,10 @@ def observe(
             to_pull = sum(
                 n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable
             )
-            taken, waiting = _why_stuck(link, stuck.counts(scene, extra) if stuck and to_pull else {})
-            to_pull -= sum(n for _, n in (*taken, *waiting))
+            why = stuck.counts(scene, extra) if stuck and to_pull else {}
+            taken, waiting = _why_stuck(link, why)
+            refused = tuple((rule, why[n]) for n, rule in enumerate(footing.rules, RULES) if n in why)
+            to_pull -= sum(why.values())
             left = stuck.name if stuck else None
             lacking = (
                 lacking_at_source(source, scene, link, depot, left)
@@ -78,7 +84,8 @@ def observe(
                 if has_outbound and complete and not _count(extra)
                 else ()
             )
-            reasons = census.left_out(source, scene, link)
+            unwanted = any(c.presence.source and not c.wanted for c in counts)
+            reasons = census.left_out(source, scene, link) if unwanted else ()
         equal = 0
         if complete:
             different = cannot_come if _unprotected(counts) and scene.children.get(link.address) else None
@@ -105,6 +112,7 @@ def observe(
         parts=tuple(_part_rows(link, held, local)),
         taken=taken,
         waiting=waiting,
+        refused=refused,
         changed=changed,
         lost=lost,
         lacking=len(lacking),
@@ -155,18 +163,24 @@ def differing_keys(
 
 @contextmanager
 def changed_entities(
-    link: Link, source: Session, local: Session, besides: Sequence[RawRow] = ()
+    link: Link,
+    source: Session,
+    local: Session,
+    besides: Sequence[RawRow] = (),
+    *,
+    requested: bool = False,
 ) -> Iterator[KeyTable]:
     """The held and present entities whose rows differ on the two servers, without those asked back.
 
-    `besides` are the keys of entities that are to be looked at as if their rows did.
+    `besides` are the keys of entities that are to be looked at as if their rows did; `requested`: those asked
+    back too, whose requests may be withdrawn.
     """
     with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
         content.find_changed(local, source, link, changed)
         if besides:
             content.add_others(source, link, changed, besides)
         if changed.count:
-            outbound.add_unasked(link, changed, found)
+            outbound.add_refillable(link, changed, found, requested=requested)
         yield found
 
 

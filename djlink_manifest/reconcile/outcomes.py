@@ -30,7 +30,7 @@ def outcome_of(
 def ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     """The outcome of work that went through: done, or failed where entities were refused."""
     if not tally.refused:
-        return outcome("done", tally.unmade)
+        return outcome("done", "; ".join(words for words in (tally.unmade, _left(tally)) if words) or None)
     refused, reasons = tally.refused - tally.objectless, "; ".join(tally.refusals)
     if not refused:
         return outcome(
@@ -46,6 +46,15 @@ def ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
         f"the local server refused {_counted(refused)}{objectless}: {reasons}",
         "look for local rows with the same unique value, for missing parents, and for rows of your own that "
         "refer to part rows which the source has no longer; the others were pulled and refilled",
+    )
+
+
+def _left(tally: Tally) -> str | None:
+    """What is said of entities that were left as they are."""
+    if not tally.aside:
+        return None
+    return (
+        f"{_counted(tally.aside)} not refilled, for rows that refer to theirs: plan again, which lists them"
     )
 
 

@@ -13,7 +13,7 @@ from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.reach import Reached, Words, reach_all, same_servers, with_collations
 from djlink_manifest.reconcile.resolve import local_schemas, resolve
-from djlink_manifest.reconcile.scope import scope_of
+from djlink_manifest.reconcile.scope import select
 from djlink_manifest.reconcile.snapshot import ServerFacts
 from djlink_manifest.reconcile.stage import Stage, usual_parallelism
 from djlink_manifest.reconcile.storage import open_depot
@@ -36,9 +36,10 @@ def open_job(
     """Reach all servers at once, read their catalogues and resolve the manifest's links.
 
     `targets` take in what they need, and `below` what needs them; `excludes` take out what needs them; both
-    are addresses or globs. A source that cannot be reached is told in the plan, and the links of the others
-    go on. `limit` replaces every `max_deletions`. Raises SecretError, GraphError, UsageError for a target
-    that is no link, ServerError where the local server cannot be used.
+    are addresses or globs. A source that cannot be reached, and what is declared and gives no link, is told
+    in the plan, and the other links go on. `limit` replaces every `max_deletions`. Raises SecretError,
+    UsageError for a target that the manifest does not declare, ServerError where the local server cannot be
+    used.
     """
     say = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)
@@ -77,8 +78,19 @@ def open_job(
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         going = {entry.address for entry in manifest.removed}
-        scope, chosen = scope_of(resolved.graph, targets, excludes, below, going)
+        selection = select(resolved, facts, targets, excludes, below=below, removed=going)
         workers = parallelism or usual_parallelism(len(sources))
-        told = tuple(facts)
-        at = (manifest, base, sources, told, resolved, outbound, scope, workers, say, depot, limit, chosen)
+        at = (
+            manifest,
+            base,
+            sources,
+            tuple(facts),
+            resolved,
+            outbound,
+            selection,
+            workers,
+            say,
+            depot,
+            limit,
+        )
         yield Job(Stage(*at))

@@ -23,9 +23,10 @@ from djlink_manifest.reconcile.actions import (
 from djlink_manifest.reconcile.acts import late_keys, row_actions, structure
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.deciding import Decider
-from djlink_manifest.reconcile.findings import drifts, obstacles, unlinked_warnings, unsure
+from djlink_manifest.reconcile.findings import drifts, obstacles, relied_on, unlinked_warnings, unsure
 from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.snapshot import (
+    Footing,
     Forgotten,
     LinkSnapshot,
     Observation,
@@ -137,6 +138,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         seen.approvals,
         seen.limit,
         seen.unseen or {},
+        seen.unfilled,
     )
     spent = list[Approval]()
     plans: dict[str, LinkPlan] = {}
@@ -197,18 +199,20 @@ def _link_plan(
         return replace(base, blocked=(Blocked("upstream", reason, whole=True),))
     if footing is None or snapshot is None:
         raise ValueError(f"{link.address} was neither observed nor refused")
-    steps, deletions = steps_of(link, snapshot), seen.deletions.get(link.address)
-    decision = decider.decide(link, steps, deletions)
+    steps, deletions = steps_of(link, footing, snapshot), seen.deletions.get(link.address)
+    relied = seen.relied.get(link.address)
+    complete = not (footing.make_local or footing.make_outbound)
+    decision = decider.decide(link, steps, deletions, complete=complete)
     spent += decision.spent
     return replace(
         base,
         actions=(
             *structure(link, footing),
             *decision.actions,
-            *row_actions(link, footing, snapshot, steps),
+            *row_actions(link, footing, snapshot, steps, relied.entities if relied else 0),
             *late_keys(footing),
         ),
-        blocked=(*decision.blocked, *obstacles(link, snapshot, steps)),
+        blocked=(*decision.blocked, *obstacles(link, snapshot, steps), *relied_on(link, relied, seen.files)),
         drift=tuple(drifts(link, footing, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
@@ -223,7 +227,7 @@ def concerned(plan: Plan) -> frozenset[str]:
     return frozenset({link.address for link in acting} | along)
 
 
-def steps_of(link: Link, snapshot: LinkSnapshot) -> Counter[Step]:
+def steps_of(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Counter[Step]:
     """How many entities of the link each step of the state table concerns."""
     steps: Counter[Step] = Counter()
     for entities, count in snapshot.counts.items():
@@ -231,6 +235,7 @@ def steps_of(link: Link, snapshot: LinkSnapshot) -> Counter[Step]:
             wanted=entities.wanted,
             pullable=entities.pullable,
             release_unwanted=link.unwanted == "release",
+            remade=footing.remade,
         )
         steps[step_for(entities.presence, standing)] += count
     return steps

@@ -28,6 +28,7 @@ from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.servers import outbound
 from djlink_manifest.servers.copying import copy_entities, copy_range
 from djlink_manifest.servers.keyranges import KeyRange, Ranges, has_ranges, held_in
+from djlink_manifest.servers.scene import all_is_pullable
 from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.stuck import PackedKeys, stuck_table
 from djlink_manifest.servers.transfer import BatchTooLarge, Budget
@@ -39,12 +40,15 @@ def pull(
     bench: Bench,
     *,
     missing_too: bool,
+    whole: bool = False,
     new: bool,
     bytes_each: float,
     entities: int = 0,
     blocked: PackedKeys | None = None,
 ) -> None:
     """Pull entities: those held and missing locally (`missing_too`), and pullable ones not yet held (`new`).
+
+    `whole`: of the missing ones all that a table made anew had, whether pullable now or not.
 
     `bytes_each` is an estimate that sizes the first batch; what batches really hold sizes the next ones. So
     many `entities` are expected: many are pulled in several ranges of the key at once. `blocked` are the
@@ -60,8 +64,11 @@ def pull(
             if stuck and blocked:
                 stuck.add(blocked)
             if missing_too and missing is not None:
-                outbound.add_missing(bench.scene, link, missing, work, pullable=True)
-            plain = not stuck and not (extra and extra.count) and outbound.all_is_pullable(bench.scene, link)
+                if whole:
+                    outbound.add_lost(bench.scene, link, missing, work, "comes")
+                else:
+                    outbound.add_missing(bench.scene, link, missing, work, pullable=True)
+            plain = not stuck and not (extra and extra.count) and all_is_pullable(bench.scene, link)
             large = entities >= SPREAD_ENTITIES or entities * bytes_each >= SPREAD_BYTES
             spread = new and plain and large and bench.objects is None and has_ranges(link)
             if new and not spread:

@@ -8,24 +8,28 @@ from djlink_manifest.reconcile import bench as work
 from djlink_manifest.reconcile.bench import Bench
 from djlink_manifest.reconcile.observe import changed_entities
 from djlink_manifest.servers.refilling import drop_scratch, refill_entities
+from djlink_manifest.servers.relying import Reliance, reliance_on
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.transfer import Budget
 
 
-def refill(bench: Bench, *, verify: bool) -> None:
+def refill(bench: Bench, *, verify: bool, requested: bool = False) -> None:
     """Refill the held and present entities whose rows differ from the source's, looked at anew.
 
-    `verify`: also those that lack external objects here.
+    `verify`: also those that lack external objects here. `requested`: also those that are asked back.
 
-    So what an interrupted refill has done is not done again. The first batch is small, as nobody knows yet
+    So what an interrupted refill has done is not done again. Entities on whose rows others rely are left as
+    they are, by the foreign keys as they are now. The first batch is small, as nobody knows yet
     what an entity holds.
     """
     lost = bench.objects.lost(bench.local, bench.source) if verify and bench.objects is not None else []
-    with changed_entities(bench.link, bench.source, bench.local, lost) as changed:
+    with changed_entities(bench.link, bench.source, bench.local, lost, requested=requested) as changed:
+        reliance = reliance_on(bench.local, bench.link) if changed.count else Reliance()
         first, size = 1, min(work.KEYS_AT_ONCE, work.BATCH_ENTITIES)
         while first <= changed.count:
             last = min(first + size - 1, changed.count)
-            step, refuse = partial(_refill, bench, changed), partial(_refuse, bench)
+            step = partial(_refill, bench, changed, reliance, requested)
+            refuse = partial(_refuse, bench)
             spent, rows = work.halving(first, last, step, refuse)
             bench.advanced()
             work.stop_here(bench)
@@ -35,16 +39,23 @@ def refill(bench: Bench, *, verify: bool) -> None:
             drop_scratch(bench.local, bench.link)
 
 
-def _refill(bench: Bench, changed: KeyTable, low: int, high: int) -> Budget:
+def _refill(
+    bench: Bench, changed: KeyTable, reliance: Reliance, requested: bool, low: int, high: int
+) -> Budget:
     budget = Budget(work.BATCH_BYTES, single=low == high)
+    source, local, link = bench.source, bench.local, bench.link
 
     def step() -> None:
         budget.spent = budget.rows = 0
         work.bring(bench, changed, low, high)
-        entities = refill_entities(
-            bench.source, bench.local, bench.link, changed, low, high, budget, bench.check, bench.convert
+        done = refill_entities(
+            *(source, local, link, changed, low, high, budget, reliance),
+            bench.check,
+            bench.convert,
+            requested=requested,
         )
-        bench.tally.refilled += entities
+        bench.tally.refilled += done.entities
+        bench.tally.aside += done.aside
 
     work.again(bench, step)
     return budget

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.match import nearest, rule_for
-from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec
-from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.manifest.match import nearest
+from djlink_manifest.manifest.values import Manifest, SourceSpec
+from djlink_manifest.model.catalog import Catalog, TableName, Version
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.derive import LinkedTable, circle_notes, local_definition
 from djlink_manifest.model.fitting import Fitted, fitted
 from djlink_manifest.model.graph import Edge, LinkGraph
 from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.naming import class_name, outbound_names, plain_name
-from djlink_manifest.model.rights import grant, missing
+from djlink_manifest.model.naming import outbound_names, plain_name, source_of
+from djlink_manifest.model.rights import SOURCE_RIGHTS, grant, missing
 from djlink_manifest.model.stores import Stores
+from djlink_manifest.reconcile.blocking import Barrier
+from djlink_manifest.reconcile.candidates import Unresolved, candidates
+from djlink_manifest.reconcile.circles import (
+    LinkKey,
+    Untied,
+    link_keys,
+    tied_refusals,
+    untie,
+    without_circles,
+)
 from djlink_manifest.reconcile.housing import Housed, house
 from djlink_manifest.reconcile.snapshot import Refusal
 from djlink_manifest.reconcile.targets import target_refusals
-from djlink_manifest.reconcile.unresolved import (
-    Candidate,
-    first_each,
-    misnamed,
-    no_table,
-    refusals_of,
-    unread,
-    unusable_name,
-)
+from djlink_manifest.reconcile.unresolved import Candidate, first_each, refusal_about, refusals_of
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """The links of the manifest, sorted by address, their graph, and what could not become a link.
 
-    A refusal whose address is a link's concerns that link; the others have no link.
+    A refusal whose address is a link's concerns that link; the others have no link. `declared` are the
+    source's tables, as `schema.table` by source, that the manifest declares and that gave no link.
     """
 
     links: tuple[Link, ...]
     graph: LinkGraph
     refusals: tuple[Refusal, ...]
+    declared: Mapping[str, frozenset[str]]
 
 
 def local_schemas(manifest: Manifest) -> frozenset[str]:
@@ -84,119 +87,140 @@ def resolve(
 
     `local` is the local server's catalogue, which the definitions have to fit; `outbound` gives each source's
     outbound schema, `stores` those of external objects, `homes` for each source the first name of the same
-    server, which is `local` for a source on the local server. Raises GraphError for a cycle.
+    server, which is `local` for a source on the local server.
     """
-    refusals = list[Refusal]()
-    links = dict[str, Link]()
-    depends = dict[str, tuple[str, ...]]()
+    found = list[_Source]()
     for source in manifest.sources:
         catalog = catalogs.get(source.name)
-        if catalog is None:
-            continue
-        candidates = list[Candidate]()
-        for schema in source.schemas:
-            found, refused = _candidates(source, schema, catalog)
-            candidates += found
-            refusals += refused
-        fits = {c.address: fitted(c.table, catalog.identity.version, local) for c in candidates}
-        houses = {
-            c.address: house(fits[c.address].table, source.name, c.local_schema, c.options.stores, stores)
-            for c in candidates
-        }
-        made = _links(candidates, fits, houses, catalog, outbound[source.name], manifest.name)
-        links.update({link.address: link for link in made})
-        for candidate in candidates:
-            depends[candidate.address] = candidate.options.depends_on
-            address = candidate.address
-            refusals += refusals_of(candidate, fits[address], houses[address], local.identity.version)
-    refusals += target_refusals(manifest, links.values(), outbound, homes)
-    edges, broken = _edges(links, depends, catalogs)
-    graph = LinkGraph.build(links, edges)
-    return Resolved(tuple(links[a] for a in sorted(links)), graph, first_each([*refusals, *broken]))
-
-
-def _candidates(
-    source: SourceSpec, schema: SchemaSpec, catalog: Catalog
-) -> tuple[list[Candidate], list[Refusal]]:
-    place = f"{source.name}.{schema.name}"
-    if schema.name not in catalog.all_schemas:
-        close = nearest(schema.name, sorted(catalog.all_schemas))
-        rights = grant(["SELECT", "REFERENCES"], schema.name, catalog.identity.account)
-        hint = (
-            f"did you mean `{close}`? Else let the source's administrator run: {rights}"
-            if close
-            else (f"check the name, or let the source's administrator run: {rights}")
-        )
-        words = "the schema does not exist, or the link user has no right on it"
-        return [], [Refusal(place, words, hint, schema.location)]
-    masters = catalog.masters(schema.name)
-    classes = Counter(class_name(t.name) for t in masters)
-    found, chosen, unseen = list[Candidate](), set[str](), list[Refusal]()
-    for table in masters:
-        rule = rule_for(schema, table.name, class_name(table.name))
-        if rule is not None:
-            name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
-            if not all(t.columns and set(t.key) <= set(t.column_names) for t in table.tables):
-                chosen.add(rule.pattern)
-                unseen.append(unread(f"{place}.{name}", rule, table, catalog))
-                continue
-            if fault := unusable_name(table):
-                chosen.add(rule.pattern)
-                unseen.append(misnamed(f"{place}.{name}", rule, fault))
-                continue
-            local = rule.options.local_schema(source.name, schema.name)
-            found.append(Candidate(f"{place}.{name}", source, rule, table, local))
-    chosen |= {c.rule.pattern for c in found}
-    names = sorted({n for t in masters for n in (t.name, class_name(t.name))})
-    refused = [
-        no_table(place, rule, names, catalog, schema.name)
-        for rule in schema.rules
-        if not rule.is_glob and rule.pattern not in chosen
+        if catalog is not None:
+            schema = outbound[source.name]
+            chosen, unresolved = candidates(manifest, source, catalog, schema)
+            found.append(
+                _Source.of(source, catalog, schema, manifest.name, chosen, unresolved, local, stores)
+            )
+    links = {link.address: link for each in found for link in each.links()}
+    refusals = [
+        *(u.refusal for each in found for u in each.unresolved),
+        *(r for each in found for r in each.refusals(local.identity.version)),
+        *target_refusals(manifest, links.values(), outbound, homes),
+        *(r for each in found for r in tied_refusals(each.untied, each.keys, links)),
     ]
-    return found, [*unseen, *refused]
+    edges = [Edge(link.address, r.parent, "foreign key") for link in links.values() for r in link.references]
+    more, broken = _depends(links, [c for each in found for c in each.candidates], catalogs, refusals)
+    edges, circular = without_circles([*edges, *more], links)
+    refusals += [*broken, *circular]
+    refused = {r.address: r for r in refusals}
+    for each in found:
+        barrier = Barrier(each.spec, each.unresolved, each.linked, refused)
+        waiting = [c for c in each.candidates if c.address not in refused]
+        refusals += barrier.refusals(waiting)
+        for candidate in each.candidates:
+            links[candidate.address] = _without(links[candidate.address], barrier.parents(candidate))
+    return Resolved(
+        tuple(links[a] for a in sorted(links)),
+        LinkGraph.build(links, edges),
+        first_each(refusals),
+        {
+            each.spec.name: frozenset(".".join(t) for u in each.unresolved for t in u.tables or ())
+            for each in found
+        },
+    )
 
 
-def _links(
-    candidates: list[Candidate],
-    fits: Mapping[str, Fitted],
-    houses: Mapping[str, Housed],
-    catalog: Catalog,
-    outbound: str,
-    manifest: str,
-) -> Iterator[Link]:
-    linked: dict[tuple[str, str], LinkedTable] = {}
-    for c in candidates:
-        for table in c.table.tables:
-            place = (table.schema, table.name)
-            linked[place] = LinkedTable(c.address, table.key, c.local_schema, plain_name(table.name))
-    marked = {
-        (m.source_schema, m.source_table): m.outbound_table
-        for m in catalog.marks.get(outbound, ())
-        if m.manifest == manifest
-    }
-    names = outbound_names(((c.table.schema, c.table.name) for c in candidates), marked)
-    for c in candidates:
-        local, plain = local_definition(houses[c.address].table, c.local_schema, linked)
-        yield Link(
-            address=c.address,
-            source=c.source.name,
-            definition=c.table,
-            local=local,
-            outbound_schema=outbound,
-            outbound_table=c.options.outbound_table or names[c.table.schema, c.table.name],
-            references=tuple(_references(c.table, linked)),
-            plain=plain,
-            where=c.options.where,
-            pull=c.options.pull,
-            unwanted=c.options.unwanted,
-            deletions=c.options.deletions,
-            location=c.rule.location,
-            changed=c.options.changed,
-            unseen=tuple(_unseen(c.table, plain, catalog)),
-            notes=(*fits[c.address].notes, *circle_notes(c.table)),
-            most_deletions=c.options.max_deletions,
-            stores=houses[c.address].stores,
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What one source's part of the manifest chooses, with what its links are made from."""
+
+    spec: SourceSpec
+    catalog: Catalog
+    outbound: str
+    manifest: str
+    candidates: Sequence[Candidate]
+    unresolved: Sequence[Unresolved]
+    fits: Mapping[str, Fitted]
+    houses: Mapping[str, Housed]
+    linked: Mapping[TableName, LinkedTable]
+    keys: Sequence[LinkKey]
+    untied: Untied
+
+    @staticmethod
+    def of(
+        spec: SourceSpec,
+        catalog: Catalog,
+        outbound: str,
+        manifest: str,
+        chosen: Sequence[Candidate],
+        unresolved: Sequence[Unresolved],
+        local: Catalog,
+        stores: Stores,
+    ) -> _Source:
+        """The candidates of a source, fitted to the local server, and the foreign keys between them."""
+        fits = {c.address: fitted(c.table, catalog.identity.version, local) for c in chosen}
+        houses = {
+            c.address: house(fits[c.address].table, spec.name, c.local_schema, c.options.stores, stores)
+            for c in chosen
+        }
+        linked = {
+            (t.schema, t.name): LinkedTable(c.address, t.key, c.local_schema, plain_name(t.name))
+            for c in chosen
+            for t in c.table.tables
+        }
+        keys = [key for c in chosen for key in link_keys(c, linked, local)]
+        return _Source(
+            spec, catalog, outbound, manifest, chosen, unresolved, fits, houses, linked, keys, untie(keys)
         )
+
+    def refusals(self, local: Version) -> Iterator[Refusal]:
+        """Why candidates cannot be linked as they are, or not as their rules have it."""
+        for c in self.candidates:
+            yield from refusals_of(c, self.fits[c.address], self.houses[c.address], local)
+
+    def links(self) -> Iterator[Link]:
+        """The links of the candidates."""
+        marked = {
+            (m.source_schema, m.source_table): m.outbound_table
+            for m in self.catalog.marks.get(self.outbound, ())
+            if m.manifest == self.manifest
+        }
+        names = outbound_names(((c.table.schema, c.table.name) for c in self.candidates), marked)
+        references = dict[str, list[Reference]]()
+        for key in self.keys:
+            if key.name not in self.untied.loose and (key.child, key.parent) not in self.untied.idle:
+                references.setdefault(key.child, []).append(key.reference)
+        for c in self.candidates:
+            loose = self.untied.loose
+            local, plain = local_definition(self.houses[c.address].table, c.local_schema, self.linked, loose)
+            yield Link(
+                address=c.address,
+                source=c.source.name,
+                definition=c.table,
+                local=local,
+                outbound_schema=self.outbound,
+                outbound_table=c.options.outbound_table or names[c.table.schema, c.table.name],
+                references=tuple(references.get(c.address, ())),
+                plain=plain,
+                where=c.options.where,
+                pull=c.options.pull,
+                unwanted=c.options.unwanted,
+                deletions=c.options.deletions,
+                location=c.rule.location,
+                changed=c.options.changed,
+                unseen=tuple(_unseen(c.table, plain, self.catalog)),
+                notes=(*self.fits[c.address].notes, *circle_notes(c.table)),
+                most_deletions=c.options.max_deletions,
+                stores=self.houses[c.address].stores,
+                loose=self.untied.words.get(c.address, ()),
+            )
+
+
+def _without(link: Link, parents: Collection[TableName]) -> Link:
+    """The link, whose foreign keys to these parents do not become plain columns: it waits for them."""
+    names = {".".join(place) for place in parents}
+    return replace(
+        link,
+        plain=tuple(name for name in link.plain if name not in names),
+        unseen=tuple(each for each in link.unseen if each[0] not in names),
+    )
 
 
 def _unseen(source: TableDefinition, plain: Sequence[str], catalog: Catalog) -> Iterator[tuple[str, str]]:
@@ -205,47 +229,37 @@ def _unseen(source: TableDefinition, plain: Sequence[str], catalog: Catalog) -> 
     for schema, name in sorted(parents):
         hidden = missing(catalog.grants, ("SELECT",), schema, name)
         if hidden and f"{schema}.{name}" in plain:
-            rights = grant(("SELECT", "REFERENCES"), schema, catalog.identity.account, name)
+            rights = grant(SOURCE_RIGHTS, schema, catalog.identity.account, name)
             yield f"{schema}.{name}", rights
 
 
-def _references(
-    source: TableDefinition, linked: Mapping[tuple[str, str], LinkedTable]
-) -> Iterator[Reference]:
-    own = {(t.schema, t.name) for t in source.tables}
-    for table in source.tables:
-        for key in table.foreign_keys:
-            place = (key.parent_schema, key.parent_table)
-            parent = linked.get(place)
-            if place in own or parent is None or set(key.parent_columns) != set(parent.key):
-                continue
-            nullable = tuple(name for name in key.columns if table.column(name).nullable)
-            yield Reference(
-                table.name, key.columns, nullable, parent.address, key.parent_table, key.parent_columns
-            )
-
-
-def _edges(
-    links: Mapping[str, Link], depends: Mapping[str, tuple[str, ...]], catalogs: Mapping[str, Catalog]
+def _depends(
+    links: Mapping[str, Link],
+    candidates: Sequence[Candidate],
+    catalogs: Mapping[str, Catalog],
+    refusals: Sequence[Refusal],
 ) -> tuple[list[Edge], list[Refusal]]:
-    edges = [Edge(link.address, r.parent, "foreign key") for link in links.values() for r in link.references]
-    names = {}
+    """The edges of `depends_on`, and the refusals of those that name no link."""
+    names = dict[str, str]()
     for link in links.values():
         names[link.address] = link.address
         names[f"{link.source}.{link.definition.schema}.{link.definition.name}"] = link.address
-    refusals = []
-    for address, others in depends.items():
-        for other in others:
+    edges, broken = list[Edge](), list[Refusal]()
+    for candidate in candidates:
+        for other in candidate.options.depends_on:
             if other in names:
-                edges.append(Edge(address, names[other], "depends_on"))
+                edges.append(Edge(candidate.address, names[other], "depends_on"))
                 continue
-            source = other.split(".", 1)[0]
-            words = f"it depends on {other}, which is no link of this manifest"
-            hint: str | None = None
-            if source not in catalogs:
+            cause, hint = refusal_about(other, refusals), None
+            if source_of(other) not in catalogs:
                 words = f"it depends on {other}, whose server cannot be used"
+            elif cause is not None:
+                words = f"it depends on {other}, and {cause.address} cannot be linked: {cause.reason}"
+                hint = cause.hint
             else:
+                words = f"it depends on {other}, which is no link of this manifest"
                 close = nearest(other, sorted(names))
                 hint = f"did you mean `{close}`?" if close else None
-            refusals.append(Refusal(address, words, hint, links[address].location))
-    return edges, refusals
+            causes = (cause.address,) if cause else ()
+            broken.append(Refusal(candidate.address, words, hint, candidate.rule.location, causes))
+    return edges, broken

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from djlink_manifest.reconcile.bench import KEYS_AT_ONCE, Bench, again, stop_here
+from djlink_manifest.reconcile.bench import KEYS_AT_ONCE, Bench, again, release, stop_here
 from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.servers import outbound, requests
 from djlink_manifest.servers.connection import RawRow
@@ -19,13 +19,32 @@ ENTITIES_AT_ONCE = KEYS_AT_ONCE  # in a transaction
 
 
 def approve_gone(bench: Bench) -> None:
-    """Approve requests for what is gone locally, which is proved under locks on both servers."""
+    """Approve requests for what is gone locally, which is proved under locks on both servers.
+
+    Not where the local table was made anew: its rows were deleted by nobody, and are pulled again.
+    """
     link, source = bench.link, bench.source
+    if bench.remade:
+        return
     with differing_keys(link, True, True, source, bench.local) as (missing, _):
         if missing is None or not missing.count:
             return
         with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
             work.add_from(requests.requested_in(link, missing.name))
+            _in_pages(bench, work, partial(_approve_gone, listed))
+
+
+def give_up_lost(bench: Bench) -> None:
+    """Release or approve what a table made anew lacks and what is not to come again."""
+    link, source = bench.link, bench.source
+    with differing_keys(link, True, True, source, bench.local) as (missing, _):
+        if missing is None or not missing.count:
+            return
+        with key_table(source, link, "gone") as gone:
+            outbound.add_lost(bench.scene, link, missing, gone, "released")
+            _in_pages(bench, gone, release)
+        with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
+            outbound.add_lost(bench.scene, link, missing, work, "approved")
             _in_pages(bench, work, partial(_approve_gone, listed))
 
 
@@ -61,7 +80,7 @@ def _mend(bench: Bench, keys: Sequence[RawRow]) -> None:
     bench.advanced()
 
 
-def _in_pages(bench: Bench, work: KeyTable, step: Callable[[Bench, Sequence[RawRow]], None]) -> None:
+def _in_pages(bench: Bench, work: KeyTable, step: Callable[[Bench, list[RawRow]], None]) -> None:
     for first, last in work.pages(ENTITIES_AT_ONCE):
         again(bench, partial(step, bench, work.keys(first, last)))
         stop_here(bench)

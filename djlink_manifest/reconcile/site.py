@@ -21,6 +21,7 @@ from djlink_manifest.servers.connection import Writer
 from djlink_manifest.servers.lineage import is_lineage
 from djlink_manifest.servers.locks import Locks
 from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import PackedKeys
 
@@ -30,8 +31,8 @@ class Site:
     """Links and their footings, pools of writers, locks, and what is known of the schemas.
 
     `marks` are the marks of the links due, as they stand or as they shall be written; `lineage` the (source,
-    schema) pairs with a `~lineage` table; `new_schemas` the local schemas to make; `scene_links` the links as
-    each source's SQL sees them; `blocked` the entities that the plan leaves out as they cannot come, by link;
+    schema) pairs with a `~lineage` table; `new_schemas` the local schemas to make; `scenes` what the SQL of
+    each source is made from; `blocked` the entities that the plan leaves out as they cannot come, by link;
     `holder` says who we are, for those who find a link locked; `depot` has the stores of external objects.
     """
 
@@ -44,7 +45,7 @@ class Site:
     locks: Locks
     lineage: frozenset[tuple[str, str]]
     new_schemas: frozenset[str]
-    scene_links: Mapping[str, Mapping[str, Link]]
+    scenes: Mapping[str, Scene]
     blocked: Mapping[str, PackedKeys]
     holder: str
     parallelism: int
@@ -58,7 +59,7 @@ def open_site(
     links: Mapping[str, Link],
     graph: LinkGraph,
     footings: Mapping[str, Footing],
-    scene_links: Mapping[str, Mapping[str, Link]],
+    scenes: Mapping[str, Scene],
     blocked: Mapping[str, PackedKeys],
     local: Reached,
     sources: Mapping[str, Reached],
@@ -91,7 +92,7 @@ def open_site(
                 locks=locks,
                 lineage=frozenset(schemas),
                 new_schemas=frozenset(links[a].local.schema for a in due) - local.catalog.all_schemas,
-                scene_links=scene_links,
+                scenes=scenes,
                 blocked=blocked,
                 holder=holder(),
                 parallelism=parallelism,

@@ -11,6 +11,7 @@ from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDef
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.external import NO_OBJECTS, Objects
 from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.local_rules import LocalRule
 from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import LinkDeletions
 from djlink_manifest.reconcile.removal import Removal
@@ -21,12 +22,14 @@ class Refusal:
     """A link, or a part of the manifest, that nothing can be done about as things stand.
 
     `address` is a link's address, or `source.schema` where the link cannot be told. `hint` is the next step.
+    `causes` are the addresses of other refusals from which this one follows alone: it ends with them.
     """
 
     address: str
     reason: str
     hint: str | None = None
     location: Location | None = None
+    causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ class Footing:
     words what djlink did not leave behind. `alter_local` is what the source added to tables; `refill` says
     why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
     do not name the source's present definition; `make_views` are the owner's views to make or replace,
-    `views_why` says why.
+    `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
+    anew by an apply that did not bring all held rows back. `rules` are what the local tables ask of rows and
+    the source's do not.
     """
 
     link_id: str | None = None
@@ -71,6 +76,8 @@ class Footing:
     alter_local: tuple[Alteration, ...] = ()
     refill: str | None = None
     redefined: bool = False
+    remade: bool = False
+    rules: tuple[LocalRule, ...] = ()
 
     @property
     def is_level(self) -> bool:
@@ -82,6 +89,13 @@ class Footing:
         copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
         missing = any(t.name in copied for t in self.make_local) or any(a.columns for a in self.alter_local)
         return not missing and self.refill is None
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether a local table was dropped or came later, and its rows are not all here."""
+        if self.remade or self.is_new:
+            return self.remade
+        return self.refill is not None and not self.alter_local
 
     @property
     def completes_late(self) -> bool:
@@ -117,6 +131,20 @@ class PartRows:
 
 
 @dataclass(frozen=True, slots=True)
+class ReliedOn:
+    """Entities that are not refilled: rows of other tables refer to rows that would go, or to old values.
+
+    `lab` counts the rows of the lab's own tables, by table; `linked` those of other links, by address;
+    `unseen` are tables that the account cannot see and whose rows would go or change along.
+    """
+
+    entities: int
+    lab: tuple[tuple[str, int], ...] = ()
+    linked: tuple[tuple[str, int], ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSnapshot:
     """Counts of one link at one moment; local was read before outbound.
 
@@ -128,7 +156,8 @@ class LinkSnapshot:
     whose rows differ from the source's, None where nobody looked.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
-    lab's own, and `waiting`, by the address of the parent that is blocked. Where external objects were
+    lab's own, `waiting`, by the address of the parent that is blocked, and `refused`, by the rule of a local
+    table that they break. Where external objects were
     verified, `lacking` counts those that lack one at the source, and `lost` the objects that are missing or
     altered here; the entities of these are among the `changed`.
     """
@@ -145,6 +174,7 @@ class LinkSnapshot:
     parts: tuple[PartRows, ...] = ()
     taken: tuple[tuple[str, int], ...] = ()
     waiting: tuple[tuple[str, int], ...] = ()
+    refused: tuple[tuple[LocalRule, int], ...] = ()
     changed: int | None = None
     lost: int = 0
     lacking: int = 0
@@ -162,7 +192,7 @@ class LinkSnapshot:
     @property
     def stuck(self) -> int:
         """How many entities to be pulled cannot come."""
-        return sum(count for _, count in (*self.taken, *self.waiting)) + self.lacking
+        return sum(count for _, count in (*self.taken, *self.waiting, *self.refused)) + self.lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +230,9 @@ class Observation:
     `deletions` is what was observed of them by link, `lately` how many entities of each went in 24 hours
     without a review; `limit` replaces every `max_deletions`. `unseen` names, by link, tables that the local
     account cannot see and that refer with ON DELETE CASCADE or SET NULL; None where it cannot know.
+    `unfilled` names, by link, the links below it whose local tables were dropped or lack a part: what of
+    theirs would go along with a deletion is not known until they are filled. `relied` names, by link, the
+    entities that are not refilled for what refers to them.
     """
 
     manifest: str
@@ -218,3 +251,5 @@ class Observation:
     limit: Limit | None = None
     removals: tuple[Removal, ...] = ()
     unseen: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
+    unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    relied: Mapping[str, ReliedOn] = field(default_factory=dict)

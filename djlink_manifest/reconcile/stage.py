@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.local_rules import LocalRule
 from djlink_manifest.reconcile.footing import Ground, footing, holding
 from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.resolve import Resolved
+from djlink_manifest.reconcile.scope import Selection
 from djlink_manifest.reconcile.snapshot import Footing, Refusal, ServerFacts
 from djlink_manifest.reconcile.storage import Depot
 
@@ -44,9 +47,8 @@ class Stage:
     """A manifest resolved against its servers.
 
     `sources` are those that were reached, `servers` what is told of all, with the problem of each that was
-    not. `outbound` gives each source's outbound schema, `scope` the links that a command is about. `limit`
-    replaces every `max_deletions`; `parallelism` is the number of links at the same time; `removed` are those
-    of the links taken out that the command is about.
+    not. `outbound` gives each source's outbound schema, `selection` what a command is about. `limit` replaces
+    every `max_deletions`; `parallelism` is the number of links at the same time.
     """
 
     manifest: Manifest
@@ -55,12 +57,21 @@ class Stage:
     servers: tuple[ServerFacts, ...]
     resolved: Resolved
     outbound: Mapping[str, str]
-    scope: frozenset[str]
+    selection: Selection
     parallelism: int
     say: Words
     depot: Depot
     limit: Limit | None = None
-    removed: frozenset[str] = frozenset()
+
+    @property
+    def scope(self) -> frozenset[str]:
+        """The links that the command works on."""
+        return self.selection.links
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Those of the links taken out that the command works on."""
+        return self.selection.removed
 
     @property
     def links(self) -> Mapping[str, Link]:
@@ -85,6 +96,7 @@ class Stage:
         """Find every link's footing."""
         found = dict[str, Footing]()
         refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
+        linked = frozenset((t.schema, t.name) for x in self.resolved.links for t in x.local.tables)
         grounds = {name: self.ground(name) for name in self.sources}
         for link in self.resolved.links:
             ground = grounds[link.source]
@@ -92,9 +104,19 @@ class Stage:
                 held.add(link.address)
             if link.address in refusals:
                 continue
-            stands = footing(link, ground)
+            stands = footing(link, ground, linked)
             if isinstance(stands, Refusal):
                 refusals[link.address] = stands
             else:
                 found[link.address] = stands
         return Footings(found, refusals, frozenset(held))
+
+
+def without_rules(footings: Footings, dropped: Set[tuple[TableName, str]]) -> Footings:
+    """The footings without the rules of foreign keys, as (table, name), that are about to be dropped."""
+
+    def kept(rule: LocalRule) -> bool:
+        return ((rule.ours.schema, rule.ours.name), rule.of.name) not in dropped
+
+    found = {a: replace(f, rules=tuple(filter(kept, f.rules))) for a, f in footings.found.items()}
+    return replace(footings, found=found) if dropped else footings

@@ -22,7 +22,8 @@ _WHY = {
 
 def store_findings(links: Iterable[Link], refusals: Iterable[Refusal], depot: Depot) -> Iterator[Finding]:
     """Each store that a link reads from or writes to, and each link whose stores are not set up."""
-    using = {link.address: link for link in links if store_names(link.definition)}
+    waiting = {r.address for r in refusals if r.causes}  # their stores are not what keeps them
+    using = {a.address: a for a in links if store_names(a.definition) and a.address not in waiting}
     refused = {r.address: r for r in refusals if r.address in using}
     for address, refusal in sorted(refused.items()):
         yield Finding(

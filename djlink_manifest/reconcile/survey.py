@@ -17,22 +17,20 @@ from djlink_manifest.reconcile.snapshot import LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Footings, Stage
 from djlink_manifest.servers.census import barring_links, check_condition
 from djlink_manifest.servers.glance import Glance, glance, groups
+from djlink_manifest.servers.scene import Scene, SetTerms
 from djlink_manifest.servers.stuck import PackedKeys
-from djlink_manifest.servers.wanted import Scene, Sets
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What was observed.
 
-    `refusals` has those given and those found; `scene_links` the links by source and address as the SQL of
-    the source sees them, in the plan and in its apply; `blocked` the entities that cannot come, by link;
-    `scenes` what the SQL of each source was made from.
+    `refusals` has those given and those found; `scenes` what the SQL of each source is made from, in the plan
+    and in its apply; `blocked` the entities that cannot come, by link.
     """
 
     snapshots: Mapping[str, LinkSnapshot]
     refusals: Mapping[str, Refusal]
-    scene_links: Mapping[str, Mapping[str, Link]]
     blocked: Mapping[str, PackedKeys]
     scenes: Mapping[str, Scene]
 
@@ -46,13 +44,12 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     """
     links, local, sources, depot = stage.links, stage.local, stage.sources, stage.depot
     refusals = dict(footings.refusals)
-    scene_links, scenes = dict[str, dict[str, Link]](), dict[str, Scene]()
+    scenes = dict[str, Scene]()
     for name, reached in sources.items():
         mine = {a: link for a, link in links.items() if link.source == name}
         try:
             refusals.update(_conditions(mine, refusals, reached))
-            scene_links[name] = _scene_links(mine, refusals)
-            scenes[name] = _scene(reached, scene_links[name], footings)
+            scenes[name] = _scene(reached, _scene_links(mine, refusals), footings)
         except ServerError as error:
             refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
     seen = _glances(stage, footings, scenes, refusals)
@@ -91,7 +88,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
         with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
             list(threads.map(one, [a for a in wave if a not in stopped]))
         blocked |= {address: keys for address, keys in found.items() if keys.count}
-    return Survey(snapshots, refusals, scene_links, blocked, scenes)
+    return Survey(snapshots, refusals, blocked, scenes)
 
 
 def _glances(
@@ -103,14 +100,14 @@ def _glances(
     """
     stopped, due = stage.graph.downstream(refused), list[tuple[str, list[Link]]]()
     for name, scene in scenes.items():
-        sets, going = Sets(scene), (stage.scope & scene.held) - stopped
+        terms, going = SetTerms(scene), (stage.scope & scene.held) - stopped
         links = [
             link
             for address, link in scene.links.items()
             if address in going
             and footings.found[address].is_comparable(link)
-            and sets.wanted(address) is None
-            and sets.barred(address) is None
+            and terms.wanted(address) is None
+            and not terms.barred(address)
         ]
         due += [(name, group) for group in groups(links, stage.sources[name].catalog.sizes)]
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest
-from djlink_manifest.manifest.names import identifier_fault
+from djlink_manifest.manifest.names import identifier_fault, unlinkable
 from djlink_manifest.manifest.values import Options, SourceSpec, TableRule
-from djlink_manifest.model.catalog import Catalog, Version
+from djlink_manifest.model.catalog import Catalog, TableName, Version
 from djlink_manifest.model.definition import TableDefinition, unprotectable
 from djlink_manifest.model.derive import requested_part_name
 from djlink_manifest.model.fitting import Fitted
 from djlink_manifest.model.naming import class_name, master_of, plain_name
-from djlink_manifest.model.rights import grant
+from djlink_manifest.model.rights import SOURCE_RIGHTS, grant, missing
 from djlink_manifest.reconcile.conditions import where_problems
 from djlink_manifest.reconcile.housing import Housed
 from djlink_manifest.reconcile.snapshot import Refusal
@@ -56,28 +58,56 @@ def unusable_name(table: TableDefinition) -> str | None:
     They are the names that `init` leaves out: names become parts of paths in stores and of addresses.
     """
     for each in table.tables:
-        fault = identifier_fault(each.name)
+        fault = unlinkable(each.name) if each is table else identifier_fault(each.name)
         if fault is not None:
             return fault if each is table else f"is that of a table whose part `{each.name}` {fault}"
     return None
 
 
-def misnamed(address: str, rule: TableRule, fault: str) -> Refusal:
-    """A table that a glob chooses and whose name cannot be linked."""
-    return Refusal(address, f"its name {fault}", _EXCLUDE, rule.location)
+def misnamed(address: str, rule: TableRule, table: str, fault: str) -> Refusal:
+    """A table whose name no manifest could give it."""
+    alone = re.sub(r"([*?\[])", r"[\1]", table)
+    hint = f"leave it out (`exclude: [{json.dumps(alone)}]`), or let the source's owner rename it"
+    return Refusal(address, f"its name {fault}", hint, rule.location)
 
 
-def no_table(place: str, rule: TableRule, names: list[str], catalog: Catalog, schema: str) -> Refusal:
-    """A rule that names no table, or a part."""
+def no_table(
+    place: str,
+    rule: TableRule,
+    names: list[str],
+    catalog: Catalog,
+    schema: str,
+    known: Collection[TableName] | None,
+) -> Refusal:
+    """The refusal of a rule that names no table that is seen, or a part. `known` are the tables it means."""
     address = f"{place}.{rule.pattern}"
     if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
         master = class_name(str(master_of(rule.pattern)))
         return Refusal(
             address, f"it is a part of {master}", f"link {master}; its parts come along", rule.location
         )
+    renamed = sorted(name for _, name in known or () if (schema, name) in catalog.tables)
+    if renamed:
+        words = f"the source has no such table any more: it was renamed to `{renamed[0]}`"
+        hint = f"let the source undo that; or take the link out (`removed`) and link `{renamed[0]}` anew"
+        return Refusal(address, words, hint, rule.location)
+    if known:
+        return not_seen(address, rule, sorted(known), catalog)
     close = nearest(rule.pattern, names)
     hint = f"did you mean `{close}`?" if close else "check the name, and the link user's rights on the table"
     return Refusal(address, "the source has no such table", hint, rule.location)
+
+
+def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog: Catalog) -> Refusal:
+    """The refusal of a table that foreign keys or marks name and that the account does not see."""
+    named = ", ".join(".".join(table) for table in tables)
+    lacking = [table for table in tables if missing(catalog.grants, ("SELECT",), *table)]
+    account = catalog.identity.account
+    rights = " ".join(grant(SOURCE_RIGHTS, schema, account, name) for schema, name in lacking)
+    out = "take it out of the manifest" if not rule.is_glob else _EXCLUDE
+    hint = f"{out}, or let the source's administrator run: {rights}" if rights else f"{out} if it is gone"
+    words = f"{named} is not there any more, or the link user has no right on it"
+    return Refusal(address, words, hint, rule.location)
 
 
 def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version) -> Iterator[Refusal]:
@@ -111,7 +141,17 @@ def first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
     found: dict[str, Refusal] = {}
     for refusal in refusals:
         before = found.get(refusal.address)
-        found[refusal.address] = (
-            refusal if before is None else replace(before, reason=f"{before.reason}; {refusal.reason}")
-        )
+        if before is None:
+            found[refusal.address] = refusal
+            continue
+        causes = tuple(dict.fromkeys((*before.causes, *refusal.causes)))
+        found[refusal.address] = replace(before, reason=f"{before.reason}; {refusal.reason}", causes=causes)
     return tuple(found[a] for a in sorted(found))
+
+
+def refusal_about(address: str, refusals: Iterable[Refusal]) -> Refusal | None:
+    """The refusal that tells about a link's address, also of its whole schema; the nearest one."""
+    schema, _, table = address.rpartition(".")
+    names = (address, f"{schema}.{class_name(table)}")
+    own = [r for r in refusals if r.address in names]
+    return next(iter((*own, *(r for r in refusals if r.address == schema))), None)

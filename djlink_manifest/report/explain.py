@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from djlink_manifest.model.entity import Step
-from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records
+from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records, told_once
 from djlink_manifest.reconcile.actions import (
     Approve,
     Delete,
@@ -48,7 +48,7 @@ def explanation_lines(told: Explanation, plan: LinkPlan) -> list[Text]:
         lines.append(line("  ", ("rows     ", "cyan"), same))
     lines += [line("  ", ("since    ", "cyan"), words) for words in _records(told.records)]
     lines += [line(), line(("Wanted: ", "bold"), _wanted(told))]
-    lines += _reasons(told.reasons, "  ")
+    lines += _reasons(told_once(told.reasons), "  ")
     return [*lines, line(), *_follows(told, plan)]
 
 
@@ -69,7 +69,7 @@ def explanation_json(told: Explanation, plan: LinkPlan) -> dict[str, Any]:
         "step": told.step,
         "equal": told.equal,
         "records": stamps,
-        "reasons": [_reason(each) for each in told.reasons],
+        "reasons": [_reason(each) for each in told_once(told.reasons)],
         "link": link_json(plan),
     }
 
@@ -92,6 +92,7 @@ def _reasons(reasons: Iterable[Reason], indent: str) -> Iterator[Text]:
         sign = ("✓", "bold green") if each.holds else ("✗", "bold red")
         who = f": {each.parent}" if each.parent else ""
         key = f" ({keyed(each.key)})" if each.key else ""
+        key += ", for the reasons above" if each.repeated else ""
         place = f"   {each.place}" if each.place else ""
         yield line(
             indent,
@@ -144,4 +145,5 @@ def _reason(reason: Reason) -> dict[str, Any]:
         "key": dict(reason.key) or None,
         "place": reason.place or None,
         "because": [_reason(each) for each in reason.because],
+        "repeated": reason.repeated,
     }

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from djlink_manifest.errors import ServerError
+from djlink_manifest.model.derive import extra_name
 from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.failures import is_passing
 from djlink_manifest.servers.query import all_rows, condition, outbound_table, restricted, source_table
+from djlink_manifest.servers.scene import Barring, Scene, SetTerms
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import (
     Sql,
@@ -22,11 +24,12 @@ from djlink_manifest.servers.sql import (
     ident,
     idents,
     joined,
+    joined_row,
     not_among,
     sql,
     table,
 )
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
 Class = tuple[Presence, bool, bool]  # where it is, whether it is wanted, whether it is pullable
 
@@ -36,21 +39,23 @@ def count_rows(session: Session, of: Sql) -> int:
     return int(session.value(sql("SELECT COUNT(*) FROM {}", of)))
 
 
-def barring_links(session: Session, links: Sequence[Link]) -> frozenset[str]:
-    """Which of the links have a deletion request or approval, in a few statements.
+def barring_links(session: Session, links: Sequence[Link]) -> Mapping[str, Barring]:
+    """The links that have a deletion request or approval, in a few statements.
 
     All of their outbound tables stand on this server.
     """
-    tests = [
+    counts = [
         sql(
-            "SELECT {} WHERE EXISTS (SELECT 1 FROM {}) OR EXISTS (SELECT 1 FROM {})",
+            "SELECT {}, COUNT(*), MAX({}), (SELECT COUNT(*) FROM {}) FROM {}",
             link.address,
-            table(link.outbound_schema, link.requested_table),
+            ident(extra_name(link.definition, "requested_at")),
             table(link.outbound_schema, link.approved_table),
+            table(link.outbound_schema, link.requested_table),
         )
         for link in links
     ]
-    return frozenset(str(row[0]) for row in all_rows(session, tests))
+    found = all_rows(session, counts)
+    return {str(a): Barring(int(n), int(m), latest) for a, n, latest, m in found if n or m}
 
 
 def count_classes(
@@ -61,29 +66,28 @@ def count_classes(
     `missing` holds the keys that are in outbound and not local, `extra` those local and not in outbound; None
     or empty where there are none.
     """
-    sets = Sets(scene)
-    itself = sets.bars_itself(link.address)
-    wanted, barred = sets.wanted(link.address), None if itself else sets.barred(link.address)
+    sets = Sets(session, scene)
+    wanted = sets.is_wanted(link.address, "s", link.key)
+    above = sets.is_barred_above(link.address, "s", link.key)
     missing = missing if missing and missing.count else None
     extra = extra if extra and extra.count else None
-    held = link.address in scene.held
-    if wanted is None and barred is None and not itself:
+    held, asked = link.address in scene.held, link.address in scene.barring
+    if wanted is None and above is None and not asked:
         return _plain_counts(session, link, held, missing, extra)
-    select, joins = _flags(link, held, link.address in scene.barring, missing, extra, wanted, barred)
+    select, joins = _flags(link, held, asked, missing, extra, wanted, above)
     rows = session.rows(
         sql(
-            "{}SELECT o, l, r, a, w, p, COUNT(*) FROM (SELECT {} FROM {} s {}) classes"
-            " GROUP BY o, l, r, a, w, p",
-            sets.head(),
+            "SELECT o, l, r, a, w, b, COUNT(*) FROM (SELECT {} FROM {} s {}) classes"
+            " GROUP BY o, l, r, a, w, b",
             select,
             source_table(link),
             joined(" ", joins),
         )
     )
     counts = Counter[Class]()
-    for o, l, r, a, w, p, count in rows:  # noqa: E741 - the letters of the state table
+    for o, l, r, a, w, b, count in rows:  # noqa: E741 - the letters of the state table
         presence = Presence(True, bool(o), bool(l), bool(r), bool(a))
-        counts[presence, bool(w), bool(p)] += int(count)
+        counts[presence, bool(w), bool(w) and not b] += int(count)
     if extra is not None:
         matched = sum(n for (p, _, _), n in counts.items() if p.local and not p.outbound)
         counts[_ORPHANED] = extra.count - matched
@@ -135,17 +139,16 @@ def _flags(
     missing: KeyTable | None,
     extra: KeyTable | None,
     wanted: Sql | None,
-    barred: Sql | None,
+    above: Sql | None,
 ) -> tuple[Sql, list[Sql]]:
-    """The select list of one row's flags, and the joins it needs."""
+    """The select list of one row's flags, and the joins it needs; `above`: whether an ancestor is barred."""
     joins = list[Sql]()
-    first = link.key[0]
 
     def found(alias: str, members: Sql | None) -> Sql:
         if members is None:
             return Sql("FALSE")
         joins.append(sql("LEFT JOIN {} {} ON {}", members, Sql(alias), equal(alias, link.key, "s", link.key)))
-        return sql("({}.{} IS NOT NULL)", Sql(alias), ident(first))
+        return joined_row(alias, link.key, "s", link.key)
 
     def outbound_like(name: str) -> Sql | None:
         return table(link.outbound_schema, name) if asked else None
@@ -153,27 +156,27 @@ def _flags(
     o = found("o", outbound_table(link) if held else None)
     lacks = found("mi", missing.name if missing else None)
     more = found("ex", extra.name if extra else None)
-    w = found("w", wanted) if wanted is not None else Sql("TRUE")
     r = found("r", outbound_like(link.requested_table))
     a = found("a", outbound_like(link.approved_table))
-    bars = found("b", barred) if barred is not None else either([r, a])
+    w = wanted if wanted is not None else Sql("TRUE")
+    bars = either([r, a, *([above] if above is not None else [])])
     flags = {
         "o": o,
         "l": sql("(({} AND NOT {}) OR {})", o, lacks, more),
         "r": r,
         "a": a,
         "w": w,
-        "p": sql("({} AND NOT {})", w, bars),
+        "b": bars,
     }
     return comma([sql("{} AS {}", test, Sql(name)) for name, test in flags.items()]), joins
 
 
 def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int], ...]:
     """How many source entities are not wanted, by the first reason that leaves each out."""
-    sets = Sets(scene)
-    wanted = sets.wanted(link.address)
-    if wanted is None or link.pull == "none":
+    terms = SetTerms(scene)
+    if terms.wanted(link.address) is None or link.pull == "none":
         return ()
+    sets = Sets(session, scene)
     reasons, cases = list[str](), list[Sql]()
     if link.where is not None:
         reasons.append("not in `where`")
@@ -184,15 +187,14 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
         cases.append(sql("NOT {}", holds))
     if link.pull == "needed":
         reasons.append("nothing wanted needs them")
-        cases.append(not_among(wanted, link.key, "m", link.key))
+        cases.append(sql("NOT {}", sets.is_wanted(link.address, "m", link.key) or Sql("TRUE")))
     meets = sql("({}) IS TRUE", condition(link.where)) if link.where is not None else Sql("TRUE")
     whens = joined(" ", [sql("WHEN {} THEN {}", case, number) for number, case in enumerate(cases)])
     rows = session.rows(
         sql(
-            "{}SELECT reason, COUNT(*) FROM (SELECT CASE {} END AS reason FROM"
+            "SELECT reason, COUNT(*) FROM (SELECT CASE {} END AS reason FROM"
             " (SELECT {}, {} AS `~meets` FROM {}) m) reasons"
             " WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason",
-            sets.head(),
             whens,
             idents(link.definition.column_names),  # `*` leaves out invisible columns
             meets,
@@ -211,7 +213,7 @@ def part_rows_to_pull(
     """Rows of each part that belong to pullable entities not in outbound, nor among the keys `stuck`."""
     found = []
     for part in link.definition.parts:
-        sets = Sets(scene)
+        sets = Sets(session, scene)
         mine = link.definition.master_columns(part) or ()
         tests = sets.pullable(link, "p", mine)
         if link.address in scene.held:
@@ -219,7 +221,7 @@ def part_rows_to_pull(
         if stuck is not None:
             tests.append(not_among(stuck, link.key, "p", mine))
         of = table(part.schema, part.name)
-        count = session.value(sql("{}SELECT COUNT(*) FROM {} p WHERE {}", sets.head(), of, both(tests)))
+        count = session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, both(tests)))
         found.append((part.name, int(count)))
     return tuple(found)
 

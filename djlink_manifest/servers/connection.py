@@ -63,6 +63,7 @@ class Session:
         self.address = address
         self.name = address.name
         self._connection = connection
+        self.kept = dict[type, Any]()  # what other modules keep for the session's life, by its class
         self.identity, self.id = _identify(self)
 
     @property

@@ -8,7 +8,7 @@ differently.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -100,11 +100,18 @@ class _Digests:
         self.session.scratch(sql("INSERT INTO {} ({}) {}", self.name, names, select))
 
 
-def find_changed(local: Session, source: Session, link: Link, into: KeyTable) -> None:
+def find_changed(
+    local: Session,
+    source: Session,
+    link: Link,
+    into: KeyTable,
+    only: Mapping[str, Collection[str]] | None = None,
+) -> None:
     """Put the keys of entities that both sides hold, and whose rows differ, into a set.
 
     Each side reads each table at most twice, however much differs, and memory holds no key; JSON between two
-    vendors is read once more, in pages of entities.
+    vendors is read once more, in pages of entities. `only`: nothing but these columns is compared, by local
+    table.
     """
     master = table(link.local.schema, link.local.name)
     held = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
@@ -112,7 +119,7 @@ def find_changed(local: Session, source: Session, link: Link, into: KeyTable) ->
         return
     count = digest.bucket_count(held, BUCKETS_MOST)
     alike = local.identity.version.vendor == source.identity.version.vendor
-    pairs = list(_pairs(local, source, link, alike))
+    pairs = list(_pairs(local, source, link, alike, only))
     suspect = list[list[int]]()
     for here, there in pairs:
         mine, theirs = at_once(partial(here.buckets, count), partial(there.buckets, count))
@@ -120,7 +127,7 @@ def find_changed(local: Session, source: Session, link: Link, into: KeyTable) ->
     every = sorted({bucket for each in suspect for bucket in each})
     if every:
         _compare(pairs, suspect, every, count, link, into)
-    if not alike and entities.has_json(link):
+    if not alike and only is None and entities.has_json(link):
         _compare_json(local, source, link, into)
 
 
@@ -200,11 +207,24 @@ def _mark_parts(masters: _Digests, ours: _Digests, theirs: _Digests) -> None:
     )
 
 
-def _pairs(local: Session, source: Session, link: Link, alike: bool) -> Iterator[tuple[_Rows, _Rows]]:
-    """Each table's rows here and at the source, the master's first; `alike`: JSON is compared as text."""
+def _pairs(
+    local: Session,
+    source: Session,
+    link: Link,
+    alike: bool,
+    only: Mapping[str, Collection[str]] | None,
+) -> Iterator[tuple[_Rows, _Rows]]:
+    """Each table's rows here and at the source, the master's first; `alike`: JSON is compared as text.
+
+    `only`: of the parts those that it names, and of all tables these columns.
+    """
     ours, key = table(link.local.schema, link.local.name), link.key_columns
     for theirs, mine in zip(link.definition.tables, link.local.tables, strict=False):
+        if only is not None and mine.name not in only and theirs is not link.definition:
+            continue
         compared = [c for c in _compared(link, theirs, mine) if alike or not is_plain_json(c)]
+        if only is not None:
+            compared = [c for c in compared if c.name in only.get(mine.name, ())]
         exact = digest.byte_for_byte(compared, [mine.column(c.name) for c in compared])
         what = sixty_bits(canonical(exact, "t", short=True)) if compared else Sql("0")
         match = equal("t", link.definition.entity_columns(theirs), "m", link.key)

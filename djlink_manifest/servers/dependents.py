@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.catalog import TableName
@@ -39,21 +40,38 @@ def keys_to(session: Session, schemas: Iterable[str]) -> list[tuple[TableName, F
     ]
 
 
-_ACTS = 1 | 2  # of InnoDB's flags of a foreign key: ON DELETE CASCADE, ON DELETE SET NULL
+# of InnoDB's flags of a foreign key: CASCADE and SET NULL, ON DELETE and ON UPDATE
+_ON_DELETE, _ON_UPDATE = 1 | 2, 4 | 8
 _CODED = re.compile(r"@([0-9a-f]{4})")  # how InnoDB writes what is no letter, digit or `_` in a name
 _SHOWING = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "ALL", "ALL PRIVILEGES"})
 
 
-def acting_unseen(
-    session: Session, schemas: Collection[str], seen: Collection[TableName]
-) -> Mapping[TableName, tuple[str, ...]] | None:
-    """Tables of these schemas, each with the tables that refer to it by a key that changes rows by itself.
+@dataclass(frozen=True, slots=True)
+class UnseenKey:
+    """A foreign key of a table on which the account has no right, and which changes rows by itself."""
 
-    Those that `keys_to` does not show, as the account has no right on them: ON DELETE CASCADE or SET NULL
-    would change their rows, and no one be told. None where the account cannot know: it has no right on every
-    schema, nor PROCESS, with which InnoDB tells all foreign keys.
+    name: str
+    parent: TableName
+    parent_columns: tuple[str, ...]
+    acts_on_delete: bool
+    acts_on_update: bool
+
+
+def unseen_keys(
+    session: Session, schemas: Collection[str], seen: Collection[TableName]
+) -> tuple[UnseenKey, ...] | None:
+    """The foreign keys to tables of these schemas that change rows by themselves and that `keys_to` hides.
+
+    ON DELETE CASCADE or SET NULL, or the same ON UPDATE, would change rows of a table that is not among those
+    `seen`, and no one be told. None where the account cannot know: it has no right on every schema, nor
+    PROCESS, with which InnoDB tells all foreign keys.
     """
-    select = sql("SELECT FOR_NAME, REF_NAME, TYPE FROM information_schema.{}", Sql(session.dialect.FOREIGN))
+    tables = (Sql(name) for name in (session.dialect.FOREIGN, session.dialect.FOREIGN_COLUMNS))
+    select = sql(
+        "SELECT f.ID, f.FOR_NAME, f.REF_NAME, f.TYPE, c.REF_COL_NAME FROM information_schema.{} f"
+        " JOIN information_schema.{} c ON c.ID = f.ID ORDER BY f.ID, c.POS",
+        *tables,
+    )
     try:
         rows = session.rows(select)
     except ServerError as error:
@@ -61,12 +79,33 @@ def acting_unseen(
             raise
         lines = (str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
         given = parse_grants(lines, roles_give_all=False)
-        return {} if any(g.schema == g.table == "*" and g.rights & _SHOWING for g in given) else None
+        return () if any(g.schema == g.table == "*" and g.rights & _SHOWING for g in given) else None
+    grouped = defaultdict[tuple[str, str, str, int], list[str]](list)
+    for number, child, parent, flags, name in rows:
+        grouped[str(number), str(child), str(parent), int(flags)].append(str(name))
+    found = list[UnseenKey]()
+    for (_, child, parent, flags), names in grouped.items():
+        refers, named = _decoded(child), _decoded(parent)
+        if flags & (_ON_DELETE | _ON_UPDATE) and named[0] in schemas and refers not in seen:
+            acts = bool(flags & _ON_DELETE), bool(flags & _ON_UPDATE)
+            found.append(UnseenKey(".".join(refers), named, tuple(names), *acts))
+    return tuple(found)
+
+
+def acting_unseen(
+    session: Session, schemas: Collection[str], seen: Collection[TableName]
+) -> Mapping[TableName, tuple[str, ...]] | None:
+    """Tables of these schemas, each with the tables of which rows would go or change along, unseen.
+
+    None where the account cannot know, as with `unseen_keys`.
+    """
+    keys = unseen_keys(session, schemas, seen)
+    if keys is None:
+        return None
     found = defaultdict[TableName, set[str]](set)
-    for child, parent, flags in rows:
-        refers, named = _decoded(str(child)), _decoded(str(parent))
-        if int(flags) & _ACTS and named[0] in schemas and refers not in seen:
-            found[named].add(".".join(refers))
+    for key in keys:
+        if key.acts_on_delete:
+            found[key.parent].add(key.name)
     return {table: tuple(sorted(names)) for table, names in found.items()}
 
 

@@ -17,7 +17,7 @@ from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.keyranges import KeyRange, orders
 from djlink_manifest.servers.scratch import temporary
-from djlink_manifest.servers.sql import Sql, columns, equal, ident, idents, joined, sql, table
+from djlink_manifest.servers.sql import Sql, columns, equal, ident, idents, joined, not_among, sql, table
 
 HELD = "~held"  # whether something that stays refers to the entity
 OTHERS = 8  # a range is deleted from in its order where at most an eighth of it stays
@@ -52,17 +52,8 @@ class Doomed:
     def keep_present(self, address: str) -> None:
         """Forget the keys that the local table does not hold."""
         link = self.dependents.links[address]
-        mine, sets = table(link.local.schema, link.local.name), self.name(address)
-        self.local.scratch(
-            sql(
-                "DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE t.{} IS NULL",
-                sets,
-                sets,
-                mine,
-                equal("t", link.local.key, sets.text, link.local.key),
-                ident(link.local.key[0]),
-            )
-        )
+        mine, sets, key = table(link.local.schema, link.local.name), self.name(address), link.local.key
+        self.local.scratch(sql("DELETE FROM {} WHERE {}", sets, not_among(mine, key, sets.text, key)))
 
     def clear(self, *spared: str) -> None:
         """Empty all sets but those of the links spared."""
@@ -239,20 +230,13 @@ class Doomed:
             return 0
         child = self.dependents.links[referrer.address]
         mine = child.local.entity_columns(table_of(child, referrer.table))
-        match = equal("e", child.local.key, "c", mine)
         theirs = self.name(referrer.address)
         if strangers:
+            stays = not_among(theirs, child.local.key, "c", mine)
             return self.local.scratch(
-                sql(
-                    "UPDATE {} LEFT JOIN {} e ON {} SET d.{} = 1 WHERE e.{} IS NULL AND NOT d.{}",
-                    joined,
-                    theirs,
-                    match,
-                    held,
-                    held,
-                    held,
-                )
+                sql("UPDATE {} SET d.{} = 1 WHERE NOT d.{} AND {}", joined, held, held, stays)
             )
+        match = equal("e", child.local.key, "c", mine)
         self.local.scratch(
             sql("UPDATE {} JOIN {} e ON {} AND e.{} SET d.{} = 1", joined, theirs, match, held, held)
         )

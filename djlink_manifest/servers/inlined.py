@@ -95,15 +95,13 @@ def _differs(value: _Value | None, said: bytes | None, external: External, sourc
         return (value is None) != (said is None)
     try:
         metadata = model.read_metadata(said, external)
-        path = model.checked_path(metadata["path"]) if metadata else None
     except BadObject:
         return True
-    if metadata is None or path is None:
+    if metadata is None:
         return True
-    hashed, size = metadata.get("hash"), metadata.get("size")
-    if hashed:
-        return bool(base32(value.md5) != hashed)
-    if isinstance(size, int) and size != value.size:
+    if metadata.hash:
+        return base32(value.md5) != metadata.hash
+    if metadata.size is not None and metadata.size != value.size:
         return True
-    there = depot.digest(source, model.store_of(metadata), path)
+    there = depot.digest(source, metadata.store, metadata.path)
     return there is not None and there != value.md5  # what is missing there cannot be compared, nor mended

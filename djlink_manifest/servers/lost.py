@@ -16,10 +16,11 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.servers import inlined
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.sql import Sql, both, column, either, equal, not_among, sql, table
 from djlink_manifest.servers.stores.depot import Depot, Sought
 from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
 AT_ONCE = 64  # objects that are looked at while the server waits to send more rows
 
@@ -47,7 +48,8 @@ def lacking_at_source(
     for of in link.definition.tables:
         mine = external_columns(of)
         if mine:
-            rows = source.stream(_rows_to_pull(scene, link, of, [c for c, _ in mine], stuck))
+            sets = Sets(source, scene)
+            rows = source.stream(_rows_to_pull(sets, link, of, [c for c, _ in mine], stuck))
             found += _at_fault(link, rows, mine, lambda each: depot.faults(link.source, each, reading=False))
     return list(dict.fromkeys(found))
 
@@ -80,14 +82,11 @@ def _sought(key: RawRow, value: bytes, external: External) -> Iterable[tuple[Raw
     """What a row says of its object; None for what cannot be followed."""
     try:
         metadata = model.read_metadata(value, external)
-        if metadata is None:
-            return
-        path, size = model.checked_path(metadata["path"]), metadata.get("size")
     except BadObject:
         yield key, None
         return
-    known = isinstance(size, int) and not metadata.get("is_dir")
-    yield key, Sought(model.store_of(metadata), path, metadata.get("hash") or None, size if known else None)
+    if metadata is not None:
+        yield key, Sought(metadata.store, metadata.path, metadata.hash, metadata.size)
 
 
 def _local_rows(link: Link, theirs: TableDefinition, ours: TableDefinition, read: Sequence[Column]) -> Sql:
@@ -104,18 +103,16 @@ def _local_rows(link: Link, theirs: TableDefinition, ours: TableDefinition, read
 
 
 def _rows_to_pull(
-    scene: Scene, link: Link, of: TableDefinition, read: Sequence[Column], stuck: Sql | None
+    sets: Sets, link: Link, of: TableDefinition, read: Sequence[Column], stuck: Sql | None
 ) -> Sql:
     key = link.key if of is link.definition else link.definition.master_columns(of) or ()
-    sets = Sets(scene)
     tests = sets.pullable(link, "p", key)
-    if link.address in scene.held:
+    if link.address in sets.scene.held:
         tests.append(not_among(outbound_table(link), link.key, "p", key))
     if stuck is not None:
         tests.append(not_among(stuck, link.key, "p", key))
     return sql(
-        "{}SELECT {}, {} FROM {} m JOIN {} p ON {} WHERE {}",
-        sets.head(),
+        "SELECT {}, {} FROM {} m JOIN {} p ON {} WHERE {}",
         reading(link.key_columns, "m"),
         reading(read, "p"),
         table(link.definition.schema, link.definition.name),

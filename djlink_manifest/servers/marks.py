@@ -28,7 +28,13 @@ _COLUMNS = (
 
 
 # came later; a table of marks that an earlier version made lacks them until it is written to
-_LATER = {"refill": "char(64) DEFAULT NULL", "made": "mediumtext DEFAULT NULL"}
+_LATER = {
+    "refill": "char(64) DEFAULT NULL",
+    "made": "mediumtext DEFAULT NULL",
+    "remade": "tinyint NOT NULL DEFAULT 0",
+}
+
+_FLAGS = ("remade",)  # no texts
 
 
 def unlike_marks(table_of_marks: TableDefinition) -> str | None:
@@ -42,7 +48,7 @@ def unlike_marks(table_of_marks: TableDefinition) -> str | None:
     if lacking:
         return f"lacks the columns {', '.join(lacking)}"
     asked = [columns[name] for name in (*_COLUMNS.split(", "), *_LATER) if name in columns]
-    wrong = [c.name for c in asked if not c.is_text or c.generated is not None]
+    wrong = [c.name for c in asked if not (c.is_text or c.name in _FLAGS) or c.generated is not None]
     return f"has columns of other types: {', '.join(wrong)}" if wrong else None
 
 
@@ -88,7 +94,7 @@ _NAMES = frozenset(
 
 
 def _mark(row: Row) -> Mark:
-    *values, made = row
+    *values, made, remade = row
     names = (*_COLUMNS.split(", "), "refill")
     fields = dict[str, Any]()
     for name, value in zip(names, values, strict=True):
@@ -99,7 +105,7 @@ def _mark(row: Row) -> Mark:
             fields[name] = None
         else:
             fields[name] = as_text(value, what, 255)
-    return Mark(**fields, made=_read_made(made))
+    return Mark(**fields, made=_read_made(made), remade=bool(remade))
 
 
 def ensure_marks(session: Writer, schema: str) -> None:
@@ -124,6 +130,7 @@ def ensure_marks(session: Writer, schema: str) -> None:
   created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
   refill {_LATER["refill"]},
   made {_LATER["made"]},
+  remade {_LATER["remade"]},
   PRIMARY KEY (link_id),
   UNIQUE KEY table_name (table_name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
@@ -249,6 +256,13 @@ def require_refill(session: Writer, schema: str, link_id: str, definition: str) 
     """Say that the local rows must be looked over, for tables that are being brought to this definition."""
     session.execute(
         sql("UPDATE {} SET refill = {} WHERE link_id = {}", table(schema, MARKS), definition, link_id)
+    )
+
+
+def write_remade(session: Writer, schema: str, link_id: str, remade: bool) -> None:
+    """Say whether the local master table was made anew and lacks rows that outbound holds."""
+    session.execute(
+        sql("UPDATE {} SET remade = {} WHERE link_id = {}", table(schema, MARKS), int(remade), link_id)
     )
 
 

@@ -21,6 +21,7 @@ from djlink_manifest.servers.sql import (
     equal,
     ident,
     idents,
+    not_among,
     sql,
     table,
 )
@@ -46,12 +47,9 @@ class Noted:
         key = self.link.local.key
         self.local.scratch(
             sql(
-                "DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE t.{} IS NULL",
+                "DELETE FROM {} WHERE {}",
                 self.name,
-                self.name,
-                table(self.link.local.schema, self.link.local.name),
-                equal("t", key, self.name.text, key),
-                ident(key[0]),
+                not_among(table(self.link.local.schema, self.link.local.name), key, self.name.text, key),
             )
         )
 
@@ -76,9 +74,7 @@ class Noted:
         key, (at, *extra) = self.link.local.key, _extra(self.link)
         into = table(self.link.local.schema, part(self.link).name)
         # no alias for what is deleted from: MySQL would look for it in a default schema
-        changed = writer.execute(
-            sql("DELETE {} FROM {}", into, self._without(into.text, into, "d", self.name))
-        )
+        changed = writer.execute(sql("DELETE FROM {}", self._without(into.text, into, "d", self.name)))
         changed += writer.execute(
             sql(
                 "INSERT INTO {} ({}) SELECT {}, {}, {} FROM {}",
@@ -103,13 +99,11 @@ class Noted:
         here, there = (_noted_moment(name, _extra(self.link)[0]) for name in (other, alias))
         same = sql("{} AND {} <=> {}", equal(other, key, alias, key), here, there)
         return sql(
-            "{} LEFT JOIN {} {} ON {} WHERE {}.{} IS NULL",
+            "{} WHERE NOT EXISTS (SELECT 1 FROM {} {} WHERE {})",
             mine if alias == mine.text else sql("{} {}", mine, Sql(alias)),
             theirs,
             Sql(other),
             same,
-            Sql(other),
-            ident(key[0]),
         )
 
 

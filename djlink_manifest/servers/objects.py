@@ -22,11 +22,12 @@ from djlink_manifest.servers.copying import rows_of
 from djlink_manifest.servers.jsontext import member
 from djlink_manifest.servers.lost import lost_here
 from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, both, column, either, not_among, sql, table
 from djlink_manifest.servers.stores.depot import Brought, Depot
 from djlink_manifest.servers.transfer import BatchTooLarge, Written, reading
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
 BATCH_OBJECTS = 20_000  # of one transaction
 BATCH_OBJECT_BYTES = 1 << 30
@@ -141,7 +142,7 @@ class Objects:
             metadata = model.read_metadata(value, external)
             if metadata is None:
                 return None
-            store = self._depot.stores.of_source(self._link.source, model.store_of(metadata))
+            store = self._depot.stores.of_source(self._link.source, metadata.store)
             prefix = store.prefix("schema") if isinstance(store, Store) else ""
             return model.transport(metadata, external, place, self._link.stores, prefix, self._local)
         except BadObject as error:
@@ -162,7 +163,7 @@ def objects_to_pull(session: Session, scene: Scene, link: Link, stuck: Sql | Non
     for of in link.definition.tables:
         mine = link.key if of is link.definition else link.definition.master_columns(of) or ()
         for stored, _ in external_columns(of):
-            sets = Sets(scene)
+            sets = Sets(session, scene)
             value = column("p", stored.name)
             path, size = member(value, "path"), member(value, "size")
             tests = [*sets.pullable(link, "p", mine), sql("{} IS NOT NULL", path)]
@@ -172,10 +173,9 @@ def objects_to_pull(session: Session, scene: Scene, link: Link, stuck: Sql | Non
                 tests.append(not_among(stuck, link.key, "p", mine))
             row = session.row(
                 sql(
-                    "{}SELECT COUNT(*), COALESCE(SUM(size), 0), COUNT(*) - COUNT(size) FROM"
+                    "SELECT COUNT(*), COALESCE(SUM(size), 0), COUNT(*) - COUNT(size) FROM"
                     " (SELECT DISTINCT {} AS path, {} AS store, CAST({} AS UNSIGNED) AS size"
                     " FROM {} p WHERE {}) o",
-                    sets.head(),
                     path,
                     member(value, "store"),
                     size,

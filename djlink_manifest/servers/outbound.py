@@ -7,6 +7,7 @@ keep the source's own rig from inserting.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.census import barring_links
@@ -15,10 +16,25 @@ from djlink_manifest.servers.digest import in_pieces, keys_in
 from djlink_manifest.servers.keyranges import KeyRange
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import member, reference_holds
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import Sql, both, columns, equal, ident, idents, not_among, sql, table
+from djlink_manifest.servers.sql import (
+    Sql,
+    among,
+    both,
+    columns,
+    either,
+    equal,
+    ident,
+    idents,
+    not_among,
+    sql,
+    table,
+)
 from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
+
+Fate: TypeAlias = Literal["comes", "released", "approved"]
 
 
 def add_pullable(
@@ -34,7 +50,7 @@ def add_pullable(
     Local rows without protection (`extra`) are not pulled over: they are registered, or reported. The keys of
     `stuck`, a table, are left out. `within`: only those of a range.
     """
-    sets = Sets(scene)
+    sets = Sets(work.session, scene)
     tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
     if within is not None:
         tests.append(within.test(link.key_columns, "s"))
@@ -45,8 +61,7 @@ def add_pullable(
     keys = columns("s", link.key)
     work.add_from(
         sql(
-            "{}SELECT {} FROM {} s WHERE {} ORDER BY {}",
-            sets.head(),
+            "SELECT {} FROM {} s WHERE {} ORDER BY {}",
             keys,
             source_table(link),
             both(tests),
@@ -57,15 +72,14 @@ def add_pullable(
 
 def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool) -> None:
     """Of the keys missing locally, put those that are pullable (or those that are not) into another set."""
-    sets = Sets(scene)
+    sets = Sets(into.session, scene)
     tests = sets.pullable(link, "s", link.key)
     if not pullable:
         # a requested entity that is gone locally is approved, not released
         tests = [sql("NOT ({})", both(tests)), *_unasked(link)]
     into.add_from(
         sql(
-            "{}SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
-            sets.head(),
+            "SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
             columns("s", link.key),
             missing.name,
             both(tests),
@@ -73,8 +87,41 @@ def add_missing(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, 
     )
 
 
-def add_unasked(link: Link, keys: KeyTable, into: KeyTable) -> None:
-    """Put those of the keys that are in outbound and not asked back into another set, in key order."""
+def add_lost(scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: Fate) -> None:
+    """Of the keys that a table made anew lacks, put those of one fate into another set, in key order.
+
+    All come again, requested or not and wanted or not, since they were here before. Excepted are what is
+    approved, what `unwanted: release` lets go, and what refers to a linked parent that is no longer held: it
+    went with that parent. Of these the requested ones are to be approved, the others released.
+    """
+    requested, approved = (among(each, link.key, "s", link.key) for each in _asked(link))
+    comes = [sql("NOT {}", approved), *_parents_held(scene, link)]
+    sets = Sets(into.session, scene)
+    wanted = sets.is_wanted(link.address, "s", link.key) if link.unwanted == "release" else None
+    if wanted is not None:
+        comes.append(either([wanted, requested]))
+    tests = {
+        "comes": comes,
+        "released": [sql("NOT ({})", both(comes)), sql("NOT ({})", either([requested, approved]))],
+        "approved": [sql("NOT ({})", both(comes)), requested, sql("NOT {}", approved)],
+    }[fate]
+    into.add_from(
+        sql(
+            "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
+            columns("s", link.key),
+            missing.name,
+            source_table(link),
+            equal("k", link.key, "s", link.key),
+            both(tests),
+            columns("s", link.key),
+        )
+    )
+
+
+def add_refillable(link: Link, keys: KeyTable, into: KeyTable, *, requested: bool) -> None:
+    """Put those of the keys that are in outbound into another set, in key order; unless `requested` without
+    those that are asked back.
+    """
     into.add_from(
         sql(
             "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
@@ -82,7 +129,7 @@ def add_unasked(link: Link, keys: KeyTable, into: KeyTable) -> None:
             keys.name,
             outbound_table(link),
             equal("k", link.key, "s", link.key),
-            both(_unasked(link)),
+            unasked(link, "s", requested=requested),
             columns("s", link.key),
         )
     )
@@ -143,17 +190,17 @@ def add_held(link: Link, into: KeyTable, within: KeyRange) -> None:
 
 def _registrable(scene: Scene, link: Link, *, asked: bool = True) -> list[Sql]:
     """The conditions on a source row `s` under which its entity may be registered now."""
-    tests = _unasked(link) if asked else []
+    return [*(_unasked(link) if asked else []), *_parents_held(scene, link)]
+
+
+def _parents_held(scene: Scene, link: Link) -> list[Sql]:
+    """The conditions on a source row `s` that outbound has all of its linked parents."""
+    tests = []
     for reference in link.references:
         parent = scene.links[reference.parent]
         held = member(parent, outbound_table(parent))
         tests.append(reference_holds(parent, link, reference, "s", held))
     return tests
-
-
-def all_is_pullable(scene: Scene, link: Link) -> bool:
-    """Whether every entity of the source is wanted and none barred."""
-    return not Sets(scene).pullable(link, "s", link.key)
 
 
 def refers_by_key(link: Link) -> bool:
@@ -242,9 +289,13 @@ def all_keys(link: Link) -> Sql:
     return sql("SELECT {} FROM {}", idents(link.key), outbound_table(link))
 
 
-def unasked(link: Link, alias: str) -> Sql:
-    """The condition that no request and no approval stands on the entity of an aliased table with its key."""
-    return both([not_among(members, link.key, alias, link.key) for members in _asked(link)])
+def unasked(link: Link, alias: str, *, requested: bool = False) -> Sql:
+    """The condition that no request and no approval stands on the entity of an aliased table with its key.
+
+    `requested`: a request may stand on it.
+    """
+    members = _asked(link)[1:] if requested else _asked(link)
+    return both([not_among(each, link.key, alias, link.key) for each in members])
 
 
 def _absent(members: Sql, link: Link) -> Sql:

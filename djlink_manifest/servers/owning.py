@@ -16,6 +16,7 @@ from djlink_manifest.servers.keysets import KeySet
 from djlink_manifest.servers.query import condition
 from djlink_manifest.servers.sql import (
     Sql,
+    among,
     both,
     column,
     columns,
@@ -24,6 +25,7 @@ from djlink_manifest.servers.sql import (
     ident,
     idents,
     joined,
+    joined_row,
     sql,
     table,
 )
@@ -140,14 +142,12 @@ def standing(session: Session, link: OwnedLink, of: TableDefinition, members: Ke
     )
     asked = session.row(
         sql(
-            "SELECT COUNT(*), COUNT({}), COALESCE(TIMESTAMPDIFF(SECOND, MIN(IF({} IS NULL, NULL, {})),"
-            " CURRENT_TIMESTAMP), 0) FROM {} v LEFT JOIN {} h ON {} {}",
-            column("h", of.key[0]),
-            column("h", of.key[0]),
+            "SELECT COUNT(*), COALESCE(SUM(held), 0), COALESCE(TIMESTAMPDIFF(SECOND,"
+            " MIN(IF(held, since, NULL)), CURRENT_TIMESTAMP), 0)"
+            " FROM (SELECT {} AS since, {} AS held FROM {} v {}) r",
             column("v", views["requests"].extra[0]),
+            among(_view(views["held"]), of.key, "v", of.key),
             _view(views["requests"]),
-            _view(views["held"]),
-            equal("h", of.key, "v", of.key),
             _among(members, of),
         )
     )
@@ -258,31 +258,39 @@ def delete_rows(session: Writer, of: TableDefinition, own: Sequence[str], member
     )
 
 
-def delete_leaves(session: Writer, of: TableDefinition, keys: Sequence[Sql], members: KeySet) -> int:
+def delete_leaves(
+    session: Writer, of: TableDefinition, keys: Sequence[tuple[Sql, Sql]], members: KeySet
+) -> int:
     """Delete those of the members' rows in a master that no row of the same table refers to.
 
-    `keys` are the joins, one for each foreign key of the table to itself.
+    `keys` are the joins, one for each foreign key of the table to itself, each with the condition that it
+    found a row.
     """
     session.execute(sql("USE {}", ident(of.schema)))
-    free = [sql("{} IS NULL", column(f"r{n}", of.key[0])) for n in range(len(keys))]
+    # by joins: MySQL reads the table that it deletes from in no subquery
+    free = [sql("NOT {}", found) for _, found in keys]
     return session.execute(
         sql(
             "DELETE s FROM {} s JOIN {} k ON {} {} WHERE {}",
             table(of.schema, of.name),
             members.name,
             equal("k", members.of.key, "s", of.key),
-            joined(" ", keys),
+            joined(" ", [rows for rows, _ in keys]),
             both(free),
         )
     )
 
 
-def referring(of: TableDefinition, pairs: Sequence[tuple[str, str]], number: int) -> Sql:
-    """The join to the rows of a table that refer to one of its own; `pairs` are (column, named column)."""
+def referring(of: TableDefinition, pairs: Sequence[tuple[str, str]], number: int) -> tuple[Sql, Sql]:
+    """The outer join to the rows of a table that refer to one of its own, and whether it found one.
+
+    `pairs` are (column, named column).
+    """
     alias = f"r{number}"
     names, named = [a for a, _ in pairs], [b for _, b in pairs]
-    return sql(
-        "LEFT JOIN {} {} ON {}", table(of.schema, of.name), Sql(alias), equal(alias, names, "s", named)
+    return (
+        sql("LEFT JOIN {} {} ON {}", table(of.schema, of.name), Sql(alias), equal(alias, names, "s", named)),
+        joined_row(alias, names, "s", named),
     )
 
 

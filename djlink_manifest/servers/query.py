@@ -35,7 +35,8 @@ def condition(tree: Condition) -> Sql:
         case AnyOf(terms=terms):
             return either([condition(t) for t in terms])
         case Equals(column=name, values=values):
-            tests = [sql("{} IS NULL", ident(name))] if None in values else []
+            # not `IS NULL`, which both vendors find in the zero dates of a column that is NOT NULL
+            tests = [sql("{} <=> NULL", ident(name))] if None in values else []
             given = [sql("{}", v) for v in values if v is not None]
             if given:
                 tests.append(sql("{} IN ({})", ident(name), comma(given)))

@@ -3,7 +3,8 @@
 The source's rows are read in one snapshot into temporary tables beside the local ones, and written from
 there in one local transaction, so an entity is never made of two moments. The master row is updated in
 place and never deleted. Rows are found by their primary key and by the entity that they belong to, and no
-statement replaces: a row of the lab's own that has the same unique value refuses the entity.
+statement replaces: a row of the lab's own that has the same unique value refuses the entity. An entity is
+left as it is where rows of other tables refer to part rows that would go, or to values that would change.
 """
 
 from __future__ import annotations
@@ -12,61 +13,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.errors import RowsRefused
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.link import Link, copied_columns
-from djlink_manifest.servers import ddl
+from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import Session, Writer
 from djlink_manifest.servers.copying import rows_of
 from djlink_manifest.servers.outbound import unasked
-from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.sql import (
-    Sql,
-    both,
-    column,
-    columns,
-    comma,
-    either,
-    equal,
-    ident,
-    idents,
-    sql,
-    table,
+from djlink_manifest.servers.refill_tables import (
+    RefillTable,
+    drop,
+    equal_unnamed,
+    forget_absent,
+    make,
+    refill_tables,
 )
+from djlink_manifest.servers.relying import Reliance, putting_aside
+from djlink_manifest.servers.scratch import KeyTable
+from djlink_manifest.servers.sql import Sql, column, columns, comma, either, equal, idents, sql
 from djlink_manifest.servers.transfer import Budget, Conversion, as_read, copy, reading_rows
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """A local table, the source's, and the temporary one with the source's rows.
+class Refilled:
+    """How many entities of a batch were refilled, and how many were not since others rely on their rows."""
 
-    `entity` are the columns that hold the master's key; None for the master itself.
-    """
-
-    theirs: TableDefinition
-    ours: TableDefinition
-    scratch: str
-    columns: tuple[Column, ...]
-    entity: tuple[str, ...] | None
-
-    @property
-    def name(self) -> Sql:
-        return table(self.ours.schema, self.ours.name)
-
-    @property
-    def rows(self) -> Sql:
-        return table(self.ours.schema, self.scratch)
-
-    @property
-    def match(self) -> tuple[str, ...]:
-        """The columns by which a row here is the source's: its key, and the entity that it belongs to."""
-        return tuple(dict.fromkeys((*self.ours.key, *(self.entity or ()))))
-
-    @property
-    def settable(self) -> tuple[str, ...]:
-        """What a change sets: all but what rows are found by, and that too where ON UPDATE would set it."""
-        return tuple(
-            c.name for c in self.columns if c.name not in self.match or self.ours.column(c.name).on_update
-        )
+    entities: int
+    aside: int
 
 
 def refill_entities(
@@ -77,55 +47,48 @@ def refill_entities(
     first: int,
     last: int,
     budget: Budget,
+    reliance: Reliance,
     check: Callable[[], None],
     convert: Conversion = as_read,
-) -> int:
-    """Refill the entities of a range of `work` that are held, not asked back and here; how many they are.
+    *,
+    requested: bool = False,
+) -> Refilled:
+    """Refill the entities of a range of `work` that are held, not asked back and here.
 
-    `check` runs before the local commit and raises where the work must not be committed. Raises RowsRefused,
-    with nothing changed, where the local server does not take the rows.
+    Left as they are: those of which a row would be deleted, or a value changed, that a row of another table
+    refers to by a foreign key of `reliance`.
+
+    `requested`: those that are asked back too. `check` runs before the local commit and raises where the work
+    must not be committed. Raises RowsRefused, with nothing changed, where the local server does not take the
+    rows.
     """
-    tables = _tables(link)
+    tables, asked = refill_tables(link, reliance.named), unasked(link, "o", requested=requested)
     for each in tables:
-        _make(local, each)
-    with source.snapshot(), local.transaction():
+        make(local, each)
+    with putting_aside(local, link, tables, reliance) as aside, source.snapshot(), local.transaction():
         for each in tables:
             what = reading_rows(each.columns, "t")
-            select = rows_of(link, each.theirs, work, first, last, unasked(link, "o"), what)
+            select = rows_of(link, each.theirs, work, first, last, asked, what)
             to = convert(each.theirs, each.ours, each.columns)
             copy(source, select, local, each.rows, to.columns, budget, to.change)
-        entities = _keep_present(local, link, tables)
+        entities, spared = _keep_present(local, link, tables), 0
+        if reliance:
+            aside.lock(local)
+            spared = aside.find()
+        if spared:
+            aside.take_out()
         _write(local, tables)
         check()
-    return entities
+    return Refilled(entities - spared, spared)
 
 
 def drop_scratch(local: Writer, link: Link) -> None:
     """End the temporary tables of a refill."""
-    for each in _tables(link):
-        local.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", each.rows))
+    for each in refill_tables(link):
+        drop(local, each)
 
 
-def _tables(link: Link) -> list[_Table]:
-    found = []
-    pairs = zip(link.definition.tables, link.local.tables, strict=False)
-    for number, (theirs, ours) in enumerate(pairs):
-        entity = link.definition.master_columns(theirs) if number else None
-        copied = copied_columns(theirs, ours)
-        found.append(_Table(theirs, ours, f"~djlink_refill_{number}", copied, entity))
-    return found
-
-
-def _make(local: Writer, each: _Table) -> None:
-    """Make the temporary table, with the local types and collations, by which keys are compared."""
-    copied = {c.name for c in each.columns}
-    # a key may hold a generated column, which this table then computes too
-    kept = [c for c in each.ours.columns if c.name in copied or c.name in each.ours.key]
-    local.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", each.rows))
-    local.scratch(Sql(ddl.scratch_table(each.ours.schema, each.scratch, kept, each.ours.key)))
-
-
-def _keep_present(local: Writer, link: Link, tables: Sequence[_Table]) -> int:
+def _keep_present(local: Writer, link: Link, tables: Sequence[RefillTable]) -> int:
     """Lock the local master rows of the batch; rows of entities that are not here are put aside."""
     master = tables[0]
     there = int(local.value(sql("SELECT COUNT(*) FROM {}", master.rows)))
@@ -140,17 +103,12 @@ def _keep_present(local: Writer, link: Link, tables: Sequence[_Table]) -> int:
             )
         )
     )
-    for each in tables if here < there else ():
-        absent = sql("{} IS NULL", column("t", link.key[0]))
-        match = _equal(each.rows, each.entity or link.key, "t", link.key)
-        rows = each.rows
-        local.scratch(
-            sql("DELETE {} FROM {} LEFT JOIN {} t ON {} WHERE {}", rows, rows, master.name, match, absent)
-        )
+    if here < there:
+        forget_absent(local, link, tables)
     return here
 
 
-def _write(local: Writer, tables: Sequence[_Table]) -> None:
+def _write(local: Writer, tables: Sequence[RefillTable]) -> None:
     """Bring the rows over: part rows that are gone go first, or, where that is refused, last.
 
     First frees the unique values that new rows may have taken over; last lets rows be changed that still
@@ -171,32 +129,25 @@ def _write(local: Writer, tables: Sequence[_Table]) -> None:
             raise refused from None
 
 
-def _delete(local: Writer, tables: Sequence[_Table]) -> None:
+def _delete(local: Writer, tables: Sequence[RefillTable]) -> None:
     """Delete part rows of the batch's entities that the source has no longer, children first."""
     master, *parts = tables
     for each in reversed(parts):
         assert each.entity is not None, "only the master has none"
         local.execute(
             sql(
-                "DELETE {} FROM {} w STRAIGHT_JOIN {} ON {} LEFT JOIN {} x ON {} WHERE {} IS NULL",
+                "DELETE {} FROM {} w STRAIGHT_JOIN {} ON {} WHERE NOT EXISTS (SELECT 1 FROM {} x WHERE {})",
                 each.name,
                 master.rows,
                 each.name,
-                _equal(each.name, each.entity, "w", master.ours.key),
+                equal_unnamed(each.name, each.entity, "w", master.ours.key),
                 each.rows,
-                _equal(each.name, each.match, "x", each.match),
-                column("x", each.ours.key[0]),
+                equal_unnamed(each.name, each.match, "x", each.match),
             )
         )
 
 
-def _equal(left: Sql, left_names: Sequence[str], right: str, right_names: Sequence[str]) -> Sql:
-    """As `equal`, for a table that has no alias: a DELETE takes one only within a default schema."""
-    pairs = zip(left_names, right_names, strict=True)
-    return both([sql("{}.{} = {}", left, ident(a), column(right, b)) for a, b in pairs])
-
-
-def _change(local: Writer, tables: Sequence[_Table]) -> None:
+def _change(local: Writer, tables: Sequence[RefillTable]) -> None:
     """Update what is here and insert what is missing, parents first."""
     for each in tables:
         match = equal("t", each.match, "w", each.match)
@@ -227,7 +178,7 @@ def _set(names: Sequence[str]) -> Sql:
     return comma([sql("{} = {}", column("t", n), column("w", n)) for n in names])
 
 
-def _respell(local: Writer, each: _Table, match: Sql) -> None:
+def _respell(local: Writer, each: RefillTable, match: Sql) -> None:
     """Write key values of a part anew that are the same to the collation, and spelled otherwise."""
     texts = [c.name for c in each.columns if c.name in each.match and c.is_text]
     if texts:

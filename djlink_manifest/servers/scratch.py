@@ -88,9 +88,18 @@ def temporary(session: Session, name: Sql, columns: str) -> Iterator[None]:
 
     `columns` is what stands between the parentheses of its CREATE TABLE.
     """
-    drop = sql("DROP TEMPORARY TABLE IF EXISTS {}", name)
-    session.scratch(drop)
-    session.scratch(Sql(f"CREATE TEMPORARY TABLE {name.text} ({columns}) ENGINE=InnoDB"))
+    create_temporary(session, name, columns)
     yield
     # on an error the session is closed by its pool, and the table with it
-    session.scratch(drop)
+    drop_temporary(session, name)
+
+
+def create_temporary(session: Session, name: Sql, columns: str) -> None:
+    """Create a temporary table in place of one of the same name that was left behind."""
+    drop_temporary(session, name)
+    session.scratch(Sql(f"CREATE TEMPORARY TABLE {name.text} ({columns}) ENGINE=InnoDB"))
+
+
+def drop_temporary(session: Session, name: Sql) -> None:
+    """Drop a temporary table, if it exists."""
+    session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", name))

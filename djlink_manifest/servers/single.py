@@ -17,6 +17,7 @@ from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, key_value, keys_in
 from djlink_manifest.servers.query import condition, outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
+from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.sql import (
     Sql,
     among,
@@ -28,7 +29,7 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
 Which = Literal["all", "left out", "barred", "unheld"]
 
@@ -67,19 +68,19 @@ def is_in(session: Session, of: Sql, key: Sequence[Column], raw: RawRow) -> bool
 
 def verdict(session: Session, scene: Scene, link: Link, raw: RawRow) -> Verdict | None:
     """What the rules say of the source row with this key, or None where there is none."""
-    sets = Sets(scene)
-    wanted, barred = sets.wanted(link.address), sets.barred(link.address)
+    sets = Sets(session, scene)
+    wanted = sets.is_wanted(link.address, "s", link.key)
+    barred = sets.is_barred(link.address, "s", link.key)
     references = sets.parent_conditions(link, "s")
     flags = [
         condition(link.where) if link.where is not None else Sql("TRUE"),
-        among(wanted, link.key, "s", link.key) if wanted is not None else Sql("TRUE"),
-        among(barred, link.key, "s", link.key) if barred is not None else Sql("FALSE"),
+        wanted if wanted is not None else Sql("TRUE"),
+        barred if barred is not None else Sql("FALSE"),
         *(holds for _, holds in references),
     ]
     rows = session.rows(
         sql(
-            "{}SELECT {} FROM {} s WHERE {}",
-            sets.head(),
+            "SELECT {} FROM {} s WHERE {}",
             comma(flags),
             source_table(link),
             keys_in(link.key_columns, [raw], "s"),
@@ -122,24 +123,22 @@ def parents_named(
     session: Session, scene: Scene, link: Link, reference: Reference, raw: RawRow, which: Which, limit: int
 ) -> list[RawRow]:
     """The keys of the parent's entities that this one names through a reference, of those asked for."""
-    parent, sets = scene.links[reference.parent], Sets(scene)
+    parent, sets = scene.links[reference.parent], Sets(session, scene)
     join, alias, names = parent_join(parent, reference, "c")
     mine = child_master_columns(link, reference)
     tests = [keys_in(_renamed(link.key_columns, mine), [raw], "c")]
     tests += [sql("c.{} IS NOT NULL", ident(name)) for name in reference.nullable]
     if which == "left out":
-        allowed = sets.allowed(parent.address)
-        tests.append(not_among(allowed, parent.key, alias, names) if allowed else Sql("FALSE"))
+        allowed = sets.is_allowed(parent.address, alias, names)
+        tests.append(sql("NOT {}", allowed) if allowed is not None else Sql("FALSE"))
     elif which == "barred":
-        barred = sets.barred(parent.address)
-        tests.append(among(barred, parent.key, alias, names) if barred else Sql("FALSE"))
+        tests.append(sets.is_barred(parent.address, alias, names) or Sql("FALSE"))
     elif which == "unheld" and parent.address in scene.held:
         tests.append(not_among(outbound_table(parent), parent.key, alias, names))
     return list(
         session.stream(
             sql(
-                "{}SELECT DISTINCT {} FROM {} c {} WHERE {} LIMIT {}",
-                sets.head(),
+                "SELECT DISTINCT {} FROM {} c {} WHERE {} LIMIT {}",
                 transfer.reading(_renamed(parent.key_columns, names), alias),
                 child_table(link, reference),
                 join,
@@ -154,18 +153,17 @@ def users(
     session: Session, scene: Scene, link: Link, child: str, reference: Reference, raw: RawRow
 ) -> tuple[int, int]:
     """How many rows of a child name this entity, and how many of those are of wanted or held entities."""
-    other, sets = scene.links[child], Sets(scene)
+    other, sets = scene.links[child], Sets(session, scene)
     join, alias, names = parent_join(link, reference, "c")
-    mine, wanted = child_master_columns(other, reference), sets.wanted(child)
-    user = among(wanted, other.key, "c", mine) if wanted is not None else Sql("TRUE")
+    mine = child_master_columns(other, reference)
+    user = sets.is_wanted(child, "c", mine) or Sql("TRUE")
     if child in scene.held:
         user = sql("({} OR {})", user, among(outbound_table(other), other.key, "c", mine))
     tests = [keys_in(_renamed(link.key_columns, names), [raw], alias)]
     tests += [sql("c.{} IS NOT NULL", ident(name)) for name in reference.nullable]
     row = session.row(
         sql(
-            "{}SELECT COUNT(*), COALESCE(SUM({}), 0) FROM {} c {} WHERE {}",
-            sets.head(),
+            "SELECT COUNT(*), COALESCE(SUM({}), 0) FROM {} c {} WHERE {}",
             user,
             child_table(other, reference),
             join,

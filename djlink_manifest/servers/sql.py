@@ -124,6 +124,16 @@ def among(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) ->
     return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", key, alias, names))
 
 
+def joined_row(left: str, left_names: Sequence[str], right: str, right_names: Sequence[str]) -> Sql:
+    """The condition that an outer join of two aliased tables on these columns found a row.
+
+    It holds in a select list and in WHERE alike. `IS NULL` of a joined column cannot tell: in WHERE both
+    vendors take it for `= 0` where the column is a DATE or DATETIME that is NOT NULL, so that a row with
+    '0000-00-00' would count as none.
+    """
+    return sql("(({} = {}) IS TRUE)", column(left, left_names[0]), column(right, right_names[0]))
+
+
 def not_among(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) -> Sql:
     """They are not among them."""
     return sql("NOT {}", among(members, key, alias, names))

@@ -1,7 +1,7 @@
 """Entities that cannot come as things stand, in temporary tables on the source server.
 
 An entity is stuck where a unique value of its rows is taken by a local row that is not held (the lab's own),
-and where it refers to a parent that is stuck or blocked. What the local table alone knows, the unique values
+where its rows break a rule that only the local tables have (`local_rules`), and where it refers to a parent that is stuck or blocked. What the local table alone knows, the unique values
 of those rows and no others, travels to the source; the entities are found there.
 """
 
@@ -17,14 +17,17 @@ from itertools import islice
 
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.local_rules import LocalRule
 from djlink_manifest.model.unique import Unique, uniques
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.digest import ROWS_AT_ONCE, in_pieces, keys_in
+from djlink_manifest.servers.local_rules import breaking
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
-from djlink_manifest.servers.scratch import KeyTable, temporary
+from djlink_manifest.servers.scene import Scene
+from djlink_manifest.servers.scratch import KeyTable, key_table, temporary
 from djlink_manifest.servers.sql import (
     Sql,
     both,
@@ -36,9 +39,10 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.wanted import Sets
 
-WHY = "~why"  # the number of the reason: of `uniques`, then of `parents`
+WHY = "~why"  # the number of the reason: of `uniques`, then of `parents`; or `RULES` and that of a local rule
+RULES = 1_000_000
 
 
 class PackedKeys:
@@ -130,16 +134,30 @@ class StuckTable:
                 )
             )
 
+    def add_breaking(
+        self, scene: Scene, rules: Sequence[LocalRule], extra: KeyTable | None, local: Session
+    ) -> None:
+        """Add what would be pulled and break a rule of the local tables; what is known as stuck is not tried."""
+        for number, rule in enumerate(rules, RULES):
+            sets = Sets(self.session, scene)
+            tests = [*sets.pullable(self.link, "t", rule.owner), *self._unheld(scene, "t", rule.owner)]
+            if extra is not None and extra.count:
+                tests.append(not_among(extra.name, self.link.key, "t", rule.owner))
+            tests.append(not_among(self.name, self.link.key, "t", rule.owner))
+            with key_table(self.session, self.link, "breaking") as found:
+                found.add(breaking(rule, self.session, tests, local))
+                keys = idents(self.link.key)
+                self._insert(sql("SELECT {}, {} FROM {}", keys, number, found.name))
+
     def counts(self, scene: Scene, extra: KeyTable | None) -> Mapping[int, int]:
         """How many of them would be pulled otherwise, by the number of the reason."""
-        sets = Sets(scene)
+        sets = Sets(self.session, scene)
         tests = [*sets.pullable(self.link, "s", self.link.key), *self._unheld(scene, "s", self.link.key)]
         if extra is not None and extra.count:
             tests.append(not_among(extra.name, self.link.key, "s", self.link.key))
         rows = self.session.rows(
             sql(
-                "{}SELECT k.{}, COUNT(*) FROM {} k JOIN {} s ON {} WHERE {} GROUP BY 1",
-                sets.head(),
+                "SELECT k.{}, COUNT(*) FROM {} k JOIN {} s ON {} WHERE {} GROUP BY 1",
                 idents([WHY]),
                 self.name,
                 source_table(self.link),
@@ -150,9 +168,10 @@ class StuckTable:
         return Counter({int(number): int(count) for number, count in rows})
 
     def own_keys(self) -> Iterator[RawRow]:
-        """The keys of those that meet a local row, raw."""
+        """The keys of those that meet a local row or break a local rule, raw."""
         what = transfer.reading(self.link.key_columns)
-        test = sql("{} < {}", idents([WHY]), len(uniques(self.link)))
+        why = idents([WHY])
+        test = sql("({} < {} OR {} >= {})", why, len(uniques(self.link)), why, RULES)
         return self.session.stream(sql("SELECT {} FROM {} WHERE {}", what, self.name, test))
 
     def _unheld(self, scene: Scene, alias: str, names: Iterable[str]) -> list[Sql]:
@@ -194,15 +213,17 @@ def stuck_entities(
     link: Link,
     extra: KeyTable | None,
     blocked: Mapping[str, PackedKeys],
+    rules: Sequence[LocalRule] = (),
 ) -> Iterator[StuckTable | None]:
     """The link's stuck entities; None where there can be none, and then no statement is made.
 
     `extra` are the keys that the local table has and outbound has not; `blocked` the entities of other links
-    that cannot come by themselves: what refers to them, over any number of links, is stuck.
+    that cannot come by themselves: what refers to them, over any number of links, is stuck. `rules` are those
+    of the local tables that the source's tables do not have.
     """
     above = _above(scene, link, blocked)
     collides = extra is not None and extra.count and uniques(link)
-    if not above and not collides:
+    if not above and not collides and not rules:
         yield None
         return
     with ExitStack() as stack:
@@ -216,6 +237,7 @@ def stuck_entities(
         if extra is not None and collides:
             own.add_colliding(scene, extra, local)
         own.add_waiting(scene, tables)
+        own.add_breaking(scene, rules, extra, local)
         yield own
 
 

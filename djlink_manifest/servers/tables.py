@@ -178,13 +178,15 @@ def read_foreign_keys(
         if place is not None:
             with faults.of(place):
                 named = as_name(name, "a foreign key of a name")
+                where = (*place, named)
                 names = tuple(as_name(each, f"a name in its key `{named}`") for each in row)
-                grouped[(*place, named)].append(names)
+                grouped[where].append(names)
     rules = dict[tuple[str, str, str], tuple[object, object]]()
     for schema, table, name, *pair in session.rows(sql(_RULES, listed)):
         place = faults.place(schema, table)
         if place is not None and isinstance(name, str):
-            rules[(*place, name)] = (pair[0], pair[1])
+            where = (*place, name)
+            rules[where] = (pair[0], pair[1])
     for (schema, table, name), rows in grouped.items():
         place = (schema, table)
         with faults.of(place):

@@ -1,29 +1,44 @@
-"""What is held and wanted no longer, as SQL on the source server."""
+"""What is held and wanted no longer, found on the source server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from djlink_manifest.model.link import Link
+from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.query import outbound_table
+from djlink_manifest.servers.scene import Scene
+from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, both, columns, not_among, sql, table
-from djlink_manifest.servers.wanted import Scene, Sets
+from djlink_manifest.servers.transfer import reading
+from djlink_manifest.servers.wanted import Sets
 
 
-def unwanted_keys(scene: Scene, link: Link, what: Sql | None = None) -> Sql:
-    """The SELECT of the keys in outbound, in key order, that are not wanted, not requested and not approved.
+def stream_unwanted(session: Session, scene: Scene, link: Link) -> Iterator[RawRow]:
+    """The keys, raw, in outbound that are not wanted, not requested and not approved, in key order."""
+    return session.stream(
+        _unwanted(session, scene, link, outbound_table(link), reading(link.key_columns, "s"))
+    )
 
-    `what` is the select list on `s`, the key's columns where it is None.
+
+def add_unwanted(scene: Scene, link: Link, found: KeyTable, into: KeyTable) -> None:
+    """Put the keys in outbound that are not wanted, not requested and not approved into a set, in key order.
+
+    `found` is an empty set. Sets of keys may be older than what is held: an entity that was pulled after they
+    were made is not among them. So what is found is looked at again with new ones.
     """
-    sets = Sets(scene)
-    wanted = sets.wanted(link.address)
-    tests = [not_among(wanted, link.key, "s", link.key)] if wanted is not None else [Sql("FALSE")]
+    keys = columns("s", link.key)
+    found.add_from(_unwanted(found.session, scene, link, outbound_table(link), keys))
+    if found.count:
+        now = replace(scene, moment=object())
+        into.add_from(_unwanted(found.session, now, link, found.name, keys))
+
+
+def _unwanted(session: Session, scene: Scene, link: Link, of: Sql, what: Sql) -> Sql:
+    """The SELECT of those of a table's keys; `what` is the select list on `s`."""
+    wanted = Sets(session, scene).is_wanted(link.address, "s", link.key)
+    tests = [sql("NOT {}", wanted) if wanted is not None else Sql("FALSE")]
     for name in (link.requested_table, link.approved_table):
         tests.append(not_among(table(link.outbound_schema, name), link.key, "s", link.key))
-    keys = columns("s", link.key)
-    return sql(
-        "{}SELECT {} FROM {} s WHERE {} ORDER BY {}",
-        sets.head(),
-        what if what is not None else keys,
-        outbound_table(link),
-        both(tests),
-        keys,
-    )
+    return sql("SELECT {} FROM {} s WHERE {} ORDER BY {}", what, of, both(tests), columns("s", link.key))

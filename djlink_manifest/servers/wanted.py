@@ -1,270 +1,304 @@
 """Which entities are wanted, allowed and barred, as SQL on the source server (design: "Wanted").
 
-Each set is a common table expression over keys. A set that would hold every row is None, so that an
-unrestricted link costs nothing.
-
-MySQL expands an expression anew wherever it is named, and refuses a statement of some five hundred: down a
-chain of diamonds no set may name its parents' sets. So what restricts an ancestor is asked of the ancestor's
-key, which every primary key that inherits it holds, however many tables lie between.
+Sets of keys are temporary tables of a session, made link by link in the order of the graph, each from those
+of its parents or children. Servers expand a common table expression wherever it is named, so statements that
+hold the sets of ancestors grow with the graph until the server refuses them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from djlink_manifest.model.link import Link, Reference
+from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.ddl import key_columns
 from djlink_manifest.servers.query import outbound_table, restricted, source_table
 from djlink_manifest.servers.referring import (
-    KeyTest,
     child_master_columns,
     child_table,
-    member,
-    named_key,
     parent_join,
     reference_holds,
 )
-from djlink_manifest.servers.sql import (
-    Sql,
-    among,
-    both,
-    column,
-    columns,
-    comma,
-    either,
-    idents,
-    joined,
-    not_among,
-    sql,
-    table,
-)
+from djlink_manifest.servers.scene import Scene, SetId, SetTerms, Term
+from djlink_manifest.servers.scratch import create_temporary, drop_temporary
+from djlink_manifest.servers.sql import Sql, among, both, column, columns, either, equal, idents, sql, table
+
+CONDITIONS_AT_ONCE = 4  # references that one statement tests: optimizers take long to order many joins
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What the SQL of one source server is made from.
-
-    `links` are all links of the server, targeted or not; `children` the references that point at each link,
-    as (child address, reference); `held` the links whose outbound tables exist; `barring` those with at least
-    one deletion request or approval.
-    """
-
-    links: Mapping[str, Link]
-    children: Mapping[str, tuple[tuple[str, Reference], ...]]
-    held: frozenset[str]
-    barring: frozenset[str]
-
-    @staticmethod
-    def of(links: Mapping[str, Link], held: frozenset[str], barring: frozenset[str]) -> Scene:
-        """The scene of one server's links."""
-        children: dict[str, list[tuple[str, Reference]]] = {}
-        for address, link in links.items():
-            for reference in link.references:
-                children.setdefault(reference.parent, []).append((address, reference))
-        return Scene(links, {a: tuple(c) for a, c in children.items()}, held, barring)
-
-
-_Kind = Literal["allowed", "barred"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """A set of its own of the link `root`, and the columns of a descendant's key that hold the root's key."""
-
-    root: str
-    columns: tuple[str, ...]
-
-    def among(self, names: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
-        """The term's columns where the descendant's key `names` stand in other `columns`."""
-        places = dict(zip(names, columns, strict=True))
-        return tuple(places[name] for name in self.columns)
-
-
-@dataclass(slots=True)
 class Sets:
-    """The common table expressions that one statement needs, each named once and behind those it uses.
+    """The sets that one statement uses. A table that the statement names twice has a copy (MySQL).
 
-    Each has the key columns of its link, under their names at the source.
+    Composing a condition makes the tables that it names, so it has to be done outside of a transaction, or
+    after `prepare`.
     """
 
-    scene: Scene
-    bodies: dict[str, tuple[tuple[str, ...], Sql]] = field(default_factory=dict)
-    _names: dict[tuple[str, str], Sql | None] = field(default_factory=dict)
-    _known_terms: dict[tuple[str, str], tuple[_Term, ...]] = field(default_factory=dict)
+    def __init__(self, session: Session, scene: Scene) -> None:
+        self.scene = scene
+        self._tables = _Tables.of(session, scene)
+        self._terms = self._tables.terms
+        self._named = Counter[SetId]()
 
-    def head(self) -> Sql:
-        """The WITH clause, empty where no set is needed."""
-        if not self.bodies:
-            return Sql("")
-        parts = [
-            sql("{} ({}) AS ({})", Sql(name), idents(key), body) for name, (key, body) in self.bodies.items()
-        ]
-        return sql("WITH {} ", comma(parts))
+    def is_wanted(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
+        """The condition that the entity whose key the named columns hold is wanted; None where all are."""
+        return self._all_of(address, self._terms.wanted(address), alias, names)
 
-    def allowed(self, address: str) -> Sql | None:
-        """The entities that `where` and the linked parents allow, or None for all."""
-        return self._set("allowed", address, self._allowed)
+    def is_allowed(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
+        """The condition that `where` and the linked parents allow the entity; None where they allow all."""
+        return self._all_of(address, self._terms.allowed(address), alias, names)
 
-    def wanted(self, address: str) -> Sql | None:
-        """The entities that the manifest asks for, or None for all."""
-        if self.scene.links[address].pull != "needed":
-            return self.allowed(address)
-        return self._set("wanted", address, self._needed)
+    def is_barred(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
+        """The condition that a request or approval stands on the entity or an ancestor; None for none."""
+        terms = self._terms.barred(address)
+        return self._any_of(address, terms, alias, names) if terms else None
 
-    def barred(self, address: str) -> Sql | None:
-        """The entities with a request or approval on them or on an ancestor, or None for none."""
-        return self._set("barred", address, self._barred)
-
-    def bars_itself(self, address: str) -> bool:
-        """Whether no ancestor bars an entity of the link, but its own requests and approvals alone do."""
-        references = self.scene.links[address].references
-        return address in self.scene.barring and not any(
-            self._terms("barred", reference.parent) for reference in references
-        )
+    def is_barred_above(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
+        """As `is_barred`, without the requests and approvals of the entity itself."""
+        own = {SetId("requested", address), SetId("approved", address)}
+        terms = [t for t in self._terms.barred(address) if t.of not in own]
+        return self._any_of(address, terms, alias, names) if terms else None
 
     def pullable(self, link: Link, alias: str, names: Sequence[str]) -> list[Sql]:
-        """The conditions under which the entity that the named columns hold is pullable; none for all."""
-        wanted, barred = self.wanted(link.address), self.barred(link.address)
-        tests = [among(wanted, link.key, alias, names)] if wanted is not None else []
-        return [*tests, *([not_among(barred, link.key, alias, names)] if barred is not None else [])]
-
-    def _set(self, kind: str, address: str, make: Callable[[Link], Sql | None]) -> Sql | None:
-        if (kind, address) not in self._names:
-            link = self.scene.links[address]
-            body = make(link)
-            name = Sql(f"{kind}_{len(self._names)}") if body is not None else None
-            if name is not None and body is not None:
-                self.bodies[name.text] = (link.key, body)
-            self._names[kind, address] = name
-        return self._names[kind, address]
-
-    def _allowed(self, link: Link) -> Sql | None:
-        if link.pull == "none":
-            of = outbound_table(link) if link.address in self.scene.held else source_table(link)
-            test = Sql(str(link.address in self.scene.held))
-            return sql("SELECT {} FROM {} WHERE {}", idents(link.key), of, test)
-        return _those_of(link, [c for _, c in self.parent_conditions(link, "m")])
+        """The conditions under which the entity whose key the named columns hold is pullable."""
+        wanted = self.is_wanted(link.address, alias, names)
+        barred = self.is_barred(link.address, alias, names)
+        return [
+            *([wanted] if wanted is not None else []),
+            *([sql("NOT {}", barred)] if barred is not None else []),
+        ]
 
     def parent_conditions(self, link: Link, alias: str) -> list[tuple[Reference, Sql]]:
-        """For each reference to a restricted parent, the condition that the parent's row is allowed."""
-        found = []
-        for reference in link.references:
-            terms = self._terms("allowed", reference.parent)
-            if terms:
-                found.append((reference, self._holds(link, reference, alias, terms)))
-        return found
+        """For each reference to a restricted parent, the condition that a source row's parent is allowed."""
+        restricting = self._terms.restricting(link.address)
+        return [(r, self._holds(link, r, terms, alias)) for r, terms in restricting]
 
-    def _holds(self, link: Link, reference: Reference, alias: str, terms: Sequence[_Term]) -> Sql:
+    def _holds(self, link: Link, reference: Reference, terms: Sequence[Term], alias: str) -> Sql:
         parent = self.scene.links[reference.parent]
 
-        def all_terms(of: str, key: Sequence[str]) -> Sql:
-            return both([self._test("allowed", t.root)(of, t.among(parent.key, key)) for t in terms])
+        def test(of: str, names: Sequence[str]) -> Sql:
+            condition = self._all_of(parent.address, terms, of, names)
+            assert condition is not None, "a parent without terms restricts nothing"
+            return condition
 
-        return reference_holds(parent, link, reference, alias, all_terms)
+        return reference_holds(parent, link, reference, alias, test)
 
-    def _test(self, kind: _Kind, root: str) -> KeyTest:
-        own = self._own(kind, root)
-        assert own is not None, "only a link with a set of its own is a root"
-        return member(self.scene.links[root], own)
+    def _all_of(
+        self, address: str, terms: Sequence[Term] | None, alias: str, names: Sequence[str]
+    ) -> Sql | None:
+        if terms is None:
+            return None
+        return sql("({})", both([self._test(address, t, alias, names) for t in terms]))
 
-    def _terms(self, kind: _Kind, address: str) -> tuple[_Term, ...]:
-        """The own sets of the link and its ancestors that decide about an entity by its key alone."""
-        if (kind, address) not in self._known_terms:
-            link = self.scene.links[address]
-            inherited, _ = self._divided(kind, link)
-            own = [_Term(address, link.key)] if self._own(kind, address) is not None else []
-            self._known_terms[kind, address] = tuple(dict.fromkeys([*inherited, *own]))
-        return self._known_terms[kind, address]
+    def _any_of(self, address: str, terms: Sequence[Term], alias: str, names: Sequence[str]) -> Sql:
+        return either([self._test(address, t, alias, names) for t in terms])
 
-    def _divided(self, kind: _Kind, link: Link) -> tuple[list[_Term], list[tuple[Reference, _Term]]]:
-        """What the parents' terms ask of the link's key, and what its other columns and its parts decide."""
-        inherited, others = list[_Term](), list[tuple[Reference, _Term]]()
-        if kind == "allowed" and link.pull == "none":
-            return inherited, others
-        for reference in link.references:
-            parent = self.scene.links[reference.parent]
-            key = named_key(parent, reference)
-            from_key = reference.child_table == link.definition.name and not reference.nullable
-            for term in self._terms(kind, reference.parent):
-                names = term.among(parent.key, key) if from_key and key is not None else ()
-                if names and set(names) <= set(link.key):
-                    inherited.append(_Term(term.root, tuple(names)))
-                else:
-                    others.append((reference, term))
-        return inherited, others
+    def _test(self, address: str, term: Term, alias: str, names: Sequence[str]) -> Sql:
+        """The condition that the key of `address` in the named columns is in the set of a term."""
+        if term.of.kind == "none":
+            return Sql("FALSE")
+        places = dict(zip(self.scene.links[address].key, names, strict=True))
+        key = self.scene.links[term.of.address].key
+        return among(self._members(term.of), key, alias, [places[name] for name in term.columns])
 
-    def _own(self, kind: _Kind, address: str) -> Sql | None:
-        """The link's set without what it inherits by its key; None where there is nothing more."""
-        inherited, others = self._divided(kind, self.scene.links[address])
-        if not inherited:
-            return self.allowed(address) if kind == "allowed" else self.barred(address)
-        if kind == "barred":
-            return self._set("own_barred", address, lambda link: self._bars(link, others))
-        tests = [
-            (reference, [t for r, t in others if r is reference])
-            for reference in dict.fromkeys(r for r, _ in others)
-        ]
-        return self._set(
-            "own_allowed",
-            address,
-            lambda link: _those_of(link, [self._holds(link, r, "m", terms) for r, terms in tests]),
+    def _members(self, of: SetId) -> Sql:
+        link = self.scene.links[of.address]
+        match of.kind:
+            case "held":
+                return outbound_table(link)
+            case "requested":
+                return table(link.outbound_schema, link.requested_table)
+            case "approved":
+                return table(link.outbound_schema, link.approved_table)
+        if self._terms.is_expression(of):
+            return self._expression(link)
+        self._named[of] += 1
+        return self._tables.name(of, self._named[of])
+
+    def _expression(self, link: Link) -> Sql:
+        conditions = [holds for _, holds in self.parent_conditions(link, "m")]
+        rows = restricted(link, link.where)
+        return sql("(SELECT {} FROM {} m WHERE {})", columns("m", link.key), rows, both(conditions))
+
+    # how the sets of one link are made, for `_Tables`
+
+    def _fill_allowed(self, into: Sql, link: Link) -> Iterator[Sql]:
+        """The statements that fill a set of what is allowed, each with a few of the link's references."""
+        rest = list(self._terms.restricting(link.address))
+        first = self._few(link, rest)
+        rows = restricted(link, link.where)
+        keys = columns("m", link.key)
+        yield sql(
+            "INSERT INTO {} ({}) SELECT {} FROM {} m WHERE {}", into, idents(link.key), keys, rows, first
         )
+        while rest:
+            match = equal("m", link.key, into.text, link.key)
+            holds = self._few(link, rest)
+            # no alias for what is deleted from: MySQL would look for it in a default schema
+            yield sql(
+                "DELETE {} FROM {} JOIN {} m ON {} WHERE NOT ({})",
+                into,
+                into,
+                source_table(link),
+                match,
+                holds,
+            )
 
-    def _needed(self, link: Link) -> Sql:
-        allowed = self.allowed(link.address)
-        rows = allowed if allowed is not None else source_table(link)
-        users = [self._users(link, child, ref) for child, ref in self.scene.children.get(link.address, ())]
-        if not users:
-            return sql("SELECT {} FROM {} m WHERE FALSE", columns("m", link.key), rows)
-        name = f"users_{len(self._names)}_{len(self.bodies)}"
-        self.bodies[name] = (link.key, joined(" UNION ", users))
-        used = among(Sql(name), link.key, "m", link.key)
-        return sql("SELECT {} FROM {} m WHERE {}", columns("m", link.key), rows, used)
+    def _few(self, link: Link, rest: list[tuple[Reference, tuple[Term, ...]]]) -> Sql:
+        """Take some references, of which no two ask the same set, and give their conditions on `m`."""
+        self._named.clear()
+        taken, sets = list[Sql](), set[SetId]()
+        for each in list(rest):
+            reference, terms = each
+            mine = {t.of for t in terms if t.of.is_made}
+            if len(taken) < CONDITIONS_AT_ONCE and not sets & mine:
+                taken.append(self._holds(link, reference, terms, "m"))
+                sets |= mine
+                rest.remove(each)
+        return both(taken)
 
-    def _users(self, parent: Link, child_address: str, reference: Reference) -> Sql:
-        """The parent's keys that wanted or held entities of a child refer to."""
-        child = self.scene.links[child_address]
-        wanted = self.wanted(child_address)
-        mine = child_master_columns(child, reference)
-        tests = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
-        if wanted is not None:
-            holders = [wanted, *([outbound_table(child)] if child_address in self.scene.held else [])]
-            tests.append(either([among(each, child.key, "c", mine) for each in holders]))
-        join, alias, key = parent_join(parent, reference, "c")
-        rows = child_table(child, reference)
-        return sql("SELECT {} FROM {} c {} WHERE {}", columns(alias, key), rows, join, both(tests))
-
-    def _barred(self, link: Link) -> Sql | None:
-        return self._bars(link, [(r, t) for r in link.references for t in self._terms("barred", r.parent)])
-
-    def _bars(self, link: Link, terms: Sequence[tuple[Reference, _Term]]) -> Sql | None:
-        """The entities asked back or approved, and those that refer to one of the terms, each once."""
-        found = []
-        if link.address in self.scene.barring:
-            for name in (link.requested_table, link.approved_table):
-                found.append(sql("SELECT {} FROM {}", idents(link.key), table(link.outbound_schema, name)))
-        for reference, term in terms:
-            parent = self.scene.links[reference.parent]
-            join, alias, key = parent_join(parent, reference, "c")
-            # a NULL in any of its columns: the reference names nobody, whatever the others hold
-            tests = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
-            tests.append(self._test("barred", term.root)(alias, term.among(parent.key, key)))
-            found.append(
-                sql(
+    def _fill_wanted(self, into: Sql, link: Link) -> Iterator[Sql]:
+        """The statements that fill the set of a `needed` link: what wanted or held entities refer to."""
+        for address, reference in self.scene.children.get(link.address, ()):
+            child = self.scene.links[address]
+            mine = child_master_columns(child, reference)
+            join, alias, key = parent_join(link, reference, "c")
+            named = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
+            self._named.clear()
+            wanted = self.is_wanted(address, "c", mine)
+            holders = [[] if wanted is None else [wanted]]
+            if wanted is not None and address in self.scene.held and child.pull != "none":
+                holders.append([among(outbound_table(child), child.key, "c", mine)])
+            for number, holds in enumerate(holders):
+                tests = [*named, *holds]
+                # what a wanted entity refers to is allowed, by the definition of what is wanted
+                if number or child.pull == "none":
+                    self._named.clear()
+                    allowed = self.is_allowed(link.address, alias, key)
+                    tests += [allowed] if allowed is not None else []
+                select = sql(
                     "SELECT DISTINCT {} FROM {} c {} WHERE {}",
-                    columns("c", child_master_columns(link, reference)),
-                    child_table(link, reference),
+                    columns(alias, key),
+                    child_table(child, reference),
                     join,
                     both(tests),
                 )
+                yield _insert(into, link, select)
+
+    def _fill_barred(self, into: Sql, link: Link) -> Iterator[Sql]:
+        """The statements that fill a set of what is barred, one for each set above."""
+        for reference, term in self._terms.bars(link.address):
+            self._named.clear()
+            if reference is None:
+                test = self._test(link.address, term, "m", link.key)
+                keys = columns("m", link.key)
+                yield _insert(into, link, sql("SELECT {} FROM {} m WHERE {}", keys, source_table(link), test))
+                continue
+            join, alias, key = parent_join(self.scene.links[reference.parent], reference, "c")
+            # a NULL in any of its columns: the reference names nobody, whatever the others hold
+            tests = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
+            tests.append(self._test(reference.parent, term, alias, key))
+            select = sql(
+                "SELECT DISTINCT {} FROM {} c {} WHERE {}",
+                columns("c", child_master_columns(link, reference)),
+                child_table(link, reference),
+                join,
+                both(tests),
             )
-        return joined(" UNION ", found) if found else None
+            yield _insert(into, link, select)
 
 
-def _those_of(link: Link, conditions: Sequence[Sql]) -> Sql | None:
-    """The keys of the rows that meet the link's `where` and the conditions on `m`; None for all."""
-    if link.where is None and not conditions:
-        return None
-    rows = restricted(link, link.where)
-    return sql("SELECT {} FROM {} m WHERE {}", columns("m", link.key), rows, both(conditions))
+def prepare(session: Session, scene: Scene, link: Link) -> None:
+    """Make the tables that statements about the link name, which no transaction may do."""
+    Sets(session, scene).pullable(link, "s", link.key)
+    sets = Sets(session, scene)
+    sets.parent_conditions(link, "s")
+    sets.is_wanted(link.address, "s", link.key)
+
+
+class _Tables:
+    """The temporary tables of one session that hold sets. They end with it, or with the scene's moment."""
+
+    def __init__(self, session: Session, scene: Scene) -> None:
+        self._session = session
+        self.scene = scene
+        self.terms = SetTerms(scene)
+        self._made = dict[tuple[SetId, int], Sql]()
+        self._number = 0
+
+    @staticmethod
+    def of(session: Session, scene: Scene) -> _Tables:
+        """The session's tables, without those that the scene makes obsolete."""
+        found: _Tables | None = session.kept.get(_Tables)
+        if found is None:
+            found = session.kept[_Tables] = _Tables(session, scene)
+        elif found.scene is not scene:
+            found._turn_to(scene)
+        return found
+
+    def name(self, of: SetId, which: int) -> Sql:
+        """The table of a set; a copy for a statement's second mention (`which` = 2), where it needs one."""
+        if not self._session.dialect.ONE_MENTION:
+            which = 1
+        self._make(of)
+        if (of, which) not in self._made:
+            link = self.scene.links[of.address]
+            copy, keys = self._create(of, which), idents(link.key)
+            select = sql("SELECT {} FROM {}", keys, self._made[of, 1])
+            self._session.scratch(sql("INSERT INTO {} ({}) {}", copy, keys, select))
+        return self._made[of, which]
+
+    def _make(self, of: SetId) -> None:
+        """Make a set and those that it is made from, not by recursion, since chains are long."""
+        stack, begun = [of], set[SetId]()
+        while stack:
+            each = stack[-1]
+            if not each.is_made or (each, 1) in self._made:
+                stack.pop()
+            elif each in begun:
+                stack.pop()
+                if not self.terms.is_expression(each):
+                    self._fill(each)
+            else:
+                begun.add(each)
+                stack += [r for r in self.terms.requires(each) if r not in begun]
+
+    def _fill(self, of: SetId) -> None:
+        link = self.scene.links[of.address]
+        into = self._create(of, 1)
+        sets = Sets(self._session, self.scene)
+        fill = {"allowed": sets._fill_allowed, "wanted": sets._fill_wanted, "barred": sets._fill_barred}
+        for statement in fill[of.kind](into, link):
+            self._session.scratch(statement)
+
+    def _create(self, of: SetId, which: int) -> Sql:
+        link = self.scene.links[of.address]
+        self._number += 1
+        name = table(link.outbound_schema, f"~djlink_set_{self._number}")
+        keys = idents(link.key).text
+        create_temporary(self._session, name, f"{key_columns(link.definition)}, PRIMARY KEY ({keys})")
+        self._made[of, which] = name
+        return name
+
+    def _turn_to(self, scene: Scene) -> None:
+        same, barring = scene.moment is self.scene.moment, scene.barring == self.scene.barring
+        for key in [k for k in self._made if not same or (k[0].kind == "barred" and not barring)]:
+            drop_temporary(self._session, self._made.pop(key))
+        self.scene, self.terms = scene, SetTerms(scene)
+
+
+def _insert(into: Sql, link: Link, select: Sql) -> Sql:
+    """The INSERT of the keys of a SELECT, each once."""
+    first = idents(link.key[:1])
+    return sql(
+        "INSERT INTO {} ({}) {} ON DUPLICATE KEY UPDATE {} = {}.{}",
+        into,
+        idents(link.key),
+        select,
+        first,
+        into,
+        first,
+    )
+
+
+__all__ = ["Scene", "Sets", "prepare"]

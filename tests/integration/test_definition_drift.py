@@ -207,8 +207,6 @@ HERE_BLOCKING = {
     "ALTER TABLE @here.scan MODIFY v bigint": "column `v` has the type bigint, not int",
     "ALTER TABLE @here.scan DROP COLUMN v": "column `v` is missing",
     "ALTER TABLE @here.scan ADD c int NOT NULL": "column `c` was added",
-    "DROP TABLE @here.scan__field": "scan__field is missing: it was dropped here",
-    "DROP TABLE @here.scan__deletion_requested": "scan__deletion_requested is missing: it was dropped here",
 }
 
 
@@ -225,7 +223,7 @@ def test_a_change_made_here_that_keeps_rows_out_is_told_as_such(
     assert re.search(HERE_BLOCKING[change], told), told
     if not at_the_source_too:
         assert "here" in told
-        assert re.search("undo the change on the local server|put it back", link.blocked[0].hint or "")
+        assert "undo the change on the local server" in (link.blocked[0].hint or "")
     assert not link.actions
 
 

@@ -301,6 +301,31 @@ def test_a_quick_deletion_is_told_and_one_by_other_ways_is_approved_or_comes_bac
     assert sorted(count.to_arrays("subject")) == ["A1", "B1"]
 
 
+def test_what_a_dropped_table_lost_is_neither_approved_by_refresh_nor_released_by_delete(
+    notebook: Notebook,
+) -> None:
+    linked_and_pulled(notebook)
+    count = notebook.link("Count")
+    assert pulled(count) == 4
+    count().outbound.DeletionRequested.insert([{"subject": s, "day": 1} for s in ("A1", "A2")])
+    notebook.rig.run("local", f"DROP TABLE `{notebook.local}`.count__deletion_requested")
+    assert count().refresh() == 2
+    notebook.rig.run("local", f"DROP TABLE `{notebook.local}`.count__deletion_requested")
+    notebook.rig.run("local", f"DROP TABLE `{notebook.local}`.count")
+    assert count().refresh() == 0
+    assert (len(count()), len(count.outbound), len(count.outbound.DeletionApproved())) == (0, 4, 0)
+    assert pulled(count, "subject = 'A1'") == 1
+    with pytest.raises(LinkRefused, match="was dropped, and its rows are not all here") as caught:
+        (count() & "subject = 'A1'").delete()
+    assert "Count().pull()" in str(caught.value.hint)
+    assert (len(count()), len(count.outbound)) == (1, 4)
+    assert pulled(count) == 3
+    assert (len(count()), len(count.outbound), len(count.outbound.DeletionApproved())) == (4, 4, 0)
+    assert count().refresh() == 2
+    assert (count() & "subject = 'A1'").delete() == 2
+    assert (len(count.outbound), len(count.outbound.DeletionApproved())) == (2, 1)
+
+
 def test_the_cascade_reaches_linked_children_and_their_outbound_rows_follow(notebook: Notebook) -> None:
     subject, session = linked_and_pulled(notebook)
     count = notebook.link("Count")

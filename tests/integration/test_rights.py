@@ -276,7 +276,7 @@ def test_a_parent_in_a_schema_that_the_link_user_cannot_see_is_told_with_the_gra
     assert not lab.plan(wider).has_changes
 
 
-def test_a_parent_that_a_right_on_single_tables_leaves_out_is_told_like_one_in_another_schema(
+def test_a_parent_that_a_right_on_single_tables_leaves_out_blocks_its_children_where_it_is_declared(
     lab: Rig,
 ) -> None:
     revoke(lab, "SELECT, REFERENCES", grant_pattern(lab.names("lab")))
@@ -286,9 +286,20 @@ def test_a_parent_that_a_right_on_single_tables_leaves_out_is_told_like_one_in_a
             f"GRANT SELECT, REFERENCES ON `{lab.names('lab')}`.{table} TO '{lab.names('link')}'@'%'",
         )
     document = lab.document({"lab_a": {"lab": ALL}})
-    [told] = warnings(lab, document, "Session")
+    plan = lab.plan(document)
+    [refusal] = plan.refusals
+    assert refusal.address == lab.address("lab_a", "lab", "Subject")
+    assert (
+        f"{lab.names('lab')}.subject is not there any more, or the link user has no right" in refusal.reason
+    )
+    session = link_of(plan, lab.address("lab_a", "lab", "Session"))
+    [blocked] = session.blocked
+    assert refusal.reason in blocked.reason
+    assert (blocked.hint, session.warnings) == (refusal.hint, ())
+    out = lab.document({"lab_a": {"lab": {"tables": "*", "exclude": ["Subject"]}}})
+    [told] = warnings(lab, out, "Session")
     assert f"its parent {lab.names('lab')}.subject is not linked, and the link user cannot see it" in told
-    mend(lab, told)
+    mend(lab, blocked.hint)
     assert warnings(lab, document, "Session") == []
     assert link_of(lab.plan(document), lab.address("lab_a", "lab", "Subject")).wave == 1
 

@@ -340,7 +340,7 @@ def test_a_store_that_takes_nothing_fails_the_link_and_leaves_nothing_half_done(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr("djlink_manifest.servers.stores.opened.os.fsync", refuse)
+        patched.setattr("djlink_manifest.servers.stores.folder.os.fsync", refuse)
         [outcome] = case.apply()[1].outcomes
     assert outcome.status == "failed"
     assert outcome.problem == f"the store `ours` of local (file, {case.place}) {words}"
@@ -452,7 +452,7 @@ def test_the_doctor_tries_a_store_out_and_leaves_nothing_in_it(
     def refuse(upload: Any, chunk: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("djlink_manifest.servers.stores.opened._FileUpload.write", refuse)
+    monkeypatch.setattr("djlink_manifest.servers.stores.folder._FolderUpload.write", refuse)
     [full] = [f for f in doctor_of_stores(case.rig, case.document) if f.level != "ok"]
     assert (full.level, full.server, full.subject) == ("error", "local", "store ours")
     assert "is full" in full.words

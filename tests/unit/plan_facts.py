@@ -119,6 +119,7 @@ def footing(facts: Mapping[str, Any]) -> Footing:
         ),
         refill=facts.get("refill"),
         redefined=facts.get("redefined", False),
+        remade=facts.get("remade", False),
     )
 
 

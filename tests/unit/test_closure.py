@@ -85,3 +85,21 @@ def test_a_limit_is_a_number_or_a_share_and_at_least_one() -> None:
     assert Limit(5.0, percent=True).entities(100) == 5
     assert Limit(5.0, percent=True).entities(3) == 1
     assert Limit(20.0, percent=False).entities(3) == 20
+
+
+def test_a_line_over_many_layers_of_diamonds_is_given_up_before_it_is_written() -> None:
+    links, above = [link("a.lab.t0", made("t0", "k"))], ["t0"]
+    for layer in range(1, 30):
+        names = [f"t{layer}_{place}" for place in range(2)]
+        for name in names:
+            table = made(name, "k")
+            mine = tuple(ForeignKey(f"to_{p}", ("k",), "here", p, ("k",)) for p in above)
+            links.append(link(f"a.lab.{name}", replace(table, foreign_keys=mine)))
+        above = names
+    keys = [(("here", t.name), key) for each in links for t in each.local.tables for key in t.foreign_keys]
+    own = (("own", "fit"), ForeignKey("f", ("k",), "here", above[0], ("k",)))
+    dependents = Dependents.of(links, [*keys, own])
+    last = f"a.lab.{above[0]}"
+    [fit] = [r for r in dependents.referrers[last] if r.address is None]
+    assert lab_line(dependents, "a.lab.t0", last, fit) is None
+    assert lab_line(dependents, last, last, fit) is not None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
 
 PRESENCES = st.builds(Presence, *[st.booleans()] * 5)
-STANDINGS = st.builds(Standing, *[st.booleans()] * 4)
+STANDINGS = st.builds(Standing, *[st.booleans()] * 5)
 DELETING = {Step.DELETE_APPROVE, Step.DELETE_RELEASE}
 
 
@@ -33,13 +33,27 @@ def test_only_rows_of_the_source_that_are_not_here_are_pulled(presence: Presence
     if step_for(presence, standing) in {Step.PULL, Step.PULL_AGAIN}:
         assert presence.source
         assert not presence.local
-        assert standing.pullable
+        assert standing.pullable or (presence.outbound and standing.remade)
 
 
 @given(PRESENCES, STANDINGS)
-def test_what_is_requested_or_approved_is_never_pulled(presence: Presence, standing: Standing) -> None:
-    if presence.requested or presence.approved:
+def test_what_is_requested_or_approved_is_never_pulled_for_the_first_time(
+    presence: Presence, standing: Standing
+) -> None:
+    if presence.approved or (presence.requested and not standing.remade):
         assert step_for(presence, standing) not in {Step.PULL, Step.PULL_AGAIN, Step.REGISTER}
+    if presence.requested:
+        assert step_for(presence, standing) not in {Step.PULL, Step.REGISTER}
+
+
+@given(PRESENCES, STANDINGS)
+def test_what_a_dropped_table_lost_is_neither_approved_nor_released_unless_unwanted_rows_go(
+    presence: Presence, standing: Standing
+) -> None:
+    lost = presence.source and presence.outbound and not presence.local and not presence.approved
+    kept = presence.requested or standing.wanted or standing.pullable or not standing.release_unwanted
+    if lost and kept and standing.remade:
+        assert step_for(presence, standing) is Step.PULL_AGAIN
 
 
 @given(PRESENCES, STANDINGS)

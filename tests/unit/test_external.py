@@ -14,6 +14,7 @@ from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.external import (
     BadObject,
     External,
+    Metadata,
     Place,
     external_of,
     housed,
@@ -21,6 +22,7 @@ from djlink_manifest.model.external import (
     read_metadata,
     transport,
 )
+from djlink_manifest.model.storepath import StorePath
 from djlink_manifest.model.stores import NoStore, Store, Stores
 from djlink_manifest.reconcile.housing import Housed, house
 
@@ -63,12 +65,22 @@ def test_columns_of_datajoint_before_2_are_told_apart() -> None:
     assert not is_legacy(column(":uuid:", "binary(16)"))
 
 
+def transport_of(
+    metadata: dict[str, Any], codec: str, target: str = "ours", prefix: str = "_schema"
+) -> tuple[str, dict[str, Any]]:
+    external = External(codec, "raw")
+    checked = read_metadata(json.dumps(metadata).encode(), external)
+    assert checked is not None
+    found, ours = transport(checked, external, PLACE, [("raw", target)], prefix, LOCAL)
+    return found.path, ours
+
+
 def moved(
     metadata: dict[str, Any], codec: str = "object", target: str = "ours", prefix: str = "_schema"
 ) -> tuple[str, dict[str, Any]]:
-    found, ours = transport(metadata, External(codec, "raw"), PLACE, [("raw", target)], prefix, LOCAL)
-    assert found.path == ours["path"]
-    return found.path, ours
+    path, ours = transport_of(metadata, codec, target, prefix)
+    assert path == ours["path"]
+    return path, ours
 
 
 @pytest.mark.parametrize(
@@ -100,13 +112,17 @@ def test_a_filepath_keeps_its_path_within_the_local_stores_rules() -> None:
     assert moved({"path": "rig/1/a.bin", "store": "raw"}, "filepath")[0] == "rig/1/a.bin"
     assert moved({"path": "rig/1/a.bin", "store": "raw"}, "filepath", "bare")[0] == "files/rig/1/a.bin"
     assert moved({"path": "files/a.bin", "store": "raw"}, "filepath", "bare")[0] == "files/a.bin"
-    with pytest.raises(BadObject, match="a section of the local store"):
-        moved({"path": f"H/princeton_ephys/{HASH}", "store": "raw"}, "filepath")
+    for path in (f"H/princeton_ephys/{HASH}", "H", "h/x", "S"):
+        with pytest.raises(BadObject, match="a section of the local store"):
+            moved({"path": path, "store": "raw"}, "filepath")
+    # as people write a folder; rows are compared by what stands behind the last slash
+    found, ours = transport_of({"path": "rig/run/", "store": "raw"}, "filepath")
+    assert (found, ours["path"]) == ("rig/run", "rig/run/")
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "a/../../b", "..", "a/./b", "a\\b", "a\nb", "a\0b"])
 def test_a_path_that_leads_out_of_the_store_is_refused(path: str) -> None:
-    with pytest.raises(BadObject, match="leads out of the store"):
+    with pytest.raises(BadObject, match=r"its path (leads out of|holds a character|is none)"):
         moved({"path": path, "store": "raw"})
 
 
@@ -144,8 +160,9 @@ def test_a_row_that_cannot_be_followed_is_refused(metadata: dict[str, Any]) -> N
 
 def test_metadata_is_read_where_a_column_promises_it_and_where_it_looks_like_it() -> None:
     text = json.dumps({"path": "a", "store": None}).encode()
-    assert read_metadata(text, External("blob", "raw")) == {"path": "a", "store": None}
-    assert read_metadata(text, External("graph", None)) == {"path": "a", "store": None}
+    wanted = Metadata(StorePath("a"), "default", None, None, {"path": "a", "store": None})
+    assert read_metadata(text, External("blob", "raw")) == wanted
+    assert read_metadata(text, External("graph", None)) == wanted
     assert read_metadata(b'{"path": "a"}', External("graph", None)) is None
     assert read_metadata(b"[1]", External("graph", None)) is None
     for value in (b"[1]", b"not json", b'{"path": 5}', b"null"):
@@ -199,6 +216,7 @@ def test_a_table_is_housed_in_the_stores_that_are_meant() -> None:
         (":<blob@old>:", [("*", "ours")], "no store `oours`.*did you mean `ours`"),
         (":<npy@raw>:", [("raw", "inline")], r"cannot keep t\.c \(`<npy@>`\) in the row"),
         (":blob@raw:", [("raw", "ours")], "before 2.0"),
+        (":<x/../../y@raw>:", [("raw", "ours")], r"the comment of t\.c names no codec"),
     ],
 )
 def test_what_cannot_be_housed_is_told(comment: str, mapping: list[tuple[str, str]], words: str) -> None:

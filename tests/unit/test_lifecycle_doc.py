@@ -22,11 +22,19 @@ from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapsho
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 PRESENCES = [Presence(*bits) for bits in itertools.product((False, True), repeat=5)]
-STANDINGS = [Standing(*bits) for bits in itertools.product((False, True), repeat=4)]
+STANDINGS = [Standing(*bits) for bits in itertools.product((False, True), repeat=5)]
 CONDITIONS: dict[str, Callable[[Standing], bool]] = {
     "always": lambda _: True,
     "pullable": lambda standing: standing.pullable,
     "not pullable": lambda standing: not standing.pullable,
+    "not pullable, lost, and wanted or `unwanted: keep`": lambda standing: (
+        not standing.pullable and standing.remade and (standing.wanted or not standing.release_unwanted)
+    ),
+    "not pullable, and not so lost": lambda standing: (
+        not standing.pullable and not (standing.remade and (standing.wanted or not standing.release_unwanted))
+    ),
+    "lost": lambda standing: standing.remade,
+    "not lost": lambda standing: not standing.remade,
     "wanted": lambda standing: standing.wanted,
     "not wanted, `unwanted: keep`": lambda standing: not standing.wanted and not standing.release_unwanted,
     "not wanted, `unwanted: release`": lambda standing: not standing.wanted and standing.release_unwanted,
@@ -123,13 +131,15 @@ def plan_of_one(presence: Presence, standing: Standing, *, equal: int) -> LinkPl
         location=Location("atlas.yaml", 1, 1),
     )
     entities = EntityClass(presence, wanted=standing.wanted, pullable=standing.pullable)
+    missing = (definition,) if standing.remade else ()
+    stands = Footing("1", False, False, make_local=missing, remade=standing.remade)
     seen = Observation(
         manifest="atlas",
         digest="0" * 64,
         files=("atlas.yaml",),
         local=ServerFacts("local", "localhost"),
         sources=(ServerFacts("princeton", "localhost"),),
-        footings={link.address: Footing(link_id="1", mark_outbound=False, mark_local=False)},
+        footings={link.address: stands},
         snapshots={link.address: LinkSnapshot(counts={entities: 1}, equal=equal, outbound_rows=1)},
         deletions={link.address: deletions_of_one(step_for(presence, standing))},
     )
@@ -149,7 +159,7 @@ def deletions_of_one(step: Step) -> LinkDeletions:
 
 def shown(plan: LinkPlan) -> set[str]:
     """How the one entity stands in the plan, in the words of the second table."""
-    words = {type(action).__name__ for action in plan.actions}
+    words = {type(action).__name__ for action in plan.actions} - {"CreateLocal"}
     words |= {f"blocked ({blocked.kind})" for blocked in plan.blocked if blocked.count}
     words |= {"drift"} if plan.drift else set()
     words |= {"counted as kept"} if plan.kept else set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 
-from djlink_manifest.errors import Diagnostic, DjlinkError, GraphError
+from djlink_manifest.errors import Diagnostic, DjlinkError
 from djlink_manifest.manifest.load import load, read
 from djlink_manifest.manifest.values import Manifest
 from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
@@ -73,10 +73,7 @@ def check_usable(manifest: Manifest) -> None:
     there = {s.name: Catalog(s.name, IDENTITY, schemas, TABLES, {}, {}, (ALL,), {}) for s in manifest.sources}
     here = Catalog("local", IDENTITY, frozenset(), {}, {}, {}, (ALL,), {})
     outbound = dict.fromkeys(there, "out")
-    try:
-        resolved = resolve(manifest, there, here, outbound, Stores(), {})
-    except GraphError:  # a circle of `depends_on`
-        return
+    resolved = resolve(manifest, there, here, outbound, Stores(), {})
     for link in resolved.links:
         footing(link, Ground(manifest.name, there[link.source], here))
         text, _ = restricted(link, link.where).formatted()

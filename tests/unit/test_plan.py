@@ -162,6 +162,7 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "make_views": draw(st.sampled_from([[], ["t_held"]])),
         "alter_local": draw(st.sampled_from([{}, {"t": ["contrast float"]}])),
         "refill": draw(st.sampled_from([None, "a part"])),
+        "remade": draw(st.booleans()),
         "counts": counts,
         "equal": draw(st.integers(0, unprotected)),
         "taken": {"`u`": taken} if (taken := draw(st.integers(0, unshared))) else {},
@@ -252,7 +253,8 @@ def test_every_entity_is_accounted_for_once(situation: tuple[list[Link], LinkGra
         idle = 0
         for entities, count in seen.snapshots[link.address].counts.items():
             release = by_address[link.address].unwanted == "release"
-            standing = Standing(entities.wanted, entities.pullable, release)
+            remade = seen.footings[link.address].remade
+            standing = Standing(entities.wanted, entities.pullable, release, remade=remade)
             idle += count if step_for(entities.presence, standing) is Step.NOTHING else 0
         acts = Pull | PullAgain | Register | Release | Approve | Mend
         acted = sum(a.entities for a in link.actions if isinstance(a, acts))

@@ -18,7 +18,8 @@ class Dialect(Protocol):
     """What a vendor's module has.
 
     `OLDEST` is the first version that djlink works with; `SETTINGS` are set in each session beside those of
-    every vendor. `DIGEST` is the XOR, in hex, of the first `DIGEST_BITS` bits of the SHA-256 of a text, whose
+    every vendor. `ONE_MENTION`: a statement may name a temporary table once only.
+    `DIGEST` is the XOR, in hex, of the first `DIGEST_BITS` bits of the SHA-256 of a text, whose
     place is `{}`. The others concern `information_schema`: `INDEX_EXPRESSION` and `COLLATION_NAME` are
     columns that the vendors call differently or lack, as are `SRID`, the spatial system of a column, and
     `UNUSED_INDEX`, whether the optimizer leaves an index aside; `CHECKS` is the query of the (schema, table,
@@ -28,6 +29,7 @@ class Dialect(Protocol):
     """
 
     OLDEST: tuple[int, ...]
+    ONE_MENTION: bool
     SETTINGS: tuple[str, ...]
     INDEX_EXPRESSION: str
     COLLATION_NAME: str
@@ -36,6 +38,7 @@ class Dialect(Protocol):
     CHECKS: str
     CHECKED_TABLES: str | None
     FOREIGN: str
+    FOREIGN_COLUMNS: str
     DIGEST: str
     DIGEST_BITS: int
 

@@ -13,11 +13,12 @@ from djlink_manifest.servers.dialects.facts import ColumnFacts
 from djlink_manifest.servers.sql import unescaped
 
 OLDEST = (10, 11)
+ONE_MENTION = False
 SETTINGS: tuple[str, ...] = (
     "max_statement_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "NULL"  # it has no index over an expression
-FOREIGN = "INNODB_SYS_FOREIGN"
+FOREIGN, FOREIGN_COLUMNS = "INNODB_SYS_FOREIGN", "INNODB_SYS_FOREIGN_COLS"
 COLLATION_NAME = "FULL_COLLATION_NAME"
 # it takes XOR of numbers only
 DIGEST, DIGEST_BITS = "HEX(BIT_XOR(CAST(CONV(LEFT(SHA2({}, 256), 16), 16, 10) AS UNSIGNED)))", 64

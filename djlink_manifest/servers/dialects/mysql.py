@@ -6,6 +6,7 @@ from djlink_manifest.model.definition import Column
 from djlink_manifest.servers.dialects.facts import ColumnFacts
 
 OLDEST = (8, 0, 19)
+ONE_MENTION = True
 SETTINGS: tuple[str, ...] = (
     "information_schema_stats_expiry = 0",  # row and byte estimates of today
     # COUNT(*) starts four threads for each table, which for a small one takes longer than to count it
@@ -13,7 +14,7 @@ SETTINGS: tuple[str, ...] = (
     "max_execution_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "EXPRESSION"
-FOREIGN = "INNODB_FOREIGN"
+FOREIGN, FOREIGN_COLUMNS = "INNODB_FOREIGN", "INNODB_FOREIGN_COLS"
 COLLATION_NAME = "COLLATION_NAME"
 SRID, UNUSED_INDEX = "SRS_ID", "IS_VISIBLE = 'NO'"
 CHECKS = """

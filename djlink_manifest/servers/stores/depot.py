@@ -19,7 +19,16 @@ from typing import TypeVar
 from djlink_manifest.errors import ObjectRefused, StoreError
 from djlink_manifest.model.external import Transport
 from djlink_manifest.model.stores import INLINE, NoStore, Store, Stores
-from djlink_manifest.servers.stores.errand import MANIFEST, Brought, Errand, Halt, base32, digest_of, listed
+from djlink_manifest.servers.stores.errand import (
+    MANIFEST,
+    Brought,
+    Errand,
+    Halt,
+    base32,
+    digest_of,
+    list_beside,
+    listed,
+)
 from djlink_manifest.servers.stores.failures import HINT, Passing, told
 from djlink_manifest.servers.stores.opened import SCRATCH, Found, OpenStore, open_store
 
@@ -191,7 +200,7 @@ class Depot:
 
     def _tidy(self, stores: Iterable[str], schema: str) -> None:
         for name in stores:
-            with suppress(StoreError):
+            with suppress(StoreError, ObjectRefused):
                 store = self.local(name)
                 store.tidy(_scratch(store.store, schema))
 
@@ -211,7 +220,9 @@ class Depot:
         if transported.local == INLINE:
             spool = open_store(Store("spool", {"protocol": "file", "location": str(self._spool)}), "local")
             goal = self._spooled(transported).name
-            return Errand(theirs, spool, "", halt).file(path, found, goal, transported.hash, transported.size)
+            return Errand(theirs, spool, SCRATCH, halt).file(
+                path, found, goal, transported.hash, transported.size
+            )
         ours = self.local(transported.local)
         errand = Errand(theirs, ours, _scratch(ours.store, schema), halt, transported.shared)
         if not found.is_folder:
@@ -241,7 +252,7 @@ def _is_at_fault(store: OpenStore, sought: Sought, reading: bool) -> bool:
     if not found.is_folder:
         return bool(reading and sought.hash and base32(digest_of(store, sought.path)) != sought.hash)
     beside = store.look(sought.path + MANIFEST)
-    named = listed(b"".join(store.read(sought.path + MANIFEST)) if beside else None)
+    named = listed(list_beside(store, sought.path, beside))
     files = dict(store.files(sought.path)) if named else {}
     return any(files.get(name) != size for name, size in named)
 

@@ -20,6 +20,7 @@ from djlink_manifest.servers.stores.failures import told
 from djlink_manifest.servers.stores.opened import Found, OpenStore
 
 MANIFEST = ".manifest.json"  # beside a folder: the list that DataJoint writes of its files
+LARGEST_LIST = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,10 @@ class Errand:
         with told(self.theirs, path):
             files = self.theirs.files(path)
             beside = self.theirs.look(path + MANIFEST)
-            text = b"".join(self.theirs.read(path + MANIFEST)) if beside else None
+            text = list_beside(self.theirs, path, beside)
         sizes = dict(files)
         for name, size in listed(text):
+            self.theirs.inside(name)
             if sizes.get(name) != size:
                 words = (
                     f"{path} in the {self.theirs.name} is not whole: {name} is missing or has another size"
@@ -136,6 +138,8 @@ class Errand:
                 self.halt.check()
                 digest.update(chunk)
                 size += len(chunk)
+                if size > found.size:
+                    break  # it may have no end
                 with told(self.ours, goal, writing=True):
                     upload.write(chunk)
             if size != found.size or (hashed is not None and base32(digest.digest()) != hashed):
@@ -168,9 +172,18 @@ def digest_of(store: OpenStore, path: str, halt: Halt | None = None) -> bytes:
     return digest.digest()
 
 
+def list_beside(store: OpenStore, path: str, beside: Found | None) -> bytes | None:
+    """The text of the list that DataJoint writes of a folder's files; None where there is none."""
+    if beside is None:
+        return None
+    if beside.is_folder or beside.size > LARGEST_LIST:
+        raise ObjectRefused(f"the list of the files of {path} in the {store.name} is no such list")
+    return b"".join(store.read(path + MANIFEST))
+
+
 def listed(text: bytes | None) -> list[tuple[str, int]]:
     """The files that DataJoint's list of a folder names; one that cannot be read names none."""
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return [(str(each["path"]), int(each["size"])) for each in json.loads(text or b"{}").get("files", ())]
     return []
 

@@ -12,6 +12,7 @@ from djlink_manifest.servers.stores.opened import OpenStore
 HINT = "see that it is there and its settings are right (docs/stores.md); then run djlink again"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP}  # one object's place, and no fault of the store
 
 
 class Passing(StoreError):
@@ -32,6 +33,9 @@ def told(store: OpenStore, path: str | None = None, *, writing: bool = False) ->
             raise ObjectRefused(f"its object {path} {state} the {store.name}") from error
         raise StoreError(_words(store, error, path, writing), hint=HINT) from error
     except OSError as error:
+        if path is not None and error.errno in _IN_THE_WAY:
+            words = f"in the {store.name} something else stands where {path} needs a file or a folder"
+            raise ObjectRefused(words) from error
         kind = StoreError if error.errno in {*_FULL, errno.EROFS} else Passing
         raise kind(_words(store, error, path, writing), hint=HINT) from error
     except Exception as error:  # the libraries of each protocol have errors of their own

@@ -15,11 +15,14 @@ from contextlib import closing, suppress
 from typing import Any
 
 from djlink_manifest.errors import StoreError
+from djlink_manifest.model.storepath import StorePath
 from djlink_manifest.model.stores import Store
 from djlink_manifest.servers.stores.opened import CHUNK, Found, OpenStore, Upload
 
 PART = 8 << 20  # of an upload in parts; what is smaller is sent at once
 MOST_PARTS = 9_000
+LARGEST_PART = 1 << 30  # it is kept in memory, and a listing may tell any size
+LONGEST_KEY = 1024  # bytes, of all object stores
 TRIES = 4
 
 _TAG = re.compile(r"[0-9a-f]{32}(?:-[0-9]+)?")
@@ -55,9 +58,9 @@ class _Remote(OpenStore):
     def peek(self) -> None:
         """Raise where what lies at the top of the store cannot be seen."""
         with suppress(FileNotFoundError):  # nothing is below its location yet
-            self._fs.ls(self._whole(""), detail=False)
+            self._fs.ls(str(self._backend._full_path("")), detail=False)
 
-    def look(self, path: str) -> Found | None:
+    def _look_at(self, path: StorePath) -> Found | None:
         whole = self._whole(path)
         self._fs.invalidate_cache(self._fs._parent(whole))
         try:
@@ -68,43 +71,56 @@ class _Remote(OpenStore):
             return Found(0, is_folder=True)
         return Found(int(info["size"] or 0), tag=_tag_of(info))
 
-    def files(self, path: str) -> list[tuple[str, int]]:
-        whole = self._whole(path).rstrip("/")
+    def _files_at(self, path: StorePath) -> list[tuple[str, int]]:
+        whole = self._whole(path)
         self._fs.invalidate_cache(whole)
-        start = len(self._fs._strip_protocol(whole)) + 1
-        found = self._fs.find(whole, detail=True)
-        return sorted(
-            (name[start:], int(info["size"] or 0))
-            for name, info in found.items()
-            if len(name) > start and not name.endswith("/") and info["type"] != "directory"
-        )
+        begin, found = f"{self._fs._strip_protocol(whole)}/", list[tuple[str, int]]()
+        for name, info in self._fs.find(whole, detail=True).items():
+            if name.endswith("/") or info["type"] == "directory":  # a marker of a folder
+                continue
+            if not name.startswith(begin):
+                raise self.refusal("is a folder whose listing names what is not in it")
+            found.append((name.removeprefix(begin), int(info["size"] or 0)))
+        return found
 
-    def read(self, path: str) -> Iterator[bytes]:
+    def _read_at(self, path: StorePath) -> Iterator[bytes]:
         if self.store.settings.get("protocol") == "s3":
             return _s3_chunks(self._fs, self._whole(path))
         return self._ranges(path)
 
-    def begin(self, path: str, size: int, scratch: str) -> Upload:
+    def _begin_at(self, path: StorePath, size: int, scratch: StorePath) -> Upload:
         return _RemoteUpload(self._fs, self._whole(path), size)
 
-    def remove(self, path: str) -> None:
+    def _remove_at(self, path: StorePath) -> None:
         self._fs.rm_file(self._whole(path))
 
-    def address(self, path: str) -> tuple[str, ...]:
+    def _address_of(self, path: StorePath) -> tuple[str, ...]:
         settings = self.store.settings
         place = (settings.get("protocol"), settings.get("endpoint"), settings.get("account_name"))
         return (*(str(each) for each in place), self._whole(path))
 
-    def tidy(self, scratch: str) -> None:
+    def _tidy_at(self, scratch: StorePath) -> None:
         """There are no folders, and nothing unfinished shows."""
 
-    def _ranges(self, path: str) -> Iterator[bytes]:
+    def _ranges(self, path: StorePath) -> Iterator[bytes]:
         with self._fs.open(self._whole(path), "rb", block_size=CHUNK, cache_type="none") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
-    def _whole(self, path: str) -> str:
-        return str(self._backend._full_path(path))
+    def _whole(self, path: StorePath) -> str:
+        """The path with bucket and location. Raises ObjectRefused where the protocol reads it otherwise."""
+        whole, top = str(self._backend._full_path(path)), str(self._backend._full_path(""))
+        place = self._fs._strip_protocol(whole)
+        wanted = f"{self._fs._strip_protocol(top)}/{path}"
+        key = wanted
+        if hasattr(self._fs, "split_path"):  # which takes a version's name off the end
+            bucket, key, *more = self._fs.split_path(whole)
+            place = f"{bucket}/{key}" if not any(more) else ""
+        if place.lstrip("/") != wanted.lstrip("/"):
+            raise self.refusal("is read otherwise by its protocol, and would lead elsewhere")
+        if len(key.encode()) > LONGEST_KEY:
+            raise self.refusal("is too long")
+        return whole
 
 
 def _tag_of(info: Any) -> str | None:
@@ -155,7 +171,7 @@ class _RemoteUpload(Upload):
     def __init__(self, fs: Any, path: str, size: int) -> None:
         self._fs = fs
         self._path = path
-        self._part = max(PART, size // MOST_PARTS + 1)
+        self._part = min(max(PART, size // MOST_PARTS + 1), LARGEST_PART)
         self._first = bytearray()
         self._file: Any = None
         self._filled = 0  # of the part in hand

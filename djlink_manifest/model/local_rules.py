@@ -1,0 +1,121 @@
+"""What local tables ask of rows beyond what the source asks: foreign keys, unique keys and checks.
+
+They are those of a parent that is no longer linked, and those that the lab added. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from djlink_manifest.model.catalog import TableName
+from djlink_manifest.model.compare import index_shape, key_shape
+from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Check, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.link import Link, copied_columns
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRule:
+    """A foreign key, a unique key or a check of a local table that the source's table does not have.
+
+    `theirs` and `ours` are the table at the source and as it stands locally; `owner` the columns that hold the
+    entity's key, `columns` those that the rule is about, all of them copied from the source. `linked` tells
+    that the parent of the foreign key is a table of a link.
+    """
+
+    theirs: TableDefinition
+    ours: TableDefinition
+    owner: tuple[str, ...]
+    columns: tuple[str, ...]
+    of: ForeignKey | Index | Check
+    linked: bool = False
+
+    @property
+    def words(self) -> str:
+        """Why entities that break the rule cannot come."""
+        name = f"{self.ours.schema}.{self.ours.name}"
+        match self.of:
+            case ForeignKey(parent_schema=schema, parent_table=table):
+                which = "" if self.linked else ", which is not linked"
+                return f"their parent in {schema}.{table}{which}, is missing there, and {name} refers to it"
+            case Index(name=index):
+                return f"their value of the unique key `{index}`, which was added to {name}, is taken"
+            case Check(name=check, expression=text):
+                return f"they fail the check `{check}`, which was added to {name}: {text}"
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        place = f"`{self.ours.schema}`.`{self.ours.name}`"
+        out = "leave them out with `where`"
+        match self.of:
+            case ForeignKey(name=name):
+                first = (
+                    "apply again once that link has brought it" if self.linked else "link the parent again"
+                )
+                return f"{first}; or drop the key: ALTER TABLE {place} DROP FOREIGN KEY `{name}`; or {out}"
+            case Index(name=name):
+                return f"drop the key: ALTER TABLE {place} DROP INDEX `{name}`; or {out}"
+            case Check(name=name):
+                return f"drop the check: ALTER TABLE {place} DROP CONSTRAINT `{name}`; or {out}"
+
+
+def local_rules(
+    link: Link, tables: Mapping[TableName, TableDefinition], linked: frozenset[TableName] = frozenset()
+) -> tuple[LocalRule, ...]:
+    """The rules of the link's local tables, as they stand in `tables`, that its source does not have.
+
+    Left to the local server, which refuses the rows, is what is about columns that are not copied, about
+    expressions and prefixes, and about rows of one entity among each other. `linked` are the tables of links.
+    """
+    return tuple(_rules(link, tables, linked))
+
+
+def _rules(
+    link: Link, tables: Mapping[TableName, TableDefinition], linked: frozenset[TableName]
+) -> Iterator[LocalRule]:
+    own = {(t.schema, t.name) for t in link.local.tables}
+    for theirs, expected in link.tables:
+        stands = tables.get((expected.schema, expected.name))
+        if stands is None:
+            continue
+        copied = {c.name for c in copied_columns(theirs, expected)} & set(stands.column_names)
+        owner = link.definition.entity_columns(theirs)
+
+        def rule(
+            columns: tuple[str, ...],
+            of: ForeignKey | Index | Check,
+            theirs: TableDefinition = theirs,
+            stands: TableDefinition = stands,
+            owner: tuple[str, ...] = owner,
+        ) -> LocalRule:
+            parent = (of.parent_schema, of.parent_table) if isinstance(of, ForeignKey) else None
+            return LocalRule(theirs, stands, owner, columns, of, parent in linked)
+
+        known = {key_shape(key) for key in expected.foreign_keys}
+        for key in stands.foreign_keys:
+            elsewhere = (key.parent_schema, key.parent_table) not in own
+            if key_shape(key) not in known and elsewhere and set(key.columns) <= copied:
+                yield rule(key.columns, key)
+        shapes = {index_shape(index) for index in expected.indexes}
+        for index in stands.indexes:
+            if index.unique and index_shape(index) not in shapes:
+                columns = _whole(index, stands)
+                if columns and set(columns) <= copied and not set(owner) <= set(columns):
+                    yield rule(columns, index)
+        names = {check.name for check in expected.checks}
+        for check in stands.checks:
+            if check.enforced and check.name not in names:
+                # every column of a check stands between backticks in the catalogue's text
+                columns = tuple(c for c in stands.column_names if f"`{c}`" in check.expression)
+                if columns and set(columns) <= copied:
+                    yield rule(columns, check)
+
+
+def _whole(index: Index, of: TableDefinition) -> tuple[str, ...]:
+    """The columns of an index over whole columns, none for another."""
+    columns = tuple(p.column for p in index.parts if p.column is not None and p.length is None)
+    if len(columns) != len(index.parts):
+        return ()
+    long = any(of.column(c).base_type in TEXTS_AND_BLOBS | {"json"} for c in columns)
+    return () if long else columns
