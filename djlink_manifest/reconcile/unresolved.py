@@ -57,6 +57,9 @@ def unusable_name(table: TableDefinition) -> str | None:
 
     They are the names that `init` leaves out: names become parts of paths in stores and of addresses.
     """
+    master = master_of(table.name)
+    if master is not None:
+        return f"is that of a part of `{master}`, to which no chain of its foreign keys leads"
     for each in table.tables:
         fault = unlinkable(each.name) if each is table else identifier_fault(each.name)
         if fault is not None:

@@ -193,9 +193,15 @@ def test_what_an_earlier_version_linked_without_them_is_completed(lab: Rig) -> N
     is_level(lab)
 
 
-def test_a_table_that_is_only_named_as_a_part_is_a_table_of_its_own(lab: Rig) -> None:
+def test_a_table_that_is_only_named_as_a_part_is_refused_and_its_master_is_not(lab: Rig) -> None:
     plan, report = lab.apply(document(lab, "*"))
-    assert lab.address("lab_a", "lab", "Scan.Alone") in {link.address for link in plan.links}
+    told = {r.address: r.reason for r in plan.refusals}
+    assert told == {
+        lab.address("lab_a", "lab", "Scan.Alone"): (
+            "its name is that of a part of `scan`, to which no chain of its foreign keys leads"
+        )
+    }
+    assert not scan(lab, plan).blocked
     assert report.succeeded
 
 
