@@ -190,6 +190,13 @@ _NO_TABLES = {
 }
 
 
+def unlike_a_table(found: TableDefinition) -> str | None:
+    """Why what stands under a name of djlink's is no table of rows, as the end of a sentence; else None."""
+    if found.unreadable is not None:
+        return found.unreadable
+    return f"is no table, but a {found.kind}" if found.kind in ("view", "sequence") else None
+
+
 def unprotectable(table: TableDefinition) -> str | None:
     """Why a source table cannot be protected by an outbound table, or None where it can."""
     for each in table.tables:

@@ -27,6 +27,7 @@ from djlink_manifest.servers import asking
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.dependents import acting_unseen, keys_to
 from djlink_manifest.servers.doomed import Doomed, doomed
+from djlink_manifest.servers.failures import understood
 from djlink_manifest.servers.noting import noted, noted_digest, noted_links
 from djlink_manifest.servers.orphans import digest_of_orphans, orphans, stream_orphans
 from djlink_manifest.servers.scene import Scene
@@ -92,7 +93,8 @@ def observe_deletions(
     def one(link: Link) -> None:
         stage.say(f"looking at deletions of {link.address}")
         try:
-            with sources[link.source].readers.session() as there, local.readers.session() as here:
+            readers = sources[link.source].readers
+            with understood(link.source), readers.session() as there, local.readers.session() as here:
                 snapshot = seen.snapshots[link.address]
                 found[link.address] = _requests(
                     link, snapshot, dependents, by_link[link.address], there, here

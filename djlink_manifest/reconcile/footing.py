@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.model.catalog import Catalog, Mark, TableName, fingerprint, link_id
 from djlink_manifest.model.compare import differences
+from djlink_manifest.model.definition import unlike_a_table
 from djlink_manifest.model.derive import outbound_definitions
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.local_rules import local_rules
@@ -166,13 +167,11 @@ def _foreign(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield f"the table `{MARKS}` of `{schema}` on {catalog.server} is not djlink's: it {why}", NOT_OURS
     for each in outbound_definitions(link.definition, link.outbound_schema, link.outbound_table):
         found = ground.source.tables.get((each.schema, each.name))
-        if found is not None and (found.kind != "table" or found.unreadable is not None):
-            why = found.unreadable or f"is no table, but a {found.kind}"
+        if found is not None and (why := unlike_a_table(found)) is not None:
             yield f"{each.schema}.{each.name} on {link.source} is not djlink's: it {why}", NOT_OURS
     for each in link.local.tables:
         found = ground.local.tables.get((each.schema, each.name))
-        if found is not None and (found.kind != "table" or found.unreadable is not None):
-            why = found.unreadable or f"is no table, but a {found.kind}"
+        if found is not None and (why := unlike_a_table(found)) is not None:
             yield f"the local {each.schema}.{each.name} is not djlink's: it {why}", NOT_OURS
 
 

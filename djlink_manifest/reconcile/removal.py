@@ -79,6 +79,8 @@ def removal(
     ledger = (outbound[0], outbound[1] + HISTORY)
     blocked = list(_in_the_way(entry, mark, local, ours, dependents, {*linked, *going}))
     found = source.tables.get(outbound)
+    if found is not None and found.kind != "table":
+        found = None  # somebody's view: neither read nor dropped
     return Removal(
         address=entry.address,
         table=entry.table,
@@ -94,7 +96,9 @@ def removal(
             sorted((table, key.name) for table, key in dependents if table in linked or table in going)
         ),
         drop_local=tuple(tables if drop else [t for t in tables if t == requested]),
-        drop_outbound=tuple(t for t in (*beside, outbound) if t in source.tables),
+        drop_outbound=tuple(
+            t for t in (*beside, outbound) if t in source.tables and source.tables[t].kind == "table"
+        ),
         drop_views=tuple(_views(outbound, source)),
         ledger=ledger if ledger in source.tables and found else None,
         blocked=tuple(blocked),

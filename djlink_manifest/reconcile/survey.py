@@ -16,6 +16,7 @@ from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.snapshot import LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Footings, Stage
 from djlink_manifest.servers.census import barring_links, check_condition
+from djlink_manifest.servers.failures import understood
 from djlink_manifest.servers.glance import Glance, glance, groups
 from djlink_manifest.servers.scene import Scene, SetTerms
 from djlink_manifest.servers.stuck import PackedKeys
@@ -48,8 +49,9 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     for name, reached in sources.items():
         mine = {a: link for a, link in links.items() if link.source == name}
         try:
-            refusals.update(_conditions(mine, refusals, reached))
-            scenes[name] = _scene(reached, _scene_links(mine, refusals), footings)
+            with understood(name):
+                refusals.update(_conditions(mine, refusals, reached))
+                scenes[name] = _scene(reached, _scene_links(mine, refusals), footings)
         except ServerError as error:
             refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
     seen = _glances(stage, footings, scenes, refusals)
@@ -64,7 +66,11 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
         stage.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
         try:
-            with source.readers.session() as there, local.readers.session() as here:
+            with (
+                understood(source.address.name),
+                source.readers.session() as there,
+                local.readers.session() as here,
+            ):
                 snapshots[address], found[address] = observe(
                     link,
                     footings.found[address],
@@ -114,7 +120,8 @@ def _glances(
     def look(name: str, group: Sequence[Link]) -> Mapping[str, Glance]:
         stage.say(f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}")
         try:
-            with stage.sources[name].readers.session() as there, stage.local.readers.session() as here:
+            sources = stage.sources[name].readers
+            with understood(name), sources.session() as there, stage.local.readers.session() as here:
                 return glance(here, there, group)
         except ServerError:
             return {}

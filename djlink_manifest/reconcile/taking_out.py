@@ -80,10 +80,16 @@ def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) 
 
 
 def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:
-    if (schema, name) not in catalog.tables:
+    if not _is_table(catalog, schema, name):
         return 0
     with sources[source_of(address)].readers.session() as session:
         return count_rows(session, table(schema, name))
+
+
+def _is_table(catalog: Catalog, schema: str, name: str) -> bool:
+    """Whether a table stands there; a view in its place, which somebody else made, is not read."""
+    found = catalog.tables.get((schema, name))
+    return found is not None and found.kind == "table"
 
 
 def counted_forgotten(
@@ -100,7 +106,7 @@ def counted_forgotten(
             continue
         schema, name = each.outbound_table.split(".", 1)
         catalog = sources[each.server].catalog
-        if (schema, name) in catalog.tables:
+        if _is_table(catalog, schema, name):
             with sources[each.server].readers.session() as session:
                 each = replace(each, held=count_rows(session, table(schema, name)))
         found.append(each)

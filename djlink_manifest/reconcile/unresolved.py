@@ -39,11 +39,13 @@ class Candidate:
 
 def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catalog) -> Refusal:
     """A table that the account sees, and whose columns it does not, or whose definition cannot be."""
-    unreadable = unprotectable(table) if any(t.unreadable is not None for t in table.tables) else None
-    if unreadable is not None:
-        words = f"the source table cannot be linked: {unreadable}"
-        return Refusal(address, words, _EXCLUDE, rule.location)
     rights = grant(["SELECT", "REFERENCES"], table.schema, catalog.identity.account)
+    if any(t.unreadable is not None for t in table.tables):
+        words = f"the source table cannot be linked: {unprotectable(table)}"
+        hint = (
+            f"{_EXCLUDE}; where the link user sees it in part, let the source's administrator run: {rights}"
+        )
+        return Refusal(address, words, hint, rule.location)
     return Refusal(
         address,
         f"the link user lacks SELECT on {table.schema}.{table.name}: its columns cannot be seen",
@@ -57,6 +59,11 @@ def unusable_name(table: TableDefinition) -> str | None:
 
     They are the names that `init` leaves out: names become parts of paths in stores and of addresses.
     """
+    master = master_of(table.name)
+    if master is not None:
+        if any(key.parent_table == master for key in table.foreign_keys):
+            return f"is that of a part of `{master}`, which is gone or not visible to the link user"
+        return f"is that of a part of `{master}`, to which no chain of its foreign keys leads"
     for each in table.tables:
         fault = unlinkable(each.name) if each is table else identifier_fault(each.name)
         if fault is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from djlink_manifest.errors import ServerError
 from djlink_manifest.model.catalog import Catalog, Size, TableName
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.naming import MARKS, shortened
@@ -23,6 +22,7 @@ from djlink_manifest.servers.checked import (
 from djlink_manifest.servers.checks import read_checks
 from djlink_manifest.servers.connection import Row, Session, first_values
 from djlink_manifest.servers.defaults import is_doubtful, whole_defaults
+from djlink_manifest.servers.failures import understood
 from djlink_manifest.servers.marks import read_all_marks
 from djlink_manifest.servers.sql import Sql, comma, sql
 from djlink_manifest.servers.tables import (
@@ -42,15 +42,8 @@ def read_catalog(session: Session, schemas: Iterable[str], marked: Iterable[str]
     of which the server says what no server says is `unreadable`, and no other suffers from it. Collations are
     left out: the local server alone is asked for them (`read_collations`). Raises ServerError.
     """
-    try:
-        with session.reading():
-            return _read(session, frozenset(schemas), frozenset(marked))
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ServerError(
-            f"its catalogue cannot be read: {type(error).__name__}",
-            server=session.name,
-            hint="see that it is a MySQL or MariaDB server, and that nothing between changes its answers",
-        ) from error
+    with understood(session.name, "its catalogue cannot be read"), session.reading():
+        return _read(session, frozenset(schemas), frozenset(marked))
 
 
 def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
@@ -70,7 +63,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
         if place is None:
             place = (shortened(shown(row[0])), shortened(shown(row[1])))
             faults.found[place] = "has a name that no server gives"
-        kind = _KINDS.get(row[2], "view") if isinstance(row[2], str) else "view"
+        kind = _kind(row[2])
         with faults.of(place):
             sizes[place] = Size(as_int(row[7] or 0, "a number of rows"), as_int(row[8] or 0, "a size"))
             if kind == "table" and any(is_doubtful(c) for c in columns[place]):
@@ -130,11 +123,17 @@ def read_collations(session: Session, names: Iterable[str] | None = None) -> Map
     return {str(collation): str(charset) for collation, charset in session.rows(what)}
 
 
-_KINDS: Mapping[str, Literal["table", "sequence", "versioned"]] = {
+Kind: TypeAlias = Literal["table", "view", "sequence", "versioned"]
+_KINDS: Mapping[str, Kind] = {
     "BASE TABLE": "table",
     "SEQUENCE": "sequence",
     "SYSTEM VERSIONED": "versioned",
 }
+
+
+def _kind(word: object) -> Kind:
+    return _KINDS.get(word, "view") if isinstance(word, str) else "view"
+
 
 _TABLES = """
 SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, TABLE_COLLATION, CREATE_OPTIONS,

@@ -19,7 +19,7 @@ from djlink_manifest.model.catalog import ServerIdentity
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.servers.checked import BadValue, as_int, as_text
 from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_of, version_of
-from djlink_manifest.servers.failures import translated, unreachable
+from djlink_manifest.servers.failures import translated, understood, unreachable
 from djlink_manifest.servers.numbers import WAITED
 from djlink_manifest.servers.sql import Sql, sql
 from djlink_manifest.servers.wire import WireConnection, values
@@ -73,8 +73,9 @@ class Session:
 
     def rows(self, statement: Sql) -> list[Row]:
         """All rows of a small result, decoded."""
-        with self._errors(), self._connection.cursor() as cursor:
-            cursor.execute(*statement.formatted())
+        text = statement.formatted()
+        with self._errors(), understood(self.name), self._connection.cursor() as cursor:
+            cursor.execute(*text)
             return list(cursor.fetchall())
 
     def row(self, statement: Sql) -> Row:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pymysql
 
@@ -18,6 +20,19 @@ from djlink_manifest.model.catalog import ServerIdentity
 from djlink_manifest.model.rights import grant_for
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.servers import numbers
+
+
+@contextmanager
+def understood(server: str, words: str = "its answers cannot be understood") -> Iterator[None]:
+    """Turn what answers that no server gives (text for a number, too few values) raise into a ServerError."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise ServerError(
+            f"{words}: {type(error).__name__}",
+            server=server,
+            hint="see that it is a MySQL or MariaDB server, and that nothing between changes its answers",
+        ) from error
 
 
 def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity | None) -> ServerError:

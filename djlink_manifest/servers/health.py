@@ -10,6 +10,7 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.health import Health, Role
 from djlink_manifest.model.rights import parse_grants
 from djlink_manifest.servers.connection import Session, first_values
+from djlink_manifest.servers.failures import understood
 from djlink_manifest.servers.sql import comma, ident, sql
 
 GLOBALS = (
@@ -33,8 +34,13 @@ SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)), @@global.time
 def read_health(session: Session) -> Health:
     """Ask a server how it is.
 
-    The session's role may be another one afterwards: it is to be used for nothing else.
+    The session's role may be another one afterwards: it is to be used for nothing else. Raises ServerError.
     """
+    with understood(session.name):
+        return _read(session)
+
+
+def _read(session: Session) -> Health:
     tls = _status(session, "SESSION", "Ssl%")
     before = time.time()
     micros, zone, system, distance, named = session.row(sql(_CLOCK))

@@ -13,7 +13,7 @@ from typing import Any
 
 from djlink_manifest.errors import AlreadyThere, MissingPrivilege, ServerError
 from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.definition import TableDefinition, unlike_a_table
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.servers.checked import BadValue, as_name, as_text
 from djlink_manifest.servers.connection import Row, Session, Writer
@@ -39,10 +39,9 @@ _FLAGS = ("remade",)  # no texts
 
 def unlike_marks(table_of_marks: TableDefinition) -> str | None:
     """Why a table named `~djlink` is not one of djlink's, as the end of a sentence; None where it is one."""
-    if table_of_marks.unreadable is not None:
-        return table_of_marks.unreadable
-    if table_of_marks.kind != "table":
-        return f"is no table, but a {table_of_marks.kind}"
+    other = unlike_a_table(table_of_marks)
+    if other is not None:
+        return other
     columns = {c.name: c for c in table_of_marks.columns}
     lacking = [name for name in _COLUMNS.split(", ") if name not in columns]
     if lacking:

@@ -193,9 +193,15 @@ def test_what_an_earlier_version_linked_without_them_is_completed(lab: Rig) -> N
     is_level(lab)
 
 
-def test_a_table_that_is_only_named_as_a_part_is_a_table_of_its_own(lab: Rig) -> None:
+def test_a_table_that_is_only_named_as_a_part_is_refused_and_its_master_is_not(lab: Rig) -> None:
     plan, report = lab.apply(document(lab, "*"))
-    assert lab.address("lab_a", "lab", "Scan.Alone") in {link.address for link in plan.links}
+    told = {r.address: r.reason for r in plan.refusals}
+    assert told == {
+        lab.address("lab_a", "lab", "Scan.Alone"): (
+            "its name is that of a part of `scan`, to which no chain of its foreign keys leads"
+        )
+    }
+    assert not scan(lab, plan).blocked
     assert report.succeeded
 
 
@@ -257,3 +263,22 @@ def test_classes_have_parts_of_parts_and_a_delete_takes_their_rows_along(noteboo
     assert not hasattr(session().source, "Alone")
     (session() & {"subject": "A1"}).delete()
     assert len(session.Stim()) == len([row for row in rows if row[0] != "A1"])
+
+
+def test_rows_of_a_part_that_name_no_entity_belong_to_none(rig: Rig) -> None:
+    """A part by columns that may be NULL: a row with NULL is nobody's, and comes when it names an entity."""
+    others = ("stim", "frame", "loop", "alone", "INTO {lab}.scan__pick")
+    run_all(rig, *(text for text in TABLES if not any(word in text for word in others)))
+    run_all(
+        rig,
+        "INSERT INTO {lab}.scan__pick VALUES (1, 'ann', 1, 7), (2, NULL, 1, 7), (3, NULL, NULL, NULL)",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    doc = document(rig, changed="mend")
+    assert rig.apply(doc)[1].succeeded
+    assert rig.run("local", f"SELECT p FROM `{here(rig)}`.scan__pick") == [(1,)]
+    assert not verified(rig, doc).has_changes
+    run_all(rig, "UPDATE {lab}.scan__pick SET a = 'bob' WHERE p = 2")
+    with rig.job(doc) as job:
+        assert job.apply(job.plan(verify=True), lambda event: None, threading.Event()).succeeded
+    assert rig.run("local", f"SELECT p FROM `{here(rig)}`.scan__pick ORDER BY p") == [(1,), (2,)]

@@ -1,0 +1,235 @@
+"""What an owner can make of a source schema: views, functions and tables with djlink's own names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from djlink_manifest.model.holding import Unreadable
+from djlink_manifest.model.server import Secret, ServerAddress
+from djlink_manifest.model.views import owner_schema
+from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.servers.connection import Session, open_session
+from djlink_manifest.servers.owning import read_links
+from tests.asking import ask, run_all
+from tests.command import run
+from tests.owners import Source, new_source
+from tests.rig import Rig, link_of
+from tests.shared_servers import ALIKE
+
+alike = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.scan (id int PRIMARY KEY, v varchar(9))",
+    "CREATE TABLE {lab}.frame (id int PRIMARY KEY, FOREIGN KEY (id) REFERENCES {lab}.scan (id))",
+    "INSERT INTO {lab}.scan VALUES (1, 'a'), (2, 'b')",
+    "INSERT INTO {lab}.frame VALUES (1), (2)",
+)
+MARKS = (
+    *("link_id", "table_name", "manifest", "contact", "source_schema", "source_table", "outbound_schema"),
+    *("outbound_table", "local_server", "local_schema", "local_table", "fingerprint", "definition", "holder"),
+    *("refill", "made"),
+)
+LINEAGE = ("table_name", "attribute_name", "lineage")
+
+
+def document(rig: Rig) -> dict[str, Any]:
+    return rig.document({"lab_a": {"lab": {"tables": ["Scan", "Frame"]}}})
+
+
+def traps(rig: Rig) -> None:
+    """Make views named like djlink's and DataJoint's tables over a function that acts for who reads them."""
+    lab, link = rig.names("lab"), f"'{rig.names('link')}'@'%'"
+    server = rig.servers.lab_a
+    ask(server, f"CREATE TABLE `{lab}`.sprung (n int)")
+    if server.vendor == "mysql":
+        ask(server, "SET GLOBAL log_bin_trust_function_creators = 1")
+    ask(
+        server,
+        f"CREATE FUNCTION `{lab}`.trap() RETURNS varchar(64) MODIFIES SQL DATA SQL SECURITY INVOKER BEGIN"
+        f" DELETE FROM {rig.sql(rig.outbound_table('lab', 'frame'))};"
+        f" INSERT INTO `{lab}`.sprung VALUES (1); RETURN 'x'; END",
+    )
+    for name, columns in (("~djlink", MARKS), ("~lineage", LINEAGE)):
+        listed = ", ".join(f"`{lab}`.trap() AS {column}" for column in columns)
+        ask(server, f"CREATE SQL SECURITY INVOKER VIEW `{lab}`.`{name}` AS SELECT {listed}")
+    ask(server, f"GRANT EXECUTE ON FUNCTION `{lab}`.trap TO {link}")
+    ask(server, f"GRANT INSERT ON `{lab}`.sprung TO {link}")
+
+
+def held(rig: Rig) -> int:
+    [(count,)] = rig.run("lab_a", f"SELECT COUNT(*) FROM {rig.outbound_table('lab', 'frame')}")
+    return int(count)
+
+
+def words(plan: Plan, address: str) -> str:
+    told = [b.reason for b in link_of(plan, address).blocked]
+    return "; ".join([*told, *(r.reason for r in plan.refusals if r.address == address)])
+
+
+@pytest.fixture
+def lab(rig: Rig) -> Rig:
+    run_all(rig, *TABLES)
+    rig.accounts({"lab_a": ["lab"]})
+    assert rig.apply(document(rig))[1].succeeded
+    return rig
+
+
+@alike
+def test_views_with_the_names_of_marks_and_lineage_are_not_read(lab: Rig) -> None:
+    traps(lab)
+    run_all(lab, "INSERT INTO {lab}.scan VALUES (3, 'c')", "INSERT INTO {lab}.frame VALUES (3)")
+    path = lab.write(document(lab))
+    for arguments in (("plan", "--verify"), ("apply", "--auto-approve"), ("status",), ("doctor",)):
+        code, out, err = run(lab, path, *arguments)
+        assert code == 0, out + err
+    assert "EXECUTE" in out
+    assert "may EXECUTE routines" in out
+    assert held(lab) == 3
+    # the link's tables are made anew, and their lineage with them
+    ask(lab.servers.local, f"DROP DATABASE `{lab.local_schema('lab_a', 'lab')}`")
+    run(lab, path, "plan")
+    assert lab.run("lab_a", "SELECT * FROM {lab}.sprung") == []
+    run(lab, path, "init", "--from", f"lab_a.{lab.names('lab')}")
+    assert lab.run("lab_a", "SELECT * FROM {lab}.sprung") == []
+    assert held(lab) == 3
+
+
+@alike
+def test_lineage_is_found_along_the_foreign_keys_where_the_table_of_that_name_is_another(rig: Rig) -> None:
+    run_all(rig, *TABLES, "CREATE TABLE {lab}.`~lineage` (a int)", "CREATE TABLE {lab}.`~djlink` (a int)")
+    rig.accounts({"lab_a": ["lab"]})
+    plan, report = rig.apply(document(rig))
+    assert report.succeeded
+    assert not plan.has_errors
+    here = rig.local_schema("lab_a", "lab")
+    found = ask(rig.servers.local, f"SELECT lineage FROM `{here}`.`~lineage` WHERE table_name = 'frame'")
+    assert found == [(f"lab_a.{rig.names('lab')}.scan.id",)]
+
+
+@alike
+def test_a_table_of_marks_that_is_another_stops_the_links_of_that_schema_alone(rig: Rig) -> None:
+    for server in ("lab_a", "lab_b"):
+        for statement in TABLES[:4]:
+            rig.run(server, statement)
+    rig.accounts({"lab_a": ["lab"], "lab_b": ["lab"]})
+    scans = {"lab": {"tables": ["Scan"]}}
+    both = rig.document({"lab_a": scans, "lab_b": scans})
+    rig.run("lab_a", "CREATE TABLE {outbound}.`~djlink` (a int)")
+    plan, _ = rig.apply(both)
+    first, second = (rig.address(source, "lab", "Scan") for source in ("lab_a", "lab_b"))
+    assert f"`~djlink` of `{rig.outbound}` on lab_a is not djlink's: it lacks the columns link_id" in words(
+        plan, first
+    )
+    assert not link_of(plan, second).blocked
+    assert not any("cannot be used" in r.reason for r in plan.refusals)
+    rig.run("lab_a", "DROP TABLE {outbound}.`~djlink`")
+    assert rig.apply(both)[1].succeeded
+    # here, and a view in the place of each of the outbound tables
+    here = rig.local_schema("lab_b", "lab")
+    ask(rig.servers.local, f"RENAME TABLE `{here}`.`~djlink` TO `{here}`.kept")
+    ask(rig.servers.local, f"CREATE VIEW `{here}`.`~djlink` AS SELECT * FROM `{here}`.kept")
+    requests = rig.outbound_table("lab", "scan_deletion_requested")
+    rig.run("lab_a", f"RENAME TABLE {requests} TO {{outbound}}.kept")
+    rig.run("lab_a", f"CREATE VIEW {requests} AS SELECT * FROM {{outbound}}.kept")
+    plan = rig.plan(both)
+    assert f"`~djlink` of `{here}` on local is not djlink's: it is no table, but a view" in words(
+        plan, second
+    )
+    assert "scan_deletion_requested on lab_a is not djlink's: it is no table, but a view" in words(
+        plan, first
+    )
+
+
+@alike
+def test_a_view_in_the_place_of_a_linked_table_or_part_is_refused(lab: Rig) -> None:
+    """An owner who sets foreign_key_checks off can put one there, though rows are held."""
+    run_all(
+        lab,
+        "SET SESSION foreign_key_checks = 0",
+        "RENAME TABLE {lab}.frame TO {lab}.real_frame",
+        "CREATE VIEW {lab}.frame AS SELECT * FROM {lab}.real_frame",
+        "SET SESSION foreign_key_checks = 1",
+    )
+    plan = lab.plan(document(lab))
+    assert "is a view" in words(plan, lab.address("lab_a", "lab", "Frame"))
+
+
+@alike
+def test_an_owners_command_reads_no_view_that_works_by_its_readers_rights(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source: Source = new_source(rig, capsys)
+    source.link("atlas", {"lab": {"tables": ["Session"]}})
+    evil, server = owner_schema(rig.names("evil")), rig.servers.lab_a
+    if server.vendor == "mysql":
+        ask(server, "SET GLOBAL log_bin_trust_function_creators = 1")
+    ask(server, f"CREATE DATABASE `{evil}`")
+    ask(server, f"CREATE TABLE `{evil}`.sprung (n int)")
+    ask(
+        server,
+        f"CREATE FUNCTION `{evil}`.trap() RETURNS varchar(64) MODIFIES SQL DATA SQL SECURITY INVOKER"
+        f" BEGIN INSERT INTO `{evil}`.sprung VALUES (1); RETURN 'x'; END",
+    )
+    listed = ", ".join(
+        f"`{evil}`.trap() AS {name}"
+        for name in (
+            *("outbound_table", "manifest", "contact", "source_schema", "source_table", "outbound_schema"),
+            "since",
+        )
+    )
+    ask(server, f"CREATE SQL SECURITY INVOKER VIEW `{evil}`.links AS SELECT {listed}")
+    ask(server, f"GRANT ALL ON `{evil}`.* TO '{rig.names('owner')}'@'%'")
+    code, out, err = source.says("held")
+    assert code == 0, err
+    assert "Session" in out
+    assert ask(server, f"SELECT * FROM `{evil}`.sprung") == []
+    # an administrator looks behind views that are broken, and reads no view there either
+    ask(server, f"DROP VIEW `{evil}`.links")
+    ask(server, f"CREATE TABLE `{evil}`.gone (outbound_table int)")
+    ask(server, f"CREATE SQL SECURITY DEFINER VIEW `{evil}`.links AS SELECT * FROM `{evil}`.gone")
+    ask(server, f"DROP TABLE `{evil}`.gone")
+    ask(server, f"CREATE DATABASE `{rig.names('evil')}`")
+    marks = ", ".join(f"`{evil}`.trap() AS {name}" for name in (*MARKS, "created_at"))
+    ask(server, f"CREATE SQL SECURITY INVOKER VIEW `{rig.names('evil')}`.`~djlink` AS SELECT {marks}")
+    root = ServerAddress("lab_a", server.host, server.port, "root", Secret(server.root_password))
+    session = open_session(root, Session)
+    found = read_links(session, evil)
+    session.close()
+    assert isinstance(found, Unreadable)
+    assert ask(server, f"SELECT * FROM `{evil}`.sprung") == []
+
+
+@alike
+def test_defaults_checks_and_names_of_an_owner_stay_what_they_are(lab: Rig) -> None:
+    """What a real server lets an owner write, and djlink takes over, leaves out or refuses."""
+    server, here = lab.servers.lab_a, lab.local_schema("lab_a", "lab")
+    plain = "it''s \\ \n -- /* `x` ; */ \" DROP"
+    ask(
+        server,
+        lab.sql(
+            "CREATE TABLE {lab}.odd (id int PRIMARY KEY, "
+            f"a varchar(60) DEFAULT '{plain}' COMMENT '{plain}', "
+            f"e enum('{plain}', 'b') COMMENT ':<x>:{plain}',"
+            f" b varchar(80) DEFAULT (concat('{plain}', 'x')), CHECK (id <> 2 OR a <> '{plain}'),"
+            f" g int GENERATED ALWAYS AS (char_length('{plain}')) STORED) COMMENT '{plain}'"
+        ),
+    )
+    run_all(lab, "INSERT INTO {lab}.odd (id) VALUES (1)")
+    ask(server, lab.sql("CREATE TABLE {lab}.`a/../../b` (id int PRIMARY KEY)"))
+    ask(server, lab.sql("CREATE TABLE {lab}.`a.b` (id int PRIMARY KEY)"))
+    every = lab.document({"lab_a": {"lab": {"tables": "*"}}})
+    plan, report = lab.apply(every)
+    assert report.succeeded, report.outcomes
+    assert {r.address.split(".", 2)[2]: r.reason for r in plan.refusals} == {
+        "a/../../b": "its name holds a character that cannot be used",
+        "a.b": "its name holds a dot",
+    }
+    theirs, ours = (
+        ask(server, lab.sql("SELECT * FROM {lab}.odd")),
+        ask(lab.servers.local, f"SELECT * FROM `{here}`.odd"),
+    )
+    assert theirs == ours
+    assert not lab.plan(every).has_changes
