@@ -28,7 +28,7 @@ from djlink_manifest.manifest.compose import Composer, Stop
 from djlink_manifest.manifest.layout import pieces
 from djlink_manifest.manifest.nodes import Fields, Leaf, Node, plain
 from djlink_manifest.manifest.problems import Problems, Spot
-from djlink_manifest.manifest.scalars import typed
+from djlink_manifest.manifest.scalars import written
 
 Item = Callable[[dict[str, Any]], Any]
 """Makes an entry of a list what the text's writer takes for it."""
@@ -113,11 +113,7 @@ def _written(value: object) -> object:
 
 
 def _scalar(text: str) -> str:
-    """Text that every YAML reader takes for this text, in double quotes where it may be taken otherwise."""
-    simple = text.replace("_", "").replace("-", "").replace(".", "").isalnum() and text[:1].isalpha()
-    if simple and typed(text) == text and text.lower() not in {"y", "n"}:
-        return text
-    return DoubleQuotedScalarString(text)
+    return text if written(text) == text else DoubleQuotedScalarString(text)
 
 
 def _candidates(text: str, change: Change) -> Iterator[str]:

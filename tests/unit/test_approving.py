@@ -124,7 +124,7 @@ def read(text: str) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(manifests(APPROVALS))
 def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text: str) -> None:
     before = read(text)
