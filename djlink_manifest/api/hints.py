@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_STORES = re.compile(r"write `stores: \{(?P<store>[^:}]+): <local store>\}`(?P<rest>.*)", re.DOTALL)
+_STORES = re.compile(
+    r"write `stores: \{(?P<store>\"(?:[^\"\\]|\\.)*\"|[^:}]+): <local store>\}`(?P<rest>.*)", re.DOTALL
+)
 _SETTINGS = re.compile(r"below `sources\..*\.store_settings` write `(?P<store>[^`]+):` with .*", re.DOTALL)
 _MANIFESTS_ONLY = re.compile(
     r"(?:; (?:to take it over|if they are right[^:]*|moved here for good): djlink adopt .*"
@@ -36,7 +38,8 @@ def in_python(hint: str | None) -> str | None:
     if hint is None:
         return None
     if found := _STORES.fullmatch(hint):
-        return f'give Link stores={{"<local store>": "{found["store"]}"}}{found["rest"]}'
+        store = found["store"] if found["store"].startswith('"') else f'"{found["store"]}"'
+        return f'give Link stores={{"<local store>": {store}}}{found["rest"]}'
     if found := _SETTINGS.fullmatch(hint):
         return (
             f'give Link source_stores={{"{found["store"]}": {{"protocol": ..., "location": ...}}}}, '

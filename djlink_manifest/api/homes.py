@@ -15,6 +15,7 @@ from djlink_manifest.api.connecting import connection_to, knows_stores
 from djlink_manifest.api.hints import in_python
 from djlink_manifest.api.schema import LazySchema, Server
 from djlink_manifest.errors import SecretError, UsageError
+from djlink_manifest.manifest.scalars import written
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server, resolve_stores
 from djlink_manifest.manifest.values import Manifest, Removed, SourceSpec, StoreSpec
 from djlink_manifest.model.catalog import Mark
@@ -234,7 +235,8 @@ class Listed:
         """Refused: while the manifest declares the link, the next apply would make it again."""
         raise UsageError(
             f"{self.address} is a link of the manifest `{self.manifest.name}`, which takes it out",
-            hint=f"delete it from `sources`, write `removed: {{{self.address}: {{table: {table}}}}}`, apply",
+            hint="delete it from `sources`, write "
+            f"`removed: {{{written(self.address)}: {{table: {table}}}}}`, apply",
         )
 
     def worded(self, hint: str | None) -> str | None:

@@ -24,6 +24,7 @@ from djlink_manifest.report.figures import counted, listed
 from djlink_manifest.report.terminal import line
 
 NOT_FORMATTED = 3
+MOST_WARNINGS = 20
 
 
 @click.command(short_help="Write a starter manifest.")
@@ -108,7 +109,13 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
     from djlink_manifest.cli.starting import Asked, from_server
 
     screen = current()
-    text, usual, options = from_server(Asked(place=place, **server))
+    text, usual, options, left_out = from_server(Asked(place=place, **server))
+    screen.tell(
+        [
+            *(line(("warning", "yellow"), f": left out: {each}") for each in left_out[:MOST_WARNINGS]),
+            *([line(f"… and {len(left_out) - MOST_WARNINGS} more")] if len(left_out) > MOST_WARNINGS else []),
+        ]
+    )
     target = path or usual
     if target == "-":
         screen.data(text)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from djlink_manifest.cli.options import DEFAULT_MANIFEST
-from djlink_manifest.errors import DjlinkError, Location, UsageError
-from djlink_manifest.manifest.drafting import Draft, DraftHead, DraftSchema, DraftServer, drafted
+from djlink_manifest.errors import Diagnostic, DjlinkError, Location, UsageError
+from djlink_manifest.manifest.drafting import (
+    Draft,
+    DraftHead,
+    DraftSchema,
+    DraftServer,
+    DraftTable,
+    drafted,
+)
 from djlink_manifest.manifest.references import (
     LINK_OUTBOUND,
     LINK_PASS,
@@ -18,7 +26,7 @@ from djlink_manifest.manifest.references import (
     LOCAL_USER,
     only_references,
 )
-from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec, TlsSpec
+from djlink_manifest.manifest.values import ServerSpec, SourceSpec, TlsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,8 @@ class Asked:
         return self.place.partition(".")[2]
 
 
-def from_server(asked: Asked) -> tuple[str, str, str]:
-    """The text of the manifest, the file it is usually written to, and how it is used.
+def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
+    """The text of the manifest, the file it is usually written to, how it is used, and what it leaves out.
 
     Raises UsageError for options that do not go together, ServerError, ManifestError for a manifest that is
     there and not valid.
@@ -71,24 +79,13 @@ def from_server(asked: Asked) -> tuple[str, str, str]:
     catalog = prospect(spec, asked.schema, os.environ)
     declared = {s.name: s for s in known.schemas} if known else {}
     schemas = draft_schemas(asked.schema, catalog, declared)
-    if not any(table.left_out is None for each in schemas for table in each.tables):
-        raise UsageError(
-            f"there is nothing in {asked.place} to link that is not linked already" + _why_not(schemas),
-            hint="`djlink plan` shows what is linked",
-        )
     outbound = asked.outbound or outbound_schema(catalog, {s.name for s in schemas})
-    draft = Draft(
-        asked.source,
-        tuple(s for s in schemas if any(t.left_out is None for t in s.tables)),
-        None if known else _server(asked, outbound),
-        None if base else _head(asked),
-        tuple(_opening(asked, files)),
-    )
-    text = drafted(draft)
-    _prove(text, files)
+    server, head = None if known else _server(asked, outbound), None if base else _head(asked)
+    draft = Draft(asked.source, schemas, server, head, tuple(_opening(asked, files)))
+    draft, text = _proved(draft, asked, files)
     options = "".join(f" -f {each}" for each in files)
     usual = DEFAULT_MANIFEST if base is None else f"{asked.schema}.yaml"
-    return text, usual, options
+    return text, usual, options, tuple(_why_not(draft.schemas))
 
 
 def _check_options(asked: Asked, known: SourceSpec | None) -> None:
@@ -167,23 +164,75 @@ def _opening(asked: Asked, files: tuple[str, ...]) -> list[str]:
     return [*lines, "`name` marks what it owns, `contact` is shown to the owners: write your own."]
 
 
-def _why_not(schemas: tuple[DraftSchema, ...]) -> str:
-    reasons = [f"{t.key}: {t.left_out}" for s in schemas for t in s.tables if t.left_out is not None]
-    return "".join(f"\n{reason}" for reason in reasons)
+def _why_not(schemas: Iterable[DraftSchema]) -> Iterator[str]:
+    for schema in schemas:
+        for table in schema.tables:
+            if table.left_out is not None:
+                yield f"{schema.name}.{table.key}: {table.left_out}"
 
 
-def _prove(text: str, files: tuple[str, ...]) -> Manifest:
-    """The manifest that the text makes; DjlinkError where it would not be valid, and nothing is written."""
+def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, str]:
+    """The draft and its text, without the tables for which the manifest would not be valid.
+
+    Raises UsageError where nothing is left, DjlinkError where the draft is not valid for another reason.
+    """
+    while True:
+        if not any(table.left_out is None for each in draft.schemas for table in each.tables):
+            raise UsageError(
+                f"there is nothing in {asked.place} to link that is not linked already"
+                + "".join(f"\n{reason}" for reason in _why_not(draft.schemas)),
+                hint="`djlink plan` shows what is linked",
+            )
+        used = tuple(s for s in draft.schemas if any(t.left_out is None for t in s.tables))
+        text = drafted(replace(draft, schemas=used))
+        problems = _problems(text, files)
+        if not problems:
+            return draft, text
+        fewer = _without(draft, problems)
+        if fewer == draft:
+            first = problems[0]
+            raise DjlinkError(
+                f"what would be written is not valid: line {first.location.line}: {first.summary}",
+                hint=first.help or "write it by hand: djlink init",
+            )
+        draft = fewer
+
+
+def _problems(text: str, files: tuple[str, ...]) -> list[Diagnostic]:
+    """The errors of the manifest that the text makes, laid over the files."""
     from djlink_manifest.manifest.load import read
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "draft.yaml"
         path.write_text(text, encoding="utf-8")
-        manifest, problems = read([*files, path])
-    if manifest is None:
-        first = next(p for p in problems if p.severity == "error")
-        raise DjlinkError(
-            f"what would be written is not valid: line {first.location.line}: {first.summary}",
-            hint=first.help or "write it by hand: djlink init",
-        )
-    return manifest
+        return [each for each in read([*files, path])[1] if each.severity == "error"]
+
+
+def _without(draft: Draft, problems: list[Diagnostic]) -> Draft:
+    """The draft without the tables that the problems are about, or without a schema that they are about."""
+    schemas = list[DraftSchema]()
+    for schema in draft.schemas:
+        place = f"sources.{draft.source}.schemas.{schema.name}"
+        whole = next((p for p in problems if p.path == place or _names(p, draft, schema)), None)
+        tables = list[DraftTable]()
+        for table in schema.tables:
+            its = f"{place}.tables.{table.key}"
+            found = next((p for p in problems if p.path == its or p.path.startswith(f"{its}.")), whole)
+            if found is not None and table.left_out is None:
+                table = replace(table, left_out=_words(found))
+            tables.append(table)
+        schemas.append(replace(schema, tables=tuple(tables)))
+    return replace(draft, schemas=tuple(schemas))
+
+
+def _names(problem: Diagnostic, draft: Draft, schema: DraftSchema) -> bool:
+    """Whether a problem of an option elsewhere (`schema_name`) is about a schema of the draft."""
+    return f"`{draft.source}.{schema.name}`" in problem.summary
+
+
+def _words(problem: Diagnostic) -> str:
+    """A problem as the reason to leave a table out. Lines of a file that is not written tell nothing."""
+    help = problem.help
+    if help is None or "draft.yaml" in help:
+        return problem.summary
+    return f"{problem.summary}; {help}"

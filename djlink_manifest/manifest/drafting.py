@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import yaml
 
+from djlink_manifest.manifest.scalars import written
 from djlink_manifest.manifest.writing import SCHEMA, formatted
 
 PLACEHOLDER = "YOUR_STORE"  # a name that no configuration has, so that a plan says what is to be written
@@ -108,15 +108,15 @@ def _lines(draft: Draft) -> Iterator[str]:
         yield '  schema_name: "{source}_{schema}"'
     yield ""
     yield "sources:"
-    yield f"  {scalar(draft.source)}:"
+    yield f"  {written(draft.source)}:"
     if draft.server is not None:
         yield from _settings(draft.server, "    ")
         yield from _stores(draft, "    ")
     yield "    schemas:"
     for each in draft.schemas:
-        yield f"      {scalar(each.name)}:"
+        yield f"      {written(each.name)}:"
         yield "        tables:"
-        yield from (f"          {scalar(key)}: {{}}" for key in each.kept)
+        yield from (f"          {written(key)}: {{}}" for key in each.kept)
         for table in each.tables:
             yield from _table(table, "          ", with_stores=draft.server is None)
 
@@ -135,20 +135,15 @@ def _stores(draft: Draft, indent: str) -> Iterator[str]:
     yield f"{indent}# How theirs are reached, where DataJoint's configuration here has none of the name:"
     yield f"{indent}# store_settings:"
     for name in names:
-        yield f"{indent}#   {_store(name)}: {{protocol: file, location: /mnt/theirs}}"
+        yield f"{indent}#   {written(name)}: {{protocol: file, location: /mnt/theirs}}"
 
 
 def _named(tables: Iterable[DraftTable]) -> tuple[str, ...]:
     return tuple(sorted({name for table in tables if table.left_out is None for name in table.stores}))
 
 
-def _store(name: str) -> str:
-    """A store's name on one line: it comes from a comment on a column, and may hold anything."""
-    return scalar(name) if name.isprintable() else json.dumps(name)
-
-
 def _mapping(names: Iterable[str]) -> str:
-    return "{" + ", ".join(f"{_store(name)}: {PLACEHOLDER}" for name in names) + "}"
+    return "{" + ", ".join(f"{written(name)}: {PLACEHOLDER}" for name in names) + "}"
 
 
 def _settings(server: DraftServer, indent: str) -> Iterator[str]:
@@ -175,5 +170,5 @@ def _table(table: DraftTable, indent: str, *, with_stores: bool) -> Iterator[str
     if with_stores and table.stores:
         yield f"{indent}# take `stores` out where that of the source says it; else name yours"
         settings.append(f"stores: {_mapping(table.stores)}")
-    value = f" {{{', '.join(settings)}}}" if settings else ""
-    yield f"{indent}{scalar(table.key)}:{value}{about}"
+    # never nothing: over another manifest that would take the table out
+    yield f"{indent}{written(table.key)}: {{{', '.join(settings)}}}{about}"

@@ -15,6 +15,7 @@ _BASED = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F_]+")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|nan)", re.IGNORECASE)
+_SAFE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*|[_$][A-Za-z0-9_.-]+")
 _LARGEST = 2**64  # no column of MySQL holds an integer beyond it
 
 
@@ -41,6 +42,25 @@ def typed(text: str) -> Scalar | Surprise:
     if _FLOAT.fullmatch(text) and len(text) <= 24 and repr(float(text)) == text:
         return float(text)
     return _surprise(text) or text
+
+
+def written(text: str) -> str:
+    """The text as YAML on one line, as a key or a value, inside of brackets too.
+
+    It is in double quotes wherever any reader may take it for something else.
+    """
+    if _SAFE.fullmatch(text) and typed(text) == text and text not in {"y", "n", "Y", "N"}:
+        return text
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _surprise(text: str) -> Surprise | None:

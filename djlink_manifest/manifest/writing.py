@@ -71,7 +71,7 @@ def _check(text: str, file: str) -> None:
 
 def _meaning(text: str) -> tuple[list[tuple[object, ...]], list[str]]:
     """All that a text says, in order: its events with anchors, quotes and brackets, and its comments."""
-    return [_said(event) for event in yaml.parse(text, Loader=LOADER)], _comments(text)
+    return [_said(event) for event in yaml.parse(text, Loader=LOADER)], [c for _, c in comments(text)]
 
 
 def _content(text: str) -> tuple[list[object], list[str]]:
@@ -86,7 +86,8 @@ def _content(text: str) -> tuple[list[object], list[str]]:
         if event[0] == "AliasEvent" and event[1] not in anchors:
             broken.append(event[1])
         anchors.add(event[1])
-    return [sorted(map(repr, _top_level(events))), sorted(map(repr, broken))], sorted(_comments(text))
+    said = sorted(c for _, c in comments(text))
+    return [sorted(map(repr, _top_level(events))), sorted(map(repr, broken))], said
 
 
 def _said(event: yaml.Event) -> tuple[object, ...]:
@@ -110,9 +111,9 @@ def _top_level(events: list[tuple[object, ...]]) -> list[list[tuple[object, ...]
     return entries
 
 
-def _comments(text: str) -> list[str]:
-    """The comments, which are what stands between tokens, without the blanks around them."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+def comments(text: str) -> list[tuple[int, str]]:
+    """The comments, with their lines from 1: what stands between tokens, without the blanks around it."""
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     covered: list[list[tuple[int, int]]] = [[] for _ in lines]
     for piece in layout.pieces("\n".join(lines)):
         for number in range(piece.line, min(piece.end_line + 1, len(lines))):
@@ -120,11 +121,11 @@ def _comments(text: str) -> list[str]:
             end = piece.end_column if number == piece.end_line else len(lines[number])
             covered[number].append((start, end))
     found = []
-    for line, spans in zip(lines, covered, strict=True):
+    for number, (line, spans) in enumerate(zip(lines, covered, strict=True), start=1):
         at = max((end for _, end in spans), default=0)
         rest = line[at:]
         if "#" in rest:
-            found.append(rest[rest.index("#") :].rstrip())
+            found.append((number, rest[rest.index("#") :].rstrip()))
     return found
 
 

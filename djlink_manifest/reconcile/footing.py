@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
+from djlink_manifest.manifest.scalars import written
 from djlink_manifest.model.catalog import Catalog, Mark, TableName, fingerprint, link_id
 from djlink_manifest.model.compare import differences
 from djlink_manifest.model.definition import unlike_a_table
@@ -249,7 +250,7 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield (
                 f"its local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
                 "keep `schema_name` as it was. To move it: take the link out of `sources`, write "
-                f"`removed: {{{link.address}: {{table: drop}}}}` and apply; then link it anew",
+                f"`removed: {{{written(link.address)}: {{table: drop}}}}` and apply; then link it anew",
             )
         elif theirs is None and mark.definition is not None:
             # the local mark is completed last, so no interruption leaves this; going on could mix two sources

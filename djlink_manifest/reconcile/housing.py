@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from djlink_manifest.manifest.scalars import written
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.external import (
     INLINABLE,
@@ -93,7 +94,7 @@ def _column_problems(
             known = ", ".join(f"`{name}`" for name in sorted(stores.configured))
             yield (
                 f"it keeps {named} in the store `{store}`, and `stores` does not say where that goes",
-                f"write `stores: {{{store}: <local store>}}`; "
+                f"write `stores: {{{written(store)}: <local store>}}`; "
                 + (
                     f"DataJoint's configuration has {known}"
                     if known

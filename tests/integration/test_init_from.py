@@ -156,6 +156,37 @@ def test_a_manifest_that_is_there_gives_the_server_and_what_is_written_is_laid_o
     assert run(["init", "--from", f"lab_a.{lab.names('lab')}", "-f", "atlas.yaml", "--host", "x"]) == 1
 
 
+@pytest.mark.parametrize("form", [{"Session": {}}, ["Session"]], ids=["mapping", "list"])
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_a_schema_that_the_manifest_has_in_part_gets_the_rest_and_odd_names_alone_are_left_out(
+    lab: Rig, form: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a*", "x/../..", "session", "#session", "lone__part", "a,b"):
+        ask(lab.servers.lab_a, f"CREATE TABLE `{lab.names('lab')}`.`{name}` (id int PRIMARY KEY)")
+    document = lab.document({"lab_a": {"lab": {"tables": form}, "other": {"tables": ["Subject", "Species"]}}})
+    document["defaults"] = {"schema_name": "lab_a_{schema}"}
+    lab.write(document, "atlas.yaml")
+    place = lab.names("lab")
+    if form == ["Session"]:
+        # three tables are called so, and only one can be meant
+        ask(lab.servers.lab_a, f"DROP TABLE `{place}`.session")
+        ask(lab.servers.lab_a, f"DROP TABLE `{place}`.`#session`")
+    else:
+        document["sources"]["lab_a"]["schemas"][place]["tables"] = {"_session": {}}
+        lab.write(document, "atlas.yaml")
+    assert run(["init", "--from", f"lab_a.{place}", "-f", "atlas.yaml"]) == 0
+    said = capsys.readouterr().err
+    for name in ("a*", "x/../..", "lone__part"):
+        assert f"warning: left out: {place}.{name}: its name" in said.replace("Lone.Part", "lone__part"), said
+    text = Path(f"{place}.yaml").read_text()
+    assert "On: {}" in text.replace('"', "")
+    assert '"a,b": {}' in text
+    assert run(["validate", "-f", "atlas.yaml", "-f", f"{place}.yaml"]) == 0
+    plan = planned("atlas.yaml", f"{place}.yaml")
+    assert plan.refusals == ()
+    assert {f"lab_a.{place}.{name}" for name in ("On", "a,b")} <= {link.address for link in plan.links}
+
+
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 def test_tables_without_rights_and_parents_that_are_not_seen_are_told_with_their_grant(
     lab: Rig, capsys: pytest.CaptureFixture[str]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.approving import ApprovalsError, has_approvals, with_approval, without_approvals
+from djlink_manifest.manifest.approving import (
+    ApprovalsError,
+    entry_value,
+    has_approvals,
+    with_approval,
+    without_approvals,
+)
+from djlink_manifest.manifest.editing import document, values
 from djlink_manifest.manifest.load import load
+from djlink_manifest.manifest.nodes import Items
 from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.writing import comments
 from tests.unit.manifest_cases import tables
+from tests.unit.manifest_styles import Bare, manifests
 
 GIVEN = Approval(
     link="lab_a.s.Session",
@@ -76,11 +90,11 @@ def test_entries_are_taken_out_by_their_lines_alone() -> None:
     assert without_approvals(text, [2], "x") == f"approvals:\n  # of another\n  - {BLOCK}\n\nname: x\n"
     assert without_approvals(text, [4], "x") == f"approvals:\n  - {OLD}\n  # of another\n\nname: x\n"
     assert without_approvals(text, [9], "x") == text
-    assert without_approvals(text, [2, 4], "x") == "approvals: []\n\nname: x\n"
+    assert without_approvals(text, [2, 4], "x") == "approvals: []\n  # of another\n\nname: x\n"
 
 
 def test_what_a_program_cannot_change_safely_is_refused() -> None:
-    with pytest.raises(ApprovalsError, match=r"approvals` of x\.yaml are written in a way"):
+    with pytest.raises(ApprovalsError, match=r"approvals` of x\.yaml are no list"):
         with_approval("approvals: {a: 1}\n", GIVEN, "x.yaml")
 
 
@@ -93,3 +107,79 @@ def test_an_approval_that_names_orphans_is_written_without_a_moment_and_read_bac
     text = path.read_text()
     assert "until" not in text
     assert has_approvals(with_approval(text, GIVEN, "m.yaml"))
+
+
+ENTRIES = st.lists(
+    st.sampled_from(["lab_a.s.Scan", "lab_a.s.Old"]).map(
+        lambda link: {Bare("link"): Bare(link), Bare("count"): Bare("1"), Bare("by"): "no"}
+    ),
+    max_size=3,
+)
+APPROVALS = st.one_of(st.just(...), st.sampled_from(["~", "null"]).map(Bare), ENTRIES)
+
+
+def read(text: str) -> dict[str, Any]:
+    found = values(text)
+    assert found is not None, text
+    return found
+
+
+@settings(max_examples=50, deadline=None)
+@given(manifests(APPROVALS))
+def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text: str) -> None:
+    before = read(text)
+    after = with_approval(text, GIVEN, "x.yaml")
+    entry = entry_value(GIVEN)
+    assert read(after) == {**before, "approvals": [entry, *(before.get("approvals") or [])]}
+    assert [c for _, c in comments(after)] == [c for _, c in comments(text)]
+    assert ("\r\n" in text) == ("\r\n" in after) or text.count("\n") == 0
+    assert not re.search(r"(?<!\r)\n", after) or "\r\n" not in text
+    assert text.startswith("\ufeff") == after.startswith("\ufeff")
+    # again, and taken out again
+    twice = with_approval(after, replace(GIVEN, link="lab_a.s.Other"), "x.yaml")
+    assert len(read(twice)["approvals"]) == len(read(after)["approvals"]) + 1
+    root = document(twice)
+    assert root is not None
+    node = root.entries["approvals"].value
+    assert isinstance(node, Items)
+    lines = [item.spot.location.line for item in node.items]
+    for line in {lines[0], lines[-1]}:
+        out = read(without_approvals(twice, [line], "x.yaml"))
+        kept = [e for e, at in zip(read(twice)["approvals"], lines, strict=True) if at != line]
+        assert out == {**read(twice), "approvals": kept}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('{"manifest": 1,\n "approvals": []}\n', '{\n "manifest": 1,\n "approvals": [\n  {\n   "link"'),
+        ("manifest: 1\n...\n", "manifest: 1\n\napprovals:\n  - {link"),
+        ("name:  x\nx:   {a: 1,b: [1,2]}\n", "name:  x\nx:   {a: 1,b: [1,2]}\n\napprovals:\n  - {link"),
+        ("approvals:\n      -   {link: y}\nz: ~\n", "approvals:\n      -   {link"),
+        ("x-a: &a [{link: y}]\napprovals: *a\n", "x-a: [link: y]\napprovals:\n"),
+        ('"approvals": &own [ ]\n', '"approvals":'),
+        ("'manifest':\t1\nl: {a: , b: }\n", "'manifest':\t1\nl: {a: , b: }\n\napprovals:\n"),
+        ("b: &b {x: 1}\nm:\n  <<: *b\n  y: 0o17\n", "b: &b {x: 1}\nm:\n  <<: *b\n  y: 0o17\n\napprovals:\n"),
+        (
+            "t: |\n   text\n   # no comment\nv: >-\n  a\n  b\n",
+            "t: |\n   text\n   # no comment\nv: >-\n  a\n  b\n\nap",
+        ),
+        ("? a\n: b\n", "? a\n: b\n\napprovals:\n"),
+    ],
+)
+def test_what_a_person_wrote_stays_as_it_was_written(before: str, after: str) -> None:
+    found = with_approval(before, GIVEN, "x.yaml")
+    assert found.startswith(after), found
+    if before.endswith("...\n"):
+        assert found.endswith("...\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n", "a: [\n", "a: 1\n---\nb: 1\n", "approvals: {a: 1}\n", "approvals: no\n"]
+)
+def test_what_cannot_be_changed_is_refused_with_the_lines_to_paste(text: str) -> None:
+    with pytest.raises(ApprovalsError) as refused:
+        with_approval(text, GIVEN, "x.yaml")
+    assert "--into" in str(refused.value.hint)
+    pasted = str(refused.value.hint).partition("\n")[2]
+    assert read(pasted) == {"approvals": [entry_value(GIVEN)]}

@@ -6,7 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from djlink_manifest.cli.starting import Asked, from_server
+from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.drafting import (
     Draft,
     DraftHead,
@@ -17,10 +21,16 @@ from djlink_manifest.manifest.drafting import (
     drafted,
     scalar,
 )
-from djlink_manifest.manifest.load import read
+from djlink_manifest.manifest.editing import values
+from djlink_manifest.manifest.load import load, read
+from djlink_manifest.manifest.names import identifier_fault
+from djlink_manifest.manifest.scalars import written
+from djlink_manifest.manifest.writing import formatted
 from djlink_manifest.model.catalog import Catalog, ServerIdentity, Size, Version
 from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.naming import class_name
 from djlink_manifest.model.rights import Grant
+from djlink_manifest.reconcile import prospecting
 from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
 
 IDENTITY = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "link@%", "db", 3306, "/var", 64 << 20)
@@ -195,3 +205,145 @@ def test_a_scalar_is_read_as_what_it_was(value: str) -> None:
 
 def test_a_comment_stays_on_its_line() -> None:
     assert comment("a\nb\x00\u2028") == "a\\x0ab\\x00\\x2028"
+
+
+ODD = st.sampled_from(
+    [
+        *(
+            "session",
+            "_session",
+            "#session",
+            "__session",
+            "Session",
+            "no",
+            "null",
+            "on",
+            "1.10",
+            "~",
+            "y",
+            "12:30",
+        ),
+        *(
+            "a.b",
+            "a b",
+            "a*",
+            "a?",
+            "[a]",
+            "..",
+            "x/../../..",
+            "a\\b",
+            "a`b",
+            "~log",
+            "#",
+            "lone__part",
+            "A.B",
+        ),
+        *(
+            "it's",
+            'say "x"',
+            "{x}",
+            "a,b",
+            "a: b",
+            "- a",
+            "#c",
+            "&a",
+            "*a",
+            "!t",
+            "%d",
+            "@x",
+            "|",
+            ">",
+            "?",
+            "ü☃",
+        ),
+        *(
+            "x" * 64,
+            "é" * 64,
+            "a\nb",
+            "a\x1bb",
+            "\u202ea",
+            "\ue000",
+            "session__trial",
+            "=",
+            "<<",
+            "0o17",
+            "-",
+            "é#",
+        ),
+    ]
+)
+SCHEMAS = st.sampled_from(["lab", "no", "1.10", "x" * 60, "a,b", "{", "ü", "it's"])
+COMMENTS = st.sampled_from(
+    ["", ":<blob@raw>:", ":<npy@>:", ":<blob@a,b}>:", ":<x/..@raw>:", ":<blob@no>:", ":<blob@x\ny>:"]
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(
+    names=st.lists(
+        st.tuples(SCHEMAS, ODD, COMMENTS), min_size=1, max_size=8, unique_by=lambda each: each[:2]
+    ),
+    base=st.sampled_from([None, "mapping", "list"]),
+    data=st.data(),
+)
+def test_what_init_writes_is_valid_whatever_a_server_has_and_says_what_it_leaves_out(
+    names: list[tuple[str, str, str]],
+    base: str | None,
+    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    asked, folder = names[0][0], tmp_path_factory.mktemp("draft")
+    tables = []
+    for number, (schema, name, store) in enumerate(names):
+        one = table(schema, name, *([names[number - 1][:2]] if number and data.draw(st.booleans()) else []))
+        stored = (Column("v", "json", comment=store),) if store else ()
+        tables.append(replace(one, columns=(*one.columns, *stored)))
+    files: list[Path] = []
+    if identifier_fault(asked):
+        base = None  # no manifest has it
+    if base is not None:
+        written_there = {"mapping": "{Own: {}}", "list": "[Own]"}[base]
+        files = [folder / "base.yaml"]
+        files[0].write_text(
+            "manifest: 1\nname: a\ncontact: c@x.example\nlocal: {host: h}\ndefaults: {schema_name: 'a_{schema}'}\n"
+            f"sources: {{lab_a: {{host: s, schemas: {{{written(asked)}: {{tables: {written_there}}}}}}}}}\n"
+        )
+        assert load(files)
+    given = Asked("lab_a." + asked, tuple(map(str, files)), *[None] * 10)
+    if base is None:
+        given = replace(given, host="s")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr(prospecting, "prospect", lambda *rest: catalog(*tables))
+        try:
+            text, _, _, left_out = from_server(given)
+        except UsageError as nothing:
+            assert "there is nothing in" in nothing.message
+            text, left_out = "", ()
+            return
+    (folder / "draft.yaml").write_text(text)
+    manifest, problems = read([*files, folder / "draft.yaml"])
+    assert [p.summary for p in problems if p.severity == "error"] == []
+    assert manifest is not None
+    rules = {(s.name, r.pattern) for source in manifest.sources for s in source.schemas for r in s.rules}
+    assert base is None or (asked, "Own") in rules
+    assert formatted(text) == text
+    # every table of the schema is linked by its class or name, or said to be left out
+    for schema, name, _ in names:
+        shown = {name, class_name(name)}
+        if schema == asked and not name.startswith("~"):
+            told = any(f"{schema}.{each}: " in words for each in shown for words in left_out)
+            assert told or {(schema, each) for each in shown} & rules, (name, text, left_out)
+
+
+@given(st.one_of(ODD, st.text(max_size=20)))
+def test_a_name_is_read_back_as_written_in_a_line_and_in_brackets(name: str) -> None:
+    if not name.isprintable() and any("\ud800" <= c <= "\udfff" for c in name):
+        return
+    for text in (
+        f"{written(name)}: {{}}\n",
+        f"x: {{{written(name)}: {written(name)}}}\n",
+        f"x: [{written(name)}]\n",
+    ):
+        found = values(text)
+        assert found in ({name: {}}, {"x": {name: name}}, {"x": [name]}), text

@@ -94,6 +94,7 @@ DECIDING_MAY_NOT = (*ACTING, "reconcile.pipeline")
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "yaml": ("manifest",),
+    "ruamel": ("manifest.editing",),
     "networkx": ("model.graph",),
     "pymysql": ("servers", "sandbox"),
     "pydantic": ("manifest",),
