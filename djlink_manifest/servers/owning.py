@@ -251,7 +251,7 @@ def delete_leaves(
 
 
 def referring(of: TableDefinition, pairs: Sequence[tuple[str, str]], number: int) -> tuple[Sql, Sql]:
-    """The outer join to the rows that refer to others of their table by such pairs, and whether it found one."""
+    """The outer join to rows that refer to others of their table by these pairs, and whether it found one."""
     alias = f"r{number}"
     names, named = [a for a, _ in pairs], [b for _, b in pairs]
     return (
