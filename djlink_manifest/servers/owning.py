@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from djlink_manifest.errors import MissingPrivilege, ServerError
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.holding import OwnedLink, Standing, Unreadable
+from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.selection import Condition
 from djlink_manifest.model.views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, Kind, OwnerView, owner_views
 from djlink_manifest.servers import numbers
@@ -38,11 +39,15 @@ VIEWS_MEND = (
 
 
 def owner_schemas(session: Session) -> tuple[str, ...]:
-    """The schemas of owner's views that the account sees."""
+    """The schemas of owner's views that the account sees.
+
+    Only views that work by their definer's rights count: others would do with the reader's rights whatever
+    their maker wishes.
+    """
     rows = session.rows(
         sql(
             "SELECT TABLE_SCHEMA FROM information_schema.VIEWS WHERE TABLE_NAME = {}"
-            " AND RIGHT(TABLE_SCHEMA, {}) = {} ORDER BY TABLE_SCHEMA",
+            " AND RIGHT(TABLE_SCHEMA, {}) = {} AND SECURITY_TYPE = 'DEFINER' ORDER BY TABLE_SCHEMA",
             DIRECTORY,
             len(OWNER),
             OWNER,
@@ -53,12 +58,38 @@ def owner_schemas(session: Session) -> tuple[str, ...]:
 
 def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
     """The links of a schema of owner's views; an administrator sees them also where the views are broken."""
+    strange = session.rows(
+        sql(
+            "SELECT TABLE_NAME FROM information_schema.VIEWS"
+            " WHERE TABLE_SCHEMA = {} AND SECURITY_TYPE <> 'DEFINER' ORDER BY TABLE_NAME LIMIT 1",
+            schema,
+        )
+    )
+    if strange:
+        reason = f"its view `{strange[0][0]}` works by the rights of who reads it: djlink did not make it"
+        return Unreadable(schema, reason, "let the server's administrator look at who made that view")
+    with session.reading():
+        return _read_links(session, schema)
+
+
+def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
     try:
         rows = session.rows(sql("SELECT {} FROM {}", idents(DIRECTORY_COLUMNS), table(schema, DIRECTORY)))
     except ServerError as error:
         told = unreadable(session, schema, error)
+        outbound = schema.removesuffix(OWNER)
+        kind = session.rows(
+            sql(
+                "SELECT TABLE_TYPE FROM information_schema.TABLES"
+                " WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+                outbound,
+                MARKS,
+            )
+        )
+        if kind != [("BASE TABLE",)]:
+            return told
         try:
-            rows = session.rows(list_links(schema.removesuffix(OWNER)))
+            rows = session.rows(list_links(outbound))
         except ServerError:
             return told
     return sorted(
@@ -251,7 +282,7 @@ def delete_leaves(
 
 
 def referring(of: TableDefinition, pairs: Sequence[tuple[str, str]], number: int) -> tuple[Sql, Sql]:
-    """The outer join to rows that refer to others of their table by these pairs, and whether it found one."""
+    """The outer join to the rows that refer to others of their table, and the test that it found one."""
     alias = f"r{number}"
     names, named = [a for a, _ in pairs], [b for _, b in pairs]
     return (
