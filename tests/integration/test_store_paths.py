@@ -367,7 +367,8 @@ def test_rows_whose_objects_are_not_as_datajoint_writes_them_are_left_out_and_ot
         {"path": path}
         for path in ("../secret", "/etc/hostname", "a//../x", "x\\..", "C:/x", ".", "a/\x1b[31m", "", 3, None)
     ]
-    wrong += [{"size": size} for size in ("5", -5, 5.5, True, [], 1 << 70)]
+    sizes: list[Any] = ["5", -5, 5.5, True, [], 1 << 70]
+    wrong += [{"size": size} for size in sizes]
     wrong += [{"hash": value} for value in ("../../../secret", 3, ["a"], HASH + "\n")]
     wrong += [{"store": value} for value in (3, ["raw"], "\x1b[31mraw", "../raw")]
     for number, each in enumerate([{}, {"url": "file:///etc/hostname"}, *wrong]):
