@@ -168,11 +168,11 @@ class _TextResolver(VersionedResolver):
 class _TextEmitter(Emitter):
     """Writes nothing as `null` where brackets are around it, and where it would else be quotes."""
 
-    def expect_scalar(self) -> None:
-        """Write a scalar."""
+    def choose_scalar_style(self) -> Any:
+        """The quotes of the scalar in hand, or none."""
         if self.flow_level and not self.event.value and not self.event.style and self.event.implicit[0]:
-            self.event.value = "null"
-        super().expect_scalar()
+            self.event.value, self.analysis = "null", None
+        return super().choose_scalar_style()
 
 
 def _without_tabs(text: str) -> str:

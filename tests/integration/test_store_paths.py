@@ -189,11 +189,13 @@ def test_a_folder_that_becomes_a_link_in_between_is_not_followed(
     (root / "tree").mkdir()
     (root / "tree/key").write_text("x")
 
-    def swapped(store: Any, *asked: Any, **options: Any) -> Any:
-        steps = plain(store, *asked, **options)
-        if steps[:1] == ("tree",) and not (root / "tree").is_symlink():
-            (root / "tree").rename(root / "before")
-            (root / "tree").symlink_to(tmp_path / "secrets")
+    def swapped(store: Any, *asked: Any) -> Any:
+        if (root / "tree").is_symlink():
+            (root / "tree").unlink()
+            (root / "before").rename(root / "tree")
+        steps = plain(store, *asked)
+        (root / "tree").rename(root / "before")
+        (root / "tree").symlink_to(tmp_path / "secrets")
         return steps
 
     monkeypatch.setattr(folder.FolderStore, "_steps", swapped)

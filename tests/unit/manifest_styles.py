@@ -146,5 +146,5 @@ def manifests(draw: Any, approvals: Any) -> str:
         lines = ["# the top", draw(st.sampled_from(["", "---"])), *lines]
     lines += draw(st.sampled_from([[], ["# the end"], [""], ["..."], ["", "# the end", ""]]))
     end = draw(st.sampled_from(["\n", "\r\n"]))
-    text = "\n".join(lines).replace("\n", end) + draw(st.sampled_from(["", end]))
+    text: str = "\n".join(lines).replace("\n", end) + draw(st.sampled_from(["", end]))
     return str(draw(st.sampled_from(["", "\ufeff"]))) + text

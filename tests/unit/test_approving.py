@@ -171,6 +171,7 @@ def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text:
             "t: |\n   text\n   # no comment\nv: >-\n  a\n  b\n\nap",
         ),
         ("? a\n: b\n", "? a\n: b\n\napprovals:\n"),
+        ("{a: ,\n b: [c]}\n", "{a: null, b: [c], approvals: [{link: "),
     ],
 )
 def test_what_a_person_wrote_stays_as_it_was_written(before: str, after: str) -> None:
