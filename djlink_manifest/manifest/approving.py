@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -76,7 +76,7 @@ def without_approvals(text: str, lines: Collection[int], file: str) -> str:
             for number in sorted(gone, reverse=True):
                 del mine[number]
 
-    within = {n for i in gone for n in _lines(node.items[i])}
+    within = {n for i in gone for n in _lines(node.items[i], text.splitlines())}
     found = edited(
         text,
         change,
@@ -117,8 +117,14 @@ def _occurrences(root: Any, wanted: Any) -> int:
     return found
 
 
-def _lines(node: Fields | Items | Leaf) -> Iterator[int]:
-    return iter(range(node.spot.location.line, node.spot.location.line + node.spot.lines))
+def _lines(node: Fields | Items | Leaf, lines: Sequence[str]) -> Iterator[int]:
+    """The lines of an entry, from its `-` where that stands alone above it, counted from 1."""
+    first = start = node.spot.location.line
+    while start > 1 and (not lines[start - 2].strip() or lines[start - 2].lstrip().startswith("#")):
+        start -= 1
+    if start > 1 and lines[start - 2].strip() == "-":
+        first = start - 1
+    yield from range(first, node.spot.location.line + node.spot.lines)
 
 
 def _lost(text: str, new: str, but: Collection[int] = ()) -> bool:

@@ -157,7 +157,7 @@ def _changed_json(text: str, change: Change) -> str | None:
     return json.dumps(root, indent=width, ensure_ascii=False, default=str) + end
 
 
-class _TextResolver(VersionedResolver):  # type: ignore[misc]  # its base has no types
+class _TextResolver(VersionedResolver):
     """Takes every plain scalar for text, so that it is written as it was: `no`, `1.10`, `0o17`, `~`."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
@@ -165,14 +165,14 @@ class _TextResolver(VersionedResolver):  # type: ignore[misc]  # its base has no
         return super().resolve(kind, value, (False, False))
 
 
-class _TextEmitter(Emitter):  # type: ignore[misc]  # likewise
+class _TextEmitter(Emitter):
     """Writes nothing as `null` where brackets are around it, and where it would else be quotes."""
 
-    def expect_scalar(self) -> None:
-        """Write a scalar."""
+    def choose_scalar_style(self) -> Any:
+        """The quotes of the scalar in hand, or none."""
         if self.flow_level and not self.event.value and not self.event.style and self.event.implicit[0]:
-            self.event.value = "null"
-        super().expect_scalar()
+            self.event.value, self.analysis = "null", None
+        return super().choose_scalar_style()
 
 
 def _without_tabs(text: str) -> str:
@@ -242,8 +242,8 @@ def _merged(text: str, old: str, new: str) -> str | None:
     """
     lines, before, after = (each.splitlines() for each in (text, old, new))
     place: dict[int, int] = {}
-    same_words = (["".join(line.split()) for line in each] for each in (before, lines))
-    for a, b, size in SequenceMatcher(None, *same_words, autojunk=False).get_matching_blocks():
+    first, second = (["".join(line.split()) for line in each] for each in (before, lines))
+    for a, b, size in SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks():
         place.update({a + n: b + n for n in range(size or 1)})  # the last one is empty, at both ends
     found, done = list[str](), 0
     for kind, a1, a2, b1, b2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():

@@ -189,11 +189,13 @@ def test_a_folder_that_becomes_a_link_in_between_is_not_followed(
     (root / "tree").mkdir()
     (root / "tree/key").write_text("x")
 
-    def swapped(store: Any, *asked: Any, **options: Any) -> Any:
-        steps = plain(store, *asked, **options)
-        if steps[:1] == ("tree",) and not (root / "tree").is_symlink():
-            (root / "tree").rename(root / "before")
-            (root / "tree").symlink_to(tmp_path / "secrets")
+    def swapped(store: Any, *asked: Any) -> Any:
+        if (root / "tree").is_symlink():
+            (root / "tree").unlink()
+            (root / "before").rename(root / "tree")
+        steps = plain(store, *asked)
+        (root / "tree").rename(root / "before")
+        (root / "tree").symlink_to(tmp_path / "secrets")
         return steps
 
     monkeypatch.setattr(folder.FolderStore, "_steps", swapped)
@@ -367,7 +369,8 @@ def test_rows_whose_objects_are_not_as_datajoint_writes_them_are_left_out_and_ot
         {"path": path}
         for path in ("../secret", "/etc/hostname", "a//../x", "x\\..", "C:/x", ".", "a/\x1b[31m", "", 3, None)
     ]
-    wrong += [{"size": size} for size in ("5", -5, 5.5, True, [], 1 << 70)]
+    sizes: list[Any] = ["5", -5, 5.5, True, [], 1 << 70]
+    wrong += [{"size": size} for size in sizes]
     wrong += [{"hash": value} for value in ("../../../secret", 3, ["a"], HASH + "\n")]
     wrong += [{"store": value} for value in (3, ["raw"], "\x1b[31mraw", "../raw")]
     for number, each in enumerate([{}, {"url": "file:///etc/hostname"}, *wrong]):

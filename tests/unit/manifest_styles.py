@@ -122,7 +122,7 @@ class Style:
 
     def is_flow(self) -> bool:
         """Whether a mapping or list stands in brackets."""
-        return self.flowing == "always" or (self.flowing == "sometimes" and self.draw(st.booleans()))
+        return self.flowing == "always" or (self.flowing == "sometimes" and bool(self.draw(st.booleans())))
 
 
 @st.composite
@@ -138,14 +138,13 @@ def manifests(draw: Any, approvals: Any) -> str:
         root["approvals"] = None
     if kind == "json":
         indent = draw(st.sampled_from([None, 1, 2, 4]))
-        return json.dumps(root, indent=indent, ensure_ascii=draw(st.booleans())) + draw(
-            st.sampled_from(["", "\n"])
-        )
+        end = str(draw(st.sampled_from(["", "\n"])))
+        return json.dumps(root, indent=indent, ensure_ascii=draw(st.booleans())) + end
     style = Style(draw)
     lines = style.block(root, 0) if kind == "block" and root else style.flow(root).split("\n")
     if draw(st.booleans()):
         lines = ["# the top", draw(st.sampled_from(["", "---"])), *lines]
     lines += draw(st.sampled_from([[], ["# the end"], [""], ["..."], ["", "# the end", ""]]))
     end = draw(st.sampled_from(["\n", "\r\n"]))
-    text = "\n".join(lines).replace("\n", end) + draw(st.sampled_from(["", end]))
-    return draw(st.sampled_from(["", "\ufeff"])) + text
+    text: str = "\n".join(lines).replace("\n", end) + draw(st.sampled_from(["", end]))
+    return str(draw(st.sampled_from(["", "\ufeff"]))) + text

@@ -124,7 +124,7 @@ def read(text: str) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(manifests(APPROVALS))
 def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text: str) -> None:
     before = read(text)
@@ -144,9 +144,15 @@ def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text:
     assert isinstance(node, Items)
     lines = [item.spot.location.line for item in node.items]
     for line in {lines[0], lines[-1]}:
-        out = read(without_approvals(twice, [line], "x.yaml"))
+        try:
+            left = without_approvals(twice, [line], "x.yaml")
+        except ApprovalsError as refused:  # where a comment would be lost
+            told = str(refused.hint)
+            assert "#" in twice
+            assert f"by hand what begins in line {line}" in told
+            continue
         kept = [e for e, at in zip(read(twice)["approvals"], lines, strict=True) if at != line]
-        assert out == {**read(twice), "approvals": kept}
+        assert read(left) == {**read(twice), "approvals": kept}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +171,7 @@ def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text:
             "t: |\n   text\n   # no comment\nv: >-\n  a\n  b\n\nap",
         ),
         ("? a\n: b\n", "? a\n: b\n\napprovals:\n"),
+        ("{a: ,\n b: [c]}\n", "{a: null, b: [c], approvals: [{link: "),
     ],
 )
 def test_what_a_person_wrote_stays_as_it_was_written(before: str, after: str) -> None:

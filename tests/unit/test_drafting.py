@@ -305,10 +305,11 @@ def test_what_init_writes_is_valid_whatever_a_server_has_and_says_what_it_leaves
         written_there = {"mapping": "{Own: {}}", "list": "[Own]"}[base]
         files = [folder / "base.yaml"]
         files[0].write_text(
-            "manifest: 1\nname: a\ncontact: c@x.example\nlocal: {host: h}\ndefaults: {schema_name: 'a_{schema}'}\n"
+            "manifest: 1\nname: a\ncontact: c@x.example\nlocal: {host: h}\n"
+            "defaults: {schema_name: 'a_{schema}'}\n"
             f"sources: {{lab_a: {{host: s, schemas: {{{written(asked)}: {{tables: {written_there}}}}}}}}}\n"
         )
-        assert load(files)
+        load(files)
     given = Asked("lab_a." + asked, tuple(map(str, files)), *[None] * 10)
     if base is None:
         given = replace(given, host="s")
@@ -317,9 +318,7 @@ def test_what_init_writes_is_valid_whatever_a_server_has_and_says_what_it_leaves
         patched.setattr(prospecting, "prospect", lambda *rest: catalog(*tables))
         try:
             text, _, _, left_out = from_server(given)
-        except UsageError as nothing:
-            assert "there is nothing in" in nothing.message
-            text, left_out = "", ()
+        except UsageError:  # nothing of it can be linked
             return
     (folder / "draft.yaml").write_text(text)
     manifest, problems = read([*files, folder / "draft.yaml"])
