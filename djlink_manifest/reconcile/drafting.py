@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.drafting import DraftSchema, DraftTable
-from djlink_manifest.manifest.match import is_excluded, rule_for
+from djlink_manifest.manifest.match import EquallyClose, is_excluded, rule_for
 from djlink_manifest.manifest.names import identifier_fault, table_fault, unlinkable
 from djlink_manifest.manifest.values import SchemaSpec
 from djlink_manifest.model.catalog import Catalog, Size, TableName
@@ -89,9 +89,12 @@ class _View:
     def is_declared(self, table: TableDefinition) -> bool:
         spec = self.declared.get(table.schema)
         name = class_name(table.name)
-        return spec is not None and (
-            rule_for(spec, table.name, name) is not None or is_excluded(spec, table.name, name)
-        )
+        if spec is None:
+            return False
+        try:
+            return rule_for(spec, table.name, name) is not None or is_excluded(spec, table.name, name)
+        except EquallyClose:  # which rule is the table's is for the manifest's author to say
+            return True
 
     def key(self, table: TableDefinition) -> str:
         """How the manifest names the table: by its class, where that names it alone."""

@@ -161,6 +161,31 @@ def test_parts_wait_and_are_waited_for_like_their_masters(tmp_path: Path) -> Non
     )
 
 
+def test_a_table_to_which_two_globs_are_equally_close_is_refused_alone_and_all_below_it_waits(
+    tmp_path: Path,
+) -> None:
+    lab = {"tables": {"m*": {}, "*e": {"pull": "needed"}, "rig": {}}}
+    found = resolved(tmp_path, {"img": {"tables": "*"}, "lab": lab}, catalog(TABLES))
+    [told] = [r for r in found.refusals if r.address == "k.lab.Mouse"]
+    assert told.reason == "`*e` and `m*` match `lab.mouse` equally closely"
+    assert "name the table" in str(told.hint)
+    assert waiting(found) == {"k.img.Session": ("k.lab.Mouse",)}
+    assert {link.address for link in found.links} >= {"k.lab.Rig", "k.img.Alone"}
+    assert found.declared["k"] == {"lab.mouse"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "hint"),
+    [("*", "leave it out (`exclude`)"), (["Mouse"], "take it out of the manifest")],
+    ids=["glob", "name"],
+)
+def test_the_way_out_of_a_table_that_cannot_be_linked_fits_how_it_is_declared(
+    tmp_path: Path, rules: object, hint: str
+) -> None:
+    found = resolved(tmp_path, {"lab": {"tables": rules}}, catalog([table("lab.mouse", key="")]))
+    assert [r.hint for r in found.refusals] == [hint]
+
+
 def _mark(table: str) -> Mark:
     place = ("img", table, "out", f"img_{table}")
     return Mark("1", f"img_{table}", "atlas", "", *place, "here", "our_img", table, "print", "digest")
