@@ -183,8 +183,12 @@ def _unseen(
             if rule is not None and (rule.is_glob or (schema.name, name) in catalog.tables):
                 found.setdefault((name, rule), []).append(place)
                 break
+    classes = {class_name(t.name) for t in catalog.masters(schema.name)} if found else set()
     for (name, rule), places in found.items():
-        address = f"{source.name}.{schema.name}.{class_name(name)}"
+        # the address of a table that is seen, and is called so too, is another's
+        seen = (schema.name, name) in catalog.tables
+        called = class_name(name) if seen or class_name(name) not in classes else name
+        address = f"{source.name}.{schema.name}.{called}"
         yield Unresolved(not_seen(address, rule, places, catalog), schema.name, rule, frozenset(places))
 
 

@@ -92,8 +92,12 @@ def no_table(
     schema: str,
     known: Collection[TableName] | None,
 ) -> Refusal:
-    """The refusal of a rule that names no table that is seen, or a part. `known` are the tables it means."""
-    address = f"{place}.{rule.pattern}"
+    """The refusal of a rule that names no table that is seen, or a part. `known` are the tables it means.
+
+    Its address is the one that the link had, or would have: by the class, where no other table is called so.
+    """
+    called = class_name(rule.pattern)
+    address = f"{place}.{rule.pattern if called in names else called}"
     if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
         master = class_name(str(master_of(rule.pattern)))
         return Refusal(

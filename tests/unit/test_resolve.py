@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,28 @@ def test_the_way_out_of_a_table_that_cannot_be_linked_fits_how_it_is_declared(
 ) -> None:
     found = resolved(tmp_path, {"lab": {"tables": rules}}, catalog([table("lab.mouse", key="")]))
     assert [r.hint for r in found.refusals] == [hint]
+
+
+@pytest.mark.parametrize(
+    ("rules", "seen", "address"),
+    [
+        (["_mouse"], REST, "k.lab.Mouse"),
+        (["_mouse", "m*"], TABLES, "k.lab._mouse"),
+        ("*", REST, "k.lab.Mouse"),
+        ("*", TABLES, "k.lab._mouse"),
+    ],
+)
+def test_a_refusal_has_the_address_that_the_link_would_have_and_never_that_of_another(
+    tmp_path: Path, rules: object, seen: Sequence[TableDefinition], address: str
+) -> None:
+    there = catalog([*seen, table("img.tail", "lab._mouse")], ["lab"], grants=ONE_BY_ONE)
+    found = resolved(tmp_path, {"img": {"tables": ["Tail"]}, "lab": {"tables": rules}}, there)
+    told = {r.address: r.reason for r in found.refusals}
+    assert told.keys() == {address, "k.img.Tail"}
+    assert "lab._mouse is not there any more" in told[address]
+    with pytest.raises(UsageError, match="_mouse is not there any more"):
+        check_address(found, [], address)
+    assert select(found, [], [address]).refusals
 
 
 def _mark(table: str) -> Mark:
