@@ -332,6 +332,21 @@ def test_a_circle_that_a_nullable_key_cuts_is_pulled_and_rests(lab: Lab, djlink:
     assert [link.drift for link in plan.links] == [()] * len(plan.links)
 
 
+def test_a_circle_of_which_one_table_was_linked_alone_is_closed_without_what_that_one_lacks(
+    lab: Lab,
+) -> None:
+    lab.fresh()
+    run_all(lab.rig, *CIRCLES)
+    assert lab.rig.apply(lab.document(["B"]))[1].succeeded
+    document = lab.document({"A": {"where": "id = 1"}, "B": {}})
+    assert lab.rig.apply(document)[1].succeeded
+    plan = lab.rig.plan(document)
+    assert (plan.has_changes, plan.has_errors) == (False, False)
+    here = lab.rig.local_schema("lab_a", "lab")
+    assert ask(lab.rig.servers.local, f"SELECT id, b FROM `{here}`.a") == [(1, 2)]
+    assert len(ask(lab.rig.servers.local, f"SELECT id, a FROM `{here}`.b")) == 2
+
+
 def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: Lab, djlink: Command) -> None:
     lab.fresh()
     run_all(lab.rig, *TIED)
