@@ -17,8 +17,10 @@ _CALLED = {
     "take it out of the manifest, or let": "let",
     "take it out of the manifest if it is gone": "unlink it if it is gone",
     "take one of these links out of the manifest, or leave it out (`exclude`)": "unlink one of them",
+    ", or leave it out (`exclude`)": "",
+    ", or take it out of the manifest": "",
     "leave it out (`exclude`)": "it cannot be linked as it is",
-    ", or leave the table out (`exclude`)": "",
+    "take it out of the manifest": "it cannot be linked as it is",
     "choose another local schema with `schema_name`": "give Link another local schema",
     "choose another name with `outbound_table`, or another outbound schema": "give Link another `outbound`",
     "name another local schema (`schema_name`) or another local store (`stores`)": "give Link another local "

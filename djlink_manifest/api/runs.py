@@ -40,6 +40,7 @@ from djlink_manifest.reconcile.actions import (
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, LinkOutcome, Listener, Report
+from djlink_manifest.reconcile.snapshot import refusal_about
 from djlink_manifest.report.progress import on_stderr
 
 STRUCTURE = (CreateOutbound, CreateLocal)
@@ -201,9 +202,9 @@ def _no_link(home: Home, job: Job) -> DjlinkError:
     for facts in job.servers:
         if facts.name == source and facts.problem:
             return Unreachable(facts.problem, server=source, link=home.address, hint=facts.hint)
-    for refusal in job.refusals:
-        if f"{home.address}.".startswith(f"{refusal.address}."):
-            return refused(home, refusal.reason, refusal.hint)
+    told = refusal_about(home.address, job.refusals)
+    if told is not None:
+        return refused(home, told.reason, told.hint)
     return refused(home, "the source has no such table", "check the name of the class")
 
 

@@ -39,7 +39,7 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
       djlink requests --json
     """
     from djlink_manifest.report.jsonform import requests_json
-    from djlink_manifest.report.requests import key_lines, request_lines
+    from djlink_manifest.report.requests import key_lines, request_lines, unknown_lines
     from djlink_manifest.report.text import refusal_lines
 
     screen = current()
@@ -57,7 +57,9 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
                 for each in shown:
                     if each.requests and each.requests.asked:
                         screen.show(key_lines(each.address, job.requested(each.address)))
-    # of what gives no link nobody can say what is asked for
+    # of these nobody can say what is asked for
+    if not as_json:
+        screen.tell(unknown_lines(shown))
     screen.tell(refusal_lines(plan.refusals))
     screen.tell(line(f"{s.name} cannot be used: {s.problem}") for s in plan.sources if s.problem)
     return 1 if plan.has_errors else 0
@@ -106,6 +108,10 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
     if not orphans:
         screen.tell(request_lines([p for p in plan.links if p.address == address]))
     if not given:
+        mine = next((p for p in plan.links if p.address == address), None)
+        block = next((b for b in mine.blocked if b.whole), None) if mine else None
+        if block is not None:
+            raise UsageError(f"{address}: {block.reason}", hint=block.hint or "`djlink plan` shows why")
         where = "`djlink status` counts orphans" if orphans else "`djlink requests` shows what is asked for"
         raise UsageError(f"nothing of {address} awaits an approval", hint=where)
     [approval] = given

@@ -78,7 +78,9 @@ def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
     spec = known.server if known else _spec(asked)
     catalog = prospect(spec, asked.schema, os.environ)
     declared = {s.name: s for s in known.schemas} if known else {}
-    schemas = draft_schemas(asked.schema, catalog, declared)
+    places = [entry.place for entry in base.removed] if base else []
+    removed = {(schema, table) for source, schema, table in places if source == asked.source}
+    schemas = draft_schemas(asked.schema, catalog, declared, removed)
     outbound = asked.outbound or outbound_schema(catalog, {s.name for s in schemas})
     server, head = None if known else _server(asked, outbound), None if base else _head(asked)
     draft = Draft(asked.source, schemas, server, head, tuple(_opening(asked, files)))

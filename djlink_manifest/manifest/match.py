@@ -8,11 +8,32 @@ from djlink_manifest.manifest.problems import nearest
 from djlink_manifest.manifest.values import SchemaSpec, TableRule
 
 
+class EquallyClose(ManifestError):
+    """Two rules of a schema are equally close to one of the source's tables: `rules`, as they stand."""
+
+    def __init__(self, schema: SchemaSpec, table: str, first: TableRule, second: TableRule) -> None:
+        self.rules = (first, second)
+        super().__init__(
+            (
+                Diagnostic(
+                    severity="error",
+                    summary=f"`{second.pattern}` and `{first.pattern}` match `{schema.name}.{table}` equally "
+                    "closely",
+                    location=second.location,
+                    path=f"schemas.{schema.name}.tables.{second.pattern}",
+                    help=f"`{first.pattern}` stands at {first.location}; name the table, or make one glob "
+                    "longer",
+                    width=len(second.pattern),
+                ),
+            )
+        )
+
+
 def rule_for(schema: SchemaSpec, table: str, class_name: str) -> TableRule | None:
     """The rule for a table of the source, None where it is not linked.
 
     `table` is its name on the server, `class_name` its class. A rule that names it wins; else, unless
-    `exclude` matches, the glob with the most literal characters. Raises ManifestError where two globs have
+    `exclude` matches, the glob with the most literal characters. Raises EquallyClose where two globs have
     equally many.
     """
     names = (table, class_name)
@@ -40,19 +61,7 @@ def _matches(pattern: str, names: tuple[str, ...]) -> bool:
 
 def _undecided(schema: SchemaSpec, table: str, rules: list[TableRule]) -> TableRule:
     first, second = sorted(rules, key=lambda rule: rule.location)[:2]
-    both = f"`{second.pattern}` and `{first.pattern}`"
-    raise ManifestError(
-        (
-            Diagnostic(
-                severity="error",
-                summary=f"{both} match `{schema.name}.{table}` equally closely",
-                location=second.location,
-                path=f"schemas.{schema.name}.tables.{second.pattern}",
-                help=f"`{first.pattern}` stands at {first.location}; name the table, or make one glob longer",
-                width=len(second.pattern),
-            ),
-        )
-    )
+    raise EquallyClose(schema, table, first, second)
 
 
-__all__ = ["is_excluded", "nearest", "rule_for"]
+__all__ = ["EquallyClose", "is_excluded", "nearest", "rule_for"]

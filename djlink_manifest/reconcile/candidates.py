@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from djlink_manifest.manifest.match import nearest, rule_for
+from djlink_manifest.manifest.match import EquallyClose, nearest, rule_for
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
 from djlink_manifest.model.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.naming import class_name, is_hidden, master_of
@@ -17,6 +17,7 @@ from djlink_manifest.reconcile.unresolved import (
     misnamed,
     no_table,
     not_seen,
+    undecided,
     unread,
     unusable_name,
 )
@@ -123,21 +124,25 @@ def _of_schema(
     classes = Counter(class_name(t.name) for t in masters)
     found, chosen, left = list[Candidate](), set[str](), list[Unresolved]()
     for table in masters:
-        rule = rule_for(schema, table.name, class_name(table.name))
+        name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
+        known = frozenset((t.schema, t.name) for t in table.tables)
+        try:
+            rule = rule_for(schema, table.name, class_name(table.name))
+        except EquallyClose as error:
+            chosen.update(rule.pattern for rule in error.rules)
+            refusal = undecided(f"{place}.{name}", error)
+            left.append(Unresolved(refusal, schema.name, error.rules[0], known))
+            continue
         if rule is None:
             continue
         chosen.add(rule.pattern)
-        name = class_name(table.name) if classes[class_name(table.name)] == 1 else table.name
         if not all(t.columns and set(t.key) <= set(t.column_names) for t in table.tables):
-            known = frozenset((t.schema, t.name) for t in table.tables)
             refusal = unread(f"{place}.{name}", rule, table, catalog)
             left.append(Unresolved(refusal, schema.name, rule, known))
             continue
         if fault := unusable_name(table):
-            known = frozenset((t.schema, t.name) for t in table.tables)
-            left.append(
-                Unresolved(misnamed(f"{place}.{name}", rule, table.name, fault), schema.name, rule, known)
-            )
+            refusal = misnamed(f"{place}.{name}", rule, table.name, fault)
+            left.append(Unresolved(refusal, schema.name, rule, known))
             continue
         local = rule.options.local_schema(source.name, schema.name)
         found.append(Candidate(f"{place}.{name}", source, rule, table, local))
@@ -171,12 +176,19 @@ def _unseen(
         if place[0] != schema.name or is_hidden(place[1]):
             continue
         for name in filter(None, (master_of(place[1]), place[1])):
-            rule = rule_for(schema, name, class_name(name))
+            try:
+                rule = rule_for(schema, name, class_name(name))
+            except EquallyClose as error:
+                rule = error.rules[0]
             if rule is not None and (rule.is_glob or (schema.name, name) in catalog.tables):
                 found.setdefault((name, rule), []).append(place)
                 break
+    classes = {class_name(t.name) for t in catalog.masters(schema.name)} if found else set()
     for (name, rule), places in found.items():
-        address = f"{source.name}.{schema.name}.{class_name(name)}"
+        # the address of a table that is seen, and is called so too, is another's
+        seen = (schema.name, name) in catalog.tables
+        called = class_name(name) if seen or class_name(name) not in classes else name
+        address = f"{source.name}.{schema.name}.{called}"
         yield Unresolved(not_seen(address, rule, places, catalog), schema.name, rule, frozenset(places))
 
 

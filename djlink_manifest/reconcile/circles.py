@@ -27,7 +27,7 @@ KeyName = tuple[str, str, str]  # schema, table and name of a foreign key at the
 class LinkKey:
     """A foreign key at the source from a link's table to the primary key of another link's table.
 
-    `stands`: the local table has it.
+    `stands`: the local table has it; `lacks`: the local table stands without it.
     """
 
     child: str
@@ -35,6 +35,7 @@ class LinkKey:
     table: TableDefinition
     key: ForeignKey
     stands: bool
+    lacks: bool
 
     @property
     def reference(self) -> Reference:
@@ -87,7 +88,8 @@ def link_keys(
                 continue
             stands = local.tables.get((candidate.local_schema, plain_name(table.name)))
             here = stands is not None and any(_is_same(key, parent, k) for k in stands.foreign_keys)
-            yield LinkKey(candidate.address, parent.address, table, key, here)
+            lacks = stands is not None and not here
+            yield LinkKey(candidate.address, parent.address, table, key, here, lacks)
 
 
 def _is_same(key: ForeignKey, parent: LinkedTable, local: ForeignKey) -> bool:
@@ -100,9 +102,15 @@ def _is_same(key: ForeignKey, parent: LinkedTable, local: ForeignKey) -> bool:
 def untie(keys: Iterable[LinkKey]) -> Untied:
     """Cut the circles of foreign keys between links.
 
-    The keys to cut are chosen by what stands locally, then by address: those that a local table has already
-    are the last to go, so that the choice stays the same from one plan to the next.
+    The keys to cut are chosen by what stands locally, then by address. Those that a local table has already
+    are the last to go, so that the choice stays the same from one plan to the next. Those that a local table
+    lacks go first: its rows were pulled without such a parent, and may have none.
     """
+
+    def rank(pair: Pair) -> tuple[bool, bool, Pair]:
+        group = between[pair]
+        return any(key.stands for key in group), not any(key.lacks for key in group), pair
+
     between: dict[Pair, list[LinkKey]] = {}
     for key in keys:
         if key.child != key.parent:
@@ -122,7 +130,7 @@ def untie(keys: Iterable[LinkKey]) -> Untied:
             and pair[1] in group_of[pair[0]]
             and all(key.nullable for key in between[pair])
         ]
-        chosen = min(inside, key=lambda pair: (any(key.stands for key in between[pair]), pair))
+        chosen = min(inside, key=rank)
         cut[chosen] = circle_through(left, *chosen)
         left.remove(chosen)
     words: dict[str, list[str]] = {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.drafting import DraftSchema, DraftTable
-from djlink_manifest.manifest.match import is_excluded, rule_for
+from djlink_manifest.manifest.match import EquallyClose, is_excluded, rule_for
 from djlink_manifest.manifest.names import identifier_fault, table_fault, unlinkable
 from djlink_manifest.manifest.values import SchemaSpec
 from djlink_manifest.model.catalog import Catalog, Size, TableName
@@ -47,13 +47,17 @@ def outbound_schema(catalog: Catalog, taken: Set[str]) -> str | None:
 
 
 def draft_schemas(
-    schema: str, catalog: Catalog, declared: Mapping[str, SchemaSpec]
+    schema: str,
+    catalog: Catalog,
+    declared: Mapping[str, SchemaSpec],
+    removed: Collection[TableName] = (),
 ) -> tuple[DraftSchema, ...]:
     """The schema's tables and the parents that they need in other schemas, these as `needed`.
 
     `declared` are the schemas of the source that a manifest has already: what its rules link is left alone.
+    `removed` are the tables that it takes out, each by its schema and its class or name: they are left out.
     """
-    view = _View(catalog, declared)
+    view = _View(catalog, declared, removed)
     wanted = {
         (t.schema, t.name): view.drafted(t, "all") for t in catalog.masters(schema) if not view.is_declared(t)
     }
@@ -81,6 +85,7 @@ def draft_schemas(
 class _View:
     catalog: Catalog
     declared: Mapping[str, SchemaSpec]
+    removed: Collection[TableName]
 
     def masters(self, schema: str) -> Mapping[str, TableDefinition]:
         """The masters of a schema by the names of all their tables."""
@@ -89,9 +94,12 @@ class _View:
     def is_declared(self, table: TableDefinition) -> bool:
         spec = self.declared.get(table.schema)
         name = class_name(table.name)
-        return spec is not None and (
-            rule_for(spec, table.name, name) is not None or is_excluded(spec, table.name, name)
-        )
+        if spec is None:
+            return False
+        try:
+            return rule_for(spec, table.name, name) is not None or is_excluded(spec, table.name, name)
+        except EquallyClose:  # which rule is the table's is for the manifest's author to say
+            return True
 
     def key(self, table: TableDefinition) -> str:
         """How the manifest names the table: by its class, where that names it alone."""
@@ -106,6 +114,9 @@ class _View:
             return f"its name {fault}"
         if fault := identifier_fault(table.schema):
             return f"the name of its schema {fault}"
+        names = (table.name, class_name(table.name))
+        if any(schema == table.schema and name in names for schema, name in self.removed):
+            return "`removed` takes it out: where that is done and it shall be linked again, delete the entry"
         account = self.catalog.identity.account
         for each in table.tables:
             needed = ("SELECT", "REFERENCES") if each is table else ("SELECT",)

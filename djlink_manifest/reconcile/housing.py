@@ -109,7 +109,7 @@ def _column_problems(
         if target == INLINE and stiff:
             yield (
                 f"it cannot keep {', '.join(stiff)} in the row (`{store}: inline`)",
-                "only `<blob@>` and `<attach@>` can; name a local store, or leave the table out (`exclude`)",
+                "only `<blob@>` and `<attach@>` can; name a local store, or leave it out (`exclude`)",
             )
 
 

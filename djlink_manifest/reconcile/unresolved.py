@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.match import nearest
+from djlink_manifest.manifest.match import EquallyClose, nearest
 from djlink_manifest.manifest.names import identifier_fault, unlinkable
 from djlink_manifest.manifest.values import Options, SourceSpec, TableRule
 from djlink_manifest.model.catalog import Catalog, TableName, Version
@@ -43,7 +43,7 @@ def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catal
     if any(t.unreadable is not None for t in table.tables):
         words = f"the source table cannot be linked: {unprotectable(table)}"
         hint = (
-            f"{_EXCLUDE}; where the link user sees it in part, let the source's administrator run: {rights}"
+            f"{_out(rule)}; where the link user sees it in part, let the source's administrator run: {rights}"
         )
         return Refusal(address, words, hint, rule.location)
     return Refusal(
@@ -74,8 +74,14 @@ def unusable_name(table: TableDefinition) -> str | None:
 def misnamed(address: str, rule: TableRule, table: str, fault: str) -> Refusal:
     """A table whose name no manifest could give it."""
     alone = re.sub(r"([*?\[])", r"[\1]", table)
-    hint = f"leave it out (`exclude: [{json.dumps(alone)}]`), or let the source's owner rename it"
-    return Refusal(address, f"its name {fault}", hint, rule.location)
+    out = f"leave it out (`exclude: [{json.dumps(alone)}]`)" if rule.is_glob else _out(rule)
+    return Refusal(address, f"its name {fault}", f"{out}, or let the source's owner rename it", rule.location)
+
+
+def undecided(address: str, error: EquallyClose) -> Refusal:
+    """The refusal of a table to which two rules are equally close."""
+    [found] = error.diagnostics
+    return Refusal(address, found.summary, found.help, found.location)
 
 
 def no_table(
@@ -86,8 +92,12 @@ def no_table(
     schema: str,
     known: Collection[TableName] | None,
 ) -> Refusal:
-    """The refusal of a rule that names no table that is seen, or a part. `known` are the tables it means."""
-    address = f"{place}.{rule.pattern}"
+    """The refusal of a rule that names no table that is seen, or a part. `known` are the tables it means.
+
+    Its address is the one that the link had, or would have: by the class, where no other table is called so.
+    """
+    called = class_name(rule.pattern)
+    address = f"{place}.{rule.pattern if called in names else called}"
     if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
         master = class_name(str(master_of(rule.pattern)))
         return Refusal(
@@ -111,7 +121,7 @@ def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog
     lacking = [table for table in tables if missing(catalog.grants, ("SELECT",), *table)]
     account = catalog.identity.account
     rights = " ".join(grant(SOURCE_RIGHTS, schema, account, name) for schema, name in lacking)
-    out = "take it out of the manifest" if not rule.is_glob else _EXCLUDE
+    out = _out(rule)
     hint = f"{out}, or let the source's administrator run: {rights}" if rights else f"{out} if it is gone"
     words = f"{named} is not there any more, or the link user has no right on it"
     return Refusal(address, words, hint, rule.location)
@@ -120,19 +130,18 @@ def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog
 def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version) -> Iterator[Refusal]:
     """Why the table cannot be linked as it is, or not as the rule has it."""
     table, where = candidate.table, candidate.rule.location
+    out = _out(candidate.rule.instead_of or candidate.rule)
     reason = unprotectable(table)
     if reason:
-        yield Refusal(candidate.address, f"the source table cannot be protected: {reason}", _EXCLUDE, where)
+        yield Refusal(candidate.address, f"the source table cannot be protected: {reason}", out, where)
     if fit.problems:
         words = f"the local server ({local.vendor} {local.text}) cannot hold it: {'; '.join(fit.problems)}"
-        yield Refusal(candidate.address, words, _EXCLUDE, where)
+        yield Refusal(candidate.address, words, out, where)
     for words, hint in house.problems:
-        yield Refusal(candidate.address, words, hint, where)
+        yield Refusal(candidate.address, words, hint and hint.replace(_EXCLUDE, out), where)
     requested = requested_part_name(plain_name(table.name))
     if any(plain_name(p.name) == requested for p in table.parts):
-        yield Refusal(
-            candidate.address, f"its part `{requested}` has the name of djlink's own", _EXCLUDE, where
-        )
+        yield Refusal(candidate.address, f"its part `{requested}` has the name of djlink's own", out, where)
     if candidate.options.where is not None:
         yield from (
             Refusal(candidate.address, words, hint, where)
@@ -141,6 +150,11 @@ def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version
 
 
 _EXCLUDE = "leave it out (`exclude`)"
+
+
+def _out(rule: TableRule) -> str:
+    """How a table that a rule chooses is not linked: `exclude` leaves nothing out that is named exactly."""
+    return _EXCLUDE if rule.is_glob else "take it out of the manifest"
 
 
 def first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -172,8 +172,11 @@ def _action(action: Action) -> JSON:
             return {"kind": "note_requests", **asdict(action)}
 
 
-def requests_json(plan: Plan, links: Iterable[LinkPlan]) -> JSON:
-    """What sources ask to delete, link by link, and what would go with it."""
+def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:
+    """What sources ask to delete, link by link, and what would go with it.
+
+    `unknown` are the links of which nothing is looked at.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
@@ -181,6 +184,12 @@ def requests_json(plan: Plan, links: Iterable[LinkPlan]) -> JSON:
             {"address": link.address, **_requests(link.requests)}
             for link in links
             if link.requests and link.requests.asked
+        ],
+        "unknown": [
+            {"address": link.address, "reason": block.reason, "hint": block.hint}
+            for link in links
+            for block in link.blocked
+            if block.whole
         ],
     }
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.report.deletions import asked_rows, closure_rows, deletion_rows
 from djlink_manifest.report.figures import counted
-from djlink_manifest.report.rows import NOTE, REVIEW, Row, set_in_columns
+from djlink_manifest.report.rows import NOTE, REVIEW, TROUBLE, Row, set_in_columns
 from djlink_manifest.report.terminal import line
 
 
@@ -21,10 +21,24 @@ def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
             found = deletion_rows(link, reasons=len(link.requests.asked))
             rows += found or _idle(link)
     if not rows:
-        return [line("No source asks to delete anything of these links.")]
+        looked_at = [link for link in links if not link.is_stopped]
+        of = "these links" if len(looked_at) == len(links) else "the links that are not blocked"
+        return [line(f"No source asks to delete anything of {of}.")] if looked_at or not links else []
     asked = sum(a.count for link in links if link.requests for a in link.requests.asked)
     total = line((f"{counted(asked, 'row')} asked for.", "bold"))
     return [*set_in_columns(rows), line(), total]
+
+
+def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
+    """The links of which nobody knows what is asked for, as nothing of them is looked at, and why."""
+    rows = list[Row]()
+    for link in links:
+        for block in (b for b in link.blocked if b.whole):
+            words = f"what is asked for is not known: {block.reason}"
+            rows.append(Row(TROUBLE, link.address, words, str(link.location or "")))
+            if block.hint:
+                rows.append(Row(TROUBLE, "", f"next: {block.hint}", style="dim"))
+    return set_in_columns(rows)
 
 
 def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterator[Text]:

@@ -187,6 +187,21 @@ def test_a_schema_that_the_manifest_has_in_part_gets_the_rest_and_odd_names_alon
     assert {f"lab_a.{place}.{name}" for name in ("On", "a,b")} <= {link.address for link in plan.links}
 
 
+@pytest.mark.parametrize("name", ["Session", "_session"])
+def test_what_the_manifest_takes_out_alone_is_left_out(
+    lab: Rig, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"lab_a.{lab.names('lab')}"
+    document = lab.document({"lab_a": {"other": {"tables": ["Subject", "Species"]}}})
+    document["removed"] = {f"{place}.{name}": {"table": "keep"}}
+    lab.write(document, "atlas.yaml")
+    assert run(["init", "--from", place, "-f", "atlas.yaml"]) == 0
+    assert "Session: `removed` takes it out" in capsys.readouterr().err
+    written = f"{lab.names('lab')}.yaml"
+    assert "On: {}" in Path(written).read_text().replace('"', "")
+    assert run(["validate", "-f", "atlas.yaml", "-f", written]) == 0
+
+
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 def test_tables_without_rights_and_parents_that_are_not_seen_are_told_with_their_grant(
     lab: Rig, capsys: pytest.CaptureFixture[str]

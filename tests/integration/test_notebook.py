@@ -717,3 +717,18 @@ def test_importing_the_package_loads_neither_datajoint_nor_a_driver() -> None:
         "assert 'datajoint' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_table_that_is_seen_no_longer_is_told_so_to_its_class_and_to_those_below_it(
+    notebook: Notebook,
+) -> None:
+    subject, session = linked_and_pulled(notebook)
+    lab, user = notebook.rig.names("lab"), notebook.rig.names("link")
+    ask(notebook.rig.servers.lab_a, f"REVOKE SELECT, REFERENCES ON {grant_pattern(lab)}.* FROM '{user}'@'%'")
+    for table in ("session", "session__trial"):
+        ask(notebook.rig.servers.lab_a, f"GRANT SELECT, REFERENCES ON `{lab}`.{table} TO '{user}'@'%'")
+    for table in (subject, session):
+        with pytest.raises(
+            LinkRefused, match=r"#subject is not there any more, or the link user has no right"
+        ):
+            table().pull(display_progress=False)

@@ -332,6 +332,21 @@ def test_a_circle_that_a_nullable_key_cuts_is_pulled_and_rests(lab: Lab, djlink:
     assert [link.drift for link in plan.links] == [()] * len(plan.links)
 
 
+def test_a_circle_of_which_one_table_was_linked_alone_is_closed_without_what_that_one_lacks(
+    lab: Lab,
+) -> None:
+    lab.fresh()
+    run_all(lab.rig, *CIRCLES)
+    assert lab.rig.apply(lab.document(["B"]))[1].succeeded
+    document = lab.document({"A": {"where": "id = 1"}, "B": {}})
+    assert lab.rig.apply(document)[1].succeeded
+    plan = lab.rig.plan(document)
+    assert (plan.has_changes, plan.has_errors) == (False, False)
+    here = lab.rig.local_schema("lab_a", "lab")
+    assert ask(lab.rig.servers.local, f"SELECT id, b FROM `{here}`.a") == [(1, 2)]
+    assert len(ask(lab.rig.servers.local, f"SELECT id, a FROM `{here}`.b")) == 2
+
+
 def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: Lab, djlink: Command) -> None:
     lab.fresh()
     run_all(lab.rig, *TIED)
@@ -353,3 +368,26 @@ def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: L
     assert (plan.has_changes, plan.has_errors) == (False, False)
     here = lab.rig.local_schema("lab_a", "lab")
     assert ask(lab.rig.servers.local, f"SELECT id, c FROM `{here}`.m__b") == [(1, 1)]
+
+
+def test_requests_of_a_blocked_link_are_called_unknown_and_never_none(lab: Lab, djlink: Command) -> None:
+    lab.fresh()
+    lab.rig.apply(lab.document({"Mouse": MUS}))
+    request = lab.rig.outbound_table("lab", "mouse_deletion_requested")
+    lab.rig.run("lab_a", f"INSERT INTO {request} (id) VALUES (1)")
+    document = lab.document({"Mouse": {"where": {"spezies": "mus"}}})
+    mouse, scan = lab.address("lab", "Mouse"), lab.address("other", "Scan")
+    for addresses in ((), (mouse,), (scan,)):
+        code, out = djlink(document, "requests", *addresses)
+        assert code == 1
+        assert "No source asks to delete anything of these links" not in out
+        assert f"{addresses[0] if addresses else mouse} what is asked for is not known: " in out
+        assert ("of the links that are not blocked." in out) == (not addresses)
+    for address, words in ((mouse, "names the column `spezies`"), (scan, f"{mouse} is blocked")):
+        code, out = djlink(document, "approve", address)
+        assert code == 1
+        assert words in out
+        code, out = djlink(document, "requests", "--json", address)
+        assert code == 1
+        assert f'"address": "{address}", "reason"' in out
+    assert "1 row asked for." in djlink(lab.document({"Mouse": MUS}), "requests")[1]

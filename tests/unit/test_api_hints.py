@@ -13,6 +13,11 @@ from djlink_manifest.api.hints import in_python
         (None, None),
         ("pull the parent first: Subject().pull()", "pull the parent first: Subject().pull()"),
         ("leave it out (`exclude`)", "it cannot be linked as it is"),
+        ("take it out of the manifest", "it cannot be linked as it is"),
+        (
+            "only `<blob@>` and `<attach@>` can; name a local store, or take it out of the manifest",
+            "only `<blob@>` and `<attach@>` can; name a local store",
+        ),
         (
             "write `stores: {raw: <local store>}`; DataJoint's configuration has `ours`",
             'give Link stores={"<local store>": "raw"}; DataJoint\'s configuration has `ours`',

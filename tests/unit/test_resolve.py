@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,53 @@ def test_parts_wait_and_are_waited_for_like_their_masters(tmp_path: Path) -> Non
     )
 
 
+def test_a_table_to_which_two_globs_are_equally_close_is_refused_alone_and_all_below_it_waits(
+    tmp_path: Path,
+) -> None:
+    lab = {"tables": {"m*": {}, "*e": {"pull": "needed"}, "rig": {}}}
+    found = resolved(tmp_path, {"img": {"tables": "*"}, "lab": lab}, catalog(TABLES))
+    [told] = [r for r in found.refusals if r.address == "k.lab.Mouse"]
+    assert told.reason == "`*e` and `m*` match `lab.mouse` equally closely"
+    assert "name the table" in str(told.hint)
+    assert waiting(found) == {"k.img.Session": ("k.lab.Mouse",)}
+    assert {link.address for link in found.links} >= {"k.lab.Rig", "k.img.Alone"}
+    assert found.declared["k"] == {"lab.mouse"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "hint"),
+    [("*", "leave it out (`exclude`)"), (["Mouse"], "take it out of the manifest")],
+    ids=["glob", "name"],
+)
+def test_the_way_out_of_a_table_that_cannot_be_linked_fits_how_it_is_declared(
+    tmp_path: Path, rules: object, hint: str
+) -> None:
+    found = resolved(tmp_path, {"lab": {"tables": rules}}, catalog([table("lab.mouse", key="")]))
+    assert [r.hint for r in found.refusals] == [hint]
+
+
+@pytest.mark.parametrize(
+    ("rules", "seen", "address"),
+    [
+        (["_mouse"], REST, "k.lab.Mouse"),
+        (["_mouse", "m*"], TABLES, "k.lab._mouse"),
+        ("*", REST, "k.lab.Mouse"),
+        ("*", TABLES, "k.lab._mouse"),
+    ],
+)
+def test_a_refusal_has_the_address_that_the_link_would_have_and_never_that_of_another(
+    tmp_path: Path, rules: object, seen: Sequence[TableDefinition], address: str
+) -> None:
+    there = catalog([*seen, table("img.tail", "lab._mouse")], ["lab"], grants=ONE_BY_ONE)
+    found = resolved(tmp_path, {"img": {"tables": ["Tail"]}, "lab": {"tables": rules}}, there)
+    told = {r.address: r.reason for r in found.refusals}
+    assert told.keys() == {address, "k.img.Tail"}
+    assert "lab._mouse is not there any more" in told[address]
+    with pytest.raises(UsageError, match="_mouse is not there any more"):
+        check_address(found, [], address)
+    assert select(found, [], [address]).refusals
+
+
 def _mark(table: str) -> Mark:
     place = ("img", table, "out", f"img_{table}")
     return Mark("1", f"img_{table}", "atlas", "", *place, "here", "our_img", table, "print", "digest")
@@ -224,6 +272,15 @@ def test_a_key_that_stands_locally_is_not_the_one_that_is_cut(tmp_path: Path) ->
     found = resolved(tmp_path, {"s": {"tables": "*"}}, catalog(tables), standing)
     assert found.graph.waves() == (("k.s.B",), ("k.s.A",))
     assert [bool(link.loose) for link in found.links] == [False, True]
+
+
+def test_a_key_that_a_local_table_lacks_is_cut_before_those_of_tables_that_are_not_there(
+    tmp_path: Path,
+) -> None:
+    tables = [table("s.a", "s.b?"), table("s.b", "s.a?")]
+    here = catalog([TableDefinition("our_s", "b", table("s.b", "s.a?").columns, ("id",))])
+    found = resolved(tmp_path, {"s": {"tables": "*"}}, catalog(tables), here)
+    assert found.graph.waves() == (("k.s.B",), ("k.s.A",))
 
 
 def test_a_circle_without_a_key_that_may_be_null_refuses_its_links_alone(tmp_path: Path) -> None:
@@ -290,9 +347,13 @@ def test_any_keys_between_links_give_a_graph_and_the_same_one_once_its_tables_st
         assert firm == refused
         whole = {address for group in circles(keys) for address in group}
         assert {x.definition.name for x in found.links if x.loose} <= whole - firm
-    made = [x.local for x in found.links if x.definition.name not in refused]
-    again = resolved(tmp_path, {"s": {"tables": rules}}, catalog(tables), catalog(made))
-    assert (again.links, again.graph) == (found.links, found.graph)
+    made = {x.address: x.local for x in found.links if x.definition.name not in refused}
+    again = resolved(tmp_path, {"s": {"tables": rules}}, catalog(tables), catalog(made.values()))
+    assert made.items() <= {x.address: x.local for x in again.links}.items()
+    assert refused or (again.links, again.graph) == (found.links, found.graph)
+    some = dict(list(made.items())[:2])
+    again = resolved(tmp_path, {"s": {"tables": rules}}, catalog(tables), catalog(some.values()))
+    assert some.items() <= {x.address: x.local for x in again.links}.items()
     with pytest.raises(ValueError, match="in a circle"):
         LinkGraph.build("ab", [*_both_ways()])
 
