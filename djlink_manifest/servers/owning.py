@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from djlink_manifest.errors import MissingPrivilege, ServerError
+from djlink_manifest.errors import ConnectionLost, ServerError
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.holding import OwnedLink, Standing, Unreadable
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.selection import Condition
-from djlink_manifest.model.views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, Kind, OwnerView, owner_views
+from djlink_manifest.model.views import (
+    DIRECTORY,
+    DIRECTORY_COLUMNS,
+    OWNER,
+    Kind,
+    OwnerView,
+    owner_schema,
+    owner_views,
+)
 from djlink_manifest.servers import numbers
+from djlink_manifest.servers.checked import shown
 from djlink_manifest.servers.connection import RawRow, Session, Writer
 from djlink_manifest.servers.keysets import KeySet
 from djlink_manifest.servers.query import condition
@@ -92,14 +101,26 @@ def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
             rows = session.rows(list_links(outbound))
         except ServerError:
             return told
+    elsewhere = sorted({str(row[5]) for row in rows if not _is_beside(str(row[5]), schema)})
+    if elsewhere:
+        reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not make it"
+        return Unreadable(schema, reason, "let the server's administrator look at who made its views")
     return sorted(
         OwnedLink((str(s), str(t)), str(manifest), str(contact), schema, str(outbound), str(base))
         for base, manifest, contact, s, t, outbound, _ in rows
     )
 
 
+def _is_beside(outbound: str, schema: str) -> bool:
+    """Whether a schema is that of the owner's views beside an outbound one; servers may ignore case."""
+    return schema.casefold() in (owner_schema(each).casefold() for each in (outbound, outbound.lower()))
+
+
 def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
-    """What it means that a view cannot be read. Raises the error where it means something else."""
+    """What it means that a view cannot be read. Raises the error where the connection was lost.
+
+    Whoever made the view decides what it raises.
+    """
     if error.code in numbers.NO_DEFINER:
         # said as a refused login: MySQL and MariaDB tell nothing more to those without further rights
         definers = session.rows(
@@ -110,9 +131,9 @@ def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
         return Unreadable(schema, reason, VIEWS_MEND)
     if error.code in numbers.BROKEN_VIEW:
         return Unreadable(schema, "its views do not fit the tables behind them", VIEWS_MEND)
-    if isinstance(error, MissingPrivilege):
-        return Unreadable(schema, error.message, error.hint or "ask the server's administrator")
-    raise error
+    if isinstance(error, ConnectionLost):
+        raise error
+    return Unreadable(schema, error.message, error.hint or "ask the server's administrator")
 
 
 def chosen(of: TableDefinition, where: Condition | None) -> Sql:
