@@ -225,7 +225,8 @@ def test_an_owners_command_follows_no_list_of_links_into_another_schema(
     ask(server, f"CREATE SQL SECURITY INVOKER VIEW `{trap}`.x_held AS SELECT {columns.format(trap)}")
     row = (
         "SELECT 'x' AS outbound_table, 'm' AS manifest, 'c' AS contact,"
-        f" '{rig.names('lab')}' AS source_schema, 'session' AS source_table, '{rig.names('trap')}' AS outbound_schema, NOW() AS since"
+        f" '{rig.names('lab')}' AS source_schema, 'session' AS source_table,"
+        f" '{rig.names('trap')}' AS outbound_schema, NOW() AS since"
     )
     ask(server, f"CREATE SQL SECURITY DEFINER VIEW `{evil}`.links AS {row}")
     code, out, err = source.says("held")
