@@ -19,8 +19,8 @@ from djlink_manifest.model.views import (
     owner_views,
 )
 from djlink_manifest.servers import numbers
-from djlink_manifest.servers.checked import shown
-from djlink_manifest.servers.connection import RawRow, Session, Writer
+from djlink_manifest.servers.checked import BadValue, as_name, as_text, shown
+from djlink_manifest.servers.connection import RawRow, Row, Session, Writer
 from djlink_manifest.servers.keysets import KeySet
 from djlink_manifest.servers.query import condition
 from djlink_manifest.servers.sql import (
@@ -45,6 +45,7 @@ VIEWS_MEND = (
     "the lab's next `djlink apply` makes its views anew; if the lab has vanished, let an administrator of "
     "this server run `djlink source detach` with an account of theirs"
 )
+_STRANGE = "let the server's administrator look at who made its views"
 
 
 def owner_schemas(session: Session) -> tuple[str, ...]:
@@ -76,7 +77,7 @@ def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
     )
     if strange:
         reason = f"its view `{strange[0][0]}` works by the rights of who reads it: djlink did not make it"
-        return Unreadable(schema, reason, "let the server's administrator look at who made that view")
+        return Unreadable(schema, reason, _STRANGE)
     with session.reading():
         return _read_links(session, schema)
 
@@ -101,13 +102,27 @@ def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
             rows = session.rows(list_links(outbound))
         except ServerError:
             return told
-    elsewhere = sorted({str(row[5]) for row in rows if not _is_beside(str(row[5]), schema)})
+    try:
+        found = sorted(_owned(row, schema) for row in rows)
+    except BadValue as bad:
+        return Unreadable(schema, f"its list of links {bad}", _STRANGE)
+    elsewhere = [link.outbound for link in found if not _is_beside(link.outbound, schema)]
     if elsewhere:
         reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not make it"
-        return Unreadable(schema, reason, "let the server's administrator look at who made its views")
-    return sorted(
-        OwnedLink((str(s), str(t)), str(manifest), str(contact), schema, str(outbound), str(base))
-        for base, manifest, contact, s, t, outbound, _ in rows
+        return Unreadable(schema, reason, _STRANGE)
+    return found
+
+
+def _owned(row: Row, schema: str) -> OwnedLink:
+    """A row of the list of links. Raises BadValue for what is none."""
+    base, manifest, contact, source, name, outbound, _ = row
+    return OwnedLink(
+        (as_name(source, "a source schema"), as_name(name, "a source table")),
+        as_text(manifest, "a manifest", 255),
+        as_text(contact, "a contact", 255),
+        schema,
+        as_name(outbound, "an outbound schema"),
+        as_name(base, "an outbound table"),
     )
 
 
