@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.manifest.editing import Item, document, edited, one_line, same, values
-from djlink_manifest.manifest.nodes import Fields, Items, Leaf
+from djlink_manifest.manifest.editing import Item, document, edited, one_line, rewritten, same, values
+from djlink_manifest.manifest.nodes import Items
+from djlink_manifest.manifest.splicing import added, places, removed
 from djlink_manifest.manifest.values import Approval
 from djlink_manifest.manifest.writing import comments
 
@@ -45,7 +47,13 @@ def with_approval(text: str, approval: Approval, file: str) -> str:
             mine.insert(0, item(entry))
 
     wanted = {**before, KEY: [entry, *(old or [])]}
-    found = edited(text, change, lambda new: same(values(new), wanted) and not _lost(text, new))
+    found = edited(
+        text,
+        lambda body: chain(
+            rewritten(body, change), added(body, KEY, [one_line(each) for each in wanted[KEY]])
+        ),
+        lambda new: _is(new, wanted) and not _lost(text, new),
+    )
     if found is None:
         words = f"the `{KEY}` of {file} are written in a way that djlink does not change"
         raise ApprovalsError(words, hint=by_hand)
@@ -76,11 +84,12 @@ def without_approvals(text: str, lines: Collection[int], file: str) -> str:
             for number in sorted(gone, reverse=True):
                 del mine[number]
 
-    within = {n for i in gone for n in _lines(node.items[i], text.splitlines())}
+    spans = places(text, KEY)
+    within = {line for number in gone for line in spans[number]} if spans else set[int]()
     found = edited(
         text,
-        change,
-        lambda new: same(values(new), {**before, KEY: kept}) and not _lost(text, new, within),
+        lambda body: chain(removed(body, KEY, gone), rewritten(body, change)),
+        lambda new: _is(new, {**before, KEY: kept}) and not _lost(text, new, within),
     )
     if found is None:
         raise ApprovalsError(
@@ -104,6 +113,12 @@ def entry_value(approval: Approval) -> dict[str, Any]:
     }
 
 
+def _is(text: str, wanted: dict[str, Any]) -> bool:
+    """Whether a text says this; what `<<` brings along comes last there, so that order does not count."""
+    found = values(text)
+    return found is not None and same(sorted(found.items()), sorted(wanted.items()))
+
+
 def _occurrences(root: Any, wanted: Any) -> int:
     """How often the very same list or mapping is below another: as itself, and by its aliases."""
     found, waiting, seen = 0, [root], set[int]()
@@ -115,16 +130,6 @@ def _occurrences(root: Any, wanted: Any) -> int:
         seen.update(map(id, fresh))
         waiting += fresh
     return found
-
-
-def _lines(node: Fields | Items | Leaf, lines: Sequence[str]) -> Iterator[int]:
-    """The lines of an entry, from its `-` where that stands alone above it, counted from 1."""
-    first = start = node.spot.location.line
-    while start > 1 and (not lines[start - 2].strip() or lines[start - 2].lstrip().startswith("#")):
-        start -= 1
-    if start > 1 and lines[start - 2].strip() == "-":
-        first = start - 1
-    yield from range(first, node.spot.location.line + node.spot.lines)
 
 
 def _lost(text: str, new: str, but: Collection[int] = ()) -> bool:

@@ -227,8 +227,8 @@ class Mark(Protocol):
         """The character in the text, from 0."""
 
 
-def mark(event: yaml.Event, end: bool = False) -> Mark:
-    """Where an event starts or ends; every event of a parser has both."""
+def mark(event: yaml.Event | yaml.Node | yaml.Token, end: bool = False) -> Mark:
+    """Where what a parser found starts or ends; all of it has both."""
     place: Mark | None = event.end_mark if end else event.start_mark
     assert place is not None  # only events made by hand lack marks
     return place

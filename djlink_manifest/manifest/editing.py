@@ -61,17 +61,17 @@ def same(one: object, other: object) -> bool:
     return json.dumps(one) == json.dumps(other)
 
 
-def edited(text: str, change: Change, is_right: Callable[[str], bool]) -> str | None:
+def edited(text: str, ways: Callable[[str], Iterator[str]], is_right: Callable[[str], bool]) -> str | None:
     """Return the text with a change made to it; None where no way of writing it is right.
 
-    `change` gets the mapping to be changed, and what makes entries of its lists. `is_right` says of a new
-    text whether it holds what it should.
+    `ways` makes the change in one way after another, the first that is right being the best; it gets what the
+    text says, with plain line ends. `is_right` says of a new text whether it holds what it should.
     """
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     ends = Counter(text[at - 1 : at + 1] == "\r\n" for at, c in enumerate(text) if c == "\n")
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n")
     head, body, tail = _parted(lines)
-    for changed in _candidates(body, change):
+    for changed in ways(body):
         candidate = head + (changed if changed.endswith("\n") or not tail else f"{changed}\n") + tail
         whole = mark + (candidate.replace("\n", "\r\n") if ends[True] > ends[False] else candidate)
         if is_right(whole):
@@ -116,8 +116,11 @@ def _scalar(text: str) -> str:
     return text if written(text) == text else DoubleQuotedScalarString(text)
 
 
-def _candidates(text: str, change: Change) -> Iterator[str]:
-    """The changed text, written in one way after another: the first that is right is the best."""
+def rewritten(text: str, change: Change) -> Iterator[str]:
+    """Return the changed text, written in one way after another.
+
+    `change` gets the mapping to be changed, and what makes entries of its lists.
+    """
     if (as_json := _changed_json(text, change)) is not None:
         yield as_json
     try:
@@ -152,7 +155,7 @@ def _changed_json(text: str, change: Change) -> str | None:
         return None
     change(root, dict)
     second = text.lstrip().partition("\n")[2]
-    width = len(second) - len(second.lstrip(" ")) or None
+    width = second[: len(second) - len(second.lstrip(" \t"))] or None
     end = "\n" if text.endswith("\n") else ""
     return json.dumps(root, indent=width, ensure_ascii=False, default=str) + end
 

@@ -25,7 +25,7 @@ _BUILT_IN = HASHED | {"object", "npy", "filepath"}
 
 _COMMENT = re.compile(r":<(?P<codec>[^@>:]+)(?:@(?P<store>[^>:]*))?>:(?P<rest>.*)", re.DOTALL)
 _LEGACY = re.compile(r":(?:(?:blob|attach|filepath)@[^:]*|external[^:]*):")
-_CODEC = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_CODEC = re.compile(r"\w[\w.-]{0,63}")
 _HASH = re.compile(r"[a-z2-7]{26}")
 _MOST_BYTES = 1 << 63  # no store holds more in one object
 
@@ -111,7 +111,7 @@ def external_of(column: Column) -> External | None:
 
 
 def is_codec(name: str) -> bool:
-    """Whether the name of a column's codec is an identifier; it becomes part of paths."""
+    """Whether the name of a column's codec may become part of paths."""
     return _CODEC.fullmatch(name) is not None
 
 
@@ -184,10 +184,14 @@ def _checked(said: Mapping[str, Any], codec: str) -> Metadata:
         raise BadObject(f"its path {error}") from None
     if store is not None and not (isinstance(store, str) and store.isprintable() and len(store) <= 255):
         raise BadObject(f"{_NOT_WRITTEN}: no such store")
-    if hashed and not (isinstance(hashed, str) and _HASH.fullmatch(hashed)):
-        raise BadObject(f"{_NOT_WRITTEN}: no such hash")
+    is_hash = isinstance(hashed, str) and _HASH.fullmatch(hashed) is not None
     is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < _MOST_BYTES
-    if size is not None and not is_size:
+    if codec not in _BUILT_IN:
+        # a codec of the lab's own may call other things so: the size of a picture, a hash of its own kind
+        hashed, size = hashed if is_hash else None, size if is_size else None
+    elif hashed and not is_hash:
+        raise BadObject(f"{_NOT_WRITTEN}: no such hash")
+    elif size is not None and not is_size:
         raise BadObject(f"{_NOT_WRITTEN}: no such size")
     return Metadata(checked, store or DEFAULT, hashed or None, None if said.get("is_dir") else size, said)
 

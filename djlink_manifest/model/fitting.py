@@ -265,6 +265,8 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
             fitting.note("an index over JSON, which MySQL has not: left out", place)
         elif fitting.vendor == "mysql" and unlimited and index.kind != "FULLTEXT":
             fitting.note("an index over whole texts, which MySQL has not: left out", place)
+        elif fitting.vendor == "mysql" and index.kind == "HASH":
+            fitting.note("a unique index by hash, over more than MySQL's indexes take: left out", place)
         elif len(index.parts) > _MOST_KEY_COLUMNS[fitting.vendor]:
             fitting.note("an index over more columns than MySQL takes: left out", place)
         else:

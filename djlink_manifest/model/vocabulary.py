@@ -38,7 +38,7 @@ FUNCTIONS = frozenset({
     "unhex", "format", "interval",
     # decisions
     "coalesce", "if", "ifnull", "nullif", "isnull", "nvl", "nvl2", "decode_oracle", "strcmp", "elt", "field",
-    "find_in_set",
+    "find_in_set", "any_value",
     # text
     "ascii", "char", "chr", "char_length", "character_length", "concat", "concat_ws",
     "concat_operator_oracle",
@@ -52,7 +52,8 @@ FUNCTIONS = frozenset({
     "cast", "convert", "binary", "aes_encrypt", "aes_decrypt", "compress", "uncompress",
     "uncompressed_length",
     "md5", "sha", "sha1", "sha2", "random_bytes", "uuid", "uuid_short", "uuid_to_bin", "bin_to_uuid",
-    "is_uuid", "sys_guid", "uuid_v4", "uuid_v7", "inet_aton", "inet_ntoa", "inet6_aton", "inet6_ntoa",
+    "is_uuid", "sys_guid", "uuid_v4", "uuid_v7", "format_bytes",
+    "format_pico_time", "inet_aton", "inet_ntoa", "inet6_aton", "inet6_ntoa",
     "is_ipv4", "is_ipv4_compat", "is_ipv4_mapped", "is_ipv6", "vec_fromtext", "vec_totext",
     "string_to_vector", "to_vector", "vector_to_string", "from_vector", "vector_dim",
     # dates and times
@@ -70,7 +71,7 @@ FUNCTIONS = frozenset({
     "json_insert", "json_keys", "json_length", "json_loose", "json_merge", "json_merge_patch",
     "json_merge_preserve", "json_normalize", "json_object", "json_overlaps", "json_pretty", "json_query",
     "json_quote", "json_remove", "json_replace", "json_schema_valid", "json_search", "json_set",
-    "json_storage_size", "json_type", "json_unquote", "json_valid", "json_value",
+    "json_storage_free", "json_storage_size", "json_type", "json_unquote", "json_valid", "json_value",
     # who
     "user", "current_user", "session_user", "system_user",
     # places
@@ -86,6 +87,17 @@ FUNCTIONS = frozenset({
     "st_numinteriorrings", "st_numpoints", "st_overlaps", "st_pointfromgeohash", "st_pointfromtext",
     "st_pointn", "st_polyfromtext", "st_simplify", "st_srid", "st_startpoint", "st_swapxy",
     "st_symdifference", "st_touches", "st_transform", "st_union", "st_validate", "st_within", "st_x", "st_y",
+    "st_frechetdistance", "st_hausdorffdistance", "st_lineinterpolatepoint", "st_lineinterpolatepoints",
+    "st_pointatdistance", "st_pointonsurface", "st_relate",
+    *(
+        f"st_{kind}from{form}"
+        for kind in (
+            *("geom", "geometry", "point", "line", "linestring", "poly", "polygon", "mpoint", "multipoint"),
+            *("mline", "multilinestring", "mpoly", "multipolygon", "geomcoll", "geometrycollection"),
+        )
+        for form in ("text", "wkb")
+    ),
+    "st_geomcollfromtxt",
     "mbrcontains", "mbrcoveredby", "mbrcovers", "mbrdisjoint", "mbrequals", "mbrintersects", "mbroverlaps",
     "mbrtouches", "mbrwithin",
 })

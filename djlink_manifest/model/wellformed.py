@@ -49,6 +49,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+# two dashes begin a comment only before a blank; MariaDB writes `- -a` as --`a`
+_COMMENT = re.compile(r"--(?=[\x00-\x20\x7f]|$)|/\*|\*/")
+
 
 def is_type(text: str) -> bool:
     """Whether the text is a column's type that djlink knows, with numbers that a type can have."""
@@ -112,7 +115,7 @@ def _tokens(expression: str) -> list[tuple[str, str]] | None:
     found, at, depth = list[tuple[str, str]](), 0, 0
     while at < len(expression):
         token = _TOKEN.match(expression, at)
-        if token is None or expression.startswith(("--", "/*", "*/"), at):
+        if token is None or _COMMENT.match(expression, at):
             return None
         at = token.end()
         kind = str(token.lastgroup)

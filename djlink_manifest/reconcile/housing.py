@@ -78,7 +78,8 @@ def unreadable(table: TableDefinition) -> Iterator[tuple[str, str | None]]:
     ]
     if columns:
         yield (
-            f"the comment of {', '.join(columns)} names no codec: letters, digits and `_` make its name",
+            f"the comment of {', '.join(columns)} names no codec: letters, digits, `_`, `-` and `.` "
+            "make its name",
             "leave it out (`exclude`), or let the source's owner mend the comment",
         )
 

@@ -17,6 +17,7 @@ from djlink_manifest.servers.checked import (
     as_name,
     as_optional_word,
     as_text,
+    as_value,
     shown,
 )
 from djlink_manifest.servers.checks import read_checks
@@ -74,7 +75,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
                 key=indexes.keys.get(place, ()),
                 indexes=tuple(indexes.of[place]),
                 foreign_keys=respelled(foreign_keys[place], columns[place]),
-                comment=as_text(row[4] or "", "a comment"),
+                comment=as_value(row[4], "a comment") or "",
                 engine=as_text(row[3] or "", "an engine", 64),
                 collation=as_optional_word(row[5], "a collation"),
                 kind=kind,

@@ -51,9 +51,10 @@ def read_lineage(
 
 
 def is_lineage(table_of_lineage: TableDefinition) -> bool:
-    """Whether a table named `~lineage` is DataJoint's: no view, and with its three columns of text."""
-    texts = {c.name for c in table_of_lineage.columns if c.is_text}
-    return table_of_lineage.kind == "table" and {"table_name", "attribute_name", "lineage"} <= texts
+    """Whether a table named `~lineage` is DataJoint's: its rows are stored, with three columns of text."""
+    texts = {c.name for c in table_of_lineage.columns if c.is_text and c.generated is None}
+    is_stored = table_of_lineage.kind == "table" and table_of_lineage.engine.lower() == "innodb"
+    return is_stored and {"table_name", "attribute_name", "lineage"} <= texts
 
 
 def _stored(

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from djlink_manifest.errors import MissingPrivilege, ServerError
+from djlink_manifest.errors import ConnectionLost, ServerError
 from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.model.holding import OwnedLink, Standing, Unreadable
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.selection import Condition
-from djlink_manifest.model.views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, Kind, OwnerView, owner_views
+from djlink_manifest.model.views import (
+    DIRECTORY,
+    DIRECTORY_COLUMNS,
+    OWNER,
+    Kind,
+    OwnerView,
+    owner_schema,
+    owner_views,
+)
 from djlink_manifest.servers import numbers
-from djlink_manifest.servers.connection import RawRow, Session, Writer
+from djlink_manifest.servers.checked import BadValue, as_name, as_text, shown
+from djlink_manifest.servers.connection import RawRow, Row, Session, Writer
 from djlink_manifest.servers.keysets import KeySet
 from djlink_manifest.servers.query import condition
 from djlink_manifest.servers.sql import (
@@ -36,6 +45,7 @@ VIEWS_MEND = (
     "the lab's next `djlink apply` makes its views anew; if the lab has vanished, let an administrator of "
     "this server run `djlink source detach` with an account of theirs"
 )
+_STRANGE = "let the server's administrator look at who made its views"
 
 
 def owner_schemas(session: Session) -> tuple[str, ...]:
@@ -67,7 +77,7 @@ def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
     )
     if strange:
         reason = f"its view `{strange[0][0]}` works by the rights of who reads it: djlink did not make it"
-        return Unreadable(schema, reason, "let the server's administrator look at who made that view")
+        return Unreadable(schema, reason, _STRANGE)
     with session.reading():
         return _read_links(session, schema)
 
@@ -92,14 +102,40 @@ def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
             rows = session.rows(list_links(outbound))
         except ServerError:
             return told
-    return sorted(
-        OwnedLink((str(s), str(t)), str(manifest), str(contact), schema, str(outbound), str(base))
-        for base, manifest, contact, s, t, outbound, _ in rows
+    try:
+        found = sorted(_owned(row, schema) for row in rows)
+    except BadValue as bad:
+        return Unreadable(schema, f"its list of links {bad}", _STRANGE)
+    elsewhere = [link.outbound for link in found if not _is_beside(link.outbound, schema)]
+    if elsewhere:
+        reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not make it"
+        return Unreadable(schema, reason, _STRANGE)
+    return found
+
+
+def _owned(row: Row, schema: str) -> OwnedLink:
+    """A row of the list of links. Raises BadValue for what is none."""
+    base, manifest, contact, source, name, outbound, _ = row
+    return OwnedLink(
+        (as_name(source, "a source schema"), as_name(name, "a source table")),
+        as_text(manifest, "a manifest", 255),
+        as_text(contact, "a contact", 255),
+        schema,
+        as_name(outbound, "an outbound schema"),
+        as_name(base, "an outbound table"),
     )
 
 
+def _is_beside(outbound: str, schema: str) -> bool:
+    """Whether a schema is that of the owner's views beside an outbound one; servers may ignore case."""
+    return schema.casefold() in (owner_schema(each).casefold() for each in (outbound, outbound.lower()))
+
+
 def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
-    """What it means that a view cannot be read. Raises the error where it means something else."""
+    """What it means that a view cannot be read. Raises the error where the connection was lost.
+
+    Whoever made the view decides what it raises.
+    """
     if error.code in numbers.NO_DEFINER:
         # said as a refused login: MySQL and MariaDB tell nothing more to those without further rights
         definers = session.rows(
@@ -110,9 +146,9 @@ def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
         return Unreadable(schema, reason, VIEWS_MEND)
     if error.code in numbers.BROKEN_VIEW:
         return Unreadable(schema, "its views do not fit the tables behind them", VIEWS_MEND)
-    if isinstance(error, MissingPrivilege):
-        return Unreadable(schema, error.message, error.hint or "ask the server's administrator")
-    raise error
+    if isinstance(error, ConnectionLost):
+        raise error
+    return Unreadable(schema, error.message, error.hint or "ask the server's administrator")
 
 
 def chosen(of: TableDefinition, where: Condition | None) -> Sql:

@@ -203,6 +203,55 @@ def test_an_owners_command_reads_no_view_that_works_by_its_readers_rights(
 
 
 @alike
+def test_an_owners_command_follows_no_list_of_links_into_another_schema(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether views work by their reader's rights was asked of the schema of the list alone."""
+    source: Source = new_source(rig, capsys)
+    source.link("atlas", {"lab": {"tables": ["Session"]}})
+    server, evil, trap = rig.servers.lab_a, owner_schema(rig.names("evil")), owner_schema(rig.names("trap"))
+    if server.vendor == "mysql":
+        ask(server, "SET GLOBAL log_bin_trust_function_creators = 1")
+    for schema in (evil, trap):
+        ask(server, f"CREATE DATABASE `{schema}`")
+        ask(server, f"GRANT ALL ON `{schema}`.* TO '{rig.names('owner')}'@'%'")
+    ask(server, f"CREATE TABLE `{trap}`.sprung (n int)")
+    ask(
+        server,
+        f"CREATE FUNCTION `{trap}`.trap() RETURNS int MODIFIES SQL DATA SQL SECURITY INVOKER"
+        f" BEGIN INSERT INTO `{trap}`.sprung VALUES (1); RETURN 1; END",
+    )
+    columns = "`{0}`.trap() AS id, `{0}`.trap() AS `day`, NOW() AS pulled_at, 'x' AS manifest, 'x' AS contact"
+    ask(server, f"CREATE SQL SECURITY INVOKER VIEW `{trap}`.x_held AS SELECT {columns.format(trap)}")
+    row = (
+        "SELECT 'x' AS outbound_table, 'm' AS manifest, 'c' AS contact,"
+        f" '{rig.names('lab')}' AS source_schema, 'session' AS source_table,"
+        f" '{rig.names('trap')}' AS outbound_schema, NOW() AS since"
+    )
+    ask(server, f"CREATE SQL SECURITY DEFINER VIEW `{evil}`.links AS {row}")
+    code, out, err = source.says("held")
+    assert ask(server, f"SELECT * FROM `{trap}`.sprung") == []
+    assert "Session" in out
+    assert f"{evil} cannot be read" in err
+    assert "another schema" in err
+    assert code == 1
+    # an error of its maker's own is told of that schema alone
+    ask(
+        server,
+        f"CREATE FUNCTION `{evil}`.fail() RETURNS int DETERMINISTIC NO SQL"
+        " BEGIN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'ha'; RETURN 1; END",
+    )
+    ask(server, f"CREATE OR REPLACE VIEW `{evil}`.links AS {row} FROM DUAL WHERE `{evil}`.fail() = 1")
+    code, out, err = source.says("held")
+    assert (code, "Session" in out, f"{evil} cannot be read: ha" in err) == (1, True, True), err
+    for odd in ("CONCAT('x', CHAR(0))", "NULL", "REPEAT('x', 99)"):
+        odd_row = row.replace("'x' AS outbound_table", f"{odd} AS outbound_table")
+        ask(server, f"CREATE OR REPLACE VIEW `{evil}`.links AS {odd_row}")
+        code, out, err = source.says("held")
+        assert (code, "Session" in out, f"{evil} cannot be read: its list of links" in err) == (1, True, True)
+
+
+@alike
 def test_defaults_checks_and_names_of_an_owner_stay_what_they_are(lab: Rig) -> None:
     """What a real server lets an owner write, and djlink takes over, leaves out or refuses."""
     server, here = lab.servers.lab_a, lab.local_schema("lab_a", "lab")

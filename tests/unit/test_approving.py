@@ -190,3 +190,63 @@ def test_what_cannot_be_changed_is_refused_with_the_lines_to_paste(text: str) ->
     assert "--into" in str(refused.value.hint)
     pasted = str(refused.value.hint).partition("\n")[2]
     assert read(pasted) == {"approvals": [entry_value(GIVEN)]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("---\n", "---\napprovals:\n  - {"),
+        ("# c\n---\n# d\n", "# c\n---\napprovals:\n  - {"),
+        ("---\n...\n", "---\napprovals:\n  - {"),
+        ("~\n", "{approvals: [{"),
+        ("name: x # a\u2028manifest: 1\n", "name: x # a\u2028manifest: 1\napprovals:\n  - {"),
+        ("name: a\x85manifest: 1\x85", "name: a\x85manifest: 1\x85\napprovals:\n  - {"),
+        ("t: |+\n  a\n\n\n", "t: |+\n  a\n\n\napprovals:\n  - {"),
+        ("x-b: &b {by: y}\n<<: *b\nname: x\n", "x-b: &b {by: y}\n<<: *b\nname: x\n\napprovals:\n  - {"),
+        (
+            "x-b: &b {approvals: [{by: z}]}\n<<: *b\nname: x\n",
+            "x-b: &b {approvals: [{by: z}]}\n<<: *b\nname: x\napprovals:\n  - {",
+        ),
+        ("{\n  # c\n  a: 1, # d\n}\n", "{approvals: [{"),
+        ("name:\tx\t# c\n", "name:\tx\t# c\napprovals:\n  - {"),
+        ("name:\tx\t# c\napprovals:\n  - {by: z}\n", "name:\tx\t# c\napprovals:\n  - {"),
+        ("name:\tx\t# c\napprovals: ~\n", "name:\tx\t# c\napprovals: [{"),
+        ("approvals: [\n  # none\n]\n", "approvals: [{"),
+        ('{\n\t"manifest": 1\n}\n', '{\n\t"manifest": 1,\n\t"approvals": [\n\t\t{'),
+    ],
+)
+def test_what_cannot_be_written_anew_gets_its_entry_in_its_place(before: str, after: str) -> None:
+    found = with_approval(before, GIVEN, "x.yaml")
+    assert found.startswith(after + ("link: " if not after.endswith("\t{") else "")), found
+    assert read(found)["approvals"][0] == entry_value(GIVEN)
+    assert [c for _, c in comments(found)] == [c for _, c in comments(before)]
+    assert ("none" in before) == ("none" in found)
+
+
+@pytest.mark.parametrize(
+    ("before", "lines", "after"),
+    [
+        (
+            "approvals:\n  - # first\n    link: a\n  - # second\n    link: b\nz: 1\n",
+            [3],
+            "approvals:\n  - # second\n    link: b\nz: 1\n",
+        ),
+        ("approvals:\n  - # first\n    link: a\n# end\nz: 1\n", [3], "approvals: []\n# end\nz: 1\n"),
+        (
+            "approvals: [\n  # one\n  {link: a}, # two\n  {link: b}\n  # end\n]\n",
+            [3],
+            "approvals: [\n  # one\n  # two\n  {link: b}\n  # end\n]\n",
+        ),
+        ("approvals: [\n  # one\n  {link: a}, {link: b}\n]\n", [3], "approvals: [\n  # one\n]\n"),
+        (
+            "name:\tx\t# c\napprovals:\n- link: a\n  by: b\n- link: c\n",
+            [3],
+            "name:\tx\t# c\napprovals:\n- link: c\n",
+        ),
+        ("name:\tx\t# c\napprovals:\n- link: a\n", [3], "name:\tx\t# c\napprovals: []\n"),
+    ],
+)
+def test_what_cannot_be_written_anew_loses_an_entry_and_no_comment_of_others(
+    before: str, lines: list[int], after: str
+) -> None:
+    assert without_approvals(before, lines, "x.yaml") == after

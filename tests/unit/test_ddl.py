@@ -24,6 +24,7 @@ def rendered(**facts: object) -> str:
         '"a\'b"',
         "`odd ) name`",
         "'/* # ; --'",
+        "(--`a` - --(-1))",
     ],
 )
 def test_a_whole_expression_stays_as_it_is(expression: str) -> None:
@@ -36,6 +37,9 @@ def test_a_whole_expression_stays_as_it_is(expression: str) -> None:
     [
         "1) VIRTUAL, d int AS (2",
         "1) -- ",
+        "1 --",
+        "1 --\t+ 1",
+        "1 --\x01 + 1",
         "1 # x",
         "1 /* x",
         "1; DROP TABLE t",

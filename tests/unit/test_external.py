@@ -158,6 +158,18 @@ def test_a_row_that_cannot_be_followed_is_refused(metadata: dict[str, Any]) -> N
         moved(metadata)
 
 
+def test_a_codec_of_the_labs_own_may_call_other_things_a_size_and_a_hash() -> None:
+    said = {"path": "_schema/s/t/k=1/c_x", "store": "raw", "size": [512, 512], "hash": "9f86d081" * 8}
+    found = read_metadata(json.dumps(said).encode(), External("spike-train", "raw"))
+    assert found is not None
+    assert (found.hash, found.size) == (None, None)
+    assert moved(said, "spike-train")[1]["size"] == [512, 512]
+    with pytest.raises(BadObject, match="no such hash"):
+        moved(said, "blob")
+    with pytest.raises(BadObject, match="no such size"):
+        moved({**said, "hash": HASH}, "blob")
+
+
 def test_metadata_is_read_where_a_column_promises_it_and_where_it_looks_like_it() -> None:
     text = json.dumps({"path": "a", "store": None}).encode()
     wanted = Metadata(StorePath("a"), "default", None, None, {"path": "a", "store": None})
@@ -225,6 +237,17 @@ def test_what_cannot_be_housed_is_told(comment: str, mapping: list[tuple[str, st
     found = housing(comment, *mapping)
     assert re.search(words, " ".join(f"{reason} {hint}" for reason, hint in found.problems)), found.problems
     assert found.stores == ()
+
+
+@pytest.mark.parametrize("codec", ["graph", "spike-train", "lab.graph", "größe", "x1"])
+def test_a_codec_has_the_name_that_its_lab_gave_it(codec: str) -> None:
+    assert housing(f":<{codec}@raw>:", ("raw", "ours")).problems == ()
+
+
+@pytest.mark.parametrize("codec", ["..", ".x", "-x", "a b", "a/b", "a\\b", "a\nb", "x" * 65])
+def test_a_codec_whose_name_is_no_part_of_a_path_is_refused(codec: str) -> None:
+    [(reason, _)] = housing(f":<{codec}@raw>:", ("raw", "ours")).problems
+    assert "names no codec" in reason
 
 
 def test_one_store_for_two_schemas_of_one_name_is_refused() -> None:

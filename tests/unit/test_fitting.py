@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.definition import Column, Index, IndexPart, TableDefinition
 from djlink_manifest.model.fitting import Fitted, fitted
 
 COLLATIONS = {
@@ -40,3 +40,17 @@ def test_a_default_loses_the_introducers_and_nothing_of_its_literals(text: str, 
     made = fit("mysql", Column("id", "int"), Column("a", "text", True, text, default_is_expression=True))
     assert made.table.column("a").default == read
     assert made.notes == ()
+
+
+def test_a_unique_key_that_mariadb_keeps_by_hash_is_left_out_on_mysql_and_said() -> None:
+    made = fit(
+        "mariadb",
+        Column("id", "int"),
+        Column("a", "text", True, charset="utf8mb4", collation="utf8mb4_bin"),
+        indexes=(
+            Index("u", (IndexPart("a", length=3000),), unique=True, kind="HASH"),
+            Index("k", (IndexPart("a", length=30),)),
+        ),
+    )
+    assert [index.name for index in made.table.indexes] == ["k"]
+    assert made.notes == ("t.u: a unique index by hash, over more than MySQL's indexes take: left out",)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import TableDefinition, unprotectable
+from djlink_manifest.model.definition import Column, TableDefinition, unprotectable
 from djlink_manifest.model.derive import LinkedTable, local_definition, outbound_definitions
 from djlink_manifest.model.fitting import fitted
 from djlink_manifest.model.rights import Grant, missing, parse_grants
@@ -25,6 +25,7 @@ from djlink_manifest.servers.catalog import read_catalog
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.ddl import create_table
 from djlink_manifest.servers.dialects import dialect_of, version_of
+from djlink_manifest.servers.lineage import is_lineage
 from djlink_manifest.servers.marks import unlike_marks
 from djlink_manifest.servers.sql import Sql
 
@@ -230,7 +231,28 @@ def test_a_wrong_value_is_refused_with_its_table_or_harmless(
         for text in statements(table, version):
             words = {word.lower() for word in WORDS.findall(bare(text))}
             assert words <= KNOWN, words - KNOWN
-            assert not re.search(r"--|#|/\*(?!!80000 INVISIBLE|M!|!80003|!80016)|;|@", bare(text)), text
+            assert not re.search(
+                r"--(?:[\x00-\x20]|$)|#|/\*(?!!80000 INVISIBLE|M!|!80003|!80016)|;|@", bare(text)
+            ), text
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        # MariaDB, of an invisible column
+        (
+            ("COLUMNS", 4, 6),
+            "on update current_timestamp(6), INVISIBLE",
+            "ON UPDATE CURRENT_TIMESTAMP(6) INVISIBLE",
+        ),
+        (("COLUMNS", 1, 9), "a\0b", r"COMMENT 'a\0b'"),
+        (("TABLES", 0, 4), "a\0b", r"COMMENT='a\0b'"),
+    ],
+)
+def test_what_is_odd_and_true_is_taken(place: tuple[str, int, int], value: object, words: str) -> None:
+    table = read(changed(*place, value), MARIADB).tables[T]
+    assert table.unreadable is None
+    assert words in statements(table, MARIADB)[0]
 
 
 @pytest.mark.parametrize(
@@ -339,3 +361,13 @@ def test_a_table_of_marks_is_known_by_kind_and_columns() -> None:
     table = read(ROWS).tables[T]
     assert "lacks the columns link_id" in str(unlike_marks(table))
     assert unlike_marks(replace(table, kind="view")) == "is no table, but a view"
+
+
+def test_lineage_is_read_where_its_rows_are_stored_by_the_server_itself() -> None:
+    texts = tuple(
+        Column(name, "varchar(9)", charset="utf8mb4") for name in ("table_name", "attribute_name", "lineage")
+    )
+    table = TableDefinition("s", "~lineage", texts, ())
+    computed = replace(texts[2], generated="repeat('x', 9)")
+    others = replace(table, engine="FEDERATED"), replace(table, columns=(*texts[:2], computed))
+    assert [is_lineage(each) for each in (table, *others)] == [True, False, False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ON_UPDATE = re.compile(r"\bON UPDATE(?: (\S+))?", re.IGNORECASE)
+_ON_UPDATE = re.compile(r"\bON UPDATE(?: ([^\s,]+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
