@@ -26,7 +26,7 @@ from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot
 MISSING = "held in outbound, missing locally"
 
 
-def structure(link: Link, footing: Footing) -> Iterator[Action]:
+def structure(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
     """The tables and views to make or alter."""
     why = "new link" if footing.is_new else "its tables are not complete"
     if footing.make_outbound or footing.mark_outbound:
@@ -34,13 +34,19 @@ def structure(link: Link, footing: Footing) -> Iterator[Action]:
     if footing.make_local or footing.mark_local:
         added = footing.refill is not None and footing.redefined
         yield CreateLocal(_names(footing.make_local), ADDED if added else why)
-    elif footing.remade and not footing.alter_local and footing.refill is None:
+    elif footing.remade and footing.is_level and not _stay_lost(snapshot):
         yield CreateLocal((), "made anew by an apply that did not end: its held rows are looked for")
     for alteration in footing.alter_local:
         yield _alter(link, alteration)
     if footing.make_views:
         names = tuple(f"{view.schema}.{view.name}" for view in footing.make_views)
         yield MakeViews(link.source, names, why if footing.is_new else footing.views_why)
+
+
+def _stay_lost(snapshot: LinkSnapshot) -> bool:
+    """Whether held rows are missing here that cannot come again as things stand."""
+    strays = any(c.presence.outbound and not (c.presence.source or c.presence.local) for c in snapshot.counts)
+    return strays or bool(snapshot.stuck_again)
 
 
 def _alter(link: Link, alteration: Alteration) -> AlterLocal:
@@ -73,7 +79,7 @@ def row_actions(
             why += "; those of them that are not wanted the next plan releases"
         yield Register(link.source, snapshot.equal, why)
     yield from _refill(link, footing, snapshot, aside)
-    comes_again = steps[Step.PULL_AGAIN] - sum(count for _, count in snapshot.refused_again)
+    comes_again = steps[Step.PULL_AGAIN] - snapshot.stuck_again
     if comes_again > 0:
         why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
         yield PullAgain(comes_again, f"{why}: pull again", whole=footing.remade)
