@@ -21,7 +21,7 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot
+from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot, ReliedOn
 
 MISSING = "held in outbound, missing locally"
 
@@ -65,11 +65,15 @@ def late_keys(footing: Footing) -> Iterator[Action]:
 
 
 def row_actions(
-    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int], aside: int = 0
+    link: Link,
+    footing: Footing,
+    snapshot: LinkSnapshot,
+    steps: Mapping[Step, int],
+    relied: ReliedOn | None = None,
 ) -> Iterator[Action]:
     """What is done with entities: released, registered, filled again, pulled.
 
-    `aside`: so many are not filled again, as rows of other tables rely on theirs.
+    `relied`: those that are not filled again, as rows of other tables rely on theirs.
     """
     if steps[Step.RELEASE]:
         yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
@@ -78,7 +82,7 @@ def row_actions(
         if link.unwanted == "release" and _unprotected_unwanted(snapshot):
             why += "; those of them that are not wanted the next plan releases"
         yield Register(link.source, snapshot.equal, why)
-    yield from _refill(link, footing, snapshot, aside)
+    yield from _refill(link, footing, snapshot, relied or ReliedOn(0))
     comes_again = steps[Step.PULL_AGAIN] - snapshot.stuck_again
     if comes_again > 0:
         why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
@@ -98,13 +102,15 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
     return any(state_of(c.presence) is State.UNPROTECTED and not c.wanted for c in snapshot.counts)
 
 
-def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, aside: int) -> Iterator[Action]:
+def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, relied: ReliedOn) -> Iterator[Action]:
+    aside = relied.entities
     if snapshot.in_state(State.IMPOSSIBLE):
         return  # a new source row may have the key of one that went, and would take its place here
     if footing.refill is not None:
         shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
-        if shared > aside:
-            yield Refill(shared - aside, "definition", footing.refill)
+        differ = shared if relied.differ is None else relied.differ
+        if differ > aside:
+            yield Refill(differ - aside, "definition", footing.refill)
         elif not shared and not footing.make_local and not footing.alter_local:
             yield CreateLocal((), footing.refill)
     elif link.changed == "mend" and (snapshot.changed or 0) > aside:

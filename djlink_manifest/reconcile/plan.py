@@ -218,7 +218,7 @@ def _link_plan(
         actions=(
             *structure(link, footing, snapshot),
             *decision.actions,
-            *row_actions(link, footing, snapshot, steps, relied.entities if relied else 0),
+            *row_actions(link, footing, snapshot, steps, relied),
             *late_keys(footing),
         ),
         blocked=(

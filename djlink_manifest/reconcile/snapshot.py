@@ -144,13 +144,15 @@ class ReliedOn:
     """Entities that are not refilled: rows of other tables refer to rows that would go, or to old values.
 
     `lab` counts the rows of the lab's own tables, by table; `linked` those of other links, by address;
-    `unseen` are tables that the account cannot see and whose rows would go or change along.
+    `unseen` are tables that the account cannot see and whose rows would go or change along. `differ` counts
+    the entities that differ at all, for a refill that is due by definition and whose tables stand.
     """
 
     entities: int
     lab: tuple[tuple[str, int], ...] = ()
     linked: tuple[tuple[str, int], ...] = ()
     unseen: tuple[str, ...] = ()
+    differ: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,8 @@ def obstacle(link: Link, scene: Scene, number: int) -> Obstacle | None:
     if kind == GONE:
         return Obstacle(
             f"they refer to rows of {name} that the source does not have, which its foreign keys forbid",
-            "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): let its owner restore "
-            "those rows, or delete these; or leave them out with `where`",
+            "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): let its owner "
+            "restore those rows, or delete these; or leave them out with `where`",
         )
     waits = parent.changed == "mend"
     first = "" if waits else f"say `changed: mend` for {parent.address}; "
@@ -104,7 +104,7 @@ def _add_late(
 ) -> None:
     """Add what refers to a part row of a parent that is held and here, and whose part rows differ."""
     parent = scene.links[reference.parent]
-    theirs, ours = next(pair for pair in parent.tables if pair[0].name == reference.parent_table)
+    ours = next(mine for theirs, mine in parent.tables if theirs.name == reference.parent_table)
     child, here = next(pair for pair in link.tables if pair[0].name == reference.child_table)
     key = named_key(parent, reference)
     if key is None or parent.address not in scene.held:

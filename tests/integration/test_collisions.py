@@ -308,7 +308,8 @@ def test_what_refers_to_a_part_row_that_is_not_here_yet_waits_for_it(rig: Rig) -
         " FOREIGN KEY (id) REFERENCES {lab}.day (id))",
         "CREATE TABLE {lab}.note (n int PRIMARY KEY, id int, h int,"
         " FOREIGN KEY (id, h) REFERENCES {lab}.day__hour (id, h))",
-        "CREATE TABLE {lab}.mark (m int PRIMARY KEY, n int NOT NULL, FOREIGN KEY (n) REFERENCES {lab}.note (n))",
+        "CREATE TABLE {lab}.mark (m int PRIMARY KEY, n int NOT NULL,"
+        " FOREIGN KEY (n) REFERENCES {lab}.note (n))",
         "INSERT INTO {lab}.day VALUES (1, 1), (2, 2)",
         "INSERT INTO {lab}.day__hour VALUES (1, 1, 0), (2, 1, 0)",
         "INSERT INTO {lab}.note VALUES (1, 1, 1)",

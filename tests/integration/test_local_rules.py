@@ -299,3 +299,15 @@ def test_part_rows_left_behind_by_their_master_rows_keep_them_out_until_they_are
     assert report.succeeded, report.outcomes
     assert lab.here_and_held()["session"] == {1, 2, 3, 4, 5}
     assert not lab.rig.plan(document).has_changes
+
+
+def test_what_a_trigger_of_the_labs_own_refuses_is_refused_alone(lab: Lab) -> None:
+    lab.locally(
+        "CREATE TRIGGER @here.own BEFORE INSERT ON @here.session FOR EACH ROW"
+        " BEGIN IF NEW.v = 4 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not four'; END IF; END"
+    )
+    _, report = lab.rig.apply(lab.document("Subject"))
+    session = next(o for o in report.outcomes if o.address == lab.rig.address("lab_a", "lab", "Session"))
+    assert (session.status, session.refused, session.pulled) == ("failed", 1, 2)
+    assert "not four" in (session.problem or "")
+    assert lab.here_and_held()["session"] == {1, 2, 3, 5}
