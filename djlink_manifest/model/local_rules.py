@@ -15,8 +15,33 @@ from djlink_manifest.model.link import Link, copied_columns
 
 
 @dataclass(frozen=True, slots=True)
+class Leftover:
+    """Part rows that stand without their master row, in any of these local parts, parents first.
+
+    Foreign key checks were off on the local server: a script, TRUNCATE, a restored dump. They would meet the
+    same rows of an entity that comes.
+    """
+
+    master: TableDefinition
+    parts: tuple[TableDefinition, ...]
+
+    @property
+    def statements(self) -> str:
+        """What deletes them, children first."""
+        return "; ".join(self._statement(part) for part in reversed(self.parts))
+
+    def _statement(self, part: TableDefinition) -> str:
+        mine, master = (f"{_quoted(t.schema)}.{_quoted(t.name)}" for t in (part, self.master))
+        pairs = zip(self.master.key, self.master.entity_columns(part), strict=True)
+        match = " AND ".join(f"m.{_quoted(key)} = {mine}.{_quoted(name)}" for key, name in pairs)
+        return f"DELETE FROM {mine} WHERE NOT EXISTS (SELECT 1 FROM {master} m WHERE {match})"
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRule:
     """A foreign key, a unique key or a check of a local table that the source's table does not have.
+
+    Or, which every link has, that no part rows were left behind by a master row (`Leftover`).
 
     `theirs` and `ours` are the table at the source and as it stands locally; `owner` the columns that hold
     the entity's key, `columns` those that the rule is about, all of them copied from the source. `linked`
@@ -27,7 +52,7 @@ class LocalRule:
     ours: TableDefinition
     owner: tuple[str, ...]
     columns: tuple[str, ...]
-    of: ForeignKey | Index | Check
+    of: ForeignKey | Index | Check | Leftover
     linked: bool = False
 
     @property
@@ -40,6 +65,9 @@ class LocalRule:
                 return f"their parent in {schema}.{table}{which}, is missing there, and {name} refers to it"
             case Index(name=index):
                 return f"their value of the unique key `{index}`, which was added to {name}, is taken"
+            case Leftover(parts=parts):
+                names = ", ".join(f"{part.schema}.{part.name}" for part in parts)
+                return f"part rows of theirs stand in {names} without their master row"
             case Check(name=check, expression=text):
                 return f"they fail the check `{check}`, which was added to {name}: {text}"
 
@@ -54,10 +82,22 @@ class LocalRule:
                     "apply again once that link has brought it" if self.linked else "link the parent again"
                 )
                 return f"{first}; or drop the key: ALTER TABLE {place} DROP FOREIGN KEY `{name}`; or {out}"
+            case Leftover():
+                why = "foreign key checks were off on the local server"
+                return f"{why}: delete those part rows, then apply again: {self.of.statements}"
             case Index(name=name):
                 return f"drop the key: ALTER TABLE {place} DROP INDEX `{name}`; or {out}"
             case Check(name=name):
                 return f"drop the check: ALTER TABLE {place} DROP CONSTRAINT `{name}`; or {out}"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why entities cannot come, and what to do; `waits` tells that another link may bring what they lack."""
+
+    words: str
+    hint: str
+    waits: bool = False
 
 
 def local_rules(
@@ -110,6 +150,19 @@ def _rules(
                 columns = tuple(c for c in stands.column_names if f"`{c}`" in check.expression)
                 if columns and set(columns) <= copied:
                     yield rule(columns, check)
+
+
+def leftover(link: Link) -> LocalRule | None:
+    """That none of the link's part rows stand without their master row; None without parts."""
+    parts = link.local.tables[1 : len(link.definition.tables)]
+    if not parts:
+        return None
+    key = link.local.key
+    return LocalRule(link.definition, link.local, key, key, Leftover(link.local, parts))
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
 
 
 def _whole(index: Index, of: TableDefinition) -> tuple[str, ...]:

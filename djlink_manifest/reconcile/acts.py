@@ -21,12 +21,12 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot
+from djlink_manifest.reconcile.snapshot import Alteration, Footing, LinkSnapshot, ReliedOn
 
 MISSING = "held in outbound, missing locally"
 
 
-def structure(link: Link, footing: Footing) -> Iterator[Action]:
+def structure(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
     """The tables and views to make or alter."""
     why = "new link" if footing.is_new else "its tables are not complete"
     if footing.make_outbound or footing.mark_outbound:
@@ -34,13 +34,19 @@ def structure(link: Link, footing: Footing) -> Iterator[Action]:
     if footing.make_local or footing.mark_local:
         added = footing.refill is not None and footing.redefined
         yield CreateLocal(_names(footing.make_local), ADDED if added else why)
-    elif footing.remade and not footing.alter_local and footing.refill is None:
+    elif footing.remade and footing.is_level and not _stay_lost(snapshot):
         yield CreateLocal((), "made anew by an apply that did not end: its held rows are looked for")
     for alteration in footing.alter_local:
         yield _alter(link, alteration)
     if footing.make_views:
         names = tuple(f"{view.schema}.{view.name}" for view in footing.make_views)
         yield MakeViews(link.source, names, why if footing.is_new else footing.views_why)
+
+
+def _stay_lost(snapshot: LinkSnapshot) -> bool:
+    """Whether held rows are missing here that cannot come again as things stand."""
+    strays = any(c.presence.outbound and not (c.presence.source or c.presence.local) for c in snapshot.counts)
+    return strays or bool(snapshot.stuck_again)
 
 
 def _alter(link: Link, alteration: Alteration) -> AlterLocal:
@@ -59,11 +65,15 @@ def late_keys(footing: Footing) -> Iterator[Action]:
 
 
 def row_actions(
-    link: Link, footing: Footing, snapshot: LinkSnapshot, steps: Mapping[Step, int], aside: int = 0
+    link: Link,
+    footing: Footing,
+    snapshot: LinkSnapshot,
+    steps: Mapping[Step, int],
+    relied: ReliedOn | None = None,
 ) -> Iterator[Action]:
     """What is done with entities: released, registered, filled again, pulled.
 
-    `aside`: so many are not filled again, as rows of other tables rely on theirs.
+    `relied`: those that are not filled again, as rows of other tables rely on theirs.
     """
     if steps[Step.RELEASE]:
         yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
@@ -72,8 +82,8 @@ def row_actions(
         if link.unwanted == "release" and _unprotected_unwanted(snapshot):
             why += "; those of them that are not wanted the next plan releases"
         yield Register(link.source, snapshot.equal, why)
-    yield from _refill(link, footing, snapshot, aside)
-    comes_again = steps[Step.PULL_AGAIN] - sum(count for _, count in snapshot.refused_again)
+    yield from _refill(link, footing, snapshot, relied or ReliedOn(0))
+    comes_again = steps[Step.PULL_AGAIN] - snapshot.stuck_again
     if comes_again > 0:
         why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
         yield PullAgain(comes_again, f"{why}: pull again", whole=footing.remade)
@@ -92,13 +102,15 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
     return any(state_of(c.presence) is State.UNPROTECTED and not c.wanted for c in snapshot.counts)
 
 
-def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, aside: int) -> Iterator[Action]:
+def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, relied: ReliedOn) -> Iterator[Action]:
+    aside = relied.entities
     if snapshot.in_state(State.IMPOSSIBLE):
         return  # a new source row may have the key of one that went, and would take its place here
     if footing.refill is not None:
         shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
-        if shared > aside:
-            yield Refill(shared - aside, "definition", footing.refill)
+        differ = shared if relied.differ is None else relied.differ
+        if differ > aside:
+            yield Refill(differ - aside, "definition", footing.refill)
         elif not shared and not footing.make_local and not footing.alter_local:
             yield CreateLocal((), footing.refill)
     elif link.changed == "mend" and (snapshot.changed or 0) > aside:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
 from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records
 from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.local_rules import LocalRule
+from djlink_manifest.model.local_rules import Leftover, LocalRule, Obstacle, leftover
 from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals, Sql
 from djlink_manifest.model.unique import Unique, uniques
 from djlink_manifest.reconcile.plan import LinkPlan
@@ -21,7 +21,9 @@ from djlink_manifest.servers.entities import equal_entities
 from djlink_manifest.servers.local_rules import breaking
 from djlink_manifest.servers.query import outbound_table
 from djlink_manifest.servers.scene import Scene
+from djlink_manifest.servers.sql import Sql as SqlText
 from djlink_manifest.servers.sql import table
+from djlink_manifest.servers.unmet import STALE, obstacle, unmet
 
 SHOWN = 3  # entities of a parent that are named for one reason
 LOOKED_AT = 50  # entities of a parent that are looked at for one reference
@@ -38,7 +40,7 @@ class Explained:
     def cannot_come(self) -> bool:
         """Whether it is blocked in a way that blocks those that refer to it."""
         differs = self.explanation.equal is False and self.explanation.state == State.UNPROTECTED.value
-        return bool(self.snapshot.stuck or self.snapshot.refused_again) or differs
+        return bool(self.snapshot.stuck or self.snapshot.stuck_again) or differs
 
 
 @dataclass(slots=True)
@@ -93,9 +95,10 @@ class Inquiry:
             return _explained(link, text, presence, False, False, equal, found, [])
         pullable = verdict.wanted and not verdict.barred
         reasons = [*self._rules(link, raw, verdict, held), *self._bars(link, raw, verdict, presence)]
-        taken, waiting = list[Unique](), list[str]()
+        taken, waiting, hindered = list[Unique](), list[str](), list[Obstacle]()
         if state_of(presence) in (State.UNSHARED, State.ACTIVATED) and pullable:
-            reasons += self._takers(link, raw, taken)
+            reasons += self._takers(link, raw, taken, hindered)
+            reasons += self._unmet(link, raw, hindered)
             if not held:
                 reasons += self._waiting(link, raw, waiting)
         broken = self._broken(link, raw) if not here and pullable else []
@@ -105,7 +108,13 @@ class Inquiry:
         told = _explained(
             link, text, presence, verdict.wanted, pullable, equal, found, reasons, taken, waiting, remade
         )
-        if not broken or told.snapshot.stuck:
+        if told.snapshot.stuck:
+            return told
+        if hindered:
+            why = ((hindered[0], 1),)
+            new, again = ((), why) if held else (why, ())
+            return replace(told, snapshot=replace(told.snapshot, hindered=new, hindered_again=again))
+        if not broken:
             return told
         counted: tuple[tuple[LocalRule, int], ...] = ((broken[0], 1),)
         if held:
@@ -116,11 +125,31 @@ class Inquiry:
         """The rules of the local tables that the entity's rows at the source break."""
         footing = self.footings.get(link.address)
         found = []
+        left = leftover(link)
+        if left is not None and isinstance(left.of, Leftover) and self._comparable(link):
+            for part in left.of.parts:
+                columns = [part.column(n) for n in link.local.entity_columns(part)]
+                if single.is_in(self.local, table(part.schema, part.name), columns, raw):
+                    return [left]
         for rule in footing.rules if footing is not None else ():
             mine = [keys_in([rule.theirs.column(n) for n in rule.owner], [raw], "t")]
             if list(breaking(rule, self.source, mine, self.local)):
                 found.append(rule)
         return found
+
+    def _unmet(self, link: Link, raw: RawRow, hindered: list[Obstacle]) -> Iterator[Reason]:
+        def this(alias: str, names: Sequence[str]) -> list[SqlText]:
+            return [keys_in(single.renamed(link.key_columns, names), [raw], alias)]
+
+        comparable = {
+            a for a in self.footings if a in self.scene.links and self._comparable(self.scene.links[a])
+        }
+        for number, _ in unmet(self.source, self.local, self.scene, link, comparable, this):
+            found = obstacle(link, self.scene, number)
+            assert found is not None, "it is a number of `unmet`"
+            hindered.append(found)
+            reference = link.references[number % STALE]
+            yield Reason("foreign key", False, found.words, reference.parent)
 
     def _here(self, link: Link) -> bool:
         # not by the footing, which a link that is refused has not
@@ -192,16 +221,21 @@ class Inquiry:
                 words = "an entity that it refers to is asked back"
                 yield Reason("request", False, words, parent.address, above.key, because)
 
-    def _takers(self, link: Link, raw: RawRow, taken: list[Unique]) -> Iterator[Reason]:
+    def _takers(
+        self, link: Link, raw: RawRow, taken: list[Unique], hindered: list[Obstacle]
+    ) -> Iterator[Reason]:
         if not self._comparable(link):
             return
-        for unique in uniques(link):
+        for number, unique in enumerate(uniques(link), STALE):
             for owner in single.takers(self.source, self.local, link, unique, raw):
                 held = link.address in self.scene.held and single.is_in(
                     self.source, outbound_table(link), link.key_columns, owner
                 )
+                why = obstacle(link, self.scene, number)
                 if not held:
                     taken.append(unique)
+                elif why is not None:
+                    hindered.append(why)
                 whose = "another entity of this link" if held else "a local row of the lab's own"
                 words = f"its value of {unique.words} is taken by {whose}"
                 yield Reason("unique key", False, words, link.address, single.key_text(link, owner))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from djlink_manifest.model.entity import State, Step
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.local_rules import LocalRule
+from djlink_manifest.model.local_rules import LocalRule, Obstacle
 from djlink_manifest.reconcile.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Observation, ReliedOn
 from djlink_manifest.reconcile.wording import ORPHANS, STRAYS, how_strays, quoted
@@ -43,6 +43,11 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             "change or delete the local rows with the same value, and they are pulled; or leave them out "
             "with `where`",
         )
+    hindered = Counter[Obstacle]()
+    for obstacle, count in (*snapshot.hindered, *snapshot.hindered_again):
+        hindered[obstacle] += count
+    for obstacle, count in hindered.items():
+        yield Blocked("upstream" if obstacle.waits else "error", obstacle.words, count, obstacle.hint)
     refused = Counter[LocalRule]()
     for rule, count in (*snapshot.refused, *snapshot.refused_again):
         refused[rule] += count
@@ -55,7 +60,9 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             snapshot.lacking,
             "let the source mend them, or leave them out with `where`; the others are pulled",
         )
-    for parent, count in snapshot.waiting:
+    waiting = Counter(dict(snapshot.waiting))
+    waiting.update(dict(snapshot.waiting_again))
+    for parent, count in waiting.items():
         yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
 
 

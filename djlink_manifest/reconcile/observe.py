@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from djlink_manifest.model.catalog import Size, TableName
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.external import NO_OBJECTS
 from djlink_manifest.model.link import Link
+from djlink_manifest.model.local_rules import Leftover, LocalRule, Obstacle, leftover
 from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
 from djlink_manifest.servers import census, comparing, content, digest, entities, outbound
 from djlink_manifest.servers.comparing import SideDigests
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.glance import Glance
+from djlink_manifest.servers.local_rules import left_behind
 from djlink_manifest.servers.lost import lacking_at_source, lost_here
 from djlink_manifest.servers.objects import objects_to_pull
 from djlink_manifest.servers.scene import Scene
@@ -22,6 +24,7 @@ from djlink_manifest.servers.scratch import KeyTable, key_table
 from djlink_manifest.servers.sql import table
 from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stuck import RULES, PackedKeys, parents, stuck_entities
+from djlink_manifest.servers.unmet import obstacle
 from djlink_manifest.servers.wanted import prepare
 
 
@@ -33,27 +36,64 @@ def observe(
     source: Session,
     local: Session,
     blocked: Mapping[str, PackedKeys],
+    comparable: Collection[str],
     depot: Depot,
     seen: SideDigests | None = None,
     *,
     verify: bool = False,
 ) -> tuple[LinkSnapshot, PackedKeys]:
-    """The snapshot of one link, and its entities that cannot come for what the local table holds.
+    """The snapshot of one link, and its entities that cannot come for what the local tables hold.
 
-    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to; `seen`
-    the digests of both sides where they were asked already.
+    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to;
+    `comparable` the links whose local tables have a place for every row of the source; `seen` the digests of
+    both sides where they were asked already.
     `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over; and
     the external objects, whose stores `depot` has. Raises ServerError.
     """
+
+    def look(rules: tuple[LocalRule, ...], seen: SideDigests | None) -> tuple[LinkSnapshot, PackedKeys]:
+        args = (link, footing, rules, scene, sizes, source, local, blocked, comparable, depot, seen)
+        return _observe(*args, verify=verify)
+
+    found, left = look(footing.rules, seen), leftover(link)
+    if left is None or not footing.is_comparable(link) or not _has_left(left, found[0], local):
+        return found
+    return look((*footing.rules, left), None)
+
+
+def _has_left(left: LocalRule, seen: LinkSnapshot, local: Session) -> bool:
+    """Whether rows of local parts were left behind by their master row, and are in the way of what comes.
+
+    Only where the local parts have more rows than they should, or that was not counted.
+    """
+    assert isinstance(left.of, Leftover)
+    if not seen.brings or (seen.parts and all(p.local <= p.held for p in seen.parts)):
+        return False
+    return any(list(left_behind(left.of, part, local, most=1)) for part in left.of.parts)
+
+
+def _observe(
+    link: Link,
+    footing: Footing,
+    rules: tuple[LocalRule, ...],
+    scene: Scene,
+    sizes: Mapping[TableName, Size],
+    source: Session,
+    local: Session,
+    blocked: Mapping[str, PackedKeys],
+    comparable: Collection[str],
+    depot: Depot,
+    seen: SideDigests | None,
+    *,
+    verify: bool,
+) -> tuple[LinkSnapshot, PackedKeys]:
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
     complete = footing.is_comparable(link)  # else parts or columns are missing, or not filled
     cannot_come = PackedKeys()
     with (
         differing_keys(link, has_outbound, has_local, source, local, seen) as (missing, extra),
-        stuck_entities(
-            source, local, scene, link, missing, extra if complete else None, blocked, footing.rules
-        ) as stuck,
+        stuck_entities(source, local, scene, link, missing, extra, blocked, rules, comparable) as stuck,
     ):
         prepare(source, scene, link)
         with source.snapshot():
@@ -66,10 +106,9 @@ def observe(
             )
             why = stuck.counts(scene, extra) if stuck and to_pull else {}
             taken, waiting = _why_stuck(link, why)
-            again = (
-                stuck.counts_again(missing) if stuck and footing.rules and _count(missing) and missing else {}
-            )
-            numbered = list(enumerate(footing.rules, RULES))
+            again = stuck.counts_again(scene, missing) if stuck and missing and missing.count else {}
+            _, waiting_again = _why_stuck(link, again)
+            numbered = list(enumerate(rules, RULES))
             refused = tuple((rule, why[n]) for n, rule in numbered if n in why)
             refused_again = tuple((rule, again[n]) for n, rule in numbered if n in again)
             to_pull -= sum(why.values())
@@ -99,7 +138,7 @@ def observe(
             found = equal_unprotected(link, scene, extra, source, local, different)
             equal = sum(len(keys) for keys in found)
         if stuck is not None:
-            cannot_come.add(stuck.own_keys())
+            cannot_come.add(stuck.own_keys(missing))
         cannot_come.add(lacking)
     changed, lost = None, 0
     if verify and complete and has_outbound:
@@ -121,6 +160,9 @@ def observe(
         waiting=waiting,
         refused=refused,
         refused_again=refused_again,
+        waiting_again=waiting_again,
+        hindered=_hindered(link, scene, why),
+        hindered_again=_hindered(link, scene, again),
         changed=changed,
         lost=lost,
         lacking=len(lacking),
@@ -215,6 +257,11 @@ def equal_unprotected(
                 same = set(equal)
                 different.add(key for key in keys if key not in same)
             yield equal
+
+
+def _hindered(link: Link, scene: Scene, counts: Mapping[int, int]) -> tuple[tuple[Obstacle, int], ...]:
+    found = ((obstacle(link, scene, number), counts[number]) for number in sorted(counts))
+    return tuple((each, count) for each, count in found if each is not None)
 
 
 def _why_stuck(

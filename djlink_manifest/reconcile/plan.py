@@ -216,9 +216,9 @@ def _link_plan(
     return replace(
         base,
         actions=(
-            *structure(link, footing),
+            *structure(link, footing, snapshot),
             *decision.actions,
-            *row_actions(link, footing, snapshot, steps, relied.entities if relied else 0),
+            *row_actions(link, footing, snapshot, steps, relied),
             *late_keys(footing),
         ),
         blocked=(

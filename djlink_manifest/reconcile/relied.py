@@ -11,6 +11,7 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.closure import Referrer
 from djlink_manifest.model.entity import State
 from djlink_manifest.model.link import Link
+from djlink_manifest.reconcile.observe import changed_entities
 from djlink_manifest.reconcile.snapshot import Footing, Refusal, ReliedOn
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
@@ -111,8 +112,12 @@ def _relied(link: Link, footing: Footing, reliance: Reliance, there: Session, he
                 lab[key.name] += rows
             else:
                 linked[key.address] += rows
+    differ = None
+    if entities and footing.refill is not None and not (footing.make_local or footing.alter_local):
+        with changed_entities(link, there, here, requested=True) as changed:
+            differ = changed.count
     return ReliedOn(
-        entities, tuple(sorted(lab.items())), tuple(sorted(linked.items())), tuple(sorted(unseen))
+        entities, tuple(sorted(lab.items())), tuple(sorted(linked.items())), tuple(sorted(unseen)), differ
     )
 
 

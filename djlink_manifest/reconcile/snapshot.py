@@ -11,7 +11,7 @@ from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDef
 from djlink_manifest.model.entity import Presence, State, state_of
 from djlink_manifest.model.external import NO_OBJECTS, Objects
 from djlink_manifest.model.link import Limit, Link
-from djlink_manifest.model.local_rules import LocalRule
+from djlink_manifest.model.local_rules import LocalRule, Obstacle
 from djlink_manifest.model.naming import class_name
 from djlink_manifest.model.views import OwnerView
 from djlink_manifest.reconcile.asked import LinkDeletions
@@ -144,13 +144,15 @@ class ReliedOn:
     """Entities that are not refilled: rows of other tables refer to rows that would go, or to old values.
 
     `lab` counts the rows of the lab's own tables, by table; `linked` those of other links, by address;
-    `unseen` are tables that the account cannot see and whose rows would go or change along.
+    `unseen` are tables that the account cannot see and whose rows would go or change along. `differ` counts
+    the entities that differ at all, for a refill that is due by definition and whose tables stand.
     """
 
     entities: int
     lab: tuple[tuple[str, int], ...] = ()
     linked: tuple[tuple[str, int], ...] = ()
     unseen: tuple[str, ...] = ()
+    differ: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +167,9 @@ class LinkSnapshot:
     whose rows differ from the source's, None where nobody looked.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
-    lab's own, `waiting`, by the address of the parent that is blocked, and `refused`, by the rule of a local
-    table that they break; `refused_again` are the same of what outbound holds and the local table lacks.
+    lab's own, `waiting`, by the address of the parent that is blocked, `refused`, by the rule of a local
+    table that they break, and `hindered`, by other obstacles. `refused_again`, `waiting_again` and
+    `hindered_again` are the same of what outbound holds and the local table lacks.
     Where external objects were verified, `lacking` counts those that lack one at the source, and `lost` the
     objects that are missing or altered here; the entities of these are among the `changed`.
     """
@@ -185,6 +188,9 @@ class LinkSnapshot:
     waiting: tuple[tuple[str, int], ...] = ()
     refused: tuple[tuple[LocalRule, int], ...] = ()
     refused_again: tuple[tuple[LocalRule, int], ...] = ()
+    waiting_again: tuple[tuple[str, int], ...] = ()
+    hindered: tuple[tuple[Obstacle, int], ...] = ()
+    hindered_again: tuple[tuple[Obstacle, int], ...] = ()
     changed: int | None = None
     lost: int = 0
     lacking: int = 0
@@ -202,7 +208,14 @@ class LinkSnapshot:
     @property
     def stuck(self) -> int:
         """How many entities to be pulled cannot come."""
-        return sum(count for _, count in (*self.taken, *self.waiting, *self.refused)) + self.lacking
+        every = (*self.taken, *self.waiting, *self.refused, *self.hindered)
+        return sum(count for _, count in every) + self.lacking
+
+    @property
+    def stuck_again(self) -> int:
+        """How many entities that are held and missing here cannot come again."""
+        every = (*self.refused_again, *self.waiting_again, *self.hindered_again)
+        return sum(count for _, count in every)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from djlink_manifest.manifest.values import Manifest
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.graph import LinkGraph
 from djlink_manifest.model.link import Limit, Link
-from djlink_manifest.model.local_rules import LocalRule
+from djlink_manifest.model.local_rules import Leftover, LocalRule
 from djlink_manifest.reconcile.footing import Ground, footing, holding
 from djlink_manifest.reconcile.reach import Reached, Words
 from djlink_manifest.reconcile.resolve import Resolved
@@ -116,7 +116,8 @@ def without_rules(footings: Footings, dropped: Set[tuple[TableName, str]]) -> Fo
     """The footings without the rules of foreign keys, as (table, name), that are about to be dropped."""
 
     def kept(rule: LocalRule) -> bool:
-        return ((rule.ours.schema, rule.ours.name), rule.of.name) not in dropped
+        of = rule.of
+        return isinstance(of, Leftover) or ((rule.ours.schema, rule.ours.name), of.name) not in dropped
 
     found = {a: replace(f, rules=tuple(filter(kept, f.rules))) for a, f in footings.found.items()}
     return replace(footings, found=found) if dropped else footings

@@ -56,6 +56,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
             refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
     seen = _glances(stage, footings, scenes, refusals)
     snapshots: dict[str, LinkSnapshot] = {}
+    comparable = {a for a, f in footings.found.items() if a in links and f.is_comparable(links[a])}
     blocked: dict[str, PackedKeys] = {}  # of earlier waves, while a wave is observed
 
     def one(address: str) -> None:
@@ -79,6 +80,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
                     there,
                     here,
                     blocked,
+                    comparable,
                     depot,
                     level.digests if level is not None else None,
                     verify=verify,

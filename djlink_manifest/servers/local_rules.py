@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.definition import Check, ForeignKey
-from djlink_manifest.model.local_rules import LocalRule
+from djlink_manifest.model.definition import Check, ForeignKey, TableDefinition
+from djlink_manifest.model.local_rules import Leftover, LocalRule
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import column_list
 from djlink_manifest.servers.numbers import DENIED
 from djlink_manifest.servers.scratch import SEQ, temporary
-from djlink_manifest.servers.sql import Sql, both, column, columns, equal, idents, sql, table
+from djlink_manifest.servers.sql import Sql, both, column, columns, equal, idents, not_among, sql, table
 
 
 def breaking(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Session) -> Iterator[RawRow]:
@@ -34,6 +34,24 @@ def breaking(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Sess
         except ServerError as error:
             if error.code not in DENIED:
                 raise
+
+
+def left_behind(
+    of: Leftover, part: TableDefinition, local: Session, most: int | None = None
+) -> Iterator[RawRow]:
+    """The keys, raw, of entities of which a local part has rows and the master table none; at most `most`."""
+    mine, master = of.master.entity_columns(part), table(of.master.schema, of.master.name)
+    lacks = not_among(master, of.master.key, "p", mine)
+    limit = Sql(f" LIMIT {most}" if most is not None else "")
+    return local.stream(
+        sql(
+            "SELECT DISTINCT {} FROM {} p WHERE {}{}",
+            transfer.reading([part.column(n) for n in mine], "p"),
+            table(part.schema, part.name),
+            lacks,
+            limit,
+        )
+    )
 
 
 @contextmanager

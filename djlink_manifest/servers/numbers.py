@@ -17,7 +17,26 @@ READ_ONLY = frozenset({1290, 1792, 1836})
 PLAIN_REFUSED = frozenset({3159, 4163})
 REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
 REFUSED_ROWS = REFERENCED | frozenset(
-    {1048, 1062, 1216, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1452, 1525, 1690, 3140, 3157, 3819, 4025}
+    {
+        1048,
+        1062,
+        1216,
+        1264,
+        1265,
+        1292,
+        1300,
+        1364,
+        1366,
+        1406,
+        1452,
+        1525,
+        1644,
+        1690,
+        3140,
+        3157,
+        3819,
+        4025,
+    }
 )
 # LOAD DATA LOCAL is off at the server, or forbidden
 NO_LOCAL_LOAD = frozenset({1148, 1235, 2068, 3948, 4166})

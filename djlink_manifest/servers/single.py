@@ -126,7 +126,7 @@ def parents_named(
     parent, sets = scene.links[reference.parent], Sets(session, scene)
     join, alias, names = parent_join(parent, reference, "c")
     mine = child_master_columns(link, reference)
-    tests = [keys_in(_renamed(link.key_columns, mine), [raw], "c")]
+    tests = [keys_in(renamed(link.key_columns, mine), [raw], "c")]
     tests += [sql("c.{} IS NOT NULL", ident(name)) for name in reference.nullable]
     if which == "left out":
         allowed = sets.is_allowed(parent.address, alias, names)
@@ -139,7 +139,7 @@ def parents_named(
         session.stream(
             sql(
                 "SELECT DISTINCT {} FROM {} c {} WHERE {} LIMIT {}",
-                transfer.reading(_renamed(parent.key_columns, names), alias),
+                transfer.reading(renamed(parent.key_columns, names), alias),
                 child_table(link, reference),
                 join,
                 both(tests),
@@ -159,7 +159,7 @@ def users(
     user = sets.is_wanted(child, "c", mine) or Sql("TRUE")
     if child in scene.held:
         user = sql("({} OR {})", user, among(outbound_table(other), other.key, "c", mine))
-    tests = [keys_in(_renamed(link.key_columns, names), [raw], alias)]
+    tests = [keys_in(renamed(link.key_columns, names), [raw], alias)]
     tests += [sql("c.{} IS NOT NULL", ident(name)) for name in reference.nullable]
     row = session.row(
         sql(
@@ -203,7 +203,8 @@ def key_text(link: Link, raw: RawRow) -> KeyText:
     return tuple(found)
 
 
-def _renamed(key: Sequence[Column], names: Sequence[str]) -> list[Column]:
+def renamed(key: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    """The key's columns under the names that another table has for them."""
     return [replace(c, name=name) for c, name in zip(key, names, strict=True)]
 
 

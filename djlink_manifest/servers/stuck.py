@@ -1,7 +1,8 @@
 """Entities that cannot come as things stand, in temporary tables on the source server.
 
 An entity is stuck where a unique value of its rows is taken by a local row that is not held (the lab's own),
-where its rows break a rule that only the local tables have (`local_rules`), and where it refers to a parent
+or by a held one whose value the source has changed since; where its rows break a rule that only the local
+tables have (`local_rules`); where it refers to what is missing (`unmet`); and where it refers to a parent
 that is stuck or blocked. What the local table alone knows, the unique values of those rows and no others,
 travels to the source; the entities are found there.
 """
@@ -11,17 +12,18 @@ from __future__ import annotations
 import pickle
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 
 from djlink_manifest.model.link import Link
-from djlink_manifest.model.local_rules import LocalRule
+from djlink_manifest.model.local_rules import Leftover, LocalRule
 from djlink_manifest.model.unique import uniques
 from djlink_manifest.servers import transfer
 from djlink_manifest.servers.connection import RawRow, Session
 from djlink_manifest.servers.ddl import key_columns
-from djlink_manifest.servers.local_rules import breaking
+from djlink_manifest.servers.local_rules import breaking, left_behind
 from djlink_manifest.servers.query import outbound_table, source_table
 from djlink_manifest.servers.referring import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.scene import Scene, upstream
@@ -40,10 +42,12 @@ from djlink_manifest.servers.sql import (
     table,
 )
 from djlink_manifest.servers.taken import taken_values
+from djlink_manifest.servers.unmet import STALE, stale_rows, unmet
 from djlink_manifest.servers.wanted import Sets
 
-WHY = "~why"  # the number of the reason: of `uniques`, then of `parents`; or `RULES` and that of a local rule
-RULES = 1_000_000
+# the number of the reason: of `uniques`, then of `parents`; one of `unmet`; `RULES` and that of a local rule
+WHY = "~why"
+RULES = 4_000_000
 
 
 class PackedKeys:
@@ -85,12 +89,13 @@ class StuckTable:
         for statement in transfer.inserts(self.name, self.link.key_columns, keys, most):
             self.session.send_scratch(statement.text)
 
-    def add_colliding(self, scene: Scene, extra: KeyTable, local: Session) -> None:
+    def add_colliding(self, scene: Scene, extra: KeyTable, local: Session, first: int = 0) -> None:
         """Add what is not held and would meet one of the local rows `extra` in a unique key.
 
-        Equal is what the source's collations hold equal; NULL meets nothing.
+        Equal is what the source's collations hold equal; NULL meets nothing. `first` is the number of the
+        first unique key's reason.
         """
-        for number, unique in enumerate(uniques(self.link)):
+        for number, unique in enumerate(uniques(self.link), first):
             with taken_values(unique, extra, local) as (taken, values, owner):
                 mine = columns("t", unique.owner)
                 match = equal("x", values, "t", unique.columns)
@@ -111,8 +116,10 @@ class StuckTable:
                     )
                 )
 
-    def add_waiting(self, scene: Scene, above: Mapping[str, StuckTable]) -> None:
-        """Add what is not held and refers to an entity of a stuck table of a parent."""
+    def add_waiting(
+        self, scene: Scene, above: Mapping[str, StuckTable], missing: KeyTable | None = None
+    ) -> None:
+        """Add what is not held, or `missing` here, and refers to an entity of a stuck table of a parent."""
         first = len(uniques(self.link))
         for reference in self.link.references:
             stuck = above.get(reference.parent)
@@ -121,7 +128,7 @@ class StuckTable:
             join, alias, key = parent_join(stuck.link, reference, "c")
             mine = child_master_columns(self.link, reference)
             tests = [sql("{} IS NOT NULL", column("c", name)) for name in reference.nullable]
-            tests += self._unheld(scene, "c", mine)
+            tests += _due(self.link, scene, missing, "c", mine)
             self._insert(
                 sql(
                     "SELECT DISTINCT {}, {} FROM {} c {} JOIN {} x ON {} WHERE {}",
@@ -149,10 +156,14 @@ class StuckTable:
         """
         for number, rule in enumerate(rules, RULES):
             sets = Sets(self.session, scene)
-            tests, due = sets.pullable(self.link, "t", rule.owner), self._unheld(scene, "t", rule.owner)
-            if due and missing is not None and missing.count:
-                due = [either([*due, among(missing.name, self.link.key, "t", rule.owner)])]
-            tests += due
+            if isinstance(rule.of, Leftover):
+                for part in rule.of.parts:
+                    with key_table(self.session, self.link, "left") as found:
+                        found.add(left_behind(rule.of, part, local))
+                        self.add_due(scene, found, number, missing)
+                continue
+            tests = sets.pullable(self.link, "t", rule.owner)
+            tests += _due(self.link, scene, missing, "t", rule.owner)
             if extra is not None and extra.count:
                 tests.append(not_among(extra.name, self.link.key, "t", rule.owner))
             tests.append(not_among(self.name, self.link.key, "t", rule.owner))
@@ -179,30 +190,42 @@ class StuckTable:
         )
         return Counter({int(number): int(count) for number, count in rows})
 
-    def counts_again(self, missing: KeyTable) -> Mapping[int, int]:
-        """How many of those that are held and `missing` locally break a rule, by the number of the reason."""
+    def counts_again(self, scene: Scene, missing: KeyTable) -> Mapping[int, int]:
+        """How many of those that are held and `missing` locally would come again, by the number of the
+        reason.
+        """
         rows = self.session.rows(
             sql(
-                "SELECT k.{}, COUNT(*) FROM {} k JOIN {} m ON {} GROUP BY 1",
+                "SELECT k.{}, COUNT(*) FROM {} k JOIN {} m ON {} WHERE {} GROUP BY 1",
                 idents([WHY]),
                 self.name,
                 missing.name,
                 equal("k", self.link.key, "m", self.link.key),
+                both(Sets(self.session, scene).pullable(self.link, "k", self.link.key)),
             )
         )
         return Counter({int(number): int(count) for number, count in rows})
 
-    def own_keys(self) -> Iterator[RawRow]:
-        """The keys of those that meet a local row or break a local rule, raw."""
-        what = transfer.reading(self.link.key_columns)
-        why = idents([WHY])
-        test = sql("({} < {} OR {} >= {})", why, len(uniques(self.link)), why, RULES)
-        return self.session.stream(sql("SELECT {} FROM {} WHERE {}", what, self.name, test))
+    def own_keys(self, missing: KeyTable | None) -> Iterator[RawRow]:
+        """The keys, raw, of those that cannot come by themselves, and of those held and `missing`."""
+        what = transfer.reading(self.link.key_columns, "k")
+        why = column("k", WHY)
+        tests = [sql("{} < {}", why, len(uniques(self.link))), sql("{} >= {}", why, STALE)]
+        if missing is not None and missing.count:
+            tests.append(among(missing.name, self.link.key, "k", self.link.key))
+        return self.session.stream(sql("SELECT {} FROM {} k WHERE {}", what, self.name, either(tests)))
 
-    def _unheld(self, scene: Scene, alias: str, names: Iterable[str]) -> list[Sql]:
-        if self.link.address not in scene.held:
-            return []
-        return [not_among(outbound_table(self.link), self.link.key, alias, tuple(names))]
+    def add_due(self, scene: Scene, found: KeyTable, number: int, missing: KeyTable | None) -> None:
+        """Add those of the keys `found` that would come."""
+        key = self.link.key
+        due = _due(self.link, scene, missing, "k", key)
+        tests = [*Sets(self.session, scene).pullable(self.link, "k", key), *due]
+        tests.append(among(source_table(self.link), key, "k", key))
+        keys = columns("k", key)
+        self._insert(sql("SELECT {}, {} FROM {} k WHERE {}", keys, number, found.name, both(tests)))
+
+    def _unheld(self, scene: Scene, alias: str, names: Sequence[str]) -> list[Sql]:
+        return _due(self.link, scene, None, alias, names)
 
     def _insert(self, select: Sql) -> None:
         why = idents([WHY])
@@ -218,6 +241,16 @@ class StuckTable:
                 why,
             )
         )
+
+
+def _due(link: Link, scene: Scene, missing: KeyTable | None, alias: str, names: Sequence[str]) -> list[Sql]:
+    """The condition that an entity is not held, or `missing` here."""
+    if link.address not in scene.held:
+        return []
+    unheld = not_among(outbound_table(link), link.key, alias, names)
+    if missing is None or not missing.count:
+        return [unheld]
+    return [either([unheld, among(missing.name, link.key, alias, names)])]
 
 
 @contextmanager
@@ -243,25 +276,47 @@ def stuck_entities(
     extra: KeyTable | None,
     blocked: Mapping[str, PackedKeys],
     rules: Sequence[LocalRule],
+    comparable: Collection[str],
 ) -> Iterator[StuckTable | None]:
-    """The link's stuck entities; None where there can be none, and then no statement is made.
+    """The link's stuck entities; None where there are none, as most often.
 
     `missing` are the keys that outbound has and the local table has not, `extra` the other way; `blocked` the
     entities of other links that cannot come by themselves: what refers to them, over any number of links, is
-    stuck. `rules` are those of the local tables that the source's tables do not have.
+    stuck. `rules` are those of the local tables that the source's tables do not have. `comparable` are the
+    links whose local tables have a place for every row of the source.
     """
     above = _stuck_above(scene, link, blocked)
-    collides = extra is not None and extra.count and uniques(link)
-    if not above and not collides and not rules:
-        yield None
-        return
-    tables = _Kept.of(source, scene).tables(above, blocked)
-    with stuck_table(source, link, "stuck") as own:
-        if extra is not None and collides:
+    unique = link.address in comparable and uniques(link)
+    with ExitStack() as stack:
+        own: StuckTable | None = None
+        if above or rules or (unique and extra is not None and extra.count):
+            own = stack.enter_context(stuck_table(source, link, "stuck"))
+        if own is not None and unique and extra is not None and extra.count:
             own.add_colliding(scene, extra, local)
-        own.add_waiting(scene, tables)
-        own.add_breaking(scene, rules, missing, extra, local)
+        if unique and _comes(source, scene, link):
+            with key_table(source, link, "stale") as stale:
+                stale_rows(source, local, link, stale)
+                if stale.count:
+                    own = own or stack.enter_context(stuck_table(source, link, "stuck"))
+                    own.add_colliding(scene, stale, local, STALE)
+        for number, found in unmet(
+            source, local, scene, link, comparable, partial(_due, link, scene, missing)
+        ):
+            own = own or stack.enter_context(stuck_table(source, link, "stuck"))
+            own.add_due(scene, found, number, missing)
+        if own is not None:
+            own.add_waiting(scene, _Kept.of(source, scene).tables(above, blocked), missing)
+            own.add_breaking(scene, rules, missing, extra, local)
         yield own
+
+
+def _comes(source: Session, scene: Scene, link: Link) -> bool:
+    """Whether something is pullable that is not held, of a link of which something is held."""
+    if link.address not in scene.held:
+        return False
+    tests = [*Sets(source, scene).pullable(link, "s", link.key)]
+    tests.append(not_among(outbound_table(link), link.key, "s", link.key))
+    return bool(source.rows(sql("SELECT 1 FROM {} s WHERE {} LIMIT 1", source_table(link), both(tests))))
 
 
 def _stuck_above(scene: Scene, link: Link, blocked: Mapping[str, PackedKeys]) -> list[str]:

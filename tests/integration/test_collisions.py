@@ -256,3 +256,90 @@ def test_a_whole_text_that_is_unique_is_left_to_the_local_server(rig: Rig) -> No
     assert (page.status, page.refused, page.pulled) == ("failed", 1, 2)
     assert held_keys(rig, "page") == {1, 3, 4}
     assert local_keys(rig, "page") == {1, 3, 4, 901, 902}
+
+
+@two
+@pytest.mark.parametrize("changed", ["report", "mend"])
+def test_a_value_that_the_source_moved_to_a_new_entity_is_blocked_until_the_old_row_is_refilled(
+    rig: Rig, document: dict[str, Any], changed: str
+) -> None:
+    here = rig.local_schema("lab_a", "lab")
+    for table in ("person__mail", "person"):
+        ask(rig.servers.local, f"DELETE FROM {here}.{table} WHERE id > 900")
+    assert rig.apply(document)[1].succeeded
+    run_all(
+        rig,
+        "UPDATE {lab}.person SET tag = 'old' WHERE id = 1",
+        "UPDATE {lab}.person__mail SET mail = 'old@x' WHERE id = 2",
+        "INSERT INTO {lab}.person VALUES (7, 'Ada', NULL), (8, NULL, NULL), (9, NULL, NULL)",
+        "INSERT INTO {lab}.person__mail VALUES (8, 1, 'bob@x', NULL)",
+        "INSERT INTO {lab}.visit VALUES (7, 1), (9, 1)",
+    )
+    document = {**document, "defaults": {**document["defaults"], "changed": changed}}
+    plan, report = rig.apply(document)
+    assert report.succeeded, report.outcomes
+    assert {7, 8, 9} & held_keys(rig, "person") == {9}
+    again = rig.plan(document)
+    assert not again.has_changes
+    for each in (plan, again):
+        person = link_of(each, rig.address("lab_a", "lab", "Person"))
+        kind = "upstream" if changed == "mend" else "error"
+        assert [(b.kind, b.count) for b in person.blocked] == [(kind, 1), (kind, 1)]
+        assert "by_tag" in person.blocked[0].reason
+        assert "by_mail" in person.blocked[1].reason
+        assert blocked(rig, each, "Visit") == {"Person": 1}
+    # what the hint says
+    document = {**document, "defaults": {**document["defaults"], "changed": "mend"}}
+    with rig.job(document) as job:
+        assert job.apply(job.plan(verify=True), quiet, threading.Event()).succeeded
+    assert rig.apply(document)[1].succeeded
+    assert {7, 8, 9} <= local_keys(rig, "person") & held_keys(rig, "person")
+    assert local_keys(rig, "visit") >= {7, 9}
+    assert not rig.plan(document).has_changes
+
+
+@two
+def test_what_refers_to_a_part_row_that_is_not_here_yet_waits_for_it(rig: Rig) -> None:
+    run_all(
+        rig,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.day (id int PRIMARY KEY, v int)",
+        "CREATE TABLE {lab}.day__hour (id int, h int, v int, PRIMARY KEY (id, h),"
+        " FOREIGN KEY (id) REFERENCES {lab}.day (id))",
+        "CREATE TABLE {lab}.note (n int PRIMARY KEY, id int, h int,"
+        " FOREIGN KEY (id, h) REFERENCES {lab}.day__hour (id, h))",
+        "CREATE TABLE {lab}.mark (m int PRIMARY KEY, n int NOT NULL,"
+        " FOREIGN KEY (n) REFERENCES {lab}.note (n))",
+        "INSERT INTO {lab}.day VALUES (1, 1), (2, 2)",
+        "INSERT INTO {lab}.day__hour VALUES (1, 1, 0), (2, 1, 0)",
+        "INSERT INTO {lab}.note VALUES (1, 1, 1)",
+    )
+    rig.accounts({"lab_a": ["lab"]})
+    document = rig.document({"lab_a": {"lab": {"tables": "*"}}})
+    assert rig.apply(document)[1].succeeded
+    # 2 refers to a new part row of what is held, 3 to one that is here, 4 to one of a new day, 5 to none
+    run_all(
+        rig,
+        "INSERT INTO {lab}.day VALUES (3, 3)",
+        "INSERT INTO {lab}.day__hour VALUES (1, 2, 0), (3, 1, 0)",
+        "UPDATE {lab}.day__hour SET v = 1 WHERE id = 2",
+        "INSERT INTO {lab}.note VALUES (2, 1, 2), (3, 2, 1), (4, 3, 1), (5, NULL, 2)",
+        "INSERT INTO {lab}.mark VALUES (20, 2), (30, 3)",
+    )
+    plan, report = rig.apply(document)
+    assert report.succeeded, report.outcomes
+    again = rig.plan(document)
+    assert not again.has_changes
+    for each in (plan, again):
+        note, mark = (link_of(each, rig.address("lab_a", "lab", name)).blocked for name in ("Note", "Mark"))
+        assert [(b.kind, b.count) for b in note] == [("error", 1)]
+        assert "day__hour" in note[0].reason
+        assert [(b.kind, b.count) for b in mark] == [("upstream", 1)]
+    assert local_keys(rig, "note", "n") == {1, 3, 4, 5}
+    document = {**document, "defaults": {**document["defaults"], "changed": "mend"}}
+    with rig.job(document) as job:
+        assert job.apply(job.plan(verify=True), quiet, threading.Event()).succeeded
+    assert rig.apply(document)[1].succeeded
+    assert local_keys(rig, "note", "n") == {1, 2, 3, 4, 5}
+    assert local_keys(rig, "mark", "m") == {20, 30}
+    assert not rig.plan(document).has_changes

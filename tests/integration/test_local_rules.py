@@ -270,3 +270,44 @@ def test_what_is_held_and_gone_locally_and_breaks_a_rule_stays_held_and_blocked(
     assert not session.actions
     lab.follow(plan)
     lab.all_comes(document)
+
+
+def test_part_rows_left_behind_by_their_master_rows_keep_them_out_until_they_are_deleted_as_the_hint_says(
+    lab: Lab,
+) -> None:
+    """Somebody switched foreign key checks off on the local server: what is held stays held."""
+    document = lab.document("Subject")
+    with lab.rig.servers.local.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION foreign_key_checks = 0")
+        for table in ("session", "wave"):
+            cursor.execute(f"DELETE FROM `{lab.here}`.{table}")
+    plan, report = lab.rig.apply(document)
+    assert report.succeeded, report.outcomes
+    assert lab.blocked(plan)["Session"] == [("error", 2)]
+    assert lab.blocked(plan)["Wave"] == [("upstream", 2)], "held and missing here, below what is blocked"
+    session = lab.rig.address("lab_a", "lab", "Session")
+    with lab.rig.job(document) as job:
+        told, _ = explain(job, session, "s=1")
+    assert any("without their master row" in reason.words for reason in told.reasons)
+    again = lab.rig.plan(document)
+    assert not again.has_changes
+    assert lab.blocked(again) == lab.blocked(plan)
+    held = lab.rig.run("lab_a", f"SELECT s FROM {lab.rig.outbound_table('lab', 'session')}")
+    assert {s for (s,) in held} == {1, 2, 3, 4, 5}, "new ones came, the others stay held"
+    lab.locally(*lab.hint(again).split("again: ", 1)[1].split("; "))
+    plan, report = lab.rig.apply(document)
+    assert report.succeeded, report.outcomes
+    assert lab.here_and_held()["session"] == {1, 2, 3, 4, 5}
+    assert not lab.rig.plan(document).has_changes
+
+
+def test_what_a_trigger_of_the_labs_own_refuses_is_refused_alone(lab: Lab) -> None:
+    lab.locally(
+        "CREATE TRIGGER @here.own BEFORE INSERT ON @here.session FOR EACH ROW"
+        " BEGIN IF NEW.v = 4 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not four'; END IF; END"
+    )
+    _, report = lab.rig.apply(lab.document("Subject"))
+    session = next(o for o in report.outcomes if o.address == lab.rig.address("lab_a", "lab", "Session"))
+    assert (session.status, session.refused, session.pulled) == ("failed", 1, 2)
+    assert "not four" in (session.problem or "")
+    assert lab.here_and_held()["session"] == {1, 2, 3, 5}

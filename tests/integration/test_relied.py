@@ -242,7 +242,9 @@ def test_a_refill_after_the_source_added_a_column_asks_too(lab: Rig) -> None:
     assert report.succeeded, report
     assert mine(lab) == before
     assert locally(lab, "SELECT COUNT(more) FROM @here.cell__arm") == [(3,)]
-    assert held(lab, lab.plan(document(lab))).count == 1, "the refill is not over"
+    again = lab.plan(document(lab))
+    assert held(lab, again).count == 1, "the refill is not over"
+    assert not again.has_changes, "and there is nothing to do meanwhile"
     locally(lab, "DELETE FROM @own.mine WHERE id = 1 AND arm = 'l'")
     assert lab.apply(document(lab))[1].succeeded
     assert locally(lab, "SELECT COUNT(more) FROM @here.cell__arm") == [(4,)]

@@ -253,3 +253,43 @@ def test_commands_say_it(
         assert any(words in told.out + told.err for words in ("1 row blocked", '"count": 1')), told
     assert run(["explain", lab.address("lab_a", "lab", "Cell"), "id=5", *file]) == 0
     assert "impossible" in capsys.readouterr().out
+
+
+@alike
+def test_what_refers_to_a_row_that_the_source_does_not_have_is_counted_and_rests(
+    lab: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unchecked(lab, "INSERT INTO {lab}.fit VALUES (70, 99)")
+    run_all(lab, "INSERT INTO {lab}.fit VALUES (71, 4)")
+    _, report = lab.apply(document(lab))
+    assert report.succeeded
+    assert here(lab, "fit") == [(10, 1), (50, 5), (71, 4)]
+    plan = lab.plan(document(lab))
+    assert not plan.has_changes
+    address = lab.address("lab_a", "lab", "Fit")
+    assert [(b.kind, b.count) for b in link_of(plan, address).blocked] == [("error", 1)]
+    assert "that the source does not have" in link_of(plan, address).blocked[0].reason
+    for name, value in lab.environ.items():
+        monkeypatch.setenv(name, value)
+    assert run(["explain", address, "f=70", "-f", str(lab.folder / "djlink.yaml")]) == 0
+    assert "that the source does not have" in capsys.readouterr().out
+    run_all(lab, "INSERT INTO {lab}.cell VALUES (99, 9)")
+    assert lab.apply(document(lab))[1].succeeded
+    assert not lab.plan(document(lab)).has_changes
+    assert (70, 99) in here(lab, "fit")
+
+
+@alike
+def test_below_a_dropped_table_what_has_no_source_row_leaves_nothing_to_do_for_ever(lab: Rig) -> None:
+    gone(lab, 4, 5)
+    unchecked(lab, "INSERT INTO {lab}.fit VALUES (50, 5)")  # refers to a row that is held, and gone
+    schema = lab.local_schema("lab_a", "lab")
+    for table in ("fit__deletion_requested", "fit", "cell__deletion_requested", "cell__arm", "cell"):
+        ask(lab.servers.local, f"DROP TABLE `{schema}`.`{table}`")
+    _, report = lab.apply(document(lab))
+    assert report.succeeded, report.outcomes
+    assert [row[0] for row in here(lab)] == [1, 2, 3]
+    assert here(lab, "fit") == [(10, 1)]
+    again = lab.plan(document(lab))
+    assert not again.has_changes, [link.actions for link in again.links]
+    assert strays(lab, again) == [2]
