@@ -293,17 +293,19 @@ def stuck_entities(
             own = stack.enter_context(stuck_table(source, link, "stuck"))
         if own is not None and unique and extra is not None and extra.count:
             own.add_colliding(scene, extra, local)
-        if unique and _comes(source, scene, link):
+        comes = bool(unique or link.references) and _comes(source, scene, link)
+        if unique and comes and link.address in scene.held:
             with key_table(source, link, "stale") as stale:
                 stale_rows(source, local, link, stale)
                 if stale.count:
                     own = own or stack.enter_context(stuck_table(source, link, "stuck"))
                     own.add_colliding(scene, stale, local, STALE)
-        for number, found in unmet(
-            source, local, scene, link, comparable, partial(_due, link, scene, missing)
-        ):
-            own = own or stack.enter_context(stuck_table(source, link, "stuck"))
-            own.add_due(scene, found, number, missing)
+        if comes or (missing is not None and missing.count):
+            for number, found in unmet(
+                source, local, scene, link, comparable, partial(_due, link, scene, missing)
+            ):
+                own = own or stack.enter_context(stuck_table(source, link, "stuck"))
+                own.add_due(scene, found, number, missing)
         if own is not None:
             own.add_waiting(scene, _Kept.of(source, scene).tables(above, blocked), missing)
             own.add_breaking(scene, rules, missing, extra, local)
@@ -311,11 +313,8 @@ def stuck_entities(
 
 
 def _comes(source: Session, scene: Scene, link: Link) -> bool:
-    """Whether something is pullable that is not held, of a link of which something is held."""
-    if link.address not in scene.held:
-        return False
-    tests = [*Sets(source, scene).pullable(link, "s", link.key)]
-    tests.append(not_among(outbound_table(link), link.key, "s", link.key))
+    """Whether something is pullable that is not held."""
+    tests = [*Sets(source, scene).pullable(link, "s", link.key), *_due(link, scene, None, "s", link.key)]
     return bool(source.rows(sql("SELECT 1 FROM {} s WHERE {} LIMIT 1", source_table(link), both(tests))))
 
 
