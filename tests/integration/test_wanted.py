@@ -305,7 +305,8 @@ def test_one_unwanted_reference_in_one_part_row_leaves_out_the_entity(pipeline: 
 def test_a_condition_that_fails_for_some_row_is_an_error_of_the_plan_that_shows_no_value(
     pipeline: Rig, table: str
 ) -> None:
-    name, rules = table.lower(), {"Subject": {}, "Rig": {}, "Session": {}}
+    name = table.lower()
+    rules: dict[str, dict[str, Any]] = {"Subject": {}, "Rig": {}, "Session": {}}
     pipeline.run("lab_a", f"ALTER TABLE {{lab}}.{name} ADD note varchar(9) NOT NULL DEFAULT 'private'")
     plan = pipeline.plan(tables(pipeline, **{**rules, table: {"where": "note = 5"}}))
     link = link_of(plan, pipeline.address("lab_a", "lab", table))
