@@ -8,16 +8,21 @@ from typing import Any
 
 from tests.wanted_model import ForeignKey, Model, Rule, Table, Value, folded, literal
 
+WIDEST_KEY = 13  # MySQL takes 16 columns
 ATTEMPTS = 7  # rows that are tried per table; some meet no parent, or a key that is there
 TEXT = "varchar(8) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"  # both vendors have it
 
 
-def random_pipeline(rnd: random.Random) -> Model:
-    """Three to six tables of two schemas with parts and foreign keys of every sort, and their first rows."""
+def random_pipeline(rnd: random.Random, *, deep: bool = False) -> Model:
+    """Tables of two schemas with parts and foreign keys of every sort, and their first rows.
+
+    They are three to six, or eight to ten that refer to more of the others, some twice to one (`deep`).
+    """
     model = Model({}, {})
-    chain = rnd.random() < 0.15  # each table under the one before, so that keys grow
-    for number in range(rnd.randint(5, 8) if chain else rnd.randint(3, 6)):
-        for table in _random_tables(rnd, model, number, chain=chain):
+    chain = not deep and rnd.random() < 0.15  # each table under the one before, so that keys grow
+    few = (8, 10) if deep else (5, 8) if chain else (3, 6)
+    for number in range(rnd.randint(*few)):
+        for table in _random_tables(rnd, model, number, chain=chain, deep=deep):
             model.tables[table.name] = table
     for name in masters(model):
         if rnd.random() < 0.85 or not model.rules:
@@ -98,7 +103,9 @@ def random_rows(rnd: random.Random, model: Model) -> dict[str, list[dict[str, Va
     return added
 
 
-def _random_tables(rnd: random.Random, model: Model, number: int, *, chain: bool) -> Iterator[Table]:
+def _random_tables(
+    rnd: random.Random, model: Model, number: int, *, chain: bool, deep: bool
+) -> Iterator[Table]:
     table = Table(f"t{number}", rnd.choice(["lab", "lab", "other"]))
     earlier = list(model.tables.values())
     own = f"k{number}"
@@ -106,12 +113,17 @@ def _random_tables(rnd: random.Random, model: Model, number: int, *, chain: bool
     if chain:
         inherited = [t for t in earlier if t.master is None][-1:]
     for parent in inherited:
-        _refer(rnd, table, parent, primary=True)
-    if not inherited or rnd.random() < 0.5:
+        if len(table.key) + len(parent.key) < WIDEST_KEY:
+            _refer(rnd, table, parent, primary=True)
+    if not table.key or rnd.random() < 0.5:
         table.types[own] = TEXT if number % 3 == 1 else "int"
         table.key.append(own)
     rnd.shuffle(table.key)
-    for parent in rnd.sample(earlier, min(len(earlier), rnd.choice([0, 0, 1, 2]))):
+    others = rnd.sample(earlier, min(len(earlier), rnd.choice([0, 0, 1, 2])))
+    if deep and earlier:
+        others += rnd.choices([*earlier[-3:], rnd.choice(earlier)], k=rnd.choice([1, 2, 3]))
+        others += rnd.choices(inherited, k=rnd.choice([0, 0, 1])) if inherited else []
+    for parent in others:
         _refer(rnd, table, parent, primary=False)
     if rnd.random() < 0.2:
         _refer(rnd, table, table, primary=False)

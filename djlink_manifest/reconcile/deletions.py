@@ -77,12 +77,13 @@ def observe_deletions(
     with local.readers.session() as here:
         in_parts = noted_links(here, [link for link in standing if link.address in seen.snapshots])
         barring = {a for a in seen.snapshots if any(a in scene.barring for scene in seen.scenes.values())}
+        asked = barring | in_parts | named
         due = [
             link
             for link in standing
             if link.address in seen.snapshots
             and not footings[link.address].make_outbound
-            and (link.address in barring | in_parts | named or _unwanted(link, seen.snapshots[link.address]))
+            and (link.address in asked or _unwanted(link, seen.snapshots[link.address]))
         ]
         schemas = {link.local.schema for link in standing} if due else set[str]()
         keys = keys_to(here, schemas)
@@ -107,7 +108,7 @@ def observe_deletions(
             refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
 
     with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
-        list(threads.map(one, due))
+        list(threads.map(one, [link for link in due if link.address in asked]))
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
         link = dependents.links[address]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias, TypeVar
 
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
@@ -28,6 +29,9 @@ from djlink_manifest.servers.unmet import STALE, obstacle, unmet
 SHOWN = 3  # entities of a parent that are named for one reason
 LOOKED_AT = 50  # entities of a parent that are looked at for one reference
 
+Place: TypeAlias = "tuple[str, RawRow]"  # a link's address and the raw key of one of its entities
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -41,6 +45,10 @@ class Explained:
         """Whether it is blocked in a way that blocks those that refer to it."""
         differs = self.explanation.equal is False and self.explanation.state == State.UNPROTECTED.value
         return bool(self.snapshot.stuck or self.snapshot.stuck_again) or differs
+
+
+# what asks for other entities as it goes, and is sent each of them explained
+_Asking: TypeAlias = Generator[Place, Explained, _T]
 
 
 @dataclass(slots=True)
@@ -57,7 +65,7 @@ class Inquiry:
     here: Catalog
     source: Session
     local: Session
-    _known: dict[tuple[str, RawRow], Explained] = field(default_factory=dict)
+    _known: dict[Place, Explained] = field(default_factory=dict)
 
     def explain(self, link: Link, values: tuple[str | bytes, ...]) -> Explained:
         """The entity of these values."""
@@ -75,13 +83,28 @@ class Inquiry:
         return self.entity(link, raw)
 
     def entity(self, link: Link, raw: RawRow) -> Explained:
-        """The entity of this raw key, which some table has. Local is read before outbound."""
+        """The entity of this raw key, which some table has. Local is read before outbound.
+
+        Those that it depends on come first; not by recursion, since chains are long.
+        """
         place = (link.address, raw)
-        if place not in self._known:
-            self._known[place] = self._entity(link, raw)
+        due = [(place, self._entity(*place))]
+        answer: Explained | None = None
+        while due:
+            of, asking = due[-1]
+            try:
+                asked = next(asking) if answer is None else asking.send(answer)
+            except StopIteration as end:
+                due.pop()
+                answer = self._known[of] = end.value
+                continue
+            answer = self._known.get(asked)
+            if answer is None:
+                due.append((asked, self._entity(*asked)))
         return self._known[place]
 
-    def _entity(self, link: Link, raw: RawRow) -> Explained:
+    def _entity(self, address: str, raw: RawRow) -> _Asking[Explained]:
+        link = self.scene.links[address]
         ours = table(link.local.schema, link.local.name)
         here = self._here(link) and single.is_in(self.local, ours, link.local.key_columns, raw)
         verdict = single.verdict(self.source, self.scene, link, raw)
@@ -94,13 +117,14 @@ class Inquiry:
         if verdict is None:
             return _explained(link, text, presence, False, False, equal, found, [])
         pullable = verdict.wanted and not verdict.barred
-        reasons = [*self._rules(link, raw, verdict, held), *self._bars(link, raw, verdict, presence)]
+        reasons = yield from self._rules(link, raw, verdict, held)
+        reasons += yield from self._bars(link, raw, verdict, presence)
         taken, waiting, hindered = list[Unique](), list[str](), list[Obstacle]()
         if state_of(presence) in (State.UNSHARED, State.ACTIVATED) and pullable:
             reasons += self._takers(link, raw, taken, hindered)
             reasons += self._unmet(link, raw, hindered)
             if not held:
-                reasons += self._waiting(link, raw, waiting)
+                reasons += yield from self._waiting(link, raw, waiting)
         broken = self._broken(link, raw) if not here and pullable else []
         reasons += [Reason("local rule", False, rule.words, link.address, text) for rule in broken]
         footing = self.footings.get(link.address)
@@ -160,24 +184,27 @@ class Inquiry:
         footing = self.footings.get(link.address)
         return footing is not None and footing.is_comparable(link)
 
-    def _rules(self, link: Link, raw: RawRow, verdict: single.Verdict, held: bool) -> Iterator[Reason]:
+    def _rules(self, link: Link, raw: RawRow, verdict: single.Verdict, held: bool) -> _Asking[list[Reason]]:
         if link.pull == "none":
             # a link that is refused is looked at as if nothing new were wanted of it
             why = "`pull: none`" if link.address in self.footings else "the link is blocked"
             words = f"{why}: what is held is wanted, nothing new"
-            yield Reason("pull", held, words, place=str(link.location))
-            return
+            return [Reason("pull", held, words, place=str(link.location))]
+        found = list[Reason]()
         if link.where is not None:
             state = {True: "is met", False: "is not met", None: "is NULL for this row, and NULL is not true"}
             words = f"`where` {state[verdict.meets]}: {spelt(link.where)}"
-            yield Reason("where", bool(verdict.meets), words, place=str(link.location))
+            found.append(Reason("where", bool(verdict.meets), words, place=str(link.location)))
         holding = dict(verdict.holds)
         for reference in link.references:
-            yield self._reference(link, reference, raw, holding.get(reference))
+            found.append((yield from self._reference(link, reference, raw, holding.get(reference))))
         if link.pull == "needed":
-            yield from self._needed(link, raw)
+            found += self._needed(link, raw)
+        return found
 
-    def _reference(self, link: Link, reference: Reference, raw: RawRow, holds: bool | None) -> Reason:
+    def _reference(
+        self, link: Link, reference: Reference, raw: RawRow, holds: bool | None
+    ) -> _Asking[Reason]:
         parent = self.scene.links[reference.parent]
         by = _by(link, reference)
         if holds is not False:
@@ -188,9 +215,10 @@ class Inquiry:
             key = single.key_text(parent, named[0])
             return Reason("foreign key", True, f"{by}: {what}", parent.address, key)
         out = single.parents_named(self.source, self.scene, link, reference, raw, "left out", SHOWN)
-        because = tuple(
-            r for each in out for r in self.entity(parent, each).explanation.reasons if not r.holds
-        )
+        above = list[Explained]()
+        for each in out:
+            above.append((yield parent.address, each))
+        because = tuple(r for each in above for r in each.explanation.reasons if not r.holds)
         key = single.key_text(parent, out[0]) if out else ()
         return Reason("foreign key", False, f"{by} names what is left out", parent.address, key, because)
 
@@ -205,21 +233,25 @@ class Inquiry:
             words += f", {wanted:,} of them of wanted or held entities" if rows else ""
             yield Reason("needed by", wanted > 0, words, child)
 
-    def _bars(self, link: Link, raw: RawRow, verdict: single.Verdict, presence: Presence) -> Iterator[Reason]:
+    def _bars(
+        self, link: Link, raw: RawRow, verdict: single.Verdict, presence: Presence
+    ) -> _Asking[list[Reason]]:
+        found = list[Reason]()
         if presence.requested:
-            yield Reason("request", False, "the source asks to delete it")
+            found.append(Reason("request", False, "the source asks to delete it"))
         if presence.approved:
-            yield Reason("request", False, "its deletion was approved: it is not pulled again")
-        if not verdict.barred or presence.requested or presence.approved:
-            return
+            found.append(Reason("request", False, "its deletion was approved: it is not pulled again"))
+        if not verdict.barred or found:
+            return found
         for reference in link.references:
             parent = self.scene.links[reference.parent]
             named = single.parents_named(self.source, self.scene, link, reference, raw, "barred", SHOWN)
             for each in named:
-                above = self.entity(parent, each).explanation
+                above = (yield parent.address, each).explanation
                 because = tuple(r for r in above.reasons if r.rule == "request")
                 words = "an entity that it refers to is asked back"
-                yield Reason("request", False, words, parent.address, above.key, because)
+                found.append(Reason("request", False, words, parent.address, above.key, because))
+        return found
 
     def _takers(
         self, link: Link, raw: RawRow, taken: list[Unique], hindered: list[Obstacle]
@@ -240,19 +272,22 @@ class Inquiry:
                 words = f"its value of {unique.words} is taken by {whose}"
                 yield Reason("unique key", False, words, link.address, single.key_text(link, owner))
 
-    def _waiting(self, link: Link, raw: RawRow, waiting: list[str]) -> Iterator[Reason]:
+    def _waiting(self, link: Link, raw: RawRow, waiting: list[str]) -> _Asking[list[Reason]]:
+        found = list[Reason]()
         for reference in link.references:
             parent = self.scene.links[reference.parent]
             for each in single.parents_named(
                 self.source, self.scene, link, reference, raw, "unheld", LOOKED_AT
             ):
-                above = self.entity(parent, each)
+                above = yield parent.address, each
                 if above.cannot_come:
                     waiting.append(parent.address)
                     because = tuple(r for r in above.explanation.reasons if not r.holds)
                     words = f"{_by(link, reference)} names an entity that cannot come"
-                    yield Reason("foreign key", False, words, parent.address, above.explanation.key, because)
+                    key = above.explanation.key
+                    found.append(Reason("foreign key", False, words, parent.address, key, because))
                     break
+        return found
 
 
 def of_the_set(plan: LinkPlan) -> LinkPlan:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from djlink_manifest.model.link import Link, Reference
+from djlink_manifest.model.selection import is_textual
 from djlink_manifest.servers.referring import named_key
 
 # sets that decide about one link by its key; where there are more, the link gets a set of its own
@@ -149,9 +150,14 @@ class SetTerms:
     def is_expression(self, of: SetId) -> bool:
         """Whether the set is evaluated where it is used, instead of made.
 
-        So it is for a link without children, from whose set no other one of what is allowed is made.
+        So it is for a link without children, from whose set no other one of what is allowed is made. SQL text
+        is evaluated in an INSERT: there a strict server refuses values that it only warns of in a SELECT,
+        and the plan shall meet what the apply would.
         """
         if of.kind != "allowed" or self.scene.children.get(of.address):
+            return False
+        where = self.scene.links[of.address].where
+        if where is not None and is_textual(where):
             return False
         return len(self.restricting(of.address)) <= MOST_TERMS
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from djlink_manifest.model.link import Link
 from djlink_manifest.servers.connection import RawRow, Session
@@ -12,7 +11,7 @@ from djlink_manifest.servers.scene import Scene
 from djlink_manifest.servers.scratch import KeyTable
 from djlink_manifest.servers.sql import Sql, among, both, columns, not_among, sql, table
 from djlink_manifest.servers.transfer import reading
-from djlink_manifest.servers.wanted import Sets
+from djlink_manifest.servers.wanted import Sets, made_anew
 
 
 def stream_unwanted(session: Session, scene: Scene, link: Link) -> Iterator[RawRow]:
@@ -31,8 +30,8 @@ def add_unwanted(scene: Scene, link: Link, found: KeyTable, into: KeyTable) -> N
     keys = columns("s", link.key)
     found.add_from(_unwanted(found.session, scene, link, outbound_table(link), keys))
     if found.count:
-        now = replace(scene, moment=object())
-        into.add_from(_unwanted(found.session, now, link, found.name, keys))
+        with made_anew(found.session, scene) as now:
+            into.add_from(_unwanted(found.session, now, link, found.name, keys))
 
 
 def _unwanted(session: Session, scene: Scene, link: Link, of: Sql, what: Sql) -> Sql:

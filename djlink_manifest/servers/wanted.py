@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
+from djlink_manifest.errors import ServerError
 from djlink_manifest.model.link import Link, Reference
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.ddl import key_columns
+from djlink_manifest.servers.numbers import NOT_EVALUATED
 from djlink_manifest.servers.query import outbound_table, restricted, source_table
 from djlink_manifest.servers.referring import (
     child_master_columns,
@@ -216,15 +220,31 @@ def prepare(session: Session, scene: Scene, link: Link) -> None:
     sets.is_wanted(link.address, "s", link.key)
 
 
-class _Tables:
-    """The temporary tables of one session that hold sets. They end with it, or with the scene's moment."""
+@contextmanager
+def made_anew(session: Session, scene: Scene) -> Iterator[Scene]:
+    """The scene at a moment of its own, of which sets are made in the block and dropped at its end.
 
-    def __init__(self, session: Session, scene: Scene) -> None:
+    Those of the scene's own moment stay. On an error the session is closed, and all of them with it.
+    """
+    kept, now = _Tables.of(session, scene), replace(scene, moment=object())
+    session.kept[_Tables] = fresh = _Tables(session, now, kept.number)
+    yield now
+    fresh.drop()
+    session.kept[_Tables] = kept
+
+
+class _Tables:
+    """The temporary tables of one session that hold sets. They end with it, or with the scene's moment.
+
+    `number` is that of the latest one, which its name has.
+    """
+
+    def __init__(self, session: Session, scene: Scene, number: int = 0) -> None:
         self._session = session
         self.scene = scene
         self.terms = SetTerms(scene)
         self._made = dict[tuple[SetId, int], Sql]()
-        self._number = 0
+        self.number = number
 
     @staticmethod
     def of(session: Session, scene: Scene) -> _Tables:
@@ -268,17 +288,37 @@ class _Tables:
         into = self._create(of, 1)
         sets = Sets(self._session, self.scene)
         fill = {"allowed": sets._fill_allowed, "wanted": sets._fill_wanted, "barred": sets._fill_barred}
-        for statement in fill[of.kind](into, link):
-            self._session.scratch(statement)
+        try:
+            for statement in fill[of.kind](into, link):
+                self._session.scratch(statement)
+        except ServerError as error:
+            if of.kind != "allowed" or link.where is None or error.code not in NOT_EVALUATED:
+                raise
+            # the server's own words quote a value of some row
+            raise ServerError(
+                f"`where` of {link.address} cannot be evaluated for all rows: the server does not convert a"
+                f" value that it meets (error {error.code})",
+                code=error.code,
+                server=self._session.name,
+                link=link.address,
+                hint=f"compare values of one type in `where` of {link.address}: text with text in quotes,"
+                " numbers with numbers",
+            ) from None
 
     def _create(self, of: SetId, which: int) -> Sql:
         link = self.scene.links[of.address]
-        self._number += 1
-        name = table(link.outbound_schema, f"~djlink_set_{self._number}")
+        self.number += 1
+        name = table(link.outbound_schema, f"~djlink_set_{self.number}")
         keys = idents(link.key).text
         create_temporary(self._session, name, f"{key_columns(link.definition)}, PRIMARY KEY ({keys})")
         self._made[of, which] = name
         return name
+
+    def drop(self) -> None:
+        """Drop all of them."""
+        for name in self._made.values():
+            drop_temporary(self._session, name)
+        self._made.clear()
 
     def _turn_to(self, scene: Scene) -> None:
         same, barring = scene.moment is self.scene.moment, scene.barring == self.scene.barring
@@ -301,4 +341,4 @@ def _insert(into: Sql, link: Link, select: Sql) -> Sql:
     )
 
 
-__all__ = ["Scene", "Sets", "prepare"]
+__all__ = ["Scene", "Sets", "made_anew", "prepare"]

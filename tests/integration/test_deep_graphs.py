@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import pytest
 
+from djlink_manifest.model.explanation import Reason
 from djlink_manifest.model.naming import class_name
 from djlink_manifest.reconcile.actions import Delete, Pull
+from djlink_manifest.reconcile.inquiry import explain
 from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.report.explain import explanation_json, explanation_lines
 from tests.layered import ROWS, Layers
 from tests.rig import Rig
 from tests.shared_servers import ALIKE
@@ -112,3 +121,63 @@ def test_no_statement_about_what_is_wanted_grows_with_the_depth(rig: Rig, key: s
         found.append(longest(seen, "EXISTS"))
         rig.run("lab_a", "DROP DATABASE {lab}")
     assert found[1] <= found[0] + WIDE, found
+
+
+@contextmanager
+def few_frames(more: int) -> Iterator[None]:
+    """So many frames deeper than here, and a call fails."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + more)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def depth(reasons: Sequence[Reason]) -> int:
+    return max((1 + depth(each.because) for each in reasons), default=0)
+
+
+@pytest.mark.parametrize("servers", ALIKE[:1], indirect=True, ids=str)
+def test_an_entity_far_below_what_decides_is_explained_without_recursion(rig: Rig) -> None:
+    graph = Layers(100, 1, "secondary")
+    graph.make(rig)
+    rig.accounts({"lab_a": ["lab"]})
+    leaf = rig.address("lab_a", "lab", class_name(graph.names()[-1]))
+    with rig.job(graph.manifest(rig, first={"where": "k < 3"})) as job:
+        job.plan()
+        with few_frames(300):  # two for each link, which the nested report takes
+            told, plan = explain(job, leaf, "k=4")
+            assert explanation_json(told, plan)["reasons"]
+    assert not told.wanted
+    assert depth(told.reasons) == len(graph.names())
+    assert sum("`where` is not met" in line.plain for line in explanation_lines(told, plan)) == 1
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_what_is_wanted_no_longer_is_let_go_with_few_temporary_tables(rig: Rig) -> None:
+    graph = Layers(12, 1, "secondary")
+    graph.make(rig)
+    rig.accounts({"lab_a": ["lab"]})
+    release = {"unwanted": "release", "max_deletions": 100}
+    _, report = rig.apply(graph.manifest(rig))
+    assert report.succeeded
+    document = graph.manifest(rig, first={**release, "where": "k < 3"}, others=release, last=release)
+    names = graph.names()
+    with rig.job(document, parallelism=1) as job:
+        with watched(prefix=rig.names("")) as seen:
+            plan = job.plan()
+        # of each link the set of what is wanted, and that of what goes
+        assert len([s for s in seen if s.begins("CREATE TEMPORARY TABLE")]) <= 2 * len(names)
+        with watched(prefix=rig.names("")) as seen:
+            assert job.apply(plan, lambda event: None, threading.Event()).succeeded
+    # sets are made once, and for each link those above it anew, to look again
+    made = [s for s in seen if s.begins("CREATE TEMPORARY TABLE") and "~djlink_set_" in s.text]
+    assert len(made) <= sum(range(len(names) + 2))
+    assert [(a.cause, a.entities) for link in plan.links for a in link.actions if isinstance(a, Delete)] == [
+        ("unwanted", 2)
+    ] * len(names)
+    schema = rig.local_schema("lab_a", "lab")
+    for name in names:
+        assert rig.run("local", f"SELECT k FROM `{schema}`.{name} ORDER BY k") == [(1,), (2,)], name
+    assert not rig.plan(document).has_changes

@@ -19,10 +19,10 @@ from djlink_manifest.reconcile.snapshot import EntityClass, LinkSnapshot, Observ
 from tests.options import number, seed, told
 from tests.random_pipelines import ask_and_approve, link_more, random_pipeline, random_rows
 from tests.rig import Rig, link_of, own_rig, quiet
-from tests.shared_servers import PAIRS, Servers
+from tests.shared_servers import ALIKE, PAIRS, Servers
 from tests.wanted_model import Entity, Model, folded
 
-PIPELINES = number("DJLINK_PIPELINES", 4)  # on each pair
+PIPELINES = number("DJLINK_PIPELINES", 4)  # on each pair; every second one is deep
 # what the pipelines of a run must hold, or the run would show little; the run's end tells how many
 COUNTED = (
     "entities pulled",
@@ -165,10 +165,10 @@ def left_out(
     return reasons
 
 
-def compare(servers: Servers, number: int, seen: Counter[str]) -> None:
+def compare(servers: Servers, number: int, seen: Counter[str], *, deep: bool) -> None:
     """One pipeline, linked, then grown, linked further and partly asked back, and linked again."""
     rnd = random.Random(number)
-    model = random_pipeline(rnd)
+    model = random_pipeline(rnd, deep=deep)
     with own_rig(servers) as rig:
         script(rig, ["CREATE DATABASE {lab}", "CREATE DATABASE {other}"])
         script(rig, [t.ddl(model.tables) for t in model.tables.values()])
@@ -199,7 +199,7 @@ def test_counts_and_pulled_keys_are_those_of_the_definition(
     try:
         for each in numbers:
             start = each  # of a pipeline that fails, its own
-            compare(servers, each, seen)
+            compare(servers, each, seen, deep=each not in EXAMPLES and each % 2 == 1)
         start = numbers[len(EXAMPLES)]
     finally:
         words = ", ".join(f"{seen[what]:,} {what}" for what in COUNTED)
@@ -298,6 +298,25 @@ def test_one_unwanted_reference_in_one_part_row_leaves_out_the_entity(pipeline: 
     assert report.succeeded
     assert pulled(pipeline, "session") == [200, 300]
     assert left(pipeline, plan, "Session") == {"Subject leaves them out (by part session__trial)": 1}
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+@pytest.mark.parametrize("table", ["Subject", "Session"])  # with others below it, and without
+def test_a_condition_that_fails_for_some_row_is_an_error_of_the_plan_that_shows_no_value(
+    pipeline: Rig, table: str
+) -> None:
+    name = table.lower()
+    rules: dict[str, dict[str, Any]] = {"Subject": {}, "Rig": {}, "Session": {}}
+    pipeline.run("lab_a", f"ALTER TABLE {{lab}}.{name} ADD note varchar(9) NOT NULL DEFAULT 'private'")
+    plan = pipeline.plan(tables(pipeline, **{**rules, table: {"where": "note = 5"}}))
+    link = link_of(plan, pipeline.address("lab_a", "lab", table))
+    [blocked] = link.blocked
+    assert blocked.kind == "error"
+    assert "`where`" in blocked.reason
+    assert "compare values of one type" in (blocked.hint or "")
+    assert "private" not in repr(plan)
+    quoted = tables(pipeline, **{**rules, table: {"where": "note = '5'"}})
+    assert not pipeline.plan(quoted).has_errors
 
 
 def test_needed_restricts_nothing_itself_and_passes_on_what_its_parents_restrict(pipeline: Rig) -> None:
