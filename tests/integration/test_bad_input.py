@@ -63,13 +63,13 @@ TABLES = (
 
 # table: (words of the reason, words of the hint)
 REFUSED = {
-    "ViewOf": ("cannot be protected: it is a view", "exclude"),
-    "Split": ("cannot be protected: it is partitioned", "exclude"),
-    "Keyless": ("cannot be protected: it has no primary key", "exclude"),
-    "Isam": ("cannot be protected: it is kept by the MyISAM engine", "exclude"),
-    "Loose": ("its part `loose__end` has no foreign key to the whole primary key", "exclude"),
+    "ViewOf": ("cannot be protected: it is a view", "take it out of the manifest"),
+    "Split": ("cannot be protected: it is partitioned", "take it out of the manifest"),
+    "Keyless": ("cannot be protected: it has no primary key", "take it out of the manifest"),
+    "Isam": ("cannot be protected: it is kept by the MyISAM engine", "take it out of the manifest"),
+    "Loose": ("its part `loose__end` has no foreign key to the whole primary key", "take it out of the manifest"),
     "Outside": (r"keeps outside\.data in the store `raw`, and `stores` does not say", "stores: {raw:"),
-    "Inside": (r"external store as DataJoint before 2\.0 did: inside__clip\.clip", "exclude"),
+    "Inside": (r"external store as DataJoint before 2\.0 did: inside__clip\.clip", "take it out of the manifest"),
     "WrongSql": ("does not take `where`: Unknown column 'nonsense'", "the table's own columns only"),
     "NoSql": ("does not take `where`: .*syntax", "correct the condition"),
     "WrongMap": ("names the column `nam`, which the table does not have", "did you mean `name`"),
