@@ -67,9 +67,15 @@ REFUSED = {
     "Split": ("cannot be protected: it is partitioned", "take it out of the manifest"),
     "Keyless": ("cannot be protected: it has no primary key", "take it out of the manifest"),
     "Isam": ("cannot be protected: it is kept by the MyISAM engine", "take it out of the manifest"),
-    "Loose": ("its part `loose__end` has no foreign key to the whole primary key", "take it out of the manifest"),
+    "Loose": (
+        "its part `loose__end` has no foreign key to the whole primary key",
+        "take it out of the manifest",
+    ),
     "Outside": (r"keeps outside\.data in the store `raw`, and `stores` does not say", "stores: {raw:"),
-    "Inside": (r"external store as DataJoint before 2\.0 did: inside__clip\.clip", "take it out of the manifest"),
+    "Inside": (
+        r"external store as DataJoint before 2\.0 did: inside__clip\.clip",
+        "take it out of the manifest",
+    ),
     "WrongSql": ("does not take `where`: Unknown column 'nonsense'", "the table's own columns only"),
     "NoSql": ("does not take `where`: .*syntax", "correct the condition"),
     "WrongMap": ("names the column `nam`, which the table does not have", "did you mean `name`"),
