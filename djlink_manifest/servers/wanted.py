@@ -339,6 +339,3 @@ def _insert(into: Sql, link: Link, select: Sql) -> Sql:
         into,
         first,
     )
-
-
-__all__ = ["Scene", "Sets", "made_anew", "prepare"]
