@@ -26,8 +26,8 @@ from typing import Any
 
 from djlink_manifest.model.external import Transport
 from djlink_manifest.model.stores import Store, Stores
-from djlink_manifest.servers.stores.depot import Brought, Depot
 from djlink_manifest.servers.stores.settings import read_stores
+from djlink_manifest.servers.stores.transport import Brought, Depot
 
 BLOCK = 1 << 20
 

@@ -9,9 +9,10 @@ from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.adoption import Adoption
 from djlink_manifest.reconcile.reach import Reached
-from djlink_manifest.servers import ddl, marks
-from djlink_manifest.servers.connection import Writer, open_session
-from djlink_manifest.servers.locks import Locks
+from djlink_manifest.servers.ddl import tables
+from djlink_manifest.servers.ownership import marks
+from djlink_manifest.servers.ownership.locks import Locks
+from djlink_manifest.servers.session.session import Writer, open_session
 
 
 def adopt(
@@ -38,7 +39,7 @@ def adopt(
             there = writers[each.source]
             marks.ensure_marks(there, each.outbound.outbound_schema)
             if each.local.local_schema not in local.catalog.all_schemas:
-                ddl.ensure_schema(here, each.local.local_schema, links[each.address].local.collation)
+                tables.ensure_schema(here, each.local.local_schema, links[each.address].local.collation)
             marks.ensure_marks(here, each.local.local_schema)
             marks.replace_mark(there, each.outbound.outbound_schema, each.outbound)
             marks.replace_mark(here, each.local.local_schema, each.local)

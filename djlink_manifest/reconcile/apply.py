@@ -47,9 +47,9 @@ from djlink_manifest.reconcile.progress import (
 from djlink_manifest.reconcile.removal import Removal
 from djlink_manifest.reconcile.site import Site
 from djlink_manifest.reconcile.taking_out import take_out
-from djlink_manifest.servers import marks
-from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.failures import is_passing
+from djlink_manifest.servers.ownership import marks
+from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.session import Writer
 
 RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
 

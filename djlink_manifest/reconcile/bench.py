@@ -22,14 +22,14 @@ from djlink_manifest.errors import (
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.helping import Helpers
 from djlink_manifest.reconcile.observe import differing_keys, equal_unprotected
-from djlink_manifest.servers import outbound
-from djlink_manifest.servers.connection import RawRow, Writer
-from djlink_manifest.servers.failures import is_passing
-from djlink_manifest.servers.objects import Objects
-from djlink_manifest.servers.scene import Scene
-from djlink_manifest.servers.scratch import KeyTable, key_table
-from djlink_manifest.servers.stores.depot import Brought
-from djlink_manifest.servers.transfer import BatchTooLarge, Budget, Conversion, as_read
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.external.objects import Objects
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.outbound import registrations
+from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.session import RawRow, Writer
+from djlink_manifest.servers.stores.transport import Brought
+from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget, Conversion, as_read
 
 BATCH_BYTES = 32 << 20
 BATCH_ENTITIES = 10_000
@@ -117,7 +117,7 @@ def release_gone(bench: Bench) -> None:
         if missing is None or not missing.count:
             return
         with key_table(source, link, "gone") as gone:
-            outbound.add_missing(bench.scene, link, missing, gone, pullable=False)
+            registrations.add_missing(bench.scene, link, missing, gone, pullable=False)
             for first, last in gone.pages(KEYS_AT_ONCE):
                 again(bench, partial(release, bench, gone.keys(first, last)))
                 bench.advanced()
@@ -137,7 +137,7 @@ def register_equal(bench: Bench) -> None:
 
 def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
     with bench.source.transaction():
-        new = outbound.register_keys(bench.source, bench.link, keys)
+        new = registrations.register_keys(bench.source, bench.link, keys)
         bench.check()
     bench.tally.registered += new
 
@@ -201,10 +201,10 @@ def release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
     source, local, link = bench.source, bench.local, bench.link
     # the local gap stays locked until the source has committed
     with local.transaction("REPEATABLE READ"), source.transaction():
-        held = outbound.lock_outbound(source, link, keys)
-        present = outbound.local_among(local, link, held) if held else set()
+        held = registrations.lock_outbound(source, link, keys)
+        present = registrations.local_among(local, link, held) if held else set()
         gone = [key for key in held if key not in present]
-        released = outbound.release(source, link, gone) if gone else 0
+        released = registrations.release(source, link, gone) if gone else 0
         bench.check()
     if counted:
         bench.tally.released += released

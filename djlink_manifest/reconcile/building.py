@@ -15,8 +15,9 @@ from djlink_manifest.model.definition import TableDefinition
 from djlink_manifest.reconcile.bench import Bench, again, patiently
 from djlink_manifest.reconcile.observe import differing_keys
 from djlink_manifest.reconcile.snapshot import Alteration, Footing
-from djlink_manifest.servers import ddl, lineage, marks, views
-from djlink_manifest.servers.connection import Writer
+from djlink_manifest.servers.ddl import lineage, owner_views, tables
+from djlink_manifest.servers.ownership import marks
+from djlink_manifest.servers.session.session import Writer
 
 
 def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str], new_schema: bool) -> None:
@@ -28,7 +29,7 @@ def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str],
     link = bench.link
     patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
     if new_schema:
-        ddl.ensure_schema(bench.local, link.local.schema, link.local.collation)
+        tables.ensure_schema(bench.local, link.local.schema, link.local.collation)
     patiently(bench, partial(marks.ensure_marks, bench.local, link.local.schema))
     patiently(bench, partial(marks.ensure_later_columns, bench.local, link.local.schema))
     theirs, ours = (
@@ -105,7 +106,7 @@ def sign(bench: Bench, mark: Mark, holder: str) -> None:
 def add_late_keys(bench: Bench, footing: Footing) -> None:
     """Add the local foreign keys to parents that were linked later; the server checks every row."""
     for number, (table, key) in enumerate(footing.add_foreign_keys, start=1):
-        text = ddl.add_foreign_key(bench.link.local.schema, table, key)
+        text = tables.add_foreign_key(bench.link.local.schema, table, key)
         parent = f"{key.parent_schema}.{key.parent_table}"
         try:
             _make(bench, bench.local, key.name, text)
@@ -124,7 +125,7 @@ def make_views(bench: Bench, footing: Footing) -> None:
     for view in footing.make_views:
         source = bench.link.definition if view.key else None
         try:
-            patiently(bench, partial(views.make_view, bench.source, view, source))
+            patiently(bench, partial(owner_views.make_view, bench.source, view, source))
         except MissingPrivilege as error:
             hint = f"; let the source's administrator run: {error.hint}" if error.hint else ""
             bench.tally.unmade = f"the owner's views are not made: {error.message}{hint}"
@@ -143,12 +144,12 @@ def _alter(bench: Bench, alteration: Alteration) -> None:
     schema, name = bench.link.local.schema, alteration.table
     if alteration.columns or alteration.indexes:
         names = [c.name for c, _ in alteration.columns] + [i.name for i in alteration.indexes]
-        text = ddl.add_to_table(schema, name, alteration.columns, alteration.indexes)
+        text = tables.add_to_table(schema, name, alteration.columns, alteration.indexes)
         _make(bench, bench.local, f"{schema}.{name} {names}", text)
 
 
 def _create(bench: Bench, session: Writer, table: TableDefinition) -> None:
-    _make(bench, session, f"{table.schema}.{table.name}", ddl.create_table(table))
+    _make(bench, session, f"{table.schema}.{table.name}", tables.create_table(table))
 
 
 def _make(bench: Bench, session: Writer, name: str, text: str) -> None:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from djlink_manifest.model.closure import Dependents, lab_line
 from djlink_manifest.reconcile.asked import Closure, LabRows
-from djlink_manifest.servers.connection import Session
-from djlink_manifest.servers.doomed import Doomed, doomed
+from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
+from djlink_manifest.servers.session.session import Session
 
 
 @contextmanager

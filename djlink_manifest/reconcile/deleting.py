@@ -20,14 +20,14 @@ from djlink_manifest.reconcile.asked import moment
 from djlink_manifest.reconcile.bench import KEYS_AT_ONCE, Bench, again, fitting, stop_here
 from djlink_manifest.reconcile.noting import Noting, noting
 from djlink_manifest.reconcile.settling import approve_gone, mend
-from djlink_manifest.servers import asking, outbound, requests
-from djlink_manifest.servers.connection import RawRow
-from djlink_manifest.servers.doomed import Doomed, doomed
-from djlink_manifest.servers.keylist import KeyList, KeysInHand, NumberedKeys, key_list
-from djlink_manifest.servers.numbers import REFERENCED
-from djlink_manifest.servers.requests import Cause
-from djlink_manifest.servers.scratch import key_table
-from djlink_manifest.servers.unwanted import add_unwanted
+from djlink_manifest.servers.entities.unwanted import add_unwanted
+from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
+from djlink_manifest.servers.keys.key_table import key_table
+from djlink_manifest.servers.outbound import registrations, request_queries, requests
+from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
+from djlink_manifest.servers.outbound.requests import Cause
+from djlink_manifest.servers.session.error_numbers import REFERENCED
+from djlink_manifest.servers.session.session import RawRow
 
 ENTITIES_AT_ONCE = 10_000  # the most in a transaction; fewer where they have many rows
 ENTITIES_FIRST = 1_000  # of the first one, whose rows tell
@@ -49,7 +49,7 @@ def claim(bench: Bench, actions: Sequence[Action], *, resumed: bool) -> None:
 def _claim(bench: Bench, action: Delete, when: datetime, resumed: bool) -> None:
     source, link = bench.source, bench.link
     with source.transaction():
-        found = asking.request_digest(source, link, when, lock=True)
+        found = request_queries.request_digest(source, link, when, lock=True)
         if resumed and not found.count:
             return
         if found.keys != action.keys:
@@ -244,7 +244,7 @@ def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None
 def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[RawRow], left: int) -> None:
     link, source, local = bench.link, bench.source, bench.local
     with source.transaction():
-        held = set(outbound.lock_outbound(source, link, keys))
+        held = set(registrations.lock_outbound(source, link, keys))
         with _telling(bench), local.transaction():
             sets.clear()
             sets.add(link.address, [key for key in keys if key in held])

@@ -23,18 +23,18 @@ from djlink_manifest.reconcile.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
 from djlink_manifest.reconcile.wording import quoted
-from djlink_manifest.servers import asking
-from djlink_manifest.servers.connection import Session
-from djlink_manifest.servers.dependents import acting_unseen, keys_to
-from djlink_manifest.servers.doomed import Doomed, doomed
-from djlink_manifest.servers.failures import understood
-from djlink_manifest.servers.noting import noted, noted_digest, noted_links
-from djlink_manifest.servers.orphans import digest_of_orphans, orphans, stream_orphans
-from djlink_manifest.servers.scene import Scene
-from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.single import key_text
+from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
+from djlink_manifest.servers.entities.one_entity import key_text
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.unwanted import stream_unwanted
+from djlink_manifest.servers.keys.key_table import KeyTable
+from djlink_manifest.servers.outbound import request_queries
+from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
+from djlink_manifest.servers.outbound.local_notes import noted, noted_digest, noted_links
+from djlink_manifest.servers.outbound.orphans import digest_of_orphans, orphans, stream_orphans
+from djlink_manifest.servers.session.errors import understood
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
-from djlink_manifest.servers.unwanted import stream_unwanted
 
 APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and no request any more
 
@@ -115,7 +115,7 @@ def observe_deletions(
         if footings[address].make_outbound:  # perhaps the ledger, too: nothing of it goes before it is made
             continue
         with sources[link.source].readers.session() as there:
-            lately[address] = asking.deleted_lately(there, link)
+            lately[address] = request_queries.deleted_lately(there, link)
     for name in sorted({link.source for link in due}):
         mine = [x for x in due if x.source == name and _unwanted(x, seen.snapshots[x.address])]
         with sources[name].readers.session() as there, local.readers.session() as here:
@@ -184,7 +184,7 @@ def _requests(
     # of one moment, so that what is counted is what the digests say
     with there.snapshot(), closures(here, dependents, link.address) as sets:
         of = _Asking(link, unheld, sets, there)
-        digest = asking.request_digest(there, link)
+        digest = request_queries.request_digest(there, link)
         granted = of.closure(granted=True)
         waiting = RequestSet(
             digest.keys, digest.count, digest.until, of.closure(granted=False, approved=open_only)
@@ -193,13 +193,13 @@ def _requests(
         before = dict[str, RequestSet]()
         for text, when in moments.items():
             if digest.until is not None and when < digest.until:
-                each = asking.request_digest(there, link, when)
+                each = request_queries.request_digest(there, link, when)
                 closure = of.closure(granted=False, approved=False, until=when)
                 before[text] = RequestSet(each.keys, each.count, each.until, closure)
         again = of.put(granted=False, approved=True) if unheld and open_only is False else 0
         unnoted, overdue = _changes(link, unheld, granted.here + waiting.closure.here, there, here)
         return LinkDeletions(
-            tuple(Asked(r.reason, r.by, r.count, r.since) for r in asking.asked_rows(there, link)),
+            tuple(Asked(r.reason, r.by, r.count, r.since) for r in request_queries.asked_rows(there, link)),
             granted,
             waiting,
             before,
@@ -224,7 +224,7 @@ class _Asking:
         """Put those of a kind into the set, as far as they are here; how many."""
         address, sets = self.link.address, self.sets
         sets.clear()
-        keys = asking.stream_requested(
+        keys = request_queries.stream_requested(
             self.there, self.link, unheld=self.unheld, granted=granted, until=until, approved=approved
         )
         if sets.add(address, keys):
@@ -249,10 +249,10 @@ def _changes(link: Link, unheld: bool, asked: int, there: Session, here: Session
         said = noted_digest(here, link)
         if not said.count:
             return asked, 0
-        if said.same(asking.requests_digest(there, link)):
+        if said.same(request_queries.requests_digest(there, link)):
             return 0, 0
     with noted(here, link) as notes:
-        notes.add(asking.stream_requests(there, link, unheld=unheld))
+        notes.add(request_queries.stream_requests(there, link, unheld=unheld))
         return notes.changes()
 
 
@@ -297,7 +297,7 @@ def _unwanted_closures(
 
 def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:
     """The keys of the link's open requests, to be shown; bytes as hex."""
-    for row in asking.stream_keys(there, link):
+    for row in request_queries.stream_keys(there, link):
         yield key_text(link, row)
 
 

@@ -27,11 +27,11 @@ from djlink_manifest.reconcile.removal import marks_of
 from djlink_manifest.reconcile.resolve import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.storage import Depot, open_depot
 from djlink_manifest.reconcile.storelook import store_findings
-from djlink_manifest.servers.catalog import read_catalog, read_collations
-from djlink_manifest.servers.connection import Session, open_session
-from djlink_manifest.servers.dependents import acting_unseen, keys_to
-from djlink_manifest.servers.health import read_health
-from djlink_manifest.servers.stores.failures import HINT
+from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
+from djlink_manifest.servers.catalog.health import read_health
+from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
+from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.stores.errors import HINT
 
 _STORELESS = "no table with external values can be linked; their stores were not looked at"
 

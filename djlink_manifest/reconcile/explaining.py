@@ -15,16 +15,16 @@ from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals, Sql
 from djlink_manifest.model.unique import Unique, uniques
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot
-from djlink_manifest.servers import single
-from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.digest import keys_in
-from djlink_manifest.servers.entities import equal_entities
-from djlink_manifest.servers.local_rules import breaking
-from djlink_manifest.servers.query import outbound_table
-from djlink_manifest.servers.scene import Scene
+from djlink_manifest.servers.compare.entity_diff import equal_entities
+from djlink_manifest.servers.entities import one_entity
+from djlink_manifest.servers.entities.local_rules import breaking
+from djlink_manifest.servers.entities.obstacles import STALE, obstacle, unmet
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.keys.predicates import keys_in
+from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql as SqlText
 from djlink_manifest.servers.sql import table
-from djlink_manifest.servers.unmet import STALE, obstacle, unmet
 
 SHOWN = 3  # entities of a parent that are named for one reason
 LOOKED_AT = 50  # entities of a parent that are looked at for one reference
@@ -70,11 +70,11 @@ class Inquiry:
     def explain(self, link: Link, values: tuple[str | bytes, ...]) -> Explained:
         """The entity of these values."""
         here = (
-            single.find_key(self.local, link.local, link.local.key_columns, values)
+            one_entity.find_key(self.local, link.local, link.local.key_columns, values)
             if self._here(link)
             else None
         )
-        raw = single.find_key(self.source, link.definition, link.key_columns, values) or here
+        raw = one_entity.find_key(self.source, link.definition, link.key_columns, values) or here
         if raw is None:
             presence = Presence(False, False, False, False, False)
             asked = (v if isinstance(v, str) else f"0x{v.hex()}" for v in values)
@@ -106,14 +106,14 @@ class Inquiry:
     def _entity(self, address: str, raw: RawRow) -> _Asking[Explained]:
         link = self.scene.links[address]
         ours = table(link.local.schema, link.local.name)
-        here = self._here(link) and single.is_in(self.local, ours, link.local.key_columns, raw)
-        verdict = single.verdict(self.source, self.scene, link, raw)
-        found, (held, requested, approved) = single.records(self.source, self.there, link, raw)
+        here = self._here(link) and one_entity.is_in(self.local, ours, link.local.key_columns, raw)
+        verdict = one_entity.verdict(self.source, self.scene, link, raw)
+        found, (held, requested, approved) = one_entity.records(self.source, self.there, link, raw)
         presence = Presence(verdict is not None, held, here, requested, approved)
         equal = None
         if here and verdict is not None and self._comparable(link):
             equal = bool(equal_entities(self.local, self.source, link, [raw]))
-        text = single.key_text(link, raw)
+        text = one_entity.key_text(link, raw)
         if verdict is None:
             return _explained(link, text, presence, False, False, equal, found, [])
         pullable = verdict.wanted and not verdict.barred
@@ -153,7 +153,7 @@ class Inquiry:
         if left is not None and isinstance(left.of, Leftover) and self._comparable(link):
             for part in left.of.parts:
                 columns = [part.column(n) for n in link.local.entity_columns(part)]
-                if single.is_in(self.local, table(part.schema, part.name), columns, raw):
+                if one_entity.is_in(self.local, table(part.schema, part.name), columns, raw):
                     return [left]
         for rule in footing.rules if footing is not None else ():
             mine = [keys_in([rule.theirs.column(n) for n in rule.owner], [raw], "t")]
@@ -163,7 +163,7 @@ class Inquiry:
 
     def _unmet(self, link: Link, raw: RawRow, hindered: list[Obstacle]) -> Iterator[Reason]:
         def this(alias: str, names: Sequence[str]) -> list[SqlText]:
-            return [keys_in(single.renamed(link.key_columns, names), [raw], alias)]
+            return [keys_in(one_entity.renamed(link.key_columns, names), [raw], alias)]
 
         comparable = {
             a for a in self.footings if a in self.scene.links and self._comparable(self.scene.links[a])
@@ -184,7 +184,9 @@ class Inquiry:
         footing = self.footings.get(link.address)
         return footing is not None and footing.is_comparable(link)
 
-    def _rules(self, link: Link, raw: RawRow, verdict: single.Verdict, held: bool) -> _Asking[list[Reason]]:
+    def _rules(
+        self, link: Link, raw: RawRow, verdict: one_entity.Verdict, held: bool
+    ) -> _Asking[list[Reason]]:
         if link.pull == "none":
             # a link that is refused is looked at as if nothing new were wanted of it
             why = "`pull: none`" if link.address in self.footings else "the link is blocked"
@@ -208,18 +210,18 @@ class Inquiry:
         parent = self.scene.links[reference.parent]
         by = _by(link, reference)
         if holds is not False:
-            named = single.parents_named(self.source, self.scene, link, reference, raw, "all", SHOWN)
+            named = one_entity.parents_named(self.source, self.scene, link, reference, raw, "all", SHOWN)
             if not named:
                 return Reason("foreign key", True, f"{by} names no row of {parent.address}", parent.address)
             what = "allowed" if holds else "restricted by nothing"
-            key = single.key_text(parent, named[0])
+            key = one_entity.key_text(parent, named[0])
             return Reason("foreign key", True, f"{by}: {what}", parent.address, key)
-        out = single.parents_named(self.source, self.scene, link, reference, raw, "left out", SHOWN)
+        out = one_entity.parents_named(self.source, self.scene, link, reference, raw, "left out", SHOWN)
         above = list[Explained]()
         for each in out:
             above.append((yield parent.address, each))
         because = tuple(r for each in above for r in each.explanation.reasons if not r.holds)
-        key = single.key_text(parent, out[0]) if out else ()
+        key = one_entity.key_text(parent, out[0]) if out else ()
         return Reason("foreign key", False, f"{by} names what is left out", parent.address, key, because)
 
     def _needed(self, link: Link, raw: RawRow) -> Iterator[Reason]:
@@ -228,13 +230,13 @@ class Inquiry:
             words = "`pull: needed`, and no link refers to it"
             yield Reason("needed by", False, words, place=str(link.location))
         for child, reference in children:
-            rows, wanted = single.users(self.source, self.scene, link, child, reference, raw)
+            rows, wanted = one_entity.users(self.source, self.scene, link, child, reference, raw)
             words = f"{_by(self.scene.links[child], reference)}: {_rows(rows)}"
             words += f", {wanted:,} of them of wanted or held entities" if rows else ""
             yield Reason("needed by", wanted > 0, words, child)
 
     def _bars(
-        self, link: Link, raw: RawRow, verdict: single.Verdict, presence: Presence
+        self, link: Link, raw: RawRow, verdict: one_entity.Verdict, presence: Presence
     ) -> _Asking[list[Reason]]:
         found = list[Reason]()
         if presence.requested:
@@ -245,7 +247,7 @@ class Inquiry:
             return found
         for reference in link.references:
             parent = self.scene.links[reference.parent]
-            named = single.parents_named(self.source, self.scene, link, reference, raw, "barred", SHOWN)
+            named = one_entity.parents_named(self.source, self.scene, link, reference, raw, "barred", SHOWN)
             for each in named:
                 above = (yield parent.address, each).explanation
                 because = tuple(r for r in above.reasons if r.rule == "request")
@@ -259,8 +261,8 @@ class Inquiry:
         if not self._comparable(link):
             return
         for number, unique in enumerate(uniques(link), STALE):
-            for owner in single.takers(self.source, self.local, link, unique, raw):
-                held = link.address in self.scene.held and single.is_in(
+            for owner in one_entity.takers(self.source, self.local, link, unique, raw):
+                held = link.address in self.scene.held and one_entity.is_in(
                     self.source, outbound_table(link), link.key_columns, owner
                 )
                 why = obstacle(link, self.scene, number)
@@ -270,13 +272,13 @@ class Inquiry:
                     hindered.append(why)
                 whose = "another entity of this link" if held else "a local row of the lab's own"
                 words = f"its value of {unique.words} is taken by {whose}"
-                yield Reason("unique key", False, words, link.address, single.key_text(link, owner))
+                yield Reason("unique key", False, words, link.address, one_entity.key_text(link, owner))
 
     def _waiting(self, link: Link, raw: RawRow, waiting: list[str]) -> _Asking[list[Reason]]:
         found = list[Reason]()
         for reference in link.references:
             parent = self.scene.links[reference.parent]
-            for each in single.parents_named(
+            for each in one_entity.parents_named(
                 self.source, self.scene, link, reference, raw, "unheld", LOOKED_AT
             ):
                 above = yield parent.address, each

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, field
 
 from djlink_manifest.errors import ConnectionLost, Unreachable
-from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.session.pool import Pool
+from djlink_manifest.servers.session.session import Writer
 
 Pair = tuple[Writer, Writer]  # sessions of a source and of the local server
 

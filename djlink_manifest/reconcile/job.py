@@ -35,7 +35,7 @@ from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, 
 from djlink_manifest.reconcile.stage import Stage, without_rules
 from djlink_manifest.reconcile.survey import Survey, survey
 from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals
-from djlink_manifest.servers.connection import Row
+from djlink_manifest.servers.session.session import Row
 
 
 class Job:

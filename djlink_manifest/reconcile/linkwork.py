@@ -28,10 +28,10 @@ from djlink_manifest.reconcile.outcomes import committed
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, Listener, Said
 from djlink_manifest.reconcile.site import Site
-from djlink_manifest.servers.census import barring_links
-from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.objects import Objects
-from djlink_manifest.servers.scene import Scene
+from djlink_manifest.servers.entities.counts import barring_links
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.external.objects import Objects
+from djlink_manifest.servers.session.session import Writer
 
 
 @dataclass(slots=True)

@@ -13,11 +13,11 @@ from typing import TypeAlias
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, LinkLocked
 from djlink_manifest.reconcile.actions import NoteRequests
 from djlink_manifest.reconcile.bench import Bench, again
-from djlink_manifest.servers import asking, requests
-from djlink_manifest.servers.connection import RawRow, Writer
-from djlink_manifest.servers.keylist import KeyList, KeysInHand, NumberedKeys, key_list
-from djlink_manifest.servers.noting import Noted, noted, noted_links
-from djlink_manifest.servers.relying import reliance_on
+from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
+from djlink_manifest.servers.outbound import request_queries, requests
+from djlink_manifest.servers.outbound.local_notes import Noted, noted, noted_links
+from djlink_manifest.servers.session.session import RawRow, Writer
+from djlink_manifest.servers.transfer.reliance import reliance_on
 
 ENTITIES_AT_ONCE = 10_000  # the most in a transaction
 LIST = 999  # the number of its key list, beside those of a deletion's links
@@ -65,7 +65,9 @@ class Noting:
     def _asked(self, others: set[RawRow]) -> Iterator[RawRow]:
         """The requests as they stand now, each taken out of `others`."""
         size = len(self.bench.link.key)
-        for row in asking.stream_requests(self.bench.source, self.bench.link, unheld=self.action.unheld):
+        for row in request_queries.stream_requests(
+            self.bench.source, self.bench.link, unheld=self.action.unheld
+        ):
             others.discard(row[:size])
             yield row
 
@@ -100,7 +102,7 @@ class Renoting(Noting):
     def __init__(self, bench: Bench, action: NoteRequests, notes: Noted) -> None:
         super().__init__(bench, action)
         self.notes = notes
-        notes.add(asking.stream_requests(bench.source, bench.link, unheld=action.unheld))
+        notes.add(request_queries.stream_requests(bench.source, bench.link, unheld=action.unheld))
         self.surplus = notes.surplus()
         self.lacking = dict.fromkeys(notes.lacking())  # in key order
         self.staying = set(self.lacking)

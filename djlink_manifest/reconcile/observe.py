@@ -12,20 +12,23 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.model.local_rules import Leftover, LocalRule, Obstacle, leftover
 from djlink_manifest.model.unique import uniques
 from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
-from djlink_manifest.servers import census, comparing, content, digest, entities, outbound
-from djlink_manifest.servers.comparing import SideDigests
-from djlink_manifest.servers.connection import RawRow, Session
-from djlink_manifest.servers.glance import Glance
-from djlink_manifest.servers.local_rules import left_behind
-from djlink_manifest.servers.lost import lacking_at_source, lost_here
-from djlink_manifest.servers.objects import objects_to_pull
-from djlink_manifest.servers.scene import Scene
-from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.compare import entity_diff, key_diff, row_diff
+from djlink_manifest.servers.compare.bulk_check import Glance
+from djlink_manifest.servers.compare.key_diff import SideDigests
+from djlink_manifest.servers.entities import counts as census
+from djlink_manifest.servers.entities.collisions import RULES, PackedKeys, parents, stuck_entities
+from djlink_manifest.servers.entities.key_sets import prepare
+from djlink_manifest.servers.entities.local_rules import left_behind
+from djlink_manifest.servers.entities.obstacles import obstacle
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.external.objects import objects_to_pull
+from djlink_manifest.servers.external.verify import lacking_at_source, lost_here
+from djlink_manifest.servers.keys import predicates
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.outbound import registrations
+from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import table
-from djlink_manifest.servers.stores.depot import Depot
-from djlink_manifest.servers.stuck import RULES, PackedKeys, parents, stuck_entities
-from djlink_manifest.servers.unmet import obstacle
-from djlink_manifest.servers.wanted import prepare
+from djlink_manifest.servers.stores.transport import Depot
 
 
 def observe(
@@ -197,17 +200,17 @@ def differing_keys(
     `seen` are the digests of both sides of a moment ago, where they were asked already.
     """
     if has_outbound and has_local:
-        seen = seen or comparing.side_digests(local, source, link)
+        seen = seen or key_diff.side_digests(local, source, link)
     if not (has_outbound or has_local) or (seen is not None and seen.agree):
         yield None, None
         return
     with key_table(source, link, "missing") as missing, key_table(source, link, "extra") as extra:
         if has_outbound and has_local:
-            comparing.compare_keys(local, source, link, missing, extra, seen)
+            key_diff.compare_keys(local, source, link, missing, extra, seen)
         elif has_local:
-            extra.add(comparing.all_local_keys(local, link))
+            extra.add(key_diff.all_local_keys(local, link))
         else:
-            missing.add_from(outbound.all_keys(link))
+            missing.add_from(registrations.all_keys(link))
         yield missing, extra
 
 
@@ -226,11 +229,11 @@ def changed_entities(
     back too, whose requests may be withdrawn.
     """
     with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
-        content.find_changed(local, source, link, changed)
+        row_diff.find_changed(local, source, link, changed)
         if besides:
-            content.add_others(source, link, changed, besides)
+            row_diff.add_others(source, link, changed, besides)
         if changed.count:
-            outbound.add_refillable(link, changed, found, requested=requested)
+            registrations.add_refillable(link, changed, found, requested=requested)
         yield found
 
 
@@ -246,13 +249,13 @@ def equal_unprotected(
 
     `different` gets the other keys.
     """
-    for first, last in extra.pages(digest.ROWS_AT_ONCE) if extra else ():
+    for first, last in extra.pages(predicates.ROWS_AT_ONCE) if extra else ():
         keys = extra.keys(first, last) if extra else []
         if link.address in scene.barring:
-            barred = outbound.barred_among(source, link, keys)
+            barred = registrations.barred_among(source, link, keys)
             keys = [key for key in keys if key not in barred]
         if keys:
-            equal = entities.equal_entities(local, source, link, keys)
+            equal = entity_diff.equal_entities(local, source, link, keys)
             if different is not None:
                 same = set(equal)
                 different.add(key for key in keys if key not in same)

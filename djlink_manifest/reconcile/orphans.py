@@ -11,12 +11,12 @@ from djlink_manifest.reconcile.actions import Action, Delete
 from djlink_manifest.reconcile.bench import KEYS_AT_ONCE, Bench, again
 from djlink_manifest.reconcile.deleting import DeletionOf
 from djlink_manifest.reconcile.deletions import gone_at_source
-from djlink_manifest.servers import outbound
-from djlink_manifest.servers.connection import RawRow
-from djlink_manifest.servers.doomed import doomed
-from djlink_manifest.servers.keylist import KeysInHand
-from djlink_manifest.servers.orphans import digest_of_orphans, stream_orphans
-from djlink_manifest.servers.requests import forget_strays
+from djlink_manifest.servers.keys.key_list import KeysInHand
+from djlink_manifest.servers.outbound import registrations
+from djlink_manifest.servers.outbound.deletion_set import doomed
+from djlink_manifest.servers.outbound.orphans import digest_of_orphans, stream_orphans
+from djlink_manifest.servers.outbound.requests import forget_strays
+from djlink_manifest.servers.session.session import RawRow
 
 
 def delete_orphans(bench: Bench, actions: Sequence[Action], dependents: Dependents, *, resumed: bool) -> None:
@@ -73,7 +73,7 @@ class DeletionOfOrphans(DeletionOf):
         """Forget what was held or requested and is gone here too, which is proved under a lock."""
         bench, listed = self.bench, self.lists[self.bench.link.address]
         with bench.local.transaction("REPEATABLE READ"), bench.source.transaction():
-            present = outbound.local_among(bench.local, bench.link, keys)
+            present = registrations.local_among(bench.local, bench.link, keys)
             listed.put([key for key in keys if key not in present])
             forgotten = forget_strays(bench.source, listed, self.cause)
             bench.check()

@@ -11,8 +11,8 @@ from djlink_manifest.manifest.values import ServerSpec
 from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.rights import grant
 from djlink_manifest.reconcile.drafting import merged, unread_parents
-from djlink_manifest.servers.catalog import read_catalog
-from djlink_manifest.servers.connection import Session, open_session
+from djlink_manifest.servers.catalog.reader import read_catalog
+from djlink_manifest.servers.session.session import Session, open_session
 
 
 def prospect(spec: ServerSpec, schema: str, environ: Mapping[str, str]) -> Catalog:

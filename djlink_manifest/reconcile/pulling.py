@@ -25,13 +25,13 @@ from djlink_manifest.reconcile.bench import (
     stop_here,
 )
 from djlink_manifest.reconcile.observe import differing_keys
-from djlink_manifest.servers import outbound
-from djlink_manifest.servers.copying import copy_entities, copy_range
-from djlink_manifest.servers.keyranges import KeyRange, Ranges, has_ranges, held_in
-from djlink_manifest.servers.scene import all_is_pullable
-from djlink_manifest.servers.scratch import KeyTable, key_table
-from djlink_manifest.servers.stuck import PackedKeys, stuck_table
-from djlink_manifest.servers.transfer import BatchTooLarge, Budget
+from djlink_manifest.servers.entities.collisions import PackedKeys, stuck_table
+from djlink_manifest.servers.entities.set_terms import all_is_pullable
+from djlink_manifest.servers.keys.key_ranges import KeyRange, Ranges, has_ranges, held_in
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.outbound import registrations
+from djlink_manifest.servers.transfer.batch import copy_entities, copy_range
+from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget
 
 SPREAD_ENTITIES, SPREAD_BYTES = 50_000, 256 << 20  # from here on a link is pulled by ranges, several at once
 
@@ -66,14 +66,14 @@ def pull(
             if missing_too and missing is not None:
                 out = stuck.name if stuck else None
                 if whole:
-                    outbound.add_lost(bench.scene, link, missing, work, "comes", out)
+                    registrations.add_lost(bench.scene, link, missing, work, "comes", out)
                 else:
-                    outbound.add_missing(bench.scene, link, missing, work, pullable=True, stuck=out)
+                    registrations.add_missing(bench.scene, link, missing, work, pullable=True, stuck=out)
             plain = not stuck and not (extra and extra.count) and all_is_pullable(bench.scene, link)
             large = entities >= SPREAD_ENTITIES or entities * bytes_each >= SPREAD_BYTES
             spread = new and plain and large and bench.objects is None and has_ranges(link)
             if new and not spread:
-                outbound.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
+                registrations.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
         _pull_keys(bench, work, bytes_each)
     if spread:
         _pull_ranges(bench, bytes_each)
@@ -117,7 +117,7 @@ def _pull_range(bench: Bench, within: KeyRange, bytes_each: float, size: int) ->
     """
     if held_in(bench.source, bench.link, within):
         with key_table(bench.source, bench.link, "work", looked_up=False) as work:
-            outbound.add_pullable(bench.scene, bench.link, None, work, within=within)
+            registrations.add_pullable(bench.scene, bench.link, None, work, within=within)
             _pull_keys(bench, work, bytes_each)
         return size
     spent, rows, entities = _whole_range(bench, within)
@@ -131,7 +131,7 @@ def _whole_range(bench: Bench, within: KeyRange) -> tuple[int, int, int]:
     def register() -> None:
         nonlocal held
         with bench.source.transaction():
-            held = outbound.register_range(bench.source, bench.scene, bench.link, within)
+            held = registrations.register_range(bench.source, bench.scene, bench.link, within)
             bench.check()
 
     budget = Budget(sizes.BATCH_BYTES)
@@ -149,7 +149,7 @@ def _whole_range(bench: Bench, within: KeyRange) -> tuple[int, int, int]:
     except (RowsRefused, BatchTooLarge):
         # it is registered: entities at fault are found one by one
         with key_table(bench.source, bench.link, "work", looked_up=False) as work:
-            outbound.add_held(bench.link, work, within)
+            registrations.add_held(bench.link, work, within)
             _pull_keys(bench, work, budget.spent / max(1, work.count))
             return budget.spent, budget.rows, work.count
     return budget.spent, budget.rows, found[0]
@@ -171,7 +171,7 @@ def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, in
     """Register a range, then copy it; the bytes and rows copied."""
     register = partial(_register, bench, work, first, last)
     try:
-        again(bench, partial(register, blindly=outbound.refers_by_key(bench.link)))
+        again(bench, partial(register, blindly=registrations.refers_by_key(bench.link)))
     except RowsRefused as error:
         if error.code not in SOURCE_ROW_GONE:
             raise
@@ -181,7 +181,7 @@ def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, in
 
 def _register(bench: Bench, work: KeyTable, first: int, last: int, *, blindly: bool) -> None:
     with bench.source.transaction():
-        outbound.register(bench.source, bench.scene, bench.link, work, first, last, blindly=blindly)
+        registrations.register(bench.source, bench.scene, bench.link, work, first, last, blindly=blindly)
         bench.check()
 
 

@@ -13,10 +13,10 @@ from djlink_manifest.model.catalog import Catalog, fingerprint
 from djlink_manifest.model.fitting import collations_asked
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.reconcile.snapshot import ServerFacts
-from djlink_manifest.servers.catalog import read_catalog, read_collations
-from djlink_manifest.servers.connection import Session
-from djlink_manifest.servers.locks import is_same_server
-from djlink_manifest.servers.pool import Pool
+from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
+from djlink_manifest.servers.ownership.locks import is_same_server
+from djlink_manifest.servers.session.pool import Pool
+from djlink_manifest.servers.session.session import Session
 
 Words: TypeAlias = Callable[[str], None]
 

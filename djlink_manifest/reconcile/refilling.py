@@ -7,10 +7,10 @@ from functools import partial
 from djlink_manifest.reconcile import bench as work
 from djlink_manifest.reconcile.bench import Bench
 from djlink_manifest.reconcile.observe import changed_entities
-from djlink_manifest.servers.refilling import drop_scratch, refill_entities
-from djlink_manifest.servers.relying import Reliance, reliance_on
-from djlink_manifest.servers.scratch import KeyTable
-from djlink_manifest.servers.transfer import Budget
+from djlink_manifest.servers.keys.key_table import KeyTable
+from djlink_manifest.servers.transfer.insert import Budget
+from djlink_manifest.servers.transfer.refresh import drop_scratch, refill_entities
+from djlink_manifest.servers.transfer.reliance import Reliance, reliance_on
 
 
 def refill(bench: Bench, *, verify: bool, requested: bool = False) -> None:

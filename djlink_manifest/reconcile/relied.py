@@ -15,11 +15,15 @@ from djlink_manifest.reconcile.observe import changed_entities
 from djlink_manifest.reconcile.snapshot import Footing, Refusal, ReliedOn
 from djlink_manifest.reconcile.stage import Stage
 from djlink_manifest.reconcile.survey import Survey
-from djlink_manifest.servers import content, outbound
-from djlink_manifest.servers.connection import Row, Session
-from djlink_manifest.servers.copying import rows_of
-from djlink_manifest.servers.dependents import keys_to, unseen_keys
-from djlink_manifest.servers.refill_tables import (
+from djlink_manifest.servers.catalog.foreign_keys import keys_to, unseen_keys
+from djlink_manifest.servers.compare import row_diff
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.outbound import registrations
+from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.session.session import Row, Session
+from djlink_manifest.servers.sql import Sql
+from djlink_manifest.servers.transfer.batch import rows_of
+from djlink_manifest.servers.transfer.refresh_tables import (
     RefillTable,
     drop,
     forget_absent,
@@ -27,10 +31,7 @@ from djlink_manifest.servers.refill_tables import (
     narrowed,
     refill_tables,
 )
-from djlink_manifest.servers.relying import PutAside, Reliance, putting_aside
-from djlink_manifest.servers.scratch import KeyTable, key_table
-from djlink_manifest.servers.sql import Sql
-from djlink_manifest.servers.transfer import inserts, most_bytes, reading
+from djlink_manifest.servers.transfer.reliance import PutAside, Reliance, putting_aside
 
 ENTITIES_AT_ONCE = 5_000
 
@@ -134,9 +135,9 @@ def _pages(
     ]
     only = {each.ours.name: [c.name for c in each.columns] for each in tables}
     with key_table(there, link, "changed") as changed, key_table(there, link, "relied") as work:
-        content.find_changed(here, there, link, changed, only)
+        row_diff.find_changed(here, there, link, changed, only)
         if changed.count:
-            outbound.add_refillable(link, changed, work, requested=footing.refill is not None)
+            registrations.add_refillable(link, changed, work, requested=footing.refill is not None)
         for first, last in work.pages(ENTITIES_AT_ONCE):
             with (
                 _brought(link, tables, work, first, last, there, here),

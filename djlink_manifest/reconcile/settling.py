@@ -10,10 +10,10 @@ from functools import partial
 
 from djlink_manifest.reconcile.bench import KEYS_AT_ONCE, Bench, again, release, stop_here
 from djlink_manifest.reconcile.observe import differing_keys
-from djlink_manifest.servers import outbound, requests
-from djlink_manifest.servers.connection import RawRow
-from djlink_manifest.servers.keylist import KeyList, key_list
-from djlink_manifest.servers.scratch import KeyTable, key_table
+from djlink_manifest.servers.keys.key_list import KeyList, key_list
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.outbound import registrations, requests
+from djlink_manifest.servers.session.session import RawRow
 
 ENTITIES_AT_ONCE = KEYS_AT_ONCE  # in a transaction
 
@@ -41,10 +41,10 @@ def give_up_lost(bench: Bench) -> None:
         if missing is None or not missing.count:
             return
         with key_table(source, link, "gone") as gone:
-            outbound.add_lost(bench.scene, link, missing, gone, "released")
+            registrations.add_lost(bench.scene, link, missing, gone, "released")
             _in_pages(bench, gone, release)
         with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
-            outbound.add_lost(bench.scene, link, missing, work, "approved")
+            registrations.add_lost(bench.scene, link, missing, work, "approved")
             _in_pages(bench, work, partial(_approve_gone, listed))
 
 
@@ -54,7 +54,7 @@ def _approve_gone(listed: KeyList, bench: Bench, keys: Sequence[RawRow]) -> None
     with local.transaction("REPEATABLE READ"), source.transaction():
         listed.put(keys)
         asked = set(requests.lock_requests(source, listed))
-        present = outbound.local_among(local, link, sorted(asked)) if asked else set[RawRow]()
+        present = registrations.local_among(local, link, sorted(asked)) if asked else set[RawRow]()
         listed.put([key for key in keys if key in asked and key not in present])
         approved = requests.approve(source, listed, "gone")
         bench.check()
@@ -72,7 +72,7 @@ def mend(bench: Bench) -> None:
 def _mend(bench: Bench, keys: Sequence[RawRow]) -> None:
     source, local, link = bench.source, bench.local, bench.link
     with local.transaction("REPEATABLE READ"), source.transaction():
-        present = outbound.local_among(local, link, keys)
+        present = registrations.local_among(local, link, keys)
         gone = [key for key in keys if key not in present]
         mended = requests.mend_approved(source, link, gone, sorted(present))
         bench.check()

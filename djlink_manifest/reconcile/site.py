@@ -17,13 +17,13 @@ from djlink_manifest.model.naming import LINEAGE
 from djlink_manifest.reconcile.footing import Ground
 from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.snapshot import Footing
-from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.lineage import is_lineage
-from djlink_manifest.servers.locks import Locks
-from djlink_manifest.servers.pool import Pool
-from djlink_manifest.servers.scene import Scene
-from djlink_manifest.servers.stores.depot import Depot
-from djlink_manifest.servers.stuck import PackedKeys
+from djlink_manifest.servers.ddl.lineage import is_lineage
+from djlink_manifest.servers.entities.collisions import PackedKeys
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.ownership.locks import Locks
+from djlink_manifest.servers.session.pool import Pool
+from djlink_manifest.servers.session.session import Writer
+from djlink_manifest.servers.stores.transport import Depot
 
 
 @dataclass(frozen=True, slots=True)

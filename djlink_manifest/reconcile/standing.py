@@ -7,8 +7,8 @@ from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.naming import MARKS
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.reconcile.footing import NOT_OURS
-from djlink_manifest.servers.catalog import read_catalog
-from djlink_manifest.servers.connection import Session, open_session
+from djlink_manifest.servers.catalog.reader import read_catalog
+from djlink_manifest.servers.session.session import Session, open_session
 
 
 def marks_in(address: ServerAddress, schema: str, manifest: str) -> tuple[Mark, ...]:

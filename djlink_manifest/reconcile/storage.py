@@ -11,8 +11,8 @@ from djlink_manifest.model.catalog import Catalog
 from djlink_manifest.model.external import external_columns
 from djlink_manifest.model.stores import Stores
 from djlink_manifest.reconcile.reach import Words
-from djlink_manifest.servers.stores.depot import Depot
 from djlink_manifest.servers.stores.settings import read_stores
+from djlink_manifest.servers.stores.transport import Depot
 
 __all__ = ["Depot", "open_depot"]
 

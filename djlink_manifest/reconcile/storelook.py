@@ -11,8 +11,8 @@ from djlink_manifest.model.stores import INLINE
 from djlink_manifest.reconcile.housing import store_names
 from djlink_manifest.reconcile.snapshot import Refusal
 from djlink_manifest.reconcile.storage import Depot
-from djlink_manifest.servers.stores.failures import HINT
-from djlink_manifest.servers.stores.probing import probe
+from djlink_manifest.servers.stores.errors import HINT
+from djlink_manifest.servers.stores.probe import probe
 
 _WHY = {
     "local": "external objects have nowhere to go: the links that bring them there stop",

@@ -15,11 +15,11 @@ from djlink_manifest.reconcile.observe import level_snapshot, observe
 from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.snapshot import LinkSnapshot, Refusal
 from djlink_manifest.reconcile.stage import Footings, Stage
-from djlink_manifest.servers.census import barring_links, check_condition
-from djlink_manifest.servers.failures import understood
-from djlink_manifest.servers.glance import Glance, glance, groups
-from djlink_manifest.servers.scene import Scene, SetTerms
-from djlink_manifest.servers.stuck import PackedKeys
+from djlink_manifest.servers.compare.bulk_check import Glance, glance, groups
+from djlink_manifest.servers.entities.collisions import PackedKeys
+from djlink_manifest.servers.entities.counts import barring_links, check_condition
+from djlink_manifest.servers.entities.set_terms import Scene, SetTerms
+from djlink_manifest.servers.session.errors import understood
 
 
 @dataclass(frozen=True, slots=True)

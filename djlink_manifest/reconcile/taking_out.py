@@ -19,12 +19,12 @@ from djlink_manifest.reconcile.reach import Reached
 from djlink_manifest.reconcile.removal import Removal, made_tables, marks_of, removal
 from djlink_manifest.reconcile.site import Site
 from djlink_manifest.reconcile.snapshot import Forgotten
-from djlink_manifest.servers import removing
-from djlink_manifest.servers.catalog import read_catalog
-from djlink_manifest.servers.census import count_rows
-from djlink_manifest.servers.connection import Writer
-from djlink_manifest.servers.dependents import keys_to
-from djlink_manifest.servers.failures import is_passing
+from djlink_manifest.servers.catalog.foreign_keys import keys_to
+from djlink_manifest.servers.catalog.reader import read_catalog
+from djlink_manifest.servers.ddl import drop
+from djlink_manifest.servers.entities.counts import count_rows
+from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.session import Writer
 from djlink_manifest.servers.sql import table
 
 PATIENCE = 5  # tries of a removal that lost a session or met a table in use
@@ -158,16 +158,16 @@ def _patiently(wanted: Removal, site: Site, stop: threading.Event, say: Callable
 def _steps(wanted: Removal, there: Writer, here: Writer) -> Iterator[Callable[[], None]]:
     """What is to be done, in order. Each step can be repeated."""
     for of, name in wanted.drop_keys:
-        yield partial(removing.drop_foreign_key, here, of, name)
+        yield partial(drop.drop_foreign_key, here, of, name)
     for of in wanted.drop_local:
-        yield partial(removing.drop_table, here, of)
+        yield partial(drop.drop_table, here, of)
     if wanted.ledger is not None:
         place = (wanted.outbound_schema, wanted.outbound_table)
-        yield partial(removing.record_release, there, wanted.ledger, place, wanted.key)
+        yield partial(drop.record_release, there, wanted.ledger, place, wanted.key)
     for of in wanted.drop_views:  # they read what goes next
-        yield partial(removing.drop_view, there, of)
+        yield partial(drop.drop_view, there, of)
     for of in wanted.drop_outbound:
-        yield partial(removing.drop_table, there, of)
+        yield partial(drop.drop_table, there, of)
     # the source's mark is what an interrupted removal is found by, so it goes last
-    yield partial(removing.drop_mark, here, wanted.local_schema, wanted.link_id)
-    yield partial(removing.drop_mark, there, wanted.outbound_schema, wanted.link_id)
+    yield partial(drop.drop_mark, here, wanted.local_schema, wanted.link_id)
+    yield partial(drop.drop_mark, there, wanted.outbound_schema, wanted.link_id)

@@ -14,7 +14,7 @@ from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.actions import Pull, PullAgain
 from djlink_manifest.reconcile.progress import Advanced, Event
 from djlink_manifest.sandbox.accounts import grant_pattern
-from djlink_manifest.servers.connection import Session
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.statements import LOAD, Statement, watched
@@ -163,7 +163,7 @@ def test_a_batch_that_turns_out_too_large_is_halved_and_what_it_taught_is_kept(
     rig.apply(everything(rig))
     rig.servers.local.execute(f"DELETE FROM `{rig.local_schema('lab_a', 'lab')}`.image")
     monkeypatch.setattr(bench, "BATCH_BYTES", budget)
-    monkeypatch.setattr("djlink_manifest.servers.transfer.STATEMENT_BYTES", 64 << 10)
+    monkeypatch.setattr("djlink_manifest.servers.query.rows.STATEMENT_BYTES", 64 << 10)
     with watched(prefix=rig.names("")) as sent:
         plan, report = rig.apply(everything(rig))
     link = link_of(plan, rig.address("lab_a", "lab", "Image"))

@@ -11,7 +11,7 @@ import pytest
 from djlink_manifest.model.link import Limit
 from djlink_manifest.reconcile.actions import Approve, Mend, NoteRequests
 from djlink_manifest.sandbox.accounts import quoted
-from djlink_manifest.servers import connection
+from djlink_manifest.servers.session import session as connection
 from tests.integration.test_deletion import (
     approvals,
     auto,

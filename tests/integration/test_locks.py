@@ -20,7 +20,7 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.model.naming import Side, lock_name
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
-from djlink_manifest.servers import connection
+from djlink_manifest.servers.session import session as connection
 from tests.support.invariants.protection import check_whole
 from tests.support.notebooks import Notebook, notebook
 from tests.support.rig import PASSWORD, Rig, quiet

@@ -15,7 +15,7 @@ from djlink_manifest.model.server import Secret, ServerAddress
 from djlink_manifest.reconcile import bench, pulling
 from djlink_manifest.reconcile.progress import Advanced, Event, Said
 from djlink_manifest.sandbox import ServerOptions, start_server
-from djlink_manifest.servers.connection import Writer, open_session
+from djlink_manifest.servers.session.session import Writer, open_session
 from djlink_manifest.servers.sql import Sql
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value

@@ -17,7 +17,7 @@ from djlink_manifest.reconcile import apply as applying
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, Said
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers, start_server
-from djlink_manifest.servers import connection
+from djlink_manifest.servers.session import session as connection
 from tests.support.faults.pipeline import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import PASSWORD, Rig

@@ -19,7 +19,7 @@ from djlink_manifest.model.selection import AllOf, Equals, Sql
 from djlink_manifest.model.views import owner_views
 from djlink_manifest.reconcile.ownerside import owners_lack
 from djlink_manifest.report.owning import age, board_lines, progress, touched_lines
-from djlink_manifest.servers.views import create_view
+from djlink_manifest.servers.ddl.owner_views import create_view
 
 
 def table(name: str, *parents: str, parts: tuple[TableDefinition, ...] = ()) -> TableDefinition:
