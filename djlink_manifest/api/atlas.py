@@ -19,9 +19,9 @@ from djlink_manifest.manifest.secrets import resolve_server
 from djlink_manifest.manifest.values import Manifest
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.pipeline import Job, open_job
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Event, Listener, Report
-from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts, refusal_about
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
+from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts, refusal_about
 from djlink_manifest.report.html import plan_html, table_html
 from djlink_manifest.report.summary import outcome_words
 

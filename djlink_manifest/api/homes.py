@@ -21,7 +21,7 @@ from djlink_manifest.manifest.values import Manifest, Removed, SourceSpec, Store
 from djlink_manifest.model.catalog import Mark
 from djlink_manifest.model.naming import APPROVED, REQUESTED, source_of
 from djlink_manifest.model.selection import Condition
-from djlink_manifest.reconcile.standing import marks_in
+from djlink_manifest.reconcile.observe.marks import marks_in
 
 
 @dataclass(frozen=True, slots=True)

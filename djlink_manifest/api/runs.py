@@ -25,7 +25,8 @@ from djlink_manifest.errors import (
 )
 from djlink_manifest.model.naming import source_of
 from djlink_manifest.model.selection import Condition
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.reconcile.pipeline import Job, open_job
+from djlink_manifest.reconcile.plan.actions import (
     Action,
     AlterLocal,
     Approve,
@@ -37,10 +38,9 @@ from djlink_manifest.reconcile.actions import (
     PullAgain,
     Release,
 )
-from djlink_manifest.reconcile.pipeline import Job, open_job
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Event, LinkOutcome, Listener, Report
-from djlink_manifest.reconcile.snapshot import refusal_about
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Listener, Report
+from djlink_manifest.reconcile.state.snapshot import refusal_about
 from djlink_manifest.report.progress import on_stderr
 
 STRUCTURE = (CreateOutbound, CreateLocal)

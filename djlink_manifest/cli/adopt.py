@@ -44,7 +44,7 @@ def adopt(
       djlink adopt princeton.ephys.Recording --from old-atlas
       djlink adopt princeton.ephys.Recording --json
     """
-    from djlink_manifest.reconcile import inquiry
+    from djlink_manifest.reconcile.explain import commands
     from djlink_manifest.report.adoption import rehearsal_json, rehearsal_lines
 
     if not auto_approve and not as_json:
@@ -54,12 +54,12 @@ def adopt(
     scope = Scope(files, (), (), None)
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
         with waiting:
-            rehearsed = inquiry.rehearse(job, addresses, given_up)
+            rehearsed = commands.rehearse(job, addresses, given_up)
         if not as_json:
             screen.show(rehearsal_lines(rehearsed))
         do = bool(rehearsed.adoptions) and (auto_approve or (not as_json and said_yes("Adopt these tables?")))
         if do:
-            inquiry.adopt(job, rehearsed)
+            commands.adopt(job, rehearsed)
     if as_json:
         screen.json(rehearsal_json(rehearsed, adopted=do))
     elif do:

@@ -33,7 +33,7 @@ def doctor(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
       djlink doctor --quiet
       djlink doctor --json | jq '.findings[] | select(.level == "error")'
     """
-    from djlink_manifest.reconcile.doctor import examine
+    from djlink_manifest.reconcile.doctor.examination import examine
     from djlink_manifest.report.doctor import diagnosis_json, diagnosis_lines
 
     screen = current()

@@ -28,13 +28,13 @@ def explain(address: str, key: str, files: tuple[str, ...], as_json: bool) -> in
       djlink explain princeton.lab.Subject '{"subject":"A1,left"}'
       djlink explain princeton.session.Session subject=A1,session=3 --json
     """
-    from djlink_manifest.reconcile import inquiry
+    from djlink_manifest.reconcile.explain import commands
     from djlink_manifest.report.explain import explanation_json, explanation_lines
 
     screen = current()
     scope = Scope(files, (), (), None)
     with opened(loaded(scope, screen), scope, screen) as (job, waiting), waiting:
-        explanation, plan = inquiry.explain(job, address, key)
+        explanation, plan = commands.explain(job, address, key)
     if as_json:
         screen.json(explanation_json(explanation, plan))
     else:

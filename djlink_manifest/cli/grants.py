@@ -15,7 +15,7 @@ from djlink_manifest.cli.screen import current
 from djlink_manifest.report.terminal import plain
 
 if TYPE_CHECKING:
-    from djlink_manifest.reconcile.granting import AccountGrants
+    from djlink_manifest.reconcile.bootstrap.grants import AccountGrants
 
 
 @click.command(short_help="Print the SQL that gives each account its rights.")
@@ -44,7 +44,7 @@ def grants(files: tuple[str, ...], owner: str | None, servers: tuple[str, ...], 
       djlink grants --owner princeton_lab
       djlink grants --server princeton --owner 'rig@10.0.0.%' > for_their_administrator.sql
     """
-    from djlink_manifest.reconcile.granting import account_grants
+    from djlink_manifest.reconcile.bootstrap.grants import account_grants
 
     screen = current()
     manifest = loaded(Scope(files, (), (), None), screen)

@@ -64,8 +64,8 @@ def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
     there and not valid.
     """
     from djlink_manifest.manifest.load import load
-    from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
-    from djlink_manifest.reconcile.prospecting import prospect
+    from djlink_manifest.reconcile.bootstrap.draft import draft_schemas, outbound_schema
+    from djlink_manifest.reconcile.bootstrap.introspect import prospect
 
     if not asked.source or not asked.schema:
         raise UsageError(

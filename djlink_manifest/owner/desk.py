@@ -17,7 +17,7 @@ from djlink_manifest.model.naming import MARKS, class_name
 from djlink_manifest.model.selection import AllOf, Condition, Equals
 from djlink_manifest.model.server import ServerAddress
 from djlink_manifest.owner.gathered import Gathered
-from djlink_manifest.reconcile.conditions import where_problems
+from djlink_manifest.reconcile.resolve.where import where_problems
 from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.ddl import detach_script
 from djlink_manifest.servers.owner import statements

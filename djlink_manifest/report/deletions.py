@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from djlink_manifest.reconcile.actions import Approve, Delete, Mend, NoteRequests
-from djlink_manifest.reconcile.asked import Asked, Closure
-from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.reconcile.plan.actions import Approve, Delete, Mend, NoteRequests
+from djlink_manifest.reconcile.plan.plan import LinkPlan
+from djlink_manifest.reconcile.state.deletion_requests import Asked, Closure
 from djlink_manifest.report.figures import counted, listed
 from djlink_manifest.report.rows import DELETE, NOTE, RESUME, REVIEW, Row
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from djlink_manifest.model.entity import Step
 from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records, told_once
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.reconcile.plan.actions import (
     Approve,
     Delete,
     Mend,
@@ -20,7 +20,7 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.jsonform import link_json
 from djlink_manifest.report.terminal import Span, line
 

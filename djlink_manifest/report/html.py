@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.rows import LEGEND, STYLES, Row
 from djlink_manifest.report.sentences import closing
 from djlink_manifest.report.terminal import plain

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from djlink_manifest.errors import Location
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.reconcile.plan.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
@@ -24,9 +24,9 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.asked import Closure, LinkDeletions, moment_text
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, moment_text
 from djlink_manifest.report.totals import Totals, of_link, of_plan
 
 FORMAT_VERSION = 1

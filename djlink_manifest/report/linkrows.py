@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.reconcile.plan.actions import (
     ADDED,
     Action,
     AddForeignKey,
@@ -22,7 +22,7 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.deletions import DELETIONS
 from djlink_manifest.report.figures import counted, listed, size, stored
 from djlink_manifest.report.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row

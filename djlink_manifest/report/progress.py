@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
 from rich.table import Column
 from rich.text import Text
 
-from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome, LinkStarted, Said
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
 from djlink_manifest.report.figures import counted, duration, size
 from djlink_manifest.report.rows import DONE, FAILED, STYLES, WAITS
 from djlink_manifest.report.summary import outcome_words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.figures import counted, size, stored
 from djlink_manifest.report.totals import Totals, of_plan
 

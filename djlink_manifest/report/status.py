@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.report.figures import counted
 from djlink_manifest.report.sentences import closing
 from djlink_manifest.report.terminal import line, plain

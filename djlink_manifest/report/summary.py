@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import LinkOutcome, Report
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import LinkOutcome, Report
 from djlink_manifest.report.figures import counted, duration, size, stored
 from djlink_manifest.report.rows import DONE, FAILED, NOTE, WAITS, Row, set_in_columns
 from djlink_manifest.report.sentences import left_over

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Event, Report
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Event, Report
 from djlink_manifest.report.jsonform import event_json, plan_json, report_json
 from djlink_manifest.report.progress import Bars, Display, Lines
 from djlink_manifest.report.summary import report_lines

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.removal import Removal
-from djlink_manifest.reconcile.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.plan.removals import Removal
+from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
 from djlink_manifest.report.deletions import deletion_rows
 from djlink_manifest.report.figures import counted, duration, listed
 from djlink_manifest.report.linkrows import is_shown, link_rows, waiting_below

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
     AlterLocal,
     Approve,
@@ -21,7 +21,7 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from djlink_manifest.model.naming import class_name, master_of, plain_name
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import quoted
 from tests.fidelity.constructs import MAPPED, RELATIONS, Construct, constructs

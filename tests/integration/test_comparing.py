@@ -8,9 +8,9 @@ import pytest
 from pymysql.connections import Connection
 
 from djlink_manifest.model.entity import Presence
-from djlink_manifest.reconcile.actions import Pull, Register
 from djlink_manifest.reconcile.job import Job
-from djlink_manifest.reconcile.snapshot import EntityClass
+from djlink_manifest.reconcile.plan.actions import Pull, Register
+from djlink_manifest.reconcile.state.snapshot import EntityClass
 from djlink_manifest.servers.compare import bulk_check, key_diff
 from djlink_manifest.servers.keys.key_table import key_table
 from djlink_manifest.servers.sql import Sql

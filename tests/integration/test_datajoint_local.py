@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from djlink_manifest.reconcile.actions import PullAgain
+from djlink_manifest.reconcile.plan.actions import PullAgain
 from djlink_manifest.sandbox import pipeline
 from djlink_manifest.sandbox.pipeline import Pipeline, Source
 from tests.support.rig import PASSWORD, Rig, link_of

@@ -8,7 +8,7 @@ import pymysql
 import pytest
 
 from djlink_manifest.model.naming import outbound_base
-from djlink_manifest.reconcile.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
+from djlink_manifest.reconcile.plan.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import quoted
 from tests.support.rig import Rig, link_of

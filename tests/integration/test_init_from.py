@@ -10,7 +10,7 @@ import pytest
 from djlink_manifest.cli import run
 from djlink_manifest.manifest.load import load, read
 from djlink_manifest.reconcile.pipeline import open_job
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox.accounts import grant_pattern
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import ALIKE, CROSSED

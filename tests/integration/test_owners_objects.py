@@ -9,7 +9,7 @@ import pytest
 from djlink_manifest.model.holding import Unreadable
 from djlink_manifest.model.server import Secret, ServerAddress
 from djlink_manifest.model.views import owner_schema
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.servers.owner.statements import read_links
 from djlink_manifest.servers.session.session import Session, open_session
 from tests.support.command import run

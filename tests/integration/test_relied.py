@@ -11,9 +11,9 @@ import pytest
 
 from djlink_manifest import load
 from djlink_manifest.errors import LinkRefused
-from djlink_manifest.reconcile.actions import Blocked, Refill
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Report
+from djlink_manifest.reconcile.plan.actions import Blocked, Refill
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Report
 from djlink_manifest.servers.transfer import reliance
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE

@@ -12,13 +12,19 @@ from djlink_manifest.model.entity import Presence
 from djlink_manifest.model.external import Objects
 from djlink_manifest.model.link import Link
 from djlink_manifest.model.views import OwnerView
-from djlink_manifest.reconcile.asked import Closure, LabRows, LinkDeletions, RequestSet, moment
-from djlink_manifest.reconcile.snapshot import (
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.state.deletion_requests import (
+    Closure,
+    LabRows,
+    LinkDeletions,
+    RequestSet,
+    moment,
+)
+from djlink_manifest.reconcile.state.snapshot import (
     Alteration,
     EntityClass,
     Footing,
     LinkSnapshot,
-    Observation,
     PartRows,
     Refusal,
     ServerFacts,

@@ -24,7 +24,7 @@ from djlink_manifest.model.external import (
 )
 from djlink_manifest.model.storepath import StorePath
 from djlink_manifest.model.stores import NoStore, Store, Stores
-from djlink_manifest.reconcile.housing import Housed, house
+from djlink_manifest.reconcile.resolve.external_columns import Housed, house
 
 PLACE = Place("ephys", "__spikes", "princeton_ephys", "spikes")
 HASH = "abcdefghijklmnopqrstuvwx23"

@@ -15,9 +15,9 @@ from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
 from djlink_manifest.model.definition import Column, TableDefinition
 from djlink_manifest.model.rights import Grant
 from djlink_manifest.model.stores import Stores
-from djlink_manifest.reconcile.footing import Ground, footing
-from djlink_manifest.reconcile.granting import account_grants
-from djlink_manifest.reconcile.resolve import resolve
+from djlink_manifest.reconcile.bootstrap.grants import account_grants
+from djlink_manifest.reconcile.diff.link_tables import Ground, footing
+from djlink_manifest.reconcile.resolve.links import resolve
 from djlink_manifest.report.diagnostics import diagnostic_lines, diagnostics_json
 from djlink_manifest.servers.query.tables import restricted
 from tests.support.mutants import mutants, whole, written

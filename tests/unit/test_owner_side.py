@@ -17,7 +17,7 @@ from djlink_manifest.model.holding import OwnedLink, Standing, TableStanding
 from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS, Needed, parse_grants
 from djlink_manifest.model.selection import AllOf, Equals, Sql
 from djlink_manifest.model.views import owner_views
-from djlink_manifest.reconcile.ownerside import owners_lack
+from djlink_manifest.reconcile.diff.owner_views import owners_lack
 from djlink_manifest.report.owning import age, board_lines, progress, touched_lines
 from djlink_manifest.servers.ddl.owner_views import create_view
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from hypothesis import given, settings
 
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.html import plan_html, table_html
 from djlink_manifest.report.terminal import plain
 from djlink_manifest.report.text import plan_lines, sections

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from djlink_manifest.cli.screen import Screen
-from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome, LinkStarted, Said
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
 from djlink_manifest.report.progress import Bars, Lines
 from djlink_manifest.report.telling import Prose, Records
 from djlink_manifest.report.waiting import Waiting

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from djlink_manifest.cli.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location
-from djlink_manifest.reconcile.actions import Blocked, Drift, Pull
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Report
+from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Report
 from djlink_manifest.report.diagnostics import diagnostic_lines, error_lines
 from djlink_manifest.report.figures import counted, duration, listed, size
 from djlink_manifest.report.status import status_lines

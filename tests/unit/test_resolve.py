@@ -16,9 +16,9 @@ from djlink_manifest.model.catalog import Catalog, Mark
 from djlink_manifest.model.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.graph import LinkGraph, circles
 from djlink_manifest.model.rights import Grant
-from djlink_manifest.reconcile.resolve import Resolved
-from djlink_manifest.reconcile.scope import check_address, concerns, select
-from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts
+from djlink_manifest.reconcile.resolve.links import Resolved
+from djlink_manifest.reconcile.resolve.selection import check_address, concerns, select
+from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts
 from tests.unit.catalogs import catalog, resolved, table
 
 TABLES = (
