@@ -24,8 +24,8 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.model.external import Transport
-from djlink_manifest.model.stores import Store, Stores
+from djlink_manifest.model.stores.external import Transport
+from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.servers.stores.settings import read_stores
 from djlink_manifest.servers.stores.transport import Brought, Depot
 

@@ -17,7 +17,7 @@ from djlink_manifest.manifest.load import load as read_manifest
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import resolve_server
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Event, Listener, Report

@@ -16,7 +16,7 @@ from djlink_manifest.errors import LinkRefused, Location, UsageError
 from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import LINK_OUTBOUND, has_reference
 from djlink_manifest.manifest.values import StoreSpec
-from djlink_manifest.model.naming import source_of
+from djlink_manifest.model.tables.naming import source_of
 
 
 class Link:

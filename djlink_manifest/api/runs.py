@@ -23,8 +23,8 @@ from djlink_manifest.errors import (
     Unreachable,
     UsageError,
 )
-from djlink_manifest.model.naming import source_of
-from djlink_manifest.model.selection import Condition
+from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan.actions import (
     Action,

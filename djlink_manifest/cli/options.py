@@ -13,7 +13,7 @@ import click
 
 from djlink_manifest.cli.screen import current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.link import Limit
+from djlink_manifest.model.links.link import Limit
 
 DEFAULT_MANIFEST = "djlink.yaml"
 MOST_PARALLEL = 64

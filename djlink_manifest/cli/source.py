@@ -18,7 +18,7 @@ from djlink_manifest.cli.owneroptions import (
 )
 from djlink_manifest.cli.screen import Screen, current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.selection import Condition
+from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.report.figures import counted
 from djlink_manifest.report.terminal import line
 

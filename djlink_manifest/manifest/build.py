@@ -22,7 +22,7 @@ from djlink_manifest.manifest.values import (
     TlsSpec,
 )
 from djlink_manifest.manifest.where import condition
-from djlink_manifest.model.selection import Condition
+from djlink_manifest.model.links.selection import Condition
 
 _FALLING = tuple(model.OptionsModel.model_fields)
 

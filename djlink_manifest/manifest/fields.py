@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from djlink_manifest.model.link import Limit
-from djlink_manifest.model.naming import MAX_BASE
+from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.tables.naming import MAX_BASE
 
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{16,64}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from djlink_manifest.model.naming import MAX_NAME, class_name, is_hidden, master_of
+from djlink_manifest.model.tables.naming import MAX_NAME, class_name, is_hidden, master_of
 
 _GLOB = re.compile(r"[*?\[]")
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*")

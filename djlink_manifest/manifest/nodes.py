@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from djlink_manifest.manifest.problems import Spot
 from djlink_manifest.manifest.scalars import Surprise
-from djlink_manifest.model.selection import Scalar
+from djlink_manifest.model.links.selection import Scalar
 
 Step = str | int
 Steps = tuple[Step, ...]

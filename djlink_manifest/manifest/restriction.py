@@ -9,7 +9,7 @@ from djlink_manifest.errors import Location, UsageError
 from djlink_manifest.manifest import sqltext
 from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.values import ServerSpec, TlsSpec
-from djlink_manifest.model.selection import AllOf, Condition, Equals, Scalar, Sql
+from djlink_manifest.model.links.selection import AllOf, Condition, Equals, Scalar, Sql
 
 
 def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:

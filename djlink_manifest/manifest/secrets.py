@@ -10,8 +10,8 @@ from djlink_manifest.errors import Location, SecretError
 from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.references import BadReference, Reference, has_reference, parts
 from djlink_manifest.manifest.values import ServerSpec, SourceSpec, TlsSpec
-from djlink_manifest.model.server import Secret, ServerAddress, Tls
-from djlink_manifest.model.stores import Store
+from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
+from djlink_manifest.model.stores.store import Store
 
 _MAX_FILE = 65_536
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest import names
-from djlink_manifest.model.link import DEFAULT_LIMIT, Limit
-from djlink_manifest.model.naming import source_of
-from djlink_manifest.model.selection import Condition
+from djlink_manifest.model.links.link import DEFAULT_LIMIT, Limit
+from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.tables.naming import source_of
 
 Pull = Literal["all", "needed", "none"]
 Deletions = Literal["review", "auto"]

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 
 from djlink_manifest.errors import ServerError, UsageError
 from djlink_manifest.manifest.match import nearest
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.dependents import below, children_first, entities, ties
-from djlink_manifest.model.holding import OwnedLink, Standing, TableStanding, Unreadable
-from djlink_manifest.model.naming import MARKS, class_name
-from djlink_manifest.model.selection import AllOf, Condition, Equals
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.links.dependents import below, children_first, entities, ties
+from djlink_manifest.model.links.holding import OwnedLink, Standing, TableStanding, Unreadable
+from djlink_manifest.model.links.selection import AllOf, Condition, Equals
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import MARKS, class_name
 from djlink_manifest.owner.gathered import Gathered
 from djlink_manifest.reconcile.resolve.where import where_problems
 from djlink_manifest.servers.catalog.reader import read_catalog

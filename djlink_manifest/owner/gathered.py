@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, ServerError
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.dependents import Tie, children_first, own_columns
-from djlink_manifest.model.holding import Done, TableStanding
+from djlink_manifest.model.links.dependents import Tie, children_first, own_columns
+from djlink_manifest.model.links.holding import Done, TableStanding
+from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.servers.owner import statements
 from djlink_manifest.servers.owner.key_sets import KeySets
 from djlink_manifest.servers.session import error_numbers

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.closure import Referrer
-from djlink_manifest.model.explanation import KeyText
-from djlink_manifest.model.graph import LinkGraph
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.links.explanation import KeyText
+from djlink_manifest.model.links.graph import LinkGraph
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_here
 from djlink_manifest.reconcile.diff.owner_views import owners_lack
 from djlink_manifest.reconcile.observe.all_links import Survey, survey

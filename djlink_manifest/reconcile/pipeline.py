@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.link import Limit
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.connect import Reached, Words, reach_all, same_servers, with_collations
 from djlink_manifest.reconcile.observe.context import Stage, usual_parallelism

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from djlink_manifest.model.catalog import Mark
+from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption, Rehearsal
 from djlink_manifest.report.jsonform import plan_json
 from djlink_manifest.report.terminal import line

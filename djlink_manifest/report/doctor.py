@@ -9,7 +9,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from djlink_manifest.model.health import LEVELS, Diagnosis, Finding, Level, Patient
+from djlink_manifest.model.server.health import LEVELS, Diagnosis, Finding, Level, Patient
 from djlink_manifest.report.figures import counted
 from djlink_manifest.report.terminal import line, plain
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from djlink_manifest.model.graph import EdgeKind, LinkGraph
+from djlink_manifest.model.links.graph import EdgeKind, LinkGraph
 from djlink_manifest.report.terminal import plain
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from djlink_manifest.model.entity import Step
-from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records, told_once
+from djlink_manifest.model.links.entity import Step
+from djlink_manifest.model.links.explanation import Explanation, KeyText, Reason, Records, told_once
 from djlink_manifest.reconcile.plan.actions import (
     Approve,
     Delete,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from djlink_manifest.model.holding import Done, Standing, TableStanding, Unreadable
+from djlink_manifest.model.links.holding import Done, Standing, TableStanding, Unreadable
 from djlink_manifest.report.figures import counted
 from djlink_manifest.report.terminal import line
 

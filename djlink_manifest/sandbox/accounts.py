@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from djlink_manifest.model.rights import Needed, needs_of_link_user, needs_of_owner
+from djlink_manifest.model.server.rights import Needed, needs_of_link_user, needs_of_owner
 from djlink_manifest.sandbox.server import SandboxServer
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.model.naming import class_name, master_of, plain_name
+from djlink_manifest.model.tables.naming import class_name, master_of, plain_name
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import quoted

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import DjlinkError, LinkLocked, MissingPrivilege
-from djlink_manifest.model.naming import lock_name
+from djlink_manifest.model.tables.naming import lock_name
 from djlink_manifest.reconcile.adopt.rehearsal import Rehearsal
 from djlink_manifest.reconcile.explain import commands
 from djlink_manifest.reconcile.plan.actions import Register

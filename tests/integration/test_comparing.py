@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymysql.connections import Connection
 
-from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.plan.actions import Pull, Register
 from djlink_manifest.reconcile.state.snapshot import EntityClass

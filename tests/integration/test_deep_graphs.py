@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
-from djlink_manifest.model.explanation import Reason
-from djlink_manifest.model.naming import class_name
+from djlink_manifest.model.links.explanation import Reason
+from djlink_manifest.model.tables.naming import class_name
 from djlink_manifest.reconcile.explain.commands import explain
 from djlink_manifest.reconcile.plan.actions import Delete, Pull
 from djlink_manifest.reconcile.plan.plan import Plan

@@ -7,7 +7,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from djlink_manifest.model.naming import outbound_base
+from djlink_manifest.model.tables.naming import outbound_base
 from djlink_manifest.reconcile.plan.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import quoted

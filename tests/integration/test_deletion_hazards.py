@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from djlink_manifest.model.link import Limit
+from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.actions import Approve, Mend, NoteRequests
 from djlink_manifest.sandbox.accounts import quoted
 from djlink_manifest.servers.session import session as connection

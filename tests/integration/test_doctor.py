@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.health import Diagnosis, Finding
+from djlink_manifest.model.server.health import Diagnosis, Finding
 from djlink_manifest.reconcile.doctor.examination import examine
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
 from djlink_manifest.sandbox.accounts import create_local_user, grant_pattern

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.explanation import Explanation, Reason
+from djlink_manifest.model.links.explanation import Explanation, Reason
 from djlink_manifest.reconcile.explain.commands import explain, rehearse
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.explain import explanation_json, explanation_lines

@@ -16,8 +16,8 @@ from pymysql.constants.COMMAND import COM_QUERY
 
 import djlink_manifest
 from djlink_manifest.errors import LinkLocked
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import Side, lock_name
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.naming import Side, lock_name
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkStarted, Report, Said
 from djlink_manifest.servers.session import session as connection

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.naming import lock_name
+from djlink_manifest.model.tables.naming import lock_name
 from djlink_manifest.reconcile.apply import scheduler as applying
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event

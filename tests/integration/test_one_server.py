@@ -12,7 +12,7 @@ import pytest
 
 from djlink_manifest.errors import LinkLocked
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.doctor.examination import examine
 from djlink_manifest.reconcile.runtime.events import Event, LinkStarted, Report
 from tests.support.invariants.protection import check_whole

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.holding import Unreadable
-from djlink_manifest.model.server import Secret, ServerAddress
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.links.holding import Unreadable
+from djlink_manifest.model.server.address import Secret, ServerAddress
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.servers.owner.statements import read_links
 from djlink_manifest.servers.session.session import Session, open_session

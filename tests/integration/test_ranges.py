@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.server import Secret, ServerAddress
+from djlink_manifest.model.server.address import Secret, ServerAddress
 from djlink_manifest.reconcile.apply import pull
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said

@@ -8,7 +8,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
+from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
 from djlink_manifest.reconcile.plan.actions import AddForeignKey, PullAgain, Register, Release
 from djlink_manifest.sandbox.accounts import create_link_user, grant_pattern, quoted
 from tests.support.rig import PASSWORD, Rig, link_of

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.external import Transport
-from djlink_manifest.model.stores import Store, Stores
+from djlink_manifest.model.stores.external import Transport
+from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.servers.stores.copy_object import MANIFEST, base32
 from djlink_manifest.servers.stores.transport import Depot, Sought
 from tests.integration.test_stores import Case, case, local_stores, manifest, s3

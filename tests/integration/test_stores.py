@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.health import Finding
+from djlink_manifest.model.server.health import Finding
 from djlink_manifest.reconcile.doctor.examination import examine
 from djlink_manifest.reconcile.plan.actions import Pull, Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan

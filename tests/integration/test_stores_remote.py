@@ -15,8 +15,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from s3fs.core import S3File
 
 from djlink_manifest.errors import StoreError
-from djlink_manifest.model.external import Transport
-from djlink_manifest.model.stores import Store, Stores
+from djlink_manifest.model.stores.external import Transport
+from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.sandbox import pipeline
 from djlink_manifest.servers.stores import copy_object, object_store
 from djlink_manifest.servers.stores.transport import Brought, Depot

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.cli import run
-from djlink_manifest.model.entity import State
+from djlink_manifest.model.links.entity import State
 from djlink_manifest.reconcile.plan.actions import Blocked, Refill
 from djlink_manifest.reconcile.plan.messages import STRAYS
 from djlink_manifest.reconcile.plan.plan import Plan

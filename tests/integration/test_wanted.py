@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan import plan as planning
 from djlink_manifest.reconcile.plan.actions import Pull
 from djlink_manifest.reconcile.plan.observation import Observation

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
+from djlink_manifest.model.server.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Event, Listener, Report

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.external import Objects
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.views import OwnerView
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.stores.external import Objects
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,

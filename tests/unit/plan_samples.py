@@ -7,8 +7,8 @@ from datetime import datetime
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location
-from djlink_manifest.model.external import Objects
-from djlink_manifest.model.graph import Edge, LinkGraph
+from djlink_manifest.model.links.graph import Edge, LinkGraph
+from djlink_manifest.model.stores.external import Objects
 from djlink_manifest.reconcile.plan.actions import (
     ADDED,
     Action,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.derive import LinkedTable, local_definition, outbound_definitions
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.model.tables.derive import LinkedTable, local_definition, outbound_definitions
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption, adopted, adoption, rehearsal, unfit
 from djlink_manifest.reconcile.diff.link_tables import Ground
 from djlink_manifest.reconcile.plan.actions import Blocked, CreateLocal

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.model.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
-from djlink_manifest.model.health import Diagnosis, Finding, Health, Patient, Role
-from djlink_manifest.model.rights import Grant, parse_grants
+from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
+from djlink_manifest.model.server.health import Diagnosis, Finding, Health, Patient, Role
+from djlink_manifest.model.server.rights import Grant, parse_grants
 from djlink_manifest.reconcile.doctor.marks import mark_findings
 from djlink_manifest.reconcile.doctor.rights import Need, rights_findings
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings

@@ -26,10 +26,10 @@ from djlink_manifest.manifest.load import load, read
 from djlink_manifest.manifest.names import identifier_fault
 from djlink_manifest.manifest.scalars import written
 from djlink_manifest.manifest.writing import formatted
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Size, Version
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
-from djlink_manifest.model.naming import class_name
-from djlink_manifest.model.rights import Grant
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Size, Version
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.naming import class_name
 from djlink_manifest.reconcile.bootstrap import introspect
 from djlink_manifest.reconcile.bootstrap.draft import draft_schemas, outbound_schema
 

@@ -241,7 +241,7 @@ def test_an_import_against_the_rules_is_found(module: str, line: str) -> None:
     ("module", "line"),
     [
         ("model.graph", "import networkx as nx"),
-        ("manifest.values", "from djlink_manifest.model.selection import Condition"),
+        ("manifest.values", "from djlink_manifest.model.links.selection import Condition"),
         ("reconcile.observe", "from djlink_manifest.servers import census"),
         ("reconcile.pipeline", "from djlink_manifest.reconcile import apply, observe, plan, resolve"),
         ("reconcile.apply", "from .observe import observe"),

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from djlink_manifest.errors import Diagnostic, DjlinkError
 from djlink_manifest.manifest.load import load, read
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.rights import Grant
-from djlink_manifest.model.stores import Stores
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.stores.store import Stores
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.reconcile.bootstrap.grants import account_grants
 from djlink_manifest.reconcile.diff.link_tables import Ground, footing
 from djlink_manifest.reconcile.resolve.links import resolve

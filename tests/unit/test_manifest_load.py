@@ -21,8 +21,8 @@ from djlink_manifest.manifest.overlay import overlaid
 from djlink_manifest.manifest.problems import Problems
 from djlink_manifest.manifest.tree import parse
 from djlink_manifest.manifest.values import Options, TlsSpec
-from djlink_manifest.model.link import Limit
-from djlink_manifest.model.selection import Equals, Sql
+from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.links.selection import Equals, Sql
 from tests.unit.manifest_cases import (
     HEAD,
     SOURCE,

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.model.entity import Standing, Step, step_for
-from djlink_manifest.model.graph import Edge, EdgeKind, LinkGraph
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import Standing, Step, step_for
+from djlink_manifest.model.links.graph import Edge, EdgeKind, LinkGraph
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import (
     Action,
     AddForeignKey,

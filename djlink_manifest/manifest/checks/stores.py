@@ -6,7 +6,7 @@ from djlink_manifest.manifest import references
 from djlink_manifest.manifest.model import ManifestModel, StoreModel
 from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
 from djlink_manifest.manifest.problems import Problems, did_you_mean
-from djlink_manifest.model.stores import SECRETS
+from djlink_manifest.model.stores.store import SECRETS
 
 _NEEDS = {
     "file": ("location",),

@@ -18,7 +18,7 @@ from djlink_manifest.manifest.names import (
 from djlink_manifest.manifest.nodes import Fields, Steps, dotted, node_at, spot_of, spot_of_item
 from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.model.naming import class_name
+from djlink_manifest.model.tables.naming import class_name
 
 Key = tuple[str, Steps, Spot]
 

@@ -11,7 +11,7 @@ from djlink_manifest.manifest.names import identifier_fault, same_table
 from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
 from djlink_manifest.manifest.problems import Problems, Spot
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec, TableRule
-from djlink_manifest.model.naming import class_name, plain_name
+from djlink_manifest.model.tables.naming import class_name, plain_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.model.catalog import Catalog, Mark, fingerprint
-from djlink_manifest.model.compare import differences
-from djlink_manifest.model.definition import ForeignKey, TableDefinition
-from djlink_manifest.model.derive import outbound_definitions
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
+from djlink_manifest.model.tables.compare import differences
+from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.reconcile.diff.link_tables import Ground
 from djlink_manifest.reconcile.plan.actions import AlterLocal, CreateLocal
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.servers.ddl import tables

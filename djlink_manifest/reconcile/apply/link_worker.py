@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.apply import pull, refresh, schema_changes
 from djlink_manifest.reconcile.deletion import confirmations
 from djlink_manifest.reconcile.plan.actions import (

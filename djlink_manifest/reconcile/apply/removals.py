@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, TableInUse, Unreachable
-from djlink_manifest.model.catalog import Catalog
+from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.context import Site
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError, Unreachable
-from djlink_manifest.model.closure import Dependents
+from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.reconcile.apply import schema_changes
 from djlink_manifest.reconcile.apply.link_worker import (
     Run,

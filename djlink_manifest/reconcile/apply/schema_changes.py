@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from djlink_manifest.errors import AlreadyThere, MissingPrivilege, RowsRefused, ServerError
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.definition import TableDefinition
+from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.reconcile.observe.keys import differing_keys
 from djlink_manifest.reconcile.runtime.batches import Bench, again, patiently
 from djlink_manifest.reconcile.state.snapshot import Alteration, Footing

@@ -10,10 +10,10 @@ from djlink_manifest.manifest.drafting import DraftSchema, DraftTable
 from djlink_manifest.manifest.match import EquallyClose, is_excluded, rule_for
 from djlink_manifest.manifest.names import identifier_fault, table_fault, unlinkable
 from djlink_manifest.manifest.values import SchemaSpec
-from djlink_manifest.model.catalog import Catalog, Size, TableName
-from djlink_manifest.model.definition import TableDefinition, unprotectable
-from djlink_manifest.model.naming import class_name
-from djlink_manifest.model.rights import OUTBOUND_RIGHTS, grant, missing
+from djlink_manifest.model.server.catalog import Catalog, Size, TableName
+from djlink_manifest.model.server.rights import OUTBOUND_RIGHTS, grant, missing
+from djlink_manifest.model.tables.definition import TableDefinition, unprotectable
+from djlink_manifest.model.tables.naming import class_name
 from djlink_manifest.reconcile.resolve.external_columns import store_names, unreadable
 
 _SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"})

@@ -9,14 +9,14 @@ from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import folder_of, is_loopback, resolve_outbound, resolve_text
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
-from djlink_manifest.model.rights import (
+from djlink_manifest.model.server.rights import (
     Needed,
     account_name,
     needs_of_link_user,
     needs_of_local_user,
     needs_of_owner,
 )
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.resolve.links import local_schemas, removed_schemas
 
 

@@ -8,8 +8,8 @@ from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.secrets import resolve_server
 from djlink_manifest.manifest.values import ServerSpec
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.rights import grant
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.server.rights import grant
 from djlink_manifest.reconcile.bootstrap.draft import merged, unread_parents
 from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.session.session import Session, open_session

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.model.closure import Dependents
+from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.reconcile.deletion.requested import DeletionOf
 from djlink_manifest.reconcile.observe.deletions import gone_at_source
 from djlink_manifest.reconcile.plan.actions import Action, Delete

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from djlink_manifest.errors import DjlinkError, ServerError
-from djlink_manifest.model.closure import Dependents
+from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.reconcile.deletion.confirmations import approve_gone, mend
 from djlink_manifest.reconcile.deletion.request_notes import Noting, noting
 from djlink_manifest.reconcile.plan.actions import Action, Approve, Delete, Mend, NoteRequests

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from djlink_manifest.manifest.scalars import written
-from djlink_manifest.model.catalog import Catalog, Mark, TableName, fingerprint, link_id
-from djlink_manifest.model.compare import differences
-from djlink_manifest.model.definition import unlike_a_table
-from djlink_manifest.model.derive import outbound_definitions
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.local_rules import local_rules
-from djlink_manifest.model.naming import MARKS
-from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import local_rules
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint, link_id
+from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.tables.compare import differences
+from djlink_manifest.model.tables.definition import unlike_a_table
+from djlink_manifest.model.tables.derive import outbound_definitions
+from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.reconcile.diff.local_tables import UNDO_THERE, local_drift
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
 from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from djlink_manifest.model.catalog import Catalog, Mark
-from djlink_manifest.model.compare import Difference, differences
-from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import CONSTRAINT
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.tables.compare import Difference, differences
+from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.naming import CONSTRAINT
 from djlink_manifest.reconcile.state.snapshot import Alteration
 
 ANEW = (

@@ -5,10 +5,10 @@ Pure. djlink works without these views; the owners then have nowhere to ask.
 
 from __future__ import annotations
 
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS, grant, missing
-from djlink_manifest.model.views import OwnerView, directory, owner_schema, owner_views
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, grant, missing
+from djlink_manifest.model.tables.owner_views import OwnerView, directory, owner_schema, owner_views
 
 
 def views_to_make(link: Link, source: Catalog) -> tuple[tuple[OwnerView, ...], str]:

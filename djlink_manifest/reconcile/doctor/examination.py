@@ -12,11 +12,11 @@ from datetime import datetime, timezone
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.secrets import is_loopback, resolve_outbound, resolve_server
 from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
-from djlink_manifest.model.catalog import Catalog, Mark, TableName
-from djlink_manifest.model.health import Diagnosis, Finding, Health, Patient
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.server import ServerAddress
-from djlink_manifest.model.stores import Stores
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
+from djlink_manifest.model.server.health import Diagnosis, Finding, Health, Patient
+from djlink_manifest.model.stores.store import Stores
 from djlink_manifest.reconcile.doctor.marks import mark_findings, owner_findings
 from djlink_manifest.reconcile.doctor.rights import local_needs, rights_findings, source_needs
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings, folded_local, link_findings

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from djlink_manifest.model.catalog import Catalog, Mark, fingerprint
-from djlink_manifest.model.health import Finding
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS, grant, missing
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, grant, missing
+from djlink_manifest.model.tables.owner_views import owner_schema
 
 
 def mark_findings(

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.health import Finding, Health, Role
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.rights import (
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.server.health import Finding, Health, Role
+from djlink_manifest.model.server.rights import (
     LOCAL_RIGHTS,
     OUTBOUND_RIGHTS,
     REMOVAL_RIGHTS,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.health import Finding, Health
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Sql
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Sql
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.server.health import Finding, Health
 from djlink_manifest.reconcile.doctor.settings import CLOCK_WARNING, packet
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from djlink_manifest.model.health import Finding, Health
+from djlink_manifest.model.server.health import Finding, Health
 
 PACKET_LEAST = 16 << 20
 SESSIONS_LEAST = 10  # what an apply with four links at the same time may open on one server

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.model.health import Finding
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.stores import INLINE
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.model.stores.store import INLINE
 from djlink_manifest.reconcile.observe.stores import Depot
 from djlink_manifest.reconcile.resolve.external_columns import store_names
 from djlink_manifest.reconcile.state.snapshot import Refusal

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.health import Finding
-from djlink_manifest.model.rights import account_name
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.model.server.rights import account_name
 from djlink_manifest.reconcile.plan.messages import quoted
 
 SUBJECT = "tables not seen"

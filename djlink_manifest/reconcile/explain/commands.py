@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.explanation import Explanation
+from djlink_manifest.model.links.explanation import Explanation
 from djlink_manifest.reconcile.adopt import write_marks
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption, Rehearsal, adopted, adoption, rehearsal
 from djlink_manifest.reconcile.explain.entity import Inquiry, of_the_set

@@ -6,13 +6,13 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
-from djlink_manifest.model.explanation import Explanation, KeyText, Reason, Records
-from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.local_rules import Leftover, LocalRule, Obstacle, leftover
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals, Sql
-from djlink_manifest.model.unique import Unique, uniques
+from djlink_manifest.model.links.entity import Presence, Standing, State, Step, state_of, step_for
+from djlink_manifest.model.links.explanation import Explanation, KeyText, Reason, Records
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule, Obstacle, leftover
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, Sql
+from djlink_manifest.model.links.unique import Unique, uniques
+from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot
 from djlink_manifest.servers.compare.entity_diff import equal_entities

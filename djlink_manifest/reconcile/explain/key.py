@@ -8,8 +8,8 @@ from uuid import UUID
 
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.match import nearest
-from djlink_manifest.model.definition import Column
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.definition import Column
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _HEX = re.compile(r"0[xX](?:[0-9A-Fa-f]{2})*")

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.definition import unprotectable
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.selection import is_textual
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.selection import is_textual
+from djlink_manifest.model.tables.definition import unprotectable
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.observe.context import Footings, Stage
 from djlink_manifest.reconcile.observe.link import level_snapshot, observe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from djlink_manifest.model.closure import Dependents, lab_line
+from djlink_manifest.model.links.referrers import Dependents, lab_line
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LabRows
 from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
 from djlink_manifest.servers.session.session import Session

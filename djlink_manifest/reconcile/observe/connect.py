@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.model.catalog import Catalog, fingerprint
-from djlink_manifest.model.fitting import collations_asked
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import Catalog, fingerprint
+from djlink_manifest.model.vendors.fitting import collations_asked
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
 from djlink_manifest.servers.ownership.locks import is_same_server

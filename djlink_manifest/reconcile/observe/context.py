@@ -7,10 +7,10 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.graph import LinkGraph
-from djlink_manifest.model.link import Limit, Link
-from djlink_manifest.model.local_rules import Leftover, LocalRule
+from djlink_manifest.model.links.graph import LinkGraph
+from djlink_manifest.model.links.link import Limit, Link
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule
+from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.reconcile.diff.link_tables import Ground, footing, holding
 from djlink_manifest.reconcile.observe.connect import Reached, Words
 from djlink_manifest.reconcile.observe.stores import Depot

@@ -11,11 +11,11 @@ from datetime import datetime
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.closure import Dependents
-from djlink_manifest.model.entity import Presence, State, state_of
-from djlink_manifest.model.explanation import KeyText
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import Presence, State, state_of
+from djlink_manifest.model.links.explanation import KeyText
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Dependents
+from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.reconcile.observe.all_links import Survey
 from djlink_manifest.reconcile.observe.closure import closures, measured
 from djlink_manifest.reconcile.observe.context import Stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.compare import entity_diff, key_diff, row_diff
 from djlink_manifest.servers.compare.key_diff import SideDigests
 from djlink_manifest.servers.entities.collisions import PackedKeys

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from djlink_manifest.model.catalog import Size, TableName
-from djlink_manifest.model.entity import Presence, State, state_of
-from djlink_manifest.model.external import NO_OBJECTS
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.local_rules import Leftover, LocalRule, Obstacle, leftover
-from djlink_manifest.model.unique import uniques
+from djlink_manifest.model.links.entity import Presence, State, state_of
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule, Obstacle, leftover
+from djlink_manifest.model.links.unique import uniques
+from djlink_manifest.model.server.catalog import Size, TableName
+from djlink_manifest.model.stores.external import NO_OBJECTS
 from djlink_manifest.reconcile.observe.keys import changed_entities, differing_keys, equal_unprotected
 from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
 from djlink_manifest.servers.compare.bulk_check import Glance

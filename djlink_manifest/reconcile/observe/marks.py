@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.naming import MARKS
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.reconcile.diff.link_tables import NOT_OURS
 from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.session.session import Session, open_session

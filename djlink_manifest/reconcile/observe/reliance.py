@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.closure import Referrer
-from djlink_manifest.model.entity import State
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import State
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Referrer
 from djlink_manifest.reconcile.observe.all_links import Survey
 from djlink_manifest.reconcile.observe.context import Stage
 from djlink_manifest.reconcile.observe.keys import changed_entities

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from djlink_manifest.manifest.values import Manifest, Removed
-from djlink_manifest.model.catalog import Catalog, Mark
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import source_of
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.tables.naming import source_of
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.apply.removals import _is_table
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.plan.removals import Removal, made_tables, marks_of, removal

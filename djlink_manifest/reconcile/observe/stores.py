@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 
 from djlink_manifest.manifest.secrets import resolve_stores
 from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.external import external_columns
-from djlink_manifest.model.stores import Stores
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.stores.external import external_columns
+from djlink_manifest.model.stores.store import Stores
 from djlink_manifest.reconcile.observe.connect import Words
 from djlink_manifest.servers.stores.settings import read_stores
 from djlink_manifest.servers.stores.transport import Depot

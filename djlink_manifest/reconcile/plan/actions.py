@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from djlink_manifest.model.external import NO_OBJECTS, Objects
+from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
 
 ADDED = "the source added it after linking"
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.entity import Step
-from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.links.entity import Step
+from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.reconcile.plan.actions import Action, Approve, Blocked, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.plan.messages import AGAIN, ASKED, ORPHANS, how, how_again, quoted
 from djlink_manifest.reconcile.state.deletion_requests import (

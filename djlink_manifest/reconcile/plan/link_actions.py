@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.entity import State, Step, state_of
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import State, Step, state_of
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.reconcile.plan.actions import (
     ADDED,
     Action,

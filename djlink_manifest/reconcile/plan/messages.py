@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 
 ASKED = "the source asked to delete them"
 ORPHANS = "local rows whose source row is gone, or that the lab added"

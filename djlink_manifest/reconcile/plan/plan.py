@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.entity import Standing, Step, step_for
-from djlink_manifest.model.graph import Edge, LinkGraph
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import Standing, Step, step_for
+from djlink_manifest.model.links.graph import Edge, LinkGraph
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.plan.deletion_rules import Decider
 from djlink_manifest.reconcile.plan.link_actions import late_keys, row_actions, structure

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.values import Removed
-from djlink_manifest.model.catalog import Catalog, Mark, TableName, fingerprint
-from djlink_manifest.model.definition import ForeignKey
-from djlink_manifest.model.derive import requested_part_name
-from djlink_manifest.model.naming import APPROVED, HISTORY, REQUESTED, class_name, plain_name
-from djlink_manifest.model.views import KINDS, owner_schema
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint
+from djlink_manifest.model.tables.definition import ForeignKey
+from djlink_manifest.model.tables.derive import requested_part_name
+from djlink_manifest.model.tables.naming import APPROVED, HISTORY, REQUESTED, class_name, plain_name
+from djlink_manifest.model.tables.owner_views import KINDS, owner_schema
 from djlink_manifest.reconcile.plan.actions import Blocked
 
 KeyTo = tuple[TableName, ForeignKey]  # a table and its foreign key to another

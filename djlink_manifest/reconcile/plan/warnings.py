@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from djlink_manifest.model.entity import State, Step
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.links.entity import State, Step
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.plan.messages import ORPHANS, STRAYS, how_strays, quoted
 from djlink_manifest.reconcile.plan.observation import Observation

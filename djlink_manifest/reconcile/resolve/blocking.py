@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from djlink_manifest.manifest.match import is_excluded, nearest
 from djlink_manifest.manifest.names import matches
 from djlink_manifest.manifest.values import SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.derive import LinkedTable
-from djlink_manifest.model.naming import class_name, is_hidden, master_of
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.derive import LinkedTable
+from djlink_manifest.model.tables.naming import class_name, is_hidden, master_of
 from djlink_manifest.reconcile.resolve.candidates import Unresolved
 from djlink_manifest.reconcile.resolve.refusals import Candidate
 from djlink_manifest.reconcile.state.snapshot import Refusal

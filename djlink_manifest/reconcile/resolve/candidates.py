@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from djlink_manifest.manifest.match import EquallyClose, nearest, rule_for
 from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.model.catalog import Catalog, Mark, TableName
-from djlink_manifest.model.naming import class_name, is_hidden, master_of
-from djlink_manifest.model.rights import SOURCE_RIGHTS, grant
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
+from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant
+from djlink_manifest.model.tables.naming import class_name, is_hidden, master_of
 from djlink_manifest.reconcile.resolve.refusals import (
     Candidate,
     misnamed,

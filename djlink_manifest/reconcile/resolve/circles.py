@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from djlink_manifest.model.catalog import Catalog, TableName
-from djlink_manifest.model.definition import ForeignKey, TableDefinition
-from djlink_manifest.model.derive import LinkedTable
-from djlink_manifest.model.graph import Edge, circle_through, circles
-from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.naming import plain_name
+from djlink_manifest.model.links.graph import Edge, circle_through, circles
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.server.catalog import Catalog, TableName
+from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.derive import LinkedTable
+from djlink_manifest.model.tables.naming import plain_name
 from djlink_manifest.reconcile.resolve.refusals import Candidate
 from djlink_manifest.reconcile.state.snapshot import Refusal
 

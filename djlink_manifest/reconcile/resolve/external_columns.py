@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.scalars import written
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.external import (
+from djlink_manifest.model.stores.external import (
     INLINABLE,
     External,
     external_columns,
@@ -16,7 +15,8 @@ from djlink_manifest.model.external import (
     is_legacy,
     target_of,
 )
-from djlink_manifest.model.stores import INLINE, NoStore, Store, Stores
+from djlink_manifest.model.stores.store import INLINE, NoStore, Store, Stores
+from djlink_manifest.model.tables.definition import TableDefinition
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.match import nearest
 from djlink_manifest.manifest.values import Manifest, SourceSpec
-from djlink_manifest.model.catalog import Catalog, TableName, Version
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.derive import LinkedTable, circle_notes, local_definition
-from djlink_manifest.model.fitting import Fitted, fitted
-from djlink_manifest.model.graph import Edge, LinkGraph
-from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.naming import outbound_names, plain_name, source_of
-from djlink_manifest.model.rights import SOURCE_RIGHTS, grant, missing
-from djlink_manifest.model.stores import Stores
+from djlink_manifest.model.links.graph import Edge, LinkGraph
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.server.catalog import Catalog, TableName, Version
+from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.stores.store import Stores
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.derive import LinkedTable, circle_notes, local_definition
+from djlink_manifest.model.tables.naming import outbound_names, plain_name, source_of
+from djlink_manifest.model.vendors.fitting import Fitted, fitted
 from djlink_manifest.reconcile.resolve.blocking import Barrier
 from djlink_manifest.reconcile.resolve.candidates import Unresolved, candidates
 from djlink_manifest.reconcile.resolve.circles import (

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from djlink_manifest.manifest.match import EquallyClose, nearest
 from djlink_manifest.manifest.names import identifier_fault, unlinkable
 from djlink_manifest.manifest.values import Options, SourceSpec, TableRule
-from djlink_manifest.model.catalog import Catalog, TableName, Version
-from djlink_manifest.model.definition import TableDefinition, unprotectable
-from djlink_manifest.model.derive import requested_part_name
-from djlink_manifest.model.fitting import Fitted
-from djlink_manifest.model.naming import class_name, master_of, plain_name
-from djlink_manifest.model.rights import SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.server.catalog import Catalog, TableName, Version
+from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.tables.definition import TableDefinition, unprotectable
+from djlink_manifest.model.tables.derive import requested_part_name
+from djlink_manifest.model.tables.naming import class_name, master_of, plain_name
+from djlink_manifest.model.vendors.fitting import Fitted
 from djlink_manifest.reconcile.resolve.external_columns import Housed
 from djlink_manifest.reconcile.resolve.where import where_problems
 from djlink_manifest.reconcile.state.snapshot import Refusal

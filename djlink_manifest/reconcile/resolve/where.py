@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from djlink_manifest.manifest.match import nearest
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals
+from djlink_manifest.model.tables.definition import TableDefinition
 
 
 def where_problems(where: Condition, table: TableDefinition) -> Iterator[tuple[str, str | None]]:

@@ -19,7 +19,7 @@ from djlink_manifest.errors import (
     ServerError,
     TableInUse,
 )
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.observe.keys import differing_keys, equal_unprotected
 from djlink_manifest.reconcile.runtime.workers import Helpers
 from djlink_manifest.servers.entities.set_terms import Scene

@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.graph import LinkGraph
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import LINEAGE
+from djlink_manifest.model.links.graph import LinkGraph
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.tables.naming import LINEAGE
 from djlink_manifest.reconcile.diff.link_tables import Ground
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.state.snapshot import Footing

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.entity import Presence, State, state_of
-from djlink_manifest.model.external import NO_OBJECTS, Objects
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.local_rules import LocalRule, Obstacle
-from djlink_manifest.model.naming import class_name
-from djlink_manifest.model.views import OwnerView
+from djlink_manifest.model.links.entity import Presence, State, state_of
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
+from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.naming import class_name
+from djlink_manifest.model.tables.owner_views import OwnerView
 
 
 @dataclass(frozen=True, slots=True)

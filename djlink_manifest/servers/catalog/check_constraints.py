@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.definition import Check
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.definition import Check
 from djlink_manifest.servers.session.checked_values import Faults, as_name, as_text
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, sql

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from djlink_manifest.errors import MissingPrivilege
-from djlink_manifest.model.definition import Column
+from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.session.checked_values import BadValue
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql, table, unescaped

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.definition import ForeignKey
-from djlink_manifest.model.rights import parse_grants
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.server.rights import parse_grants
+from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.servers.session.error_numbers import DENIED
 from djlink_manifest.servers.session.session import Row, Session, first_values
 from djlink_manifest.servers.sql import Sql, comma, sql

@@ -7,8 +7,8 @@ from contextlib import suppress
 from datetime import datetime, timezone
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.health import Health, Role
-from djlink_manifest.model.rights import parse_grants
+from djlink_manifest.model.server.health import Health, Role
+from djlink_manifest.model.server.rights import parse_grants
 from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session, first_values
 from djlink_manifest.servers.sql import comma, ident, sql

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import Literal, TypeAlias
 
-from djlink_manifest.model.catalog import Catalog, Size, TableName
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.naming import MARKS, shortened
-from djlink_manifest.model.rights import parse_grants
+from djlink_manifest.model.server.catalog import Catalog, Size, TableName
+from djlink_manifest.model.server.rights import parse_grants
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import MARKS, shortened
 from djlink_manifest.servers.catalog.check_constraints import read_checks
 from djlink_manifest.servers.catalog.column_defaults import is_doubtful, whole_defaults
 from djlink_manifest.servers.catalog.tables import (

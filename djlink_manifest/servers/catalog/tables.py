@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, IndexPart, TableDefinition
 from djlink_manifest.servers.catalog.check_constraints import Checks
 from djlink_manifest.servers.dialects import ColumnFacts
 from djlink_manifest.servers.session.checked_values import (

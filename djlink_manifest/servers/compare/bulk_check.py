@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import Size, TableName
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Size, TableName
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.servers.compare.checksum import SetDigest, digested, set_digest_of
 from djlink_manifest.servers.compare.key_diff import SideDigests, at_once
 from djlink_manifest.servers.query.tables import outbound_table, source_table

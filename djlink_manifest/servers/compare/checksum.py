@@ -14,8 +14,8 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.model.definition import Column
-from djlink_manifest.model.external import external_of
+from djlink_manifest.model.stores.external import external_of
+from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.keys.predicates import _EXACT
 from djlink_manifest.servers.query.json_values import same_object
 from djlink_manifest.servers.query.rows import is_binary

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.external import is_inline, is_plain_json
-from djlink_manifest.model.link import Link, copied_columns
+from djlink_manifest.model.links.link import Link, copied_columns
+from djlink_manifest.model.stores.external import is_inline, is_plain_json
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.compare.checksum import byte_for_byte, canonical, sixty_bits
 from djlink_manifest.servers.keys.predicates import in_pieces, keys_in
 from djlink_manifest.servers.query.rows import reading

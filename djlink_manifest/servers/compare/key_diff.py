@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.compare.checksum import SetDigest, bucket, bucket_count, check, set_digest
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.rows import reading

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.external import is_inline, is_plain_json
-from djlink_manifest.model.link import Link, copied_columns
+from djlink_manifest.model.links.link import Link, copied_columns
+from djlink_manifest.model.stores.external import is_inline, is_plain_json
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.compare import checksum, entity_diff
 from djlink_manifest.servers.compare.checksum import canonical, sixty_bits
 from djlink_manifest.servers.compare.key_diff import at_once

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.holding import OwnedLink
-from djlink_manifest.model.naming import APPROVED, HISTORY, MARKS, REQUESTED
-from djlink_manifest.model.views import owner_views
+from djlink_manifest.model.links.holding import OwnedLink
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import APPROVED, HISTORY, MARKS, REQUESTED
+from djlink_manifest.model.tables.owner_views import owner_views
 from djlink_manifest.servers.ddl.tables import quoted
 from djlink_manifest.servers.sql import table
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.derive import beside_key
-from djlink_manifest.model.naming import MARKS
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.derive import beside_key
+from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.servers.session.session import Writer
 from djlink_manifest.servers.sql import columns, ident, idents, sql, table
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import LINEAGE, shortened
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import LINEAGE, shortened
 from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import comma, sql, table

@@ -7,10 +7,10 @@ a view writable where a join would not.
 
 from __future__ import annotations
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.derive import extra_name
-from djlink_manifest.model.naming import APPROVED, HISTORY, MARKS, REQUESTED
-from djlink_manifest.model.views import OwnerView
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.derive import extra_name
+from djlink_manifest.model.tables.naming import APPROVED, HISTORY, MARKS, REQUESTED
+from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.servers.ddl.tables import quoted
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import Sql, column, columns, equal, ident, sql, table

@@ -11,8 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.definition import Check, Column, ForeignKey, Index, IndexPart, TableDefinition
-from djlink_manifest.model.wellformed import is_contained, is_type, unknown_words
+from djlink_manifest.model.tables.definition import (
+    Check,
+    Column,
+    ForeignKey,
+    Index,
+    IndexPart,
+    TableDefinition,
+)
+from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.servers.session.session import Writer
 from djlink_manifest.servers.sql import ident, idents, table, word
 

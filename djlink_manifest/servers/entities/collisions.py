@@ -17,9 +17,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.local_rules import Leftover, LocalRule
-from djlink_manifest.model.unique import uniques
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule
+from djlink_manifest.model.links.unique import uniques
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.local_rules import breaking, left_behind

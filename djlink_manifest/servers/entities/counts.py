@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.derive import extra_name
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.set_terms import Barring, Scene, SetTerms
 from djlink_manifest.servers.entities.strays import count_strays

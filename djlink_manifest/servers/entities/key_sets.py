@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.link import Link, Reference
+from djlink_manifest.model.links.link import Link, Reference
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.entities.set_terms import Scene, SetId, SetTerms, Term
 from djlink_manifest.servers.keys.key_table import create_temporary, drop_temporary

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.definition import Check, ForeignKey, TableDefinition
-from djlink_manifest.model.local_rules import Leftover, LocalRule
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule
+from djlink_manifest.model.tables.definition import Check, ForeignKey, TableDefinition
 from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys.key_table import SEQ, temporary
 from djlink_manifest.servers.query.rows import inserts, most_bytes, reading

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from djlink_manifest.model.definition import ForeignKey
-from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.local_rules import LocalRule, Obstacle
-from djlink_manifest.model.unique import uniques
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.links.unique import uniques
+from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.servers.compare.row_diff import find_changed
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.local_rules import breaking

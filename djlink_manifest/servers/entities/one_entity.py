@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeGuard
 
-from djlink_manifest.model.catalog import Catalog
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.derive import extra_name
-from djlink_manifest.model.explanation import KeyText, Records
-from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.unique import Unique
+from djlink_manifest.model.links.explanation import KeyText, Records
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.links.unique import Unique
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.keys.predicates import ROWS_AT_ONCE, in_pieces, key_value, keys_in

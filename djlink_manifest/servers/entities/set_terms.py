@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from djlink_manifest.model.link import Link, Reference
-from djlink_manifest.model.selection import is_textual
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.links.selection import is_textual
 from djlink_manifest.servers.query.references import named_key
 
 # sets that decide about one link by its key; where there are more, the link gets a set of its own

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.tables import outbound_table, source_table
 from djlink_manifest.servers.session.session import Session

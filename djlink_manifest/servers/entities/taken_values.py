@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.unique import Unique
+from djlink_manifest.model.links.unique import Unique
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.keys.key_table import KeyTable, temporary
 from djlink_manifest.servers.keys.predicates import ROWS_AT_ONCE, in_pieces, keys_in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.entities.key_sets import Sets, made_anew
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.keys.key_table import KeyTable

@@ -12,11 +12,18 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 
 from djlink_manifest.errors import ObjectRefused
-from djlink_manifest.model import external as model
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.external import BadObject, External, Place, Transport, external_columns, is_inline
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.stores import INLINE, Store
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.stores import external as model
+from djlink_manifest.model.stores.external import (
+    BadObject,
+    External,
+    Place,
+    Transport,
+    external_columns,
+    is_inline,
+)
+from djlink_manifest.model.stores.store import INLINE, Store
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external.verify import lost_here

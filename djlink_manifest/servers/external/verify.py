@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from djlink_manifest.model import external as model
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.external import BadObject, External, external_columns, external_of
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.stores import external as model
+from djlink_manifest.model.stores.external import BadObject, External, external_columns, external_of
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external import verify_inline

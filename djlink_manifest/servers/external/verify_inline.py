@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from djlink_manifest.model import external as model
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.external import BadObject, External, external_columns, is_inline
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.stores import external as model
+from djlink_manifest.model.stores.external import BadObject, External, external_columns, is_inline
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.servers.keys import predicates
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.session import RawRow, Session

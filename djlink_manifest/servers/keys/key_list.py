@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.keys.key_table import SEQ, KeyTable, temporary
 from djlink_manifest.servers.query.rows import inserts, most_bytes

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.keys.predicates import key_value
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table, source_table

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
 from djlink_manifest.servers.session.session import RawRow, Session

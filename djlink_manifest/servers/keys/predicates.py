@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from djlink_manifest.model.definition import Column
+from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.query.rows import is_binary, most_bytes
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, column, comma, ident, sql, word

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.closure import Dependents, Referrer, table_of
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Dependents, Referrer, table_of
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.keys.key_ranges import KeyRange, orders
 from djlink_manifest.servers.keys.key_table import temporary

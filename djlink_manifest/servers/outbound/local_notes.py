@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from djlink_manifest.model.closure import Referrer
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.derive import extra_name
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.compare.checksum import SetDigest, set_digest
 from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys.key_table import temporary

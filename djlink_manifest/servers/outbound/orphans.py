@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.compare.checksum import canonical, digest_of_keys
 from djlink_manifest.servers.entities.strays import add_gone
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from djlink_manifest.model.derive import extra_name
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.compare.checksum import SetDigest, canonical, digest_of_keys, set_digest
 from djlink_manifest.servers.outbound.requests import (
     UNREVIEWED,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from djlink_manifest.model.derive import extra_name
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import HISTORY
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.derive import extra_name
+from djlink_manifest.model.tables.naming import HISTORY
 from djlink_manifest.servers.keys.key_list import KeysInHand
 from djlink_manifest.servers.keys.predicates import in_pieces, keys_in
 from djlink_manifest.servers.outbound import registrations

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from djlink_manifest.errors import MissingPrivilege
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.dependents import Tie
-from djlink_manifest.model.rights import grant
+from djlink_manifest.model.links.dependents import Tie
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.server.rights import grant
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.keys.key_table import temporary
 from djlink_manifest.servers.session.session import Session

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from djlink_manifest.errors import ConnectionLost, ServerError
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.holding import OwnedLink, Standing, Unreadable
-from djlink_manifest.model.naming import MARKS
-from djlink_manifest.model.selection import Condition
-from djlink_manifest.model.views import (
+from djlink_manifest.model.links.holding import OwnedLink, Standing, Unreadable
+from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import MARKS
+from djlink_manifest.model.tables.owner_views import (
     DIRECTORY,
     DIRECTORY_COLUMNS,
     OWNER,

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from djlink_manifest.errors import ConnectionLost, LinkLocked, ServerError
-from djlink_manifest.model.naming import Side, lock_name
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.tables.naming import Side, lock_name
 from djlink_manifest.servers.ownership.marks import read_holder
 from djlink_manifest.servers.session.session import Session, open_session
 from djlink_manifest.servers.sql import sql

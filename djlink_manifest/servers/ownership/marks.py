@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 from djlink_manifest.errors import AlreadyThere, MissingPrivilege, ServerError
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.definition import TableDefinition, unlike_a_table
-from djlink_manifest.model.naming import MARKS
+from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.tables.definition import TableDefinition, unlike_a_table
+from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text
 from djlink_manifest.servers.session.session import Row, Session, Writer
 from djlink_manifest.servers.sql import comma, ident, sql, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from djlink_manifest.model.link import Link, Reference
+from djlink_manifest.model.links.link import Link, Reference
 from djlink_manifest.servers.sql import Sql, among, both, column, either, equal, sql, table
 
 KeyTest = Callable[

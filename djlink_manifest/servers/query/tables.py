@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals
-from djlink_manifest.model.selection import Sql as SqlText
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals
+from djlink_manifest.model.links.selection import Sql as SqlText
 from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.sql import Sql, both, comma, either, ident, idents, joined, sql, table
 

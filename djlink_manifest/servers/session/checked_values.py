@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeVar
 
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.naming import MAX_NAME
-from djlink_manifest.model.wellformed import is_type
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.naming import MAX_NAME
+from djlink_manifest.model.vendors.wellformed import is_type
 
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DIGITS = re.compile(r"[0-9]{1,20}")

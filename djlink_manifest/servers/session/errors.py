@@ -16,9 +16,9 @@ from djlink_manifest.errors import (
     ServerError,
     Unreachable,
 )
-from djlink_manifest.model.catalog import ServerIdentity
-from djlink_manifest.model.rights import grant_for
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import ServerIdentity
+from djlink_manifest.model.server.rights import grant_for
 from djlink_manifest.servers.session import error_numbers
 
 

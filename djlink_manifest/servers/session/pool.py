@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from djlink_manifest.errors import ConnectionLost
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.servers.session.session import Session, open_session
 
 S = TypeVar("S", bound=Session)

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import pymysql
 
 from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
-from djlink_manifest.model.catalog import ServerIdentity
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_of, version_of
 from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
 from djlink_manifest.servers.session.error_numbers import WAITED

@@ -15,8 +15,8 @@ from contextlib import closing, suppress
 from typing import Any
 
 from djlink_manifest.errors import StoreError
-from djlink_manifest.model.storepath import StorePath
-from djlink_manifest.model.stores import Store
+from djlink_manifest.model.stores.path import StorePath
+from djlink_manifest.model.stores.store import Store
 from djlink_manifest.servers.stores.store import CHUNK, Found, OpenStore, Upload
 
 PART = 8 << 20  # of an upload in parts; what is smaller is sent at once

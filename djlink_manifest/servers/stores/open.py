@@ -7,7 +7,7 @@ it, and checks the names in listings before anybody joins them to a path.
 
 from __future__ import annotations
 
-from djlink_manifest.model.stores import Store
+from djlink_manifest.model.stores.store import Store
 from djlink_manifest.servers.stores.store import OpenStore
 
 

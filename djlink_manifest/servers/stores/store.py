@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from djlink_manifest.errors import ObjectRefused
-from djlink_manifest.model.storepath import BadPath, StorePath, store_path
-from djlink_manifest.model.stores import Store
+from djlink_manifest.model.stores.path import BadPath, StorePath, store_path
+from djlink_manifest.model.stores.store import Store
 
 CHUNK = 4 << 20
 SCRATCH = ".djlink"

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from djlink_manifest.errors import ObjectRefused, StoreError
-from djlink_manifest.model.external import Transport
-from djlink_manifest.model.stores import INLINE, NoStore, Store, Stores
+from djlink_manifest.model.stores.external import Transport
+from djlink_manifest.model.stores.store import INLINE, NoStore, Store, Stores
 from djlink_manifest.servers.stores.copy_object import (
     MANIFEST,
     Brought,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.link import Link, copied_columns
+from djlink_manifest.model.links.link import Link, copied_columns
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.servers.keys.key_ranges import KeyRange
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.rows import reading_rows

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from djlink_manifest.errors import DjlinkError, RowsRefused
-from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.query.rows import _head, _inserts, most_bytes
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import Sql

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from djlink_manifest.errors import DjlinkError, ServerError
-from djlink_manifest.model.definition import Column
+from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.query.rows import is_binary
 from djlink_manifest.servers.session import error_numbers
 from djlink_manifest.servers.session.errors import is_passing

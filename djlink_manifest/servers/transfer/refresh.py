@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.errors import RowsRefused
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.outbound.registrations import unasked
 from djlink_manifest.servers.query.rows import reading_rows

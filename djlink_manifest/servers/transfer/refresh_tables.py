@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.link import Link, copied_columns
+from djlink_manifest.model.links.link import Link, copied_columns
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.ddl import tables as ddl
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, both, column, ident, sql, table

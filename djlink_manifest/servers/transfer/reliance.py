@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.closure import Referrer
-from djlink_manifest.model.definition import ForeignKey
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.servers.catalog.foreign_keys import UnseenKey, keys_to, unseen_keys
 from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.keys.key_table import temporary

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from djlink_manifest.model.definition import Column, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
 
 
 @dataclass(frozen=True, slots=True)

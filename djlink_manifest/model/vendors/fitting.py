@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from djlink_manifest.model.catalog import Catalog, Version
-from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
-from djlink_manifest.model.wellformed import is_contained, is_type, unknown_words
-from djlink_manifest.model.widths import longer, too_wide
+from djlink_manifest.model.server.catalog import Catalog, Version
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
+from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
+from djlink_manifest.model.vendors.widths import longer, too_wide
 
 # the first that the target has; they compare code points, blanks at the end too
 _MERGING_NOTHING = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin")

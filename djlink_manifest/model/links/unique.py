@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from djlink_manifest.model.definition import TEXTS_AND_BLOBS, IndexPart, TableDefinition
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, IndexPart, TableDefinition
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.model.definition import Check, Column, ForeignKey, TableDefinition
-from djlink_manifest.model.naming import (
+from djlink_manifest.model.tables.definition import Check, Column, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.naming import (
     APPROVED,
     HISTORY,
     LOCAL_REQUESTED_PART,
@@ -15,7 +15,7 @@ from djlink_manifest.model.naming import (
     plain_name,
     shortened,
 )
-from djlink_manifest.model.parts import parents_first
+from djlink_manifest.model.tables.parts import parents_first
 
 TEXT_CHARSET, TEXT_COLLATION = (
     "utf8mb4",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.compare import index_shape, key_shape
-from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Check, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.link import Link, copied_columns
+from djlink_manifest.model.links.link import Link, copied_columns
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.compare import index_shape, key_shape
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, ForeignKey, Index, TableDefinition
 
 
 @dataclass(frozen=True, slots=True)

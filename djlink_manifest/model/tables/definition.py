@@ -12,8 +12,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from djlink_manifest.model.naming import master_of
-from djlink_manifest.model.parts import master_columns
+from djlink_manifest.model.tables.naming import master_of
+from djlink_manifest.model.tables.parts import master_columns
 
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
 

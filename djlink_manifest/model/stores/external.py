@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.storepath import BadPath, StorePath, store_path
-from djlink_manifest.model.stores import ANY, DEFAULT, INLINE, Store
+from djlink_manifest.model.stores.path import BadPath, StorePath, store_path
+from djlink_manifest.model.stores.store import ANY, DEFAULT, INLINE, Store
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 
 HASHED = frozenset({"blob", "attach", "hash"})
 INLINABLE = frozenset({"blob", "attach"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from djlink_manifest.model.vocabulary import BEFORE_PARENTHESES, FUNCTIONS, KEYWORDS
+from djlink_manifest.model.vendors.vocabulary import BEFORE_PARENTHESES, FUNCTIONS, KEYWORDS
 
 LONGEST = 1_000_000  # characters of a type or an expression
 

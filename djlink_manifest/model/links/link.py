@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.naming import APPROVED, REQUESTED
-from djlink_manifest.model.selection import Condition
+from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.model.tables.naming import APPROVED, REQUESTED
 
 
 @dataclass(frozen=True, slots=True)

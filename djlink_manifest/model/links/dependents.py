@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import Catalog, TableName
-from djlink_manifest.model.definition import ForeignKey, TableDefinition
-from djlink_manifest.model.derive import same_entity
+from djlink_manifest.model.server.catalog import Catalog, TableName
+from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.derive import same_entity
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from djlink_manifest.model.entity import Presence
+from djlink_manifest.model.links.entity import Presence
 
 KeyText: TypeAlias = "tuple[tuple[str, str], ...]"
 """The key's columns and their values as text, in key order."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.derive import extra_name
-from djlink_manifest.model.naming import MAX_NAME, shortened
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.derive import extra_name
+from djlink_manifest.model.tables.naming import MAX_NAME, shortened
 
 OWNER = "_owner"
 DIRECTORY = "links"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from djlink_manifest.model.catalog import TableName
+from djlink_manifest.model.server.catalog import TableName
 
 
 @dataclass(frozen=True, slots=True, order=True)

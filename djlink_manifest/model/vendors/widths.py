@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from djlink_manifest.model.definition import TEXTS_AND_BLOBS, Column, IndexPart, TableDefinition
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Column, IndexPart, TableDefinition
 
 MOST_OF_A_KEY, MOST_OF_A_ROW = 3072, 65_535  # bytes
 # bytes of a character at most; one where the character set is not named here

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.naming import is_hidden, master_of
-from djlink_manifest.model.parts import parents_first, parts_among
-from djlink_manifest.model.rights import Grant
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import is_hidden, master_of
+from djlink_manifest.model.tables.parts import parents_first, parts_among
 
 TableName = tuple[str, str]
 

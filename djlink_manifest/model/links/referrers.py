@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.definition import ForeignKey, TableDefinition
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 
 LONGEST_LINE = 1500  # characters of a line to copy from the screen
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from djlink_manifest.model.naming import master_of
+from djlink_manifest.model.tables.naming import master_of
 
 if TYPE_CHECKING:
-    from djlink_manifest.model.definition import ForeignKey, TableDefinition
+    from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 
 
 def parts_among(names: Collection[str], refers: Iterable[tuple[str, str]]) -> dict[str, str]:
