@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.match import rule_for
-from djlink_manifest.manifest.values import (
+from djlink_manifest.manifest.models.match import rule_for
+from djlink_manifest.manifest.models.values import (
     Manifest,
     Options,
     Removed,

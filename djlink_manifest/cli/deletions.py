@@ -17,7 +17,7 @@ from djlink_manifest.report.figures import counted
 from djlink_manifest.report.terminal import line
 
 if TYPE_CHECKING:
-    from djlink_manifest.manifest.values import Manifest
+    from djlink_manifest.manifest.models.values import Manifest
 
 
 @click.command(short_help="Show what sources ask to delete.")
@@ -93,7 +93,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
       djlink approve princeton.ephys.Recording --by a.lee --into approvals.yaml
       djlink approve princeton.ephys.Recording --orphans
     """
-    from djlink_manifest.manifest.approving import with_approval
+    from djlink_manifest.manifest.edit.approvals import with_approval
     from djlink_manifest.report.requests import key_lines, orphan_lines, request_lines
 
     screen = current()
@@ -125,7 +125,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
 
 def prune(scope: Scope) -> Iterator[Path]:
     """Take spent approvals out of the manifest's files; the files that were changed."""
-    from djlink_manifest.manifest.approving import without_approvals
+    from djlink_manifest.manifest.edit.approvals import without_approvals
 
     screen = current()
     with opened(loaded(scope, screen), scope, screen) as (job, waiting), waiting:
@@ -143,7 +143,7 @@ def prune(scope: Scope) -> Iterator[Path]:
 
 def _target(scope: Scope, manifest: Manifest) -> Path:
     """The file for a new entry: one that has `approvals`, else the last one, or a new one in its folder."""
-    from djlink_manifest.manifest.approving import has_approvals
+    from djlink_manifest.manifest.edit.approvals import has_approvals
 
     for name in reversed(manifest.files):
         if has_approvals(read_text(Path(name))):

@@ -72,7 +72,7 @@ def _unexpected(error: BaseException, screen: Screen) -> None:
 
 
 def _traceback(error: BaseException, screen: Screen) -> None:
-    from djlink_manifest.manifest.problems import masked
+    from djlink_manifest.manifest.text.problems import masked
 
     text = "".join(traceback.format_exception(error))
     screen.tell(line((masked(each), "dim")) for each in text.splitlines())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from djlink_manifest.cli.options import Scope, chosen
 from djlink_manifest.cli.screen import Screen
 from djlink_manifest.errors import ManifestError
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.report.diagnostics import diagnostic_lines
 from djlink_manifest.report.waiting import Waiting
 

@@ -57,7 +57,7 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
       djlink init --from princeton.ephys -f atlas.yaml -
       djlink init --from princeton.ephys --host db.princeton.example --user ourlab_link
     """
-    from djlink_manifest.manifest.writing import starter
+    from djlink_manifest.manifest.edit.write import starter
 
     if place is not None:
         _init_from(path, force, place, server)
@@ -82,8 +82,8 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
 
 def _schema_beside(path: str) -> dict[Path, str]:
     """The JSON Schema that the first line of a manifest names, beside it."""
-    from djlink_manifest.manifest.schema import manifest_schema, rendered
-    from djlink_manifest.manifest.writing import SCHEMA
+    from djlink_manifest.manifest.edit.write import SCHEMA
+    from djlink_manifest.manifest.models.schema import manifest_schema, rendered
 
     return {Path(path).parent / SCHEMA: rendered(manifest_schema())}
 
@@ -175,7 +175,7 @@ def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
       djlink fmt --prune
     """
     from djlink_manifest.cli.deletions import prune as pruned
-    from djlink_manifest.manifest.writing import formatted
+    from djlink_manifest.manifest.edit.write import formatted
 
     screen = current()
     if check and prune:

@@ -16,7 +16,7 @@ import click
 from djlink_manifest.errors import SecretError, UsageError
 
 if TYPE_CHECKING:
-    from djlink_manifest.manifest.values import TlsSpec
+    from djlink_manifest.manifest.models.values import TlsSpec
     from djlink_manifest.owner.desk import Desk
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,8 +34,8 @@ class Server:
 
     def open(self) -> AbstractContextManager[Desk]:
         """A desk there."""
-        from djlink_manifest.manifest.restriction import server_spec
-        from djlink_manifest.manifest.secrets import resolve_server
+        from djlink_manifest.manifest.models.restriction import server_spec
+        from djlink_manifest.manifest.models.secrets import resolve_server
         from djlink_manifest.owner.desk import open_desk
 
         spec = server_spec(self.host, self.port, self.user, self.password, self.tls, Path.cwd())
@@ -61,7 +61,7 @@ def server_options(command: _F) -> _F:
         tls_key: str | None,
         **others: Any,
     ) -> Any:
-        from djlink_manifest.manifest.values import TlsSpec
+        from djlink_manifest.manifest.models.values import TlsSpec
 
         if bool(tls_cert) != bool(tls_key):
             raise UsageError("--tls-cert and --tls-key go together")
@@ -107,7 +107,7 @@ def restriction_options(required: bool) -> Callable[[_F], _F]:
         def with_restriction(
             table: str | None, pairs: tuple[str, ...], texts: tuple[str, ...], every: bool, **others: Any
         ) -> Any:
-            from djlink_manifest.manifest.restriction import restriction
+            from djlink_manifest.manifest.models.restriction import restriction
 
             where = restriction(pairs, texts)
             if every and where is not None:

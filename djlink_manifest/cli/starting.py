@@ -10,7 +10,7 @@ from pathlib import Path
 
 from djlink_manifest.cli.options import DEFAULT_MANIFEST
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location, UsageError
-from djlink_manifest.manifest.drafting import (
+from djlink_manifest.manifest.edit.draft import (
     Draft,
     DraftHead,
     DraftSchema,
@@ -18,7 +18,8 @@ from djlink_manifest.manifest.drafting import (
     DraftTable,
     drafted,
 )
-from djlink_manifest.manifest.references import (
+from djlink_manifest.manifest.models.values import ServerSpec, SourceSpec, TlsSpec
+from djlink_manifest.manifest.text.references import (
     LINK_OUTBOUND,
     LINK_PASS,
     LINK_USER,
@@ -26,7 +27,6 @@ from djlink_manifest.manifest.references import (
     LOCAL_USER,
     only_references,
 )
-from djlink_manifest.manifest.values import ServerSpec, SourceSpec, TlsSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from djlink_manifest.errors import ServerError, UsageError
-from djlink_manifest.manifest.match import nearest
+from djlink_manifest.manifest.models.match import nearest
 from djlink_manifest.model.links.dependents import below, children_first, entities, ties
 from djlink_manifest.model.links.holding import OwnedLink, Standing, TableStanding, Unreadable
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals

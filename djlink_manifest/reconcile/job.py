@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link

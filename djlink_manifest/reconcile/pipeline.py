@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_server
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.link import Limit
 from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.reconcile.plan.actions import Delete
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from tests.support.rig import Rig, link_of

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.stores.external import Objects

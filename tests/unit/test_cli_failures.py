@@ -23,7 +23,7 @@ from djlink_manifest.errors import (
     ServerError,
     UsageError,
 )
-from djlink_manifest.manifest.writing import starter
+from djlink_manifest.manifest.edit.write import starter
 from tests.unit import plan_samples as samples
 
 SECRET = "hunter2-never-printed"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from djlink_manifest.cli.starting import Asked, from_server
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.drafting import (
+from djlink_manifest.manifest.edit.draft import (
     Draft,
     DraftHead,
     DraftSchema,
@@ -21,11 +21,11 @@ from djlink_manifest.manifest.drafting import (
     drafted,
     scalar,
 )
-from djlink_manifest.manifest.editing import values
+from djlink_manifest.manifest.edit.edit import values
+from djlink_manifest.manifest.edit.write import formatted
 from djlink_manifest.manifest.load import load, read
-from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.scalars import written
-from djlink_manifest.manifest.writing import formatted
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Size, Version
 from djlink_manifest.model.server.rights import Grant
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition

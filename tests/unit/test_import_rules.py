@@ -216,7 +216,7 @@ def test_a_module_imports_only_what_lies_below_it(module: str, path: Path) -> No
         ("model.link", "from djlink_manifest import manifest"),
         ("model.link", "from ..servers import connection"),
         ("manifest.load", "import djlink_manifest.servers.session.session"),
-        ("servers.ddl", "from djlink_manifest.manifest.values import Manifest"),
+        ("servers.ddl", "from djlink_manifest.manifest.models.values import Manifest"),
         ("reconcile.plan", "from djlink_manifest.servers import outbound"),
         ("reconcile.plan", "from djlink_manifest.reconcile.observe.link import observe"),
         ("reconcile.resolve", "from djlink_manifest.reconcile import pipeline"),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from djlink_manifest.errors import Diagnostic, DjlinkError
 from djlink_manifest.manifest.load import load, read
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
 from djlink_manifest.model.server.rights import Grant
 from djlink_manifest.model.stores.store import Stores

@@ -9,7 +9,7 @@ import pytest
 
 from djlink_manifest.cli.owneroptions import agreed
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.restriction import restriction
+from djlink_manifest.manifest.models.restriction import restriction
 from djlink_manifest.model.links.dependents import below, children_first, ties
 from djlink_manifest.model.links.holding import OwnedLink, Standing, TableStanding
 from djlink_manifest.model.links.selection import AllOf, Equals, Sql

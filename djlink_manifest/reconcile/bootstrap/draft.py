@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.drafting import DraftSchema, DraftTable
-from djlink_manifest.manifest.match import EquallyClose, is_excluded, rule_for
-from djlink_manifest.manifest.names import identifier_fault, table_fault, unlinkable
-from djlink_manifest.manifest.values import SchemaSpec
+from djlink_manifest.manifest.edit.draft import DraftSchema, DraftTable
+from djlink_manifest.manifest.models.match import EquallyClose, is_excluded, rule_for
+from djlink_manifest.manifest.models.names import identifier_fault, table_fault, unlinkable
+from djlink_manifest.manifest.models.values import SchemaSpec
 from djlink_manifest.model.server.catalog import Catalog, Size, TableName
 from djlink_manifest.model.server.rights import OUTBOUND_RIGHTS, grant, missing
 from djlink_manifest.model.tables.definition import TableDefinition, unprotectable

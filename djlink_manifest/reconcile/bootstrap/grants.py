@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.match import nearest
-from djlink_manifest.manifest.secrets import folder_of, is_loopback, resolve_outbound, resolve_text
-from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
+from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.models.secrets import folder_of, is_loopback, resolve_outbound, resolve_text
+from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec
 from djlink_manifest.model.server.rights import (
     Needed,
     account_name,

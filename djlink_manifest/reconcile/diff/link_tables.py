@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from djlink_manifest.manifest.scalars import written
+from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import local_rules
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint, link_id

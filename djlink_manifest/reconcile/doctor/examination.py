@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.manifest.secrets import is_loopback, resolve_outbound, resolve_server
-from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec
+from djlink_manifest.manifest.models.secrets import is_loopback, resolve_outbound, resolve_server
+from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.server.health import Finding
 from djlink_manifest.model.server.rights import account_name

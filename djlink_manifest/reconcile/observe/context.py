@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.local_rules import Leftover, LocalRule

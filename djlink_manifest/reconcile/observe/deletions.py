@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Presence, State, state_of
 from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.link import Link

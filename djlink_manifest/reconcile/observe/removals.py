@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from djlink_manifest.manifest.values import Manifest, Removed
+from djlink_manifest.manifest.models.values import Manifest, Removed
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, Mark
 from djlink_manifest.model.tables.naming import source_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
-from djlink_manifest.manifest.secrets import resolve_stores
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.secrets import resolve_stores
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.model.stores.external import external_columns
 from djlink_manifest.model.stores.store import Stores

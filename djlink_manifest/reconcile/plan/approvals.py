@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.reconcile.plan.actions import Delete
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.deletion_requests import RequestSet, moment_text

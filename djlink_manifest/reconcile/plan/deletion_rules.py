@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.reconcile.plan.actions import Action, Approve, Blocked, Delete, Mend, NoteRequests

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Standing, Step, step_for
 from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.values import Removed
+from djlink_manifest.manifest.models.values import Removed
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint
 from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.model.tables.derive import requested_part_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.scalars import written
+from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.stores.external import (
     INLINABLE,
     External,

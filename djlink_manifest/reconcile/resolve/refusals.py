@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.match import EquallyClose, nearest
-from djlink_manifest.manifest.names import identifier_fault, unlinkable
-from djlink_manifest.manifest.values import Options, SourceSpec, TableRule
+from djlink_manifest.manifest.models.match import EquallyClose, nearest
+from djlink_manifest.manifest.models.names import identifier_fault, unlinkable
+from djlink_manifest.manifest.models.values import Options, SourceSpec, TableRule
 from djlink_manifest.model.server.catalog import Catalog, TableName, Version
 from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
 from djlink_manifest.model.tables.definition import TableDefinition, unprotectable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.state.snapshot import Refusal

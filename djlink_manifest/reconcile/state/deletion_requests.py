@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 
 
 @dataclass(frozen=True, slots=True)

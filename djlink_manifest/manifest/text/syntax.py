@@ -7,8 +7,8 @@ import re
 import yaml
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.compose import MAX_DEPTH
-from djlink_manifest.manifest.problems import LINE_END, Spot
+from djlink_manifest.manifest.text.compose import MAX_DEPTH
+from djlink_manifest.manifest.text.problems import LINE_END, Spot
 
 _REFERENCE_START = re.compile(r"\$\{\s*(?:env|file)\s*:")
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from djlink_manifest.manifest import model, references
-from djlink_manifest.manifest.nodes import Entry, Fields, Items, Leaf, Steps, dotted, node_at, spot_of
-from djlink_manifest.manifest.problems import Problems, Spot
-from djlink_manifest.manifest.secrets import folder_of
-from djlink_manifest.manifest.values import (
+from djlink_manifest.manifest.models import schema_models
+from djlink_manifest.manifest.models.secrets import folder_of
+from djlink_manifest.manifest.models.values import (
     Approval,
     Manifest,
     Options,
@@ -21,14 +19,17 @@ from djlink_manifest.manifest.values import (
     TableRule,
     TlsSpec,
 )
-from djlink_manifest.manifest.where import condition
+from djlink_manifest.manifest.models.where import condition
+from djlink_manifest.manifest.text import references
+from djlink_manifest.manifest.text.nodes import Entry, Fields, Items, Leaf, Steps, dotted, node_at, spot_of
+from djlink_manifest.manifest.text.problems import Problems, Spot
 from djlink_manifest.model.links.selection import Condition
 
-_FALLING = tuple(model.OptionsModel.model_fields)
+_FALLING = tuple(schema_models.OptionsModel.model_fields)
 
 
 def built(
-    whole: model.ManifestModel, root: Fields, files: Sequence[str], digest: str, problems: Problems
+    whole: schema_models.ManifestModel, root: Fields, files: Sequence[str], digest: str, problems: Problems
 ) -> Manifest:
     """The manifest as values; conditions that cannot be read are noted as problems and left out."""
     return Manifest(
@@ -61,7 +62,7 @@ def table_keys(root: Fields, source: str, schema: str) -> Iterator[tuple[str, St
                 yield key, (*steps, key), entry.spot
 
 
-def _source(name: str, whole: model.ManifestModel, root: Fields, problems: Problems) -> SourceSpec:
+def _source(name: str, whole: schema_models.ManifestModel, root: Fields, problems: Problems) -> SourceSpec:
     source = whole.sources[name]
     steps = ("sources", name)
     return SourceSpec(
@@ -73,11 +74,13 @@ def _source(name: str, whole: model.ManifestModel, root: Fields, problems: Probl
         stores=tuple(
             _store(source.store_settings, each, root, steps) for each in sorted(source.store_settings)
         ),
-        options=_options([whole.defaults, source], model.TableModel(), root, steps, problems),
+        options=_options([whole.defaults, source], schema_models.TableModel(), root, steps, problems),
     )
 
 
-def _store(given: Mapping[str, model.StoreModel | str], name: str, root: Fields, source: Steps) -> StoreSpec:
+def _store(
+    given: Mapping[str, schema_models.StoreModel | str], name: str, root: Fields, source: Steps
+) -> StoreSpec:
     store, steps = given[name], (*source, "store_settings", name)
     if isinstance(store, str):
         return StoreSpec(name, store, _at(root, steps))
@@ -86,14 +89,14 @@ def _store(given: Mapping[str, model.StoreModel | str], name: str, root: Fields,
 
 
 def _schema(
-    source: str, name: str, whole: model.ManifestModel, root: Fields, problems: Problems
+    source: str, name: str, whole: schema_models.ManifestModel, root: Fields, problems: Problems
 ) -> SchemaSpec:
     schema = whole.sources[source].schemas[name]
-    inherited: list[model.OptionsModel] = [whole.defaults, whole.sources[source], schema]
+    inherited: list[schema_models.OptionsModel] = [whole.defaults, whole.sources[source], schema]
     tables = schema.tables if isinstance(schema.tables, dict) else {}
     rules: dict[str, TableRule] = {}
     for pattern, steps, spot in table_keys(root, source, name):
-        table = tables.get(pattern) or model.TableModel()
+        table = tables.get(pattern) or schema_models.TableModel()
         options = _options([*inherited, table], table, root, steps, problems)
         rules.setdefault(pattern, TableRule(pattern, options, spot.location))
     return SchemaSpec(
@@ -105,8 +108,8 @@ def _schema(
 
 
 def _options(
-    levels: Sequence[model.OptionsModel],
-    table: model.TableModel,
+    levels: Sequence[schema_models.OptionsModel],
+    table: schema_models.TableModel,
     root: Fields,
     steps: Steps,
     problems: Problems,
@@ -116,7 +119,7 @@ def _options(
         fallen |= {key: getattr(level, key) for key in _FALLING if key in level.model_fields_set}
     if "stores" in fallen:
         fallen["stores"] = tuple(sorted(fallen["stores"].items()))
-    steady = fallen.get("unwanted", model.DEFAULT.unwanted) == "release"
+    steady = fallen.get("unwanted", schema_models.DEFAULT.unwanted) == "release"
     return Options(
         **fallen,
         where=_where(root, steps, steady, problems),
@@ -131,7 +134,7 @@ def _where(root: Fields, steps: Steps, steady: bool, problems: Problems) -> Cond
     return condition(entry, dotted((*steps, "where")), problems, steady=steady) if entry else None
 
 
-def _server(name: str, server: model.ServerModel, root: Fields, steps: Steps) -> ServerSpec:
+def _server(name: str, server: schema_models.ServerModel, root: Fields, steps: Steps) -> ServerSpec:
     user, password = (
         (references.LOCAL_USER, references.LOCAL_PASS)
         if name == "local"
@@ -169,7 +172,7 @@ def _places(root: Fields, steps: Steps) -> Iterator[tuple[str, Any]]:
                 yield from ((f"tls.{k}", e.spot.location) for k, e in sorted(entry.value.entries.items()))
 
 
-def _approvals(whole: model.ManifestModel, root: Fields) -> tuple[Approval, ...]:
+def _approvals(whole: schema_models.ManifestModel, root: Fields) -> tuple[Approval, ...]:
     found = [
         Approval(
             link=each.link,

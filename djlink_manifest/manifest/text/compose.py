@@ -9,10 +9,10 @@ from typing import Protocol
 import yaml
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.nodes import Entry, Fields, Items, Leaf, Node
-from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean, looks_secret
-from djlink_manifest.manifest.references import only_references
-from djlink_manifest.manifest.scalars import Surprise, typed
+from djlink_manifest.manifest.text.nodes import Entry, Fields, Items, Leaf, Node
+from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean, looks_secret
+from djlink_manifest.manifest.text.references import only_references
+from djlink_manifest.manifest.text.scalars import Surprise, typed
 
 MAX_NODES = 400_000  # counted with every alias written out
 MAX_DEPTH = 60

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from djlink_manifest.manifest.nodes import Entry, Fields, Items, Leaf, Node, plain
-from djlink_manifest.manifest.problems import Problems, did_you_mean
+from djlink_manifest.manifest.text.nodes import Entry, Fields, Items, Leaf, Node, plain
+from djlink_manifest.manifest.text.problems import Problems, did_you_mean
 
 Path = tuple[str, ...]
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import yaml
 
-from djlink_manifest.manifest.compose import LOADER, mark
+from djlink_manifest.manifest.text.compose import LOADER, mark
 
 _FLOW = (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
 

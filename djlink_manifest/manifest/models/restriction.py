@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from djlink_manifest.errors import Location, UsageError
-from djlink_manifest.manifest import sqltext
-from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.values import ServerSpec, TlsSpec
+from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.models.values import ServerSpec, TlsSpec
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals, Scalar, Sql
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import yaml
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.manifest import layout
-from djlink_manifest.manifest.compose import LOADER
-from djlink_manifest.manifest.problems import Problems
-from djlink_manifest.manifest.syntax import explained
-from djlink_manifest.manifest.tree import decoded
+from djlink_manifest.manifest.text import layout
+from djlink_manifest.manifest.text.compose import LOADER
+from djlink_manifest.manifest.text.problems import Problems
+from djlink_manifest.manifest.text.syntax import explained
+from djlink_manifest.manifest.text.tree import decoded
 
 SCHEMA = "manifest.schema.json"  # beside the manifest, where `djlink init` writes it
 _ROUNDS = 8

@@ -8,11 +8,11 @@ from itertools import chain
 from typing import Any
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.manifest.editing import Item, document, edited, one_line, rewritten, same, values
-from djlink_manifest.manifest.nodes import Items
-from djlink_manifest.manifest.splicing import added, places, removed
-from djlink_manifest.manifest.values import Approval
-from djlink_manifest.manifest.writing import comments
+from djlink_manifest.manifest.edit.edit import Item, document, edited, one_line, rewritten, same, values
+from djlink_manifest.manifest.edit.splice import added, places, removed
+from djlink_manifest.manifest.edit.write import comments
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.manifest.text.nodes import Items
 
 KEY = "approvals"
 

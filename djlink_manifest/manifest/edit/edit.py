@@ -24,11 +24,11 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.compose import Composer, Stop
-from djlink_manifest.manifest.layout import pieces
-from djlink_manifest.manifest.nodes import Fields, Leaf, Node, plain
-from djlink_manifest.manifest.problems import Problems, Spot
-from djlink_manifest.manifest.scalars import written
+from djlink_manifest.manifest.text.compose import Composer, Stop
+from djlink_manifest.manifest.text.layout import pieces
+from djlink_manifest.manifest.text.nodes import Fields, Leaf, Node, plain
+from djlink_manifest.manifest.text.problems import Problems, Spot
+from djlink_manifest.manifest.text.scalars import written
 
 Item = Callable[[dict[str, Any]], Any]
 """Makes an entry of a list what the text's writer takes for it."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from djlink_manifest.manifest.scalars import written
-from djlink_manifest.manifest.writing import SCHEMA, formatted
+from djlink_manifest.manifest.edit.write import SCHEMA, formatted
+from djlink_manifest.manifest.text.scalars import written
 
 PLACEHOLDER = "YOUR_STORE"  # a name that no configuration has, so that a plan says what is to be written
 

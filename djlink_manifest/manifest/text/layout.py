@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import yaml
 
-from djlink_manifest.manifest.compose import LOADER
+from djlink_manifest.manifest.text.compose import LOADER
 
 INDENT = 2
 TOP_KEYS = ("manifest", "name", "contact", "x-", "local", "defaults", "sources", "removed", "approvals")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from djlink_manifest.errors import Diagnostic, ManifestError
-from djlink_manifest.manifest.names import matches, weight
-from djlink_manifest.manifest.problems import nearest
-from djlink_manifest.manifest.values import SchemaSpec, TableRule
+from djlink_manifest.manifest.models.names import matches, weight
+from djlink_manifest.manifest.models.values import SchemaSpec, TableRule
+from djlink_manifest.manifest.text.problems import nearest
 
 
 class EquallyClose(ManifestError):

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest import model
-from djlink_manifest.manifest.nodes import (
+from djlink_manifest.manifest.models import schema_models
+from djlink_manifest.manifest.text.nodes import (
     Entry,
     Fields,
     Items,
@@ -28,32 +28,32 @@ from djlink_manifest.manifest.nodes import (
     plain,
     spot_of,
 )
-from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean
+from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean
 
 _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
-    ("", model.ManifestModel),
-    ("local", model.ServerModel),
-    ("local.tls", model.TlsModel),
-    ("defaults", model.DefaultsModel),
-    ("sources.*", model.SourceModel),
-    ("sources.*.tls", model.TlsModel),
-    ("sources.*.store_settings.*", model.StoreModel),
-    ("sources.*.schemas.*", model.SchemaModel),
-    ("sources.*.schemas.*.tables.*", model.TableModel),
-    ("removed.*", model.RemovedModel),
-    ("approvals.*", model.ApprovalModel),
+    ("", schema_models.ManifestModel),
+    ("local", schema_models.ServerModel),
+    ("local.tls", schema_models.TlsModel),
+    ("defaults", schema_models.DefaultsModel),
+    ("sources.*", schema_models.SourceModel),
+    ("sources.*.tls", schema_models.TlsModel),
+    ("sources.*.store_settings.*", schema_models.StoreModel),
+    ("sources.*.schemas.*", schema_models.SchemaModel),
+    ("sources.*.schemas.*.tables.*", schema_models.TableModel),
+    ("removed.*", schema_models.RemovedModel),
+    ("approvals.*", schema_models.ApprovalModel),
 )
 _PLACES: dict[type[BaseModel], str] = {
-    model.ManifestModel: "at the top",
-    model.ServerModel: "at `local` or a source",
-    model.SourceModel: "at a source",
-    model.OptionsModel: "at `defaults`, a source, a schema or a table",
-    model.SchemaModel: "at a schema",
-    model.TableModel: "at a table",
-    model.TlsModel: "below `tls`",
-    model.StoreModel: "at a store below `store_settings`",
-    model.RemovedModel: "at an entry of `removed`",
-    model.ApprovalModel: "at an entry of `approvals`",
+    schema_models.ManifestModel: "at the top",
+    schema_models.ServerModel: "at `local` or a source",
+    schema_models.SourceModel: "at a source",
+    schema_models.OptionsModel: "at `defaults`, a source, a schema or a table",
+    schema_models.SchemaModel: "at a schema",
+    schema_models.TableModel: "at a table",
+    schema_models.TlsModel: "below `tls`",
+    schema_models.StoreModel: "at a store below `store_settings`",
+    schema_models.RemovedModel: "at an entry of `removed`",
+    schema_models.ApprovalModel: "at an entry of `approvals`",
 }
 _PLACEHOLDERS: dict[str, object] = {
     "manifest": 1,
@@ -95,7 +95,7 @@ _TAGGED = {
 _STORE = ("must be a mapping of settings, or the name of a store", None)
 
 
-def shaped(root: Fields, problems: Problems) -> tuple[model.ManifestModel | None, Fields]:
+def shaped(root: Fields, problems: Problems) -> tuple[schema_models.ManifestModel | None, Fields]:
     """The model of a tree and the tree that it was made from, which may be repaired.
 
     The model is None where the tree is too far off to go on.
@@ -104,7 +104,7 @@ def shaped(root: Fields, problems: Problems) -> tuple[model.ManifestModel | None
     root = _without_nulls(root, problems, (), told)
     for _ in range(4):
         try:
-            return model.ManifestModel.model_validate(plain(root)), root
+            return schema_models.ManifestModel.model_validate(plain(root)), root
         except ValidationError as error:
             faults = error.errors(include_input=False, include_url=False, include_context=True)
         found = [(real_steps(root, fault["loc"]), fault) for fault in faults]
@@ -144,7 +144,7 @@ def _report(root: Fields, steps: Steps, fault: Mapping[str, Any], problems: Prob
         problems.error(what, spot_of(root, parent, key=True), path, _MISSING_HELP.get(name))
     elif kind == "extra_forbidden":
         level = _level(steps[:-1])
-        if level is not None and issubclass(level, model.ServerModel | model.StoreModel):
+        if level is not None and issubclass(level, schema_models.ServerModel | schema_models.StoreModel):
             problems.conceal(spot_of(root, steps))  # a password's key may be misspelt beyond recognition
         problems.error(f"unknown key `{name}`", spot_of(root, steps, key=True), path, _key_help(steps))
     elif kind == "literal_error":

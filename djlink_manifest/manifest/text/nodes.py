@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from djlink_manifest.manifest.problems import Spot
-from djlink_manifest.manifest.scalars import Surprise
+from djlink_manifest.manifest.text.problems import Spot
+from djlink_manifest.manifest.text.scalars import Surprise
 from djlink_manifest.model.links.selection import Scalar
 
 Step = str | int

@@ -1,6 +1,6 @@
 """The JSON Schemas that editors use, made from the models.
 
-`python -m djlink_manifest.manifest.schema` writes them to `schemas/`; with `--check` it only tells whether
+`python -m djlink_manifest.manifest.models.schema` writes them to `schemas/`; with `--check` it only tells whether
 they are fresh.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.manifest.model import ManifestModel
+from djlink_manifest.manifest.models.schema_models import ManifestModel
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 MANIFEST, OVERLAY = "manifest.schema.json", "overlay.schema.json"
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue
         if "--check" in arguments:
-            sys.stderr.write(f"{file} is stale: run python -m djlink_manifest.manifest.schema\n")
+            sys.stderr.write(f"{file} is stale: run python -m djlink_manifest.manifest.models.schema\n")
             stale = 1
         else:
             FOLDER.mkdir(exist_ok=True)

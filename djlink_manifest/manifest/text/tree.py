@@ -11,10 +11,10 @@ import re
 import yaml
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.compose import Composer, Stop
-from djlink_manifest.manifest.nodes import Fields, Items, Leaf, Node
-from djlink_manifest.manifest.problems import LINE_END, Problems, Spot, looks_secret
-from djlink_manifest.manifest.syntax import explained
+from djlink_manifest.manifest.text.compose import Composer, Stop
+from djlink_manifest.manifest.text.nodes import Fields, Items, Leaf, Node
+from djlink_manifest.manifest.text.problems import LINE_END, Problems, Spot, looks_secret
+from djlink_manifest.manifest.text.syntax import explained
 
 MAX_BYTES = 8_000_000
 

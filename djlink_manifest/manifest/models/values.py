@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest import names
+from djlink_manifest.manifest.models import names
 from djlink_manifest.model.links.link import DEFAULT_LIMIT, Limit
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.naming import source_of

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from djlink_manifest.manifest.fields import (
+from djlink_manifest.manifest.models.fields import (
     Day,
     Digest,
     MarkName,
@@ -21,7 +21,7 @@ from djlink_manifest.manifest.fields import (
     Version,
     Where,
 )
-from djlink_manifest.manifest.values import Changed, Deletions, Options, Pull, Unwanted
+from djlink_manifest.manifest.models.values import Changed, Deletions, Options, Pull, Unwanted
 
 DEFAULT = Options()
 DEFAULT_PORT = 3306

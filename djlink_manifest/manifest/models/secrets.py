@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from djlink_manifest.errors import Location, SecretError
-from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.references import BadReference, Reference, has_reference, parts
-from djlink_manifest.manifest.values import ServerSpec, SourceSpec, TlsSpec
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.models.values import ServerSpec, SourceSpec, TlsSpec
+from djlink_manifest.manifest.text.references import BadReference, Reference, has_reference, parts
 from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
 from djlink_manifest.model.stores.store import Store
 

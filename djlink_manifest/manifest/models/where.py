@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from djlink_manifest.manifest import sqltext
-from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.nodes import Entry, Fields, Items, Leaf, Node
-from djlink_manifest.manifest.problems import Problems, Spot
+from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.text.nodes import Entry, Fields, Items, Leaf, Node
+from djlink_manifest.manifest.text.problems import Problems, Spot
 from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, Scalar, Sql
 
 _FORMS = "SQL text, a mapping of columns to values, or a list of these"
