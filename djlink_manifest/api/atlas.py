@@ -22,8 +22,8 @@ from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
 from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts, refusal_about
-from djlink_manifest.report.html import plan_html, table_html
-from djlink_manifest.report.summary import outcome_words
+from djlink_manifest.report.plan.html import plan_html, table_html
+from djlink_manifest.report.plan.summary import outcome_words
 
 Paths: TypeAlias = "str | Path | Sequence[str | Path]"
 

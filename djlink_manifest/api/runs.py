@@ -41,7 +41,7 @@ from djlink_manifest.reconcile.plan.actions import (
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Listener, Report
 from djlink_manifest.reconcile.state.snapshot import refusal_about
-from djlink_manifest.report.progress import on_stderr
+from djlink_manifest.report.apply.progress import on_stderr
 
 STRUCTURE = (CreateOutbound, CreateLocal)
 GIVING_UP = (Release, Delete)  # what a pull leaves alone

@@ -8,7 +8,7 @@ from djlink_manifest.cli.apply import check_that_one_can_ask, said_yes
 from djlink_manifest.cli.jobs import loaded, opened
 from djlink_manifest.cli.options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.screen import current
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.terminal import line
 
 
 @click.command(short_help="Take over tables that carry another mark or none.")
@@ -45,7 +45,7 @@ def adopt(
       djlink adopt princeton.ephys.Recording --json
     """
     from djlink_manifest.reconcile.explain import commands
-    from djlink_manifest.report.adoption import rehearsal_json, rehearsal_lines
+    from djlink_manifest.report.commands.adoption import rehearsal_json, rehearsal_lines
 
     if not auto_approve and not as_json:
         command = f"djlink adopt {' '.join(addresses)}"

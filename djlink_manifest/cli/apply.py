@@ -21,11 +21,11 @@ from djlink_manifest.cli.options import (
 )
 from djlink_manifest.cli.screen import Screen, current
 from djlink_manifest.errors import Interrupted, UsageError
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
-    from djlink_manifest.report.telling import Telling
+    from djlink_manifest.report.apply.events import Telling
 
 
 @click.command(short_help="Show the plan, ask, do it.")
@@ -89,7 +89,7 @@ def check_that_one_can_ask(as_json: bool, before: str = "djlink plan", again: st
 
 
 def _telling(screen: Screen, as_json: bool) -> Telling:
-    from djlink_manifest.report.telling import Prose, Records
+    from djlink_manifest.report.apply.events import Prose, Records
 
     console = screen.console(sys.stderr)
     if as_json:

@@ -13,8 +13,8 @@ from djlink_manifest.cli.offline import read_text, replace_file
 from djlink_manifest.cli.options import Scope, chosen, json_option, output_options, scope_options
 from djlink_manifest.cli.screen import current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
     from djlink_manifest.manifest.models.values import Manifest
@@ -38,9 +38,9 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
       djlink requests princeton.ephys.Recording --keys
       djlink requests --json
     """
-    from djlink_manifest.report.jsonform import requests_json
-    from djlink_manifest.report.requests import key_lines, request_lines, unknown_lines
-    from djlink_manifest.report.text import refusal_lines
+    from djlink_manifest.report.plan.json_form import requests_json
+    from djlink_manifest.report.plan.requests import key_lines, request_lines, unknown_lines
+    from djlink_manifest.report.plan.text import refusal_lines
 
     screen = current()
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
@@ -94,7 +94,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
       djlink approve princeton.ephys.Recording --orphans
     """
     from djlink_manifest.manifest.edit.approvals import with_approval
-    from djlink_manifest.report.requests import key_lines, orphan_lines, request_lines
+    from djlink_manifest.report.plan.requests import key_lines, orphan_lines, request_lines
 
     screen = current()
     manifest = loaded(scope, screen)

@@ -10,7 +10,7 @@ import click
 from djlink_manifest.cli.jobs import loaded
 from djlink_manifest.cli.options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.screen import current
-from djlink_manifest.report.waiting import Waiting
+from djlink_manifest.report.screen.waiting import Waiting
 
 
 @click.command(short_help="Look the servers over: what hurts, and its fix.")
@@ -34,7 +34,7 @@ def doctor(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
       djlink doctor --json | jq '.findings[] | select(.level == "error")'
     """
     from djlink_manifest.reconcile.doctor.examination import examine
-    from djlink_manifest.report.doctor import diagnosis_json, diagnosis_lines
+    from djlink_manifest.report.commands.doctor import diagnosis_json, diagnosis_lines
 
     screen = current()
     manifest = loaded(Scope(files, (), (), None), screen)

@@ -29,7 +29,7 @@ def explain(address: str, key: str, files: tuple[str, ...], as_json: bool) -> in
       djlink explain princeton.session.Session subject=A1,session=3 --json
     """
     from djlink_manifest.reconcile.explain import commands
-    from djlink_manifest.report.explain import explanation_json, explanation_lines
+    from djlink_manifest.report.commands.explain import explanation_json, explanation_lines
 
     screen = current()
     scope = Scope(files, (), (), None)

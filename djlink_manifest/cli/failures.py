@@ -12,8 +12,8 @@ import click
 
 from djlink_manifest.cli.screen import Screen
 from djlink_manifest.errors import DjlinkError, Interrupted, ManifestError
-from djlink_manifest.report.diagnostics import diagnostic_lines, error_lines
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines, error_lines
+from djlink_manifest.report.screen.terminal import line
 
 FAILED, INTERRUPTED = 1, Interrupted.exit_code
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})

@@ -12,7 +12,7 @@ import click
 from djlink_manifest.cli.jobs import loaded
 from djlink_manifest.cli.options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.screen import current
-from djlink_manifest.report.terminal import plain
+from djlink_manifest.report.screen.terminal import plain
 
 if TYPE_CHECKING:
     from djlink_manifest.reconcile.bootstrap.grants import AccountGrants

@@ -19,9 +19,9 @@ from djlink_manifest.cli.options import (
 )
 from djlink_manifest.cli.screen import current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.report.diagnostics import diagnostic_lines, diagnostics_json, tally
-from djlink_manifest.report.figures import counted, listed
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines, diagnostics_json, tally
+from djlink_manifest.report.screen.figures import counted, listed
+from djlink_manifest.report.screen.terminal import line
 
 NOT_FORMATTED = 3
 MOST_WARNINGS = 20

@@ -16,7 +16,7 @@ from djlink_manifest.cli.options import (
     verify_option,
 )
 from djlink_manifest.cli.screen import current
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.terminal import line
 
 CHANGES = 2
 
@@ -44,8 +44,8 @@ def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> 
       djlink plan --json > plan.json
       djlink plan --detailed-exitcode
     """
-    from djlink_manifest.report.jsonform import plan_json
-    from djlink_manifest.report.text import plan_lines
+    from djlink_manifest.report.plan.json_form import plan_json
+    from djlink_manifest.report.plan.text import plan_lines
 
     screen = current()
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
@@ -75,8 +75,8 @@ def status(scope: Scope, verify: bool, as_json: bool) -> int:
       djlink status --verify
       djlink status --json
     """
-    from djlink_manifest.report.jsonform import status_json
-    from djlink_manifest.report.status import status_lines
+    from djlink_manifest.report.plan.json_form import status_json
+    from djlink_manifest.report.plan.status import status_lines
 
     screen = current()
     with opened(loaded(scope, screen), scope, screen) as (job, waiting):
@@ -108,8 +108,8 @@ def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
       djlink graph
       djlink graph --format dot | dot -Tsvg > links.svg
     """
-    from djlink_manifest.report.drawing import dot, mermaid
-    from djlink_manifest.report.text import refusal_lines
+    from djlink_manifest.report.plan.graph import dot, mermaid
+    from djlink_manifest.report.plan.text import refusal_lines
 
     screen = current()
     manifest = loaded(scope, screen)

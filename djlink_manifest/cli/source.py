@@ -19,8 +19,8 @@ from djlink_manifest.cli.owneroptions import (
 from djlink_manifest.cli.screen import Screen, current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.selection import Condition
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -74,7 +74,7 @@ def held(
       djlink source held Recording --where "recorded < '2024-01-01'" --keys
       djlink source held --json
     """
-    from djlink_manifest.report.owning import board_json, board_lines
+    from djlink_manifest.report.commands.owner import board_json, board_lines
 
     screen = current()
     with server.open() as desk:
@@ -125,7 +125,7 @@ def request(
       djlink source request ephys.Recording subject=A001 --reason 'broken probe'
       djlink source request Session --where "session_date < '2020-01-01'" --reason 'consent withdrawn' --yes
     """
-    from djlink_manifest.report.owning import done_json, done_lines, touched_lines
+    from djlink_manifest.report.commands.owner import done_json, done_lines, touched_lines
 
     screen = current()
     if not 0 < len(reason.strip()) <= MOST_REASON:
@@ -184,7 +184,7 @@ def withdraw(
       djlink source withdraw ephys.Recording subject=A001
       djlink source withdraw ephys.Recording subject=A001 --approved
     """
-    from djlink_manifest.report.owning import done_json, done_lines
+    from djlink_manifest.report.commands.owner import done_json, done_lines
 
     screen = current()
     with server.open() as desk:
@@ -228,7 +228,7 @@ def delete(server: Server, table: str | None, where: Condition | None, yes: bool
       djlink source delete ephys.Recording
       djlink source delete ephys.Recording subject=A001 --yes
     """
-    from djlink_manifest.report.owning import board_lines, done_json, done_lines, touched_lines
+    from djlink_manifest.report.commands.owner import board_lines, done_json, done_lines, touched_lines
 
     screen = current()
     if table is None:
@@ -293,7 +293,7 @@ def _nothing(table: str | None) -> list[Text]:
 
 def _unreadable(desk: Desk, screen: Screen) -> int:
     """Tell what cannot be read; the exit code."""
-    from djlink_manifest.report.owning import unreadable_lines
+    from djlink_manifest.report.commands.owner import unreadable_lines
 
     screen.tell(unreadable_lines(desk.unreadable))
     return 1 if desk.unreadable else 0

@@ -16,7 +16,7 @@ from djlink_manifest.reconcile.doctor.marks import mark_findings
 from djlink_manifest.reconcile.doctor.rights import Need, rights_findings
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings
 from djlink_manifest.reconcile.doctor.settings import server_findings
-from djlink_manifest.report.doctor import diagnosis_json, diagnosis_lines
+from djlink_manifest.report.commands.doctor import diagnosis_json, diagnosis_lines
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 WELL = Health(

@@ -18,7 +18,7 @@ from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.reconcile.bootstrap.grants import account_grants
 from djlink_manifest.reconcile.diff.link_tables import Ground, footing
 from djlink_manifest.reconcile.resolve.links import resolve
-from djlink_manifest.report.diagnostics import diagnostic_lines, diagnostics_json
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines, diagnostics_json
 from djlink_manifest.servers.query.tables import restricted
 from tests.support.mutants import mutants, whole, written
 

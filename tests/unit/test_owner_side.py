@@ -18,7 +18,7 @@ from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, Needed, par
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import owner_views
 from djlink_manifest.reconcile.diff.owner_views import owners_lack
-from djlink_manifest.report.owning import age, board_lines, progress, touched_lines
+from djlink_manifest.report.commands.owner import age, board_lines, progress, touched_lines
 from djlink_manifest.servers.ddl.owner_views import create_view
 
 

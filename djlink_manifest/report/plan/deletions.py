@@ -8,8 +8,8 @@ from datetime import datetime
 from djlink_manifest.reconcile.plan.actions import Approve, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.state.deletion_requests import Asked, Closure
-from djlink_manifest.report.figures import counted, listed
-from djlink_manifest.report.rows import DELETE, NOTE, RESUME, REVIEW, Row
+from djlink_manifest.report.screen.figures import counted, listed
+from djlink_manifest.report.screen.rows import DELETE, NOTE, RESUME, REVIEW, Row
 
 DELETIONS = (Delete, Approve, Mend, NoteRequests)
 REASONS = 3  # shown in a plan; `djlink requests` shows all

@@ -27,7 +27,7 @@ from djlink_manifest.reconcile.plan.actions import (
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, moment_text
-from djlink_manifest.report.totals import Totals, of_link, of_plan
+from djlink_manifest.report.plan.totals import Totals, of_link, of_plan
 
 FORMAT_VERSION = 1
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from djlink_manifest.reconcile.plan.plan import Plan
-from djlink_manifest.report.rows import LEGEND, STYLES, Row
-from djlink_manifest.report.sentences import closing
-from djlink_manifest.report.terminal import plain
-from djlink_manifest.report.text import head_lines, sections
+from djlink_manifest.report.plan.sentences import closing
+from djlink_manifest.report.plan.text import head_lines, sections
+from djlink_manifest.report.screen.rows import LEGEND, STYLES, Row
+from djlink_manifest.report.screen.terminal import plain
 
 # of rich's names, in shades that can be read on light and on dark pages
 _COLOURS = {

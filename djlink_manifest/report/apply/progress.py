@@ -18,10 +18,10 @@ from rich.table import Column
 from rich.text import Text
 
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
-from djlink_manifest.report.figures import counted, duration, size
-from djlink_manifest.report.rows import DONE, FAILED, STYLES, WAITS
-from djlink_manifest.report.summary import outcome_words
-from djlink_manifest.report.terminal import line, plain
+from djlink_manifest.report.plan.summary import outcome_words
+from djlink_manifest.report.screen.figures import counted, duration, size
+from djlink_manifest.report.screen.rows import DONE, FAILED, STYLES, WAITS
+from djlink_manifest.report.screen.terminal import line, plain
 
 EVERY_SECONDS = 5.0
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from djlink_manifest.reconcile.plan.plan import Plan
-from djlink_manifest.report.figures import counted, size, stored
-from djlink_manifest.report.totals import Totals, of_plan
+from djlink_manifest.report.plan.totals import Totals, of_plan
+from djlink_manifest.report.screen.figures import counted, size, stored
 
 
 def closing(plan: Plan) -> tuple[str, ...]:

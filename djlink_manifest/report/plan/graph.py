@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from djlink_manifest.model.links.graph import EdgeKind, LinkGraph
-from djlink_manifest.report.terminal import plain
+from djlink_manifest.report.screen.terminal import plain
 
 
 def mermaid(graph: LinkGraph) -> str:

@@ -11,7 +11,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.terminal import line
 
 EVERY_SECONDS = 5.0
 

@@ -21,8 +21,8 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan
-from djlink_manifest.report.jsonform import link_json
-from djlink_manifest.report.terminal import Span, line
+from djlink_manifest.report.plan.json_form import link_json
+from djlink_manifest.report.screen.terminal import Span, line
 
 FORMAT_VERSION = 1
 ROWS = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)

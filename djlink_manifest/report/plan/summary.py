@@ -8,10 +8,10 @@ from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Report
-from djlink_manifest.report.figures import counted, duration, size, stored
-from djlink_manifest.report.rows import DONE, FAILED, NOTE, WAITS, Row, set_in_columns
-from djlink_manifest.report.sentences import left_over
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.plan.sentences import left_over
+from djlink_manifest.report.screen.figures import counted, duration, size, stored
+from djlink_manifest.report.screen.rows import DONE, FAILED, NOTE, WAITS, Row, set_in_columns
+from djlink_manifest.report.screen.terminal import line
 
 
 def report_lines(plan: Plan, report: Report) -> list[Text]:

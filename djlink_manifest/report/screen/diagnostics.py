@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from djlink_manifest.errors import Diagnostic, DjlinkError
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.terminal import line, plain, plain_lines
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line, plain, plain_lines
 
 FORMAT_VERSION = 1
 WIDEST_SNIPPET = 110

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
-from djlink_manifest.report.terminal import line, plain
+from djlink_manifest.report.screen.terminal import line, plain
 
 CREATE, RESUME, CHANGE, DELETE, TROUBLE, REVIEW, WAITS, NOTE = "+", "↻", "~", "-", "!", "⏸", "·", " "
 DONE, FAILED = "✓", "✗"

@@ -23,10 +23,10 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan
-from djlink_manifest.report.deletions import DELETIONS
-from djlink_manifest.report.figures import counted, listed, size, stored
-from djlink_manifest.report.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
-from djlink_manifest.report.totals import is_waiting
+from djlink_manifest.report.plan.deletions import DELETIONS
+from djlink_manifest.report.plan.totals import is_waiting
+from djlink_manifest.report.screen.figures import counted, listed, size, stored
+from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
 
 
 def is_shown(link: LinkPlan) -> bool:

@@ -8,11 +8,11 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.sentences import closing
-from djlink_manifest.report.terminal import line, plain
-from djlink_manifest.report.text import head_lines, refusal_lines
-from djlink_manifest.report.totals import of_link
+from djlink_manifest.report.plan.sentences import closing
+from djlink_manifest.report.plan.text import head_lines, refusal_lines
+from djlink_manifest.report.plan.totals import of_link
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line, plain
 
 HEADINGS = ("link", "source", "outbound", "local", "pending")
 

@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from djlink_manifest.model.server.health import LEVELS, Diagnosis, Finding, Level, Patient
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.terminal import line, plain
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line, plain
 
 FORMAT_VERSION = 1
 SIGNS: dict[Level, tuple[str, str]] = {

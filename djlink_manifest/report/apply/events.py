@@ -11,11 +11,11 @@ from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Event, Report
-from djlink_manifest.report.jsonform import event_json, plan_json, report_json
-from djlink_manifest.report.progress import Bars, Display, Lines
-from djlink_manifest.report.summary import report_lines
-from djlink_manifest.report.terminal import line
-from djlink_manifest.report.text import plan_lines
+from djlink_manifest.report.apply.progress import Bars, Display, Lines
+from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json
+from djlink_manifest.report.plan.summary import report_lines
+from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.screen.terminal import line
 
 
 class Telling(Protocol):

@@ -10,13 +10,13 @@ from rich.text import Text
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
-from djlink_manifest.report.deletions import deletion_rows
-from djlink_manifest.report.figures import counted, duration, listed
-from djlink_manifest.report.linkrows import is_shown, link_rows, waiting_below
-from djlink_manifest.report.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
-from djlink_manifest.report.sentences import closing
-from djlink_manifest.report.terminal import Span, line, plain
-from djlink_manifest.report.totals import is_waiting
+from djlink_manifest.report.plan.deletions import deletion_rows
+from djlink_manifest.report.plan.link_rows import is_shown, link_rows, waiting_below
+from djlink_manifest.report.plan.sentences import closing
+from djlink_manifest.report.plan.totals import is_waiting
+from djlink_manifest.report.screen.figures import counted, duration, listed
+from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.screen.terminal import Span, line, plain
 
 
 def plan_lines(plan: Plan) -> list[Text]:

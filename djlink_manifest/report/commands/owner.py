@@ -9,8 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from djlink_manifest.model.links.holding import Done, Standing, TableStanding, Unreadable
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line
 
 JSON = dict[str, Any]
 HOUR, DAY = 3600, 86_400

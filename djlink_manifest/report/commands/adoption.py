@@ -9,9 +9,9 @@ from rich.text import Text
 
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption, Rehearsal
-from djlink_manifest.report.jsonform import plan_json
-from djlink_manifest.report.terminal import line
-from djlink_manifest.report.text import plan_lines, refusal_lines
+from djlink_manifest.report.plan.json_form import plan_json
+from djlink_manifest.report.plan.text import plan_lines, refusal_lines
+from djlink_manifest.report.screen.terminal import line
 
 FORMAT_VERSION = 1
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.report.deletions import asked_rows, closure_rows, deletion_rows
-from djlink_manifest.report.figures import counted
-from djlink_manifest.report.rows import NOTE, REVIEW, TROUBLE, Row, set_in_columns
-from djlink_manifest.report.terminal import line
+from djlink_manifest.report.plan.deletions import asked_rows, closure_rows, deletion_rows
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.rows import NOTE, REVIEW, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.screen.terminal import line
 
 
 def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
