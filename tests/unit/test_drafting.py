@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.cli.starting import Asked, from_server
+from djlink_manifest.cli.commands.init import Asked, from_server
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from djlink_manifest.cli.owneroptions import agreed
+from djlink_manifest.cli.options.owner_options import agreed
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models.restriction import restriction
 from djlink_manifest.model.links.dependents import below, children_first, ties

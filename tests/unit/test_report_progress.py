@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from djlink_manifest.cli.screen import Screen
+from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
 from djlink_manifest.report.apply.events import Prose, Records
 from djlink_manifest.report.apply.progress import Bars, Lines

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from djlink_manifest.cli.screen import Screen
+from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location
 from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan

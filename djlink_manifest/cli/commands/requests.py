@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from djlink_manifest.cli.jobs import loaded, opened, today, user_name
-from djlink_manifest.cli.offline import read_text, replace_file
-from djlink_manifest.cli.options import Scope, chosen, json_option, output_options, scope_options
-from djlink_manifest.cli.screen import current
+from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.options.manifest_options import (
+    Scope,
+    chosen,
+    json_option,
+    output_options,
+    scope_options,
+)
+from djlink_manifest.cli.terminal.files import read_text, replace_file
+from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line

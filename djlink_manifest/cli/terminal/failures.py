@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import click
 
-from djlink_manifest.cli.screen import Screen
+from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import DjlinkError, Interrupted, ManifestError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines, error_lines
 from djlink_manifest.report.screen.terminal import line

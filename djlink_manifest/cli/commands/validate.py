@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from djlink_manifest.cli.options import (
+from djlink_manifest.cli.options.manifest_options import (
     DEFAULT_MANIFEST,
     Scope,
     chosen,
@@ -17,7 +16,8 @@ from djlink_manifest.cli.options import (
     output_options,
     server_options,
 )
-from djlink_manifest.cli.screen import current
+from djlink_manifest.cli.terminal.files import read_text, replace_file
+from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines, diagnostics_json, tally
 from djlink_manifest.report.screen.figures import counted, listed
@@ -106,7 +106,7 @@ def _check_no_server(server: dict[str, Any]) -> None:
 
 
 def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
-    from djlink_manifest.cli.starting import Asked, from_server
+    from djlink_manifest.cli.commands.init import Asked, from_server
 
     screen = current()
     text, usual, options, left_out = from_server(Asked(place=place, **server))
@@ -174,7 +174,7 @@ def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
       djlink fmt --check
       djlink fmt --prune
     """
-    from djlink_manifest.cli.deletions import prune as pruned
+    from djlink_manifest.cli.commands.requests import prune as pruned
     from djlink_manifest.manifest.edit.write import formatted
 
     screen = current()
@@ -210,30 +210,5 @@ def _yaml_files(paths: tuple[str, ...]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_text(path: Path) -> str:
-    """The text of a file with its own line ends. Raises UsageError where it is not UTF-8."""
-    try:
-        # newline="" keeps the line ends of the file
-        with path.open(encoding="utf-8", newline="") as file:
-            return file.read()
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from None
-
-
 def _holds(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Put the text where the file is, whole or not at all; a link is followed, the file's mode kept."""
-    target = path.resolve()
-    passing = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with passing.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        if target.exists():
-            passing.chmod(target.stat().st_mode & 0o7777)
-        passing.replace(target)
-    except OSError as error:
-        passing.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None

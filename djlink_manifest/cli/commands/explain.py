@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from djlink_manifest.cli.jobs import loaded, opened
-from djlink_manifest.cli.options import Scope, file_option, json_option, output_options
-from djlink_manifest.cli.screen import current
+from djlink_manifest.cli.options.jobs import loaded, opened
+from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
+from djlink_manifest.cli.terminal.screen import current
 
 
 @click.command(short_help="Why one entity is here, or is not.")

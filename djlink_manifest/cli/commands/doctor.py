@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from djlink_manifest.cli.jobs import loaded
-from djlink_manifest.cli.options import Scope, file_option, json_option, output_options
-from djlink_manifest.cli.screen import current
+from djlink_manifest.cli.options.jobs import loaded
+from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
+from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.waiting import Waiting
 
 

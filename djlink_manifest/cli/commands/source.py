@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from djlink_manifest.cli.options import json_option, output_options
-from djlink_manifest.cli.owneroptions import (
+from djlink_manifest.cli.options.manifest_options import json_option, output_options
+from djlink_manifest.cli.options.owner_options import (
     Server,
     agreed,
     check_that_one_can_ask,
@@ -16,7 +16,7 @@ from djlink_manifest.cli.owneroptions import (
     server_options,
     yes_option,
 )
-from djlink_manifest.cli.screen import Screen, current
+from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.report.screen.figures import counted

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from djlink_manifest.cli.options import DEFAULT_MANIFEST
+from djlink_manifest.cli.options.manifest_options import DEFAULT_MANIFEST
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location, UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from djlink_manifest.cli.interrupt import interruptible
-from djlink_manifest.cli.jobs import loaded, opened, today, user_name
-from djlink_manifest.cli.options import (
+from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.options.manifest_options import (
     Scope,
     json_option,
     limit_option,
@@ -19,7 +18,8 @@ from djlink_manifest.cli.options import (
     scope_options,
     verify_option,
 )
-from djlink_manifest.cli.screen import Screen, current
+from djlink_manifest.cli.terminal.interrupt import interruptible
+from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import Interrupted, UsageError
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from djlink_manifest.cli.screen import current
+from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.link import Limit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from djlink_manifest.cli.options import output_options
+from djlink_manifest.cli.options.manifest_options import output_options
 
 
 @click.command(short_help="Try djlink on throwaway servers.")

@@ -6,8 +6,8 @@ from typing import Literal
 
 import click
 
-from djlink_manifest.cli.jobs import loaded, opened
-from djlink_manifest.cli.options import (
+from djlink_manifest.cli.options.jobs import loaded, opened
+from djlink_manifest.cli.options.manifest_options import (
     Scope,
     json_option,
     limit_option,
@@ -15,7 +15,7 @@ from djlink_manifest.cli.options import (
     scope_options,
     verify_option,
 )
-from djlink_manifest.cli.screen import current
+from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.terminal import line
 
 CHANGES = 2

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from djlink_manifest.cli.apply import check_that_one_can_ask, said_yes
-from djlink_manifest.cli.jobs import loaded, opened
-from djlink_manifest.cli.options import Scope, file_option, json_option, output_options
-from djlink_manifest.cli.screen import current
+from djlink_manifest.cli.commands.apply import check_that_one_can_ask, said_yes
+from djlink_manifest.cli.options.jobs import loaded, opened
+from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
+from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.terminal import line
 
 

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from djlink_manifest.cli.options import Scope, chosen
-from djlink_manifest.cli.screen import Screen
+from djlink_manifest.cli.options.manifest_options import Scope, chosen
+from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import ManifestError
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
