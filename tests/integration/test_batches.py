@@ -13,7 +13,7 @@ import pytest
 from djlink_manifest.reconcile.plan.actions import Pull, PullAgain
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql
 from tests.support.rig import Rig, link_of, quiet

@@ -30,7 +30,7 @@ from djlink_manifest.errors import (
 )
 from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.reconcile.runtime.events import Advanced
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from tests.support.notebooks import Notebook, notebook
 from tests.support.servers import PAIRS
 from tests.support.sql import ask, run_all

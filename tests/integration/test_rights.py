@@ -10,7 +10,7 @@ import pytest
 
 from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
 from djlink_manifest.reconcile.plan.actions import AddForeignKey, PullAgain, Register, Release
-from djlink_manifest.sandbox.accounts import create_link_user, grant_pattern, quoted
+from djlink_manifest.sandbox.servers.accounts import create_link_user, grant_pattern, quoted
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.sql import ask, run_all
 

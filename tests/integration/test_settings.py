@@ -13,7 +13,7 @@ import pytest
 from djlink_manifest.reconcile.apply import pull
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
-from djlink_manifest.sandbox.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Vendor
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value
 from tests.integration.test_ranges import COUNT, held, is_the_source, loads, local_count, made_large

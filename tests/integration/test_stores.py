@@ -51,7 +51,7 @@ def s3() -> Iterator[str]:
 
 def local_stores(monkeypatch: pytest.MonkeyPatch, stores: dict[str, Any]) -> None:
     """DataJoint's own configuration of this process, in which djlink runs."""
-    from djlink_manifest.sandbox import pipeline
+    from djlink_manifest.sandbox.demo import pipeline
 
     pipeline.load_datajoint()
     from datajoint.settings import config

@@ -17,7 +17,7 @@ from s3fs.core import S3File
 from djlink_manifest.errors import StoreError
 from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import Store, Stores
-from djlink_manifest.sandbox import pipeline
+from djlink_manifest.sandbox.demo import pipeline
 from djlink_manifest.servers.stores import copy_object, object_store
 from djlink_manifest.servers.stores.transport import Brought, Depot
 from tests.integration.test_stores import s3

@@ -32,7 +32,7 @@ def demo(folder: str, keep: bool, wait: bool | None) -> int:
       djlink demo --no-wait
       djlink demo /tmp/try --keep
     """
-    from djlink_manifest.sandbox.demo import run
+    from djlink_manifest.sandbox.demo.scenario import run
 
     run(Path(folder), keep=keep, wait=wait)
     return 0

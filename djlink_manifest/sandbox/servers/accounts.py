@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from djlink_manifest.model.server.rights import Needed, needs_of_link_user, needs_of_owner
-from djlink_manifest.sandbox.server import SandboxServer
+from djlink_manifest.sandbox.servers.server import SandboxServer
 
 
 def grant_pattern(schema: str) -> str:

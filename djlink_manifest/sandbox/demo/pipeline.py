@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from djlink_manifest.sandbox import pipeline_rows, pipeline_tables
-from djlink_manifest.sandbox.pipeline_rows import Rows
+from djlink_manifest.sandbox.demo import pipeline_rows, pipeline_tables
+from djlink_manifest.sandbox.demo.pipeline_rows import Rows
 
 if TYPE_CHECKING:
-    from djlink_manifest.sandbox.server import SandboxServer
+    from djlink_manifest.sandbox.servers.server import SandboxServer
 
 Source: TypeAlias = Literal["princeton", "janelia"]
 

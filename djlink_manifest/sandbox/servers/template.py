@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox import launch
-from djlink_manifest.sandbox.binaries import ServerBinary, Tell, silent
-from djlink_manifest.sandbox.cache import built_once
+from djlink_manifest.sandbox.servers import launch
+from djlink_manifest.sandbox.servers.binaries import ServerBinary, Tell, silent
+from djlink_manifest.sandbox.servers.cache import built_once
 
 # Raised when the way a template is made changes, so that an old one is not taken.
 FORMAT = 1

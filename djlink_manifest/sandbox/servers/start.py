@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox import docker, launch
-from djlink_manifest.sandbox.binaries import ServerBinary, Tell, Vendor, find_server, silent
-from djlink_manifest.sandbox.server import HOST, SandboxServer
-from djlink_manifest.sandbox.template import copy_template, datadir_template
+from djlink_manifest.sandbox.servers import docker, launch
+from djlink_manifest.sandbox.servers.binaries import ServerBinary, Tell, Vendor, find_server, silent
+from djlink_manifest.sandbox.servers.server import HOST, SandboxServer
+from djlink_manifest.sandbox.servers.template import copy_template, datadir_template
 
 # Below the range from which systems serve outgoing connections, so that none takes the port of a server that
 # restarts.
@@ -111,7 +111,7 @@ def _furnish(server: SandboxServer, binary: ServerBinary, *, tls: bool) -> None:
     (server.folder / "tmp").mkdir()
     if tls:
         # Imported late: cryptography takes a while to load, and most servers have no TLS.
-        from djlink_manifest.sandbox.certificates import write_certificates
+        from djlink_manifest.sandbox.servers.certificates import write_certificates
 
         write_certificates(server.folder)
     password = server.root_password

@@ -22,9 +22,8 @@ from typing import Any
 import pymysql
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox import pipeline as pipelines
-from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner
-from djlink_manifest.sandbox.demo_folder import (
+from djlink_manifest.sandbox.demo import pipeline as pipelines
+from djlink_manifest.sandbox.demo.folder import (
     APPROVALS,
     ENVIRONMENT,
     MANIFEST,
@@ -32,9 +31,10 @@ from djlink_manifest.sandbox.demo_folder import (
     remove_credentials,
     write_folder,
 )
-from djlink_manifest.sandbox.pipeline import Pipeline, Source
-from djlink_manifest.sandbox.server import SandboxServer
-from djlink_manifest.sandbox.start import ServerOptions, start_servers
+from djlink_manifest.sandbox.demo.pipeline import Pipeline, Source
+from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user, create_owner
+from djlink_manifest.sandbox.servers.server import SandboxServer
+from djlink_manifest.sandbox.servers.start import ServerOptions, start_servers
 
 FOLDER = Path("djlink-demo")
 SERVERS = {"princeton": ServerOptions(tls=True), "janelia": ServerOptions(), "local": ServerOptions()}

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox import guard
-from djlink_manifest.sandbox.guard import process_mark
+from djlink_manifest.sandbox.servers import guard
+from djlink_manifest.sandbox.servers.guard import process_mark
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox.cache import built_once
+from djlink_manifest.sandbox.servers.cache import built_once
 
 KEYRINGS = {
     "Debian": "/usr/share/keyrings/debian-archive-keyring.gpg",

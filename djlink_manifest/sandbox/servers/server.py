@@ -16,8 +16,8 @@ import pymysql
 from pymysql.connections import Connection
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox.binaries import Vendor
-from djlink_manifest.sandbox.process import GuardedProcess, start_guarded
+from djlink_manifest.sandbox.servers.binaries import Vendor
+from djlink_manifest.sandbox.servers.process import GuardedProcess, start_guarded
 
 HOST = "127.0.0.1"
 READY_SECONDS = 120

@@ -98,7 +98,7 @@ def declare_ephys(bind: Bind) -> None:
     """Electrophysiology: recordings with their channels, and the units sorted from them."""
     import datajoint as dj
 
-    from djlink_manifest.sandbox.pipeline_rows import sorted_units
+    from djlink_manifest.sandbox.demo.pipeline_rows import sorted_units
 
     @bind
     class Probe(dj.Lookup):
@@ -201,7 +201,7 @@ def declare_imaging(bind: Bind) -> None:
     """Two-photon imaging: scans with their fields, and the cells found in them."""
     import datajoint as dj
 
-    from djlink_manifest.sandbox.pipeline_rows import found_cells
+    from djlink_manifest.sandbox.demo.pipeline_rows import found_cells
 
     @bind
     class Scan(dj.Manual):

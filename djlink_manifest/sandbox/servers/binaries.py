@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox import docker, packages
-from djlink_manifest.sandbox.cache import built_once
+from djlink_manifest.sandbox.servers import docker, packages
+from djlink_manifest.sandbox.servers.cache import built_once
 
 Vendor = Literal["mysql", "mariadb"]
 Tell = Callable[[str], None]

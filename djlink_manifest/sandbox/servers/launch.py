@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from djlink_manifest.sandbox import docker
-from djlink_manifest.sandbox.binaries import ServerBinary
+from djlink_manifest.sandbox.servers import docker
+from djlink_manifest.sandbox.servers.binaries import ServerBinary
 
 # What is committed is written to the file system at once but flushed to the disk later: it survives a kill of
 # the server, which tests do, and not a power cut, which a throwaway server need not survive.
