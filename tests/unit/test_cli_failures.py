@@ -141,7 +141,7 @@ def test_output_that_finds_no_room_is_no_defect_of_djlink(tmp_path: Path, argume
 INTERRUPTIBLE = textwrap.dedent(
     """
     import sys, threading, time
-    from djlink_manifest.cli.interrupt import interruptible
+    from djlink_manifest.cli.terminal.interrupt import interruptible
 
     stop = threading.Event()
     with interruptible(stop, lambda words: print(words, flush=True)):
