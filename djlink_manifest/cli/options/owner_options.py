@@ -16,7 +16,7 @@ import click
 from djlink_manifest.errors import SecretError, UsageError
 
 if TYPE_CHECKING:
-    from djlink_manifest.manifest.models.values import TlsSpec
+    from djlink_manifest.manifest.models.servers import TlsSpec
     from djlink_manifest.owner.desk import Desk
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,11 +34,21 @@ class Server:
 
     def open(self) -> AbstractContextManager[Desk]:
         """A desk there."""
-        from djlink_manifest.manifest.models.restriction import server_spec
+        from djlink_manifest.errors import Location
         from djlink_manifest.manifest.models.secrets import resolve_server
+        from djlink_manifest.manifest.models.servers import ServerSpec
+        from djlink_manifest.manifest.text.nodes import Origin
         from djlink_manifest.owner.desk import open_desk
 
-        spec = server_spec(self.host, self.port, self.user, self.password, self.tls, Path.cwd())
+        place = Location(str(Path.cwd() / "command line"), 1, 1)  # relative files start from this folder
+        spec = ServerSpec.model_construct(
+            origin=Origin.outside(place, "the source"),
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            tls=self.tls,
+        )
         try:
             return open_desk(resolve_server(spec, os.environ))
         except SecretError as error:
@@ -61,7 +71,7 @@ def server_options(command: _F) -> _F:
         tls_key: str | None,
         **others: Any,
     ) -> Any:
-        from djlink_manifest.manifest.models.values import TlsSpec
+        from djlink_manifest.manifest.models.servers import TlsSpec
 
         if bool(tls_cert) != bool(tls_key):
             raise UsageError("--tls-cert and --tls-key go together")
@@ -69,7 +79,7 @@ def server_options(command: _F) -> _F:
         if files and tls is False:
             raise UsageError("--no-tls and files for TLS do not go together")
         password = f"${{file:{password_file}}}" if password_file else f"${{env:{password_env}}}"
-        asked = TlsSpec(tls_ca, tls_cert, tls_key) if files else tls
+        asked = TlsSpec(ca=tls_ca or "", cert=tls_cert or "", key=tls_key or "") if files else tls
         return command(server=Server(host, str(port), user, password, asked), **others)
 
     options = (

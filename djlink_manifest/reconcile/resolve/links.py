@@ -61,7 +61,7 @@ def local_schemas(manifest: Manifest) -> frozenset[str]:
     return frozenset(
         named
         | {
-            source.options.local_schema(source.name, name)
+            source.local_schema(source.name, name)
             for source in manifest.sources
             for name in removed_schemas(manifest, source)
         }
