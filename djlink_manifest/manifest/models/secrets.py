@@ -5,19 +5,68 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from djlink_manifest.errors import Location, SecretError
 from djlink_manifest.manifest.models.names import identifier_fault
-from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
-from djlink_manifest.manifest.models.values import SourceSpec
 from djlink_manifest.manifest.text.references import BadReference, Reference, has_reference, parts
 from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
 from djlink_manifest.model.stores.store import Store
 
+if TYPE_CHECKING:  # the owner's commands name a server without a manifest, and do not wait for pydantic
+    from djlink_manifest.manifest.models.values import SourceSpec
+
 _MAX_FILE = 65_536
 
 
-def resolve_server(spec: ServerSpec, environ: Mapping[str, str]) -> ServerAddress:
+class TlsFiles(Protocol):
+    """PEM files for TLS; each may be a reference."""
+
+    @property
+    def ca(self) -> str | None:
+        """The authority that signed the server's certificate."""
+
+    @property
+    def cert(self) -> str | None:
+        """The client's certificate."""
+
+    @property
+    def key(self) -> str | None:
+        """The private key of `cert`."""
+
+
+class NamedServer(Protocol):
+    """A server that a manifest or a command line names; its texts may hold references."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    @property
+    def host(self) -> str:
+        """The host's name or address."""
+
+    @property
+    def port(self) -> str:
+        """The port."""
+
+    @property
+    def user(self) -> str:
+        """The account."""
+
+    @property
+    def password(self) -> str:
+        """The reference to the password."""
+
+    @property
+    def tls(self) -> bool | TlsFiles | None:
+        """Whether the connection is encrypted and verified, and by which files; None where it is not said."""
+
+    def place_of(self, key: str) -> Location:
+        """Where a key is set; relative files start from the folder of that file."""
+
+
+def resolve_server(spec: NamedServer, environ: Mapping[str, str]) -> ServerAddress:
     """The address of a server with every reference resolved.
 
     Where the manifest does not say `tls`, a loopback host is reached plainly and any other one encrypted and
@@ -62,7 +111,7 @@ def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:
     return name
 
 
-def _password(spec: ServerSpec, environ: Mapping[str, str]) -> str | None:
+def _password(spec: NamedServer, environ: Mapping[str, str]) -> str | None:
     """The password, None where it cannot be had, which is told when the server is opened."""
     place = spec.place_of("password")
     try:
@@ -175,14 +224,14 @@ def _path(name: str, folder: str, environ: Mapping[str, str]) -> Path:
     return Path(folder, name)
 
 
-def _tls(spec: ServerSpec, host: str, environ: Mapping[str, str]) -> Tls | None:
-    if not isinstance(spec.tls, TlsSpec):
+def _tls(spec: NamedServer, host: str, environ: Mapping[str, str]) -> Tls | None:
+    if spec.tls is None or isinstance(spec.tls, bool):
         wanted = not is_loopback(host) if spec.tls is None else spec.tls
         return Tls() if wanted else None
     return Tls(*(_pem(spec, key, environ) for key in ("ca", "cert", "key")))
 
 
-def _pem(spec: ServerSpec, key: str, environ: Mapping[str, str]) -> str | None:
+def _pem(spec: NamedServer, key: str, environ: Mapping[str, str]) -> str | None:
     written = getattr(spec.tls, key)
     if not written:
         return None
@@ -199,7 +248,7 @@ def _pem(spec: ServerSpec, key: str, environ: Mapping[str, str]) -> str | None:
     return str(path)
 
 
-def _error(spec: ServerSpec, key: str, message: str, hint: str | None) -> SecretError:
+def _error(spec: NamedServer, key: str, message: str, hint: str | None) -> SecretError:
     return SecretError(
         f"server `{spec.name}`: {message}", hint=hint, server=spec.name, location=spec.place_of(key)
     )
