@@ -13,7 +13,7 @@ from djlink_manifest.model.explanation import Explanation, Reason
 from djlink_manifest.reconcile.inquiry import explain, rehearse
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.report.explain import explanation_json, explanation_lines
-from tests.integration.test_ownership import TABLES, locally
+from tests.support.pipelines.sessions import TABLES, locally
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE, CROSSED, PAIRS
 from tests.support.sql import ask, run_all

@@ -184,3 +184,8 @@ def own_rig(servers: Servers, kind: type[Rig] = Rig) -> Iterator[Rig]:
         finally:
             for server in (servers.lab_a, servers.local):
                 drop_everything(server, names)
+
+
+def everything(rig: Rig) -> dict[str, Any]:
+    """A manifest that links all tables of `lab` on `lab_a`."""
+    return rig.document({"lab_a": {"lab": {"tables": "*"}}})

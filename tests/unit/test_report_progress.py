@@ -18,8 +18,8 @@ from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome, Lin
 from djlink_manifest.report.progress import Bars, Lines
 from djlink_manifest.report.telling import Prose, Records
 from djlink_manifest.report.waiting import Waiting
+from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
-from tests.unit.test_report_text import harmless
 
 
 class Clock:
