@@ -35,7 +35,7 @@ lint: $(DEVELOPMENT)
 
 schema: $(DEVELOPMENT)
 	@mkdir -p schemas
-	$(BIN)/python -m djlink_manifest.manifest.schema
+	$(BIN)/python -m djlink_manifest.manifest.models.schema
 
 bench: $(DEVELOPMENT)
 	@$(BIN)/python -m djlink_manifest.sandbox mysql mariadb

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.sandbox.start import FOLDER_VARIABLE
+from djlink_manifest.sandbox.servers.start import FOLDER_VARIABLE
 from tests.support.invariants.secrecy import found, watch_commands
 from tests.support.rig import rig
 from tests.support.servers import (

@@ -8,20 +8,21 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from djlink_manifest.errors import ServerError, UsageError
-from djlink_manifest.manifest.match import nearest
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.definition import TableDefinition
-from djlink_manifest.model.dependents import below, children_first, entities, ties
-from djlink_manifest.model.holding import OwnedLink, Standing, TableStanding, Unreadable
-from djlink_manifest.model.naming import MARKS, class_name
-from djlink_manifest.model.selection import AllOf, Condition, Equals
-from djlink_manifest.model.server import ServerAddress
+from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.model.links.dependents import below, children_first, entities, ties
+from djlink_manifest.model.links.holding import OwnedLink, Standing, TableStanding, Unreadable
+from djlink_manifest.model.links.selection import AllOf, Condition, Equals
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import MARKS, class_name
 from djlink_manifest.owner.gathered import Gathered
-from djlink_manifest.reconcile.conditions import where_problems
-from djlink_manifest.servers import detaching, owning
-from djlink_manifest.servers.catalog import read_catalog
-from djlink_manifest.servers.connection import Writer, open_session
-from djlink_manifest.servers.keysets import KeySet, KeySets, key_sets
+from djlink_manifest.reconcile.resolve.where import where_problems
+from djlink_manifest.servers.catalog.reader import read_catalog
+from djlink_manifest.servers.ddl import detach_script
+from djlink_manifest.servers.owner import statements
+from djlink_manifest.servers.owner.key_sets import KeySet, KeySets, key_sets
+from djlink_manifest.servers.session.session import Writer, open_session
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 SYSTEM = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
@@ -37,14 +38,14 @@ class Desk:
     def __init__(self, session: Writer) -> None:
         self.session = session
         found, dumb = list[OwnedLink](), list[Unreadable]()
-        schemas = owning.owner_schemas(session)
+        schemas = statements.owner_schemas(session)
         for schema in schemas:
-            links = owning.read_links(session, schema)
+            links = statements.read_links(session, schema)
             if isinstance(links, Unreadable):
                 dumb.append(links)
             else:
                 found += links
-        everything = owning.all_schemas(session) - SYSTEM
+        everything = statements.all_schemas(session) - SYSTEM
         catalog = read_catalog(session, everything - {link.outbound for link in found})
         # a schema with djlink's marks holds its own tables, outbound or local: none of a source
         marked = {schema for schema, name in catalog.tables if name == MARKS}
@@ -103,9 +104,9 @@ class Desk:
         found = list[Standing]()
         for link in tuple(self.links.get(place, ())):
             try:
-                found.append(owning.standing(self.session, link, self.masters[place], members))
+                found.append(statements.standing(self.session, link, self.masters[place], members))
             except ServerError as error:
-                dumb = owning.unreadable(self.session, f"{link.schema} ({link.base})", error)
+                dumb = statements.unreadable(self.session, f"{link.schema} ({link.base})", error)
                 self.unreadable.append(dumb)
                 self.links[place].remove(link)
         return tuple(found)
@@ -128,7 +129,7 @@ class Desk:
                 f"no link of the manifest `{manifest}` on these tables",
                 hint=f"did you mean `{close}`?" if close else f"labs here: {', '.join(known) or 'none'}",
             )
-        return detaching.way_out(chosen, {link: self.masters[link.source] for link in chosen})
+        return detach_script.way_out(chosen, {link: self.masters[link.source] for link in chosen})
 
     @contextmanager
     def gathered(
@@ -154,13 +155,13 @@ class Desk:
     def _choose(self, sets: KeySets, place: TableName, where: Condition | None, *, asked: bool) -> None:
         of, all_ = self.masters[place], sets.of(place)
         if not asked:
-            all_.add(owning.chosen(of, where))
+            all_.add(statements.chosen(of, where))
             return
         wanted, meant = sets.of(place, "asked"), sets.of(place, "meant")
         for link in self.links.get(place, ()):
-            owning.add_asked(link, of, wanted)
-        meant.add(owning.chosen(of, where))
-        all_.add(owning.in_both(wanted, meant))
+            statements.add_asked(link, of, wanted)
+        meant.add(statements.chosen(of, where))
+        all_.add(statements.in_both(wanted, meant))
 
 
 @contextmanager

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, ServerError
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.dependents import Tie, children_first, own_columns
-from djlink_manifest.model.holding import Done, TableStanding
-from djlink_manifest.servers import numbers, owning
-from djlink_manifest.servers.connection import Isolation
-from djlink_manifest.servers.failures import is_passing
-from djlink_manifest.servers.keysets import KeySets
+from djlink_manifest.model.links.dependents import Tie, children_first, own_columns
+from djlink_manifest.model.links.holding import Done, TableStanding
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.servers.owner import statements
+from djlink_manifest.servers.owner.key_sets import KeySets
+from djlink_manifest.servers.session import error_numbers
+from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.session import Isolation
 
 TRIES = 4
 
@@ -58,7 +59,7 @@ class Gathered:
         for place in self._ordered():
             names = self._desk.masters[place].key
             for link in self._desk.links.get(place, ()):
-                for row in owning.held_keys(self._desk.session, link, self._sets.of(place), most):
+                for row in statements.held_keys(self._desk.session, link, self._sets.of(place), most):
                     *key, since = (_shown(value) for value in row)
                     pairs = ", ".join(f"{n}={v}" for n, v in zip(names, key, strict=True))
                     told = {"table": self._desk.words(place), "key": pairs, "manifest": link.manifest}
@@ -76,7 +77,7 @@ class Gathered:
                 Done(
                     place,
                     desk.words(place),
-                    owning.ask(session, link, self._sets.of(place), new, reason),
+                    statements.ask(session, link, self._sets.of(place), new, reason),
                     link,
                 )
                 for (place, link), new in zip(links, fresh, strict=True)
@@ -96,8 +97,8 @@ class Gathered:
             for place in self._ordered():
                 members = self._sets.of(place)
                 for link in desk.links.get(place, ()):
-                    permitted = owning.permit(session, link, members) if approved else 0
-                    count = owning.withdraw(session, link, members)
+                    permitted = statements.permit(session, link, members) if approved else 0
+                    count = statements.withdraw(session, link, members)
                     done.append(Done(place, desk.words(place), max(count, permitted), link))
             return done
 
@@ -114,13 +115,13 @@ class Gathered:
         for place in sets.filled():
             for link in desk.links.get(place, ()):
                 try:
-                    owning.add_held(link, sets.of(place), sets.of(place, "held"))
+                    statements.add_held(link, sets.of(place), sets.of(place, "held"))
                 except ServerError as error:
-                    dumb = owning.unreadable(desk.session, f"{link.schema} ({link.base})", error)
+                    dumb = statements.unreadable(desk.session, f"{link.schema} ({link.base})", error)
                     words = f"{dumb.schema} does not say what {link.lab} holds: {dumb.reason}"
                     raise DjlinkError(words, hint=dumb.hint) from error
         sets.climb(self._along, "held")
-        sets.of(self.root, "free").add(owning.without(sets.of(self.root), sets.of(self.root, "held")))
+        sets.of(self.root, "free").add(statements.without(sets.of(self.root), sets.of(self.root, "held")))
         sets.spread(self._along, "free")
 
     @property
@@ -141,7 +142,7 @@ class Gathered:
         try:
             return self._commit(work)
         except ServerError as error:
-            if error.code in numbers.REFERENCED:
+            if error.code in error_numbers.REFERENCED:
                 raise ServerError(
                     f"nothing was deleted: something still refers to these rows ({error.message})",
                     code=error.code,
@@ -168,18 +169,18 @@ class Gathered:
         for part in reversed(master.parts):
             own = own_columns(master, part)
             if own is not None:
-                owning.delete_rows(session, part, own, members)
+                statements.delete_rows(session, part, own, members)
         itself = [t.key for t in self._along if t.child == t.parent == place and t.table is master is t.named]
         if not itself:
-            return owning.delete_rows(session, master, master.key, members)
+            return statements.delete_rows(session, master, master.key, members)
         joins = [
-            owning.referring(master, list(zip(key.columns, key.parent_columns, strict=True)), number)
+            statements.referring(master, list(zip(key.columns, key.parent_columns, strict=True)), number)
             for number, key in enumerate(itself)
         ]
         count = 0
-        while gone := owning.delete_leaves(session, master, joins, members):
+        while gone := statements.delete_leaves(session, master, joins, members):
             count += gone
-        return count + owning.delete_rows(session, master, master.key, members)
+        return count + statements.delete_rows(session, master, master.key, members)
 
     def _ordered(self, purpose: str = "all") -> list[TableName]:
         return children_first(self._sets.filled(purpose), self._along)

@@ -9,7 +9,7 @@ import pymysql
 import pytest
 import yaml
 
-from djlink_manifest.sandbox import pipeline
+from djlink_manifest.sandbox.demo import pipeline
 from tests.support.pipelines.atlas import COLUMNS, Atlas, keys, rows
 from tests.support.servers import Servers, drop_everything, new_names
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pymysql
 import pytest
 
-from djlink_manifest.model.naming import outbound_base
-from djlink_manifest.reconcile.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
-from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.model.tables.naming import outbound_base
+from djlink_manifest.reconcile.plan.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
+from djlink_manifest.sandbox.servers.accounts import quoted
 from tests.support.definitions import (
     ALL,
     NOPAD,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile.actions import Approve, CreateLocal, Delete, PullAgain, Release
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.actions import Approve, CreateLocal, Delete, PullAgain, Release
+from djlink_manifest.reconcile.plan.plan import Plan
 from tests.support.faults.scene import Scene, evenly, set_up
 from tests.support.pipelines.deletion import (
     TABLES,

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.health import Finding
-from djlink_manifest.reconcile.actions import Pull, Refill
-from djlink_manifest.reconcile.doctor import examine
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Advanced, Event
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.reconcile.doctor.examination import examine
+from djlink_manifest.reconcile.plan.actions import Pull, Refill
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Advanced, Event
 from tests.support.faults.crash import Applier
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import Pair

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import LinkLocked
-from djlink_manifest.model.naming import lock_name
+from djlink_manifest.model.tables.naming import lock_name
 from tests.support.faults.crash import Applier
 from tests.support.invariants.protection import check_whole
 from tests.support.pipelines.deletion import (

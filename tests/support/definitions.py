@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted
 from tests.support.rig import Rig
 from tests.support.sql import ask
 

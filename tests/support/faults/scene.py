@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from tests.support.faults.crash import Applier
 from tests.support.rig import Rig
 from tests.support.snapshots import Saved

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.sandbox import SandboxServer, pipeline
-from djlink_manifest.sandbox.pipeline import Source
+from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.demo import pipeline
+from djlink_manifest.sandbox.demo.pipeline import Source
 from tests.support.command import called
 from tests.support.rig import Rig
 from tests.support.servers import Names, Servers

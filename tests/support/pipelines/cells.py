@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import LinkOutcome
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import LinkOutcome
 from tests.support.rig import Rig, quiet
 from tests.support.sql import ask
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from djlink_manifest.reconcile import bench, pulling
+from djlink_manifest.reconcile.apply import pull
+from djlink_manifest.reconcile.runtime import batches
 from tests.support.definitions import every_value
 from tests.support.rig import Rig
 from tests.support.sql import numbers, run_all
@@ -26,8 +27,8 @@ TABLES = (
 
 
 def made_large(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 100)
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 60)
+    monkeypatch.setattr(pull, "SPREAD_ENTITIES", 100)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 60)
     run_all(rig, *TABLES)
     rig.accounts({"lab_a": ["lab"]})
     return rig

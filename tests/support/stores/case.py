@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Report
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Report
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.stores.external import (
     Archive,
@@ -35,7 +35,7 @@ def s3() -> Iterator[str]:
 
 def local_stores(monkeypatch: pytest.MonkeyPatch, stores: dict[str, Any]) -> None:
     """DataJoint's own configuration of this process, in which djlink runs."""
-    from djlink_manifest.sandbox import pipeline
+    from djlink_manifest.sandbox.demo import pipeline
 
     pipeline.load_datajoint()
     from datajoint.settings import config
