@@ -16,6 +16,7 @@ from tests.secrecy import found, watch_commands
 from tests.shared_servers import (
     PAIRS,
     Names,
+    Pair,
     Servers,
     drop_everything,
     new_names,
@@ -27,6 +28,31 @@ __all__ = ["rig"]  # a fixture of its own module
 
 _pairs = {str(pair): pair for pair in PAIRS}
 RUN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pair mysql-mariadb`: MySQL sources and a MariaDB local server, and no tests of other pairs."""
+    words = "run tests that name no pair of vendors on this one, and leave out those that name others"
+    parser.addoption("--pair", choices=sorted(_pairs), help=words)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other pairs than `--pair`."""
+    pair = _pairs.get(config.getoption("pair"))
+    others = [item for item in items if pair and _pair_of(item) not in (None, pair)]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+def _pair_of(item: pytest.Item) -> Pair | None:
+    """The pair that a test names."""
+    named = (
+        item.callspec.params.get("servers")
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else None
+    )
+    return named if isinstance(named, Pair) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,10 +109,11 @@ def _is_worker(config: pytest.Config) -> bool:
 def servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Servers:
     """Two sources, `lab_a` and `lab_b`, and the server `local`, shared by all tests of the run.
 
-    Of MySQL, unless the test names a pair of vendors, or the environment does for all tests that name none
-    (`DJLINK_TEST_PAIR=mariadb-mysql`: MariaDB sources, a MySQL local server).
+    Of MySQL, unless the test names a pair of vendors, or `--pair` or the environment does for all tests that
+    name none (`DJLINK_TEST_PAIR=mariadb-mysql`: MariaDB sources, a MySQL local server).
     """
-    pair = getattr(request, "param", None) or _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
+    usual = pytestconfig.getoption("pair") or os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")
+    pair = getattr(request, "param", None) or _pairs[usual]
     given: dict[str, Any] = getattr(pytestconfig, "workerinput", {})
     folder = given.get("djlink_folder") or pytestconfig.stash[RUN_FOLDER]
     return shared_servers(Path(folder), given.get("djlink_owner", os.getpid()), pair)
