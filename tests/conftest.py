@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.rig import rig
-from tests.secrecy import found, watch_commands
-from tests.shared_servers import (
+from tests.support.invariants.secrecy import found, watch_commands
+from tests.support.rig import rig
+from tests.support.servers import (
     PAIRS,
     Names,
     Pair,

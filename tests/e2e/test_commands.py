@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE, CROSSED
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE, CROSSED
+from tests.support.sql import ask, run_all
 
 EACH = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
 

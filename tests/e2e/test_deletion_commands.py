@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from tests.integration.test_deletion import document, lab, local, request
-from tests.rig import Rig
+from tests.support.rig import Rig
 
 __all__ = ["lab"]  # a fixture
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import run, start
-from tests.faulty import Faulty, faulty, wait_for
-from tests.proxy import Proxy, Verdict, Wire, proxied
-from tests.shared_servers import Servers
+from tests.support.command import run, start
+from tests.support.faults.pipeline import Faulty, faulty, wait_for
+from tests.support.faults.proxy import Proxy, Verdict, Wire, proxied
+from tests.support.servers import Servers
 
 APPLY = ("apply", "--auto-approve", "--parallelism", "1")
 

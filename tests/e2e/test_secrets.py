@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.command import run, start
-from tests.faulty import Faulty, faulty
-from tests.proxy import proxied
-from tests.secrecy import SECRETS, found, spellings
-from tests.shared_servers import Servers
+from tests.support.command import run, start
+from tests.support.faults.pipeline import Faulty, faulty
+from tests.support.faults.proxy import proxied
+from tests.support.invariants.secrecy import SECRETS, found, spellings
+from tests.support.servers import Servers
 
 PASSWORD = next(each for each in SECRETS if "%s" in each)
 

@@ -16,8 +16,8 @@ import yaml
 
 from djlink_manifest.sandbox import SandboxServer, pipeline
 from djlink_manifest.sandbox.pipeline import Source
-from tests.rig import Rig
-from tests.shared_servers import Names, Servers, drop_everything, new_names
+from tests.support.rig import Rig
+from tests.support.servers import Names, Servers, drop_everything, new_names
 
 pytestmark = pytest.mark.xdist_group("twelve tables")
 

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from tests.fidelity.page import PATH, outcomes, page
-from tests.rig import Rig
-from tests.shared_servers import PAIRS, new_names, shared_servers, stop_shared_servers
+from tests.support.rig import Rig
+from tests.support.servers import PAIRS, new_names, shared_servers, stop_shared_servers
 
 
 def main() -> None:

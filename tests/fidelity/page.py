@@ -13,11 +13,11 @@ from djlink_manifest.model.naming import class_name, master_of, plain_name
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import quoted
-from tests.asking import ask, run_all
 from tests.fidelity.constructs import MAPPED, RELATIONS, Construct, constructs
 from tests.integration.test_definitions import definition, every_value
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE, PAIRS, Pair
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE, PAIRS, Pair
+from tests.support.sql import ask, run_all
 
 PATH = Path(__file__).parents[2] / "docs" / "fidelity.md"
 BOTH_HAVE = "utf8mb4_general_ci"

@@ -14,10 +14,10 @@ from djlink_manifest.reconcile.actions import Register
 from djlink_manifest.reconcile.adoption import Rehearsal
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import create_link_user, create_local_user
-from tests.asking import ask, run_all
 from tests.integration.test_ownership import TABLES, checksums, everything, held, locally
-from tests.rig import PASSWORD, Rig, link_of
-from tests.shared_servers import ALIKE, CROSSED, PAIRS
+from tests.support.rig import PASSWORD, Rig, link_of
+from tests.support.servers import ALIKE, CROSSED, PAIRS
+from tests.support.sql import ask, run_all
 
 ALL = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 TWO = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[0]], indirect=True, ids=str)

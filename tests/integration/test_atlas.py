@@ -13,8 +13,8 @@ import djlink_manifest
 from djlink_manifest import Atlas
 from djlink_manifest.errors import LinkRefused, ManifestError, Unreachable, UsageError
 from djlink_manifest.reconcile.progress import Event, LinkOutcome
-from tests.notebooks import Notebook, notebook
-from tests.rig import PASSWORD
+from tests.support.notebooks import Notebook, notebook
+from tests.support.rig import PASSWORD
 
 __all__ = ["notebook"]
 

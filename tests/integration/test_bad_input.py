@@ -16,9 +16,9 @@ from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.actions import Blocked
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Report
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig, link_of
-from tests.shared_servers import ALIKE, CROSSED, Servers, drop_everything, new_names
+from tests.support.rig import PASSWORD, Rig, link_of
+from tests.support.servers import ALIKE, CROSSED, Servers, drop_everything, new_names
+from tests.support.sql import ask, run_all
 
 pytestmark = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
 

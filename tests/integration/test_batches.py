@@ -16,8 +16,8 @@ from djlink_manifest.reconcile.progress import Advanced, Event
 from djlink_manifest.sandbox.accounts import grant_pattern
 from djlink_manifest.servers.connection import Session
 from djlink_manifest.servers.sql import Sql
-from tests.rig import Rig, link_of, quiet
-from tests.statements import LOAD, Statement, watched
+from tests.support.rig import Rig, link_of, quiet
+from tests.support.statements import LOAD, Statement, watched
 
 DEEP = "/*+ SET_VAR(cte_max_recursion_depth = 1000000) */"
 

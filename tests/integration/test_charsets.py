@@ -9,10 +9,10 @@ import pytest
 
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.servers import copying
-from tests.asking import ask, run_all
 from tests.integration.test_content import mended, verified
-from tests.rig import Rig
-from tests.shared_servers import PAIRS, Pair, drop_everything, new_names
+from tests.support.rig import Rig
+from tests.support.servers import PAIRS, Pair, drop_everything, new_names
+from tests.support.sql import ask, run_all
 
 Units = Mapping[str, frozenset[bytes]]
 MANY = "SELECT a.d * 4096 + b.d * 256 + c.d * 16 + d.d AS n FROM {0} a, {0} b, {0} c, {0} d"

@@ -10,10 +10,10 @@ import pytest
 from djlink_manifest.reconcile.actions import Blocked, Pull, Register
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Report
-from tests.asking import ask, run_all
-from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import ALIKE, CROSSED, Pair
-from tests.statements import watched
+from tests.support.rig import Rig, link_of, quiet
+from tests.support.servers import ALIKE, CROSSED, Pair
+from tests.support.sql import ask, run_all
+from tests.support.statements import watched
 
 two = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
 

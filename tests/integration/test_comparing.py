@@ -14,10 +14,10 @@ from djlink_manifest.reconcile.snapshot import EntityClass
 from djlink_manifest.servers import comparing, glance
 from djlink_manifest.servers.scratch import key_table
 from djlink_manifest.servers.sql import Sql
-from tests.asking import ask, run_all
-from tests.rig import Rig, link_of
-from tests.shared_servers import PAIRS
-from tests.statements import Statement, once, watched
+from tests.support.rig import Rig, link_of
+from tests.support.servers import PAIRS
+from tests.support.sql import ask, run_all
+from tests.support.statements import Statement, once, watched
 
 ALL = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 # every type that a key has in DataJoint's tables, and texts that a careless separator would mix up

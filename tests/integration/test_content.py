@@ -14,10 +14,10 @@ from djlink_manifest.reconcile.actions import Refill
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome
 from djlink_manifest.sandbox import SandboxServer
-from tests.asking import ask, run_all
 from tests.integration.test_batches import DEEP
-from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import CROSSED, PAIRS
+from tests.support.rig import Rig, link_of, quiet
+from tests.support.servers import CROSSED, PAIRS
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

@@ -22,13 +22,13 @@ import pytest
 from djlink_manifest.manifest.load import load
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.pipeline import open_job
-from tests.crashing import Applier
 from tests.e2e.test_twelve_tables import Atlas, keys, rows
-from tests.options import seed, told
-from tests.rig import Rig, own_rig
-from tests.saved import Saved
-from tests.shared_servers import Servers, drop_everything, new_names
-from tests.whole import check_whole
+from tests.support.faults.crash import Applier
+from tests.support.invariants.protection import check_whole
+from tests.support.options import seed, told
+from tests.support.rig import Rig, own_rig
+from tests.support.servers import Servers, drop_everything, new_names
+from tests.support.snapshots import Saved
 
 TRIES = 60  # at most; evenly chosen where an apply makes more changes
 KILLS = os.environ.get("DJLINK_KILLS")

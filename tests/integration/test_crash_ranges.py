@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
-from tests.rig import own_rig
-from tests.shared_servers import PAIRS, Servers
-from tests.whole import check_whole
+from tests.support.invariants.protection import check_whole
+from tests.support.rig import own_rig
+from tests.support.servers import PAIRS, Servers
 
 ENTITIES, TRIES = 24, 6  # tries for each pair of vendors, each at other changes
 PIPELINE = (

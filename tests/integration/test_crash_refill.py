@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
-from tests.rig import own_rig
-from tests.shared_servers import Servers
+from tests.support.rig import own_rig
+from tests.support.servers import Servers
 
 TRIES = 45
 

@@ -21,9 +21,9 @@ import pytest
 from djlink_manifest.reconcile.actions import PullAgain
 from djlink_manifest.sandbox import pipeline
 from djlink_manifest.sandbox.pipeline import Pipeline, Source
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig, link_of
-from tests.shared_servers import ALIKE, PAIRS, Servers, drop_everything, new_names
+from tests.support.rig import PASSWORD, Rig, link_of
+from tests.support.servers import ALIKE, PAIRS, Servers, drop_everything, new_names
+from tests.support.sql import ask, run_all
 
 SOURCES: dict[Source, str] = {"princeton": "lab_a", "janelia": "lab_b"}
 SIZE = 6

@@ -13,8 +13,8 @@ import pytest
 
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Report, Said
-from tests.rig import Rig
-from tests.statements import Statement, once, watched
+from tests.support.rig import Rig
+from tests.support.statements import Statement, once, watched
 
 PIPELINE = (
     "CREATE DATABASE {lab}",

@@ -10,11 +10,11 @@ import pytest
 from djlink_manifest.reconcile import inquiry
 from djlink_manifest.reconcile.actions import ADDED, AlterLocal, CreateLocal, Refill
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from tests.asking import ask, run_all
 from tests.integration.test_definitions import definition, every_value, facts
 from tests.integration.test_ownership import checksums
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE, CROSSED, PAIRS
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE, CROSSED, PAIRS
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

@@ -11,9 +11,9 @@ from djlink_manifest.model.naming import outbound_base
 from djlink_manifest.reconcile.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import quoted
-from tests.asking import ask, run_all
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE, CROSSED, PAIRS
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE, CROSSED, PAIRS
+from tests.support.sql import ask, run_all
 
 ALL = {"tables": "*"}
 

@@ -10,9 +10,9 @@ import pytest
 from djlink_manifest.manifest.values import Approval
 from djlink_manifest.reconcile.actions import Delete
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from tests.asking import run_all
-from tests.rig import Rig, link_of
-from tests.shared_servers import PAIRS
+from tests.support.rig import Rig, link_of
+from tests.support.servers import PAIRS
+from tests.support.sql import run_all
 
 on_all_pairs = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 

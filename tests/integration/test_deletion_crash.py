@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.asking import ask
 from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
 from tests.integration.test_deletion import TABLES, approvals, auto, entry, request
-from tests.rig import Rig, own_rig
-from tests.shared_servers import Servers
-from tests.whole import check_whole, rows
+from tests.support.invariants.protection import check_whole, rows
+from tests.support.rig import Rig, own_rig
+from tests.support.servers import Servers
+from tests.support.sql import ask
 
 TRIES = 20
 LEDGER = "djlink_entry"

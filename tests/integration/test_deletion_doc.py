@@ -11,10 +11,10 @@ import pymysql
 import pytest
 
 from djlink_manifest.sandbox.accounts import grant_pattern
-from tests.asking import ask
-from tests.owners import Source, new_source, printed
-from tests.rig import Rig
-from tests.shared_servers import ALIKE
+from tests.support.owners import Source, new_source, printed
+from tests.support.rig import Rig
+from tests.support.servers import ALIKE
+from tests.support.sql import ask
 
 DOC = (Path(__file__).parents[2] / "docs" / "deletion.md").read_text(encoding="utf-8")
 OWNER = re.search(r"^## For the owner of a source\n(.*?)(?=^## |\Z)", DOC, re.MULTILINE | re.DOTALL)

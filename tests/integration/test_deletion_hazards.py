@@ -12,7 +12,6 @@ from djlink_manifest.model.link import Limit
 from djlink_manifest.reconcile.actions import Approve, Mend, NoteRequests
 from djlink_manifest.sandbox.accounts import quoted
 from djlink_manifest.servers import connection
-from tests.asking import ask, run_all
 from tests.integration.test_deletion import (
     approvals,
     auto,
@@ -25,9 +24,10 @@ from tests.integration.test_deletion import (
     request,
     with_approvals,
 )
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE
-from tests.statements import Statement, kill, once, watched
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE
+from tests.support.sql import ask, run_all
+from tests.support.statements import Statement, kill, once, watched
 
 __all__ = ["lab"]  # a fixture
 

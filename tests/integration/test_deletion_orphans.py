@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from djlink_manifest.manifest.values import Approval
-from tests.asking import ask
 from tests.integration.test_deletion import (
     auto,
     deletes,
@@ -22,7 +21,8 @@ from tests.integration.test_deletion import (
     request,
 )
 from tests.integration.test_deletion_hazards import own_table
-from tests.rig import Rig
+from tests.support.rig import Rig
+from tests.support.sql import ask
 
 __all__ = ["lab"]  # a fixture
 

@@ -20,7 +20,7 @@ from djlink_manifest.sandbox.pipeline import (
     fill,
     schema_names,
 )
-from tests.shared_servers import Names, Servers
+from tests.support.servers import Names, Servers
 
 TABLES = {
     "lab": {"#species", "user", "subject"},

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.notebooks import Notebook, notebook
-from tests.rig import PASSWORD
+from tests.support.notebooks import Notebook, notebook
+from tests.support.rig import PASSWORD
 
 __all__ = ["notebook"]
 

@@ -14,9 +14,9 @@ from djlink_manifest.model.health import Diagnosis, Finding
 from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
 from djlink_manifest.sandbox.accounts import create_local_user, grant_pattern
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE, CROSSED, PAIRS, Names, Servers, drop_everything
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE, CROSSED, PAIRS, Names, Servers, drop_everything
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

@@ -9,7 +9,6 @@ import pytest
 
 from djlink_manifest.reconcile.actions import Approve, CreateLocal, Delete, PullAgain, Release
 from djlink_manifest.reconcile.plan import Plan
-from tests.asking import ask, run_all
 from tests.integration.test_crash import Scene, evenly, set_up
 from tests.integration.test_deletion import (
     TABLES,
@@ -23,9 +22,10 @@ from tests.integration.test_deletion import (
     request,
     with_approvals,
 )
-from tests.rig import Rig, own_rig
-from tests.saved import Saved
-from tests.shared_servers import ALIKE, Servers
+from tests.support.rig import Rig, own_rig
+from tests.support.servers import ALIKE, Servers
+from tests.support.snapshots import Saved
+from tests.support.sql import ask, run_all
 
 MASTERS = {"subject": "name", "session": "name, n", "spikes": "id"}
 PARTS = {"session__trial": "name, n, k"}

@@ -13,10 +13,10 @@ from djlink_manifest.model.explanation import Explanation, Reason
 from djlink_manifest.reconcile.inquiry import explain, rehearse
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.report.explain import explanation_json, explanation_lines
-from tests.asking import ask, run_all
 from tests.integration.test_ownership import TABLES, locally
-from tests.rig import Rig
-from tests.shared_servers import ALIKE, CROSSED, PAIRS
+from tests.support.rig import Rig
+from tests.support.servers import ALIKE, CROSSED, PAIRS
+from tests.support.sql import ask, run_all
 
 ALL = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 TWO = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[0]], indirect=True, ids=str)

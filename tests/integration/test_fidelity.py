@@ -14,10 +14,10 @@ import pytest
 
 from djlink_manifest.reconcile.actions import Register
 from djlink_manifest.sandbox import SandboxServer
-from tests.asking import ask, run_all
 from tests.integration.test_definitions import ALL, applied_cleanly, definition, every_value
-from tests.rig import Rig, link_of
-from tests.shared_servers import CROSSED, PAIRS, Pair
+from tests.support.rig import Rig, link_of
+from tests.support.servers import CROSSED, PAIRS, Pair
+from tests.support.sql import ask, run_all
 
 every_pair = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 crossed = pytest.mark.parametrize("servers", CROSSED, indirect=True, ids=str)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.fidelity.constructs import constructs
 from tests.fidelity.page import PATH, column, outcomes
-from tests.rig import Rig
-from tests.shared_servers import PAIRS
+from tests.support.rig import Rig
+from tests.support.servers import PAIRS
 
 
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)

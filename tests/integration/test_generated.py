@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from djlink_manifest.sandbox.binaries import Vendor
-from tests.asking import ask, run_all
 from tests.integration.test_content import document, locally, mended
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE
+from tests.support.sql import ask, run_all
 
 # each vendor forbids what the other takes; that of the last one is computed here, as at the source
 OF_SESSION: dict[Vendor, tuple[tuple[str, str], ...]] = {

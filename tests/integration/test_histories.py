@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.history import COUNTED
-from tests.history_courses import Courses
-from tests.options import SEED, number, told
-from tests.place import Place
-from tests.rig import Rig
-from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
+from tests.support.histories.courses import Courses
+from tests.support.histories.history import COUNTED
+from tests.support.histories.place import Place
+from tests.support.options import SEED, number, told
+from tests.support.rig import Rig
+from tests.support.servers import ALIKE, Servers, drop_everything, new_names
 
 HISTORIES = number("DJLINK_HISTORIES", 200)
 STEPS = 12

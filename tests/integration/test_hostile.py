@@ -18,12 +18,12 @@ from djlink_manifest.errors import DjlinkError, ManifestError
 from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.sandbox.accounts import quoted
-from tests.asking import ask
-from tests.command import run
-from tests.mutants import INJECTION, mutants, whole, written
-from tests.rig import Rig
-from tests.shared_servers import ALIKE, Servers, drop_everything, new_names
-from tests.statements import Statement, watched
+from tests.support.command import run
+from tests.support.mutants import INJECTION, mutants, whole, written
+from tests.support.rig import Rig
+from tests.support.servers import ALIKE, Servers, drop_everything, new_names
+from tests.support.sql import ask
+from tests.support.statements import Statement, watched
 
 BAD = (
     "x'; DROP TABLE victim; -- ",

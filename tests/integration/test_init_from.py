@@ -12,9 +12,9 @@ from djlink_manifest.manifest.load import load, read
 from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.sandbox.accounts import grant_pattern
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE, CROSSED
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE, CROSSED
+from tests.support.sql import ask, run_all
 
 BOTH = pytest.mark.parametrize("servers", [*ALIKE, CROSSED[0]], indirect=True, ids=str)
 TABLES = (

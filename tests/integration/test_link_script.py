@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.sandbox.accounts import create_owner
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE
 
-SCRIPT = Path(__file__).parents[1] / "link_script.py"
+SCRIPT = Path(__file__).with_name("link_script.py")
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
@@ -23,7 +23,7 @@ def test_all_that_datajoint_link_describes_works(rig: Rig, tmp_path: Path) -> No
     local, source = rig.servers.local, rig.server("lab_a")
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("DJ_", "LINK_"))},
-        "PYTHONPATH": str(SCRIPT.parents[1]),
+        "PYTHONPATH": str(SCRIPT.parents[2]),
         "DJ_IGNORE_CONFIG_FILE": "true",
         "DJ_HOST": local.host,
         "DJ_PORT": str(local.port),

@@ -10,10 +10,10 @@ import pytest
 
 from djlink_manifest.reconcile.inquiry import explain
 from djlink_manifest.reconcile.plan import Plan
-from tests.asking import ask, run_all
-from tests.rig import Rig, link_of, own_rig
-from tests.saved import Saved
-from tests.shared_servers import ALIKE, Servers
+from tests.support.rig import Rig, link_of, own_rig
+from tests.support.servers import ALIKE, Servers
+from tests.support.snapshots import Saved
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

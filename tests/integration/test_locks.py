@@ -21,11 +21,11 @@ from djlink_manifest.model.naming import Side, lock_name
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
 from djlink_manifest.servers import connection
-from tests.notebooks import Notebook, notebook
-from tests.rig import PASSWORD, Rig, quiet
-from tests.shared_servers import ALIKE
-from tests.statements import LOAD, Statement, kill, once, watched
-from tests.whole import check_whole
+from tests.support.invariants.protection import check_whole
+from tests.support.notebooks import Notebook, notebook
+from tests.support.rig import PASSWORD, Rig, quiet
+from tests.support.servers import ALIKE
+from tests.support.statements import LOAD, Statement, kill, once, watched
 
 __all__ = ["notebook"]
 

@@ -6,8 +6,8 @@ import pymysql
 import pytest
 
 from djlink_manifest.reconcile.actions import Pull, PullAgain, Register, Release
-from tests.asking import run_all
-from tests.rig import Rig, link_of
+from tests.support.rig import Rig, link_of
+from tests.support.sql import run_all
 
 PIPELINE = (
     "CREATE DATABASE {lab}",

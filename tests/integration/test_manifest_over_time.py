@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from djlink_manifest.sandbox.accounts import grant_pattern
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig, link_of
+from tests.support.rig import PASSWORD, Rig, link_of
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

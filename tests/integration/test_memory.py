@@ -7,9 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from tests.asking import run_all
 from tests.integration.test_batches import DEEP, everything, numbers
-from tests.rig import Rig
+from tests.support.rig import Rig
+from tests.support.sql import run_all
 
 MOST = 200 << 10  # KB
 COUNT = 100_000  # twice what is compared at once

@@ -16,10 +16,10 @@ from djlink_manifest.reconcile import apply as applying
 from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event
 from djlink_manifest.servers import connection
-from tests.faulty import Faulty, ends, failure, faulty, later
-from tests.proxy import Proxy, Verdict, Wire, proxied
-from tests.shared_servers import ALIKE, Servers
-from tests.statements import Statement, once, watched
+from tests.support.faults.pipeline import Faulty, ends, failure, faulty, later
+from tests.support.faults.proxy import Proxy, Verdict, Wire, proxied
+from tests.support.servers import ALIKE, Servers
+from tests.support.statements import Statement, once, watched
 
 COMMIT = b"\x03COMMIT"  # a packet's body
 both_vendors = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)

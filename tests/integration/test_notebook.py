@@ -31,9 +31,9 @@ from djlink_manifest.errors import (
 from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.reconcile.progress import Advanced
 from djlink_manifest.sandbox.accounts import grant_pattern
-from tests.asking import ask, run_all
-from tests.notebooks import Notebook, notebook
-from tests.shared_servers import PAIRS
+from tests.support.notebooks import Notebook, notebook
+from tests.support.servers import PAIRS
+from tests.support.sql import ask, run_all
 
 __all__ = ["notebook"]
 

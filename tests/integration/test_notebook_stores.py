@@ -11,7 +11,7 @@ import pytest
 
 from djlink_manifest import Link
 from djlink_manifest.errors import LinkRefused, UsageError
-from tests.notebooks import Notebook, notebook
+from tests.support.notebooks import Notebook, notebook
 
 __all__ = ["notebook"]
 

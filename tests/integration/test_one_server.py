@@ -15,11 +15,11 @@ from djlink_manifest.manifest.load import load
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.reconcile.progress import Event, LinkStarted, Report
-from tests.asking import run_all
-from tests.notebooks import open_notebook
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE, Servers
-from tests.whole import check_whole
+from tests.support.invariants.protection import check_whole
+from tests.support.notebooks import open_notebook
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE, Servers
+from tests.support.sql import run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

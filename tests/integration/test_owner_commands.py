@@ -13,10 +13,10 @@ import pytest
 from djlink_manifest.cli import run
 from djlink_manifest.sandbox.accounts import grant_pattern
 from djlink_manifest.sandbox.pipeline import connect, load_datajoint
-from tests.asking import ask, run_all
-from tests.owners import SESSIONS_AND_SCANS, Source, new_source
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE
+from tests.support.owners import SESSIONS_AND_SCANS, Source, new_source
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE
+from tests.support.sql import ask, run_all
 
 alike = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 ONLY_SCANS = {"other": {"tables": ["Scan"]}}

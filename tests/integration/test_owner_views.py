@@ -9,10 +9,10 @@ from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS
 from djlink_manifest.model.views import KINDS, owner_schema
 from djlink_manifest.reconcile.actions import MakeViews
 from djlink_manifest.sandbox.accounts import grant_pattern
-from tests.asking import ask, run_all
-from tests.owners import SESSIONS_AND_SCANS, Source, new_source
-from tests.rig import PASSWORD, Rig, link_of
-from tests.shared_servers import ALIKE, PAIRS
+from tests.support.owners import SESSIONS_AND_SCANS, Source, new_source
+from tests.support.rig import PASSWORD, Rig, link_of
+from tests.support.servers import ALIKE, PAIRS
+from tests.support.sql import ask, run_all
 
 alike = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 every_pair = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)

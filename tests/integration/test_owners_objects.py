@@ -12,11 +12,11 @@ from djlink_manifest.model.views import owner_schema
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.owning import read_links
-from tests.asking import ask, run_all
-from tests.command import run
-from tests.owners import Source, new_source
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE
+from tests.support.command import run
+from tests.support.owners import Source, new_source
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE
+from tests.support.sql import ask, run_all
 
 alike = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 

@@ -12,9 +12,9 @@ import pytest
 from djlink_manifest.reconcile.actions import Pull
 from djlink_manifest.reconcile.plan import LinkPlan
 from djlink_manifest.sandbox import ServerOptions, start_server
-from tests.asking import ask, run_all
-from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import Servers
+from tests.support.rig import Rig, link_of, quiet
+from tests.support.servers import Servers
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

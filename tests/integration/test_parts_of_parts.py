@@ -10,12 +10,12 @@ import pytest
 
 from djlink_manifest.reconcile.actions import Delete, Refill
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from tests.asking import ask, run_all
 from tests.integration.test_definitions import every_value
-from tests.notebooks import Notebook, notebook
-from tests.owners import Source, new_source
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE, PAIRS
+from tests.support.notebooks import Notebook, notebook
+from tests.support.owners import Source, new_source
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE, PAIRS
+from tests.support.sql import ask, run_all
 
 __all__ = ["notebook"]
 

@@ -8,12 +8,12 @@ import pytest
 
 from djlink_manifest.reconcile import bench, pulling
 from djlink_manifest.reconcile.progress import Report
-from tests.asking import run_all
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import NOPAD, every_value
-from tests.rig import Rig, quiet
-from tests.shared_servers import PAIRS
-from tests.statements import Statement, once, watched
+from tests.support.rig import Rig, quiet
+from tests.support.servers import PAIRS
+from tests.support.sql import run_all
+from tests.support.statements import Statement, once, watched
 
 COUNT, BATCH = 45, 7
 WIDE = [f"k{n}" for n in range(16)]

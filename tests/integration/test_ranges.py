@@ -17,12 +17,12 @@ from djlink_manifest.reconcile.progress import Advanced, Event, Said
 from djlink_manifest.sandbox import ServerOptions, start_server
 from djlink_manifest.servers.connection import Writer, open_session
 from djlink_manifest.servers.sql import Sql
-from tests.asking import run_all
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value
-from tests.rig import PASSWORD, Rig, quiet
-from tests.shared_servers import ALIKE, PAIRS, Servers, drop_everything, new_names
-from tests.statements import Statement, kill, once, watched
+from tests.support.rig import PASSWORD, Rig, quiet
+from tests.support.servers import ALIKE, PAIRS, Servers, drop_everything, new_names
+from tests.support.sql import run_all
+from tests.support.statements import Statement, kill, once, watched
 
 every_pair = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 both_vendors = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)

@@ -11,8 +11,8 @@ import pytest
 from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
 from djlink_manifest.reconcile.actions import AddForeignKey, PullAgain, Register, Release
 from djlink_manifest.sandbox.accounts import create_link_user, grant_pattern, quoted
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig, link_of
+from tests.support.rig import PASSWORD, Rig, link_of
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

@@ -32,7 +32,7 @@ from djlink_manifest.sandbox import (
 )
 from djlink_manifest.sandbox import start as starting
 from djlink_manifest.sandbox.guard import process_mark
-from tests.shared_servers import Names, Servers
+from tests.support.servers import Names, Servers
 
 DENIED = 1142
 DATABASE_DENIED = 1044

@@ -18,11 +18,11 @@ from djlink_manifest.reconcile import bench
 from djlink_manifest.reconcile.progress import Advanced, Event, Said
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers, start_server
 from djlink_manifest.servers import connection
-from tests.faulty import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import ALIKE, Servers
-from tests.statements import Statement, watched
-from tests.whole import check_whole
+from tests.support.faults.pipeline import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
+from tests.support.invariants.protection import check_whole
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE, Servers
+from tests.support.statements import Statement, watched
 
 both_vendors = pytest.mark.parametrize("own", ["mysql", "mariadb"], indirect=True)
 SMALL = ("--innodb-data-file-path=ibdata1:12M:autoextend:max:20M", "--innodb-file-per-table=0")

@@ -13,13 +13,13 @@ import pytest
 from djlink_manifest.reconcile import bench, pulling
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
 from djlink_manifest.sandbox.binaries import Vendor
-from tests.asking import run_all
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value
 from tests.integration.test_ranges import COUNT, held, is_the_source, loads, local_count, made_large
-from tests.rig import Rig, quiet
-from tests.shared_servers import EXTRA, Servers, drop_everything, new_names
-from tests.statements import Statement, once, watched
+from tests.support.rig import Rig, quiet
+from tests.support.servers import EXTRA, Servers, drop_everything, new_names
+from tests.support.sql import run_all
+from tests.support.statements import Statement, once, watched
 
 both_vendors = pytest.mark.parametrize("own", ["mysql", "mariadb"], indirect=True)
 

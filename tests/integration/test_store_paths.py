@@ -17,12 +17,12 @@ from djlink_manifest.model.external import Transport
 from djlink_manifest.model.stores import Store, Stores
 from djlink_manifest.servers.stores.depot import Depot, Sought
 from djlink_manifest.servers.stores.errand import MANIFEST, base32
-from tests.asking import ask
-from tests.external import BUCKET, folder_store, s3_store
 from tests.integration.test_stores import Case, case, local_stores, manifest, s3
 from tests.integration.test_stores_remote import client
-from tests.rig import Rig, link_of
-from tests.shared_servers import ALIKE
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE
+from tests.support.sql import ask
+from tests.support.stores import BUCKET, folder_store, s3_store
 
 __all__ = ["case", "s3"]  # fixtures
 BOTH = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)

@@ -23,8 +23,10 @@ from djlink_manifest.reconcile.actions import Pull, Refill
 from djlink_manifest.reconcile.doctor import examine
 from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Advanced, Event, Report
-from tests.crashing import Applier
-from tests.external import (
+from tests.support.faults.crash import Applier
+from tests.support.rig import Rig, link_of, quiet
+from tests.support.servers import Pair
+from tests.support.stores import (
     KEYS,
     Archive,
     LocalLab,
@@ -37,8 +39,6 @@ from tests.external import (
     s3_server,
     s3_store,
 )
-from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import Pair
 
 TO = {"raw": "ours", "second": "ours", "default": "ours"}
 

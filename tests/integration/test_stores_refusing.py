@@ -14,8 +14,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.external import BUCKET, KEYS, check_all, s3_store
 from tests.integration.test_stores import Case, case, local_stores, s3
+from tests.support.stores import BUCKET, KEYS, check_all, s3_store
 
 __all__ = ["case", "s3"]  # fixtures
 

@@ -20,9 +20,9 @@ from djlink_manifest.model.stores import Store, Stores
 from djlink_manifest.sandbox import pipeline
 from djlink_manifest.servers.stores import errand, remote
 from djlink_manifest.servers.stores.depot import Brought, Depot
-from tests.external import BUCKET, folder_store, s3_store
 from tests.integration.test_stores import s3
-from tests.proxy import Proxy, Verdict, Wire
+from tests.support.faults.proxy import Proxy, Verdict, Wire
+from tests.support.stores import BUCKET, folder_store, s3_store
 
 __all__ = ["s3"]  # a fixture
 PARTS = 3

@@ -12,9 +12,9 @@ from djlink_manifest.model.entity import State
 from djlink_manifest.reconcile.actions import Blocked, Refill
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.wording import STRAYS
-from tests.asking import ask, run_all
-from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import ALIKE
+from tests.support.rig import Rig, link_of, quiet
+from tests.support.servers import ALIKE
+from tests.support.sql import ask, run_all
 
 alike = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 

@@ -10,14 +10,14 @@ import pytest
 
 from djlink_manifest.errors import LinkLocked
 from djlink_manifest.model.naming import lock_name
-from tests.asking import ask
-from tests.crashing import Applier
 from tests.integration.test_deletion import deletes, document, lab, local, of, on_all_pairs, outbound, request
 from tests.integration.test_deletion_hazards import own_table
-from tests.rig import Rig
-from tests.saved import Saved
-from tests.statements import Statement, once, watched
-from tests.whole import check_whole
+from tests.support.faults.crash import Applier
+from tests.support.invariants.protection import check_whole
+from tests.support.rig import Rig
+from tests.support.snapshots import Saved
+from tests.support.sql import ask
+from tests.support.statements import Statement, once, watched
 
 __all__ = ["lab"]  # a fixture
 STAYING = ["Subject", "Spikes"]

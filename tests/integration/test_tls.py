@@ -17,9 +17,9 @@ from djlink_manifest.reconcile.snapshot import ServerFacts
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
 from djlink_manifest.servers.connection import Session, open_session
 from djlink_manifest.servers.sql import sql
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig
-from tests.shared_servers import Names, Servers, drop_everything
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import Names, Servers, drop_everything
+from tests.support.sql import ask, run_all
 
 
 @pytest.fixture(scope="module")

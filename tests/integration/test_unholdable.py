@@ -7,11 +7,11 @@ import re
 import pytest
 
 from djlink_manifest.model.naming import class_name
-from tests.asking import ask, run_all
 from tests.integration.test_bad_input import standing
 from tests.integration.test_definitions import ALL, applied_cleanly
-from tests.rig import Rig
-from tests.shared_servers import PAIRS, Pair
+from tests.support.rig import Rig
+from tests.support.servers import PAIRS, Pair
+from tests.support.sql import ask, run_all
 
 every_pair = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 to_mysql = pytest.mark.parametrize("servers", [Pair("mariadb", "mysql")], indirect=True, ids=str)

@@ -14,10 +14,10 @@ import pytest
 from djlink_manifest.cli import run
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.sandbox.accounts import grant_pattern
-from tests.asking import ask, run_all
-from tests.place import unchecked
-from tests.rig import Rig, link_of, own_rig
-from tests.shared_servers import ALIKE, Servers
+from tests.support.histories.place import unchecked
+from tests.support.rig import Rig, link_of, own_rig
+from tests.support.servers import ALIKE, Servers
+from tests.support.sql import ask, run_all
 
 pytestmark = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str, scope="module")
 

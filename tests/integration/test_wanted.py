@@ -16,11 +16,11 @@ from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile import plan as planning
 from djlink_manifest.reconcile.actions import Pull
 from djlink_manifest.reconcile.snapshot import EntityClass, LinkSnapshot, Observation
-from tests.options import number, seed, told
-from tests.random_pipelines import ask_and_approve, link_more, random_pipeline, random_rows
-from tests.rig import Rig, link_of, own_rig, quiet
-from tests.shared_servers import ALIKE, PAIRS, Servers
-from tests.wanted_model import Entity, Model, folded
+from tests.support.options import number, seed, told
+from tests.support.rig import Rig, link_of, own_rig, quiet
+from tests.support.servers import ALIKE, PAIRS, Servers
+from tests.support.wanted.model import Entity, Model, folded
+from tests.support.wanted.pipelines import ask_and_approve, link_more, random_pipeline, random_rows
 
 PIPELINES = number("DJLINK_PIPELINES", 4)  # on each pair; every second one is deep
 # what the pipelines of a run must hold, or the run would show little; the run's end tells how many

@@ -10,9 +10,9 @@ import pytest
 
 from djlink_manifest.model.entity import State
 from djlink_manifest.reconcile.actions import Delete, NoteRequests, Refill
-from tests.owners import new_source
-from tests.rig import Rig, link_of, quiet
-from tests.shared_servers import ALIKE
+from tests.support.owners import new_source
+from tests.support.rig import Rig, link_of, quiet
+from tests.support.servers import ALIKE
 
 alike = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 

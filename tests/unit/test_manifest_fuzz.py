@@ -20,7 +20,7 @@ from djlink_manifest.reconcile.granting import account_grants
 from djlink_manifest.reconcile.resolve import resolve
 from djlink_manifest.report.diagnostics import diagnostic_lines, diagnostics_json
 from djlink_manifest.servers.query import restricted
-from tests.mutants import mutants, whole, written
+from tests.support.mutants import mutants, whole, written
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"|`(?:[^`]|``)*`", re.DOTALL)

@@ -22,7 +22,7 @@ from pymysql.constants.COMMAND import COM_QUERY
 from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile import bench, deleting, pulling, settling
 from djlink_manifest.reconcile.pipeline import open_job
-from tests.statements import Statement, watched
+from tests.support.statements import Statement, watched
 
 CHANGES = ("INSERT", "LOAD", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
 
@@ -114,7 +114,7 @@ class Applier:
 
     def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crashing"],
+            [sys.executable, "-m", "tests.support.faults.crash"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **environ},

@@ -25,10 +25,10 @@ from djlink_manifest.model.views import owner_schema
 from djlink_manifest.owner.desk import Desk, open_desk
 from djlink_manifest.sandbox import SandboxServer, pipeline
 from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner, quoted
-from tests.asking import ask, root
-from tests.crashing import Applier
-from tests.rig import PASSWORD, Rig
-from tests.saved import Saved
+from tests.support.faults.crash import Applier
+from tests.support.rig import PASSWORD, Rig
+from tests.support.snapshots import Saved
+from tests.support.sql import ask, root
 
 # by a foreign key, for a key that stands already, for a request that was approved before
 REFUSED = (1217, 1451, 1452, 1062, 1369)
@@ -44,7 +44,7 @@ LAB_RULES = {
         "DROP FOREIGN KEY own_key",
     ),
 }
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 TABLES = (
     "CREATE DATABASE {lab}",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pymysql
 import pytest
 
-from tests.rig import Rig
+from tests.support.rig import Rig
 
 
 class Statement(NamedTuple):

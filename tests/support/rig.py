@@ -21,7 +21,7 @@ from djlink_manifest.reconcile.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.progress import Event, Listener, Report
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, quoted
-from tests.shared_servers import Names, Servers, drop_everything, new_names, processes
+from tests.support.servers import Names, Servers, drop_everything, new_names, processes
 
 PASSWORD = "test-password-9"
 

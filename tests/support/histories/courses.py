@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.history import History
-from tests.history_people import MEANWHILE, few, nth, tables
-from tests.place import MASTERS
+from tests.support.histories.history import History
+from tests.support.histories.people import MEANWHILE, few, nth, tables
+from tests.support.histories.place import MASTERS
 
 
 class Courses(History):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 
-from tests.shared_servers import Pair
+from tests.support.servers import Pair
 
 SEED = "DJLINK_SEED"
 

@@ -7,7 +7,7 @@ import subprocess
 from typing import Any
 from urllib.parse import quote
 
-from tests.rig import PASSWORD
+from tests.support.rig import PASSWORD
 
 # the test accounts' own, and others that tests give to commands
 SECRETS = {PASSWORD, "wrong-secret-77", "s3cr3t'\"%s{x}`\\é€"}

@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from tests.wanted_model import ForeignKey, Model, Rule, Table, Value, folded, literal
+from tests.support.wanted.model import ForeignKey, Model, Rule, Table, Value, folded, literal
 
 WIDEST_KEY = 13  # MySQL takes 16 columns
 ATTEMPTS = 7  # rows that are tried per table; some meet no parent, or a key that is there

@@ -13,9 +13,9 @@ from typing import Any
 from djlink_manifest.model.link import Link
 from djlink_manifest.reconcile.plan import Plan
 from djlink_manifest.reconcile.progress import Event, LinkOutcome, Report, Said
-from tests.rig import Rig, quiet
-from tests.shared_servers import Servers, drop_everything, new_names
-from tests.whole import check_whole
+from tests.support.invariants.protection import check_whole
+from tests.support.rig import Rig, quiet
+from tests.support.servers import Servers, drop_everything, new_names
 
 ALL = {"tables": "*"}
 ENTITIES = 4 + 8 + 3 + 3

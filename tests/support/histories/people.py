@@ -12,8 +12,8 @@ from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.catalog import TableName
 from djlink_manifest.model.selection import Equals
 from djlink_manifest.owner.desk import Desk
-from tests.history_model import ABOVE, Agreed, Meaning, hanging, touching
-from tests.place import CLASSES, LAB_RULES, MASTERS, Place
+from tests.support.histories.model import ABOVE, Agreed, Meaning, hanging, touching
+from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, Place
 
 few = st.integers(1, 5)
 values = st.integers(0, 2)

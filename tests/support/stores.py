@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from djlink_manifest.sandbox import SandboxServer, pipeline
-from tests.rig import PASSWORD, Rig
+from tests.support.rig import PASSWORD, Rig
 
 BUCKET = "lab-bucket"
 KEYS = {"access_key": "AKIATESTKEY", "secret_key": "test/secret+key"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
-from tests.rig import Rig
+from tests.support.rig import Rig
 
 Verdict = Literal["pass", "cut", "cut after the answer"]
 CHUNK = 1 << 18

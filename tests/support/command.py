@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.rig import Rig
+from tests.support.rig import Rig
 
 CODE = (
     "import sys; from djlink_manifest.reconcile import bench; bench.BATCH_ENTITIES = int(sys.argv.pop(1));"

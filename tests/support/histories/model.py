@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.place import MASTERS, Place, Rows
+from tests.support.histories.place import MASTERS, Place, Rows
 
 Keys = dict[str, set[Any]]
 ABOVE = {

@@ -15,7 +15,7 @@ import pytest
 from djlink_manifest import LazySchema, Link
 from djlink_manifest.sandbox import pipeline
 from djlink_manifest.sandbox.accounts import create_owner
-from tests.rig import PASSWORD, Rig
+from tests.support.rig import PASSWORD, Rig
 
 
 @dataclass

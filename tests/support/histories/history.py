@@ -1,8 +1,7 @@
 """A random history of one pipeline: a source at work, a lab at work, manifests that change, applies, kills.
 
-`History` is what may happen at a `tests.place.Place`; each rule, here and in `history_people`, is one event,
-and after each the invariants hold. Another kind of event is another rule, and what it may take away goes into
-`history_model`.
+`History` is what may happen at a `place.Place`; each rule, here and in `people`, is one event, and after each
+the invariants hold. Another kind of event is another rule, and what it may take away goes into `model`.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from djlink_manifest.cli import run
-from tests.history_model import Agreed
-from tests.history_people import MEANWHILE, People, few, nth, tables
-from tests.place import MASTERS
-from tests.plans import shuffled, without_places
+from tests.support.histories.model import Agreed
+from tests.support.histories.people import MEANWHILE, People, few, nth, tables
+from tests.support.histories.place import MASTERS
+from tests.support.histories.plans import shuffled, without_places
 
 # what the run's end tells, for it may be that nothing of the kind came about
 COUNTED = (

@@ -16,8 +16,8 @@ from pymysql.cursors import Cursor
 from djlink_manifest.cli import run
 from djlink_manifest.model.views import owner_schema
 from djlink_manifest.sandbox.accounts import create_owner
-from tests.asking import ask, run_all
-from tests.rig import PASSWORD, Rig
+from tests.support.rig import PASSWORD, Rig
+from tests.support.sql import ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",

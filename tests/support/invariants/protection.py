@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from djlink_manifest.model.link import Link
-from tests.rig import Rig
+from tests.support.rig import Rig
 
 
 def check_whole(rig: Rig, links: tuple[Link, ...], own: int = 0) -> int:
