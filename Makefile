@@ -66,7 +66,7 @@ lint: $(DEVELOPMENT)
 
 schema: $(DEVELOPMENT)
 	@mkdir -p schemas
-	$(BIN)/python -m djlink_manifest.manifest.schema
+	$(BIN)/python -m djlink_manifest.manifest.models.schema
 
 bench: servers
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -18,7 +18,7 @@ from benchmarks.measures import growth, measures
 from benchmarks.results import Measure, Result, machine, save, table
 from benchmarks.runs import measured
 from benchmarks.sizes import FULL, QUICK
-from djlink_manifest.sandbox.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Vendor
 
 PAIRS: tuple[tuple[Vendor, Vendor], ...] = (("mysql", "mysql"), ("mariadb", "mysql"))
 STANDS_ON = {"plan": "narrow", "changes": "narrow", "key-plan": "key"}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.ground import OUTBOUND, SCHEMA, grounds
-from djlink_manifest.sandbox.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Vendor
 
 SHAPES = ((16, 1), (40, 1), (100, 1), (10, 2), (20, 2), (4, 12), (8, 8))
 KINDS = ("where", "needed", "request", "deletion")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
-from djlink_manifest.sandbox.accounts import create_link_user, create_local_user
-from djlink_manifest.sandbox.binaries import Vendor
+from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user
+from djlink_manifest.sandbox.servers.binaries import Vendor
 
 PASSWORD = "benchmark"
 SCHEMA = "bench"

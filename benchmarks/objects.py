@@ -24,10 +24,10 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.model.external import Transport
-from djlink_manifest.model.stores import Store, Stores
-from djlink_manifest.servers.stores.depot import Brought, Depot
+from djlink_manifest.model.stores.external import Transport
+from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.servers.stores.settings import read_stores
+from djlink_manifest.servers.stores.transport import Brought, Depot
 
 BLOCK = 1 << 20
 

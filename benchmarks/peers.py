@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.ground import DUMPED, PASSWORD, SCHEMA, BenchmarkFailed, Ground, Use, process
-from djlink_manifest.sandbox.packages import unpacked
+from djlink_manifest.sandbox.servers.packages import unpacked
 
 
 def tell_nobody(message: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.match import rule_for
-from djlink_manifest.manifest.values import (
+from djlink_manifest.manifest.models.match import rule_for
+from djlink_manifest.manifest.models.values import (
     Manifest,
     Options,
     Removed,
@@ -19,9 +19,9 @@ from djlink_manifest.manifest.values import (
     StoreSpec,
     TableRule,
 )
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.naming import class_name
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition
+from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.tables.naming import class_name
 
 NAME = "python"  # the manifest to which all links made by decorators belong
 NOTHING = AnyOf(())

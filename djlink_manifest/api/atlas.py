@@ -14,16 +14,16 @@ from djlink_manifest.api.homes import Listed, Tables
 from djlink_manifest.api.linked import linked_class
 from djlink_manifest.errors import LinkRefused, Unreachable, UsageError
 from djlink_manifest.manifest.load import load as read_manifest
-from djlink_manifest.manifest.match import nearest
-from djlink_manifest.manifest.secrets import resolve_server
-from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.link import Link
+from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.models.secrets import resolve_server
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.pipeline import Job, open_job
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Event, Listener, Report
-from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts, refusal_about
-from djlink_manifest.report.html import plan_html, table_html
-from djlink_manifest.report.summary import outcome_words
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
+from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts, refusal_about
+from djlink_manifest.report.plan.html import plan_html, table_html
+from djlink_manifest.report.plan.summary import outcome_words
 
 Paths: TypeAlias = "str | Path | Sequence[str | Path]"
 

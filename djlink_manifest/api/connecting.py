@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from djlink_manifest.errors import Unreachable, UsageError
-from djlink_manifest.manifest.values import TlsSpec
-from djlink_manifest.model.server import ServerAddress, Tls
-from djlink_manifest.model.stores import DEFAULT, Store
+from djlink_manifest.manifest.models.values import TlsSpec
+from djlink_manifest.model.server.address import ServerAddress, Tls
+from djlink_manifest.model.stores.store import DEFAULT, Store
 
 _DEFAULT = "default of the source"
 _opened: dict[ServerAddress, Any] = {}

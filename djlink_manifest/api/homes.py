@@ -15,13 +15,13 @@ from djlink_manifest.api.connecting import connection_to, knows_stores
 from djlink_manifest.api.hints import in_python
 from djlink_manifest.api.schema import LazySchema, Server
 from djlink_manifest.errors import SecretError, UsageError
-from djlink_manifest.manifest.scalars import written
-from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server, resolve_stores
-from djlink_manifest.manifest.values import Manifest, Removed, SourceSpec, StoreSpec
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.naming import APPROVED, REQUESTED, source_of
-from djlink_manifest.model.selection import Condition
-from djlink_manifest.reconcile.standing import marks_in
+from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_server, resolve_stores
+from djlink_manifest.manifest.models.values import Manifest, Removed, SourceSpec, StoreSpec
+from djlink_manifest.manifest.text.scalars import written
+from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.tables.naming import APPROVED, REQUESTED, source_of
+from djlink_manifest.reconcile.observe.marks import marks_in
 
 
 @dataclass(frozen=True, slots=True)

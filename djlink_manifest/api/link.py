@@ -13,10 +13,10 @@ from djlink_manifest.api.homes import Decorated
 from djlink_manifest.api.linked import linked_class
 from djlink_manifest.api.schema import LazySchema
 from djlink_manifest.errors import LinkRefused, Location, UsageError
-from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.references import LINK_OUTBOUND, has_reference
-from djlink_manifest.manifest.values import StoreSpec
-from djlink_manifest.model.naming import source_of
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.models.values import StoreSpec
+from djlink_manifest.manifest.text.references import LINK_OUTBOUND, has_reference
+from djlink_manifest.model.tables.naming import source_of
 
 
 class Link:

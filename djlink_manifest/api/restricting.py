@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest import sqltext
-from djlink_manifest.manifest.match import nearest
-from djlink_manifest.model.selection import AnyOf, Condition, Sql
+from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.model.links.selection import AnyOf, Condition, Sql
 
 MOST_KEYS = 10_000
 

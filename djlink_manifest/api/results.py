@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from djlink_manifest.reconcile.actions import Blocked, Drift, Pull, PullAgain
-from djlink_manifest.reconcile.plan import LinkPlan
-from djlink_manifest.reconcile.progress import LinkOutcome
-from djlink_manifest.report.html import table_html
+from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull, PullAgain
+from djlink_manifest.reconcile.plan.plan import LinkPlan
+from djlink_manifest.reconcile.runtime.events import LinkOutcome
+from djlink_manifest.report.plan.html import table_html
 
 NOT_IN_WHERE = "not in `where`"  # as the core says it of a manifest
 

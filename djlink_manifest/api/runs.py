@@ -23,9 +23,10 @@ from djlink_manifest.errors import (
     Unreachable,
     UsageError,
 )
-from djlink_manifest.model.naming import source_of
-from djlink_manifest.model.selection import Condition
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.tables.naming import source_of
+from djlink_manifest.reconcile.pipeline import Job, open_job
+from djlink_manifest.reconcile.plan.actions import (
     Action,
     AlterLocal,
     Approve,
@@ -37,11 +38,10 @@ from djlink_manifest.reconcile.actions import (
     PullAgain,
     Release,
 )
-from djlink_manifest.reconcile.pipeline import Job, open_job
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Event, LinkOutcome, Listener, Report
-from djlink_manifest.reconcile.snapshot import refusal_about
-from djlink_manifest.report.progress import on_stderr
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Listener, Report
+from djlink_manifest.reconcile.state.snapshot import refusal_about
+from djlink_manifest.report.apply.progress import on_stderr
 
 STRUCTURE = (CreateOutbound, CreateLocal)
 GIVING_UP = (Release, Delete)  # what a pull leaves alone

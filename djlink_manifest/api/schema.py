@@ -11,10 +11,10 @@ from typing import Any
 
 from djlink_manifest.api.connecting import connection_to, described, tls_of
 from djlink_manifest.errors import Location, UsageError
-from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.references import LINK_PASS, LINK_USER, LOCAL_PASS, LOCAL_USER
-from djlink_manifest.manifest.secrets import resolve_server
-from djlink_manifest.manifest.values import ServerSpec, TlsSpec
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.models.secrets import resolve_server
+from djlink_manifest.manifest.models.values import ServerSpec, TlsSpec
+from djlink_manifest.manifest.text.references import LINK_PASS, LINK_USER, LOCAL_PASS, LOCAL_USER
 
 DEFAULT_PORT = 3306
 

@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.derive import requested_part_name
-from djlink_manifest.model.naming import class_name
-from djlink_manifest.model.parts import parts_among
+from djlink_manifest.model.tables.derive import requested_part_name
+from djlink_manifest.model.tables.naming import class_name
+from djlink_manifest.model.tables.parts import parts_among
 
 REQUESTED = "DeletionRequested"
 INSTANCE_ATTRIBUTES = frozenset({"source", "outbound", "pull", "refresh", "status", "unlink"})

@@ -9,9 +9,9 @@ from djlink_manifest.api.asking import Asked
 from djlink_manifest.api.homes import Home
 from djlink_manifest.api.runs import applied, refused
 from djlink_manifest.errors import UnlinkFailed, Unreachable, UsageError
-from djlink_manifest.model.selection import Condition
+from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.reconcile.pipeline import open_job
-from djlink_manifest.reconcile.removal import Removal
+from djlink_manifest.reconcile.plan.removals import Removal
 
 
 def unlink(home: Home, table: Literal["keep", "drop"], prompt: bool | None) -> bool:

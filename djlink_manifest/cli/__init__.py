@@ -28,9 +28,9 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is told on stderr."""
     # late, so that importing the package for `main` costs nothing
-    from djlink_manifest.cli.failures import told
     from djlink_manifest.cli.root import djlink
-    from djlink_manifest.cli.screen import Screen, soften
+    from djlink_manifest.cli.terminal.failures import told
+    from djlink_manifest.cli.terminal.screen import Screen, soften
 
     _open_closed_streams()
     soften(sys.stdout)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import click
 
 from djlink_manifest import __version__
-from djlink_manifest.cli import (
+from djlink_manifest.cli.commands import (
     adopt,
     apply,
-    deletions,
     demo,
     doctor,
     explain,
     grants,
-    offline,
-    planning,
+    plan,
+    requests,
     source,
+    validate,
 )
-from djlink_manifest.cli.options import output_options
+from djlink_manifest.cli.options.manifest_options import output_options
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,18 +51,18 @@ def djlink(context: click.Context) -> None:
 
 
 for command in (
-    offline.init,
-    offline.validate,
-    offline.fmt,
+    validate.init,
+    validate.validate,
+    validate.fmt,
     doctor.doctor,
-    planning.plan,
+    plan.plan,
     apply.apply,
     adopt.adopt,
     explain.explain,
-    planning.status,
-    deletions.requests,
-    deletions.approve,
-    planning.graph,
+    plan.status,
+    requests.requests,
+    requests.approve,
+    plan.graph,
     grants.grants,
     source.source,
     demo.demo,

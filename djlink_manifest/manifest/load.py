@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
-from djlink_manifest.manifest.build import built
 from djlink_manifest.manifest.checks import check
-from djlink_manifest.manifest.nodes import Fields, plain
-from djlink_manifest.manifest.overlay import beside, overlaid
-from djlink_manifest.manifest.problems import Problems, Spot
-from djlink_manifest.manifest.shape import shaped
-from djlink_manifest.manifest.tree import MAX_BYTES, parse
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.build import built
+from djlink_manifest.manifest.models.shape import shaped
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.manifest.text.nodes import Fields, plain
+from djlink_manifest.manifest.text.overlay import beside, overlaid
+from djlink_manifest.manifest.text.problems import Problems, Spot
+from djlink_manifest.manifest.text.tree import MAX_BYTES, parse
 
 
 def load(paths: Sequence[str | Path]) -> Manifest:

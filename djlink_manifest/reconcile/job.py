@@ -8,34 +8,35 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.closure import Referrer
-from djlink_manifest.model.explanation import KeyText
-from djlink_manifest.model.graph import LinkGraph
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.views import owner_schema
-from djlink_manifest.reconcile import plan as planning
-from djlink_manifest.reconcile.approving import approval_of_orphans, approvals_of
-from djlink_manifest.reconcile.deletions import (
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.model.links.explanation import KeyText
+from djlink_manifest.model.links.graph import LinkGraph
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_here
+from djlink_manifest.reconcile.diff.owner_views import owners_lack
+from djlink_manifest.reconcile.observe.all_links import Survey, survey
+from djlink_manifest.reconcile.observe.context import Stage, without_rules
+from djlink_manifest.reconcile.observe.deletions import (
     Deletions,
     observe_deletions,
     orphan_keys,
     requested_keys,
     unseen_below,
 )
-from djlink_manifest.reconcile.footing import forgotten, forgotten_here
-from djlink_manifest.reconcile.ownerside import owners_lack
-from djlink_manifest.reconcile.plan import Plan, concerned
-from djlink_manifest.reconcile.progress import Event, Listener, Report
-from djlink_manifest.reconcile.relied import observe_relied, relying_rows
-from djlink_manifest.reconcile.removal import Removal, done, left_out
-from djlink_manifest.reconcile.scope import check_address
-from djlink_manifest.reconcile.site import Site, open_site
-from djlink_manifest.reconcile.snapshot import Footing, Forgotten, Observation, Refusal, ServerFacts
-from djlink_manifest.reconcile.stage import Stage, without_rules
-from djlink_manifest.reconcile.survey import Survey, survey
-from djlink_manifest.reconcile.taking_out import counted_forgotten, find_removals
-from djlink_manifest.servers.connection import Row
+from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_rows
+from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
+from djlink_manifest.reconcile.plan import plan as planning
+from djlink_manifest.reconcile.plan.approvals import approval_of_orphans, approvals_of
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.plan import Plan, concerned
+from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
+from djlink_manifest.reconcile.resolve.selection import check_address
+from djlink_manifest.reconcile.runtime.context import Site, open_site
+from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
+from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal, ServerFacts
+from djlink_manifest.servers.session.session import Row
 
 
 class Job:
@@ -170,7 +171,7 @@ class Job:
         Raises LinkLocked, before anything is done, where another djlink works on one of the links.
         """
         # late, for a plan needs nothing of what acts
-        from djlink_manifest.reconcile.apply import apply
+        from djlink_manifest.reconcile.apply.scheduler import apply
 
         if self._deletions is None:
             raise ValueError("apply carries out a plan that the same job made")

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.manifest.secrets import resolve_outbound, resolve_server
-from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.link import Limit
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_server
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job
-from djlink_manifest.reconcile.reach import Reached, Words, reach_all, same_servers, with_collations
-from djlink_manifest.reconcile.resolve import local_schemas, resolve
-from djlink_manifest.reconcile.scope import select
-from djlink_manifest.reconcile.snapshot import ServerFacts
-from djlink_manifest.reconcile.stage import Stage, usual_parallelism
-from djlink_manifest.reconcile.storage import open_depot
+from djlink_manifest.reconcile.observe.connect import Reached, Words, reach_all, same_servers, with_collations
+from djlink_manifest.reconcile.observe.context import Stage, usual_parallelism
+from djlink_manifest.reconcile.observe.stores import open_depot
+from djlink_manifest.reconcile.resolve.links import local_schemas, resolve
+from djlink_manifest.reconcile.resolve.selection import select
+from djlink_manifest.reconcile.state.snapshot import ServerFacts
 
 __all__ = ["Job", "open_job"]
 

@@ -1,10 +1,15 @@
 """Throwaway servers for the demo and the tests: real ones, several at once, which end with their owner."""
 
-from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner, grant_pattern
-from djlink_manifest.sandbox.binaries import ServerBinary, find_server
-from djlink_manifest.sandbox.server import SandboxServer
-from djlink_manifest.sandbox.start import ServerOptions, running_servers, start_server, start_servers
-from djlink_manifest.sandbox.template import datadir_template
+from djlink_manifest.sandbox.servers.accounts import (
+    create_link_user,
+    create_local_user,
+    create_owner,
+    grant_pattern,
+)
+from djlink_manifest.sandbox.servers.binaries import ServerBinary, find_server
+from djlink_manifest.sandbox.servers.server import SandboxServer
+from djlink_manifest.sandbox.servers.start import ServerOptions, running_servers, start_server, start_servers
+from djlink_manifest.sandbox.servers.template import datadir_template
 
 __all__ = [
     "SandboxServer",

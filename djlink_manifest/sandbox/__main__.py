@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox.binaries import Vendor, find_server
-from djlink_manifest.sandbox.template import datadir_template
+from djlink_manifest.sandbox.servers.binaries import Vendor, find_server
+from djlink_manifest.sandbox.servers.template import datadir_template
 
 VENDORS: tuple[Vendor, ...] = ("mysql", "mariadb")
 

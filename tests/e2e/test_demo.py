@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.sandbox.demo_folder import MANIFEST, shipped_manifest
+from djlink_manifest.sandbox.demo.folder import MANIFEST, shipped_manifest
 
 # One demo serves most tests: they run in one worker.
 pytestmark = pytest.mark.xdist_group("demo")

@@ -14,8 +14,9 @@ import pymysql
 import pytest
 import yaml
 
-from djlink_manifest.sandbox import SandboxServer, pipeline
-from djlink_manifest.sandbox.pipeline import Source
+from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.demo import pipeline
+from djlink_manifest.sandbox.demo.pipeline import Source
 from tests.support.rig import Rig
 from tests.support.servers import Names, Servers, drop_everything, new_names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from djlink_manifest.sandbox.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Vendor
 
 VALUES, DEFINITIONS, RELATIONS = "Values", "Definitions", "Relations"
 UNLINKABLE = "What cannot be linked"

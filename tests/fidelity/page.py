@@ -9,10 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.model.naming import class_name, master_of, plain_name
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.model.tables.naming import class_name, master_of, plain_name
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted
 from tests.fidelity.constructs import MAPPED, RELATIONS, Construct, constructs
 from tests.integration.test_definitions import definition, every_value
 from tests.support.rig import Rig, link_of

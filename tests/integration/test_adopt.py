@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import DjlinkError, LinkLocked, MissingPrivilege
-from djlink_manifest.model.naming import lock_name
-from djlink_manifest.reconcile import inquiry
-from djlink_manifest.reconcile.actions import Register
-from djlink_manifest.reconcile.adoption import Rehearsal
+from djlink_manifest.model.tables.naming import lock_name
+from djlink_manifest.reconcile.adopt.rehearsal import Rehearsal
+from djlink_manifest.reconcile.explain import commands
+from djlink_manifest.reconcile.plan.actions import Register
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import create_link_user, create_local_user
+from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user
 from tests.integration.test_ownership import TABLES, checksums, everything, held, locally
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.servers import ALIKE, CROSSED, PAIRS
@@ -38,9 +38,9 @@ def linked(lab: Rig) -> Rig:
 
 def adopt(rig: Rig, document: dict[str, Any], given_up: str | None = None, of: str = "lab_a.*") -> Rehearsal:
     with rig.job(document) as job:
-        rehearsed = inquiry.rehearse(job, [of], given_up)
+        rehearsed = commands.rehearse(job, [of], given_up)
         if rehearsed.adoptions:
-            inquiry.adopt(job, rehearsed)
+            commands.adopt(job, rehearsed)
         return rehearsed
 
 
@@ -48,7 +48,7 @@ def rehearse(rig: Rig, document: dict[str, Any], given_up: str | None = None) ->
     """What an adoption would do; nothing is changed by asking."""
     before = checksums(rig)
     with rig.job(document) as job:
-        rehearsed = inquiry.rehearse(job, ["lab_a.*"], given_up)
+        rehearsed = commands.rehearse(job, ["lab_a.*"], given_up)
     assert checksums(rig) == before
     return rehearsed
 
@@ -297,10 +297,10 @@ def test_an_adoption_that_stops_between_the_two_servers_is_finished_by_the_next(
     renamed = {**everything(linked), "name": "renamed"}
     pattern, user = linked.names.pattern.replace("%", "%%"), linked.names("lab")
     with linked.job(renamed) as job:
-        rehearsed = inquiry.rehearse(job, ["lab_a.*"])
+        rehearsed = commands.rehearse(job, ["lab_a.*"])
         ask(linked.servers.local, f"REVOKE UPDATE ON `{pattern}`.* FROM %s@'%%'", (user,))
         with pytest.raises(MissingPrivilege):
-            inquiry.adopt(job, rehearsed)
+            commands.adopt(job, rehearsed)
     ask(linked.servers.local, f"GRANT UPDATE ON `{pattern}`.* TO %s@'%%'", (user,))
     assert all(p.is_stopped for p in linked.plan(renamed).links)
     assert any(p.is_stopped for p in linked.plan(everything(linked)).links)
@@ -320,9 +320,9 @@ def test_an_adoption_waits_for_no_running_apply_and_writes_over_no_mark_that_it_
     with closing(linked.servers.local.connect()) as other, other.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(old, "local"),))
         with linked.job(renamed) as job, pytest.raises(LinkLocked):
-            inquiry.adopt(job, inquiry.rehearse(job, ["lab_a.*"]))
+            commands.adopt(job, commands.rehearse(job, ["lab_a.*"]))
     with linked.job(renamed) as job:
-        rehearsed = inquiry.rehearse(job, ["lab_a.*"])
+        rehearsed = commands.rehearse(job, ["lab_a.*"])
         run_all(linked, "UPDATE {outbound}.`~djlink` SET link_id = REVERSE(link_id)")
         with pytest.raises(DjlinkError, match="another one than a moment ago"):
-            inquiry.adopt(job, rehearsed)
+            commands.adopt(job, rehearsed)

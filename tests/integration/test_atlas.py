@@ -12,7 +12,7 @@ import yaml
 import djlink_manifest
 from djlink_manifest import Atlas
 from djlink_manifest.errors import LinkRefused, ManifestError, Unreachable, UsageError
-from djlink_manifest.reconcile.progress import Event, LinkOutcome
+from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome
 from tests.support.notebooks import Notebook, notebook
 from tests.support.rig import PASSWORD
 

@@ -13,9 +13,9 @@ import pytest
 
 from djlink_manifest.errors import ManifestError, SecretError, Unreachable, UsageError
 from djlink_manifest.manifest.load import load
-from djlink_manifest.reconcile.actions import Blocked
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Report
+from djlink_manifest.reconcile.plan.actions import Blocked
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Report
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.servers import ALIKE, CROSSED, Servers, drop_everything, new_names
 from tests.support.sql import ask, run_all

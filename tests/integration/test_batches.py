@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile import bench
-from djlink_manifest.reconcile.actions import Pull, PullAgain
-from djlink_manifest.reconcile.progress import Advanced, Event
-from djlink_manifest.sandbox.accounts import grant_pattern
-from djlink_manifest.servers.connection import Session
+from djlink_manifest.reconcile.plan.actions import Pull, PullAgain
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Advanced, Event
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.statements import LOAD, Statement, watched
@@ -106,8 +106,8 @@ def test_pulling_takes_no_statement_per_row(narrow: Rig) -> None:
 def test_the_entities_of_a_batch_are_bounded_and_the_rows_too(
     narrow: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 400)
-    monkeypatch.setattr(bench, "BATCH_ROWS", 600)  # two rows an entity, once the first batch has told
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 400)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 600)  # two rows an entity, once the first batch has told
     fill(narrow, 1_000)
     steps = list[int]()
     _, report = narrow.apply(
@@ -133,7 +133,7 @@ def test_blobs_of_a_megabyte_go_in_batches_of_about_32(rig: Rig) -> None:
 def test_one_entity_over_the_budget_still_goes_in_one_transaction(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "BATCH_BYTES", 64 << 10)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 64 << 10)
     rig.run("lab_a", "CREATE DATABASE {lab}")
     rig.run("lab_a", "CREATE TABLE {lab}.image (k int PRIMARY KEY)")
     rig.run(
@@ -162,8 +162,8 @@ def test_a_batch_that_turns_out_too_large_is_halved_and_what_it_taught_is_kept(
     fill_blobs(rig, 200, 64 << 10)
     rig.apply(everything(rig))
     rig.servers.local.execute(f"DELETE FROM `{rig.local_schema('lab_a', 'lab')}`.image")
-    monkeypatch.setattr(bench, "BATCH_BYTES", budget)
-    monkeypatch.setattr("djlink_manifest.servers.transfer.STATEMENT_BYTES", 64 << 10)
+    monkeypatch.setattr(batches, "BATCH_BYTES", budget)
+    monkeypatch.setattr("djlink_manifest.servers.query.rows.STATEMENT_BYTES", 64 << 10)
     with watched(prefix=rig.names("")) as sent:
         plan, report = rig.apply(everything(rig))
     link = link_of(plan, rig.address("lab_a", "lab", "Image"))
@@ -198,7 +198,7 @@ def test_a_stop_ends_after_the_batch_in_hand_and_the_next_apply_finishes(
     )
     fill(narrow, 100)
     narrow.run("lab_a", "INSERT INTO {lab}.choice SELECT k FROM {lab}.trial")
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 10)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 10)
     listener = StopAt(30)
     _, report = narrow.apply(everything(narrow), listener, listener.stop)
     trial, choice = report.outcomes

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.servers import copying
+from djlink_manifest.servers.transfer import batch
 from tests.integration.test_content import mended, verified
 from tests.support.rig import Rig
 from tests.support.servers import PAIRS, Pair, drop_everything, new_names
@@ -98,7 +98,7 @@ def test_every_character_of_every_character_set_arrives_as_the_same_bytes(
     local = f"`{rig.local_schema('lab_a', 'lab')}`.word"
     ask(rig.servers.local, f"DELETE FROM {local}")
     with monkeypatch.context() as patched:
-        patched.setattr(copying, "load_plan", lambda *_: None)
+        patched.setattr(batch, "load_plan", lambda *_: None)
         applied(rig)
     assert arrived(rig, names), "inserted"
     ask(rig.servers.local, f"UPDATE {local} SET cp932 = REPLACE(cp932, _cp932 X'8790', _cp932 X'81E0')")

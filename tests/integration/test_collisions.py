@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile.actions import Blocked, Pull, Register
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Report
+from djlink_manifest.reconcile.plan.actions import Blocked, Pull, Register
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Report
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE, CROSSED, Pair
 from tests.support.sql import ask, run_all

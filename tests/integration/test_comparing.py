@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pymysql.connections import Connection
 
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.reconcile.actions import Pull, Register
+from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.reconcile.job import Job
-from djlink_manifest.reconcile.snapshot import EntityClass
-from djlink_manifest.servers import comparing, glance
-from djlink_manifest.servers.scratch import key_table
+from djlink_manifest.reconcile.plan.actions import Pull, Register
+from djlink_manifest.reconcile.state.snapshot import EntityClass
+from djlink_manifest.servers.compare import bulk_check, key_diff
+from djlink_manifest.servers.keys.key_table import key_table
 from djlink_manifest.servers.sql import Sql
 from tests.support.rig import Rig, link_of
 from tests.support.servers import PAIRS
@@ -64,8 +64,8 @@ def found(job: Job, rig: Rig, table: str) -> tuple[bool, int, int, set[Any], set
         key_table(there, link, "missing") as missing,
         key_table(there, link, "extra") as extra,
     ):
-        seen = comparing.side_digests(here, there, link)
-        comparing.compare_keys(here, there, link, missing, extra, seen)
+        seen = key_diff.side_digests(here, there, link)
+        key_diff.compare_keys(here, there, link, missing, extra, seen)
         lacks, more = (set(keys.keys(1, keys.count)) for keys in (missing, extra))
         return seen.agree, seen.here.count, seen.there.count, lacks, more
 
@@ -109,8 +109,8 @@ def test_what_buckets_do_not_show_is_found_by_comparing_every_key(
     lab: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locally(lab, "UPDATE @here.one SET id = 9 WHERE id = 4")
-    monkeypatch.setattr(comparing, "check", lambda key: Sql("0"))
-    monkeypatch.setattr(comparing, "bucket", lambda key, buckets: Sql("0"))
+    monkeypatch.setattr(key_diff, "check", lambda key: Sql("0"))
+    monkeypatch.setattr(key_diff, "bucket", lambda key, buckets: Sql("0"))
     with lab.job(document(lab)) as job:
         assert found(job, lab, "One") == (False, 4, 4, {(b"4",)}, {(b"9",)})
 
@@ -168,7 +168,7 @@ def test_links_of_several_sources_are_seen_in_several_statements_each(
     assert rig.apply(asked)[1].succeeded
     run_all(rig, "DELETE FROM {outbound}.{lab}_run".replace("{lab}", rig.names("lab")))
     run_all(rig, "INSERT INTO {lab}.more5 VALUES (1)", server="lab_b")
-    monkeypatch.setattr(glance, "TABLES_AT_ONCE", 3)
+    monkeypatch.setattr(bulk_check, "TABLES_AT_ONCE", 3)
     with watched(prefix=rig.names("")) as seen:
         plan = rig.plan(asked)
     for server in (rig.servers.lab_a, rig.servers.lab_b):

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile import bench
-from djlink_manifest.reconcile.actions import Refill
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome
+from djlink_manifest.reconcile.plan.actions import Refill
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome
 from djlink_manifest.sandbox import SandboxServer
 from tests.integration.test_batches import DEEP
 from tests.support.rig import Rig, link_of, quiet
@@ -147,7 +147,7 @@ CHANGES = {
 def test_what_changed_is_found_and_mended_and_then_nothing_differs(
     lab: Rig, monkeypatch: pytest.MonkeyPatch, change: str, batch: int
 ) -> None:
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", batch)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", batch)
     run_all(lab, *CHANGES[change])
     assert not lab.plan(document(lab)).has_changes, "without --verify nobody looks"
     [action] = cell(verified(lab), lab).actions
@@ -414,7 +414,7 @@ def test_a_row_of_the_labs_own_with_the_same_unique_value_is_never_replaced(lab:
 def test_a_refill_can_be_stopped_between_batches_and_the_next_one_does_the_rest(
     lab: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 1)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 1)
     run_all(lab, "UPDATE {lab}.cell SET v = 60")
     stop, seen = threading.Event(), list[Event]()
 

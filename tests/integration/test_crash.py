@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import pytest
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.pipeline import open_job
 from tests.e2e.test_twelve_tables import Atlas, keys, rows
 from tests.support.faults.crash import Applier

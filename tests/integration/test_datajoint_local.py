@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from djlink_manifest.reconcile.actions import PullAgain
-from djlink_manifest.sandbox import pipeline
-from djlink_manifest.sandbox.pipeline import Pipeline, Source
+from djlink_manifest.reconcile.plan.actions import PullAgain
+from djlink_manifest.sandbox.demo import pipeline
+from djlink_manifest.sandbox.demo.pipeline import Pipeline, Source
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.servers import ALIKE, PAIRS, Servers, drop_everything, new_names
 from tests.support.sql import ask, run_all

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile import bench
-from djlink_manifest.reconcile.progress import Report, Said
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Report, Said
 from tests.support.rig import Rig
 from tests.support.statements import Statement, once, watched
 
@@ -84,7 +84,7 @@ def probed(rig: Rig) -> Iterator[list[float]]:
 def test_ddl_on_a_table_in_use_gives_way_and_the_next_apply_succeeds(
     pipeline: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "PATIENCE", 2)
+    monkeypatch.setattr(batches, "PATIENCE", 2)
     said = list[str]()
     with owner_of(pipeline) as owner:
         owner("SELECT * FROM {lab}.subject")

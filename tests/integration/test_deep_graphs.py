@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import pytest
 
-from djlink_manifest.model.explanation import Reason
-from djlink_manifest.model.naming import class_name
-from djlink_manifest.reconcile.actions import Delete, Pull
-from djlink_manifest.reconcile.inquiry import explain
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.report.explain import explanation_json, explanation_lines
+from djlink_manifest.model.links.explanation import Reason
+from djlink_manifest.model.tables.naming import class_name
+from djlink_manifest.reconcile.explain.commands import explain
+from djlink_manifest.reconcile.plan.actions import Delete, Pull
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.report.commands.explain import explanation_json, explanation_lines
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE
 from tests.support.statements import Statement, watched

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile import inquiry
-from djlink_manifest.reconcile.actions import ADDED, AlterLocal, CreateLocal, Refill
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.explain import commands
+from djlink_manifest.reconcile.plan.actions import ADDED, AlterLocal, CreateLocal, Refill
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from tests.integration.test_definitions import definition, every_value, facts
 from tests.integration.test_ownership import checksums
 from tests.support.rig import Rig, link_of
@@ -256,9 +256,9 @@ def test_keys_that_differ_at_the_source_and_not_here_are_blocked_before_anything
     before = checksums(rig)
     for document in (everything(rig), {**everything(rig), "name": "renamed"}):
         with rig.job(document) as job:
-            rehearsed = inquiry.rehearse(job, ["lab_a.*"], None)
+            rehearsed = commands.rehearse(job, ["lab_a.*"], None)
             if rehearsed.adoptions:
-                inquiry.adopt(job, rehearsed)
+                commands.adopt(job, rehearsed)
         assert rehearsed.adoptions == ()
         plan, report = rig.apply(document)
         assert not report.outcomes
@@ -337,7 +337,7 @@ def test_a_table_of_the_labs_own_with_the_name_of_a_new_part_is_not_taken_over(l
 def test_a_table_in_use_gives_way_and_the_next_apply_goes_on(
     linked: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("djlink_manifest.reconcile.bench.PATIENCE", 1)
+    monkeypatch.setattr("djlink_manifest.reconcile.runtime.batches.PATIENCE", 1)
     run_all(linked, *ADDITIONS)
     with linked.servers.local.connect() as connection, connection.cursor() as cursor:
         cursor.execute("START TRANSACTION")

@@ -7,10 +7,10 @@ from typing import Any
 import pymysql
 import pytest
 
-from djlink_manifest.model.naming import outbound_base
-from djlink_manifest.reconcile.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
+from djlink_manifest.model.tables.naming import outbound_base
+from djlink_manifest.reconcile.plan.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE, CROSSED, PAIRS
 from tests.support.sql import ask, run_all

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.manifest.values import Approval
-from djlink_manifest.reconcile.actions import Delete
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.reconcile.plan.actions import Delete
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from tests.support.rig import Rig, link_of
 from tests.support.servers import PAIRS
 from tests.support.sql import run_all

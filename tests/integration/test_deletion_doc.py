@@ -10,7 +10,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from tests.support.owners import Source, new_source, printed
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE

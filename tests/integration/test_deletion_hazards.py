@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from djlink_manifest.model.link import Limit
-from djlink_manifest.reconcile.actions import Approve, Mend, NoteRequests
-from djlink_manifest.sandbox.accounts import quoted
-from djlink_manifest.servers import connection
+from djlink_manifest.model.links.link import Limit
+from djlink_manifest.reconcile.plan.actions import Approve, Mend, NoteRequests
+from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.servers.session import session as connection
 from tests.integration.test_deletion import (
     approvals,
     auto,
@@ -143,7 +143,7 @@ def run_line(rig: Rig, line: str) -> int:
     """Let DataJoint do what a line of a plan says, without its question."""
     import datajoint as dj
 
-    from djlink_manifest.sandbox.pipeline import connect
+    from djlink_manifest.sandbox.demo.pipeline import connect
 
     connection = connect(rig.servers.local, rig.names("lab"), PASSWORD)
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.manifest.values import Approval
+from djlink_manifest.manifest.models.values import Approval
 from tests.integration.test_deletion import (
     auto,
     deletes,

@@ -12,14 +12,7 @@ import numpy as np
 import pytest
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.pipeline import (
-    Pipeline,
-    add_rows,
-    connect,
-    declare,
-    fill,
-    schema_names,
-)
+from djlink_manifest.sandbox.demo.pipeline import Pipeline, add_rows, connect, declare, fill, schema_names
 from tests.support.servers import Names, Servers
 
 TABLES = {

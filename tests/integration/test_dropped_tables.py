@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile.actions import Approve, CreateLocal, Delete, PullAgain, Release
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.actions import Approve, CreateLocal, Delete, PullAgain, Release
+from djlink_manifest.reconcile.plan.plan import Plan
 from tests.integration.test_crash import Scene, evenly, set_up
 from tests.integration.test_deletion import (
     TABLES,

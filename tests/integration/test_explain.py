@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.explanation import Explanation, Reason
-from djlink_manifest.reconcile.inquiry import explain, rehearse
-from djlink_manifest.reconcile.plan import LinkPlan
-from djlink_manifest.report.explain import explanation_json, explanation_lines
+from djlink_manifest.model.links.explanation import Explanation, Reason
+from djlink_manifest.reconcile.explain.commands import explain, rehearse
+from djlink_manifest.reconcile.plan.plan import LinkPlan
+from djlink_manifest.report.commands.explain import explanation_json, explanation_lines
 from tests.integration.test_ownership import TABLES, locally
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE, CROSSED, PAIRS

@@ -12,7 +12,7 @@ import struct
 
 import pytest
 
-from djlink_manifest.reconcile.actions import Register
+from djlink_manifest.reconcile.plan.actions import Register
 from djlink_manifest.sandbox import SandboxServer
 from tests.integration.test_definitions import ALL, applied_cleanly, definition, every_value
 from tests.support.rig import Rig, link_of

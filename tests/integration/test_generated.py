@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from djlink_manifest.sandbox.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Vendor
 from tests.integration.test_content import document, locally, mended
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from djlink_manifest.errors import DjlinkError, ManifestError
 from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.pipeline import open_job
-from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted
 from tests.support.command import run
 from tests.support.mutants import INJECTION, mutants, whole, written
 from tests.support.rig import Rig

@@ -10,8 +10,8 @@ import pytest
 from djlink_manifest.cli import run
 from djlink_manifest.manifest.load import load, read
 from djlink_manifest.reconcile.pipeline import open_job
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import ALIKE, CROSSED
 from tests.support.sql import ask, run_all

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.sandbox.accounts import create_owner
+from djlink_manifest.sandbox.servers.accounts import create_owner
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import ALIKE
 

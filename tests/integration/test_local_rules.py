@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile.inquiry import explain
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.explain.commands import explain
+from djlink_manifest.reconcile.plan.plan import Plan
 from tests.support.rig import Rig, link_of, own_rig
 from tests.support.servers import ALIKE, Servers
 from tests.support.snapshots import Saved

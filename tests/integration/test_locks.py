@@ -16,11 +16,11 @@ from pymysql.constants.COMMAND import COM_QUERY
 
 import djlink_manifest
 from djlink_manifest.errors import LinkLocked
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.naming import Side, lock_name
-from djlink_manifest.reconcile import bench
-from djlink_manifest.reconcile.progress import Advanced, Event, LinkStarted, Report, Said
-from djlink_manifest.servers import connection
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.naming import Side, lock_name
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkStarted, Report, Said
+from djlink_manifest.servers.session import session as connection
 from tests.support.invariants.protection import check_whole
 from tests.support.notebooks import Notebook, notebook
 from tests.support.rig import PASSWORD, Rig, quiet
@@ -51,7 +51,7 @@ def pipeline(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
     for statement in PIPELINE:
         rig.run("lab_a", statement)
     rig.accounts({"lab_a": ["lab"]})
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 2)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 2)
     return rig
 
 

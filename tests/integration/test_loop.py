@@ -5,7 +5,7 @@ from __future__ import annotations
 import pymysql
 import pytest
 
-from djlink_manifest.reconcile.actions import Pull, PullAgain, Register, Release
+from djlink_manifest.reconcile.plan.actions import Pull, PullAgain, Register, Release
 from tests.support.rig import Rig, link_of
 from tests.support.sql import run_all
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.sql import ask, run_all
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.naming import lock_name
-from djlink_manifest.reconcile import apply as applying
-from djlink_manifest.reconcile import bench
-from djlink_manifest.reconcile.progress import Advanced, Event
-from djlink_manifest.servers import connection
+from djlink_manifest.model.tables.naming import lock_name
+from djlink_manifest.reconcile.apply import scheduler as applying
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Advanced, Event
+from djlink_manifest.servers.session import session
 from tests.support.faults.pipeline import Faulty, ends, failure, faulty, later
 from tests.support.faults.proxy import Proxy, Verdict, Wire, proxied
 from tests.support.servers import ALIKE, Servers
@@ -27,7 +27,7 @@ both_vendors = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 
 @pytest.fixture
 def lab(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 2)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 2)
     with faulty(servers, tmp_path) as found:
         yield found
 
@@ -191,7 +191,7 @@ def test_a_connection_cut_while_a_plan_is_made_blocks_the_links_of_its_source_al
 def test_200_milliseconds_of_latency_change_nothing_but_the_time(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 1000)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 1000)
     lab.make_tables()
     lab.rig.run("lab_a", "DELETE FROM {lab}.session__trial")
     lab.rig.run("lab_a", "INSERT INTO {lab}.note SELECT 10 * a.n + b.s, 0 FROM {lab}.note a, {lab}.session b")
@@ -236,8 +236,8 @@ def test_a_server_that_will_not_wait_for_a_slow_reader_or_writer_is_asked_again(
     lab.make_tables()
     # more than the sockets between them hold
     lab.rig.run("lab_a", "UPDATE {lab}.session__trial SET data = REPEAT('y', 12000000) WHERE s < 3")
-    brief = (*connection.SETTINGS, f"{timeout} = 1")
-    monkeypatch.setattr(connection, "SETTINGS", brief)
+    brief = (*session.SETTINGS, f"{timeout} = 1")
+    monkeypatch.setattr(session, "SETTINGS", brief)
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
         reading = Judge(b"`session__trial`", "pass")
 

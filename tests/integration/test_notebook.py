@@ -29,8 +29,8 @@ from djlink_manifest.errors import (
     UsageError,
 )
 from djlink_manifest.reconcile.pipeline import open_job
-from djlink_manifest.reconcile.progress import Advanced
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.reconcile.runtime.events import Advanced
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from tests.support.notebooks import Notebook, notebook
 from tests.support.servers import PAIRS
 from tests.support.sql import ask, run_all
@@ -687,7 +687,7 @@ def test_ctrl_c_ends_a_pull_after_the_batch_in_hand(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = notebook.link("Subject")
-    monkeypatch.setattr("djlink_manifest.reconcile.bench.BATCH_ENTITIES", 1)
+    monkeypatch.setattr("djlink_manifest.reconcile.runtime.batches.BATCH_ENTITIES", 1)
     plain = runs.applied
 
     def applied(job: Any, plan: Any, listener: Any) -> Any:

@@ -12,9 +12,9 @@ import pytest
 
 from djlink_manifest.errors import LinkLocked
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile.doctor import examine
-from djlink_manifest.reconcile.progress import Event, LinkStarted, Report
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.doctor.examination import examine
+from djlink_manifest.reconcile.runtime.events import Event, LinkStarted, Report
 from tests.support.invariants.protection import check_whole
 from tests.support.notebooks import open_notebook
 from tests.support.rig import Rig, link_of
@@ -200,9 +200,9 @@ def test_servers_that_only_look_alike_are_not_taken_for_one(
     rig: Rig, servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Containers of one recipe have one host name, port and data directory."""
-    from djlink_manifest.reconcile import reach
+    from djlink_manifest.reconcile.observe import connect
 
-    monkeypatch.setattr(reach, "fingerprint", lambda identity: "alike")
+    monkeypatch.setattr(connect, "fingerprint", lambda identity: "alike")
     rig.servers = servers
     for name in ("lab_a", "lab_b"):
         run_all(rig, *TABLES, server=name)

@@ -11,8 +11,8 @@ import pymysql
 import pytest
 
 from djlink_manifest.cli import run
-from djlink_manifest.sandbox.accounts import grant_pattern
-from djlink_manifest.sandbox.pipeline import connect, load_datajoint
+from djlink_manifest.sandbox.demo.pipeline import connect, load_datajoint
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from tests.support.owners import SESSIONS_AND_SCANS, Source, new_source
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import ALIKE

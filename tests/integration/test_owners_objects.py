@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.holding import Unreadable
-from djlink_manifest.model.server import Secret, ServerAddress
-from djlink_manifest.model.views import owner_schema
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.servers.connection import Session, open_session
-from djlink_manifest.servers.owning import read_links
+from djlink_manifest.model.links.holding import Unreadable
+from djlink_manifest.model.server.address import Secret, ServerAddress
+from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.servers.owner.statements import read_links
+from djlink_manifest.servers.session.session import Session, open_session
 from tests.support.command import run
 from tests.support.owners import Source, new_source
 from tests.support.rig import Rig, link_of

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile.actions import Pull
-from djlink_manifest.reconcile.plan import LinkPlan
+from djlink_manifest.reconcile.plan.actions import Pull
+from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.sandbox import ServerOptions, start_server
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import Servers

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.reconcile.actions import Delete, Refill
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.plan.actions import Delete, Refill
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from tests.integration.test_definitions import every_value
 from tests.support.notebooks import Notebook, notebook
 from tests.support.owners import Source, new_source

@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from djlink_manifest.reconcile import bench, pulling
-from djlink_manifest.reconcile.progress import Report
+from djlink_manifest.reconcile.apply import pull
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Report
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import NOPAD, every_value
 from tests.support.rig import Rig, quiet
@@ -102,8 +103,8 @@ def made_of_another_length(rig: Rig) -> None:
 @pytest.fixture
 def lab(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
     """A schema, and small batches that go by ranges whatever there is to pull."""
-    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 1)
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", BATCH)
+    monkeypatch.setattr(pull, "SPREAD_ENTITIES", 1)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", BATCH)
     run_all(rig, "CREATE DATABASE {lab}")
     rig.accounts({"lab_a": ["lab"]})
     return rig
@@ -169,7 +170,7 @@ def test_a_source_that_is_emptied_after_the_plan_gives_nothing_and_no_error(lab:
 
 
 def test_everything_may_lie_in_one_range(lab: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", COUNT)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", COUNT)
     made(lab, "exact", *RANGED["exact"])
     with watched(prefix=lab.names("")) as sent:
         assert lab.apply(everything(lab))[1].succeeded

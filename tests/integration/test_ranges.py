@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.server import Secret, ServerAddress
-from djlink_manifest.reconcile import bench, pulling
-from djlink_manifest.reconcile.progress import Advanced, Event, Said
+from djlink_manifest.model.server.address import Secret, ServerAddress
+from djlink_manifest.reconcile.apply import pull
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
 from djlink_manifest.sandbox import ServerOptions, start_server
-from djlink_manifest.servers.connection import Writer, open_session
+from djlink_manifest.servers.session.session import Writer, open_session
 from djlink_manifest.servers.sql import Sql
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value
@@ -48,8 +49,8 @@ def large(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 
 def made_large(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 100)
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 60)
+    monkeypatch.setattr(pull, "SPREAD_ENTITIES", 100)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 60)
     run_all(rig, *TABLES)
     rig.accounts({"lab_a": ["lab"]})
     return rig
@@ -152,7 +153,7 @@ def test_a_link_is_pulled_whole_where_its_helpers_get_no_session(large: Rig, ser
 
 
 def test_part_rows_of_no_entity_stay_at_the_source(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 5)
+    monkeypatch.setattr(pull, "SPREAD_ENTITIES", 5)
     run_all(
         rig,
         "CREATE DATABASE {lab}",

@@ -11,10 +11,10 @@ import pytest
 
 from djlink_manifest import load
 from djlink_manifest.errors import LinkRefused
-from djlink_manifest.reconcile.actions import Blocked, Refill
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Report
-from djlink_manifest.servers import relying
+from djlink_manifest.reconcile.plan.actions import Blocked, Refill
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Report
+from djlink_manifest.servers.transfer import reliance
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all
@@ -185,9 +185,9 @@ def test_a_row_that_comes_while_the_refill_runs_waits_for_it_or_is_seen(
     locally(lab, "DELETE FROM @own.mine")
     run_all(lab, "DELETE FROM {lab}.cell__arm WHERE arm = 'r'")
     came = list[str]()
-    find: Callable[[relying.PutAside], int] = relying.PutAside.find
+    find: Callable[[reliance.PutAside], int] = reliance.PutAside.find
 
-    def found(aside: relying.PutAside) -> int:
+    def found(aside: reliance.PutAside) -> int:
         entities = find(aside)
         if threading.current_thread() is not threading.main_thread() and not came:
             try:
@@ -201,7 +201,7 @@ def test_a_row_that_comes_while_the_refill_runs_waits_for_it_or_is_seen(
 
     with lab.job(document(lab)) as job:
         plan = job.plan(verify=True)
-        monkeypatch.setattr(relying.PutAside, "find", found)
+        monkeypatch.setattr(reliance.PutAside, "find", found)
         report = job.apply(plan, quiet, threading.Event())
     assert report.succeeded
     assert ["Lock wait timeout" in words for words in came] == [True], came

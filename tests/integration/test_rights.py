@@ -8,9 +8,9 @@ from typing import Any
 import pymysql
 import pytest
 
-from djlink_manifest.model.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
-from djlink_manifest.reconcile.actions import AddForeignKey, PullAgain, Register, Release
-from djlink_manifest.sandbox.accounts import create_link_user, grant_pattern, quoted
+from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
+from djlink_manifest.reconcile.plan.actions import AddForeignKey, PullAgain, Register, Release
+from djlink_manifest.sandbox.servers.accounts import create_link_user, grant_pattern, quoted
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.sql import ask, run_all
 
@@ -174,7 +174,7 @@ def test_each_listed_right_is_necessary(
         if listed == "OUTBOUND_RIGHTS"
         else (quoted(lab.names.pattern), "local", "lab")
     )
-    monkeypatch.setattr(f"djlink_manifest.reconcile.footing.{listed}", ())
+    monkeypatch.setattr(f"djlink_manifest.reconcile.diff.link_tables.{listed}", ())
     revoke(lab, right, *place)
     with pytest.raises((AssertionError, pymysql.MySQLError)):
         everything_that_djlink_does(lab)

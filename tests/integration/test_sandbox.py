@@ -30,8 +30,8 @@ from djlink_manifest.sandbox import (
     start_server,
     start_servers,
 )
-from djlink_manifest.sandbox import start as starting
-from djlink_manifest.sandbox.guard import process_mark
+from djlink_manifest.sandbox.servers import start as starting
+from djlink_manifest.sandbox.servers.guard import process_mark
 from tests.support.servers import Names, Servers
 
 DENIED = 1142
@@ -204,7 +204,7 @@ def test_a_forked_child_that_ends_leaves_the_server_running(own: SandboxServer) 
     child = os.fork()
     if child == 0:
         # What a child does at its end, but for the rest of the test run.
-        from djlink_manifest.sandbox import server as module
+        from djlink_manifest.sandbox.servers import server as module
 
         module._stop_all()
         os._exit(0)

@@ -13,11 +13,11 @@ import pymysql
 import pytest
 
 from djlink_manifest.errors import Unreachable
-from djlink_manifest.reconcile import apply as applying
-from djlink_manifest.reconcile import bench
-from djlink_manifest.reconcile.progress import Advanced, Event, Said
+from djlink_manifest.reconcile.apply import scheduler as applying
+from djlink_manifest.reconcile.runtime import batches
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers, start_server
-from djlink_manifest.servers import connection
+from djlink_manifest.servers.session import session as connection
 from tests.support.faults.pipeline import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import PASSWORD, Rig
@@ -48,7 +48,7 @@ def own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Faulty]:
     """The pipeline on servers of the test's own; the second source is a shared one."""
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 2)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 2)
     mine = started[request.param]
     with faulty(Servers(mine["lab_a"], servers.lab_b, mine["local"]), tmp_path) as found:
         yield found
@@ -57,7 +57,7 @@ def own(
 @pytest.fixture
 def lab(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
     """The pipeline on the shared servers."""
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 2)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 2)
     with faulty(servers, tmp_path) as found:
         yield found
 
@@ -275,7 +275,7 @@ def test_a_metadata_lock_on_the_local_table_is_waited_for_and_told(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lab's long query on its own parent table: the DDL of the link below gives way."""
-    monkeypatch.setattr(bench, "PATIENCE", 2)
+    monkeypatch.setattr(batches, "PATIENCE", 2)
     only = lab.rig.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
     assert lab.rig.apply(only)[1].succeeded
     with lab.rig.servers.local.connect() as reader, reader.cursor() as cursor:
@@ -301,7 +301,7 @@ def test_rows_that_the_source_keeps_locked_fail_their_link_alone_with_what_to_lo
     lab.make_tables()
     brief = (*connection.SETTINGS, "innodb_lock_wait_timeout = 1")
     monkeypatch.setattr(connection, "SETTINGS", brief)
-    monkeypatch.setattr(bench, "PATIENCE", 2)
+    monkeypatch.setattr(batches, "PATIENCE", 2)
     with lab.rig.servers.lab_a.connect() as owner, owner.cursor() as cursor:
         rows_locked(lab, cursor)
         _, report = lab.apply()

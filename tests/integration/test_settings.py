@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.reconcile import bench, pulling
+from djlink_manifest.reconcile.apply import pull
+from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
-from djlink_manifest.sandbox.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Vendor
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value
 from tests.integration.test_ranges import COUNT, held, is_the_source, loads, local_count, made_large
@@ -212,8 +213,8 @@ MODES = {"mysql": HOSTILE, "mariadb": HOSTILE + ",ORACLE,EMPTY_STRING_IS_NULL,SI
 def test_sql_modes_of_the_servers_change_no_value_and_no_statement(
     own: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulling, "SPREAD_ENTITIES", 1)
-    monkeypatch.setattr(bench, "BATCH_ENTITIES", 3)
+    monkeypatch.setattr(pull, "SPREAD_ENTITIES", 1)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", 3)
     run_all(
         own,
         "CREATE DATABASE {lab}",

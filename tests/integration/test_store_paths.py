@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.external import Transport
-from djlink_manifest.model.stores import Store, Stores
-from djlink_manifest.servers.stores.depot import Depot, Sought
-from djlink_manifest.servers.stores.errand import MANIFEST, base32
+from djlink_manifest.model.stores.external import Transport
+from djlink_manifest.model.stores.store import Store, Stores
+from djlink_manifest.servers.stores.copy_object import MANIFEST, base32
+from djlink_manifest.servers.stores.transport import Depot, Sought
 from tests.integration.test_stores import Case, case, local_stores, manifest, s3
 from tests.integration.test_stores_remote import client
 from tests.support.rig import Rig, link_of
@@ -260,7 +260,7 @@ def test_a_path_that_s3_would_read_otherwise_is_refused(
 def test_an_endless_object_ends_where_its_size_does(
     theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from djlink_manifest.servers.stores.opened import OpenStore
+    from djlink_manifest.servers.stores.store import OpenStore
 
     plain, read = OpenStore.read, list[int]()
 

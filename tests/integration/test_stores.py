@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.health import Finding
-from djlink_manifest.reconcile.actions import Pull, Refill
-from djlink_manifest.reconcile.doctor import examine
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Advanced, Event, Report
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.reconcile.doctor.examination import examine
+from djlink_manifest.reconcile.plan.actions import Pull, Refill
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, Report
 from tests.support.faults.crash import Applier
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import Pair
@@ -51,7 +51,7 @@ def s3() -> Iterator[str]:
 
 def local_stores(monkeypatch: pytest.MonkeyPatch, stores: dict[str, Any]) -> None:
     """DataJoint's own configuration of this process, in which djlink runs."""
-    from djlink_manifest.sandbox import pipeline
+    from djlink_manifest.sandbox.demo import pipeline
 
     pipeline.load_datajoint()
     from datajoint.settings import config

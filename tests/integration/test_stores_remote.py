@@ -15,11 +15,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from s3fs.core import S3File
 
 from djlink_manifest.errors import StoreError
-from djlink_manifest.model.external import Transport
-from djlink_manifest.model.stores import Store, Stores
-from djlink_manifest.sandbox import pipeline
-from djlink_manifest.servers.stores import errand, remote
-from djlink_manifest.servers.stores.depot import Brought, Depot
+from djlink_manifest.model.stores.external import Transport
+from djlink_manifest.model.stores.store import Store, Stores
+from djlink_manifest.sandbox.demo import pipeline
+from djlink_manifest.servers.stores import copy_object, object_store
+from djlink_manifest.servers.stores.transport import Brought, Depot
 from tests.integration.test_stores import s3
 from tests.support.faults.proxy import Proxy, Verdict, Wire
 from tests.support.stores import BUCKET, folder_store, s3_store
@@ -80,7 +80,7 @@ def test_a_large_object_is_sent_in_parts_and_proved_without_being_read_again(
         raise AssertionError("S3 knows the digest of its parts")
 
     with monkeypatch.context() as patched:
-        patched.setattr(errand, "digest_of", read)
+        patched.setattr(copy_object, "digest_of", read)
         assert bring(folder, there, "large", "up") == [Brought(1, SIZE)]
     head = client(s3).head_object(Bucket=BUCKET, Key=f"{there['location']}/up")
     assert head["ETag"].endswith(f'-{PARTS}"')
@@ -94,14 +94,14 @@ def test_what_s3_holds_otherwise_than_it_was_sent_does_not_count(
 ) -> None:
     there = s3_store(s3, secrets.token_hex(4))
     whole = place(folder, "large").read_bytes()
-    plain = remote._RemoteUpload.commit
+    plain = object_store._RemoteUpload.commit
 
     def altered(upload: Any) -> str | None:
         tag = plain(upload)
         client(s3).put_object(Bucket=BUCKET, Key=f"{there['location']}/up", Body=b"x" * len(whole))
         return tag
 
-    monkeypatch.setattr(remote._RemoteUpload, "commit", altered)
+    monkeypatch.setattr(object_store._RemoteUpload, "commit", altered)
     with pytest.raises(StoreError, match="is not what was sent"):
         bring(folder, there, "large", "up")
     listed = client(s3).list_objects_v2(Bucket=BUCKET, Prefix=there["location"])
@@ -165,7 +165,7 @@ def test_whether_parts_were_joined_is_looked_up_where_no_answer_came(
         raise TimeoutError("no answer")
 
     monkeypatch.setattr(S3File, "commit", unanswered)
-    monkeypatch.setattr("djlink_manifest.servers.stores.depot.TRIES", 1)
+    monkeypatch.setattr("djlink_manifest.servers.stores.transport.TRIES", 1)
     if joined:
         assert bring(folder, there, "large", "up") == [Brought(1, SIZE)]
         body = client(s3).get_object(Bucket=BUCKET, Key=f"{there['location']}/up")["Body"].read()
@@ -203,7 +203,7 @@ def test_a_protocol_of_a_plugin_is_not_barred(
     assert place(back, "tree/deep/x").read_text() == "x"
     altered = hashlib.md5(b"another").digest()
     with monkeypatch.context() as patched:
-        patched.setattr(errand, "digest_of", lambda *asked: altered)
+        patched.setattr(copy_object, "digest_of", lambda *asked: altered)
         with pytest.raises(StoreError, match="is not what was sent"):
             bring(folder, there, "large", "again")
     assert not MemoryFileSystem().exists(f"{there['location']}/again")

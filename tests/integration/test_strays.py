@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from djlink_manifest.cli import run
-from djlink_manifest.model.entity import State
-from djlink_manifest.reconcile.actions import Blocked, Refill
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.wording import STRAYS
+from djlink_manifest.model.links.entity import State
+from djlink_manifest.reconcile.plan.actions import Blocked, Refill
+from djlink_manifest.reconcile.plan.messages import STRAYS
+from djlink_manifest.reconcile.plan.plan import Plan
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.errors import LinkLocked
-from djlink_manifest.model.naming import lock_name
+from djlink_manifest.model.tables.naming import lock_name
 from tests.integration.test_deletion import deletes, document, lab, local, of, on_all_pairs, outbound, request
 from tests.integration.test_deletion_hazards import own_table
 from tests.support.faults.crash import Applier

@@ -12,10 +12,10 @@ import pytest
 from djlink_manifest import LazySchema
 from djlink_manifest.errors import Unreachable
 from djlink_manifest.manifest.load import load
-from djlink_manifest.manifest.secrets import resolve_server
-from djlink_manifest.reconcile.snapshot import ServerFacts
+from djlink_manifest.manifest.models.secrets import resolve_server
+from djlink_manifest.reconcile.state.snapshot import ServerFacts
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
-from djlink_manifest.servers.connection import Session, open_session
+from djlink_manifest.servers.session.session import Session, open_session
 from djlink_manifest.servers.sql import sql
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import Names, Servers, drop_everything

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from djlink_manifest.model.naming import class_name
+from djlink_manifest.model.tables.naming import class_name
 from tests.integration.test_bad_input import standing
 from tests.integration.test_definitions import ALL, applied_cleanly
 from tests.support.rig import Rig

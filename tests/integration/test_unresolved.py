@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from djlink_manifest.cli import run
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from tests.support.histories.place import unchecked
 from tests.support.rig import Rig, link_of, own_rig
 from tests.support.servers import ALIKE, Servers

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile import plan as planning
-from djlink_manifest.reconcile.actions import Pull
-from djlink_manifest.reconcile.snapshot import EntityClass, LinkSnapshot, Observation
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.plan import plan as planning
+from djlink_manifest.reconcile.plan.actions import Pull
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.state.snapshot import EntityClass, LinkSnapshot
 from tests.support.options import number, seed, told
 from tests.support.rig import Rig, link_of, own_rig, quiet
 from tests.support.servers import ALIKE, PAIRS, Servers

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from djlink_manifest.model.entity import State
-from djlink_manifest.reconcile.actions import Delete, NoteRequests, Refill
+from djlink_manifest.model.links.entity import State
+from djlink_manifest.reconcile.plan.actions import Delete, NoteRequests, Refill
 from tests.support.owners import new_source
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from djlink_manifest import LazySchema, Link
-from djlink_manifest.sandbox import pipeline
-from djlink_manifest.sandbox.accounts import create_owner
+from djlink_manifest.sandbox.demo import pipeline
+from djlink_manifest.sandbox.servers.accounts import create_owner
 from tests.support.rig import PASSWORD, Rig
 
 

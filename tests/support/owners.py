@@ -14,8 +14,8 @@ import pytest
 from pymysql.cursors import Cursor
 
 from djlink_manifest.cli import run
-from djlink_manifest.model.views import owner_schema
-from djlink_manifest.sandbox.accounts import create_owner
+from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.sandbox.servers.accounts import create_owner
 from tests.support.rig import PASSWORD, Rig
 from tests.support.sql import ask, run_all
 

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
+from djlink_manifest.model.server.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
 from djlink_manifest.reconcile.pipeline import Job, open_job
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Event, Listener, Report
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, quoted
+from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user, quoted
 from tests.support.servers import Names, Servers, drop_everything, new_names, processes
 
 PASSWORD = "test-password-9"

@@ -13,9 +13,9 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
-from djlink_manifest.sandbox.accounts import quoted
-from djlink_manifest.sandbox.binaries import Vendor
-from djlink_manifest.sandbox.cache import locked
+from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.binaries import Vendor
+from djlink_manifest.sandbox.servers.cache import locked
 
 NO_SUCH_THREAD = 1094
 

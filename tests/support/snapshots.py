@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted
 
 Row = tuple[Any, ...]
 

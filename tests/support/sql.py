@@ -9,7 +9,7 @@ from typing import Any
 from pymysql.connections import Connection
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted
 from tests.support.rig import Rig
 
 LENIENT = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00'"

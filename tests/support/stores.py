@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from djlink_manifest.sandbox import SandboxServer, pipeline
+from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.demo import pipeline
 from tests.support.rig import PASSWORD, Rig
 
 BUCKET = "lab-bucket"

@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.catalog import Catalog, Mark, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
-from djlink_manifest.model.rights import Grant
-from djlink_manifest.model.stores import Stores
-from djlink_manifest.reconcile.resolve import Resolved, resolve
+from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, Version
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.stores.store import Stores
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.reconcile.resolve.links import Resolved, resolve
 
 IDENTITY = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "link@%", "db", 3306, "/var", 64 << 20)
 ALL = Grant(frozenset({"ALL"}), "*", "*")

@@ -7,7 +7,7 @@ from typing import Any
 
 from djlink_manifest.errors import Diagnostic
 from djlink_manifest.manifest.load import load, read
-from djlink_manifest.manifest.values import Manifest, TableRule
+from djlink_manifest.manifest.models.values import Manifest, TableRule
 
 MARK = "▸"  # stands right before the place that a diagnostic names
 

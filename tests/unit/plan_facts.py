@@ -6,19 +6,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.values import Approval
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.external import Objects
-from djlink_manifest.model.link import Link
-from djlink_manifest.model.views import OwnerView
-from djlink_manifest.reconcile.asked import Closure, LabRows, LinkDeletions, RequestSet, moment
-from djlink_manifest.reconcile.snapshot import (
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.stores.external import Objects
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.owner_views import OwnerView
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.state.deletion_requests import (
+    Closure,
+    LabRows,
+    LinkDeletions,
+    RequestSet,
+    moment,
+)
+from djlink_manifest.reconcile.state.snapshot import (
     Alteration,
     EntityClass,
     Footing,
     LinkSnapshot,
-    Observation,
     PartRows,
     Refusal,
     ServerFacts,

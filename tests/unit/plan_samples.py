@@ -7,9 +7,9 @@ from datetime import datetime
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location
-from djlink_manifest.model.external import Objects
-from djlink_manifest.model.graph import Edge, LinkGraph
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.model.links.graph import Edge, LinkGraph
+from djlink_manifest.model.stores.external import Objects
+from djlink_manifest.reconcile.plan.actions import (
     ADDED,
     Action,
     AddForeignKey,
@@ -28,10 +28,16 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.asked import Asked, Closure, LabRows, LinkDeletions, RequestSet
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Advanced, LinkOutcome, LinkStarted, Report, Said
-from djlink_manifest.reconcile.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.reconcile.state.deletion_requests import (
+    Asked,
+    Closure,
+    LabRows,
+    LinkDeletions,
+    RequestSet,
+)
+from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
 
 LOCAL = ServerFacts("local", "db.lab.org", "mysql", "9.7.4", 16, 0.3)
 LAB_A = ServerFacts("lab_a", "db.lab-a.org", "mysql", "8.4.2", 14, 0.8)

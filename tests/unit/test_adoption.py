@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.derive import LinkedTable, local_definition, outbound_definitions
-from djlink_manifest.model.entity import Presence
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile.actions import Blocked, CreateLocal
-from djlink_manifest.reconcile.adoption import Adoption, adopted, adoption, rehearsal, unfit
-from djlink_manifest.reconcile.footing import Ground
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.snapshot import EntityClass, LinkSnapshot, Refusal, ServerFacts
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.model.tables.derive import LinkedTable, local_definition, outbound_definitions
+from djlink_manifest.reconcile.adopt.rehearsal import Adoption, adopted, adoption, rehearsal, unfit
+from djlink_manifest.reconcile.diff.link_tables import Ground
+from djlink_manifest.reconcile.plan.actions import Blocked, CreateLocal
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.state.snapshot import EntityClass, LinkSnapshot, Refusal, ServerFacts
 
 HERE = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "us@%", "db.ours", 3306, "/var", 64 << 20)
 THERE = replace(HERE, hostname="db.theirs", account="link@%")

@@ -9,9 +9,9 @@ import pytest
 from djlink_manifest.api.asking import NOTHING, Wish, decorated, letting_go, narrowed
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.load import load
-from djlink_manifest.manifest.values import Manifest, Options, ServerSpec
-from djlink_manifest.model.catalog import Mark
-from djlink_manifest.model.selection import AllOf, Equals, Sql
+from djlink_manifest.manifest.models.values import Manifest, Options, ServerSpec
+from djlink_manifest.model.links.selection import AllOf, Equals, Sql
+from djlink_manifest.model.server.catalog import Mark
 
 HERE = Location("notebook.py", 3, 1)
 LOCAL, SOURCE = (

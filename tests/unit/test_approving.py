@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.approving import (
+from djlink_manifest.manifest.edit.approvals import (
     ApprovalsError,
     entry_value,
     has_approvals,
     with_approval,
     without_approvals,
 )
-from djlink_manifest.manifest.editing import document, values
+from djlink_manifest.manifest.edit.edit import document, values
+from djlink_manifest.manifest.edit.write import comments
 from djlink_manifest.manifest.load import load
-from djlink_manifest.manifest.nodes import Items
-from djlink_manifest.manifest.values import Approval
-from djlink_manifest.manifest.writing import comments
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.manifest.text.nodes import Items
 from tests.unit.manifest_cases import tables
 from tests.unit.manifest_styles import Bare, manifests
 

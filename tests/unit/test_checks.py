@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.model.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
-from djlink_manifest.model.health import Diagnosis, Finding, Health, Patient, Role
-from djlink_manifest.model.rights import Grant, parse_grants
-from djlink_manifest.reconcile.checks.between import between_findings
-from djlink_manifest.reconcile.checks.marks import mark_findings
-from djlink_manifest.reconcile.checks.rights import Need, rights_findings
-from djlink_manifest.reconcile.checks.settings import server_findings
-from djlink_manifest.report.doctor import diagnosis_json, diagnosis_lines
+from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
+from djlink_manifest.model.server.health import Diagnosis, Finding, Health, Patient, Role
+from djlink_manifest.model.server.rights import Grant, parse_grants
+from djlink_manifest.reconcile.doctor.marks import mark_findings
+from djlink_manifest.reconcile.doctor.rights import Need, rights_findings
+from djlink_manifest.reconcile.doctor.server_pairs import between_findings
+from djlink_manifest.reconcile.doctor.settings import server_findings
+from djlink_manifest.report.commands.doctor import diagnosis_json, diagnosis_lines
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 WELL = Health(

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import pytest
 
-from djlink_manifest.cli.failures import told
-from djlink_manifest.cli.screen import Screen
+from djlink_manifest.cli.terminal.failures import told
+from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import (
     DjlinkError,
     Interrupted,
@@ -23,7 +23,7 @@ from djlink_manifest.errors import (
     ServerError,
     UsageError,
 )
-from djlink_manifest.manifest.writing import starter
+from djlink_manifest.manifest.edit.write import starter
 from tests.unit import plan_samples as samples
 
 SECRET = "hunter2-never-printed"
@@ -142,7 +142,7 @@ def test_output_that_finds_no_room_is_no_defect_of_djlink(tmp_path: Path, argume
 INTERRUPTIBLE = textwrap.dedent(
     """
     import sys, threading, time
-    from djlink_manifest.cli.interrupt import interruptible
+    from djlink_manifest.cli.terminal.interrupt import interruptible
 
     stop = threading.Event()
     with interruptible(stop, lambda words: print(words, flush=True)):
@@ -194,7 +194,7 @@ def test_the_second_signal_ends_at_once() -> None:
 def test_afterwards_signals_do_what_they_did_before() -> None:
     code = (
         "import signal, threading\n"
-        "from djlink_manifest.cli.interrupt import interruptible\n"
+        "from djlink_manifest.cli.terminal.interrupt import interruptible\n"
         "with interruptible(threading.Event(), print): pass\n"
         "assert signal.set_wakeup_fd(-1) == -1\n"
         "try: signal.raise_signal(signal.SIGINT)\n"

@@ -17,7 +17,7 @@ import click
 import pytest
 
 from djlink_manifest import __version__
-from djlink_manifest.cli.apply import question, said_yes
+from djlink_manifest.cli.commands.apply import question, said_yes
 from djlink_manifest.cli.root import djlink
 
 ROOT = Path(__file__).parents[2]

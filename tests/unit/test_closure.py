@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from djlink_manifest.model.closure import Dependents, Referrer, lab_line
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
-from djlink_manifest.model.link import Limit, Link
+from djlink_manifest.model.links.link import Limit, Link
+from djlink_manifest.model.links.referrers import Dependents, Referrer, lab_line
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from tests.unit import plan_facts
 
 SUBJECT, SESSION, SPIKES = "a.lab.Subject", "a.lab.Session", "a.lab.Spikes"

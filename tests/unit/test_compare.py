@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from djlink_manifest.model.compare import differences
-from djlink_manifest.model.definition import Column, TableDefinition
+from djlink_manifest.model.tables.compare import differences
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 
 
 def table(charset: str, collation: str) -> TableDefinition:

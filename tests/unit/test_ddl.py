@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.servers.ddl import create_table, quoted
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.servers.ddl.tables import create_table, quoted
 
 
 def rendered(**facts: object) -> str:

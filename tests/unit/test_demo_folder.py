@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox.demo_folder import (
+from djlink_manifest.sandbox.demo.folder import (
     AUTHORITY,
     ENVIRONMENT,
     MANIFEST,

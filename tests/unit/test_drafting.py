@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.cli.starting import Asked, from_server
+from djlink_manifest.cli.commands.init import Asked, from_server
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.drafting import (
+from djlink_manifest.manifest.edit.draft import (
     Draft,
     DraftHead,
     DraftSchema,
@@ -21,17 +21,17 @@ from djlink_manifest.manifest.drafting import (
     drafted,
     scalar,
 )
-from djlink_manifest.manifest.editing import values
+from djlink_manifest.manifest.edit.edit import values
+from djlink_manifest.manifest.edit.write import formatted
 from djlink_manifest.manifest.load import load, read
-from djlink_manifest.manifest.names import identifier_fault
-from djlink_manifest.manifest.scalars import written
-from djlink_manifest.manifest.writing import formatted
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Size, Version
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
-from djlink_manifest.model.naming import class_name
-from djlink_manifest.model.rights import Grant
-from djlink_manifest.reconcile import prospecting
-from djlink_manifest.reconcile.drafting import draft_schemas, outbound_schema
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.text.scalars import written
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Size, Version
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.naming import class_name
+from djlink_manifest.reconcile.bootstrap import introspect
+from djlink_manifest.reconcile.bootstrap.draft import draft_schemas, outbound_schema
 
 IDENTITY = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "link@%", "db", 3306, "/var", 64 << 20)
 READING = Grant(frozenset({"SELECT", "REFERENCES"}), "*", "*")
@@ -315,7 +315,7 @@ def test_what_init_writes_is_valid_whatever_a_server_has_and_says_what_it_leaves
         given = replace(given, host="s")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        patched.setattr(prospecting, "prospect", lambda *rest: catalog(*tables))
+        patched.setattr(introspect, "prospect", lambda *rest: catalog(*tables))
         try:
             text, _, _, left_out = from_server(given)
         except UsageError:  # nothing of it can be linked

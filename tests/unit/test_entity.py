@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
+from djlink_manifest.model.links.entity import Presence, Standing, State, Step, state_of, step_for
 
 PRESENCES = st.builds(Presence, *[st.booleans()] * 5)
 STANDINGS = st.builds(Standing, *[st.booleans()] * 5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from djlink_manifest.model.explanation import Reason, told_once
+from djlink_manifest.model.links.explanation import Reason, told_once
 
 
 def test_what_decides_about_an_ancestor_is_told_at_its_first_mention_alone() -> None:

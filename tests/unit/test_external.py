@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.external import (
+from djlink_manifest.model.stores.external import (
     BadObject,
     External,
     Metadata,
@@ -22,9 +21,10 @@ from djlink_manifest.model.external import (
     read_metadata,
     transport,
 )
-from djlink_manifest.model.storepath import StorePath
-from djlink_manifest.model.stores import NoStore, Store, Stores
-from djlink_manifest.reconcile.housing import Housed, house
+from djlink_manifest.model.stores.path import StorePath
+from djlink_manifest.model.stores.store import NoStore, Store, Stores
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.reconcile.resolve.external_columns import Housed, house
 
 PLACE = Place("ephys", "__spikes", "princeton_ephys", "spikes")
 HASH = "abcdefghijklmnopqrstuvwx23"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, Index, IndexPart, TableDefinition
-from djlink_manifest.model.fitting import Fitted, fitted
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
+from djlink_manifest.model.tables.definition import Column, Index, IndexPart, TableDefinition
+from djlink_manifest.model.vendors.fitting import Fitted, fitted
 
 COLLATIONS = {
     "mysql": {"utf8mb4_0900_bin": "utf8mb4", "utf8mb4_bin": "utf8mb4", "latin1_bin": "latin1"},

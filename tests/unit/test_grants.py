@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.cli import run
-from djlink_manifest.model.rights import parse_grants
-from djlink_manifest.model.views import OWNER, owner_schema
+from djlink_manifest.model.server.rights import parse_grants
+from djlink_manifest.model.tables.owner_views import OWNER, owner_schema
 
 MANIFEST = """\
 manifest: 1

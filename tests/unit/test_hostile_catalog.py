@@ -15,18 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, TableDefinition, unprotectable
-from djlink_manifest.model.derive import LinkedTable, local_definition, outbound_definitions
-from djlink_manifest.model.fitting import fitted
-from djlink_manifest.model.rights import Grant, missing, parse_grants
-from djlink_manifest.model.vocabulary import FUNCTIONS, KEYWORDS
-from djlink_manifest.servers.catalog import read_catalog
-from djlink_manifest.servers.connection import Session
-from djlink_manifest.servers.ddl import create_table
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
+from djlink_manifest.model.server.rights import Grant, missing, parse_grants
+from djlink_manifest.model.tables.definition import Column, TableDefinition, unprotectable
+from djlink_manifest.model.tables.derive import LinkedTable, local_definition, outbound_definitions
+from djlink_manifest.model.vendors.fitting import fitted
+from djlink_manifest.model.vendors.vocabulary import FUNCTIONS, KEYWORDS
+from djlink_manifest.servers.catalog.reader import read_catalog
+from djlink_manifest.servers.ddl.lineage import is_lineage
+from djlink_manifest.servers.ddl.tables import create_table
 from djlink_manifest.servers.dialects import dialect_of, version_of
-from djlink_manifest.servers.lineage import is_lineage
-from djlink_manifest.servers.marks import unlike_marks
+from djlink_manifest.servers.ownership.marks import unlike_marks
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql
 
 T, U = ("s", "t"), ("s", "u")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from djlink_manifest.errors import Location, UsageError
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile.keytext import parse_key
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.reconcile.explain.key import parse_key
 
 COLUMNS = (
     Column("session", "int"),

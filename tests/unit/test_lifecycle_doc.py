@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.entity import Presence, Standing, State, Step, state_of, step_for
-from djlink_manifest.model.graph import LinkGraph
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile.asked import Closure, LinkDeletions, RequestSet
-from djlink_manifest.reconcile.plan import LinkPlan, make
-from djlink_manifest.reconcile.snapshot import EntityClass, Footing, LinkSnapshot, Observation, ServerFacts
+from djlink_manifest.model.links.entity import Presence, Standing, State, Step, state_of, step_for
+from djlink_manifest.model.links.graph import LinkGraph
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.plan import LinkPlan, make
+from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, RequestSet
+from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot, ServerFacts
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 PRESENCES = [Presence(*bits) for bits in itertools.product((False, True), repeat=5)]

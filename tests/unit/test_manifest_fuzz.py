@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, given, settings
 
 from djlink_manifest.errors import Diagnostic, DjlinkError
 from djlink_manifest.manifest.load import load, read
-from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, TableDefinition
-from djlink_manifest.model.rights import Grant
-from djlink_manifest.model.stores import Stores
-from djlink_manifest.reconcile.footing import Ground, footing
-from djlink_manifest.reconcile.granting import account_grants
-from djlink_manifest.reconcile.resolve import resolve
-from djlink_manifest.report.diagnostics import diagnostic_lines, diagnostics_json
-from djlink_manifest.servers.query import restricted
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.stores.store import Stores
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.reconcile.bootstrap.grants import account_grants
+from djlink_manifest.reconcile.diff.link_tables import Ground, footing
+from djlink_manifest.reconcile.resolve.links import resolve
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines, diagnostics_json
+from djlink_manifest.servers.query.tables import restricted
 from tests.support.mutants import mutants, whole, written
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 from djlink_manifest.manifest.load import load, read
-from djlink_manifest.manifest.nodes import Fields, plain
-from djlink_manifest.manifest.overlay import overlaid
-from djlink_manifest.manifest.problems import Problems
-from djlink_manifest.manifest.tree import parse
-from djlink_manifest.manifest.values import Options, TlsSpec
-from djlink_manifest.model.link import Limit
-from djlink_manifest.model.selection import Equals, Sql
+from djlink_manifest.manifest.models.values import Options, TlsSpec
+from djlink_manifest.manifest.text.nodes import Fields, plain
+from djlink_manifest.manifest.text.overlay import overlaid
+from djlink_manifest.manifest.text.problems import Problems
+from djlink_manifest.manifest.text.tree import parse
+from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.links.selection import Equals, Sql
 from tests.unit.manifest_cases import (
     HEAD,
     SOURCE,

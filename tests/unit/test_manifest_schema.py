@@ -12,9 +12,10 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from jsonschema import Draft202012Validator
 
-from djlink_manifest.manifest import schema
+from djlink_manifest.manifest.edit.write import formatted, starter
 from djlink_manifest.manifest.load import read
-from djlink_manifest.manifest.model import (
+from djlink_manifest.manifest.models import schema
+from djlink_manifest.manifest.models.schema_models import (
     DefaultsModel,
     ManifestModel,
     OptionsModel,
@@ -23,11 +24,10 @@ from djlink_manifest.manifest.model import (
     SourceModel,
     TableModel,
 )
-from djlink_manifest.manifest.nodes import plain
-from djlink_manifest.manifest.problems import Problems
-from djlink_manifest.manifest.tree import parse
-from djlink_manifest.manifest.values import Options
-from djlink_manifest.manifest.writing import formatted, starter
+from djlink_manifest.manifest.models.values import Options
+from djlink_manifest.manifest.text.nodes import plain
+from djlink_manifest.manifest.text.problems import Problems
+from djlink_manifest.manifest.text.tree import parse
 from tests.unit.manifest_cases import HEAD, tables, written
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_an_installed_copy_writes_no_schemas(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_module_runs() -> None:
-    command = [sys.executable, "-m", "djlink_manifest.manifest.schema", "--check"]
+    command = [sys.executable, "-m", "djlink_manifest.manifest.models.schema", "--check"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 

@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.errors import Location, SecretError
-from djlink_manifest.manifest.references import BadReference, Reference, only_references, parts
-from djlink_manifest.manifest.secrets import is_loopback, resolve_outbound, resolve_server, resolve_text
-from djlink_manifest.manifest.values import Manifest
-from djlink_manifest.model.server import Secret, ServerAddress, Tls
+from djlink_manifest.manifest.models.secrets import (
+    is_loopback,
+    resolve_outbound,
+    resolve_server,
+    resolve_text,
+)
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.manifest.text.references import BadReference, Reference, only_references, parts
+from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
 from tests.unit.manifest_cases import HEAD, loaded
 
 PLACE = Location("m.yaml", 3, 4)

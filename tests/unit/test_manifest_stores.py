@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.errors import SecretError
-from djlink_manifest.manifest.secrets import resolve_stores
-from djlink_manifest.model.stores import Store
+from djlink_manifest.manifest.models.secrets import resolve_stores
+from djlink_manifest.model.stores.store import Store
 from tests.unit.manifest_cases import HEAD, loaded, problems, told
 
 

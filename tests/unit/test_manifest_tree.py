@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic
-from djlink_manifest.manifest import tree
 from djlink_manifest.manifest.load import read
-from djlink_manifest.manifest.nodes import Fields, plain
-from djlink_manifest.manifest.problems import MAX_PROBLEMS, Problems, looks_secret, masked
-from djlink_manifest.manifest.scalars import Surprise, typed
+from djlink_manifest.manifest.text import tree
+from djlink_manifest.manifest.text.nodes import Fields, plain
+from djlink_manifest.manifest.text.problems import MAX_PROBLEMS, Problems, looks_secret, masked
+from djlink_manifest.manifest.text.scalars import Surprise, typed
 from tests.unit.manifest_cases import (
     HEAD,
     SOURCE,
@@ -465,7 +465,7 @@ def test_the_parser_in_python_reads_the_same_as_the_one_in_c(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = [loaded(tmp_path, WHOLE)]
-    monkeypatch.setattr("djlink_manifest.manifest.compose.LOADER", yaml.SafeLoader)
+    monkeypatch.setattr("djlink_manifest.manifest.text.compose.LOADER", yaml.SafeLoader)
     assert [*found, loaded(tmp_path, WHOLE)] == [*found, found[0]]
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djlink_manifest.manifest.sqltext import Refused, check
-from djlink_manifest.model.selection import AllOf, AnyOf, Condition, Equals, Sql
+from djlink_manifest.manifest.models.sqltext import Refused, check
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, Sql
 from tests.unit.manifest_cases import one, rule, told
 
 

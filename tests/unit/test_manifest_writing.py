@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import ManifestError
-from djlink_manifest.manifest import layout, writing
+from djlink_manifest.manifest.edit import write
+from djlink_manifest.manifest.edit.write import FormatError, formatted, starter
 from djlink_manifest.manifest.load import read
-from djlink_manifest.manifest.writing import FormatError, formatted, starter
+from djlink_manifest.manifest.text import layout
 from tests.unit.manifest_cases import written
 
 MESSY = """\
@@ -180,7 +181,7 @@ def test_a_layout_that_never_settles_is_an_error(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_proof_is_made_whatever_the_passes_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "_tried", lambda change, text, said: "b: 2\n")
+    monkeypatch.setattr(write, "_tried", lambda change, text, said: "b: 2\n")
     with pytest.raises(FormatError):
         formatted("a: 1\n")
 

@@ -7,19 +7,19 @@ from datetime import datetime
 
 import pytest
 
-from djlink_manifest.cli.owneroptions import agreed
+from djlink_manifest.cli.options.owner_options import agreed
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.restriction import restriction
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition
-from djlink_manifest.model.dependents import below, children_first, ties
-from djlink_manifest.model.holding import OwnedLink, Standing, TableStanding
-from djlink_manifest.model.rights import OWNER_SCHEMA_RIGHTS, Needed, parse_grants
-from djlink_manifest.model.selection import AllOf, Equals, Sql
-from djlink_manifest.model.views import owner_views
-from djlink_manifest.reconcile.ownerside import owners_lack
-from djlink_manifest.report.owning import age, board_lines, progress, touched_lines
-from djlink_manifest.servers.views import create_view
+from djlink_manifest.manifest.models.restriction import restriction
+from djlink_manifest.model.links.dependents import below, children_first, ties
+from djlink_manifest.model.links.holding import OwnedLink, Standing, TableStanding
+from djlink_manifest.model.links.selection import AllOf, Equals, Sql
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
+from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, Needed, parse_grants
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.owner_views import owner_views
+from djlink_manifest.reconcile.diff.owner_views import owners_lack
+from djlink_manifest.report.commands.owner import age, board_lines, progress, touched_lines
+from djlink_manifest.servers.ddl.owner_views import create_view
 
 
 def table(name: str, *parents: str, parts: tuple[TableDefinition, ...] = ()) -> TableDefinition:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from djlink_manifest.reconcile.stage import usual_parallelism
+from djlink_manifest.reconcile.observe.context import usual_parallelism
 
 
 def test_it_is_one_more_than_the_processors_that_this_process_may_use_or_the_sources_and_2_to_4(

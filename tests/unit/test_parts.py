@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from djlink_manifest.model.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.definition import Column, ForeignKey, TableDefinition, unprotectable
-from djlink_manifest.model.derive import LinkedTable, circle_notes, local_definition
-from djlink_manifest.model.parts import parents_first, parts_among
+from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
+from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition, unprotectable
+from djlink_manifest.model.tables.derive import LinkedTable, circle_notes, local_definition
+from djlink_manifest.model.tables.parts import parents_first, parts_among
 
 IDENTITY = ServerIdentity(Version("mysql", "9", (9,)), "a@b", "h", 1, "/", 1)
 

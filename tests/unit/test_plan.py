@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.model.entity import Standing, Step, step_for
-from djlink_manifest.model.graph import Edge, EdgeKind, LinkGraph
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile.actions import (
+from djlink_manifest.model.links.entity import Standing, Step, step_for
+from djlink_manifest.model.links.graph import Edge, EdgeKind, LinkGraph
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.plan.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
@@ -31,8 +31,9 @@ from djlink_manifest.reconcile.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.plan import LinkPlan, Plan, make
-from djlink_manifest.reconcile.snapshot import Observation, Refusal
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan, make
+from djlink_manifest.reconcile.state.snapshot import Refusal
 from tests.unit import plan_facts
 
 CASES = sorted((Path(__file__).parent / "plan_cases").glob("*.yaml"))

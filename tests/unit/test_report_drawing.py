@@ -7,8 +7,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djlink_manifest.model.graph import Edge, EdgeKind, LinkGraph
-from djlink_manifest.report.drawing import dot, mermaid
+from djlink_manifest.model.links.graph import Edge, EdgeKind, LinkGraph
+from djlink_manifest.report.plan.graph import dot, mermaid
 from tests.unit import plan_samples as samples
 
 MERMAID_LINES = (

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 from hypothesis import given, settings
 
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.report.html import plan_html, table_html
-from djlink_manifest.report.terminal import plain
-from djlink_manifest.report.text import plan_lines, sections
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.report.plan.html import plan_html, table_html
+from djlink_manifest.report.plan.text import plan_lines, sections
+from djlink_manifest.report.screen.terminal import plain
 from tests.unit.plan_samples import NASTY, PLANS, rich_plan
 
 

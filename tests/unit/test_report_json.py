@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic
-from djlink_manifest.reconcile.actions import Action
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Event, Report
-from djlink_manifest.report.diagnostics import diagnostics_json
-from djlink_manifest.report.jsonform import event_json, plan_json, report_json, status_json
-from djlink_manifest.report.totals import Totals, of_link, of_plan
+from djlink_manifest.reconcile.plan.actions import Action
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Event, Report
+from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json, status_json
+from djlink_manifest.report.plan.totals import Totals, of_link, of_plan
+from djlink_manifest.report.screen.diagnostics import diagnostics_json
 from tests.unit import plan_samples as samples
 
 SCHEMA: dict[str, Any] = json.loads(

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from djlink_manifest.cli.screen import Screen
-from djlink_manifest.reconcile.progress import Advanced, Event, LinkOutcome, LinkStarted, Said
-from djlink_manifest.report.progress import Bars, Lines
-from djlink_manifest.report.telling import Prose, Records
-from djlink_manifest.report.waiting import Waiting
+from djlink_manifest.cli.terminal.screen import Screen
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
+from djlink_manifest.report.apply.events import Prose, Records
+from djlink_manifest.report.apply.progress import Bars, Lines
+from djlink_manifest.report.screen.waiting import Waiting
 from tests.unit import plan_samples as samples
 from tests.unit.test_report_text import harmless
 

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from djlink_manifest.cli.screen import Screen
+from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location
-from djlink_manifest.reconcile.actions import Blocked, Drift, Pull
-from djlink_manifest.reconcile.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.progress import Report
-from djlink_manifest.report.diagnostics import diagnostic_lines, error_lines
-from djlink_manifest.report.figures import counted, duration, listed, size
-from djlink_manifest.report.status import status_lines
-from djlink_manifest.report.summary import report_lines
-from djlink_manifest.report.terminal import plain
-from djlink_manifest.report.text import plan_lines
+from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Report
+from djlink_manifest.report.plan.status import status_lines
+from djlink_manifest.report.plan.summary import report_lines
+from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines, error_lines
+from djlink_manifest.report.screen.figures import counted, duration, listed, size
+from djlink_manifest.report.screen.terminal import plain
 from tests.unit import plan_samples as samples
 
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.catalog import Catalog, Mark
-from djlink_manifest.model.definition import ForeignKey, TableDefinition
-from djlink_manifest.model.graph import LinkGraph, circles
-from djlink_manifest.model.rights import Grant
-from djlink_manifest.reconcile.resolve import Resolved
-from djlink_manifest.reconcile.scope import check_address, concerns, select
-from djlink_manifest.reconcile.snapshot import Refusal, ServerFacts
+from djlink_manifest.model.links.graph import LinkGraph, circles
+from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.reconcile.resolve.links import Resolved
+from djlink_manifest.reconcile.resolve.selection import check_address, concerns, select
+from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts
 from tests.unit.catalogs import catalog, resolved, table
 
 TABLES = (
@@ -359,7 +359,7 @@ def test_any_keys_between_links_give_a_graph_and_the_same_one_once_its_tables_st
 
 
 def _both_ways() -> Any:
-    from djlink_manifest.model.graph import Edge
+    from djlink_manifest.model.links.graph import Edge
 
     return Edge("a", "b", "foreign key"), Edge("b", "a", "depends_on")
 

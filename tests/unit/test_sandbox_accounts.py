@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from djlink_manifest.sandbox.accounts import grant_pattern
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.errors import SandboxError
-from djlink_manifest.sandbox import binaries, docker, packages
-from djlink_manifest.sandbox.binaries import MYSQLD_VARIABLE, ServerBinary
+from djlink_manifest.sandbox.servers import binaries, docker, packages
+from djlink_manifest.sandbox.servers.binaries import MYSQLD_VARIABLE, ServerBinary
 
 MYSQL_9 = "/usr/sbin/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))"
 MYSQL_8 = "mysqld  Ver 8.0.43-0ubuntu0.24.04.1 for Linux on x86_64 ((Ubuntu))"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.sandbox.cache import built_once, cache_dir
+from djlink_manifest.sandbox.servers.cache import built_once, cache_dir
 
 BUILD = """
 import sys, time

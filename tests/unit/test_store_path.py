@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import ObjectRefused
-from djlink_manifest.model.storepath import LONGEST, BadPath, store_path
-from djlink_manifest.model.stores import Store
-from djlink_manifest.servers.stores.opened import OpenStore, open_store
+from djlink_manifest.model.stores.path import LONGEST, BadPath, store_path
+from djlink_manifest.model.stores.store import Store
+from djlink_manifest.servers.stores.open import open_store
+from djlink_manifest.servers.stores.store import OpenStore
 
 PIECES = st.sampled_from(
     [

@@ -7,10 +7,10 @@ from djlink_manifest.manifest.checks.servers import check_servers
 from djlink_manifest.manifest.checks.stores import check_stores
 from djlink_manifest.manifest.checks.tables import check_tables
 from djlink_manifest.manifest.checks.targets import check_targets
-from djlink_manifest.manifest.model import ManifestModel
-from djlink_manifest.manifest.nodes import Fields
-from djlink_manifest.manifest.problems import Problems
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.schema_models import ManifestModel
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.manifest.text.nodes import Fields
+from djlink_manifest.manifest.text.problems import Problems
 
 
 def check(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Problems) -> None:

@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Literal
 
-from djlink_manifest.manifest.model import ApprovalModel, ManifestModel
-from djlink_manifest.manifest.names import is_glob, matches, may_match, same_table, spellings, table_fault
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of, spot_of_item
-from djlink_manifest.manifest.problems import Problems, did_you_mean
-from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.models.names import (
+    is_glob,
+    matches,
+    may_match,
+    same_table,
+    spellings,
+    table_fault,
+)
+from djlink_manifest.manifest.models.schema_models import ApprovalModel, ManifestModel
+from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of, spot_of_item
+from djlink_manifest.manifest.text.problems import Problems, did_you_mean
 
 FORM = "an address is `source.schema.Table`"
 

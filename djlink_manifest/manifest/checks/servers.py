@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from djlink_manifest.manifest import references
 from djlink_manifest.manifest.checks.stores import is_store_secret
-from djlink_manifest.manifest.model import ManifestModel, ServerModel, TlsModel
-from djlink_manifest.manifest.names import identifier_fault, source_fault
-from djlink_manifest.manifest.nodes import Fields, Items, Leaf, Node, Steps, dotted, spot_of
-from djlink_manifest.manifest.problems import Problems, Spot
-from djlink_manifest.manifest.values import Manifest
+from djlink_manifest.manifest.models.names import identifier_fault, source_fault
+from djlink_manifest.manifest.models.schema_models import ManifestModel, ServerModel, TlsModel
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.manifest.text import references
+from djlink_manifest.manifest.text.nodes import Fields, Items, Leaf, Node, Steps, dotted, spot_of
+from djlink_manifest.manifest.text.problems import Problems, Spot
 
 _SERVER_KEYS = frozenset({"host", "port", "user", "password", "outbound"})
 _SHOWN_KEYS = ("host", "port", "user", "outbound")  # in what is printed, or on the server

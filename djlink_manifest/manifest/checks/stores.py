@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from djlink_manifest.manifest import references
-from djlink_manifest.manifest.model import ManifestModel, StoreModel
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
-from djlink_manifest.manifest.problems import Problems, did_you_mean
-from djlink_manifest.model.stores import SECRETS
+from djlink_manifest.manifest.models.schema_models import ManifestModel, StoreModel
+from djlink_manifest.manifest.text import references
+from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.text.problems import Problems, did_you_mean
+from djlink_manifest.model.stores.store import SECRETS
 
 _NEEDS = {
     "file": ("location",),

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Hashable, Iterable
 from itertools import combinations
 
-from djlink_manifest.manifest.build import table_keys
-from djlink_manifest.manifest.names import (
+from djlink_manifest.manifest.models.build import table_keys
+from djlink_manifest.manifest.models.names import (
     covers,
     identifier_fault,
     is_glob,
@@ -15,10 +15,10 @@ from djlink_manifest.manifest.names import (
     table_fault,
     weight,
 )
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, node_at, spot_of, spot_of_item
-from djlink_manifest.manifest.problems import Problems, Spot, did_you_mean
-from djlink_manifest.manifest.values import Manifest, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.model.naming import class_name
+from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, node_at, spot_of, spot_of_item
+from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean
+from djlink_manifest.model.tables.naming import class_name
 
 Key = tuple[str, Steps, Spot]
 

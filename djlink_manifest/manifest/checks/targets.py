@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from djlink_manifest.manifest.build import table_keys
 from djlink_manifest.manifest.checks.tables import origin
-from djlink_manifest.manifest.names import identifier_fault, same_table
-from djlink_manifest.manifest.nodes import Fields, Steps, dotted, spot_of
-from djlink_manifest.manifest.problems import Problems, Spot
-from djlink_manifest.manifest.values import Manifest, ServerSpec, SourceSpec, TableRule
-from djlink_manifest.model.naming import class_name, plain_name
+from djlink_manifest.manifest.models.build import table_keys
+from djlink_manifest.manifest.models.names import identifier_fault, same_table
+from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.text.problems import Problems, Spot
+from djlink_manifest.model.tables.naming import class_name, plain_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import re
 from typing import Protocol
 
 from djlink_manifest.errors import Unreachable
-from djlink_manifest.model.catalog import Version
-from djlink_manifest.model.definition import Column
+from djlink_manifest.model.server.catalog import Version
+from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.dialects import mariadb, mysql
 from djlink_manifest.servers.dialects.facts import ColumnFacts
 

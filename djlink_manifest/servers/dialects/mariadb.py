@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from djlink_manifest.model.definition import Column
+from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.dialects.facts import ColumnFacts
 from djlink_manifest.servers.sql import unescaped
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from djlink_manifest.model.definition import Column
+from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.dialects.facts import ColumnFacts
 
 OLDEST = (8, 0, 19)

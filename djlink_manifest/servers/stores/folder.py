@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from djlink_manifest.model.storepath import StorePath
-from djlink_manifest.model.stores import Store
-from djlink_manifest.servers.stores.opened import CHUNK, Found, OpenStore, Upload
+from djlink_manifest.model.stores.path import StorePath
+from djlink_manifest.model.stores.store import Store
+from djlink_manifest.servers.stores.store import CHUNK, Found, OpenStore, Upload
 
 LONGEST_STEP = 255  # bytes, of the filesystems in use
 TRIES = 100

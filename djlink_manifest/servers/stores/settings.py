@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from djlink_manifest.errors import StoreError
-from djlink_manifest.model.stores import NoStore, Store, Stores
+from djlink_manifest.model.stores.store import NoStore, Store, Stores
 
 _CONFIGURATION = "correct DataJoint's configuration (datajoint.json, DJ_STORES)"
 

@@ -20,8 +20,10 @@ from typing import Any
 from pymysql.constants.COMMAND import COM_QUERY
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.reconcile import bench, deleting, pulling, settling
+from djlink_manifest.reconcile.apply import pull
+from djlink_manifest.reconcile.deletion import confirmations, requested
 from djlink_manifest.reconcile.pipeline import open_job
+from djlink_manifest.reconcile.runtime import batches
 from tests.support.statements import Statement, watched
 
 CHANGES = ("INSERT", "LOAD", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
@@ -65,10 +67,10 @@ def apply_once(
                 statement.connection._execute_command(COM_QUERY, statement.whole)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    bench.BATCH_ENTITIES = 2
+    batches.BATCH_ENTITIES = 2
     if spread:
-        pulling.SPREAD_ENTITIES = 1
-    deleting.ENTITIES_AT_ONCE = settling.ENTITIES_AT_ONCE = 2
+        pull.SPREAD_ENTITIES = 1
+    requested.ENTITIES_AT_ONCE = confirmations.ENTITIES_AT_ONCE = 2
     with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
         plan = job.plan(verify=verify)
         if typed:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.model.link import Link
-from djlink_manifest.reconcile.plan import Plan
-from djlink_manifest.reconcile.progress import Event, LinkOutcome, Report, Said
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Report, Said
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import Rig, quiet
 from tests.support.servers import Servers, drop_everything, new_names

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from djlink_manifest.errors import DjlinkError
-from djlink_manifest.model.catalog import TableName
-from djlink_manifest.model.selection import Equals
+from djlink_manifest.model.links.selection import Equals
+from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.desk import Desk
 from tests.support.histories.model import ABOVE, Agreed, Meaning, hanging, touching
 from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, Place

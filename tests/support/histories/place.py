@@ -19,12 +19,13 @@ from typing import Any
 
 import pymysql
 
-from djlink_manifest.model.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
-from djlink_manifest.model.server import Secret, ServerAddress
-from djlink_manifest.model.views import owner_schema
+from djlink_manifest.model.server.address import Secret, ServerAddress
+from djlink_manifest.model.server.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.owner.desk import Desk, open_desk
-from djlink_manifest.sandbox import SandboxServer, pipeline
-from djlink_manifest.sandbox.accounts import create_link_user, create_local_user, create_owner, quoted
+from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.demo import pipeline
+from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user, create_owner, quoted
 from tests.support.faults.crash import Applier
 from tests.support.rig import PASSWORD, Rig
 from tests.support.snapshots import Saved

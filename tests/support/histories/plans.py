@@ -7,8 +7,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from djlink_manifest.reconcile.actions import Action, Pull
-from djlink_manifest.reconcile.plan import Plan
+from djlink_manifest.reconcile.plan.actions import Action, Pull
+from djlink_manifest.reconcile.plan.plan import Plan
 
 PLACES = re.compile(r"\S*djlink\.yaml:\d+(:\d+)?")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from djlink_manifest.model.link import Link
+from djlink_manifest.model.links.link import Link
 from tests.support.rig import Rig
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.text import Text
 
-from djlink_manifest.report.diagnostics import diagnostic_lines
-from djlink_manifest.report.drawing import dot, mermaid
-from djlink_manifest.report.status import status_lines
-from djlink_manifest.report.summary import report_lines
-from djlink_manifest.report.text import plan_lines
+from djlink_manifest.report.plan.graph import dot, mermaid
+from djlink_manifest.report.plan.status import status_lines
+from djlink_manifest.report.plan.summary import report_lines
+from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from tests.unit import plan_samples as samples
 
 FOLDER = Path(__file__).parent

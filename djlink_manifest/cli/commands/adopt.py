@@ -1,0 +1,71 @@
+"""The command that takes tables over."""
+
+from __future__ import annotations
+
+import click
+
+from djlink_manifest.cli.commands.apply import check_that_one_can_ask, said_yes
+from djlink_manifest.cli.options.jobs import loaded, opened
+from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
+from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.report.screen.terminal import line
+
+
+@click.command(short_help="Take over tables that carry another mark or none.")
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@file_option
+@click.option(
+    "--from",
+    "given_up",
+    metavar="MANIFEST",
+    help="Take tables of another lab's manifest of this name, which has given them up.",
+)
+@click.option("--auto-approve", is_flag=True, help="Do not ask.")
+@json_option("Print what would be, or was, taken over as JSON; needs --auto-approve to do it.")
+@output_options
+def adopt(
+    addresses: tuple[str, ...],
+    files: tuple[str, ...],
+    given_up: str | None,
+    auto_approve: bool,
+    as_json: bool,
+) -> int:
+    """Take over the tables of links (source.schema.Table, or globs) whose marks are another's, or missing.
+
+    For a manifest that was renamed, a local server that was moved or restored, tables whose marks were lost,
+    and tables that were copied by hand. Definitions and keys are compared first; what does not fit is refused
+    and never altered or dropped. It shows whose the tables are and what an apply would do afterwards, asks
+    for `yes`, and writes the marks, nothing else. The rows follow with `djlink apply`.
+
+    \b
+    Examples:
+      djlink adopt princeton.ephys.Recording
+      djlink adopt 'princeton.*' --auto-approve
+      djlink adopt princeton.ephys.Recording --from old-atlas
+      djlink adopt princeton.ephys.Recording --json
+    """
+    from djlink_manifest.reconcile.explain import commands
+    from djlink_manifest.report.commands.adoption import rehearsal_json, rehearsal_lines
+
+    if not auto_approve and not as_json:
+        command = f"djlink adopt {' '.join(addresses)}"
+        check_that_one_can_ask(as_json, f"{command} --json", command)
+    screen = current()
+    scope = Scope(files, (), (), None)
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
+        with waiting:
+            rehearsed = commands.rehearse(job, addresses, given_up)
+        if not as_json:
+            screen.show(rehearsal_lines(rehearsed))
+        do = bool(rehearsed.adoptions) and (auto_approve or (not as_json and said_yes("Adopt these tables?")))
+        if do:
+            commands.adopt(job, rehearsed)
+    if as_json:
+        screen.json(rehearsal_json(rehearsed, adopted=do))
+    elif do:
+        option = "".join(f" -f {each}" for each in files)
+        screen.tell([line(f"Adopted. The rows follow with: djlink apply{option}")])
+    elif rehearsed.adoptions:
+        screen.tell([line("Not adopted. Nothing was changed.")])
+    undone = bool(rehearsed.adoptions) and not do and not as_json
+    return 1 if rehearsed.refusals or undone else 0

@@ -1,0 +1,113 @@
+"""The command that changes things: it shows the plan, asks, does it, and tells how each link ended."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.options.manifest_options import (
+    Scope,
+    json_option,
+    limit_option,
+    output_options,
+    scope_options,
+    verify_option,
+)
+from djlink_manifest.cli.terminal.interrupt import interruptible
+from djlink_manifest.cli.terminal.screen import Screen, current
+from djlink_manifest.errors import Interrupted, UsageError
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line
+
+if TYPE_CHECKING:
+    from djlink_manifest.report.apply.events import Telling
+
+
+@click.command(short_help="Show the plan, ask, do it.")
+@scope_options
+@click.option("--auto-approve", is_flag=True, help="Do not ask. No deletion is approved by this.")
+@verify_option
+@limit_option
+@json_option("Print the plan, the progress and the end as JSON, one object a line; needs --auto-approve.")
+@output_options
+def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
+    """Show the plan, ask for `yes`, and do it; then say what is done, failed and not attempted.
+
+    Where the plan lists deletions that await an approval, `yes` approves those too. --auto-approve never
+    does: they wait for `djlink approve`.
+
+    Ctrl-C finishes the batches in hand; what was committed stays, and the next apply goes on from there. A
+    second Ctrl-C aborts at once.
+
+    \b
+    Examples:
+      djlink apply
+      djlink apply --auto-approve
+      djlink apply --target princeton.ephys.Session
+      djlink apply --verify
+      djlink apply --auto-approve --json > apply.jsonl
+    """
+    if not auto_approve:
+        check_that_one_can_ask(as_json)
+    screen = current()
+    manifest = loaded(scope, screen)
+    telling = _telling(screen, as_json)
+    with opened(manifest, scope, screen) as (job, waiting):
+        with waiting:
+            plan = job.plan(verify=verify)
+        telling.plan(plan)
+        agreed, given = (plan, ()) if auto_approve else job.approved(plan, user_name(), today())
+        if not agreed.has_changes:
+            return 1 if plan.has_errors else 0
+        if not auto_approve and not said_yes(question(sum(a.count for a in given))):
+            screen.tell([line("Not applied. Nothing was changed.")])
+            return 1
+        plan = agreed
+        stop = threading.Event()
+        with telling.display() as display, interruptible(stop, display.announce):
+            report = job.apply(plan, display, stop)
+    telling.end(plan, report)
+    if report.interrupted:
+        return Interrupted.exit_code
+    return 0 if report.succeeded and not plan.has_errors else 1
+
+
+def check_that_one_can_ask(as_json: bool, before: str = "djlink plan", again: str = "djlink apply") -> None:
+    """Raise UsageError where there is no person to ask; it names what shows, and what does it unasked."""
+    if as_json:
+        raise UsageError("`apply --json` asks nothing", hint="say that you agree: --auto-approve")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "there is no terminal to ask on, so nothing was planned or changed",
+            hint=f"look at `{before}`, then run `{again} --auto-approve`",
+        )
+
+
+def _telling(screen: Screen, as_json: bool) -> Telling:
+    from djlink_manifest.report.apply.events import Prose, Records
+
+    console = screen.console(sys.stderr)
+    if as_json:
+        return Records(functools.partial(screen.json, indent=None), console)
+    return Prose(screen.show, console, animated=sys.stderr.isatty())
+
+
+def question(deletions: int) -> str:
+    """What is asked before a plan is applied; `yes` approves the deletions that it lists."""
+    what = f", and approve the {counted(deletions, 'deletion')} that it lists" if deletions else ""
+    return f"Apply this plan{what}?"
+
+
+def said_yes(question: str) -> bool:
+    """Whether the person at the terminal types the word `yes`, and nothing else."""
+    sys.stderr.write(f"\n{question} Only `yes` will do: ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        sys.stderr.write("\n")
+    return answer.strip() == "yes"

@@ -1,0 +1,42 @@
+"""The command that explains one entity."""
+
+from __future__ import annotations
+
+import click
+
+from djlink_manifest.cli.options.jobs import loaded, opened
+from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
+from djlink_manifest.cli.terminal.screen import current
+
+
+@click.command(short_help="Why one entity is here, or is not.")
+@click.argument("address", metavar="ADDRESS")
+@click.argument("key", metavar="KEY")
+@file_option
+@json_option("Print the explanation as JSON.")
+@output_options
+def explain(address: str, key: str, files: tuple[str, ...], as_json: bool) -> int:
+    """Explain one entity of a link: where it is, which rule or parent decides, what an apply would do.
+
+    ADDRESS is a link (source.schema.Table), KEY its primary key as `attribute=value,…` or as a JSON object;
+    bytes are written in hex (0x1f2e). It prints keys, and with a text in `where` that text. Nothing is
+    changed.
+
+    \b
+    Examples:
+      djlink explain princeton.session.Session subject=A1,session=3
+      djlink explain princeton.lab.Subject '{"subject":"A1,left"}'
+      djlink explain princeton.session.Session subject=A1,session=3 --json
+    """
+    from djlink_manifest.reconcile.explain import commands
+    from djlink_manifest.report.commands.explain import explanation_json, explanation_lines
+
+    screen = current()
+    scope = Scope(files, (), (), None)
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting), waiting:
+        explanation, plan = commands.explain(job, address, key)
+    if as_json:
+        screen.json(explanation_json(explanation, plan))
+    else:
+        screen.show(explanation_lines(explanation, plan))
+    return 0

@@ -1,0 +1,67 @@
+"""The command that prints the SQL for an administrator: what each account needs, and no more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from djlink_manifest.cli.options.jobs import loaded
+from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
+from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.report.screen.terminal import plain
+
+if TYPE_CHECKING:
+    from djlink_manifest.reconcile.bootstrap.grants import AccountGrants
+
+
+@click.command(short_help="Print the SQL that gives each account its rights.")
+@file_option
+@click.option(
+    "--owner", metavar="USER", help="Also what this account, of those who own the source tables, needs."
+)
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="NAME",
+    help="Only this server: a source's name, or `local`. Repeatable.",
+)
+@json_option("Print the statements as JSON.")
+@output_options
+def grants(files: tuple[str, ...], owner: str | None, servers: tuple[str, ...], as_json: bool) -> None:
+    """Print the SQL that an administrator of each server runs, so that djlink can work there.
+
+    It gives the link users, the local user and, with --owner, the owners of the sources exactly what they
+    need. No server is asked, and no password is read. MySQL and MariaDB take the same statements.
+
+    \b
+    Examples:
+      djlink grants
+      djlink grants --owner princeton_lab
+      djlink grants --server princeton --owner 'rig@10.0.0.%' > for_their_administrator.sql
+    """
+    from djlink_manifest.reconcile.bootstrap.grants import account_grants
+
+    screen = current()
+    manifest = loaded(Scope(files, (), (), None), screen)
+    found = account_grants(manifest, os.environ, owner=owner, servers=servers)
+    if as_json:
+        screen.json({"format_version": 1, "accounts": [asdict(each) for each in found]})
+    else:
+        screen.data("".join(f"{each}\n" for each in _script(found)))
+
+
+def _script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
+    for number, each in enumerate(found):
+        if number:
+            yield ""
+        yield f"-- {plain(each.server)} ({plain(each.host)}): the {each.role} {plain(each.account)}"
+        if each.role == "owner":
+            yield "-- beside the rights on their own schemas, which stay; none on the outbound schema itself"
+        yield f"-- where it does not exist yet: {plain(each.create_user)}"
+        yield from each.schemas
+        yield from each.grants

@@ -1,0 +1,122 @@
+"""Commands that look and change nothing: plan, status, graph."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from djlink_manifest.cli.options.jobs import loaded, opened
+from djlink_manifest.cli.options.manifest_options import (
+    Scope,
+    json_option,
+    limit_option,
+    output_options,
+    scope_options,
+    verify_option,
+)
+from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.report.screen.terminal import line
+
+CHANGES = 2
+
+
+@click.command(short_help="Show what would be done.")
+@scope_options
+@verify_option
+@limit_option
+@json_option("Print the plan as JSON (schemas/plan.schema.json).")
+@click.option(
+    "--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes, 0 where there are none."
+)
+@output_options
+def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> int:
+    """Show what would be done, link by link, and what is in the way. Nothing is changed.
+
+    A blocked link is an error (exit 1); a deletion that awaits approval is not.
+
+    \b
+    Examples:
+      djlink plan
+      djlink plan -f atlas.yaml --target 'princeton.ephys.*'
+      djlink plan --exclude princeton.ephys.Trace
+      djlink plan --verify
+      djlink plan --json > plan.json
+      djlink plan --detailed-exitcode
+    """
+    from djlink_manifest.report.plan.json_form import plan_json
+    from djlink_manifest.report.plan.text import plan_lines
+
+    screen = current()
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
+        with waiting:
+            made = job.plan(verify=verify)
+        if as_json:
+            screen.json(plan_json(made))
+        else:
+            screen.show(plan_lines(made))
+    if made.has_errors:
+        return 1
+    return CHANGES if detailed_exitcode and made.has_changes else 0
+
+
+@click.command(short_help="One line for each link.")
+@scope_options
+@verify_option
+@json_option("Print the status as JSON.")
+@output_options
+def status(scope: Scope, verify: bool, as_json: bool) -> int:
+    """Show one line for each link: its rows on each side, what is pending, what is in the way.
+
+    \b
+    Examples:
+      djlink status
+      djlink status --target 'janelia.*'
+      djlink status --verify
+      djlink status --json
+    """
+    from djlink_manifest.report.plan.json_form import status_json
+    from djlink_manifest.report.plan.status import status_lines
+
+    screen = current()
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
+        with waiting:
+            made = job.plan(verify=verify)
+        if as_json:
+            screen.json(status_json(made))
+        else:
+            screen.show(status_lines(made))
+    return 1 if made.has_errors else 0
+
+
+@click.command(short_help="Draw which link needs which.")
+@scope_options
+@click.option(
+    "--format",
+    "drawing",
+    type=click.Choice(["mermaid", "dot"]),
+    default="mermaid",
+    show_default=True,
+    help="mermaid for Markdown, dot for Graphviz.",
+)
+@output_options
+def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
+    """Draw which link needs which, as text for mermaid or Graphviz; arrows run from parent to child.
+
+    \b
+    Examples:
+      djlink graph
+      djlink graph --format dot | dot -Tsvg > links.svg
+    """
+    from djlink_manifest.report.plan.graph import dot, mermaid
+    from djlink_manifest.report.plan.text import refusal_lines
+
+    screen = current()
+    manifest = loaded(scope, screen)
+    with opened(manifest, scope, screen) as (job, _):
+        screen.data((mermaid if drawing == "mermaid" else dot)(job.graph))
+        screen.tell(refusal_lines(job.refusals))
+        down = [server for server in job.servers if server.problem]
+    for server in down:
+        screen.tell([line(f"No link of source {server.name} is drawn: {server.problem}")])
+    return 1 if job.refusals or down else 0

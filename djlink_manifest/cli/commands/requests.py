@@ -1,0 +1,158 @@
+"""Commands for what sources ask to delete: requests shows it, approve agrees to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.options.manifest_options import (
+    Scope,
+    chosen,
+    json_option,
+    output_options,
+    scope_options,
+)
+from djlink_manifest.cli.terminal.files import read_text, replace_file
+from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.errors import UsageError
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line
+
+if TYPE_CHECKING:
+    from djlink_manifest.manifest.models.values import Manifest
+
+
+@click.command(short_help="Show what sources ask to delete.")
+@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
+@scope_options
+@click.option("--keys", is_flag=True, help="Show the requested rows by their keys.")
+@json_option("Print the requests as JSON, without keys.")
+@output_options
+def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool) -> int:
+    """Show what sources ask to delete: how many, who, since when, why, and what would go along here.
+
+    Rows of your own tables that depend on requested rows keep them from going; they are listed with the
+    DataJoint line that deletes them.
+
+    \b
+    Examples:
+      djlink requests
+      djlink requests princeton.ephys.Recording --keys
+      djlink requests --json
+    """
+    from djlink_manifest.report.plan.json_form import requests_json
+    from djlink_manifest.report.plan.requests import key_lines, request_lines, unknown_lines
+    from djlink_manifest.report.plan.text import refusal_lines
+
+    screen = current()
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
+        with waiting:
+            plan = job.plan()
+        for address in addresses:
+            job.check_address(address)
+        shown = [p for p in plan.links if not addresses or p.address in addresses]
+        if as_json:
+            screen.json(requests_json(plan, shown))
+        else:
+            screen.show(request_lines(shown))
+            if keys:
+                for each in shown:
+                    if each.requests and each.requests.asked:
+                        screen.show(key_lines(each.address, job.requested(each.address)))
+    # of these nobody can say what is asked for
+    if not as_json:
+        screen.tell(unknown_lines(shown))
+    screen.tell(refusal_lines(plan.refusals))
+    screen.tell(line(f"{s.name} cannot be used: {s.problem}") for s in plan.sources if s.problem)
+    return 1 if plan.has_errors else 0
+
+
+@click.command(short_help="Agree to what a source asks to delete.")
+@click.argument("address")
+@scope_options
+@click.option("--orphans", is_flag=True, help="Agree to delete local rows whose source row is gone, by name.")
+@click.option("--by", metavar="NAME", help="Who agrees.  [default: the user of this machine]")
+@click.option(
+    "--into",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file that gets the entry.  [default: the one that has `approvals`, else the last manifest]",
+)
+@output_options
+def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Path | None) -> int:
+    """Agree to the deletions that the source of the link ADDRESS asks for now, as an entry of `approvals`.
+
+    Nothing is deleted yet: the entry can be reviewed in a pull request, and the next apply carries it out.
+    It holds for the very set of requests that stands now, and for what goes along now. Later requests wait
+    for the next approval; a set that has changed, or more going along, voids it.
+
+    With --orphans it is about the local rows whose source row is gone, or that the lab added: they are shown
+    by their keys, and the entry holds for all of these and no others.
+
+    \b
+    Examples:
+      djlink approve princeton.ephys.Recording
+      djlink approve princeton.ephys.Recording --by a.lee --into approvals.yaml
+      djlink approve princeton.ephys.Recording --orphans
+    """
+    from djlink_manifest.manifest.edit.approvals import with_approval
+    from djlink_manifest.report.plan.requests import key_lines, orphan_lines, request_lines
+
+    screen = current()
+    manifest = loaded(scope, screen)
+    with opened(manifest, scope, screen) as (job, waiting):
+        with waiting:
+            plan = job.plan(orphans_of=(address,) if orphans else ())
+        job.check_address(address)
+        given = job.approvals(plan, address, by or user_name(), today(), orphans=orphans)
+        if orphans:
+            screen.tell([*orphan_lines(plan, address), *key_lines(address, job.orphans(address))])
+    if not orphans:
+        screen.tell(request_lines([p for p in plan.links if p.address == address]))
+    if not given:
+        mine = next((p for p in plan.links if p.address == address), None)
+        block = next((b for b in mine.blocked if b.whole), None) if mine else None
+        if block is not None:
+            raise UsageError(f"{address}: {block.reason}", hint=block.hint or "`djlink plan` shows why")
+        where = "`djlink status` counts orphans" if orphans else "`djlink requests` shows what is asked for"
+        raise UsageError(f"nothing of {address} awaits an approval", hint=where)
+    [approval] = given
+    target = into or _target(scope, manifest)
+    text = read_text(target) if target.exists() else ""
+    replace_file(target, with_approval(text, approval, str(target)))
+    what = counted(approval.count, "deletion")
+    screen.tell([line(f"Wrote the approval of {what} of {address} into {target}. Then: djlink apply")])
+    return 0
+
+
+def prune(scope: Scope) -> Iterator[Path]:
+    """Take spent approvals out of the manifest's files; the files that were changed."""
+    from djlink_manifest.manifest.edit.approvals import without_approvals
+
+    screen = current()
+    with opened(loaded(scope, screen), scope, screen) as (job, waiting), waiting:
+        plan = job.plan()
+    files: dict[str, set[int]] = {}
+    for approval in plan.spent:
+        files.setdefault(approval.location.file, set()).add(approval.location.line)
+    texts = {Path(name): (read_text(Path(name)), lines) for name, lines in sorted(files.items())}
+    new = {path: without_approvals(text, lines, str(path)) for path, (text, lines) in texts.items()}
+    for path, text in new.items():
+        if text != texts[path][0]:
+            replace_file(path, text)
+            yield path
+
+
+def _target(scope: Scope, manifest: Manifest) -> Path:
+    """The file for a new entry: one that has `approvals`, else the last one, or a new one in its folder."""
+    from djlink_manifest.manifest.edit.approvals import has_approvals
+
+    for name in reversed(manifest.files):
+        if has_approvals(read_text(Path(name))):
+            return Path(name)
+    last = Path(chosen(scope.files)[-1])
+    return last / "approvals.yaml" if last.is_dir() else last

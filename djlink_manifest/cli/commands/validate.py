@@ -1,0 +1,214 @@
+"""Commands that ask nothing of a server: init (but with --from), validate, fmt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from djlink_manifest.cli.options.manifest_options import (
+    DEFAULT_MANIFEST,
+    Scope,
+    chosen,
+    file_option,
+    json_option,
+    output_options,
+    server_options,
+)
+from djlink_manifest.cli.terminal.files import read_text, replace_file
+from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.errors import UsageError
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines, diagnostics_json, tally
+from djlink_manifest.report.screen.figures import counted, listed
+from djlink_manifest.report.screen.terminal import line
+
+NOT_FORMATTED = 3
+MOST_WARNINGS = 20
+
+
+@click.command(short_help="Write a starter manifest.")
+@click.argument("path", required=False)
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option(
+    "--from",
+    "place",
+    metavar="SOURCE.schema",
+    help="Write it from what this schema of a source's server has, its parents in other schemas included.",
+)
+@server_options
+@output_options
+def init(path: str | None, force: bool, place: str | None, **server: Any) -> None:
+    """Write a starter manifest to PATH (djlink.yaml), or to stdout where PATH is `-`.
+
+    Beside it goes manifest.schema.json, by which editors complete and check what is typed; not with `-`.
+
+    With --from the server is asked, and what is written validates and plans: each table that can be linked,
+    parents in other schemas as `pull: needed`, and for each table that cannot be linked a comment that says
+    why. A source of a manifest that is here (djlink.yaml, or -f) is asked as that says, and what is written
+    (schema.yaml) is laid over it; another one needs --host. Passwords are references, never text.
+
+    \b
+    Examples:
+      djlink init
+      djlink init manifests/atlas.yaml
+      djlink init - | less
+      djlink init --from princeton.ephys
+      djlink init --from princeton.ephys -f atlas.yaml -
+      djlink init --from princeton.ephys --host db.princeton.example --user ourlab_link
+    """
+    from djlink_manifest.manifest.edit.write import starter
+
+    if place is not None:
+        _init_from(path, force, place, server)
+        return
+    _check_no_server(server)
+    path = path or DEFAULT_MANIFEST
+    screen = current()
+    if path == "-":
+        screen.data(starter())
+        return
+    beside = _schema_beside(path)
+    _write_all({Path(path): starter(), **beside}, force)
+    [schema] = beside
+    option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
+    screen.tell(
+        [
+            line(f"Wrote {path}. Name your servers and tables in it, then: djlink validate{option}"),
+            line(f"Wrote {schema}, by which editors complete and check it."),
+        ]
+    )
+
+
+def _schema_beside(path: str) -> dict[Path, str]:
+    """The JSON Schema that the first line of a manifest names, beside it."""
+    from djlink_manifest.manifest.edit.write import SCHEMA
+    from djlink_manifest.manifest.models.schema import manifest_schema, rendered
+
+    return {Path(path).parent / SCHEMA: rendered(manifest_schema())}
+
+
+def _write_all(texts: dict[Path, str], force: bool) -> None:
+    """Write files, or none of them where one is there with another text."""
+    for target, text in texts.items():
+        if target.exists() and not force and not _holds(target, text):
+            hint = "name another file, or overwrite it with --force"
+            raise UsageError(f"{target} is there already", hint=hint)
+    for target, text in texts.items():
+        replace_file(target, text)
+
+
+def _check_no_server(server: dict[str, Any]) -> None:
+    given = [name for name, value in server.items() if value not in (None, ())]
+    if given:
+        option = "-f" if given[0] == "files" else "--" + given[0].replace("_", "-")
+        raise UsageError(f"`{option}` goes with --from", hint="djlink init --from SOURCE.schema …")
+
+
+def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
+    from djlink_manifest.cli.commands.init import Asked, from_server
+
+    screen = current()
+    text, usual, options, left_out = from_server(Asked(place=place, **server))
+    screen.tell(
+        [
+            *(line(("warning", "yellow"), f": left out: {each}") for each in left_out[:MOST_WARNINGS]),
+            *([line(f"… and {len(left_out) - MOST_WARNINGS} more")] if len(left_out) > MOST_WARNINGS else []),
+        ]
+    )
+    target = path or usual
+    if target == "-":
+        screen.data(text)
+        return
+    texts = {Path(target): text}
+    if not options:
+        texts |= _schema_beside(target)
+    _write_all(texts, force)
+    own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {target}"
+    screen.tell([line(f"Wrote {target}. Take out what you do not want, then: djlink plan{own}")])
+
+
+@click.command(short_help="Check the manifest, offline.")
+@file_option
+@json_option("Print the problems as JSON.")
+@output_options
+def validate(files: tuple[str, ...], as_json: bool) -> int:
+    """Check the manifest without a server; every problem is shown with file, line and column.
+
+    \b
+    Examples:
+      djlink validate
+      djlink validate -f atlas.yaml -f this-machine.yaml
+      djlink validate --json
+    """
+    from djlink_manifest.manifest.load import read
+
+    screen = current()
+    manifest, diagnostics = read(chosen(files))
+    if as_json:
+        screen.json(diagnostics_json(diagnostics))
+    else:
+        screen.tell(diagnostic_lines(diagnostics))
+        if manifest is not None:
+            rules = sum(len(schema.rules) for source in manifest.sources for schema in source.schemas)
+            content = f"{counted(len(manifest.sources), 'source')}, {counted(rules, 'table rule')}"
+            problems = f"; {tally(diagnostics)}" if diagnostics else ""
+            screen.show([line(f"{listed(manifest.files)}: valid ({content}{problems})")])
+    return 0 if manifest is not None else 1
+
+
+@click.command(short_help="Lay out manifests the common way.")
+@file_option
+@click.option(
+    "--check", is_flag=True, help="Change nothing; exit 3 and name the files that are not formatted."
+)
+@click.option("--prune", is_flag=True, help="First take out spent approvals; this asks the servers.")
+@output_options
+def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
+    """Lay out manifests the common way: indentation, quotes, the order of keys. Comments stay.
+
+    \b
+    Examples:
+      djlink fmt
+      djlink fmt -f manifests/
+      djlink fmt --check
+      djlink fmt --prune
+    """
+    from djlink_manifest.cli.commands.requests import prune as pruned
+    from djlink_manifest.manifest.edit.write import formatted
+
+    screen = current()
+    if check and prune:
+        raise UsageError("--check changes nothing, and --prune does", hint="give one of them")
+    if prune:
+        for path in pruned(Scope(files, (), (), None)):
+            screen.show([line(f"{path}: spent approvals taken out")])
+    changed: list[tuple[Path, str]] = []
+    for path in _yaml_files(chosen(files)):
+        text = read_text(path)
+        new = formatted(text, str(path))
+        if new != text:
+            changed.append((path, new))
+    # every file is read and formatted before the first is written: one with an error changes none
+    for path, new in changed:
+        if not check:
+            replace_file(path, new)
+        screen.show([line(str(path))])
+    return NOT_FORMATTED if check and changed else 0
+
+
+def _yaml_files(paths: tuple[str, ...]) -> list[Path]:
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(each for each in path.glob("*.yaml") if not each.name.startswith("."))
+        if not inside:
+            raise UsageError(f"the folder {path} holds no `*.yaml`")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()

@@ -1,0 +1,71 @@
+"""From a scope to an open job; what is waited for is shown meanwhile."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from djlink_manifest.cli.options.manifest_options import Scope, chosen
+from djlink_manifest.cli.terminal.screen import Screen
+from djlink_manifest.errors import ManifestError
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines
+from djlink_manifest.report.screen.waiting import Waiting
+
+if TYPE_CHECKING:
+    from djlink_manifest.reconcile.pipeline import Job
+
+
+def loaded(scope: Scope, screen: Screen) -> Manifest:
+    """The manifest; its warnings are told. Raises ManifestError with every problem."""
+    from djlink_manifest.manifest.load import read
+
+    manifest, diagnostics = read(chosen(scope.files))
+    if manifest is None:
+        raise ManifestError(diagnostics)
+    screen.tell(diagnostic_lines(diagnostics))
+    return manifest
+
+
+@contextmanager
+def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[Job, Waiting]]:
+    """A job that is open, servers reached and links resolved; and what shows the words of its further work.
+
+    The latter is to be entered around that work, and left before anything else is printed.
+    """
+    # the drivers and the graph library load here, not for --help or validate
+    from djlink_manifest.reconcile.pipeline import open_job
+
+    waiting = Waiting(screen.console(sys.stderr), animated=sys.stderr.isatty())
+    with ExitStack() as stack:
+        with waiting:
+            job = stack.enter_context(
+                open_job(
+                    manifest,
+                    os.environ,
+                    targets=scope.targets,
+                    excludes=scope.excludes,
+                    parallelism=scope.parallelism,
+                    limit=scope.limit,
+                    listener=waiting,
+                )
+            )
+        yield job, waiting
+
+
+def user_name() -> str:
+    """The user of this machine, who agrees to a deletion."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def today() -> str:
+    """The day, in UTC."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")

@@ -1,0 +1,89 @@
+"""What went wrong, told on stderr, and the exit code that follows."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from contextlib import suppress
+
+import click
+
+from djlink_manifest.cli.terminal.screen import Screen
+from djlink_manifest.errors import DjlinkError, Interrupted, ManifestError
+from djlink_manifest.report.screen.diagnostics import diagnostic_lines, error_lines
+from djlink_manifest.report.screen.terminal import line
+
+FAILED, INTERRUPTED = 1, Interrupted.exit_code
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def told(error: BaseException, screen: Screen) -> int:
+    """Tell an error that ended the command and return the exit code. Never raises."""
+    try:
+        return _told(error, screen)
+    except OSError:
+        # whoever read our messages is gone
+        _let_go_of_streams()
+        return FAILED
+
+
+def _told(error: BaseException, screen: Screen) -> int:
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else FAILED
+        case BrokenPipeError():
+            _let_go_of_streams()
+            return FAILED
+        case click.Abort() | KeyboardInterrupt():
+            screen.tell([line("Interrupted.")])
+            return INTERRUPTED
+        case ManifestError():
+            screen.tell(diagnostic_lines(error.diagnostics))
+        case DjlinkError():
+            screen.tell(error_lines(error))
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "djlink"
+            screen.tell(error_lines(DjlinkError(error.format_message(), hint=f"{command} --help")))
+        case click.ClickException():
+            screen.tell(error_lines(DjlinkError(error.format_message())))
+        case OSError(filename=str() as name, strerror=str() as reason):
+            screen.tell(error_lines(DjlinkError(f"{name}: {reason}")))
+        case OSError(errno=int() as number, strerror=str() as reason) if number in FULL:
+            _let_go_of_streams()
+            screen.tell(error_lines(DjlinkError(f"the output cannot be written: {reason}")))
+        case _:
+            _unexpected(error, screen)
+    if screen.debug:
+        _traceback(error, screen)
+    return error.exit_code if isinstance(error, DjlinkError) else FAILED
+
+
+def _unexpected(error: BaseException, screen: Screen) -> None:
+    """One line without the error's own text, which may quote a value that nobody should see."""
+    next_step = (
+        "please report it with the output above"
+        if screen.debug
+        else "run the same command with --debug and please report what it prints"
+    )
+    problem = f"djlink failed in a way that it should not ({type(error).__name__})"
+    screen.tell(error_lines(DjlinkError(problem, hint=next_step)))
+
+
+def _traceback(error: BaseException, screen: Screen) -> None:
+    from djlink_manifest.manifest.text.problems import masked
+
+    text = "".join(traceback.format_exception(error))
+    screen.tell(line((masked(each), "dim")) for each in text.splitlines())
+
+
+def _let_go_of_streams() -> None:
+    """Point stdout and stderr nowhere, so that the interpreter's last flush does not complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())

@@ -1,0 +1,33 @@
+"""Files that commands read and replace."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from djlink_manifest.errors import UsageError
+
+
+def read_text(path: Path) -> str:
+    """The text of a file with its own line ends. Raises UsageError where it is not UTF-8."""
+    try:
+        # newline="" keeps the line ends of the file
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from None
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put the text where the file is, whole or not at all; a link is followed, the file's mode kept."""
+    target = path.resolve()
+    passing = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with passing.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        if target.exists():
+            passing.chmod(target.stat().st_mode & 0o7777)
+        passing.replace(target)
+    except OSError as error:
+        passing.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,52 @@
+"""The restriction that a person types on the command line, and a server named there, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from djlink_manifest.errors import Location, UsageError
+from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.models.values import ServerSpec, TlsSpec
+from djlink_manifest.model.links.selection import AllOf, Condition, Equals, Scalar, Sql
+
+
+def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:
+    """The condition of `COLUMN=VALUE` words and of SQL texts, all of which must hold; None for neither.
+
+    A column that comes several times may have any of the values; `COLUMN=` means empty text and the word
+    NULL means NULL. SQL is checked like a `where`. Raises UsageError.
+    """
+    values: dict[str, list[Scalar]] = {}
+    for pair in pairs:
+        column, equals, value = pair.partition("=")
+        if not equals or identifier_fault(column):
+            raise UsageError(
+                f"{pair}: not COLUMN=VALUE",
+                hint="write SQL as --where 'contrast > 0.5', with quotes around it",
+            )
+        values.setdefault(column, []).append(None if value == "NULL" else value)
+    terms: list[Condition] = [Equals(column, tuple(each)) for column, each in values.items()]
+    for text in texts:
+        try:
+            sqltext.check(text)
+        except sqltext.Refused as refused:
+            near = " ".join(text[refused.at : refused.at + 20].split())
+            shown = f", at `{near}`" if near and "\0" not in near else ""
+            raise UsageError(
+                f"--where is refused: {refused.message}{shown}",
+                hint="it is one SQL condition over the table's own columns",
+            ) from None
+        terms.append(Sql(text.strip()))
+    if not terms:
+        return None
+    return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
+
+
+def server_spec(
+    host: str, port: str, user: str, password: str, tls: bool | TlsSpec | None, folder: Path
+) -> ServerSpec:
+    """A server as the command line names it, where a manifest would; relative paths start from `folder`."""
+    place = Location(str(folder / "command line"), 1, 1)
+    return ServerSpec("the source", host, port, user, password, tls, str(folder), place)

@@ -1,0 +1,204 @@
+"""The one place that resolves references to secrets. No message here holds a resolved value."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+
+from djlink_manifest.errors import Location, SecretError
+from djlink_manifest.manifest.models.names import identifier_fault
+from djlink_manifest.manifest.models.values import ServerSpec, SourceSpec, TlsSpec
+from djlink_manifest.manifest.text.references import BadReference, Reference, has_reference, parts
+from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
+from djlink_manifest.model.stores.store import Store
+
+_MAX_FILE = 65_536
+
+
+def resolve_server(spec: ServerSpec, environ: Mapping[str, str]) -> ServerAddress:
+    """The address of a server with every reference resolved.
+
+    Where the manifest does not say `tls`, a loopback host is reached plainly and any other one encrypted and
+    verified. Raises SecretError, which names the variable or file, the line and the server, never a value.
+    """
+
+    def text(value: str, key: str) -> str:
+        place = spec.place(key)
+        return resolve_text(
+            value, folder_of(place), environ, place, f"`{key}` of server `{spec.name}`", spec.name
+        )
+
+    host = text(spec.host, "host").strip()
+    port = text(spec.port, "port").strip()
+    if not host or "/" in host or any(c.isspace() for c in host):
+        raise _error(
+            spec, "host", "`host` does not resolve to a host name", "it is a name or address, without a port"
+        )
+    if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
+        raise _error(spec, "port", "`port` does not resolve to a number from 1 to 65535", None)
+    user = text(spec.user, "user")
+    written = ((host, spec.host), (user, spec.user))
+    return ServerAddress(
+        name=spec.name,
+        host=host,
+        port=int(port),
+        user=user,
+        password=Secret(text(spec.password, "password")),
+        tls=_tls(spec, host, environ),
+        written=tuple((value, as_said) for value, as_said in written if has_reference(as_said)),
+    )
+
+
+def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:
+    """The name of a source's outbound schema. Raises SecretError."""
+    place = source.server.place("outbound")
+    what = f"`outbound` of server `{source.name}`"
+    name = resolve_text(source.outbound, folder_of(place), environ, place, what, source.name)
+    if fault := identifier_fault(name):
+        raise _error(source.server, "outbound", f"the outbound schema's name {fault}", None)
+    if has_reference(source.outbound) and name == _password(source.server, environ):
+        words = "`outbound` and `password` resolve to one value, and a schema's name is no secret"
+        raise _error(source.server, "outbound", words, "set the variable that `outbound` refers to")
+    return name
+
+
+def _password(spec: ServerSpec, environ: Mapping[str, str]) -> str | None:
+    """The password, None where it cannot be had, which is told when the server is opened."""
+    place = spec.place("password")
+    try:
+        return resolve_text(spec.password, folder_of(place), environ, place, "`password`", spec.name)
+    except SecretError:
+        return None
+
+
+def resolve_stores(source: SourceSpec, environ: Mapping[str, str]) -> Mapping[str, Store | str]:
+    """The settings of a source's stores with every reference resolved, or the names of other stores.
+
+    Raises SecretError.
+    """
+    found = dict[str, Store | str]()
+    for spec in source.stores:
+        if isinstance(spec.settings, str):
+            found[spec.name] = spec.settings
+            continue
+        settings = dict[str, object]()
+        for key, value in spec.settings:
+            place, what = spec.place(key), f"`{key}` of the store `{spec.name}` of `{source.name}`"
+            if isinstance(value, str):
+                value = resolve_text(value, folder_of(place), environ, place, what, source.name)
+            settings[key] = value
+        if settings.get("protocol") == "file":
+            place = spec.place("location")
+            settings["location"] = str(_path(str(settings.get("location", "")), folder_of(place), environ))
+        found[spec.name] = Store(spec.name, settings)
+    return found
+
+
+def resolve_text(
+    text: str,
+    folder: str,
+    environ: Mapping[str, str],
+    location: Location,
+    what: str,
+    server: str | None = None,
+) -> str:
+    """The text with its references replaced; `what` names it in errors, relative files start from `folder`.
+
+    A file's one trailing newline is not part of it. Raises SecretError where a variable is unset or empty, a
+    file cannot be read or is empty, or a reference is misspelt.
+    """
+    try:
+        return "".join(p if isinstance(p, str) else _resolved(p, folder, environ) for p in parts(text))
+    except BadReference as bad:
+        raise SecretError(f"{what}: {bad}", server=server, location=location) from None
+    except _Unresolved as fault:
+        raise SecretError(
+            f"{what}: {fault.message}", hint=fault.hint, server=server, location=location
+        ) from None
+
+
+def folder_of(location: Location) -> str:
+    """The folder of the file that a place is in, as an absolute path."""
+    return str(Path(location.file).absolute().parent)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine: localhost, 127.0.0.0/8, ::1."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class _Unresolved(Exception):
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+def _resolved(reference: Reference, folder: str, environ: Mapping[str, str]) -> str:
+    if reference.kind == "env":
+        if value := environ.get(reference.name):
+            return value
+        state = "empty" if reference.name in environ else "not set"
+        raise _Unresolved(
+            f"the environment variable {reference.name} is {state}", f"export {reference.name}=..."
+        )
+    path = _path(reference.name, folder, environ)
+    hint = "write the value into it, readable by you alone"
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
+        raise _Unresolved(f"the file {path} cannot be read: {reason}", hint) from None
+    if len(content) > _MAX_FILE:
+        raise _Unresolved(f"the file {path} is larger than {_MAX_FILE} bytes", "is it the right file?")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Unresolved(f"the file {path} is not UTF-8 text", hint) from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise _Unresolved(f"the file {path} is empty", hint)
+    return text
+
+
+def _path(name: str, folder: str, environ: Mapping[str, str]) -> Path:
+    home = environ.get("HOME")
+    if name.startswith("~/") and home:
+        return Path(home, name[2:])
+    return Path(folder, name)
+
+
+def _tls(spec: ServerSpec, host: str, environ: Mapping[str, str]) -> Tls | None:
+    if not isinstance(spec.tls, TlsSpec):
+        wanted = not is_loopback(host) if spec.tls is None else spec.tls
+        return Tls() if wanted else None
+    return Tls(*(_pem(spec, key, environ) for key in ("ca", "cert", "key")))
+
+
+def _pem(spec: ServerSpec, key: str, environ: Mapping[str, str]) -> str | None:
+    written = getattr(spec.tls, key)
+    if not written:
+        return None
+    place, what = spec.place(f"tls.{key}"), f"`tls.{key}` of server `{spec.name}`"
+    name = resolve_text(written, folder_of(place), environ, place, what, spec.name)
+    path = _path(name, folder_of(place), environ)
+    if not path.is_file():
+        raise _error(
+            spec,
+            f"tls.{key}",
+            f"`tls.{key}`: there is no file {path}",
+            "relative paths start from the manifest",
+        )
+    return str(path)
+
+
+def _error(spec: ServerSpec, key: str, message: str, hint: str | None) -> SecretError:
+    return SecretError(
+        f"server `{spec.name}`: {message}", hint=hint, server=spec.name, location=spec.place(key)
+    )

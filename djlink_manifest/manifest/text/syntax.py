@@ -1,0 +1,94 @@
+"""What the YAML parser complains of, said so that a person can mend it. Never repeats the file's text."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from djlink_manifest.errors import Location
+from djlink_manifest.manifest.text.compose import MAX_DEPTH
+from djlink_manifest.manifest.text.problems import LINE_END, Spot
+
+_REFERENCE_START = re.compile(r"\$\{\s*(?:env|file)\s*:")
+
+
+def explained(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[str, Spot, str | None]:
+    """(summary, place, help) for a syntax error."""
+    lines = LINE_END.split(text)
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return "this is not YAML", Spot(Location(file, 1, 1)), None
+    here = _spot(mark, lines, file)
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    number = here.location.line
+    if _open_brackets(lines, mark) > MAX_DEPTH:  # the parser reads ahead, and stumbles over very many
+        return f"nested deeper than {MAX_DEPTH} levels", here, None
+    reference = _unquoted_reference(here, lines)
+    if reference is not None:
+        return (
+            "a reference inside of `{}` or `[]` must be quoted: its own braces would be YAML",
+            Spot(Location(file, number, reference + 1), 2),
+            'write "${env:NAME}" in quotes',
+        )
+    problem = (error.problem or "").lower()
+    if "tab" in problem or line[mark.column : mark.column + 1] == "\t" or _indented_by_tab(line, mark.column):
+        column = line.find("\t") if "\t" in line[: mark.column + 1] else mark.column
+        return "a tab; YAML is indented by spaces", Spot(Location(file, number, column + 1)), "use two spaces"
+    start = here if error.context_mark is None else _spot(error.context_mark, lines, file)
+    at_end = mark.line >= len(lines) - 1 and not line[mark.column :].strip()
+    return _by_kind(problem, (error.context or "").lower(), here, start, at_end)
+
+
+def _by_kind(
+    problem: str, context: str, here: Spot, start: Spot, at_end: bool
+) -> tuple[str, Spot, str | None]:
+    if "mapping values are not allowed" in problem:
+        return "a second colon in one value", here, 'quote a value that holds ": ", or mend the indentation'
+    if "quoted scalar" in context and ("end of stream" in problem or "document indicator" in problem):
+        return "a quote is opened and not closed", start, "close it on the same line"
+    if "escape" in problem:
+        return "an unknown escape after `\\` in double quotes", here, "use single quotes, or write `\\\\`"
+    if "flow" in context:
+        bracket = "}" if "mapping" in context else "]"
+        if at_end:
+            return f"a bracket is opened and not closed by `{bracket}`", start, None
+        return f"expected `,` or `{bracket}`", here, "quote text that holds one of `{}[],:`"
+    if "cannot start any token" in problem:
+        return "a character that cannot start a value", here, "quote text that starts with one of @ ` %"
+    if "block mapping" in context or "simple key" in context or "block collection" in context:
+        help = "keys of one mapping start in one column, each with `: `"
+        return "the indentation or a colon is wrong", here, help
+    if "block sequence entries" in problem:
+        return "a list item (`- `) stands where none can", here, "start it on a line of its own, indented"
+    return "this is not YAML", here, None
+
+
+def _spot(mark: yaml.error.Mark, lines: list[str], file: str) -> Spot:
+    """The mark's place; past the end, the end of the last line that holds anything."""
+    line, column = mark.line, mark.column
+    if line >= len(lines) or (line == len(lines) - 1 and not lines[line] and line > 0):
+        line = len(lines) - 1
+        while line > 0 and not lines[line].strip():
+            line -= 1
+        column = len(lines[line].rstrip())
+    return Spot(Location(file, line + 1, column + 1))
+
+
+def _open_brackets(lines: list[str], mark: yaml.error.Mark) -> int:
+    """How many brackets are open at a mark; those in quoted text count too."""
+    before = "".join((*lines[: mark.line], lines[mark.line][: mark.column] if mark.line < len(lines) else ""))
+    return sum(before.count(c) for c in "[{") - sum(before.count(c) for c in "]}")
+
+
+def _unquoted_reference(here: Spot, lines: list[str]) -> int | None:
+    """The column (from 0) of a `${env:` that starts where the parser stopped."""
+    line = lines[here.location.line - 1]
+    for match in _REFERENCE_START.finditer(line):
+        if match.start() <= here.location.column - 1 <= match.end():
+            return match.start()
+    return None
+
+
+def _indented_by_tab(line: str, column: int) -> bool:
+    return "\t" in line[: len(line) - len(line.lstrip())] and column <= len(line) - len(line.lstrip())

@@ -1,0 +1,1 @@
+"""Links as values: their graph, the states of their entities, and what refers to them."""

@@ -1,0 +1,174 @@
+"""What local tables ask of rows beyond what the source asks: foreign keys, unique keys and checks.
+
+They are those of a parent that is no longer linked, and those that the lab added. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from djlink_manifest.model.links.link import Link, copied_columns
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.tables.compare import index_shape, key_shape
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, ForeignKey, Index, TableDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Part rows that stand without their master row, in any of these local parts, parents first.
+
+    Foreign key checks were off on the local server: a script, TRUNCATE, a restored dump. They would meet the
+    same rows of an entity that comes.
+    """
+
+    master: TableDefinition
+    parts: tuple[TableDefinition, ...]
+
+    @property
+    def statements(self) -> str:
+        """What deletes them, children first."""
+        return "; ".join(self._statement(part) for part in reversed(self.parts))
+
+    def _statement(self, part: TableDefinition) -> str:
+        mine, master = (f"{_quoted(t.schema)}.{_quoted(t.name)}" for t in (part, self.master))
+        pairs = zip(self.master.key, self.master.entity_columns(part), strict=True)
+        match = " AND ".join(f"m.{_quoted(key)} = {mine}.{_quoted(name)}" for key, name in pairs)
+        return f"DELETE FROM {mine} WHERE NOT EXISTS (SELECT 1 FROM {master} m WHERE {match})"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRule:
+    """A foreign key, a unique key or a check of a local table that the source's table does not have.
+
+    Or, which every link has, that no part rows were left behind by a master row (`Leftover`).
+
+    `theirs` and `ours` are the table at the source and as it stands locally; `owner` the columns that hold
+    the entity's key, `columns` those that the rule is about, all of them copied from the source. `linked`
+    tells that the parent of the foreign key is a table of a link.
+    """
+
+    theirs: TableDefinition
+    ours: TableDefinition
+    owner: tuple[str, ...]
+    columns: tuple[str, ...]
+    of: ForeignKey | Index | Check | Leftover
+    linked: bool = False
+
+    @property
+    def words(self) -> str:
+        """Why entities that break the rule cannot come."""
+        name = f"{self.ours.schema}.{self.ours.name}"
+        match self.of:
+            case ForeignKey(parent_schema=schema, parent_table=table):
+                which = "" if self.linked else ", which is not linked"
+                return f"their parent in {schema}.{table}{which}, is missing there, and {name} refers to it"
+            case Index(name=index):
+                return f"their value of the unique key `{index}`, which was added to {name}, is taken"
+            case Leftover(parts=parts):
+                names = ", ".join(f"{part.schema}.{part.name}" for part in parts)
+                return f"part rows of theirs stand in {names} without their master row"
+            case Check(name=check, expression=text):
+                return f"they fail the check `{check}`, which was added to {name}: {text}"
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        place = f"`{self.ours.schema}`.`{self.ours.name}`"
+        out = "leave them out with `where`"
+        match self.of:
+            case ForeignKey(name=name):
+                first = (
+                    "apply again once that link has brought it" if self.linked else "link the parent again"
+                )
+                return f"{first}; or drop the key: ALTER TABLE {place} DROP FOREIGN KEY `{name}`; or {out}"
+            case Leftover():
+                why = "foreign key checks were off on the local server"
+                return f"{why}: delete those part rows, then apply again: {self.of.statements}"
+            case Index(name=name):
+                return f"drop the key: ALTER TABLE {place} DROP INDEX `{name}`; or {out}"
+            case Check(name=name):
+                return f"drop the check: ALTER TABLE {place} DROP CONSTRAINT `{name}`; or {out}"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why entities cannot come, and what to do; `waits` tells that another link may bring what they lack."""
+
+    words: str
+    hint: str
+    waits: bool = False
+
+
+def local_rules(
+    link: Link, tables: Mapping[TableName, TableDefinition], linked: frozenset[TableName] = frozenset()
+) -> tuple[LocalRule, ...]:
+    """The rules of the link's local tables, as they stand in `tables`, that its source does not have.
+
+    Left to the local server, which refuses the rows, is what is about columns that are not copied, about
+    expressions and prefixes, and about rows of one entity among each other. `linked` are the tables of links.
+    """
+    return tuple(_rules(link, tables, linked))
+
+
+def _rules(
+    link: Link, tables: Mapping[TableName, TableDefinition], linked: frozenset[TableName]
+) -> Iterator[LocalRule]:
+    own = {(t.schema, t.name) for t in link.local.tables}
+    for theirs, expected in link.tables:
+        stands = tables.get((expected.schema, expected.name))
+        if stands is None:
+            continue
+        copied = {c.name for c in copied_columns(theirs, expected)} & set(stands.column_names)
+        owner = link.definition.entity_columns(theirs)
+
+        def rule(
+            columns: tuple[str, ...],
+            of: ForeignKey | Index | Check,
+            theirs: TableDefinition = theirs,
+            stands: TableDefinition = stands,
+            owner: tuple[str, ...] = owner,
+        ) -> LocalRule:
+            parent = (of.parent_schema, of.parent_table) if isinstance(of, ForeignKey) else None
+            return LocalRule(theirs, stands, owner, columns, of, parent in linked)
+
+        known = {key_shape(key) for key in expected.foreign_keys}
+        for key in stands.foreign_keys:
+            elsewhere = (key.parent_schema, key.parent_table) not in own
+            if key_shape(key) not in known and elsewhere and set(key.columns) <= copied:
+                yield rule(key.columns, key)
+        shapes = {index_shape(index) for index in expected.indexes}
+        for index in stands.indexes:
+            if index.unique and index_shape(index) not in shapes:
+                columns = _whole(index, stands)
+                if columns and set(columns) <= copied and not set(owner) <= set(columns):
+                    yield rule(columns, index)
+        names = {check.name for check in expected.checks}
+        for check in stands.checks:
+            if check.enforced and check.name not in names:
+                # every column of a check stands between backticks in the catalogue's text
+                columns = tuple(c for c in stands.column_names if f"`{c}`" in check.expression)
+                if columns and set(columns) <= copied:
+                    yield rule(columns, check)
+
+
+def leftover(link: Link) -> LocalRule | None:
+    """That none of the link's part rows stand without their master row; None without parts."""
+    parts = link.local.tables[1 : len(link.definition.tables)]
+    if not parts:
+        return None
+    key = link.local.key
+    return LocalRule(link.definition, link.local, key, key, Leftover(link.local, parts))
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
+
+
+def _whole(index: Index, of: TableDefinition) -> tuple[str, ...]:
+    """The columns of an index over whole columns, none for another."""
+    columns = tuple(p.column for p in index.parts if p.column is not None and p.length is None)
+    if len(columns) != len(index.parts):
+        return ()
+    long = any(of.column(c).base_type in TEXTS_AND_BLOBS | {"json"} for c in columns)
+    return () if long else columns

@@ -1,0 +1,158 @@
+"""What a server says of itself and of its tables, as values: identity, rights, tables, marks."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import is_hidden, master_of
+from djlink_manifest.model.tables.parts import parents_first, parts_among
+
+TableName = tuple[str, str]
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/djlink-manifest/")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A server's vendor and version, as it says itself."""
+
+    vendor: str
+    text: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """What a server says of itself and of the account. `fingerprint` tells two servers apart."""
+
+    version: Version
+    account: str
+    hostname: str
+    port: int
+    datadir: str
+    max_allowed_packet: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One link as its mark says. `table_name` is the marked table in the mark's own schema.
+
+    `fingerprint` is of the local server; `definition` the digest of the source's definition once all tables
+    of this side were made, None before; `holder` says who applies, or applied last.
+
+    Of a local mark alone: `refill` is the digest of the definition that the local tables are being brought
+    to, None where no refill is due; `made` the local tables that djlink made, each with its columns, None in
+    marks of a version that did not write it; `remade` tells that the local master table had to be made anew
+    and that the rows which outbound holds are not all back yet.
+    """
+
+    link_id: str
+    table_name: str
+    manifest: str
+    contact: str
+    source_schema: str
+    source_table: str
+    outbound_schema: str
+    outbound_table: str
+    local_server: str
+    local_schema: str
+    local_table: str
+    fingerprint: str
+    definition: str | None = None
+    holder: str | None = None
+    refill: str | None = None
+    made: Mapping[str, frozenset[str]] | None = None
+    remade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The server's own estimate of a table: rows, and bytes of its rows."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What a server says of the schemas asked for.
+
+    `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
+    sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
+    the character sets of the local server's collations, those that were asked for; `definers` the account by
+    whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's.
+    """
+
+    server: str
+    identity: ServerIdentity
+    all_schemas: frozenset[str]
+    tables: Mapping[TableName, TableDefinition]
+    sizes: Mapping[TableName, Size]
+    marks: Mapping[str, tuple[Mark, ...]]
+    grants: tuple[Grant, ...]
+    collations: Mapping[str, str]
+    definers: Mapping[TableName, str] = field(default_factory=dict)
+    foreign_marks: Mapping[str, str] = field(default_factory=dict)
+    _marked: Mapping[TableName, Mark] = field(init=False, repr=False, compare=False)
+    _named_as_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort what every link asks for, so that a thousand of them do not each look through all tables."""
+        marked = {(schema, m.table_name): m for schema, marks in self.marks.items() for m in reversed(marks)}
+        named = defaultdict[TableName, list[str]](list)
+        for schema, name in sorted(self.tables):
+            master = master_of(name)
+            if master is not None:
+                named[schema, master].append(name)
+        object.__setattr__(self, "_marked", marked)
+        object.__setattr__(self, "_named_as_parts", dict(named))
+
+    def mark(self, schema: str, table: str) -> Mark | None:
+        """The mark of a table, in the schema that the table is in; None where it has none."""
+        return self._marked.get((schema, table))
+
+    def named_as_parts(self, schema: str, master: str) -> Sequence[str]:
+        """The tables that have names like parts of that master, sorted."""
+        return self._named_as_parts.get((schema, master), ())
+
+    def masters(self, schema: str) -> tuple[TableDefinition, ...]:
+        """The schema's tables with their parts, by name; hidden tables are left out.
+
+        A table is a part where its name says so and it refers to its master, directly or over other parts;
+        of one that is unreadable its name decides.
+        """
+        here = {name: t for (s, name), t in self.tables.items() if s == schema and not is_hidden(name)}
+        refers = {
+            (name, key.parent_table)
+            for name, t in here.items()
+            for key in t.foreign_keys
+            if key.parent_schema == schema
+        }
+        unreadable = (name for name, t in here.items() if t.unreadable is not None and t.kind == "table")
+        refers.update((name, master) for name in unreadable if (master := master_of(name)) is not None)
+        masters = parts_among(here.keys(), refers)
+        parts = defaultdict[str, list[TableDefinition]](list)
+        for name, master in masters.items():
+            parts[master].append(here[name])
+        alone = (table for name, table in sorted(here.items()) if name not in masters)
+        return tuple(replace(t, parts=parents_first(parts[t.name])[0]) for t in alone)
+
+
+def fingerprint(identity: ServerIdentity) -> str:
+    """What tells the local server from a copy of it: SHA-256 over host name, port and data directory."""
+    words = f"{identity.hostname}\0{identity.port}\0{identity.datadir}"
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def link_id(manifest: str, local_fingerprint: str, source: tuple[str, str], outbound_schema: str) -> str:
+    """The id of a link, the same in every run: two first applies of one manifest meet at its lock.
+
+    `source` is the source table's (schema, name).
+    """
+    return str(uuid.uuid5(_NAMESPACE, "\0".join((manifest, local_fingerprint, *source, outbound_schema))))

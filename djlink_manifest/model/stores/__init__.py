@@ -1,0 +1,1 @@
+"""Stores of external objects as values, and the objects that a column names."""

@@ -1,0 +1,1 @@
+"""Tables as values: definitions, what is derived from them, and how two of them differ."""

@@ -1,0 +1,292 @@
+"""A source's definition as another server can hold it: what its vendor lacks is mapped, said, or refused.
+
+Nothing that tells values or keys apart is given up: a collation that the target lacks becomes one that merges
+nothing. On the same vendor only collations can be missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from djlink_manifest.model.server.catalog import Catalog, Version
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
+from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
+from djlink_manifest.model.vendors.widths import longer, too_wide
+
+# the first that the target has; they compare code points, blanks at the end too
+_MERGING_NOTHING = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin")
+_ONLY_THERE = {
+    "mysql": {"vector"},
+    "mariadb": {"uuid", "inet4", "inet6", "vector", "xmltype"},
+}
+_RENAMED = {
+    "mysql": {"geometrycollection": "geomcollection"},
+    "mariadb": {"geomcollection": "geometrycollection"},
+}
+_COMPRESSED = " COMPRESSED"
+_MOST_DECIMALS = {"mysql": 30, "mariadb": 38}
+_MOST_KEY_COLUMNS = {"mysql": 16, "mariadb": 32}
+_DECIMAL = re.compile(r"decimal\(\d+,(\d+)\)")
+_CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
+_QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
+# time_zone, default_week_format or lc_time_names decide what these give
+_OF_SESSION = {"week", "dayname", "monthname", "date_format", "from_unixtime", "unix_timestamp"}
+# strings and names as wholes, so that what looks like an introducer inside of one stays
+_INTRODUCED = re.compile(
+    rf"(?:_(?:utf8mb4|utf8mb3|latin1|ascii|binary))?({_QUOTED.pattern}|`[^`]*`)", re.DOTALL
+)
+# what both vendors call alike in a default
+_COMMON = frozenset(
+    {"uuid", "user", "current_user", "curdate", "curtime", "now", "current_timestamp", "utc_timestamp"}
+    | {"concat", "lower", "upper", "lcase", "ucase", "hex", "unhex", "rand", "floor", "round", "date", "year"}
+    | {"coalesce", "unix_timestamp", "json_array", "json_object"}
+)
+# and in a check, beside these; what is not named here may mean something else there, as REGEXP does
+_IN_CHECKS = _COMMON | frozenset(
+    {"and", "or", "not", "is", "null", "in", "between", "like", "true", "false", "div", "mod", "abs"}
+    | {"length", "char_length", "octet_length", "trim", "ceiling", "month", "day"}
+)
+_NAMED = re.compile(r"`((?:[^`]|``)+)`")
+_WORD = re.compile(r"[a-z_]\w*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A source table with its parts as the target can hold it.
+
+    `notes` say in words what is otherwise there than at the source; `problems` what cannot be held.
+    """
+
+    table: TableDefinition
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Fitting:
+    """One table and its parts being fitted; what is found on the way."""
+
+    source: Version
+    target: Catalog
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def vendor(self) -> str:
+        return self.target.identity.version.vendor
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the two servers are of different vendors."""
+        return self.source.vendor != self.vendor
+
+    def note(self, words: str, where: str) -> None:
+        self.notes.setdefault(words, []).append(where)
+
+
+def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
+    """The table with its parts for the target; unchanged where the target has all that it needs."""
+    fitting = _Fitting(source, target)
+    master, *parts = (_table(fitting, each) for each in table.tables)
+    notes = tuple(f"{', '.join(dict.fromkeys(where))}: {words}" for words, where in fitting.notes.items())
+    return Fitted(replace(master, parts=tuple(parts)), notes, tuple(fitting.problems))
+
+
+def collations_asked(tables: Iterable[TableDefinition]) -> frozenset[str]:
+    """The collations that `fitted` looks for in the target's catalogue, for these tables."""
+    named = set[str]()
+    for table in tables:
+        named |= {c for c in (table.collation, *(column.collation for column in table.columns)) if c}
+    charsets = {collation.partition("_")[0] for collation in named}
+    named |= {f"{charset}_{kind}" for charset in charsets for kind in ("nopad_bin", "bin")}
+    return frozenset({*_MERGING_NOTHING, "utf8mb4_bin"}.union(*map(_spellings, named)))
+
+
+def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
+    collation = table.collation
+    if collation is not None:
+        collation = _known(fitting, collation) or _safe(fitting)
+    made = replace(
+        table,
+        columns=tuple(_column(fitting, table, c) for c in table.columns),
+        indexes=tuple(_indexes(fitting, table)),
+        collation=collation,
+        parts=(),
+    )
+    made = replace(made, checks=tuple(_checks(fitting, table, made)))
+    if any(c.charset != made.column(c.name).charset for c in table.columns if c.is_text):
+        fitting.problems += [f"as `{table.name}` would be there, {words}" for words in too_wide(made)]
+    most = _MOST_KEY_COLUMNS[fitting.vendor]
+    if len(made.key) > most:
+        fitting.problems.append(
+            f"`{table.name}` has a key of {len(made.key)} columns, of which it takes {most}"
+        )
+    return made
+
+
+def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column:
+    place = f"{table.name}.{column.name}"
+    if column.collation is not None:
+        column = _collated(fitting, place, column)
+    if not is_type(column.type):
+        fitting.problems.append(f"column `{place}` is of the type {column.type}, which djlink does not know")
+    for text in (column.generated, column.default if column.default_is_expression else None):
+        if text is not None and not is_contained(text):
+            fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
+    if column.generated is not None and (
+        fitting.crosses
+        or (column.stored and _of_session(table, column))
+        or not _known_words(column.generated)
+    ):
+        fitting.note("a plain column here with the values that the source computes", place)
+        column = replace(column, generated=None, stored=False)
+    if not fitting.crosses:
+        return _with_known_default(fitting, place, column)
+    if column.srid is not None:
+        fitting.note(f"values of any spatial system here, not of {column.srid} alone", place)
+        column = replace(column, srid=None)
+    if column.type.endswith(_COMPRESSED):
+        fitting.note("not compressed here", place)
+        column = replace(column, type=column.type.removesuffix(_COMPRESSED))
+    base = column.base_type
+    if base in _ONLY_THERE[fitting.source.vendor]:
+        fitting.problems.append(f"column `{place}` is of the type {column.type}, which it has not")
+    decimals = _DECIMAL.match(column.type)
+    if decimals and int(decimals[1]) > _MOST_DECIMALS[fitting.vendor]:
+        fitting.problems.append(f"column `{place}` is of the type {column.type}: too many decimals for it")
+    renamed = _RENAMED[fitting.vendor].get(base)
+    if renamed:
+        column = replace(column, type=renamed)
+    if column.default_is_expression and column.default is not None:
+        column = _with_default(fitting, place, column)
+    if fitting.vendor == "mariadb" and column.invisible and not column.nullable and column.default is None:
+        fitting.note("a visible column here", place)
+        column = replace(column, invisible=False)
+    return column
+
+
+def _of_session(table: TableDefinition, column: Column) -> bool:
+    """Whether the settings of the session that writes a row may decide a generated column's value.
+
+    A TIMESTAMP is read in its time zone.
+    """
+    text = _QUOTED.sub("''", column.generated or "")
+    read = {name.lower().replace("``", "`") for name in _NAMED.findall(text)} - {column.name.lower()}
+    return not _OF_SESSION.isdisjoint(name.lower() for name in _CALLED.findall(text)) or any(
+        c.base_type == "timestamp" or (c.generated is not None and _of_session(table, c))
+        for c in table.columns
+        if c.name.lower() in read
+    )
+
+
+def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
+    assert column.collation is not None, "asked of text alone"
+    known = _known(fitting, column.collation)
+    if known is None:
+        known = _bytewise(fitting, column) or _safe(fitting)
+        fitting.note(
+            f"{known} here for {column.collation}, which the local server has not; no two values merge, "
+            "and case and accents count",
+            place,
+        )
+    charset = fitting.target.collations[known]
+    type_ = longer(column.type, column.charset or charset, charset)
+    if type_ != column.type:
+        fitting.note(f"{type_} here, so that all of a {column.type} fits in {charset}", place)
+    return replace(column, type=type_, collation=known, charset=charset)
+
+
+def _bytewise(fitting: _Fitting, column: Column) -> str | None:
+    """A collation of the column's own character set that merges no more than its own, or None.
+
+    `_bin` alone takes values that differ in blanks at their end for one, as most collations do.
+    """
+    collation = column.collation or ""
+    pads = "nopad" not in collation and "_0900_" not in collation
+    names = [f"{column.charset}_nopad_bin"] + [f"{column.charset}_bin"] * pads
+    if column.charset == "utf8mb4":
+        return None
+    return next((known for name in names if (known := _known(fitting, name))), None)
+
+
+def _known(fitting: _Fitting, collation: str) -> str | None:
+    """The target's name of a collation, or None."""
+    return next((name for name in _spellings(collation) if name in fitting.target.collations), None)
+
+
+def _spellings(collation: str) -> Iterator[str]:
+    """The names of a collation: MySQL before 8.0.30 calls utf8mb3 utf8."""
+    yield collation
+    for old, new in (("utf8_", "utf8mb3_"), ("utf8mb3_", "utf8_")):
+        if collation.startswith(old):
+            yield new + collation.removeprefix(old)
+
+
+def _safe(fitting: _Fitting) -> str:
+    return next((c for c in _MERGING_NOTHING if c in fitting.target.collations), "utf8mb4_bin")
+
+
+def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
+    """The column with a default that the other vendor reads alike, or without one."""
+    text = _INTRODUCED.sub(r"\1", column.default or "")
+    called = {name.lower() for name in _CALLED.findall(_QUOTED.sub("''", text))}
+    if called <= _COMMON and _known_words(text):
+        return replace(column, default=text)
+    fitting.note(f"without the source's default {column.default}", place)
+    return replace(column, default=None, default_is_expression=False)
+
+
+def _with_known_default(fitting: _Fitting, place: str, column: Column) -> Column:
+    """The column without a default that calls what djlink does not know to be harmless here."""
+    if not column.default_is_expression or column.default is None or _known_words(column.default):
+        return column
+    fitting.note(f"without the source's default {column.default}", place)
+    return replace(column, default=None, default_is_expression=False)
+
+
+def _known_words(expression: str) -> bool:
+    """Whether the expression may run on the local server. What is not well-formed is refused elsewhere."""
+    return not is_contained(expression) or not unknown_words(expression)
+
+
+def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
+    whole_texts = {c.name for c in table.columns if c.base_type in TEXTS_AND_BLOBS}
+    documents = {c.name for c in table.columns if c.base_type == "json"}
+    for index in table.indexes:
+        place = f"{table.name}.{index.name}"
+        unlimited = {p.column for p in index.parts if p.length is None} & whole_texts
+        if fitting.vendor == "mariadb" and any(part.column is None for part in index.parts):
+            fitting.note("an index over an expression, which MariaDB has not: left out", place)
+        elif not all(_may_index(part.expression) for part in index.parts):
+            fitting.note("an index over an expression that djlink does not know: left out", place)
+        elif fitting.vendor == "mysql" and documents & {p.column for p in index.parts}:
+            fitting.note("an index over JSON, which MySQL has not: left out", place)
+        elif fitting.vendor == "mysql" and unlimited and index.kind != "FULLTEXT":
+            fitting.note("an index over whole texts, which MySQL has not: left out", place)
+        elif fitting.vendor == "mysql" and index.kind == "HASH":
+            fitting.note("a unique index by hash, over more than MySQL's indexes take: left out", place)
+        elif len(index.parts) > _MOST_KEY_COLUMNS[fitting.vendor]:
+            fitting.note("an index over more columns than MySQL takes: left out", place)
+        else:
+            yield index
+
+
+def _may_index(expression: str | None) -> bool:
+    return expression is None or (is_contained(expression) and not unknown_words(expression))
+
+
+def _checks(fitting: _Fitting, table: TableDefinition, made: TableDefinition) -> Iterator[Check]:
+    """Those that let the same rows pass there: where a collation was mapped, text may compare otherwise."""
+    unfit = {c.name.lower() for c in table.columns if c.collation != made.column(c.name).collation}
+    for check in table.checks:
+        text = _INTRODUCED.sub(r"\1", check.expression) if fitting.crosses else check.expression
+        bare = _QUOTED.sub("''", text)
+        words = {word.lower() for word in _WORD.findall(_NAMED.sub("", bare))}
+        alike = not fitting.crosses or (check.enforced and words <= _IN_CHECKS)
+        named = {name.replace("``", "`").lower() for name in _NAMED.findall(bare)}
+        if alike and is_contained(text) and not unknown_words(text) and not unfit & named:
+            yield replace(check, expression=text)
+        else:
+            fitting.note(f"without the source's check ({check.expression})", f"{table.name}.{check.name}")

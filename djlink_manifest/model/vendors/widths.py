@@ -1,0 +1,86 @@
+"""How wide columns are in bytes, and what of a table is too wide for a server: the same for both vendors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Column, IndexPart, TableDefinition
+
+MOST_OF_A_KEY, MOST_OF_A_ROW = 3072, 65_535  # bytes
+# bytes of a character at most; one where the character set is not named here
+_CHARACTER = {
+    **dict.fromkeys(("ucs2", "big5", "cp932", "euckr", "gb2312", "gbk", "sjis"), 2),
+    **dict.fromkeys(("utf8", "utf8mb3", "eucjpms", "ujis"), 3),
+    **dict.fromkeys(("utf8mb4", "utf16", "utf16le", "utf32", "gb18030"), 4),
+}
+# a text or blob is a length and a pointer in its row
+_POINTER = {"tiny": 9, "": 10, "medium": 11, "long": 12}
+_FIXED = {
+    **{f"{size}{kind}": width for size, width in _POINTER.items() for kind in ("text", "blob")},
+    "tinyint": 1,
+    "year": 1,
+    "smallint": 2,
+    "mediumint": 3,
+    "date": 3,
+    "int": 4,
+    "float": 4,
+    "bigint": 8,
+    "double": 8,
+    "datetime": 8,
+    "timestamp": 7,
+    "time": 6,
+    "bit": 8,
+    "enum": 2,
+    "set": 8,
+    "uuid": 16,
+}
+_LENGTHS = re.compile(r"\((\d+)(?:,(\d+))?\)")
+_SIZES = ("tiny", "", "medium", "long")
+
+
+def longer(type_: str, charset: str, other: str) -> str:
+    """The text type that holds the same characters in the character set `other`."""
+    if _CHARACTER.get(other, 1) <= _CHARACTER.get(charset, 1) or not type_.endswith("text"):
+        return type_
+    size = type_.removesuffix("text")
+    return f"{_SIZES[min(_SIZES.index(size) + 1, 3)]}text" if size in _SIZES else type_
+
+
+def too_wide(table: TableDefinition) -> Iterator[str]:
+    """What of the table no server takes, in words, with the bytes at most."""
+    keys = [("its primary key", [IndexPart(name) for name in table.key])]
+    keys += [(f"the index `{i.name}`", list(i.parts)) for i in table.indexes if i.kind == "BTREE"]
+    for words, parts in keys:
+        width = sum(_part(table, part) for part in parts)
+        if width > MOST_OF_A_KEY:
+            yield f"{words} has {width} bytes, and {MOST_OF_A_KEY} are allowed"
+    row = sum(_stored(column) for column in table.columns)
+    if row > MOST_OF_A_ROW:
+        yield f"a row has {row} bytes beside its texts and blobs, and {MOST_OF_A_ROW} are allowed"
+
+
+def _part(table: TableDefinition, part: IndexPart) -> int:
+    if part.column is None:
+        return 0
+    column = table.column(part.column)
+    return part.length * _character(column) if part.length is not None else _width(column)
+
+
+def _stored(column: Column) -> int:
+    """The bytes in the row: with the length before what varies in length."""
+    width = _width(column)
+    return width + (1 if width < 256 else 2) if column.base_type.startswith("var") else width
+
+
+def _width(column: Column) -> int:
+    base, lengths = column.base_type, _LENGTHS.search(column.type)
+    if base in _FIXED or lengths is None or base in TEXTS_AND_BLOBS:
+        return _FIXED.get(base, 12)
+    if base == "decimal":
+        return int(lengths[1]) // 2 + 1
+    return int(lengths[1]) * _character(column)
+
+
+def _character(column: Column) -> int:
+    return _CHARACTER.get(column.charset or "", 1)

@@ -1,0 +1,1 @@
+"""Take over tables that carry another mark or none."""

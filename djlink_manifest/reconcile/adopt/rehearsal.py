@@ -1,0 +1,256 @@
+"""Taking over tables that carry another mark or none: what would be taken, or why it is not. Pure.
+
+To adopt is to write marks and nothing else. What then follows (tables to complete, rows to register) is an
+ordinary plan, over the catalogues as they will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
+from djlink_manifest.model.tables.compare import differences
+from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.derive import outbound_definitions
+from djlink_manifest.reconcile.diff.link_tables import Ground
+from djlink_manifest.reconcile.plan.actions import AlterLocal, CreateLocal
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
+
+_SAME_RULE = {"NO ACTION": "RESTRICT"}  # InnoDB makes no difference
+REVIEW = "mend the table, or move it out of the way; djlink alters and drops nothing to make it fit"
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A link whose tables are taken over.
+
+    `outbound` and `local` are the marks to be written, `outbound_before` and `local_before` those that they
+    replace, None for none; `stands` tells which tables of the two sides stand, as `schema.table` names;
+    `notes` say what else comes of it.
+    """
+
+    address: str
+    source: str
+    outbound: Mark
+    local: Mark
+    outbound_before: Mark | None
+    local_before: Mark | None
+    stands: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What an adoption would do: the marks, and the plan as it will be then, None where nothing is taken.
+
+    `right` are the links asked for whose marks are as they shall be.
+    """
+
+    adoptions: tuple[Adoption, ...]
+    refusals: tuple[Refusal, ...]
+    right: tuple[str, ...]
+    plan: Plan | None
+
+
+def adoption(link: Link, ground: Ground, contact: str, given_up: str | None) -> Adoption | Refusal | None:
+    """The adoption of a link's tables, why it is refused, or None where there is nothing to take over.
+
+    `given_up` names another manifest whose tables may be taken although it is of another local server.
+    """
+    theirs = ground.source.mark(link.outbound_schema, link.outbound_table)
+    ours = ground.local.mark(link.local.schema, link.local.name)
+    stands = tuple(_standing(link, ground))
+    if not (stands or theirs or ours) or _is_right(link, ground, theirs, ours, stands):
+        return None
+    refusal = next(_refusals(link, ground, theirs, ours, given_up), None)
+    if refusal is not None:
+        return refusal
+    mine = ground.new_mark(link, contact)
+    return Adoption(
+        link.address,
+        link.source,
+        _with_history(mine, theirs),
+        _with_history(replace(mine, table_name=link.local.name), ours),
+        theirs,
+        ours,
+        stands,
+        tuple(_notes(link, ground, theirs, ours)),
+    )
+
+
+def _with_history(mark: Mark, before: Mark | None) -> Mark:
+    """The mark with what the one before says of definitions, so that what changed since is seen."""
+    if before is None:
+        return mark
+    return replace(
+        mark, definition=before.definition, refill=before.refill, made=before.made, remade=before.remade
+    )
+
+
+def rehearsal(
+    found: Mapping[str, Adoption | Refusal | None],
+    planned: Callable[[Sequence[Adoption]], tuple[Plan, Mapping[str, LinkSnapshot]]],
+) -> Rehearsal:
+    """What there is to do of what was found; `planned` plans as if adoptions were made, and observes.
+
+    Adoptions whose keys do not fit are refused; the plan is the one without them.
+    """
+    refusals = [r for r in found.values() if isinstance(r, Refusal)]
+    right = tuple(address for address, each in found.items() if each is None)
+    taken = [a for a in found.values() if isinstance(a, Adoption)]
+    while taken:
+        plan, snapshots = planned(taken)
+        plans = {p.address: p for p in plan.links}
+        no = [r for a in taken if (r := unfit(plans[a.address], snapshots.get(a.address))) is not None]
+        if not no:
+            return Rehearsal(tuple(taken), tuple(refusals), right, plan)
+        refusals += no
+        taken = [a for a in taken if a.address not in {r.address for r in no}]
+    return Rehearsal((), tuple(refusals), right, None)
+
+
+def adopted(catalog: Catalog, schema: str, mark: Mark) -> Catalog:
+    """The catalogue as it will be when the mark stands in the schema."""
+    before = catalog.marks.get(schema, ())
+    kept = (m for m in before if m.table_name != mark.table_name and m.link_id != mark.link_id)
+    return replace(catalog, marks={**catalog.marks, schema: (*kept, mark)})
+
+
+def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None) -> Refusal | None:
+    """Why a link is not adopted after its keys were compared, or None where they fit."""
+    blocks = [b for b in plan.blocked if b.whole]
+    if blocks:
+        above = [b for b in blocks if b.kind == "upstream"]
+        hint = "adopt those in the same command, or mend them first" if above else blocks[0].hint
+        return Refusal(plan.address, "; ".join(b.reason for b in blocks), hint, plan.location)
+    if snapshot is None:
+        raise ValueError(f"{plan.address} was neither observed nor blocked")
+    if not snapshot.local_rows or _known(plan, snapshot):
+        return None
+    return Refusal(
+        plan.address,
+        f"none of its {snapshot.local_rows:,} local rows is held or has an equal one at the source: this is "
+        "not the table that they came from",
+        "check `host`, `port` and the source's schema; else choose another local schema (`schema_name`)",
+        plan.location,
+    )
+
+
+def _known(plan: LinkPlan, snapshot: LinkSnapshot) -> bool:
+    """Whether any local entity is known to be the source's: held, or equal.
+
+    Where tables are to be made or altered first, rows were not compared, and keys have to do.
+    """
+    unlike = any(isinstance(a, AlterLocal) or (isinstance(a, CreateLocal) and a.tables) for a in plan.actions)
+    here = [c.presence for c, n in snapshot.counts.items() if n and c.presence.local and c.presence.source]
+    return bool(snapshot.equal) or any(p.outbound or unlike for p in here)
+
+
+def _standing(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    """The tables that stand, as (server, `schema.table`) pairs; a ledger of an earlier life is none."""
+    *beside, _ = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    for catalog, server, tables in (
+        (ground.source, link.source, beside),
+        (ground.local, "local", link.local.tables),
+    ):
+        for table in tables:
+            if (table.schema, table.name) in catalog.tables:
+                yield server, f"{table.schema}.{table.name}"
+
+
+def _is_right(
+    link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None, stands: tuple[tuple[str, str], ...]
+) -> bool:
+    """Whether every side that stands is marked as this link's."""
+    place = (link.local.schema, link.local.name)
+    mine = (ground.link_id(link), ground.manifest, fingerprint(ground.local.identity), *place)
+    servers = {server for server, _ in stands}
+    for mark, server in ((theirs, link.source), (ours, "local")):
+        if mark is None and server in servers:
+            return False
+        if mark is not None and mine != (
+            *(mark.link_id, mark.manifest, mark.fingerprint),
+            *(mark.local_schema, mark.local_table),
+        ):
+            return False
+    return theirs is not None or ours is None or ours.definition is None
+
+
+def _refusals(
+    link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None, given_up: str | None
+) -> Iterator[Refusal]:
+    def refusal(words: str, hint: str) -> Refusal:
+        return Refusal(link.address, words, hint, link.location)
+
+    here = (link.local.schema, link.local.name)
+    for mark in filter(None, (theirs, ours)):
+        place = f"{mark.source_schema}.{mark.source_table}"
+        if (mark.source_schema, mark.source_table) != (link.definition.schema, link.definition.name):
+            yield refusal(
+                f"its tables are of another link: of {place}, says the mark of `{mark.manifest}`",
+                "choose other tables with `outbound_table` or `schema_name`",
+            )
+        stranger = mark.manifest != ground.manifest and mark.fingerprint != fingerprint(ground.local.identity)
+        if stranger and mark.manifest != given_up:
+            who = f" ({mark.contact})" if mark.contact else ""
+            yield refusal(
+                f"its tables belong to the manifest `{mark.manifest}`{who} of another local server, "
+                f"`{mark.local_server}`: another lab's, which would lose its protection",
+                f"ask them; where they have given it up: djlink adopt {link.address} --from {mark.manifest}",
+            )
+        if (mark.local_schema, mark.local_table) != here and here not in ground.local.tables:
+            yield refusal(
+                f"its local table is {mark.local_schema}.{mark.local_table}; there is no {'.'.join(here)}",
+                "keep `schema_name` as it was, or rename the local tables first, with their parts",
+            )
+    beside = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    for words in _misfits(beside, ground.source, True):
+        yield refusal(words, REVIEW)
+    if (
+        ours is None or ours.definition is None
+    ):  # else what changed is judged by the footing, with its history
+        for words in _misfits(link.local.tables, ground.local, False):
+            yield refusal(words, REVIEW)
+
+
+def _misfits(tables: tuple[TableDefinition, ...], catalog: Catalog, keyed: bool) -> Iterator[str]:
+    """How tables that stand do not fit. `keyed`: their foreign keys must stand, with their rules."""
+    for expected in tables:
+        found = catalog.tables.get((expected.schema, expected.name))
+        if found is None:
+            continue
+        let_go = {"extra", "more", "index"} | (set() if keyed else {"foreign key"})
+        words = [d.words for d in differences(expected, found) if d.kind not in let_go]
+        words += [w for key in expected.foreign_keys if keyed for w in _other_rule(key, found)]
+        if found.engine.lower() != "innodb" or found.kind != "table":
+            words.append(f"it is no InnoDB table ({found.engine or found.kind})")
+        if words:
+            yield f"{found.schema}.{found.name} on {catalog.server} does not fit: {'; '.join(words)}"
+
+
+def _other_rule(expected: ForeignKey, found: TableDefinition) -> Iterator[str]:
+    for key in found.foreign_keys:
+        pairs = set(zip(key.columns, key.parent_columns, strict=True))
+        same = (key.parent_schema, key.parent_table) == (expected.parent_schema, expected.parent_table)
+        if same and pairs == set(zip(expected.columns, expected.parent_columns, strict=True)):
+            rule = _SAME_RULE.get(key.on_delete, key.on_delete)
+            if rule != expected.on_delete:
+                yield f"its foreign key has ON DELETE {rule}, not {expected.on_delete}"
+
+
+def _notes(link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None) -> Iterator[str]:
+    mine = fingerprint(ground.local.identity)
+    for mark in filter(None, (theirs, ours)):
+        if mark.fingerprint != mine:
+            yield (
+                f"the local server that it was made for, `{mark.local_server}`, is refused from then on; "
+                "what it holds and this one lacks is pulled here, or let go of"
+            )
+            break
+    if ours is not None and ours.outbound_schema != link.outbound_schema:
+        yield f"what the outbound schema `{ours.outbound_schema}` holds of it stays held there"
+    if theirs is None and ours is not None and ours.definition is not None:
+        yield f"nothing on {link.source} protects its local rows now; those equal to the source's will be"

@@ -1,0 +1,79 @@
+"""Find the links that `removed` takes out, and take them out: here first, then at the source."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, TableInUse, Unreachable
+from djlink_manifest.reconcile.plan.removals import Removal
+from djlink_manifest.reconcile.runtime.context import Site
+from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
+from djlink_manifest.servers.ddl import drop
+from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.session import Writer
+
+PATIENCE = 5  # tries of a removal that lost a session or met a table in use
+
+
+def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> LinkOutcome:
+    """Take a link out. What is gone already is passed over, so that an interrupted one is finished.
+
+    `stop` ends it after the step in hand.
+    """
+    started = time.monotonic()
+
+    def outcome(status: Status, problem: str | None = None, hint: str | None = None) -> LinkOutcome:
+        seconds = time.monotonic() - started
+        return LinkOutcome(wanted.address, status, problem=problem, hint=hint, seconds=seconds)
+
+    if stop.is_set():
+        return outcome("skipped", "interrupted before it began")
+    try:
+        _patiently(wanted, site, stop, say)
+    except Interrupted:
+        return outcome("failed", "interrupted; what was done stays, the next apply goes on")
+    except DjlinkError as error:
+        return outcome("failed", error.message, error.hint)
+    return replace(outcome("done"), released=wanted.held, taken_out=True)
+
+
+def _patiently(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> None:
+    """Again, a little later, where a session was lost or a table was in use."""
+    for attempt in range(1, PATIENCE + 1):
+        try:
+            site.locks.take(wanted, wanted.link_id)
+            with site.sources[wanted.source].session() as there, site.local.session() as here:
+                for step in _steps(wanted, there, here):
+                    if stop.is_set():
+                        raise Interrupted("stopped after the step in hand", link=wanted.address)
+                    site.locks.check(wanted, wanted.link_id, there, here)
+                    step()
+            return
+        except (ConnectionLost, Unreachable, TableInUse) as error:
+            lost = not isinstance(error, TableInUse)
+            if attempt == PATIENCE or (lost and not is_passing(error)):
+                raise
+            say(f"{error.message}; trying again")
+            stop.wait(attempt)
+
+
+def _steps(wanted: Removal, there: Writer, here: Writer) -> Iterator[Callable[[], None]]:
+    """What is to be done, in order. Each step can be repeated."""
+    for of, name in wanted.drop_keys:
+        yield partial(drop.drop_foreign_key, here, of, name)
+    for of in wanted.drop_local:
+        yield partial(drop.drop_table, here, of)
+    if wanted.ledger is not None:
+        place = (wanted.outbound_schema, wanted.outbound_table)
+        yield partial(drop.record_release, there, wanted.ledger, place, wanted.key)
+    for of in wanted.drop_views:  # they read what goes next
+        yield partial(drop.drop_view, there, of)
+    for of in wanted.drop_outbound:
+        yield partial(drop.drop_table, there, of)
+    # the source's mark is what an interrupted removal is found by, so it goes last
+    yield partial(drop.drop_mark, here, wanted.local_schema, wanted.link_id)
+    yield partial(drop.drop_mark, there, wanted.outbound_schema, wanted.link_id)

@@ -1,0 +1,119 @@
+"""The SQL that gives each account of a manifest what it needs, and no more. No server is asked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from djlink_manifest.errors import UsageError
+from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.models.secrets import folder_of, is_loopback, resolve_outbound, resolve_text
+from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec
+from djlink_manifest.model.server.rights import (
+    Needed,
+    account_name,
+    needs_of_link_user,
+    needs_of_local_user,
+    needs_of_owner,
+)
+from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.resolve.links import local_schemas, removed_schemas
+
+
+@dataclass(frozen=True, slots=True)
+class AccountGrants:
+    """What an administrator of one server runs for one account.
+
+    `role` is `link user`, `local user` or `owner`; `account` is `user@host`; `schemas` are to exist before,
+    `create_user` is how the account is made where it is missing, `grants` the GRANT statements.
+    """
+
+    server: str
+    host: str
+    role: str
+    account: str
+    create_user: str
+    schemas: tuple[str, ...]
+    grants: tuple[str, ...]
+
+
+def account_grants(
+    manifest: Manifest, environ: Mapping[str, str], *, owner: str | None = None, servers: tuple[str, ...] = ()
+) -> tuple[AccountGrants, ...]:
+    """What every account of the manifest needs: each source's link user, and the owner's, then the local one.
+
+    `owner` is the account of the source's owner, `user` or `user@host`; `servers` restricts what is printed
+    to these. The statements are the same on MySQL and MariaDB. Raises SecretError for a user that cannot be
+    resolved (passwords are not), UsageError for a server that the manifest does not have.
+    """
+    known = (*(source.name for source in manifest.sources), "local")
+    for name in servers:
+        if name not in known:
+            close = nearest(name, known)
+            raise UsageError(
+                f"--server {name}: no server of this manifest",
+                hint=f"did you mean `{close}`?" if close else f"it has {', '.join(known)}",
+            )
+    found = list[AccountGrants]()
+    for source in manifest.sources:
+        found += _of_source(source, environ, owner, manifest)
+    found.append(_of_local(manifest, environ))
+    return tuple(each for each in found if not servers or each.server in servers)
+
+
+def _of_source(
+    source: SourceSpec, environ: Mapping[str, str], owner: str | None, manifest: Manifest
+) -> list[AccountGrants]:
+    outbound = resolve_outbound(source, environ)
+    owners = owner_schema(outbound)
+    # a link that is taken out is looked at too: which local parts are the source's
+    schemas = sorted({*(schema.name for schema in source.schemas), *removed_schemas(manifest, source)})
+    needs = needs_of_link_user(schemas, outbound, owners, removing=bool(manifest.removed))
+    user = _account(_text(source.server, "user", environ))
+    found = [_made(source.server, environ, "link user", user, (outbound, owners), needs)]
+    if owner is not None:
+        found.append(
+            _made(source.server, environ, "owner", _account(owner), (owners,), needs_of_owner(owners))
+        )
+    return found
+
+
+def _of_local(manifest: Manifest, environ: Mapping[str, str]) -> AccountGrants:
+    needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=bool(manifest.removed))
+    user = _account(_text(manifest.local, "user", environ))
+    return _made(manifest.local, environ, "local user", user, (), needs)
+
+
+def _made(
+    server: ServerSpec,
+    environ: Mapping[str, str],
+    role: str,
+    account: str,
+    schemas: tuple[str, ...],
+    needs: tuple[Needed, ...],
+) -> AccountGrants:
+    host = _text(server, "host", environ)
+    plain = is_loopback(host) if server.tls is None else server.tls is False
+    made = f"CREATE USER {account_name(account)} IDENTIFIED BY '…'"
+    return AccountGrants(
+        server=server.name,
+        host=host,
+        role=role,
+        account=account,
+        create_user=f"{made};" if plain else f"{made} REQUIRE SSL;",
+        schemas=tuple(f"CREATE SCHEMA IF NOT EXISTS `{s.replace('`', '``')}`;" for s in schemas),
+        grants=tuple(need.granted_to(account) for need in needs),
+    )
+
+
+def _account(user: str) -> str:
+    """The account of a user: from any host, unless the name says which."""
+    return user if "@" in user else f"{user}@%"
+
+
+def _text(server: ServerSpec, key: str, environ: Mapping[str, str]) -> str:
+    place = server.place(key)
+    written: str = getattr(server, key)
+    return resolve_text(
+        written, folder_of(place), environ, place, f"`{key}` of server `{server.name}`", server.name
+    ).strip()

@@ -1,0 +1,1 @@
+"""Carry out deletions: requested, confirmed, noted, orphans."""

@@ -1,0 +1,277 @@
+"""What a link finds and lacks on its two servers: tables, marks, rights.
+
+Pure: catalogues → footing or refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+
+from djlink_manifest.manifest.text.scalars import written
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import local_rules
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint, link_id
+from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.tables.compare import differences
+from djlink_manifest.model.tables.definition import unlike_a_table
+from djlink_manifest.model.tables.derive import outbound_definitions
+from djlink_manifest.model.tables.naming import MARKS
+from djlink_manifest.reconcile.diff.local_tables import UNDO_THERE, local_drift
+from djlink_manifest.reconcile.diff.owner_views import views_to_make
+from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all links of one manifest stand on: its name and the two catalogues."""
+
+    manifest: str
+    source: Catalog
+    local: Catalog
+
+    def link_id(self, link: Link) -> str:
+        """The id that the link's marks carry."""
+        place = (link.definition.schema, link.definition.name)
+        return link_id(self.manifest, fingerprint(self.local.identity), place, link.outbound_schema)
+
+    def new_mark(self, link: Link, contact: str) -> Mark:
+        """The mark of the link's outbound table, as it is written first."""
+        return Mark(
+            link_id=self.link_id(link),
+            table_name=link.outbound_table,
+            manifest=self.manifest,
+            contact=contact,
+            source_schema=link.definition.schema,
+            source_table=link.definition.name,
+            outbound_schema=link.outbound_schema,
+            outbound_table=link.outbound_table,
+            local_server=self.local.identity.hostname,
+            local_schema=link.local.schema,
+            local_table=link.local.name,
+            fingerprint=fingerprint(self.local.identity),
+        )
+
+
+def footing(link: Link, ground: Ground, linked: frozenset[TableName] = frozenset()) -> Footing | Refusal:
+    """The link's footing, or why it has none. The first reason counts.
+
+    `linked` are the local tables of all links.
+    """
+    refusal = next(_refusals(link, ground), None)
+    if refusal is not None:
+        return refusal
+    theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
+    outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    here = local_drift(link, ours, ground.local)
+    views, why = views_to_make(link, ground.source)
+    # tables are pulled into once the source's mark is complete
+    gone = theirs is not None and theirs.definition is not None and not _has_master(link, ground)
+    return Footing(
+        link_id=theirs.link_id if theirs else ours.link_id if ours else None,
+        mark_outbound=theirs is None or theirs.definition is None,
+        mark_local=ours is None or ours.definition is None,
+        make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in ground.source.tables),
+        make_local=tuple(here.make),
+        add_foreign_keys=tuple(here.late_keys),
+        drift=tuple(here.notes),
+        alter_local=tuple(here.alter),
+        refill=here.refill,
+        redefined=here.redefined,
+        make_views=views,
+        views_why=why,
+        rules=local_rules(link, ground.local.tables, linked),
+        remade=gone or (ours is not None and ours.remade),
+    )
+
+
+def holding(link: Link, ground: Ground) -> bool:
+    """Whether the link holds rows that can be asked for, whatever else may be amiss with it.
+
+    Its outbound table stands, is its own, and may be read like the source tables.
+    """
+    mark = _source_mark(link, ground)
+    found = ground.source.tables.get((link.outbound_schema, link.outbound_table))
+    return (
+        mark is not None
+        and mark.link_id == ground.link_id(link)
+        and found is not None
+        and found.key == link.key
+        and not any(_foreign(link, ground))
+        and not any(
+            missing(ground.source.grants, ("SELECT",), table.schema, table.name)
+            for table in (*link.definition.tables, found)
+        )
+    )
+
+
+def forgotten(
+    links: tuple[Link, ...], ground: Ground, outbound: str, declared_schemas: Set[str]
+) -> Iterator[Forgotten]:
+    """Links that this manifest made on the source and declares no longer.
+
+    Of a declared schema that the account does not see nobody can say what is declared: it is refused as a
+    whole.
+    """
+    declared = {(link.definition.schema, link.definition.name) for link in links}
+    unseen = declared_schemas - ground.source.all_schemas
+    marks = ground.source.marks.get(outbound, ())
+    for mark in sorted(marks, key=lambda m: (m.source_schema, m.source_table)):
+        if mark.manifest != ground.manifest or mark.source_schema in unseen:
+            continue
+        if (mark.source_schema, mark.source_table) not in declared:
+            yield Forgotten(
+                ground.source.server,
+                f"{mark.source_schema}.{mark.source_table}",
+                f"{mark.outbound_schema}.{mark.outbound_table}",
+                f"{mark.local_schema}.{mark.local_table}",
+            )
+
+
+def forgotten_here(manifest: str, local: Catalog, sources: Iterable[Catalog]) -> Iterator[Forgotten]:
+    """Links that this manifest made here and of which no source that it names knows anything."""
+    known = {m.link_id for catalog in sources for marks in catalog.marks.values() for m in marks}
+    for marks in (local.marks[schema] for schema in sorted(local.marks)):
+        for mark in marks:
+            if mark.manifest == manifest and mark.link_id not in known and mark.definition is not None:
+                yield Forgotten(
+                    local.server,
+                    f"{mark.source_schema}.{mark.source_table}",
+                    f"{mark.outbound_schema}.{mark.outbound_table}",
+                    f"{mark.local_schema}.{mark.local_table}",
+                )
+
+
+def _has_master(link: Link, ground: Ground) -> bool:
+    return (link.local.schema, link.local.name) in ground.local.tables
+
+
+def _source_mark(link: Link, ground: Ground) -> Mark | None:
+    return ground.source.mark(link.outbound_schema, link.outbound_table)
+
+
+def _local_mark(link: Link, ground: Ground) -> Mark | None:
+    return ground.local.mark(link.local.schema, link.local.name)
+
+
+NOT_OURS = (
+    "rename or drop it, if nobody needs it, or choose another schema; djlink neither reads nor changes a "
+    "table of that name that is not its own"
+)
+
+
+def _foreign(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    """Objects of others in the places of djlink's own: nothing of them is read."""
+    for catalog, schema in ((ground.source, link.outbound_schema), (ground.local, link.local.schema)):
+        why = catalog.foreign_marks.get(schema)
+        if why is not None:
+            yield f"the table `{MARKS}` of `{schema}` on {catalog.server} is not djlink's: it {why}", NOT_OURS
+    for each in outbound_definitions(link.definition, link.outbound_schema, link.outbound_table):
+        found = ground.source.tables.get((each.schema, each.name))
+        if found is not None and (why := unlike_a_table(found)) is not None:
+            yield f"{each.schema}.{each.name} on {link.source} is not djlink's: it {why}", NOT_OURS
+    for each in link.local.tables:
+        found = ground.local.tables.get((each.schema, each.name))
+        if found is not None and (why := unlike_a_table(found)) is not None:
+            yield f"the local {each.schema}.{each.name} is not djlink's: it {why}", NOT_OURS
+
+
+def _refusals(link: Link, ground: Ground) -> Iterator[Refusal]:
+    for words, hint in (
+        *_rights(link, ground),
+        *_foreign(link, ground),
+        *_ownership(link, ground),
+        *_structure(link, ground),
+    ):
+        yield Refusal(link.address, words, hint, link.location)
+
+
+def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    source, account = ground.source, ground.source.identity.account
+    schema = link.outbound_schema
+    everything = grant(OUTBOUND_RIGHTS, schema, account)
+    if schema not in source.all_schemas:
+        yield (
+            f"the outbound schema `{schema}` does not exist on {link.source}, or is not for the link user",
+            f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; {everything}",
+        )
+    lacking = missing(source.grants, OUTBOUND_RIGHTS, schema)
+    if lacking:
+        words = f"the link user lacks {', '.join(lacking)} on the outbound schema `{schema}`"
+        yield words, f"let the source's administrator run: {everything}"
+    for table in link.definition.tables:
+        needed = SOURCE_RIGHTS if table is link.definition else ("SELECT",)
+        lacking = missing(source.grants, needed, table.schema, table.name)
+        if lacking:
+            words = (
+                f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
+            )
+            rights = grant(SOURCE_RIGHTS, table.schema, account)
+            yield words, f"let the source's administrator run: {rights}"
+    lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)
+    if lacking:
+        words = f"the local user lacks {', '.join(lacking)} on the local schema `{link.local.schema}`"
+        rights = grant(LOCAL_RIGHTS, link.local.schema, ground.local.identity.account)
+        yield words, f"let the local administrator run: {rights}"
+
+
+def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
+    outbound = f"{link.outbound_schema}.{link.outbound_table}"
+    local = f"{link.local.schema}.{link.local.name}"
+    adopt = f"; to take it over: djlink adopt {link.address}"
+    other_outbound = f"choose another name with `outbound_table`, or another outbound schema{adopt}"
+    other_local = f"choose another local schema with `schema_name`, or rename that table{adopt}"
+    *beside, ledger = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
+    found = next((t for t in beside if (t.schema, t.name) in ground.source.tables), None)
+    old = ground.source.tables.get((ledger.schema, ledger.name))
+    if old is not None and any(d.kind == "differs" for d in differences(ledger, old)):
+        found = found or ledger  # one that fits stays of the link's earlier life
+    if theirs is None and found is not None:
+        words = f"a table {found.schema}.{found.name} stands on {link.source} that djlink did not make"
+        yield words, other_outbound
+    found = next((t for t in link.local.tables if (t.schema, t.name) in ground.local.tables), None)
+    if ours is None and found is not None:
+        yield f"a local table {found.schema}.{found.name} stands that djlink did not make", other_local
+    mine = ground.link_id(link)
+    for mark, place, hint in ((theirs, outbound, other_outbound), (ours, local, other_local)):
+        if mark is None:
+            continue
+        if mark.manifest != ground.manifest:
+            who = f" ({mark.contact})" if mark.contact else ""
+            yield f"{place} belongs to the manifest `{mark.manifest}`{who}", hint
+        elif mark.fingerprint != fingerprint(ground.local.identity):
+            yield (
+                f"{place} was made for another local server, `{mark.local_server}`: this is a copy, or moved",
+                "work on the server it was made for, or give this manifest another name and outbound schema; "
+                f"moved here for good: djlink adopt {link.address}",
+            )
+        elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
+            yield (
+                f"its local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
+                "keep `schema_name` as it was. To move it: take the link out of `sources`, write "
+                f"`removed: {{{written(link.address)}: {{table: drop}}}}` and apply; then link it anew",
+            )
+        elif theirs is None and mark.definition is not None:
+            # the local mark is completed last, so no interruption leaves this; going on could mix two sources
+            yield (
+                f"{local} is linked, and {link.source} knows nothing of it: this is another server or "
+                "outbound schema than before, or what stood there was dropped",
+                f"check `host`, `port` and `outbound` of {link.source}; if they are right and the outbound "
+                f"tables are gone for good: djlink adopt {link.address}",
+            )
+        elif mark.link_id != mine:
+            yield f"{place} carries the mark of another link", hint
+
+
+def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+    found = ground.source.tables.get((link.outbound_schema, link.outbound_table))
+    if found is not None:
+        expected = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)[0]
+        # its columns are the source's key, to which nothing can be added
+        words = [d.words for d in differences(expected, found) if d.kind in ("differs", "column")]
+        if words:
+            name = f"{found.schema}.{found.name}"
+            said = f"the outbound table {name} does not fit the source's definition: {'; '.join(words)}"
+            yield said, UNDO_THERE
+    yield from local_drift(link, _local_mark(link, ground), ground.local).problems

@@ -1,0 +1,213 @@
+"""What became of a link's local tables since they were made: what the source added, and what was changed.
+
+Pure. What the source added can be added here too. The link's mark tells the rest apart: where it names the
+source's present definition, a difference was made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.tables.compare import Difference, differences
+from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.naming import CONSTRAINT
+from djlink_manifest.reconcile.state.snapshot import Alteration
+
+ANEW = (
+    "or, where no row of your own is in it and none of your tables refers to it, drop the local table with "
+    "all its parts: the next apply makes it anew and pulls what is held"
+)
+UNDO_THERE = f"let the source undo the change, or leave the link out; {ANEW}"
+UNDO_HERE = f"undo the change on the local server, so that the table is again as the source's; {ANEW}"
+LEFT_OVER = "an apply that changed its tables did not end"
+
+
+@dataclass(slots=True)
+class LocalDrift:
+    """How the local tables differ from what shall stand, sorted by what can be done about it.
+
+    `problems` are reasons with next steps; `notes` hold nothing up.
+    """
+
+    make: list[TableDefinition] = field(default_factory=list)
+    alter: list[Alteration] = field(default_factory=list)
+    late_keys: list[tuple[str, ForeignKey]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    refill: str | None = None
+    redefined: bool = False
+
+
+def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
+    """Compare the local tables of a link with what shall stand; `mark` is the link's local one."""
+    found = LocalDrift()
+    complete = mark is not None and mark.definition is not None
+    whole = complete and (link.local.schema, link.local.name) in local.tables
+    found.redefined = complete and mark is not None and mark.definition != link.definition.digest()
+    view = _View(link, local, mark if complete else None, found.redefined)
+    for table in link.local.tables:
+        stands = local.tables.get((table.schema, table.name))
+        if stands is None:
+            found.make.append(table)
+        elif whole and not view.is_ours(table, stands):
+            words = f"a local table {table.schema}.{table.name} stands that djlink did not make"
+            found.problems.append((f"{words}, and the source added a part of that name", _RENAME))
+        else:
+            _compare(view, table, stands, found)
+    found.problems += _left_parts(link, local) if complete and not whole else ()
+    found.notes += _dropped_parts(link, local)
+    if whole and mark is not None:
+        why = _why_refill(view, found)
+        found.refill = why or (LEFT_OVER if mark.refill else None)
+    return found
+
+
+_RENAME = "rename the local table, or drop it: it has the name of a part of the source's"
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is known of where a difference was made; `mark` is None before the tables are complete."""
+
+    link: Link
+    local: Catalog
+    mark: Mark | None
+    redefined: bool
+
+    def made(self, table: TableDefinition, column: str | None = None) -> bool | None:
+        """Whether djlink made the table, or the column of it; None where nobody knows."""
+        if self.mark is not None and not self.redefined:
+            return column is None or column in table.column_names
+        if self.mark is None or self.mark.made is None:
+            return None
+        names = self.mark.made.get(table.name)
+        return names is not None and (column is None or column in names)
+
+    def may_be_added(self, table: TableDefinition, column: str | None = None) -> bool:
+        """Whether what is missing may be something that the source added."""
+        return (self.mark is None or self.redefined) and self.made(table, column) is not True
+
+    def is_ours(self, table: TableDefinition, stands: TableDefinition) -> bool:
+        """Whether a table that stands is djlink's own: by the mark, else by the name of a foreign key."""
+        if (table.schema, table.name) == (self.link.local.schema, self.link.local.name):
+            return True
+        return self.made(table) is True or _is_linked(stands, self.link, self.local)
+
+
+def _compare(view: _View, table: TableDefinition, stands: TableDefinition, found: LocalDrift) -> None:
+    columns, indexes = list[tuple[Column, str | None]](), list[Index]()
+    there, here = list[str](), list[str]()  # what keeps rows from being copied, by where it was changed
+    for difference in differences(table, stands):
+        column, index = difference.column, difference.index
+        if difference.foreign_key is not None:
+            found.late_keys.append((difference.table, difference.foreign_key))
+        elif difference.kind == "column" and column is not None:
+            _missing_column(view, table, column, columns, there, here)
+        elif difference.kind == "index" and index is not None:
+            taken = {i.name.lower() for i in stands.indexes}
+            if (view.mark is None or view.redefined) and index.name.lower() not in taken:
+                indexes.append(index)
+            else:
+                found.notes.append(_note(table, difference))
+        elif difference.kind == "more" and column is not None:
+            _more(view, table, difference, column, there, found)
+        elif difference.kind == "extra":
+            found.notes.append(f"{table.schema}.{table.name}: {difference.words}")
+        else:
+            (there if view.mark is None or view.redefined else here).append(difference.words)
+    name = f"{table.schema}.{table.name}"
+    if there:
+        words = f"the local table {name} does not fit the source's definition, which changed after linking"
+        found.problems.append((f"{words}: {'; '.join(there)}", UNDO_THERE))
+    if here:
+        words = f"the local table {name} does not fit the source's definition, since it was changed here"
+        found.problems.append((f"{words}: {'; '.join(here)}", UNDO_HERE))
+    if columns or indexes:
+        found.alter.append(Alteration(table.name, tuple(columns), tuple(indexes)))
+
+
+def _missing_column(
+    view: _View,
+    table: TableDefinition,
+    column: Column,
+    columns: list[tuple[Column, str | None]],
+    there: list[str],
+    here: list[str],
+) -> None:
+    needs_value = not column.nullable and column.default is None and column.generated is None
+    if not view.may_be_added(table, column.name):
+        here.append(f"column `{column.name}` is missing")
+    elif column.name in table.key:
+        there.append(f"the source added column `{column.name}` to the primary key")
+    elif needs_value:
+        there.append(f"the source added column `{column.name}`, which is NOT NULL and has no default")
+    else:
+        place = table.column_names.index(column.name)
+        columns.append((column, table.column_names[place - 1] if place else None))
+
+
+def _more(
+    view: _View,
+    table: TableDefinition,
+    difference: Difference,
+    column: Column,
+    there: list[str],
+    found: LocalDrift,
+) -> None:
+    made = view.made(table, column.name)
+    if made is False or not view.redefined:
+        found.notes.append(_note(table, difference))
+    elif made:
+        there.append(f"the source dropped column `{column.name}`")
+    else:
+        there.append(f"column `{column.name}` is not at the source: it was dropped there, or added here")
+
+
+def _note(table: TableDefinition, difference: Difference) -> str:
+    return f"changed here: {table.schema}.{table.name}: {difference.words}"
+
+
+def _why_refill(view: _View, found: LocalDrift) -> str | None:
+    """Why the entities that are here must be looked over: parts and columns that are still without rows."""
+    own = view.link.local.parts[-1]  # `DeletionRequested`, which has no rows of the source
+    parts = [t for t in found.make if t is not own]
+    added = [f"part {t.name}" for t in parts if view.may_be_added(t)]
+    added += [f"`{c.name}` of {a.table}" for a in found.alter for c, _ in a.columns if c.generated is None]
+    dropped = [f"part {t.name}" for t in parts if not view.may_be_added(t)]
+    why = [f"for {', '.join(added)}, which the source added after linking"] if added else []
+    why += [f"for {', '.join(dropped)}, which was dropped here"] if dropped else []
+    return "; ".join(why) or None
+
+
+def _left_parts(link: Link, local: Catalog) -> Iterator[tuple[str, str]]:
+    """Parts of a dropped master, whose rows would be in the way of the same rows when they come again."""
+    copied = link.local.tables[1 : len(link.definition.tables)]
+    left = [f"`{t.schema}`.`{t.name}`" for t in copied if (t.schema, t.name) in local.tables]
+    if left:
+        words = f"the local table {link.local.schema}.{link.local.name} was dropped here, and its parts stand"
+        hint = f"drop them too: DROP TABLE {', '.join(reversed(left))}; the next apply makes all of them anew"
+        yield words, hint
+
+
+def _dropped_parts(link: Link, local: Catalog) -> Iterator[str]:
+    """Parts that djlink made and the source has no longer."""
+    expected = {t.name for t in link.local.tables}
+    schema = link.local.schema
+    for name in local.named_as_parts(schema, link.local.name):
+        if name in expected or local.mark(schema, name) is not None:
+            continue
+        if _is_linked(local.tables[schema, name], link, local):
+            yield f"the source dropped its part: the local part {schema}.{name} stays as it is"
+
+
+def _is_linked(table: TableDefinition, link: Link, local: Catalog) -> bool:
+    """Whether djlink made a foreign key of the table to the link's local table, or to a part of it."""
+    schema, master = link.local.schema, link.local.name
+    own = {master, *local.named_as_parts(schema, master)} - {table.name}
+    return any(
+        k.name.startswith(CONSTRAINT) and k.parent_schema == schema and k.parent_table in own
+        for k in table.foreign_keys
+    )

@@ -1,0 +1,1 @@
+"""What the doctor examines, and what it finds."""

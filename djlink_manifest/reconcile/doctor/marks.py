@@ -1,0 +1,150 @@
+"""Marks of both sides beside each other: which agree, which are left over, and whose the others are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, grant, missing
+from djlink_manifest.model.tables.owner_views import owner_schema
+
+
+def mark_findings(
+    name: str, manifest: str, outbound: str, links: Iterable[Link], source: Catalog, local: Catalog
+) -> Iterator[Finding]:
+    """What the marks of a source's outbound schema and those of the local schemas of its links say."""
+    links = tuple(links)
+    if fingerprint(source.identity) == fingerprint(local.identity):
+        yield Finding(
+            name,
+            "same server",
+            "note",
+            "by host name, port and data directory it is the local server itself",
+            "its rows are copied within one server, and protected there like those of any other source",
+            f"nothing has to be done; tables of {name} that need no protection are at hand without a link",
+        )
+    theirs = source.marks.get(outbound, ())
+    ours = [m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())]
+    mine = fingerprint(local.identity)
+    yield from _whose(name, outbound, theirs, manifest, mine)
+    own = {m.link_id for m in theirs if m.manifest == manifest and m.fingerprint == mine}
+    here = {m.link_id: m for m in ours if m.outbound_schema == outbound}
+    agreeing = own & here.keys()
+    unfinished = [m for m in (*theirs, *here.values()) if m.link_id in agreeing and m.definition is None]
+    if agreeing:
+        yield Finding(name, "marks", "ok", f"{_links(len(agreeing))} marked alike on both sides")
+    if unfinished:
+        yield Finding(
+            name,
+            "marks",
+            "note",
+            f"{_links(len({m.link_id for m in unfinished}))} not made to the end",
+            "an apply was interrupted",
+            "`djlink apply` goes on from there",
+        )
+    yield from _one_sided(name, outbound, links, theirs, ours, own)
+
+
+def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine: str) -> Iterator[Finding]:
+    strangers = defaultdict[tuple[str, str, str], int](int)
+    for mark in theirs:
+        if mark.manifest != manifest or mark.fingerprint != mine:
+            strangers[mark.manifest, mark.contact, mark.local_server] += 1
+    for (whose, contact, server), count in sorted(strangers.items()):
+        who = f" ({contact})" if contact else ""
+        if whose == manifest:
+            yield Finding(
+                name,
+                "marks",
+                "error",
+                f"{_links(count)} in `{outbound}` made for another local server, `{server}`",
+                "this local server is a copy of that one, or it was moved: two servers that hold the same "
+                "rows would let go of each other's",
+                "work on the server they were made for; moved for good: `djlink adopt ADDRESS`",
+            )
+        else:
+            yield Finding(
+                name,
+                "marks",
+                "warning",
+                f"{_links(count)} in `{outbound}` of the manifest `{whose}`{who}, local server `{server}`",
+                "its links are refused here; an account of yours may write into what another lab holds",
+                "an outbound schema of its own for each manifest (`outbound`); yours, under another name: "
+                "`djlink adopt ADDRESS`",
+            )
+
+
+def _one_sided(
+    name: str,
+    outbound: str,
+    links: Iterable[Link],
+    theirs: Iterable[Mark],
+    ours: Iterable[Mark],
+    own: set[str],
+) -> Iterator[Finding]:
+    marked = {(m.local_schema, m.local_table) for m in theirs}
+    lost = [m for m in ours if m.definition is not None and (m.local_schema, m.local_table) not in marked]
+    places = {(k.local.schema, k.local.name) for k in links}
+    lost = [m for m in lost if (m.local_schema, m.local_table) in places]
+    if lost:
+        yield Finding(
+            name,
+            "marks",
+            "error",
+            f"{_links(len(lost))} linked here, and `{outbound}` knows nothing of them: "
+            + ", ".join(f"{m.local_schema}.{m.local_table}" for m in lost[:5]),
+            "another server answers to this name than before, or what stood there was dropped: "
+            "nothing protects these rows at the source",
+            f"check `host`, `port` and `outbound` of {name}; if they are right: `djlink adopt ADDRESS`",
+        )
+    local = {m.link_id for m in ours}
+    alone = [
+        m
+        for m in theirs
+        if m.link_id in own - local and m.definition is not None and (m.local_schema, m.local_table) in places
+    ]
+    if alone:
+        yield Finding(
+            name,
+            "marks",
+            "warning",
+            f"{_links(len(alone))} held at {name}, without a mark on the local server: "
+            + ", ".join(f"{m.local_schema}.{m.local_table}" for m in alone[:5]),
+            "the local tables were dropped, or their marks were",
+            "`djlink plan` says what would be made anew; tables that stand: `djlink adopt ADDRESS`",
+        )
+
+
+def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Finding]:
+    """Whether the source's owners have a schema to look into."""
+    schema, account = owner_schema(outbound), source.identity.account
+    if schema in source.all_schemas:
+        lacking = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
+        if not lacking:
+            yield Finding(name, "owner schema", "ok", f"`{schema}`")
+            return
+        yield Finding(
+            name,
+            "owner schema",
+            "warning",
+            f"{account} lacks {', '.join(lacking)} on `{schema}`",
+            "the owners' views are not made, or not made anew; the rows are pulled all the same",
+            f"let the source's administrator run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
+        )
+        return
+    yield Finding(
+        name,
+        "owner schema",
+        "warning",
+        f"`{schema}` does not exist, or is not for the link user",
+        "the source's owners cannot see who holds a row that they cannot delete, nor ask for its deletion",
+        f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
+        + grant(OWNER_SCHEMA_RIGHTS, schema, account),
+    )
+
+
+def _links(count: int) -> str:
+    return "1 link" if count == 1 else f"{count:,} links"

@@ -1,0 +1,260 @@
+"""Whether the accounts have the rights they need, and no more: missing ones, roles, wildcards in GRANTs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.server.health import Finding, Health, Role
+from djlink_manifest.model.server.rights import (
+    LOCAL_RIGHTS,
+    OUTBOUND_RIGHTS,
+    REMOVAL_RIGHTS,
+    SOURCE_RIGHTS,
+    Grant,
+    account_name,
+    grant,
+    missing,
+)
+from djlink_manifest.reconcile.doctor.settings import is_on
+
+SOURCE, LOCAL = "the source schema", "the local schema"
+_WRITING = frozenset({"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE"})
+# beyond the source's rows: code, files, other accounts, the server
+_DANGEROUS = frozenset(
+    {"EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "TRIGGER", "EVENT", "FILE", "SUPER", "CREATE USER"}
+    | {"SHUTDOWN", "RELOAD", "SYSTEM_USER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"}
+)
+_WILD = re.compile(r"(?<!\\)(?:\\\\)*[_%]")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Rights that an account needs on a schema, or, where `tables` is not empty, on each of these tables."""
+
+    schema: str
+    rights: tuple[str, ...]
+    what: str
+    tables: tuple[str, ...] = ()
+
+
+def source_needs(
+    links: Iterable[Link], schemas: Iterable[str], outbound: str, *, removing: bool = False
+) -> tuple[Need, ...]:
+    """What a link user needs for these links; `schemas` are the source schemas that the manifest names.
+
+    `removing`: links are to be taken out, too.
+    """
+    tables = dict[str, set[str]]()
+    for link in links:
+        tables.setdefault(link.definition.schema, set()).update(t.name for t in link.definition.tables)
+    named = (
+        Need(name, SOURCE_RIGHTS, SOURCE, tuple(sorted(tables.get(name, ()))))
+        for name in sorted(set(schemas))
+    )
+    more = REMOVAL_RIGHTS if removing else ()
+    return (*named, Need(outbound, OUTBOUND_RIGHTS + more, "the outbound schema"))
+
+
+def local_needs(schemas: Iterable[str], removing: Iterable[str] = ()) -> tuple[Need, ...]:
+    """What the local user needs; `schemas` are the local schemas that the manifest can name.
+
+    `removing` are those of links that are to be taken out.
+    """
+    going = set(removing)
+    return tuple(
+        Need(name, LOCAL_RIGHTS + (REMOVAL_RIGHTS if name in going else ()), LOCAL)
+        for name in sorted({*schemas, *going})
+    )
+
+
+def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: Catalog) -> Iterator[Finding]:
+    """What is missing, what is too much, and what of the GRANTs means something else than it seems to."""
+    lacking = [f for need in needs for f in _missing(name, need, health, catalog)]
+    yield from lacking
+    if not lacking:
+        yield Finding(name, "privileges", "ok", "all that are needed")
+    yield from _roles(name, health, bool(lacking), catalog)
+    if any(need.what == SOURCE for need in needs):
+        yield from _dangerous(name, health, catalog)
+    for need in needs:
+        yield from _wildcards(name, need, health, catalog)
+        if need.what == SOURCE:
+            yield from _too_much(name, need, health, catalog)
+
+
+def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterator[Finding]:
+    places: tuple[str | None, ...] = need.tables or (None,)
+    lacks = {
+        place: missing(health.grants, need.rights, need.schema, place)
+        for place in places
+        if missing(health.grants, need.rights, need.schema, place)
+    }
+    exists = need.schema in catalog.all_schemas
+    account = catalog.identity.account
+    if not lacks:
+        # a local schema is made by the first apply
+        if not exists and need.what != LOCAL:
+            yield Finding(
+                name,
+                "privileges",
+                "error",
+                f"{need.what} `{need.schema}` does not exist",
+                "nothing can be linked from it" if need.what == SOURCE else "nothing can be held",
+                f"check the name, or let an administrator run: CREATE SCHEMA `{_quoted(need.schema)}`;",
+            )
+        return
+    rights = tuple(r for r in need.rights if any(r in each for each in lacks.values()))
+    tables = [place for place in lacks if place is not None]
+    on = f"{need.what} `{need.schema}`"
+    if tables and len(tables) < len(need.tables):
+        on = f"{', '.join(tables[:5])} of {on}"
+    given = [role for role in health.roles if not role.active and _gives(role, rights, need, places)]
+    if given:
+        why = f"the role `{given[0].name}` would give it, and is not active: its rights do not count"
+        fix = f"let an administrator run: {_default_role(given[0], catalog)}"
+    else:
+        why = "without it the links concerned are refused, or stop in the middle"
+        make = "" if exists or need.what == SOURCE else _create(need, catalog)
+        fix = f"let an administrator run: {make}{grant(need.rights, need.schema, account)}"
+    yield Finding(name, "privileges", "error", f"{account} lacks {', '.join(rights)} on {on}", why, fix)
+
+
+def _gives(role: Role, rights: Iterable[str], need: Need, places: Iterable[str | None]) -> bool:
+    return not any(missing(role.grants, rights, need.schema, place) for place in places)
+
+
+def _create(need: Need, catalog: Catalog) -> str:
+    if need.what == LOCAL or need.schema in catalog.all_schemas:
+        return ""
+    return f"CREATE SCHEMA IF NOT EXISTS `{_quoted(need.schema)}`; "
+
+
+def _default_role(role: Role, catalog: Catalog) -> str:
+    account = account_name(catalog.identity.account)
+    word = "FOR" if catalog.identity.version.vendor == "mariadb" else "TO"
+    return f"SET DEFAULT ROLE `{_quoted(role.name)}` {word} {account};"
+
+
+def _roles(name: str, health: Health, lacking: bool, catalog: Catalog) -> Iterator[Finding]:
+    idle = [role for role in health.roles if not role.active]
+    if idle and not lacking:
+        yield Finding(
+            name,
+            "roles",
+            "note",
+            f"not active: {', '.join(f'`{r.name}`' for r in idle)}",
+            "rights of a role count only while it is active; nothing that is needed is missing",
+            f"where djlink shall have them: {_default_role(idle[0], catalog)}",
+        )
+    active = [role.name for role in health.roles if role.active]
+    if active:
+        yield Finding(name, "roles", "ok", f"active: {', '.join(f'`{r}`' for r in active)}")
+
+
+def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Iterator[Finding]:
+    matching = {g.schema: g for g in health.grants if _is_pattern_for(g, need.schema)}
+    account = catalog.identity.account
+    for pattern in sorted(matching):
+        if not _WILD.search(pattern):
+            continue
+        if is_on(health, "partial_revokes"):
+            yield Finding(
+                name,
+                "GRANT wildcards",
+                "warning",
+                f"the GRANT on `{pattern}` holds a wildcard, and partial_revokes is ON",
+                "`_` and `%` stand for themselves on this server: the GRANT covers no other name",
+                f"let an administrator run: {grant(need.rights, need.schema, account)}",
+            )
+        elif "%" not in pattern:
+            escaped = re.sub(r"(?<!\\)_", r"\\_", pattern)
+            yield Finding(
+                name,
+                "GRANT wildcards",
+                "note",
+                f"the GRANT on `{pattern}` covers every schema with any letter in the place of `_`",
+                "the account has rights on schemas that nobody meant",
+                f"write `{escaped}`: {grant(need.rights, need.schema, account)} then REVOKE the other",
+            )
+    yield from _one_alone(name, need, matching, health, catalog)
+
+
+def _one_alone(
+    name: str, need: Need, matching: Mapping[str, Grant], health: Health, catalog: Catalog
+) -> Iterator[Finding]:
+    """Of several GRANTs that match a schema's name the server takes one, and does not add them up."""
+    if len(matching) < 2 or missing(health.grants, need.rights, need.schema):
+        return  # what no GRANT gives is told as missing
+    counts = max(matching, key=_exactness)
+    others = [g for g in health.grants if g.schema == "*"]
+    lacking = missing([matching[counts], *others], need.rights, need.schema)
+    if lacking:
+        listed = ", ".join(f"`{p}`" for p in sorted(matching))
+        yield Finding(
+            name,
+            "GRANT wildcards",
+            "warning" if any(role.active for role in health.roles) else "error",
+            f"{len(matching)} GRANTs match the schema `{need.schema}` ({listed}), and the one on `{counts}` "
+            f"lacks {', '.join(lacking)}",
+            "the server takes the rights of the most exact one alone, and does not add them up",
+            f"let an administrator run: {grant(need.rights, need.schema, catalog.identity.account)}",
+        )
+
+
+def _exactness(pattern: str) -> tuple[int, int]:
+    """How exact a pattern is to a server: one without wildcards, else the later its first one stands."""
+    wild = _WILD.search(pattern)
+    return (1, 0) if wild is None else (0, wild.end())
+
+
+def _is_pattern_for(given: Grant, schema: str) -> bool:
+    return given.table == "*" and given.schema != "*" and given.covers(schema, None)
+
+
+def _too_much(name: str, need: Need, health: Health, catalog: Catalog) -> Iterator[Finding]:
+    found = {r for g in health.grants if g.covers(need.schema, None) for r in g.rights} & _WRITING
+    if found:
+        yield Finding(
+            name,
+            "privileges",
+            "note",
+            f"{catalog.identity.account} may also {', '.join(sorted(found))} on `{need.schema}`",
+            "djlink reads there and needs SELECT, REFERENCES alone; who has the password can do more",
+            "let an administrator take it away, or make an account for djlink (docs/operations.md, Accounts)",
+        )
+
+
+def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]:
+    """Rights by which an owner's objects could act through the link user, or the link user on the server."""
+    places = dict[str, set[str]]()
+    for given in health.grants:
+        for right in given.rights & _DANGEROUS:
+            places.setdefault(right, set()).add(".".join((given.schema, given.table)))
+    account = catalog.identity.account
+    if "EXECUTE" in places:
+        yield Finding(
+            name,
+            "privileges",
+            "warning",
+            f"{account} may EXECUTE routines ({', '.join(sorted(places.pop('EXECUTE')))})",
+            "what the source's owner writes into a function, or into a view over one, could act with the "
+            "rights of the link user, who writes into the outbound schema",
+            f"let an administrator take EXECUTE from {account_name(account)}; djlink calls no routine",
+        )
+    if places:
+        yield Finding(
+            name,
+            "privileges",
+            "warning",
+            f"{account} also has {', '.join(sorted(places))}",
+            "djlink needs none of it; who has the password, or misleads this account, can do more",
+            f"let an administrator take it from {account_name(account)} (docs/operations.md, Accounts)",
+        )
+
+
+def _quoted(name: str) -> str:
+    return name.replace("`", "``")

@@ -1,0 +1,145 @@
+"""What differs between a source's server and the local one, and what comes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Sql
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.server.health import Finding, Health
+from djlink_manifest.reconcile.doctor.settings import CLOCK_WARNING, packet
+
+
+def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Finding]:
+    """What the health of a source and of the local server say side by side."""
+    if packet(theirs) > packet(ours):
+        yield Finding(
+            "local",
+            "max_allowed_packet",
+            "note",
+            f"{packet(ours):,} bytes here, {packet(theirs):,} at {name}",
+            f"{name} may hold a row that is too large to be written here; its entity is refused, alone",
+            f"SET GLOBAL max_allowed_packet = {packet(theirs)}; and in the local server's configuration",
+        )
+    if theirs.zone_minutes != ours.zone_minutes:
+        yield Finding(
+            name,
+            "time_zone",
+            "note",
+            f"{theirs.zone}; the local server: {ours.zone}",
+            "TIMESTAMP values are linked as the same instants, and each server shows them in its own zone; "
+            "DATETIME values are linked as they are written",
+            "compare times of two servers in UTC: SET time_zone = '+00:00'",
+        )
+    apart = theirs.ahead - ours.ahead
+    if abs(apart) - theirs.give_or_take - ours.give_or_take >= CLOCK_WARNING:
+        yield Finding(
+            name,
+            "clock",
+            "warning",
+            f"{abs(apart):,.1f} s {'ahead of' if apart > 0 else 'behind'} the local server's",
+            "what happened first cannot be told from times of two servers",
+            "let the machine whose clock is wrong keep time by NTP",
+        )
+    small, large = (int(h.globals.get("innodb_page_size", "0")) for h in (ours, theirs))
+    if 0 < small < large:
+        yield Finding(
+            "local",
+            "innodb_page_size",
+            "warning",
+            f"{small:,} bytes here, {large:,} at {name}",
+            "a table or index of the source may be too wide for the local server",
+            "the setting can be changed only when a server is made; leave such tables out",
+        )
+    case = (theirs.globals.get("lower_case_table_names"), ours.globals.get("lower_case_table_names"))
+    if case[0] != case[1]:
+        yield Finding(
+            name,
+            "lower_case_table_names",
+            "note",
+            f"{case[0]} there, {case[1]} on the local server",
+            "names with capitals mean other tables on the two servers",
+            "write names in lower case",
+        )
+
+
+def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catalog) -> Iterator[Finding]:
+    """What the links of a source ask of the servers: collations, names, zones."""
+    links = tuple(links)
+    lacking = Counter[str]()
+    for link in links:
+        for table in link.definition.tables:
+            lacking.update({c.collation for c in table.columns if c.collation and _lacks(local, c.collation)})
+    for collation, tables in sorted(lacking.items()):
+        yield Finding(
+            name,
+            "collations",
+            "note",
+            f"{collation} of {tables} of its tables is not on the local server",
+            "those columns get a collation that merges no values; case and accents count in comparisons here",
+            "nothing has to be done (docs/vendors.md); a local server of the same vendor and version has it",
+        )
+    capitals = sorted(
+        {t.schema for link in links for t in (link.definition, link.local) if _raised(t.schema)}
+    )
+    named = sorted({t.name for link in links for t in link.definition.tables if _raised(t.name)})
+    folded = theirs.globals.get("lower_case_table_names", "0") != "0"
+    if folded and (capitals or named):
+        yield Finding(
+            name,
+            "names with capitals",
+            "error",
+            f"{', '.join([*capitals, *named][:5])}",
+            "this server folds them to lower case, so that what djlink made is not found again",
+            "rename them in lower case, or leave them out",
+        )
+    if not theirs.named_zones:
+        asking = sorted(link.address for link in links if link.where and _uses(link.where, "CONVERT_TZ"))
+        if asking:
+            yield Finding(
+                name,
+                "named time zones",
+                "error",
+                f"not loaded, and `where` of {', '.join(asking)} calls CONVERT_TZ",
+                "CONVERT_TZ gives NULL for a zone by name, and NULL is not true: nothing is wanted",
+                "mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql, on that server; or write offsets",
+            )
+
+
+def folded_local(links: Iterable[Link], ours: Health) -> Iterator[Finding]:
+    """Whether the local server folds names that the manifest writes with capitals."""
+    if ours.globals.get("lower_case_table_names", "0") == "0":
+        return
+    raised = sorted(
+        {n for link in links for t in link.local.tables for n in (t.schema, t.name) if _raised(n)}
+    )
+    if raised:
+        yield Finding(
+            "local",
+            "names with capitals",
+            "error",
+            ", ".join(raised[:5]),
+            "the local server folds them to lower case, so that what djlink made is not found again",
+            "give local schemas names in lower case (`schema_name`), and leave out tables with capitals",
+        )
+
+
+def _lacks(local: Catalog, collation: str) -> bool:
+    spellings = {collation, collation.replace("utf8_", "utf8mb3_"), collation.replace("utf8mb3_", "utf8_")}
+    return not spellings & local.collations.keys()
+
+
+def _raised(name: str) -> bool:
+    return name != name.lower()
+
+
+def _uses(where: Condition, function: str) -> bool:
+    match where:
+        case Sql(text=text):
+            return function in text.upper()
+        case AllOf(terms=terms) | AnyOf(terms=terms):
+            return any(_uses(term, function) for term in terms)
+        case _:
+            return False

@@ -1,0 +1,250 @@
+"""Settings of one server that hurt, its TLS and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from djlink_manifest.model.server.health import Finding, Health
+
+PACKET_LEAST = 16 << 20
+SESSIONS_LEAST = 10  # what an apply with four links at the same time may open on one server
+CLOCK_NOTE, CLOCK_WARNING = 2.0, 60.0  # seconds
+CERTIFICATE_SOON = timedelta(days=21)
+
+
+def server_findings(name: str, is_loopback: bool, health: Health, now: datetime) -> Iterator[Finding]:
+    """What there is to say of one server by itself. `now` is this machine's time."""
+    yield from _tls(name, is_loopback, health, now)
+    yield _clock(name, health)
+    yield from _writable(name, health)
+    yield from _keys(name, health)
+    yield from _binary_log(name, health)
+    yield from _packet(name, health)
+    yield from _sessions(name, health)
+    yield from _case(name, health)
+    yield from _sql_mode(name, health)
+    yield from _small_things(name, health)
+
+
+def is_on(health: Health, variable: str) -> bool:
+    """Whether a variable is there and neither off nor empty; MariaDB has more words for on than one."""
+    return health.globals.get(variable, "").upper() not in {"", "0", "OFF", "NO"}
+
+
+def packet(health: Health) -> int:
+    """`max_allowed_packet` in bytes, 0 where it is not known."""
+    return int(health.globals.get("max_allowed_packet", "0"))
+
+
+def _tls(name: str, is_loopback: bool, health: Health, now: datetime) -> Iterator[Finding]:
+    if health.cipher:
+        yield Finding(name, "TLS", "ok", f"{health.tls_version}, {health.cipher}")
+        ends = health.certificate_ends
+        if ends is not None and ends - now < CERTIFICATE_SOON:
+            over = ends <= now
+            yield Finding(
+                name,
+                "TLS certificate",
+                "warning",
+                f"it {'ended' if over else 'ends'} on {ends:%Y-%m-%d}",
+                "from then on no session is made, since the certificate is verified",
+                "let the server's administrator put a new certificate in its place",
+            )
+    elif is_loopback:
+        yield Finding(name, "TLS", "ok", "not encrypted; the session does not leave this machine")
+    else:
+        offers = "; the server offers TLS" if health.certificate_ends else ""
+        yield Finding(
+            name,
+            "TLS",
+            "warning",
+            f"not encrypted{offers}",
+            "rows, and with some accounts the password, can be read and changed on the way",
+            "`tls: true`, or `tls: {ca: FILE}` with the server's authority (docs/operations.md, TLS)",
+        )
+
+
+def _clock(name: str, health: Health) -> Finding:
+    away = max(0.0, abs(health.ahead) - health.give_or_take)
+    words = f"{abs(health.ahead):,.1f} s {'ahead of' if health.ahead > 0 else 'behind'} this machine"
+    if away < CLOCK_NOTE:
+        return Finding(name, "clock", "ok", "agrees with this machine's")
+    return Finding(
+        name,
+        "clock",
+        "warning" if away >= CLOCK_WARNING else "note",
+        words,
+        "what stands beside rows (pulled_at, requested_at) is the server's time; times of two servers, "
+        "and of this machine, cannot be put in order",
+        "let the machine whose clock is wrong keep time by NTP (timedatectl, chronyc tracking)",
+    )
+
+
+def _writable(name: str, health: Health) -> Iterator[Finding]:
+    what = "its protection (outbound rows)" if name != "local" else "what is pulled"
+    for variable in ("innodb_read_only", "super_read_only", "read_only"):
+        if is_on(health, variable):
+            yield Finding(
+                name,
+                variable,
+                "error",
+                f"{health.globals[variable]}: the server takes no write of ours",
+                f"{what} cannot be written; perhaps this is a replica",
+                f"set `host` of `{name}` to the server that is written to, or run there: "
+                + (
+                    "restart it without --innodb-read-only"
+                    if variable == "innodb_read_only"
+                    else f"SET GLOBAL {variable} = OFF;"
+                ),
+            )
+            return
+    yield Finding(name, "read_only", "ok", "the server takes writes")
+
+
+def _keys(name: str, health: Health) -> Iterator[Finding]:
+    if not is_on(health, "foreign_key_checks"):
+        held = "a row that is held can be deleted" if name != "local" else "rows without a parent come about"
+        yield Finding(
+            name,
+            "foreign_key_checks",
+            "error",
+            "OFF for every new session",
+            f"sessions of others do not check foreign keys: {held} and nobody is told",
+            "SET GLOBAL foreign_key_checks = ON; and take it out of the server's configuration",
+        )
+    if not is_on(health, "explicit_defaults_for_timestamp"):
+        yield Finding(
+            name,
+            "explicit_defaults_for_timestamp",
+            "warning",
+            "OFF",
+            "a `timestamp NOT NULL` column of a new table gets a default and ON UPDATE that nobody wrote",
+            "SET GLOBAL explicit_defaults_for_timestamp = ON;",
+        )
+
+
+def _binary_log(name: str, health: Health) -> Iterator[Finding]:
+    if is_on(health, "log_bin") and health.globals.get("binlog_format", "").upper() == "STATEMENT":
+        yield Finding(
+            name,
+            "binlog_format",
+            "error",
+            "STATEMENT",
+            "InnoDB refuses writes under READ COMMITTED then (error 1665), and djlink writes so",
+            "SET GLOBAL binlog_format = ROW; (the default), then new sessions",
+        )
+
+
+def _packet(name: str, health: Health) -> Iterator[Finding]:
+    size = packet(health)
+    if name != "local" or size >= PACKET_LEAST:
+        yield Finding(name, "max_allowed_packet", "ok", f"{size:,} bytes")
+        return
+    yield Finding(
+        name,
+        "max_allowed_packet",
+        "warning",
+        f"{size:,} bytes",
+        "a row that is larger, as it stands in an INSERT, is refused; small packets also make pulls slow",
+        "SET GLOBAL max_allowed_packet = 1073741824; and in the server's configuration",
+    )
+
+
+def _sessions(name: str, health: Health) -> Iterator[Finding]:
+    mine = int(health.session.get("max_user_connections", "0"))
+    most = int(health.globals.get("max_connections", "0"))
+    if 0 < mine < SESSIONS_LEAST:
+        yield Finding(
+            name,
+            "max_user_connections",
+            "warning",
+            f"{mine} for this account",
+            f"an apply opens up to {SESSIONS_LEAST} sessions with four links at the same time",
+            "run with `--parallelism 1`, or let the administrator allow the account more "
+            "(ALTER USER … WITH MAX_USER_CONNECTIONS)",
+        )
+    if most and most - health.connected < SESSIONS_LEAST:
+        yield Finding(
+            name,
+            "max_connections",
+            "warning",
+            f"{health.connected} of {most} sessions are taken",
+            "further sessions are refused while none is free",
+            "run with `--parallelism 1`, end idle sessions, or: SET GLOBAL max_connections = "
+            f"{most + 10 * SESSIONS_LEAST};",
+        )
+    for variable in ("max_execution_time", "max_statement_time"):
+        if float(health.session.get(variable, "0")):
+            yield Finding(
+                name,
+                variable,
+                "warning",
+                f"{health.session[variable]}, and the session may not change it",
+                "the server ends a long comparison or copy in the middle",
+                f"SET GLOBAL {variable} = 0; or an account without that limit",
+            )
+
+
+def _case(name: str, health: Health) -> Iterator[Finding]:
+    value = health.globals.get("lower_case_table_names", "0")
+    if value == "0":
+        yield Finding(name, "lower_case_table_names", "ok", "0")
+        return
+    yield Finding(
+        name,
+        "lower_case_table_names",
+        "note",
+        value,
+        "schemas and tables that differ by case alone are one here, and names with capitals come out "
+        + ("otherwise than they were written" if value == "1" else "in two ways"),
+        "write names in lower case; the setting itself can be changed only when a server is made",
+    )
+
+
+def _sql_mode(name: str, health: Health) -> Iterator[Finding]:
+    modes = set(health.globals.get("sql_mode", "").split(","))
+    if not modes & {"STRICT_ALL_TABLES", "STRICT_TRANS_TABLES"}:
+        yield Finding(
+            name,
+            "sql_mode",
+            "note",
+            "not strict",
+            "djlink and DataJoint set a strict mode of their own; other programs' values that do not fit are "
+            "cut without an error, and then linked as they are",
+            "SET GLOBAL sql_mode = CONCAT(@@global.sql_mode, ',STRICT_TRANS_TABLES');",
+        )
+    else:
+        yield Finding(name, "sql_mode", "ok", "strict")
+
+
+def _small_things(name: str, health: Health) -> Iterator[Finding]:
+    charsets = {v for k, v in health.session.items() if k.startswith("character_set_")}
+    if charsets - {"utf8mb4"}:
+        yield Finding(
+            name,
+            "character set",
+            "error",
+            f"our session speaks {', '.join(sorted(charsets))}, not utf8mb4",
+            "text would be changed on its way",
+            "take `skip-character-set-client-handshake` and SET NAMES in init_connect out of the server's "
+            "configuration",
+        )
+    if health.globals.get("init_connect"):
+        yield Finding(
+            name,
+            "init_connect",
+            "note",
+            "each new session runs statements of the server's",
+            "what they set, djlink sets again as it needs it; a statement that fails ends the session",
+            "look at SELECT @@init_connect;",
+        )
+    if is_on(health, "local_infile"):
+        yield Finding(
+            name,
+            "local_infile",
+            "note",
+            "ON",
+            "djlink sends no file, and no server can ask it for one; other clients may be asked",
+            "SET GLOBAL local_infile = OFF; where nothing on this server needs it",
+        )

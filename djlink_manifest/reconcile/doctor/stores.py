@@ -1,0 +1,52 @@
+"""The stores that a manifest's links use, tried out on both sides, as the doctor tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from djlink_manifest.errors import DjlinkError
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.model.stores.store import INLINE
+from djlink_manifest.reconcile.observe.stores import Depot
+from djlink_manifest.reconcile.resolve.external_columns import store_names
+from djlink_manifest.reconcile.state.snapshot import Refusal
+from djlink_manifest.servers.stores.errors import HINT
+from djlink_manifest.servers.stores.probe import probe
+
+_WHY = {
+    "local": "external objects have nowhere to go: the links that bring them there stop",
+    "source": "its external objects cannot be read: the links that bring them stop",
+}
+
+
+def store_findings(links: Iterable[Link], refusals: Iterable[Refusal], depot: Depot) -> Iterator[Finding]:
+    """Each store that a link reads from or writes to, and each link whose stores are not set up."""
+    waiting = {r.address for r in refusals if r.causes}  # their stores are not what keeps them
+    using = {a.address: a for a in links if store_names(a.definition) and a.address not in waiting}
+    refused = {r.address: r for r in refusals if r.address in using}
+    for address, refusal in sorted(refused.items()):
+        yield Finding(
+            using[address].source,
+            "stores",
+            "error",
+            f"{address}: {refusal.reason}",
+            "it has external values, and is refused as it is",
+            refusal.hint or HINT,
+        )
+    usable = [link for address, link in using.items() if address not in refused]
+    theirs = {(link.source, name) for link in usable for name in store_names(link.definition)}
+    ours = {("local", name) for link in usable for _, name in link.stores if name != INLINE}
+    for owner, name in (*sorted(ours), *sorted(theirs)):
+        yield _looked_at(owner, name, depot)
+
+
+def _looked_at(owner: str, name: str, depot: Depot) -> Finding:
+    subject = f"store {name}"
+    try:
+        words = probe(depot, owner, name)
+    except DjlinkError as error:
+        why = _WHY["local" if owner == "local" else "source"]
+        return Finding(owner, subject, "error", error.message, why, error.hint or HINT)
+    done = "written to and read" if owner == "local" else "can be read"
+    return Finding(owner, subject, "ok", f"{words}: {done}")

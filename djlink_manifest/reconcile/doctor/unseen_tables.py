@@ -1,0 +1,44 @@
+"""Whether rows that the local account cannot see would go, or change, along with linked ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.server.health import Finding
+from djlink_manifest.model.server.rights import account_name
+from djlink_manifest.reconcile.plan.messages import quoted
+
+SUBJECT = "tables not seen"
+WHY = "a deletion of linked rows would delete or change rows of such a table of yours, and no one be told"
+
+
+def deletes_unasked(manifest: Manifest) -> bool:
+    """Whether some link's rows are deleted without a person's word: `auto`, or `unwanted: release`."""
+    rules = (r.options for s in manifest.sources for schema in s.schemas for r in schema.rules)
+    return any(o.deletions == "auto" or o.unwanted == "release" for o in rules)
+
+
+def unseen_findings(
+    unseen: Mapping[TableName, tuple[str, ...]] | None, unasked: bool, account: str
+) -> Iterator[Finding]:
+    """What is known of tables that refer with ON DELETE CASCADE or SET NULL; None where nobody can know.
+
+    `unasked`: the manifest lets rows be deleted without a person's word.
+    """
+    if unseen is None:
+        words = "the account cannot tell which tables that it does not see refer to linked ones"
+        fix = (
+            f"where others have tables here: GRANT PROCESS ON *.* TO {account_name(account)}; (it then "
+            "sees all foreign keys, and the statements of all sessions); else nothing has to be done"
+        )
+        yield Finding("local", SUBJECT, "warning" if unasked else "note", words, WHY, fix)
+        return
+    for (schema, table), names in sorted(unseen.items()):
+        words = f"{', '.join(names)} refers to {schema}.{table} with ON DELETE CASCADE or SET NULL"
+        grants = " ".join(f"GRANT SELECT ON {quoted(name)} TO {account_name(account)};" for name in names)
+        why = f"{WHY}: such deletions are blocked"
+        yield Finding("local", SUBJECT, "warning", words, why, f"let an administrator run: {grants}")
+    if not unseen:
+        yield Finding("local", SUBJECT, "ok", "none would lose or change rows by themselves")

@@ -1,0 +1,1 @@
+"""Why an entity is in its state, and what is asked of single links."""

@@ -1,0 +1,1 @@
+"""Reach the servers and observe the links. Reads only."""

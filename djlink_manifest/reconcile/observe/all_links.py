@@ -1,0 +1,190 @@
+"""Observe all links in scope: what the servers take, which requests there are, and every link's snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.selection import is_textual
+from djlink_manifest.model.tables.definition import unprotectable
+from djlink_manifest.reconcile.observe.connect import Reached
+from djlink_manifest.reconcile.observe.context import Footings, Stage
+from djlink_manifest.reconcile.observe.link import level_snapshot, observe
+from djlink_manifest.reconcile.resolve.external_columns import store_names
+from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
+from djlink_manifest.servers.compare.bulk_check import Glance, glance, groups
+from djlink_manifest.servers.entities.collisions import PackedKeys
+from djlink_manifest.servers.entities.counts import barring_links, check_condition
+from djlink_manifest.servers.entities.set_terms import Scene, SetTerms
+from djlink_manifest.servers.session.errors import understood
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was observed.
+
+    `refusals` has those given and those found; `scenes` what the SQL of each source is made from, in the plan
+    and in its apply; `blocked` the entities that cannot come, by link.
+    """
+
+    snapshots: Mapping[str, LinkSnapshot]
+    refusals: Mapping[str, Refusal]
+    blocked: Mapping[str, PackedKeys]
+    scenes: Mapping[str, Scene]
+
+
+def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
+    """Snapshots of the links in scope that are neither refused nor below a refused one.
+
+    Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
+    links for the rows that they hold. What fails for one link is a refusal of that link, and a source that
+    fails as a whole refuses all of its links. `verify`: rows are compared too.
+    """
+    links, local, sources, depot = stage.links, stage.local, stage.sources, stage.depot
+    refusals = dict(footings.refusals)
+    scenes = dict[str, Scene]()
+    for name, reached in sources.items():
+        mine = {a: link for a, link in links.items() if link.source == name}
+        try:
+            with understood(name):
+                refusals.update(_conditions(mine, refusals, reached))
+                scenes[name] = _scene(reached, _scene_links(mine, refusals), footings)
+        except ServerError as error:
+            refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
+    seen = _glances(stage, footings, scenes, refusals)
+    snapshots: dict[str, LinkSnapshot] = {}
+    comparable = {a for a, f in footings.found.items() if a in links and f.is_comparable(links[a])}
+    blocked: dict[str, PackedKeys] = {}  # of earlier waves, while a wave is observed
+
+    def one(address: str) -> None:
+        link, level = links[address], seen.get(address)
+        if level is not None and level.is_level and not verify:
+            snapshots[address] = level_snapshot(level)
+            return
+        stage.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
+        source = sources[link.source]
+        try:
+            with (
+                understood(source.address.name),
+                source.readers.session() as there,
+                local.readers.session() as here,
+            ):
+                snapshots[address], found[address] = observe(
+                    link,
+                    footings.found[address],
+                    scenes[link.source],
+                    source.catalog.sizes,
+                    there,
+                    here,
+                    blocked,
+                    comparable,
+                    depot,
+                    level.digests if level is not None else None,
+                    verify=verify,
+                )
+            if link.stores and (snapshots[address].brings or footings.found[address].refill is not None):
+                depot.check(link.source, store_names(link.definition), store_names(link.local))
+        except ServerError as error:
+            refusals[address] = _refusal(link, error)
+
+    for wave in stage.graph.subset(stage.scope).waves():
+        found = dict[str, PackedKeys]()
+        stopped = stage.graph.downstream(refusals)
+        with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+            list(threads.map(one, [a for a in wave if a not in stopped]))
+        blocked |= {address: keys for address, keys in found.items() if keys.count}
+    return Survey(snapshots, refusals, blocked, scenes)
+
+
+def _glances(
+    stage: Stage, footings: Footings, scenes: Mapping[str, Scene], refused: Mapping[str, Refusal]
+) -> Mapping[str, Glance]:
+    """What a glance shows of the links in scope whose tables stand and of which all is wanted.
+
+    Links of which one cannot be read are looked at one by one, so that the error is that of its link.
+    """
+    stopped, due = stage.graph.downstream(refused), list[tuple[str, list[Link]]]()
+    for name, scene in scenes.items():
+        terms, going = SetTerms(scene), (stage.scope & scene.held) - stopped
+        links = [
+            link
+            for address, link in scene.links.items()
+            if address in going
+            and footings.found[address].is_comparable(link)
+            and terms.wanted(address) is None
+            and not terms.barred(address)
+        ]
+        due += [(name, group) for group in groups(links, stage.sources[name].catalog.sizes)]
+
+    def look(name: str, group: Sequence[Link]) -> Mapping[str, Glance]:
+        stage.say(f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}")
+        try:
+            sources = stage.sources[name].readers
+            with understood(name), sources.session() as there, stage.local.readers.session() as here:
+                return glance(here, there, group)
+        except ServerError:
+            return {}
+
+    found = dict[str, Glance]()
+    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+        for seen in threads.map(lambda each: look(*each), due):
+            found |= seen
+    return found
+
+
+def source_scene(
+    links: Mapping[str, Link], footings: Footings, source: Reached
+) -> tuple[Scene, Mapping[str, Refusal]]:
+    """The links of one source as a plan's SQL sees them, and the refusals with those found on the way."""
+    mine = {a: link for a, link in links.items() if link.source == source.address.name}
+    refusals = {**footings.refusals, **_conditions(mine, footings.refusals, source)}
+    return _scene(source, _scene_links(mine, refusals), footings), refusals
+
+
+def _refusal(link: Link, error: ServerError) -> Refusal:
+    words = f"{error.server}: {error.message}" if error.server else error.message
+    return Refusal(link.address, words, error.hint, link.location)
+
+
+def _conditions(
+    links: Mapping[str, Link], refused: Mapping[str, Refusal], source: Reached
+) -> dict[str, Refusal]:
+    """Ask a source server whether it takes each `where` of its links that is SQL text."""
+    found = {}
+    for address, link in links.items():
+        if address in refused or link.where is None or not is_textual(link.where):
+            continue
+        with source.readers.session() as session:
+            problem = check_condition(session, link)
+        if problem:
+            words = f"the server does not take `where`: {problem}"
+            hint = "correct the condition; it may use the table's own columns only"
+            found[address] = Refusal(address, words, hint, link.location)
+    return found
+
+
+def _scene_links(links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> dict[str, Link]:
+    """A source's links for its SQL: a refused one counts with what it holds, one without a key not at all."""
+    mine = {
+        a: replace(link, where=None, pull="none") if a in refused else link
+        for a, link in links.items()
+        if unprotectable(link.definition) is None
+    }
+    return {
+        a: replace(link, references=tuple(r for r in link.references if r.parent in mine))
+        for a, link in mine.items()
+    }
+
+
+def _scene(reached: Reached, links: Mapping[str, Link], footings: Footings) -> Scene:
+    """Which outbound tables of the source stand, and which links have requests or approvals."""
+    found = footings.found
+    held = frozenset(
+        a for a, link in links.items() if (found[a].holds(link) if a in found else a in footings.held)
+    )
+    complete = [links[a] for a in sorted(held) if a in found and not found[a].make_outbound]
+    with reached.readers.session() as session:
+        return Scene.of(links, held, barring_links(session, complete))

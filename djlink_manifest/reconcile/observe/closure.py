@@ -1,0 +1,45 @@
+"""What would go with entities that are deleted here, counted on the local server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from djlink_manifest.model.links.referrers import Dependents, lab_line
+from djlink_manifest.reconcile.state.deletion_requests import Closure, LabRows
+from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
+from djlink_manifest.servers.session.session import Session
+
+
+@contextmanager
+def closures(here: Session, dependents: Dependents, address: str) -> Iterator[Doomed]:
+    """Empty sets for a link and all that hang on it."""
+    with doomed(here, dependents, dependents.below(address)) as sets:
+        yield sets
+
+
+def measured(sets: Doomed, address: str) -> Closure:
+    """The closure of the entities in the link's set, which are here; the other sets are empty."""
+    total = sets.count(address)
+    if not total:
+        return Closure()
+    sets.spread()
+    whole = _along(sets, address)
+    lab = tuple(_lab_rows(sets, address))
+    if lab:
+        sets.hold_back()
+        sets.clear(address)
+        sets.spread()
+    entities = sets.count(address)
+    along = _along(sets, address) if lab else whole
+    return Closure(entities, along, tuple(sets.rows()), total - entities, lab, whole)
+
+
+def _along(sets: Doomed, address: str) -> tuple[tuple[str, int], ...]:
+    return tuple((other, count) for other, count in sets.counts().items() if other != address)
+
+
+def _lab_rows(sets: Doomed, root: str) -> Iterator[LabRows]:
+    for address, referrer, count in sets.lab_rows():
+        line = lab_line(sets.dependents, root, address, referrer)
+        yield LabRows(referrer.name, count, line)

@@ -1,0 +1,123 @@
+"""What a job stands on: the manifest resolved against servers that were reached, and every link's footing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.model.links.graph import LinkGraph
+from djlink_manifest.model.links.link import Limit, Link
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule
+from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.reconcile.diff.link_tables import Ground, footing, holding
+from djlink_manifest.reconcile.observe.connect import Reached, Words
+from djlink_manifest.reconcile.observe.stores import Depot
+from djlink_manifest.reconcile.resolve.links import Resolved
+from djlink_manifest.reconcile.resolve.selection import Selection
+from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ServerFacts
+
+
+def usual_parallelism(sources: int) -> int:
+    """How many links, or ranges of one link, go at the same time where nobody says: 2 to 4.
+
+    One more than the processors that this process may use: while one waits for a server or the wire, the
+    others fill them. Or the sources, where they are more: their links wait for different servers.
+    """
+    # what a container or a batch system lets this process have may be less than what the machine has
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    return min(4, max(usable + 1, sources))
+
+
+@dataclass(frozen=True, slots=True)
+class Footings:
+    """The footings of all links that have one, and the refusals of the others with those known before.
+
+    `held` are the links whose held rows can be read, whatever else may be amiss with them.
+    """
+
+    found: Mapping[str, Footing]
+    refusals: Mapping[str, Refusal]
+    held: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A manifest resolved against its servers.
+
+    `sources` are those that were reached, `servers` what is told of all, with the problem of each that was
+    not. `outbound` gives each source's outbound schema, `selection` what a command is about. `limit` replaces
+    every `max_deletions`; `parallelism` is the number of links at the same time.
+    """
+
+    manifest: Manifest
+    local: Reached
+    sources: Mapping[str, Reached]
+    servers: tuple[ServerFacts, ...]
+    resolved: Resolved
+    outbound: Mapping[str, str]
+    selection: Selection
+    parallelism: int
+    say: Words
+    depot: Depot
+    limit: Limit | None = None
+
+    @property
+    def scope(self) -> frozenset[str]:
+        """The links that the command works on."""
+        return self.selection.links
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Those of the links taken out that the command works on."""
+        return self.selection.removed
+
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """All links by address, in scope or not."""
+        return {link.address: link for link in self.resolved.links}
+
+    @property
+    def graph(self) -> LinkGraph:
+        """The graph of all links."""
+        return self.resolved.graph
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all links are in scope."""
+        return len(self.scope) == len(self.resolved.links)
+
+    def ground(self, source: str) -> Ground:
+        """What the links of a source stand on."""
+        return Ground(self.manifest.name, self.sources[source].catalog, self.local.catalog)
+
+    def footings(self) -> Footings:
+        """Find every link's footing."""
+        found = dict[str, Footing]()
+        refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
+        linked = frozenset((t.schema, t.name) for x in self.resolved.links for t in x.local.tables)
+        grounds = {name: self.ground(name) for name in self.sources}
+        for link in self.resolved.links:
+            ground = grounds[link.source]
+            if holding(link, ground):
+                held.add(link.address)
+            if link.address in refusals:
+                continue
+            stands = footing(link, ground, linked)
+            if isinstance(stands, Refusal):
+                refusals[link.address] = stands
+            else:
+                found[link.address] = stands
+        return Footings(found, refusals, frozenset(held))
+
+
+def without_rules(footings: Footings, dropped: Set[tuple[TableName, str]]) -> Footings:
+    """The footings without the rules of foreign keys, as (table, name), that are about to be dropped."""
+
+    def kept(rule: LocalRule) -> bool:
+        of = rule.of
+        return isinstance(of, Leftover) or ((rule.ours.schema, rule.ours.name), of.name) not in dropped
+
+    found = {a: replace(f, rules=tuple(filter(kept, f.rules))) for a, f in footings.found.items()}
+    return replace(footings, found=found) if dropped else footings

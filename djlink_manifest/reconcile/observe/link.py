@@ -1,0 +1,230 @@
+"""Observe a link: counts of its entities by class, taken where the rows are. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from djlink_manifest.model.links.entity import Presence, State, state_of
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule, Obstacle, leftover
+from djlink_manifest.model.links.unique import uniques
+from djlink_manifest.model.server.catalog import Size, TableName
+from djlink_manifest.model.stores.external import NO_OBJECTS
+from djlink_manifest.reconcile.observe.keys import changed_entities, differing_keys, equal_unprotected
+from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
+from djlink_manifest.servers.compare.bulk_check import Glance
+from djlink_manifest.servers.compare.key_diff import SideDigests
+from djlink_manifest.servers.entities import counts as census
+from djlink_manifest.servers.entities.collisions import RULES, PackedKeys, parents, stuck_entities
+from djlink_manifest.servers.entities.key_sets import prepare
+from djlink_manifest.servers.entities.local_rules import left_behind
+from djlink_manifest.servers.entities.obstacles import obstacle
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.external.objects import objects_to_pull
+from djlink_manifest.servers.external.verify import lacking_at_source, lost_here
+from djlink_manifest.servers.keys.key_table import KeyTable
+from djlink_manifest.servers.session.session import Session
+from djlink_manifest.servers.sql import table
+from djlink_manifest.servers.stores.transport import Depot
+
+
+def observe(
+    link: Link,
+    footing: Footing,
+    scene: Scene,
+    sizes: Mapping[TableName, Size],
+    source: Session,
+    local: Session,
+    blocked: Mapping[str, PackedKeys],
+    comparable: Collection[str],
+    depot: Depot,
+    seen: SideDigests | None = None,
+    *,
+    verify: bool = False,
+) -> tuple[LinkSnapshot, PackedKeys]:
+    """The snapshot of one link, and its entities that cannot come for what the local tables hold.
+
+    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to;
+    `comparable` the links whose local tables have a place for every row of the source; `seen` the digests of
+    both sides where they were asked already.
+    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over; and
+    the external objects, whose stores `depot` has. Raises ServerError.
+    """
+
+    def look(rules: tuple[LocalRule, ...], seen: SideDigests | None) -> tuple[LinkSnapshot, PackedKeys]:
+        args = (link, footing, rules, scene, sizes, source, local, blocked, comparable, depot, seen)
+        return _observe(*args, verify=verify)
+
+    found, left = look(footing.rules, seen), leftover(link)
+    if left is None or not footing.is_comparable(link) or not _has_left(left, found[0], local):
+        return found
+    return look((*footing.rules, left), None)
+
+
+def _has_left(left: LocalRule, seen: LinkSnapshot, local: Session) -> bool:
+    """Whether rows of local parts were left behind by their master row, and are in the way of what comes.
+
+    Only where the local parts have more rows than they should, or that was not counted.
+    """
+    assert isinstance(left.of, Leftover)
+    if not seen.brings or (seen.parts and all(p.local <= p.held for p in seen.parts)):
+        return False
+    return any(list(left_behind(left.of, part, local, most=1)) for part in left.of.parts)
+
+
+def _observe(
+    link: Link,
+    footing: Footing,
+    rules: tuple[LocalRule, ...],
+    scene: Scene,
+    sizes: Mapping[TableName, Size],
+    source: Session,
+    local: Session,
+    blocked: Mapping[str, PackedKeys],
+    comparable: Collection[str],
+    depot: Depot,
+    seen: SideDigests | None,
+    *,
+    verify: bool,
+) -> tuple[LinkSnapshot, PackedKeys]:
+    has_outbound = link.address in scene.held
+    has_local = not any(t.name == link.local.name for t in footing.make_local)
+    complete = footing.is_comparable(link)  # else parts or columns are missing, or not filled
+    cannot_come = PackedKeys()
+    with (
+        differing_keys(link, has_outbound, has_local, source, local, seen) as (missing, extra),
+        stuck_entities(source, local, scene, link, missing, extra, blocked, rules, comparable) as stuck,
+    ):
+        prepare(source, scene, link)
+        with source.snapshot():
+            counts = {
+                EntityClass(*c): n
+                for c, n in census.count_classes(source, scene, link, missing, extra).items()
+            }
+            to_pull = sum(
+                n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable
+            )
+            why = stuck.counts(scene, extra) if stuck and to_pull else {}
+            taken, waiting = _why_stuck(link, why)
+            again = stuck.counts_again(scene, missing) if stuck and missing and missing.count else {}
+            _, waiting_again = _why_stuck(link, again)
+            numbered = list(enumerate(rules, RULES))
+            refused = tuple((rule, why[n]) for n, rule in numbered if n in why)
+            refused_again = tuple((rule, again[n]) for n, rule in numbered if n in again)
+            to_pull -= sum(why.values())
+            left = stuck.name if stuck else None
+            lacking = (
+                lacking_at_source(source, scene, link, depot, left)
+                if verify and to_pull and link.stores
+                else []
+            )
+            to_pull -= len(lacking)
+            parts = census.part_rows_to_pull(source, scene, link, left) if to_pull else ()
+            objects = objects_to_pull(source, scene, link, left) if to_pull and link.stores else NO_OBJECTS
+            out = _total(counts, outbound=True)
+            total = _total(counts, source=True)
+            held = (
+                census.part_rows_held(
+                    source, link, missing, _total(counts, source=True, outbound=True) == total
+                )
+                if has_outbound and complete and not _count(extra)
+                else ()
+            )
+            unwanted = any(c.presence.source and not c.wanted for c in counts)
+            reasons = census.left_out(source, scene, link) if unwanted else ()
+        equal = 0
+        if complete:
+            different = cannot_come if _unprotected(counts) and scene.children.get(link.address) else None
+            found = equal_unprotected(link, scene, extra, source, local, different)
+            equal = sum(len(keys) for keys in found)
+        if stuck is not None:
+            cannot_come.add(stuck.own_keys(missing))
+        cannot_come.add(lacking)
+    changed, lost = None, 0
+    if verify and complete and has_outbound:
+        lost, keys = lost_here(local, source, link, depot) if link.stores else (0, [])
+        with changed_entities(link, source, local, keys) as work:
+            changed = work.count
+    snapshot = LinkSnapshot(
+        counts=counts,
+        source_rows=total,
+        outbound_rows=out,
+        local_rows=_total(counts, local=True),
+        to_pull_parts=parts,
+        to_pull_bytes=_bytes(link, sizes, to_pull, parts),
+        to_pull_objects=objects,
+        left_out=reasons,
+        equal=equal,
+        parts=tuple(_part_rows(link, held, local)),
+        taken=taken,
+        waiting=waiting,
+        refused=refused,
+        refused_again=refused_again,
+        waiting_again=waiting_again,
+        hindered=_hindered(link, scene, why),
+        hindered_again=_hindered(link, scene, again),
+        changed=changed,
+        lost=lost,
+        lacking=len(lacking),
+    )
+    return snapshot, cannot_come
+
+
+def level_snapshot(seen: Glance) -> LinkSnapshot:
+    """The snapshot of a link of which all is wanted, held and here."""
+    rows = seen.source.count
+    shared = EntityClass(Presence(True, True, True, False, False), wanted=True, pullable=True)
+    return LinkSnapshot(
+        counts={shared: rows} if rows else {},
+        source_rows=rows,
+        outbound_rows=rows,
+        local_rows=rows,
+        parts=tuple(PartRows(name, held, local) for name, held, local in seen.parts),
+    )
+
+
+def _hindered(link: Link, scene: Scene, counts: Mapping[int, int]) -> tuple[tuple[Obstacle, int], ...]:
+    found = ((obstacle(link, scene, number), counts[number]) for number in sorted(counts))
+    return tuple((each, count) for each, count in found if each is not None)
+
+
+def _why_stuck(
+    link: Link, counts: Mapping[int, int]
+) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
+    """The counts of stuck entities by unique key, and by parent."""
+    keys, above = uniques(link), parents(link)
+    taken = tuple((key.words, counts[n]) for n, key in enumerate(keys) if n in counts)
+    waiting = tuple((a, counts[n]) for n, a in enumerate(above, start=len(keys)) if n in counts)
+    return taken, waiting
+
+
+def _unprotected(counts: Mapping[EntityClass, int]) -> bool:
+    return any(state_of(c.presence) is State.UNPROTECTED for c in counts)
+
+
+def _count(keys: KeyTable | None) -> int:
+    return keys.count if keys else 0
+
+
+def _total(counts: Mapping[EntityClass, int], **where: bool) -> int:
+    def meets(presence: Presence) -> bool:
+        return all(getattr(presence, name) is value for name, value in where.items())
+
+    return sum(n for c, n in counts.items() if meets(c.presence))
+
+
+def _part_rows(link: Link, held: tuple[tuple[str, int], ...], local: Session) -> Iterator[PartRows]:
+    for (name, rows), ours in zip(held, link.local.parts, strict=False):
+        yield PartRows(name, rows, census.count_rows(local, table(ours.schema, ours.name)))
+
+
+def _bytes(
+    link: Link, sizes: Mapping[TableName, Size], entities: int, parts: tuple[tuple[str, int], ...]
+) -> int:
+    """An estimate of the bytes to pull: rows times the mean row of the server's statistics."""
+    rows = {link.definition.name: entities, **dict(parts)}
+    total = 0.0
+    for name, count in rows.items():
+        size = sizes.get((link.definition.schema, name), Size(0, 0))
+        total += count * size.bytes / size.rows if size.rows else 0
+    return int(total)

@@ -1,0 +1,168 @@
+"""What of the planned refills rows of other tables rely on: counted where the rows are. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.links.entity import State
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.reconcile.observe.all_links import Survey
+from djlink_manifest.reconcile.observe.context import Stage
+from djlink_manifest.reconcile.observe.keys import changed_entities
+from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ReliedOn
+from djlink_manifest.servers.catalog.foreign_keys import keys_to, unseen_keys
+from djlink_manifest.servers.compare import row_diff
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.outbound import registrations
+from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.session.session import Row, Session
+from djlink_manifest.servers.sql import Sql
+from djlink_manifest.servers.transfer.batch import rows_of
+from djlink_manifest.servers.transfer.refresh_tables import (
+    RefillTable,
+    drop,
+    forget_absent,
+    make,
+    narrowed,
+    refill_tables,
+)
+from djlink_manifest.servers.transfer.reliance import PutAside, Reliance, putting_aside
+
+ENTITIES_AT_ONCE = 5_000
+
+
+def observe_relied(
+    stage: Stage, footings: Mapping[str, Footing], seen: Survey
+) -> tuple[Mapping[str, ReliedOn], Mapping[str, Refusal]]:
+    """Of each link with a refill due the entities on whose rows others rely; and links that cannot be asked.
+
+    Where no table outside of such a link refers to its parts, or to other columns than its key, one statement
+    on the local server says so.
+    """
+    links = {a: stage.links[a] for a in sorted(seen.snapshots) if _refills(stage.links[a], footings[a], seen)}
+    if not links:
+        return {}, {}
+    with stage.local.readers.session() as here:
+        reliances = _reliances(links, stage.links, here)
+    found, refusals = dict[str, ReliedOn](), dict[str, Refusal]()
+
+    def one(address: str) -> None:
+        link, reliance = links[address], reliances[address]
+        stage.say(f"looking for rows that refer to what is refilled of {address}")
+        try:
+            with (
+                stage.sources[link.source].readers.session() as there,
+                stage.local.readers.session() as here,
+            ):
+                relied = _relied(link, footings[address], reliance, there, here)
+        except ServerError as error:
+            refusals[address] = Refusal(
+                address, f"{error.server}: {error.message}", error.hint, link.location
+            )
+            return
+        if relied.entities:
+            found[address] = relied
+
+    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+        list(threads.map(one, [a for a in links if reliances[a]]))
+    return found, refusals
+
+
+def relying_rows(stage: Stage, footing: Footing, link: Link) -> Iterator[tuple[Referrer, Row]]:
+    """Of rows outside of the link's tables that rely on what a refill would take or change: by which foreign
+    key, and the values of its columns.
+    """
+    with (
+        stage.sources[link.source].readers.session() as there,
+        stage.local.readers.session() as here,
+    ):
+        reliance = _reliances({link.address: link}, stage.links, here)[link.address]
+        for aside in _pages(link, footing, reliance, there, here) if reliance else ():
+            yield from aside.values()
+
+
+def _refills(link: Link, footing: Footing, seen: Survey) -> bool:
+    snapshot = seen.snapshots[link.address]
+    if footing.refill is not None:
+        shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
+        return footing.holds(link) and shared > 0
+    return link.changed == "mend" and bool(snapshot.changed)
+
+
+def _reliances(links: Mapping[str, Link], every: Mapping[str, Link], here: Session) -> dict[str, Reliance]:
+    schemas = {link.local.schema for link in links.values()}
+    keys = keys_to(here, schemas)
+    unseen = unseen_keys(here, schemas, {name for name, _ in keys}) or ()
+    owners = {(t.schema, t.name): link.address for link in every.values() for t in link.local.tables}
+    return {a: Reliance.on(link, keys, unseen, owners) for a, link in links.items()}
+
+
+def _relied(link: Link, footing: Footing, reliance: Reliance, there: Session, here: Session) -> ReliedOn:
+    entities, lab, linked, unseen = 0, Counter[str](), Counter[str](), set[str]()
+    for aside in _pages(link, footing, reliance, there, here):
+        entities += aside.find()
+        for key, rows in aside.counts():
+            if not isinstance(key, Referrer):
+                unseen.add(key.name)
+            elif key.address is None:
+                lab[key.name] += rows
+            else:
+                linked[key.address] += rows
+    differ = None
+    if entities and footing.refill is not None and not (footing.make_local or footing.alter_local):
+        with changed_entities(link, there, here, requested=True) as changed:
+            differ = changed.count
+    return ReliedOn(
+        entities, tuple(sorted(lab.items())), tuple(sorted(linked.items())), tuple(sorted(unseen)), differ
+    )
+
+
+def _pages(
+    link: Link, footing: Footing, reliance: Reliance, there: Session, here: Session
+) -> Iterator[PutAside]:
+    """The entities of which rows that others may rely on differ, some at a time, beside the local tables."""
+    missing = {t.name for t in footing.make_local}
+    named = {name: columns for name, columns in reliance.named.items() if name not in missing}
+    tables = [
+        narrowed(each)
+        for number, each in enumerate(refill_tables(link, named))
+        if number == 0 or each.ours.name in named
+    ]
+    only = {each.ours.name: [c.name for c in each.columns] for each in tables}
+    with key_table(there, link, "changed") as changed, key_table(there, link, "relied") as work:
+        row_diff.find_changed(here, there, link, changed, only)
+        if changed.count:
+            registrations.add_refillable(link, changed, work, requested=footing.refill is not None)
+        for first, last in work.pages(ENTITIES_AT_ONCE):
+            with (
+                _brought(link, tables, work, first, last, there, here),
+                putting_aside(here, link, tables, reliance) as aside,
+            ):
+                yield aside
+
+
+@contextmanager
+def _brought(
+    link: Link,
+    tables: list[RefillTable],
+    work: KeyTable,
+    first: int,
+    last: int,
+    there: Session,
+    here: Session,
+) -> Iterator[None]:
+    """The source's rows of a range of entities in temporary tables on the local server."""
+    for each in tables:
+        make(here, each)
+        select = rows_of(link, each.theirs, work, first, last, Sql("TRUE"), reading(each.columns, "t"))
+        for statement in inserts(each.rows, each.columns, there.stream(select), most_bytes(here)):
+            here.send_scratch(statement.text)
+    forget_absent(here, link, tables)
+    yield
+    for each in tables:
+        drop(here, each)

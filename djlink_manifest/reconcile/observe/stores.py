@@ -1,0 +1,34 @@
+"""The stores of external objects for one job: read where a table needs them, open while the job is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+
+from djlink_manifest.manifest.models.secrets import resolve_stores
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.model.stores.external import external_columns
+from djlink_manifest.model.stores.store import Stores
+from djlink_manifest.reconcile.observe.connect import Words
+from djlink_manifest.servers.stores.settings import read_stores
+from djlink_manifest.servers.stores.transport import Depot
+
+__all__ = ["Depot", "open_depot"]
+
+
+@contextmanager
+def open_depot(
+    manifest: Manifest, catalogs: Mapping[str, Catalog], environ: Mapping[str, str], say: Words
+) -> Iterator[Depot]:
+    """The depot of a job over these sources; an empty one where no table has external objects.
+
+    Raises SecretError, and StoreError where DataJoint's configuration cannot be read.
+    """
+    tables = (table for catalog in catalogs.values() for table in catalog.tables.values())
+    stores = Stores()
+    if any(external_columns(table) for table in tables):
+        say("reading DataJoint's configuration")
+        stores = read_stores({source.name: resolve_stores(source, environ) for source in manifest.sources})
+    with closing(Depot(stores)) as depot:
+        yield depot

@@ -1,0 +1,69 @@
+"""From what awaits approval in a plan to the approvals of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from djlink_manifest.errors import Location
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.reconcile.plan.actions import Delete
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.state.deletion_requests import RequestSet, moment_text
+
+SPOKEN = Location("typed at the terminal", 1, 1)
+
+
+def approvals_of(plan: Plan, by: str, day: str) -> tuple[Approval, ...]:
+    """Approvals of all that the plan says awaits one, in its present state."""
+    return tuple(_approval(link, waiting, by, day) for link, waiting in awaiting(plan))
+
+
+def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
+    """The approval that names all orphans of a link, for which the plan has looked; None for none."""
+    found = link.requests.orphans if link.requests else None
+    if found is None or not found.count or link.is_stopped:
+        return None
+    return Approval(
+        link=link.address,
+        keys=found.keys,
+        count=found.count,
+        until="",
+        along=found.closure.whole,
+        by=by,
+        date=day,
+        location=link.location or SPOKEN,
+        orphans=True,
+    )
+
+
+def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:
+    """The links that await an approval, each with all of its open requests that nobody has granted."""
+    for link in plan.links:
+        waiting = link.requests.waiting if link.requests else None
+        # of what was approved before nobody can be asked again: it is in no set
+        if waiting is None or not waiting.count or not waiting.closure.here or link.is_stopped:
+            continue
+        going = [a for a in link.actions if isinstance(a, Delete) and a.cause in ("approved", "auto")]
+        if sum(a.entities for a in going) < waiting.closure.here - _held(link):
+            yield link, waiting
+
+
+def _held(link: LinkPlan) -> int:
+    """Entities of which only rows of the lab's own keep, though they may go."""
+    waiting = link.requests.waiting if link.requests else None
+    agreed = any(isinstance(a, Delete) and a.cause in ("approved", "auto") for a in link.actions)
+    return waiting.closure.held if waiting and agreed else 0
+
+
+def _approval(link: LinkPlan, waiting: RequestSet, by: str, day: str) -> Approval:
+    assert waiting.until is not None, "a set that is not empty has a latest request"
+    return Approval(
+        link=link.address,
+        keys=waiting.keys,
+        count=waiting.count,
+        until=moment_text(waiting.until),
+        along=waiting.closure.whole,
+        by=by,
+        date=day,
+        location=link.location or SPOKEN,
+    )

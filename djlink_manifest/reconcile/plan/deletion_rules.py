@@ -1,0 +1,322 @@
+"""What is decided about deletions: which are done, which wait, and why. Pure.
+
+A request is done where an earlier apply claimed it, where an approval of the manifest covers it, or where
+`deletions: auto` holds for all that would go. Nothing else lets a requested row go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.model.links.entity import Step
+from djlink_manifest.model.links.link import Limit, Link
+from djlink_manifest.reconcile.plan.actions import Action, Approve, Blocked, Delete, Mend, NoteRequests
+from djlink_manifest.reconcile.plan.messages import AGAIN, ASKED, ORPHANS, how, how_again, quoted
+from djlink_manifest.reconcile.state.deletion_requests import (
+    Closure,
+    LinkDeletions,
+    RequestSet,
+    excess,
+    moment,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows for one link. `kept` counts what is wanted no longer and stays, for `warnings` say why.
+
+    `spent` are approvals that have nothing more to cover.
+    """
+
+    actions: tuple[Action, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    warnings: tuple[str, ...] = ()
+    kept: int = 0
+    spent: tuple[Approval, ...] = ()
+
+
+@dataclass(slots=True)
+class Decider:
+    """What the decisions of one plan have in common.
+
+    `usable` are the links that the plan can work on; `held` how many entities each holds, `lately` how many
+    went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
+    what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
+    lose or change rows by themselves, by the link that they refer to. `unfilled` names, by link, the links
+    below it whose local tables lack rows: nothing goes that these may refer to.
+    """
+
+    links: Mapping[str, Link]
+    usable: Collection[str]
+    held: Mapping[str, int]
+    lately: Mapping[str, int]
+    approvals: Sequence[Approval]
+    limit: Limit | None = None
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    going: Counter[str] = field(default_factory=Counter)
+
+    def decide(
+        self, link: Link, steps: Mapping[Step, int], seen: LinkDeletions | None, *, complete: bool = True
+    ) -> Decision:
+        """Decide about one link. `seen` is None where nothing about deletions was, or could be, observed.
+
+        `complete`: all of the link's tables stand.
+        """
+        approvals = [a for a in self.approvals if a.link == link.address]
+        if seen is None:
+            over = tuple(approvals) if complete else ()
+            return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=over)
+        actions, blocked = list(_certain(link, steps)), list[Blocked]()
+        if seen.unnoted or seen.overdue:
+            words = "what the source asks for has changed"
+            actions.append(NoteRequests(seen.unnoted, seen.overdue, words, seen.unheld))
+        if seen.granted.here:
+            granted = _delete(seen.granted, "granted", "asked for by the source, and agreed to", seen)
+            self._do(link, seen.granted, granted, actions, blocked)
+        about_orphans = [a for a in approvals if a.orphans]
+        rest = [a for a in approvals if not a.orphans]
+        spent, void = self._open(link, seen, rest, actions, blocked)
+        spent += self._orphans(link, seen, about_orphans, actions, blocked)
+        if seen.again:
+            blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
+        kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
+        return Decision(tuple(actions), (*blocked, *void), warnings, kept, tuple(spent))
+
+    def _open(
+        self,
+        link: Link,
+        seen: LinkDeletions,
+        approvals: Sequence[Approval],
+        actions: list[Action],
+        blocked: list[Blocked],
+    ) -> tuple[list[Approval], list[Blocked]]:
+        """Decide about requests that nobody has granted; the approvals that are spent, and the void ones."""
+        waiting, spent, void = seen.waiting, list[Approval](), list[Blocked]()
+        if waiting is None:
+            return list(approvals), void
+        for approval in sorted(approvals, key=lambda a: a.until, reverse=True):
+            covered = _covered(approval, seen, waiting)
+            if not covered.count:
+                spent.append(approval)
+                continue
+            problem = _problem(covered, approval)
+            if problem:
+                here, place = covered.closure.here, approval.location
+                void.append(
+                    Blocked("review", f"{ASKED}; the approval at {place} is void: {problem}", here, how(link))
+                )
+                continue
+            words = f"asked for by the source, approved by {approval.by} on {approval.date}"
+            action = _delete(covered.closure, "approved", words, seen, approval)
+            self._do(link, covered.closure, action, actions, blocked)
+            later = waiting.closure.here - covered.closure.here
+            if later:
+                blocked.append(Blocked("review", f"{ASKED} after the last approval", later, how(link)))
+            return spent, []
+        if waiting.closure.here:
+            reason = self._review(link, waiting.closure)
+            if reason is None:
+                words = "asked for by the source; `deletions: auto`"
+                action = _delete(waiting.closure, "auto", words, seen)
+                self._do(link, waiting.closure, action, actions, blocked)
+                return spent, []
+            if not any(b.count == waiting.closure.here for b in void):
+                blocked.append(Blocked("review", reason, waiting.closure.here, how(link)))
+        return spent, void
+
+    def _orphans(
+        self,
+        link: Link,
+        seen: LinkDeletions,
+        approvals: Sequence[Approval],
+        actions: list[Action],
+        blocked: list[Blocked],
+    ) -> list[Approval]:
+        """Decide about local rows without a source row, which go only where an approval names them all."""
+        found = seen.orphans
+        if found is None or not found.count:
+            return list(approvals)
+        problems = {a.location: _problem(found, a) for a in approvals}
+        fitting = [a for a in approvals if problems[a.location] is None]
+        for approval in fitting[:1]:
+            words = f"{ORPHANS}; approved by {approval.by} on {approval.date}"
+            action = _delete(found.closure, "orphans", words, seen, approval)
+            gone = found.count - found.closure.here
+            self._do(link, found.closure, action, actions, blocked, ORPHANS, gone)
+        if not fitting:
+            blocked += [
+                Blocked(
+                    "review",
+                    f"{ORPHANS}; the approval at {a.location} is void: {problems[a.location]}",
+                    found.count,
+                    f"`djlink approve {link.address} --orphans` shows them and agrees",
+                )
+                for a in approvals
+            ]
+        return []
+
+    def _review(self, link: Link, closure: Closure) -> str | None:
+        """Why the deletion waits for a person, or None where it does not."""
+        if link.deletions == "review":
+            return f"{ASKED}; not approved"
+        strict = [a for a, _ in closure.whole if a in self.links and self.links[a].deletions == "review"]
+        if strict:
+            return (
+                f"{ASKED}; not approved, and {', '.join(strict)}, which goes along, says `deletions: review`"
+            )
+        over = self._over(link, closure)
+        if over:
+            return f"{ASKED}; not approved, and {over}"
+        return None
+
+    def _unwanted(
+        self, link: Link, closure: Closure, actions: list[Action], blocked: list[Blocked]
+    ) -> tuple[int, tuple[str, ...]]:
+        if closure.entities:
+            over = self._over(link, closure)
+            why = "wanted no longer (`unwanted: release`)"
+            hidden = self._unfilled(link, closure.entities, why)
+            hidden = hidden or self._hidden([link.address], closure.entities, why)
+            if hidden:
+                blocked.append(hidden)
+            elif over:
+                reason = f"wanted no longer (`unwanted: release`), and {over}"
+                hint = (
+                    "where the manifest did not change, the source's rows did: look at them first; if all is "
+                    "meant, raise `max_deletions` for the link, or plan and apply with --max-deletions"
+                )
+                blocked.append(Blocked("review", reason, closure.entities, hint))
+            else:
+                self._count(link, closure)
+                words = "wanted no longer (`unwanted: release`)"
+                actions.append(Delete(closure.entities, (), closure.rows, "unwanted", words))
+        if not closure.held:
+            return 0, ()
+        by = ", ".join(f"{rows.table} ({rows.rows:,})" for rows in closure.lab)
+        return closure.held, (f"{closure.held:,} wanted no longer are kept: needed by {by}",)
+
+    def _do(
+        self,
+        link: Link,
+        closure: Closure,
+        action: Delete,
+        actions: list[Action],
+        blocked: list[Blocked],
+        why: str = ASKED,
+        gone: int = 0,
+    ) -> None:
+        """Let a set go, as far as nothing is in the way. `gone`: so many more of it are gone here already."""
+        hidden = self._unfilled(link, closure.here, why)
+        hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
+        if hidden:
+            blocked.append(hidden)
+            return
+        out = sorted(a for a, _ in closure.whole if a not in self.usable)
+        if out:
+            verb = "is" if len(out) == 1 else "are"
+            reason = f"{why}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
+            blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
+            return
+        if closure.entities or gone or action.cause == "approved":
+            actions.append(action)
+            if action.cause == "auto":
+                self._count(link, closure)
+        if closure.held:
+            tables = ", ".join(f"{rows.table} ({rows.rows:,} rows)" for rows in closure.lab)
+            lines = "  ".join(rows.line for rows in closure.lab if rows.line)
+            hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
+            reason = f"{why}; rows of your own depend on them: {tables}"
+            blocked.append(Blocked("review", reason, closure.held, hint))
+
+    def _unfilled(self, link: Link, count: int, why: str) -> Blocked | None:
+        """What is in the way where tables below the link lack rows that may refer to what would go."""
+        below = self.unfilled.get(link.address)
+        if not below:
+            return None
+        reason = f"{why}; rows of {', '.join(below)} that may go along are missing here and come back first"
+        return Blocked("upstream", reason, count, "plan and apply again once they are filled")
+
+    def _hidden(self, addresses: Sequence[str], count: int, why: str) -> Blocked | None:
+        """What is in the way where rows that nobody can look into would go, or change, along."""
+        tables = sorted({name for a in addresses for name in self.unseen.get(a, ())})
+        if not tables:
+            return None
+        rules = "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
+        hint = f"let the local account see it ({grants}), then plan again"
+        return Blocked("error", f"{why}; {', '.join(tables)} {rules}", count, hint)
+
+    def _over(self, link: Link, closure: Closure) -> str | None:
+        """What of the closure is over its link's `max_deletions`, in words."""
+        for address, count in ((link.address, closure.entities), *closure.along):
+            other = self.links.get(address)
+            if other is None:  # not in this plan, so nothing of it is done
+                continue
+            before = self.lately.get(address, 0)
+            most = (self.limit or other.most_deletions).entities(self.held.get(address, 0) + before)
+            total = count + before + self.going[address]
+            if total > most:
+                of = "" if address == link.address else f" of {address}"
+                return f"more than `max_deletions`: {total:,}{of} in 24 hours, at most {most:,}"
+        return None
+
+    def _count(self, link: Link, closure: Closure) -> None:
+        self.going.update({link.address: closure.entities, **dict(closure.along)})
+
+
+def _certain(link: Link, steps: Mapping[Step, int]) -> tuple[Action, ...]:
+    """What needs no decision: the local rows are gone, or were said to be."""
+    found = list[Action]()
+    if steps[Step.MEND]:
+        found.append(Mend(link.source, steps[Step.MEND], "approved for deletion, and yet held in outbound"))
+    if steps[Step.APPROVE]:
+        found.append(Approve(link.source, steps[Step.APPROVE], f"{ASKED}, and they are gone locally"))
+    return tuple(found)
+
+
+def _undecided(steps: Mapping[Step, int]) -> Iterator[Blocked]:
+    """What is due in a link whose deletions could not be looked at, as its tables are not complete."""
+    hint = "the next apply completes the link's tables; plan again then"
+    if steps[Step.AWAIT_REVIEW]:
+        yield Blocked("review", f"{ASKED}; not approved", steps[Step.AWAIT_REVIEW], hint)
+    if steps[Step.DELETE_RELEASE]:
+        words = "wanted no longer (`unwanted: release`), and still here"
+        yield Blocked("review", words, steps[Step.DELETE_RELEASE], hint)
+
+
+def _covered(approval: Approval, seen: LinkDeletions, waiting: RequestSet) -> RequestSet:
+    """The open requests that an approval is about."""
+    if waiting.until is None or moment(approval.until) >= waiting.until:
+        return waiting
+    return seen.earlier[approval.until]
+
+
+def _problem(covered: RequestSet, approval: Approval) -> str | None:
+    """Why an approval does not hold for what it is about now, or None where it does."""
+    if covered.keys != approval.keys or covered.count != approval.count:
+        return f"the set has changed ({approval.count:,} approved, {covered.count:,} now)"
+    more = excess(covered.closure, approval)
+    if more:
+        told = ", ".join(f"{a} {now:,} ({agreed:,} approved)" for a, now, agreed in more)
+        return f"more goes with it now: {told}"
+    return None
+
+
+def _delete(
+    closure: Closure, cause: str, reason: str, seen: LinkDeletions, approval: Approval | None = None
+) -> Delete:
+    return Delete(
+        closure.entities,
+        closure.along,
+        closure.rows,
+        cause,  # type: ignore[arg-type]  # one of the causes, as text
+        reason,
+        approval.keys if approval else None,
+        (approval.until or None) if approval else None,
+        approval.by if approval else None,
+        unheld=seen.unheld,
+    )

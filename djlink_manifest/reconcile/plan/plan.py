@@ -1,0 +1,258 @@
+"""The plan: a pure function from what is declared and observed to what shall be done, and why not the rest.
+
+Nothing in it depends on the order of the manifest's text, on the clock or on a server.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from djlink_manifest.errors import Location
+from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.model.links.entity import Standing, Step, step_for
+from djlink_manifest.model.links.graph import Edge, LinkGraph
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
+from djlink_manifest.reconcile.plan.deletion_rules import Decider
+from djlink_manifest.reconcile.plan.link_actions import late_keys, row_actions, structure
+from djlink_manifest.reconcile.plan.messages import STRAYS
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.removals import Removal
+from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on, unlinked_warnings, unsure
+from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
+from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, LinkSnapshot, Refusal, ServerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """What shall be done for one link, in order, and what shall not.
+
+    `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are
+    held though wanted no longer; `left_out` says how many source entities each reason leaves out; `requests`
+    is what the source asks to delete, and what would go with it.
+    """
+
+    address: str
+    wave: int
+    location: Location | None = None
+    needs: tuple[Edge, ...] = ()
+    actions: tuple[Action, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    warnings: tuple[str, ...] = ()
+    new: bool = False
+    kept: int = 0
+    left_out: tuple[tuple[str, int], ...] = ()
+    source_rows: int = 0
+    outbound_rows: int = 0
+    local_rows: int = 0
+    requests: LinkDeletions | None = None
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The addresses of the links that it needs directly, sorted."""
+        return tuple(sorted({edge.parent for edge in self.needs}))
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing of this link is done."""
+        return any(b.whole for b in self.blocked)
+
+    @property
+    def may_refill(self) -> bool:
+        """Whether rows that are here may be refilled: not while source rows are gone that are held.
+
+        Nor in the apply that deletes these here.
+        """
+        return not (any(b.reason == STRAYS for b in self.blocked) or any(map(_is_of_orphans, self.actions)))
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether there is nothing to do and nothing in the way."""
+        return not self.actions and not self.blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole plan, links sorted by wave and address. It holds no secret, no row value and no key.
+
+    `spent` are approvals that have nothing more to cover; `removals` links that are taken out.
+    """
+
+    manifest: str
+    digest: str
+    files: tuple[str, ...]
+    local: ServerFacts
+    sources: tuple[ServerFacts, ...]
+    links: tuple[LinkPlan, ...]
+    refusals: tuple[Refusal, ...] = ()
+    forgotten: tuple[Forgotten, ...] = ()
+    warnings: tuple[str, ...] = ()
+    spent: tuple[Approval, ...] = ()
+    removals: tuple[Removal, ...] = ()
+
+    @property
+    def waves(self) -> tuple[tuple[LinkPlan, ...], ...]:
+        """The links by wave, upstream first."""
+        last = max((link.wave for link in self.links), default=0)
+        return tuple(tuple(e for e in self.links if e.wave == wave) for wave in range(1, last + 1))
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether an apply would do anything."""
+        return any(link.actions for link in self.links) or any(not r.blocked for r in self.removals)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether something needs mending: a server, a refused part of the manifest, a blocked link."""
+        return bool(
+            self.refusals
+            or any(s.problem for s in (self.local, *self.sources))
+            or any(b.kind == "error" for link in self.links for b in link.blocked)
+            or any(r.blocked for r in self.removals)
+        )
+
+
+def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
+    """The plan for these links. `graph` gives the waves; `seen` what stands on the servers and the counts.
+
+    A link whose footing or snapshot is missing must have a refusal of its address; it and all links below it
+    are not attempted.
+    """
+    by_address = {link.address: link for link in links}
+    refused: dict[str, list[Refusal]] = defaultdict(list)
+    for refusal in seen.refusals:
+        refused[refusal.address].append(refusal)
+    needs: dict[str, list[Edge]] = defaultdict(list)
+    for edge in graph.edges:
+        needs[edge.child].append(edge)
+    decider = Decider(
+        by_address,
+        frozenset(a for a in seen.snapshots if a in by_address and a not in refused),
+        {address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
+        seen.lately,
+        seen.approvals,
+        seen.limit,
+        seen.unseen or {},
+        seen.unfilled,
+    )
+    spent = list[Approval]()
+    plans: dict[str, LinkPlan] = {}
+    for number, wave in enumerate(graph.waves(), start=1):
+        for address in wave:
+            link = by_address[address]
+            base = LinkPlan(
+                address,
+                number,
+                link.location,
+                tuple(sorted(needs[address])),
+                warnings=unlinked_warnings(link),
+            )
+            stopped = [p for p in base.after if plans[p].is_stopped]
+            plans[address] = _link_plan(base, link, refused[address], stopped, seen, decider, spent)
+    return Plan(
+        seen.manifest,
+        seen.digest,
+        seen.files,
+        seen.local,
+        seen.sources,
+        tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
+        tuple(r for r in seen.refusals if r.address not in by_address),
+        seen.forgotten,
+        (*seen.warnings, *map(_spent, spent), *unsure(seen, (a for p in plans.values() for a in p.actions))),
+        tuple(spent),
+        seen.removals,
+    )
+
+
+def _link_plan(
+    base: LinkPlan,
+    link: Link,
+    refusals: Sequence[Refusal],
+    stopped: Sequence[str],
+    seen: Observation,
+    decider: Decider,
+    spent: list[Approval],
+) -> LinkPlan:
+    footing, snapshot = seen.footings.get(link.address), seen.snapshots.get(link.address)
+    if footing is not None and snapshot is not None:
+        base = replace(
+            base,
+            new=footing.is_new,
+            warnings=(*base.warnings, *link.notes) if footing.is_new else base.warnings,
+            left_out=snapshot.left_out,
+            source_rows=snapshot.source_rows,
+            outbound_rows=snapshot.outbound_rows,
+            local_rows=snapshot.local_rows,
+        )
+    if refusals:
+        return replace(
+            base, blocked=tuple(Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals)
+        )
+    if stopped:
+        verb = "is" if len(stopped) == 1 else "are"
+        reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
+        return replace(base, blocked=(Blocked("upstream", reason, whole=True),))
+    if footing is None or snapshot is None:
+        raise ValueError(f"{link.address} was neither observed nor refused")
+    steps, deletions = steps_of(link, footing, snapshot), seen.deletions.get(link.address)
+    relied = seen.relied.get(link.address)
+    complete = not (footing.make_local or footing.make_outbound)
+    decision = decider.decide(link, steps, deletions, complete=complete)
+    spent += decision.spent
+    return replace(
+        base,
+        actions=(
+            *structure(link, footing, snapshot),
+            *decision.actions,
+            *row_actions(link, footing, snapshot, steps, relied),
+            *late_keys(footing),
+        ),
+        blocked=(
+            *decision.blocked,
+            *(
+                each
+                for each in obstacles(link, snapshot, steps)
+                if each.reason != STRAYS or not any(map(_is_of_orphans, decision.actions))
+            ),
+            *relied_on(link, relied, seen.files),
+        ),
+        drift=tuple(drifts(link, footing, snapshot)),
+        kept=steps[Step.KEEP] + decision.kept,
+        warnings=(*base.warnings, *decision.warnings),
+        requests=deletions,
+    )
+
+
+def _is_of_orphans(action: Action) -> bool:
+    return isinstance(action, Delete) and action.cause == "orphans"
+
+
+def concerned(plan: Plan) -> frozenset[str]:
+    """The links that an apply works on: those with actions, and those of which entities go along."""
+    acting = [link for link in plan.links if link.actions and not link.is_stopped]
+    along = {a for link in acting for d in link.actions if isinstance(d, Delete) for a, _ in d.along}
+    return frozenset({link.address for link in acting} | along)
+
+
+def steps_of(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Counter[Step]:
+    """How many entities of the link each step of the state table concerns."""
+    steps: Counter[Step] = Counter()
+    for entities, count in snapshot.counts.items():
+        standing = Standing(
+            wanted=entities.wanted,
+            pullable=entities.pullable,
+            release_unwanted=link.unwanted == "release",
+            remade=footing.remade,
+        )
+        steps[step_for(entities.presence, standing)] += count
+    return steps
+
+
+def _spent(approval: Approval) -> str:
+    return (
+        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
+        "covers nothing that is open: `djlink fmt --prune` takes it out"
+    )

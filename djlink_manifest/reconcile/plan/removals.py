@@ -1,0 +1,169 @@
+"""Links taken out (`removed`): what becomes of their tables, and what is in the way. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from djlink_manifest.errors import Location
+from djlink_manifest.manifest.models.values import Removed
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint
+from djlink_manifest.model.tables.definition import ForeignKey
+from djlink_manifest.model.tables.derive import requested_part_name
+from djlink_manifest.model.tables.naming import APPROVED, HISTORY, REQUESTED, class_name, plain_name
+from djlink_manifest.model.tables.owner_views import KINDS, owner_schema
+from djlink_manifest.reconcile.plan.actions import Blocked
+
+KeyTo = tuple[TableName, ForeignKey]  # a table and its foreign key to another
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A link to be taken out, and in which way.
+
+    `drop_keys` are foreign keys of links that stay, as (table, name); `drop_local` the local tables to drop,
+    children first; `drop_outbound` those on the source's server, and `drop_views` the owner's views of them;
+    `key` the key's columns, for the ledger.
+    """
+
+    address: str
+    table: str
+    source: str
+    link_id: str
+    outbound_schema: str
+    outbound_table: str
+    local_schema: str
+    local_table: str
+    held: int
+    key: tuple[str, ...] = ()
+    drop_keys: tuple[tuple[TableName, str], ...] = ()
+    drop_local: tuple[TableName, ...] = ()
+    drop_outbound: tuple[TableName, ...] = ()
+    drop_views: tuple[TableName, ...] = ()
+    ledger: TableName | None = None
+    blocked: tuple[Blocked, ...] = ()
+    location: Location | None = None
+
+
+def marks_of(entry: Removed, marks: Iterable[Mark], manifest: str) -> Iterator[Mark]:
+    """The marks of the link that an entry of `removed` names."""
+    _, schema, name = entry.place
+    for mark in marks:
+        named = name in (mark.source_table, class_name(mark.source_table))
+        if named and mark.manifest == manifest and mark.source_schema == schema:
+            yield mark
+
+
+def removal(
+    entry: Removed,
+    mark: Mark,
+    source: Catalog,
+    local: Catalog,
+    keys: Sequence[KeyTo],
+    linked: Collection[TableName],
+    going: Collection[TableName],
+    held: int,
+) -> Removal:
+    """How the link of this mark is taken out.
+
+    The catalogues hold the schemas that the mark names; `keys` are the foreign keys to tables of its local
+    schema; `linked` are the local tables of all links that stay, `going` those of all links taken out.
+    """
+    ours = next((m for m in local.marks.get(mark.local_schema, ()) if m.link_id == mark.link_id), None)
+    tables = made_tables(mark, source, local) if ours else ()
+    dependents = [(table, key) for table, key in keys if _names(key, tables) and table not in tables]
+    drop = entry.table == "drop"
+    requested = (mark.local_schema, requested_part_name(mark.local_table))
+    outbound = (mark.outbound_schema, mark.outbound_table)
+    beside = [(outbound[0], outbound[1] + suffix) for suffix in (REQUESTED, APPROVED)]
+    ledger = (outbound[0], outbound[1] + HISTORY)
+    blocked = list(_in_the_way(entry, mark, local, ours, dependents, {*linked, *going}))
+    found = source.tables.get(outbound)
+    if found is not None and found.kind != "table":
+        found = None  # somebody's view: neither read nor dropped
+    return Removal(
+        address=entry.address,
+        table=entry.table,
+        source=source.server,
+        link_id=mark.link_id,
+        outbound_schema=mark.outbound_schema,
+        outbound_table=mark.outbound_table,
+        local_schema=mark.local_schema,
+        local_table=mark.local_table,
+        held=held,
+        key=found.key if found else (),
+        drop_keys=tuple(
+            sorted((table, key.name) for table, key in dependents if table in linked or table in going)
+        ),
+        drop_local=tuple(tables if drop else [t for t in tables if t == requested]),
+        drop_outbound=tuple(
+            t for t in (*beside, outbound) if t in source.tables and source.tables[t].kind == "table"
+        ),
+        drop_views=tuple(_views(outbound, source)),
+        ledger=ledger if ledger in source.tables and found else None,
+        blocked=tuple(blocked),
+        location=entry.location,
+    )
+
+
+def _views(outbound: TableName, source: Catalog) -> Iterator[TableName]:
+    """The owner's views of what goes, those that djlink made; that of the ledger stays, like the ledger."""
+    schema, base = outbound
+    for kind in KINDS:
+        place = (owner_schema(schema), f"{base}_{kind}")
+        if kind != "history" and source.definers.get(place) == source.identity.account:
+            yield place
+
+
+def made_tables(mark: Mark, source: Catalog, local: Catalog) -> tuple[TableName, ...]:
+    """The local tables that djlink made for the link, the master last."""
+    theirs = next((t for t in source.masters(mark.source_schema) if t.name == mark.source_table), None)
+    master = next((t for t in local.masters(mark.local_schema) if t.name == mark.local_table), None)
+    if master is None:
+        return ()
+    made = {plain_name(p.name) for p in (theirs.parts if theirs else ())}
+    made.add(requested_part_name(mark.local_table))
+    parts = [(p.schema, p.name) for p in reversed(master.parts) if p.name in made]
+    return (*parts, (master.schema, master.name))
+
+
+def _in_the_way(
+    entry: Removed,
+    mark: Mark,
+    local: Catalog,
+    ours: Mark | None,
+    dependents: Sequence[KeyTo],
+    links: Collection[TableName],
+) -> Iterator[Blocked]:
+    here = f"{mark.local_schema}.{mark.local_table}"
+    if mark.fingerprint != fingerprint(local.identity):
+        words = f"{here} was made for another local server, `{mark.local_server}`: this is a copy, or moved"
+        yield Blocked("error", words, hint="take the link out on the server it was made for", whole=True)
+    elif ours is None and (mark.local_schema, mark.local_table) in local.tables and entry.table == "drop":
+        words = f"the local table {here} does not carry the link's mark: it is not dropped"
+        yield Blocked("error", words, hint="write `table: keep`", whole=True)
+    if entry.table == "drop":
+        own = sorted({".".join(table) for table, _ in dependents if table not in links})
+        if own:
+            words = f"tables of your own depend on {here}: {', '.join(own)}"
+            hint = "drop those first, or their foreign keys, or write `table: keep`"
+            yield Blocked("error", words, hint=hint, whole=True)
+
+
+def _names(key: ForeignKey, tables: Collection[TableName]) -> bool:
+    return (key.parent_schema, key.parent_table) in tables
+
+
+def left_out(removal: Removal) -> str:
+    """Words for a link that is not taken out by a plan of a part of the manifest."""
+    return (
+        f"`removed: {removal.address}` is not in this plan, as --target or --exclude leave it out: "
+        f"{removal.held:,} rows of it stay held; --target {removal.address} takes it out alone"
+    )
+
+
+def done(entries: Iterable[Removed], found: Mapping[str, object]) -> Iterator[str]:
+    """Words for the entries of which nothing is left to do."""
+    for entry in entries:
+        if entry.address not in found:
+            yield f"{entry.location}: `removed: {entry.address}` is done; the entry can go"

@@ -1,0 +1,147 @@
+"""What a plan says beside its actions: what is in the way of entities, drift, parents that are not linked.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from djlink_manifest.model.links.entity import State, Step
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
+from djlink_manifest.reconcile.plan.messages import ORPHANS, STRAYS, how_strays, quoted
+from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.state.snapshot import Footing, LinkSnapshot, ReliedOn
+
+UNSURE = (
+    "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
+    "with ON DELETE CASCADE or SET NULL; rows of such a table would go, or change, unnoticed; "
+    "`djlink doctor` says which right lets it see"
+)
+
+
+def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> Iterator[Blocked]:
+    """Entities that are due and cannot come as things stand, with the next step."""
+    if steps[Step.REGISTER] > snapshot.equal:
+        yield Blocked(
+            "error",
+            "local rows without protection that differ from the source's: perhaps the lab's own",
+            steps[Step.REGISTER] - snapshot.equal,
+            f"compare them with the source; delete the local rows of {link.local.schema}.{link.local.name} "
+            "and they are pulled anew",
+        )
+    strays = snapshot.in_state(State.IMPOSSIBLE)
+    if strays:
+        yield Blocked("error", STRAYS, strays, how_strays(link))
+    for key, count in snapshot.taken:
+        yield Blocked(
+            "error",
+            f"their unique value of {key} is taken by a local row of the lab's own",
+            count,
+            "change or delete the local rows with the same value, and they are pulled; or leave them out "
+            "with `where`",
+        )
+    hindered = Counter[Obstacle]()
+    for obstacle, count in (*snapshot.hindered, *snapshot.hindered_again):
+        hindered[obstacle] += count
+    for obstacle, count in hindered.items():
+        yield Blocked("upstream" if obstacle.waits else "error", obstacle.words, count, obstacle.hint)
+    refused = Counter[LocalRule]()
+    for rule, count in (*snapshot.refused, *snapshot.refused_again):
+        refused[rule] += count
+    for rule, count in refused.items():
+        yield Blocked("upstream" if rule.linked else "error", rule.words, count, rule.hint)
+    if snapshot.lacking:
+        yield Blocked(
+            "error",
+            "an external object of theirs is missing at the source, or is not what it should be",
+            snapshot.lacking,
+            "let the source mend them, or leave them out with `where`; the others are pulled",
+        )
+    waiting = Counter(dict(snapshot.waiting))
+    waiting.update(dict(snapshot.waiting_again))
+    for parent, count in waiting.items():
+        yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
+
+
+def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iterator[Blocked]:
+    """Entities that are not refilled, for what refers to rows of theirs that would go or change."""
+    if relied is None:
+        return
+    why = "a refill would delete rows of theirs, or change values, to which others refer: "
+    if relied.unseen:
+        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in relied.unseen)
+        tables = f"{', '.join(relied.unseen)}, with CASCADE or SET NULL, which the local account cannot see"
+        hint = f"let the local account see it ({grants}), then plan again"
+        yield Blocked("error", f"{why}{tables}", relied.entities, hint)
+    elif relied.lab:
+        tables = ", ".join(f"{name} ({rows:,} rows)" for name, rows in relied.lab)
+        hint = f"delete those rows of your own, then `djlink apply --verify` again: {_line(link, files)}"
+        yield Blocked("error", f"{why}rows of your own, {tables}", relied.entities, hint)
+    else:
+        tables = ", ".join(f"{address} ({rows:,} rows)" for address, rows in relied.linked)
+        hint = "apply, which brings those links up to date, then `djlink apply --verify` again"
+        yield Blocked("upstream", f"{why}{tables}", relied.entities, hint)
+
+
+def _line(link: Link, files: Sequence[str]) -> str:
+    """The Python line that deletes the rows which rely on what a refill would take."""
+    named = ", ".join(repr(name) for name in files)
+    rows = f"djlink_manifest.load([{named}])[{link.address!r}]().in_the_way()"
+    return f"import djlink_manifest; [rows.delete() for rows in {rows}]"
+
+
+def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
+    """What stands otherwise than any action leaves it."""
+    for words in footing.drift:
+        yield Drift(words)
+    if footing.redefined and footing.is_level:
+        yield Drift(
+            "the source's definition changed after linking in nothing that rows need, such as a comment or a "
+            "default; the local tables keep theirs",
+            hint="nothing to do: the next apply that works on this link takes note, and it is said no more",
+        )
+    if link.changed == "report" and snapshot.changed:
+        yield Drift(
+            "differ from the source's rows: changed there after the pull, or here",
+            snapshot.changed,
+            "with `changed: mend` for this link `djlink apply --verify` brings them to what the source has",
+        )
+    if snapshot.lost:
+        objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
+        yield Drift(f"missing here or altered: {objects}")
+    orphans = snapshot.in_state(State.ORPHAN)
+    if orphans:
+        yield Drift(
+            ORPHANS,
+            orphans,
+            f"`djlink approve {link.address} --orphans` shows them and agrees to delete them here",
+        )
+    for part in snapshot.parts if snapshot.changed is None else ():
+        if part.held != part.local:
+            yield Drift(
+                f"part {part.part}: {part.local:,} rows here, {part.held:,} at the source for what is held",
+                abs(part.held - part.local),
+            )
+
+
+def unlinked_warnings(link: Link) -> tuple[str, ...]:
+    """Foreign keys that become plain columns: to parents that are not linked, or closing a circle."""
+    unseen = dict(link.unseen)
+    plain = (
+        f"its parent {table} is not linked, and the link user cannot see it: the foreign key becomes plain "
+        f"columns; to link it too, let the source's administrator run: {unseen[table]}"
+        if table in unseen
+        else f"its parent {table} is not linked: the foreign key becomes plain columns"
+        for table in link.plain
+    )
+    return (*plain, *link.loose)
+
+
+def unsure(seen: Observation, actions: Iterable[Action]) -> Iterator[str]:
+    """What nobody can know of a deletion that is planned."""
+    if seen.unseen is None and any(isinstance(a, Delete) for a in actions):
+        yield UNSURE

@@ -1,0 +1,1 @@
+"""Manifest and catalogs to links and their graph, and what cannot become a link. Pure."""

@@ -1,0 +1,170 @@
+"""What of a manifest cannot become a link, and why. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from djlink_manifest.manifest.models.match import EquallyClose, nearest
+from djlink_manifest.manifest.models.names import identifier_fault, unlinkable
+from djlink_manifest.manifest.models.values import Options, SourceSpec, TableRule
+from djlink_manifest.model.server.catalog import Catalog, TableName, Version
+from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.tables.definition import TableDefinition, unprotectable
+from djlink_manifest.model.tables.derive import requested_part_name
+from djlink_manifest.model.tables.naming import class_name, master_of, plain_name
+from djlink_manifest.model.vendors.fitting import Fitted
+from djlink_manifest.reconcile.resolve.external_columns import Housed
+from djlink_manifest.reconcile.resolve.where import where_problems
+from djlink_manifest.reconcile.state.snapshot import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source table that a rule of the manifest chooses."""
+
+    address: str
+    source: SourceSpec
+    rule: TableRule
+    table: TableDefinition
+    local_schema: str
+
+    @property
+    def options(self) -> Options:
+        """The options that the rule gives it."""
+        return self.rule.options
+
+
+def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catalog) -> Refusal:
+    """A table that the account sees, and whose columns it does not, or whose definition cannot be."""
+    rights = grant(["SELECT", "REFERENCES"], table.schema, catalog.identity.account)
+    if any(t.unreadable is not None for t in table.tables):
+        words = f"the source table cannot be linked: {unprotectable(table)}"
+        hint = (
+            f"{_out(rule)}; where the link user sees it in part, let the source's administrator run: {rights}"
+        )
+        return Refusal(address, words, hint, rule.location)
+    return Refusal(
+        address,
+        f"the link user lacks SELECT on {table.schema}.{table.name}: its columns cannot be seen",
+        f"let the source's administrator run: {rights}",
+        rule.location,
+    )
+
+
+def unusable_name(table: TableDefinition) -> str | None:
+    """Why the name of a table, or of one of its parts, cannot be linked, as the end of a sentence; else None.
+
+    They are the names that `init` leaves out: names become parts of paths in stores and of addresses.
+    """
+    master = master_of(table.name)
+    if master is not None:
+        if any(key.parent_table == master for key in table.foreign_keys):
+            return f"is that of a part of `{master}`, which is gone or not visible to the link user"
+        return f"is that of a part of `{master}`, to which no chain of its foreign keys leads"
+    for each in table.tables:
+        fault = unlinkable(each.name) if each is table else identifier_fault(each.name)
+        if fault is not None:
+            return fault if each is table else f"is that of a table whose part `{each.name}` {fault}"
+    return None
+
+
+def misnamed(address: str, rule: TableRule, table: str, fault: str) -> Refusal:
+    """A table whose name no manifest could give it."""
+    alone = re.sub(r"([*?\[])", r"[\1]", table)
+    out = f"leave it out (`exclude: [{json.dumps(alone)}]`)" if rule.is_glob else _out(rule)
+    return Refusal(address, f"its name {fault}", f"{out}, or let the source's owner rename it", rule.location)
+
+
+def undecided(address: str, error: EquallyClose) -> Refusal:
+    """The refusal of a table to which two rules are equally close."""
+    [found] = error.diagnostics
+    return Refusal(address, found.summary, found.help, found.location)
+
+
+def no_table(
+    place: str,
+    rule: TableRule,
+    names: list[str],
+    catalog: Catalog,
+    schema: str,
+    known: Collection[TableName] | None,
+) -> Refusal:
+    """The refusal of a rule that names no table that is seen, or a part. `known` are the tables it means.
+
+    Its address is the one that the link had, or would have: by the class, where no other table is called so.
+    """
+    called = class_name(rule.pattern)
+    address = f"{place}.{rule.pattern if called in names else called}"
+    if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
+        master = class_name(str(master_of(rule.pattern)))
+        return Refusal(
+            address, f"it is a part of {master}", f"link {master}; its parts come along", rule.location
+        )
+    renamed = sorted(name for _, name in known or () if (schema, name) in catalog.tables)
+    if renamed:
+        words = f"the source has no such table any more: it was renamed to `{renamed[0]}`"
+        hint = f"let the source undo that; or take the link out (`removed`) and link `{renamed[0]}` anew"
+        return Refusal(address, words, hint, rule.location)
+    if known:
+        return not_seen(address, rule, sorted(known), catalog)
+    close = nearest(rule.pattern, names)
+    hint = f"did you mean `{close}`?" if close else "check the name, and the link user's rights on the table"
+    return Refusal(address, "the source has no such table", hint, rule.location)
+
+
+def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog: Catalog) -> Refusal:
+    """The refusal of a table that foreign keys or marks name and that the account does not see."""
+    named = ", ".join(".".join(table) for table in tables)
+    lacking = [table for table in tables if missing(catalog.grants, ("SELECT",), *table)]
+    account = catalog.identity.account
+    rights = " ".join(grant(SOURCE_RIGHTS, schema, account, name) for schema, name in lacking)
+    out = _out(rule)
+    hint = f"{out}, or let the source's administrator run: {rights}" if rights else f"{out} if it is gone"
+    words = f"{named} is not there any more, or the link user has no right on it"
+    return Refusal(address, words, hint, rule.location)
+
+
+def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version) -> Iterator[Refusal]:
+    """Why the table cannot be linked as it is, or not as the rule has it."""
+    table, where = candidate.table, candidate.rule.location
+    out = _out(candidate.rule.instead_of or candidate.rule)
+    reason = unprotectable(table)
+    if reason:
+        yield Refusal(candidate.address, f"the source table cannot be protected: {reason}", out, where)
+    if fit.problems:
+        words = f"the local server ({local.vendor} {local.text}) cannot hold it: {'; '.join(fit.problems)}"
+        yield Refusal(candidate.address, words, out, where)
+    for words, hint in house.problems:
+        yield Refusal(candidate.address, words, hint and hint.replace(_EXCLUDE, out), where)
+    requested = requested_part_name(plain_name(table.name))
+    if any(plain_name(p.name) == requested for p in table.parts):
+        yield Refusal(candidate.address, f"its part `{requested}` has the name of djlink's own", out, where)
+    if candidate.options.where is not None:
+        yield from (
+            Refusal(candidate.address, words, hint, where)
+            for words, hint in where_problems(candidate.options.where, table)
+        )
+
+
+_EXCLUDE = "leave it out (`exclude`)"
+
+
+def _out(rule: TableRule) -> str:
+    """How a table that a rule chooses is not linked: `exclude` leaves nothing out that is named exactly."""
+    return _EXCLUDE if rule.is_glob else "take it out of the manifest"
+
+
+def first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
+    """One refusal per address, with the reasons of all."""
+    found: dict[str, Refusal] = {}
+    for refusal in refusals:
+        before = found.get(refusal.address)
+        if before is None:
+            found[refusal.address] = refusal
+            continue
+        causes = tuple(dict.fromkeys((*before.causes, *refusal.causes)))
+        found[refusal.address] = replace(before, reason=f"{before.reason}; {refusal.reason}", causes=causes)
+    return tuple(found[a] for a in sorted(found))

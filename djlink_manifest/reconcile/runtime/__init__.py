@@ -1,0 +1,1 @@
+"""What an apply works with: context, batches, workers, events."""

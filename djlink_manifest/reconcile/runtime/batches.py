@@ -1,0 +1,255 @@
+"""The rows of one link during an apply: releases, registrations and pulls, in batches.
+
+Every step can be repeated; what stops in the middle is finished by the next apply.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from djlink_manifest.errors import (
+    ConnectionLost,
+    Interrupted,
+    ObjectRefused,
+    RowsRefused,
+    ServerError,
+    TableInUse,
+)
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.observe.keys import differing_keys, equal_unprotected
+from djlink_manifest.reconcile.runtime.workers import Helpers
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.external.objects import Objects
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.outbound import registrations
+from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.session import RawRow, Writer
+from djlink_manifest.servers.stores.transport import Brought
+from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget, Conversion, as_read
+
+BATCH_BYTES = 32 << 20
+BATCH_ENTITIES = 10_000
+BATCH_ROWS = 50_000
+KEYS_AT_ONCE = 1_000
+PATIENCE = 5  # tries of one batch, and of a DDL on a table in use
+SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, committed meanwhile
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was committed for one link so far.
+
+    `unfilled` are those of the refused entities that were to be refilled; `aside` those that were left as
+    they are, since rows of other tables rely on theirs; `refusals` the server's words, the first few; `begun`
+    the tables, columns and keys whose making began; `along` are entities of other links that went with the
+    `deleted` ones, `deleted_rows` all rows that went;
+    `unmade` what was left out, and why.
+    """
+
+    created: bool = False
+    foreign_keys: int = 0
+    pulled: int = 0
+    rows: int = 0
+    bytes: int = 0
+    registered: int = 0
+    released: int = 0
+    refilled: int = 0
+    altered: bool = False
+    unfilled: int = 0
+    aside: int = 0
+    refused: int = 0
+    objects: int = 0
+    object_bytes: int = 0
+    objectless: int = 0
+    refusals: list[str] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
+    unmade: str | None = None
+    deleted: int = 0
+    along: int = 0
+    deleted_rows: int = 0
+    approved: int = 0
+    mended: int = 0
+    noted: int = 0
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One link with the sessions to work on it.
+
+    `remade` tells that the local table was dropped and that not all held rows are back: what is missing there
+    was deleted by nobody. `guarded` raises where its locks, as the sessions see them, are no longer ours;
+    `helpers` lends further sessions to work at the same time.
+    `objects` brings its external objects, where it has any.
+    """
+
+    link: Link
+    scene: Scene
+    source: Writer
+    local: Writer
+    tally: Tally
+    guarded: Callable[[Writer, Writer], None]
+    helpers: Helpers
+    advanced: Callable[[], None]
+    say: Callable[[str], None]
+    stop: threading.Event
+    objects: Objects | None = None
+    remade: bool = False
+
+    @property
+    def convert(self) -> Conversion:
+        """What makes the source's rows those of the local tables."""
+        return self.objects.conversion if self.objects is not None else as_read
+
+    def check(self) -> None:
+        """Raise LinkLocked where the link's locks are no longer ours."""
+        self.guarded(self.source, self.local)
+
+
+def release_gone(bench: Bench) -> None:
+    """Release what is held in outbound, gone locally and not to be pulled again."""
+    link, source = bench.link, bench.source
+    with differing_keys(link, True, True, source, bench.local) as (missing, _):
+        if missing is None or not missing.count:
+            return
+        with key_table(source, link, "gone") as gone:
+            registrations.add_missing(bench.scene, link, missing, gone, pullable=False)
+            for first, last in gone.pages(KEYS_AT_ONCE):
+                again(bench, partial(release, bench, gone.keys(first, last)))
+                bench.advanced()
+                stop_here(bench)
+
+
+def register_equal(bench: Bench) -> None:
+    """Write outbound rows for local entities that equal the source's."""
+    link, source = bench.link, bench.source
+    with differing_keys(link, True, True, source, bench.local) as (_, extra):
+        for keys in equal_unprotected(link, bench.scene, extra, source, bench.local):
+            if keys:
+                again(bench, partial(_register_keys, bench, keys), passing=SOURCE_ROW_GONE)
+                bench.advanced()
+            stop_here(bench)
+
+
+def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
+    with bench.source.transaction():
+        new = registrations.register_keys(bench.source, bench.link, keys)
+        bench.check()
+    bench.tally.registered += new
+
+
+def halving(
+    first: int, last: int, step: Callable[[int, int], Budget], refuse: Callable[[int, str], None]
+) -> tuple[int, int]:
+    """Do a step of a range; the bytes and rows of it.
+
+    What holds too much for one transaction, or is refused by the local server, is halved, down to entities
+    at fault; from there on it grows again. What was done is committed and never tried again.
+    """
+    spent = rows = 0
+    low, size = first, last - first + 1
+    while low <= last:
+        high = min(low + size - 1, last)
+        try:
+            part = step(low, high)
+        except (RowsRefused, BatchTooLarge) as error:
+            if low < high:
+                size = (high - low + 1) // 2
+                continue
+            refuse(low, f"{error.message} ({error.hint})" if error.hint else error.message)
+        else:
+            spent, rows = spent + part.spent, rows + part.rows
+            size = min(2 * size, fitting(part.spent, part.rows, high - low + 1))
+        low = high + 1
+    return spent, rows
+
+
+def bring(bench: Bench, work: KeyTable, low: int, high: int) -> None:
+    """Bring the external objects of a range of entities, before any transaction begins.
+
+    Raises ObjectRefused where one cannot be brought, BatchTooLarge where they are many.
+    """
+
+    def counted(brought: Brought) -> None:
+        bench.tally.objects += bool(brought.files)
+        bench.tally.object_bytes += brought.bytes
+        bench.advanced()
+
+    if bench.objects is None:
+        return
+    try:
+        bench.objects.bring(bench.source, work, low, high, bench.stop, counted)
+    except ObjectRefused:
+        bench.tally.objectless += low == high
+        raise
+
+
+def count_refusal(tally: Tally, words: str) -> None:
+    """Count an entity that the local server does not take, and keep the first few reasons."""
+    with tally.guard:
+        tally.refused += 1
+        if len(tally.refusals) < 3 and words not in tally.refusals:
+            tally.refusals.append(words)
+
+
+def release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
+    """Delete outbound rows whose absence from the local table is proved under locks on both servers."""
+    source, local, link = bench.source, bench.local, bench.link
+    # the local gap stays locked until the source has committed
+    with local.transaction("REPEATABLE READ"), source.transaction():
+        held = registrations.lock_outbound(source, link, keys)
+        present = registrations.local_among(local, link, held) if held else set()
+        gone = [key for key in held if key not in present]
+        released = registrations.release(source, link, gone) if gone else 0
+        bench.check()
+    if counted:
+        bench.tally.released += released
+
+
+def patiently(bench: Bench, step: Callable[[], None]) -> None:
+    """Run a DDL; one that finds its table in use gives way at once and tries again a little later."""
+    for attempt in range(1, PATIENCE + 1):
+        try:
+            step()
+            return
+        except TableInUse as error:
+            if attempt == PATIENCE:
+                raise
+            bench.say(f"{error.message}; trying again")
+            bench.stop.wait(attempt)
+            stop_here(bench)
+
+
+def again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = frozenset()) -> None:
+    """Run a batch, again where it met a deadlock, a lock wait or one of the errors `passing`."""
+    for attempt in range(1, PATIENCE + 1):
+        try:
+            step()
+            return
+        except ServerError as error:
+            lost, may_pass = isinstance(error, ConnectionLost), is_passing(error) or error.code in passing
+            if lost or not may_pass or attempt == PATIENCE:
+                raise
+            bench.say(f"{error.message}; trying again")
+            time.sleep(0.1 * 2**attempt)
+
+
+def batch_size(bytes_each: float, rows_each: float) -> int:
+    """How many entities of such a size make a batch."""
+    by_bytes = BATCH_BYTES / bytes_each if bytes_each > 0 else BATCH_ENTITIES
+    return int(max(1, min(BATCH_ENTITIES, by_bytes, BATCH_ROWS / rows_each)))
+
+
+def fitting(spent: int, rows: int, entities: int) -> int:
+    """How many entities make a batch where so many held these bytes and rows."""
+    return batch_size(spent / entities, max(1.0, rows / entities))
+
+
+def stop_here(bench: Bench) -> None:
+    """Raise Interrupted where the person asked to stop."""
+    if bench.stop.is_set():
+        raise Interrupted("stopped after the batch in hand", link=bench.link.address)

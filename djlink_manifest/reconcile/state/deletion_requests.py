@@ -1,0 +1,111 @@
+"""What was observed of deletions, as values: requests, what would go with them, what is wanted no longer.
+
+There is no key in it, so a plan made from it can be shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from djlink_manifest.manifest.models.values import Approval
+
+
+@dataclass(frozen=True, slots=True)
+class LabRows:
+    """Rows of a table that djlink did not make and that hold a deletion back.
+
+    `line` is the DataJoint line with which the lab deletes them itself, None where there is none.
+    """
+
+    table: str
+    rows: int
+    line: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """What goes when some entities of a link go: `entities` of its own, those of others `along` by address.
+
+    `rows` counts the rows by local table; `held` the entities that stay since rows of the lab's own (`lab`)
+    depend on them; `whole` is `along` if none of them stayed.
+    """
+
+    entities: int = 0
+    along: tuple[tuple[str, int], ...] = ()
+    rows: tuple[tuple[str, int], ...] = ()
+    held: int = 0
+    lab: tuple[LabRows, ...] = ()
+    whole: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def here(self) -> int:
+        """The entities that are here, whether they can go or not."""
+        return self.entities + self.held
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSet:
+    """Open requests that nobody has granted, asked for up to `until`: their digest, their number.
+
+    `closure` is of those whose entities are here. Of orphans, which nobody asked for, `until` is None.
+    """
+
+    keys: str
+    count: int
+    until: datetime | None
+    closure: Closure
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Open requests with one reason, of one requester."""
+
+    reason: str
+    by: str
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDeletions:
+    """What was observed of one link.
+
+    `asked` are the open requests of entities held or not; `granted` the closure of those that were agreed to;
+    `waiting` the others, and `earlier` parts of these up to the moments that approvals name, by their text;
+    `unnoted` and `overdue` are the requests that the local `DeletionRequested` lacks and has too many;
+    `unwanted` is what is here and wanted no longer;
+    `unheld` tells that requested entities are here without an outbound row; `now` is the source's clock;
+    `again` counts entities that were approved before, and are here again without protection; `orphans` are
+    the local rows without a source row, where an approval names them or they were asked about.
+    """
+
+    asked: tuple[Asked, ...] = ()
+    granted: Closure = Closure()
+    waiting: RequestSet | None = None
+    earlier: Mapping[str, RequestSet] = field(default_factory=dict)
+    unnoted: int = 0
+    overdue: int = 0
+    unwanted: Closure = Closure()
+    unheld: bool = False
+    now: datetime | None = field(default=None, compare=False)
+    again: int = 0
+    orphans: RequestSet | None = None
+
+
+def moment(text: str) -> datetime:
+    """A moment of the approvals file (`2026-11-20T09:00:00Z`), as the servers' sessions have it: UTC."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{fraction.ljust(6, '0')}" if fraction else whole)
+
+
+def moment_text(when: datetime) -> str:
+    """The other way."""
+    return f"{when.isoformat()}Z"
+
+
+def excess(closure: Closure, approval: Approval) -> tuple[tuple[str, int, int], ...]:
+    """What goes with a set beyond what its approval says: address, how many now, how many approved."""
+    agreed = dict(approval.along)
+    return tuple((a, n, agreed.get(a, 0)) for a, n in closure.whole if n > agreed.get(a, 0))

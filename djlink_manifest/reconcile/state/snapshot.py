@@ -1,0 +1,243 @@
+"""What was observed of a link, as values: enough for a plan, with no row and no key in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from djlink_manifest.errors import Location
+from djlink_manifest.model.links.entity import Presence, State, state_of
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
+from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.naming import class_name
+from djlink_manifest.model.tables.owner_views import OwnerView
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A link, or a part of the manifest, that nothing can be done about as things stand.
+
+    `address` is a link's address, or `source.schema` where the link cannot be told. `hint` is the next step.
+    `causes` are the addresses of other refusals from which this one follows alone: it ends with them.
+    """
+
+    address: str
+    reason: str
+    hint: str | None = None
+    location: Location | None = None
+    causes: tuple[str, ...] = ()
+
+
+def refusal_about(address: str, refusals: Iterable[Refusal]) -> Refusal | None:
+    """The refusal that tells about a link's address, also of its whole schema; the nearest one."""
+    schema, _, table = address.rpartition(".")
+    names = (address, f"{schema}.{class_name(table)}")
+    own = [r for r in refusals if r.address in names]
+    return next(iter((*own, *(r for r in refusals if r.address == schema))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """What a local table lacks that the source added to its own after linking.
+
+    `columns` come with the column that each stands behind, None for the first place.
+    """
+
+    table: str
+    columns: tuple[tuple[Column, str | None], ...] = ()
+    indexes: tuple[Index, ...] = ()
+
+    @property
+    def unique(self) -> tuple[Index, ...]:
+        """The unique indexes, which only rows that were refilled can be sure to meet."""
+        return tuple(i for i in self.indexes if i.unique)
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What a link finds and lacks on its two servers before any row is looked at.
+
+    `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
+    tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;
+    `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
+    words what djlink did not leave behind. `alter_local` is what the source added to tables; `refill` says
+    why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
+    do not name the source's present definition; `make_views` are the owner's views to make or replace,
+    `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
+    anew by an apply that did not bring all held rows back. `rules` are what the local tables ask of rows and
+    the source's do not.
+    """
+
+    link_id: str | None = None
+    mark_outbound: bool = True
+    mark_local: bool = True
+    make_outbound: tuple[TableDefinition, ...] = ()
+    make_local: tuple[TableDefinition, ...] = ()
+    add_foreign_keys: tuple[tuple[str, ForeignKey], ...] = ()
+    drift: tuple[str, ...] = ()
+    make_views: tuple[OwnerView, ...] = ()
+    views_why: str = ""
+    alter_local: tuple[Alteration, ...] = ()
+    refill: str | None = None
+    redefined: bool = False
+    remade: bool = False
+    rules: tuple[LocalRule, ...] = ()
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the local tables have all columns and parts of the source's, and rows to match."""
+        return not self.make_local and not self.alter_local and self.refill is None
+
+    def is_comparable(self, link: Link) -> bool:
+        """Whether every row of the source has a place here: what is missing at most holds no copied value."""
+        copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
+        missing = any(t.name in copied for t in self.make_local) or any(a.columns for a in self.alter_local)
+        return not missing and self.refill is None
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether a local table was dropped or came later, and its rows are not all here."""
+        if self.remade or self.is_new:
+            return self.remade
+        return self.refill is not None and not self.alter_local
+
+    @property
+    def completes_late(self) -> bool:
+        """Whether the marks may name the present definition only after a refill or a unique index."""
+        return self.refill is not None or any(a.unique for a in self.alter_local)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether neither server knows the link."""
+        return self.link_id is None
+
+    def holds(self, link: Link) -> bool:
+        """Whether the link's outbound table stands."""
+        return not any(t.name == link.outbound_table for t in self.make_outbound)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EntityClass:
+    """Entities that are alike in every fact which decides what follows for them."""
+
+    presence: Presence
+    wanted: bool
+    pullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """Rows of one part: at the source for the entities held, and in the local table."""
+
+    part: str
+    held: int
+    local: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReliedOn:
+    """Entities that are not refilled: rows of other tables refer to rows that would go, or to old values.
+
+    `lab` counts the rows of the lab's own tables, by table; `linked` those of other links, by address;
+    `unseen` are tables that the account cannot see and whose rows would go or change along. `differ` counts
+    the entities that differ at all, for a refill that is due by definition and whose tables stand.
+    """
+
+    entities: int
+    lab: tuple[tuple[str, int], ...] = ()
+    linked: tuple[tuple[str, int], ...] = ()
+    unseen: tuple[str, ...] = ()
+    differ: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSnapshot:
+    """Counts of one link at one moment; local was read before outbound.
+
+    `counts`: entities by class; `to_pull_parts`: part rows that come with what is to be pulled;
+    `to_pull_bytes` an estimate from the server's own statistics; `to_pull_objects` the external ones;
+    `left_out`: how many entities each reason
+    leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
+    source's; `parts`: part rows of held entities on both sides; `changed`: held entities, not asked back,
+    whose rows differ from the source's, None where nobody looked.
+
+    Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
+    lab's own, `waiting`, by the address of the parent that is blocked, `refused`, by the rule of a local
+    table that they break, and `hindered`, by other obstacles. `refused_again`, `waiting_again` and
+    `hindered_again` are the same of what outbound holds and the local table lacks.
+    Where external objects were verified, `lacking` counts those that lack one at the source, and `lost` the
+    objects that are missing or altered here; the entities of these are among the `changed`.
+    """
+
+    counts: Mapping[EntityClass, int]
+    source_rows: int = 0
+    outbound_rows: int = 0
+    local_rows: int = 0
+    to_pull_parts: tuple[tuple[str, int], ...] = ()
+    to_pull_bytes: int = 0
+    to_pull_objects: Objects = NO_OBJECTS
+    left_out: tuple[tuple[str, int], ...] = ()
+    equal: int = 0
+    parts: tuple[PartRows, ...] = ()
+    taken: tuple[tuple[str, int], ...] = ()
+    waiting: tuple[tuple[str, int], ...] = ()
+    refused: tuple[tuple[LocalRule, int], ...] = ()
+    refused_again: tuple[tuple[LocalRule, int], ...] = ()
+    waiting_again: tuple[tuple[str, int], ...] = ()
+    hindered: tuple[tuple[Obstacle, int], ...] = ()
+    hindered_again: tuple[tuple[Obstacle, int], ...] = ()
+    changed: int | None = None
+    lost: int = 0
+    lacking: int = 0
+
+    def in_state(self, state: State) -> int:
+        """How many entities are in a state."""
+        return sum(n for c, n in self.counts.items() if state_of(c.presence) is state)
+
+    @property
+    def brings(self) -> bool:
+        """Whether entities are to come, for the first time or again."""
+        due = (State.UNSHARED, State.ACTIVATED)
+        return any(n and c.pullable and state_of(c.presence) in due for c, n in self.counts.items())
+
+    @property
+    def stuck(self) -> int:
+        """How many entities to be pulled cannot come."""
+        every = (*self.taken, *self.waiting, *self.refused, *self.hindered)
+        return sum(count for _, count in every) + self.lacking
+
+    @property
+    def stuck_again(self) -> int:
+        """How many entities that are held and missing here cannot come again."""
+        every = (*self.refused_again, *self.waiting_again, *self.hindered_again)
+        return sum(count for _, count in every)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server as the plan's head shows it; `problem` where it could not be used."""
+
+    name: str
+    host: str
+    vendor: str = ""
+    version: str = ""
+    links: int = 0
+    seconds: float = 0.0
+    problem: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A link of this manifest's name that the manifest no longer declares, though its tables stand.
+
+    `held` counts the rows that it keeps the source from deleting, None where they cannot be read.
+    """
+
+    server: str
+    source_table: str
+    outbound_table: str
+    local_table: str
+    held: int | None = None

@@ -1,0 +1,1 @@
+"""What an apply reports while it runs and at its end."""

@@ -1,0 +1,83 @@
+"""How an apply is told from its plan to its end: for a person, or as JSON, one object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.text import Text
+
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.runtime.events import Event, Report
+from djlink_manifest.report.apply.progress import Bars, Display, Lines
+from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json
+from djlink_manifest.report.plan.summary import report_lines
+from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.screen.terminal import line
+
+
+class Telling(Protocol):
+    """The three things that an apply tells."""
+
+    def plan(self, plan: Plan) -> None:
+        """Tell what would be done."""
+
+    def display(self) -> Display:
+        """What takes the events while it is done."""
+
+    def end(self, plan: Plan, report: Report) -> None:
+        """Tell what was done."""
+
+
+class Prose:
+    """For a person: plan and end go to `show`, the progress to a console, `animated` on a terminal."""
+
+    def __init__(self, show: Callable[[Iterable[Text]], None], console: Console, *, animated: bool) -> None:
+        self._show = show
+        self._console = console
+        self._animated = animated
+
+    def plan(self, plan: Plan) -> None:
+        """Write the plan screen."""
+        self._show(plan_lines(plan))
+
+    def display(self) -> Display:
+        """Bars, or lines now and then."""
+        return Bars(self._console) if self._animated else Lines(self._console)
+
+    def end(self, plan: Plan, report: Report) -> None:
+        """Write the summary."""
+        self._show([line(), *report_lines(plan, report)])
+
+
+class Records:
+    """For a program: each value goes to `write`; messages of our own go to a console."""
+
+    def __init__(self, write: Callable[[Any], None], console: Console) -> None:
+        self._write = write
+        self._console = console
+
+    def plan(self, plan: Plan) -> None:
+        """Write the plan."""
+        self._write({"type": "plan", "plan": plan_json(plan)})
+
+    def display(self) -> Display:
+        """A record for each event."""
+        return _Stream(self._console, self._write)
+
+    def end(self, plan: Plan, report: Report) -> None:
+        """Write the report."""
+        self._write({"type": "report", "report": report_json(report)})
+
+
+class _Stream(Lines):
+    def __init__(self, console: Console, write: Callable[[Any], None]) -> None:
+        super().__init__(console)
+        self._write = write
+
+    def __call__(self, event: Event) -> None:
+        """Write a record. A reader that is gone must not end the work half-way: writing the end fails."""
+        with suppress(OSError):
+            self._write(event_json(event))

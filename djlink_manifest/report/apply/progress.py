@@ -1,0 +1,207 @@
+"""The progress of an apply: bars on a terminal, else a line now and then.
+
+Events come from several threads. Where the stream is gone, the work goes on untold.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
+from rich.table import Column
+from rich.text import Text
+
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
+from djlink_manifest.report.plan.summary import outcome_words
+from djlink_manifest.report.screen.figures import counted, duration, size
+from djlink_manifest.report.screen.rows import DONE, FAILED, STYLES, WAITS
+from djlink_manifest.report.screen.terminal import line, plain
+
+EVERY_SECONDS = 5.0
+
+
+class Display(Protocol):
+    """What shows an apply while it runs; to be entered before and left after it."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __call__(self, event: Event) -> None:
+        """Show what happened."""
+
+    def announce(self, words: str) -> None:
+        """Show a message of our own."""
+
+
+class Lines:
+    """A line when a link begins and ends, and about every five seconds in between."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._started: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        self._due: dict[str, int] = {}
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Write a line for the event, unless the link's last one was just written."""
+        with self._guard:
+            told = self._line(event)
+        if told is not None:
+            _print(self._console, told)
+
+    def announce(self, words: str) -> None:
+        """Write a line."""
+        _print(self._console, line(words))
+
+    def _line(self, event: Event) -> Text | None:
+        now = self._clock()
+        match event:
+            case LinkStarted(address=address, entities=entities):
+                self._started[address] = self._told[address] = now
+                self._due[address] = entities
+                due = f", {counted(entities, 'row')} due" if entities else ""
+                return line(f"{address}: begun{due}")
+            case Advanced(address=address):
+                if now - self._told.get(address, now) < EVERY_SECONDS:
+                    return None
+                self._told[address] = now
+                rate = _rate(event.bytes, now - self._started.get(address, now))
+                total = self._due.get(address, 0)
+                of = f" of {total:,}" if total else ""
+                left = _left(event.entities, total, now - self._started.get(address, now))
+                figures = f"{event.entities:,}{of} rows{_volume(event.rows, event.bytes)}{rate}{left}"
+                return line(f"{address}: {figures}")
+            case Said(address=address, words=words):
+                return line(f"{address}: {words}")
+            case LinkOutcome():
+                return _ended(event)
+
+
+class Bars:
+    """A bar for each link at work; a line above them for each that has ended."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._guard = threading.Lock()
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            _Field("address", "bold"),
+            BarColumn(bar_width=24),
+            _Figures(),
+            console=console,
+            transient=True,
+            get_time=clock,
+        )
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError, ValueError):
+            self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Move the link's bar, or write the line of its end."""
+        match event:
+            case LinkStarted(address=address, entities=entities):
+                task = self._progress.add_task(
+                    "", total=entities or None, address=plain(address), rows=0, bytes=0
+                )
+                with self._guard:
+                    self._tasks[address] = task
+            case Advanced(address=address, entities=entities, rows=rows, bytes=sent):
+                with self._guard:
+                    moved = self._tasks.get(address)
+                if moved is not None:
+                    self._progress.update(moved, completed=entities, rows=rows, bytes=sent)
+            case Said(address=address, words=words):
+                _print(self._console, line(f"{address}: {words}"))
+            case LinkOutcome(address=address):
+                with self._guard:
+                    ended = self._tasks.pop(address, None)
+                if ended is not None:
+                    self._progress.remove_task(ended)
+                _print(self._console, _ended(event))
+
+    def announce(self, words: str) -> None:
+        """Write a line above the bars."""
+        _print(self._console, line((words, "bold")))
+
+
+class _Field(ProgressColumn):
+    """A field of the task, as text that is not interpreted."""
+
+    def __init__(self, name: str, style: str) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._name = name
+        self._style = style
+
+    def render(self, task: Task) -> Text:
+        """The field's text."""
+        return line((str(task.fields[self._name]), self._style))
+
+
+class _Figures(ProgressColumn):
+    """Rows done of rows due, all rows and bytes, bytes a second, the time left."""
+
+    def render(self, task: Task) -> Text:
+        """The figures of the task."""
+        of = f"/{round(task.total):,}" if task.total else ""
+        volume = _volume(task.fields["rows"], task.fields["bytes"])
+        seconds = task.elapsed or 0.0
+        left = _left(round(task.completed), round(task.total or 0), seconds)
+        return line(f"{round(task.completed):,}{of}{volume}{_rate(task.fields['bytes'], seconds)}{left}")
+
+
+def _ended(outcome: LinkOutcome) -> Text:
+    symbol = {"done": DONE, "failed": FAILED, "skipped": WAITS}[outcome.status]
+    words = outcome_words(outcome) if outcome.status == "done" else outcome.problem or outcome.status
+    return line((symbol, f"bold {STYLES[symbol]}"), f" {outcome.address}: {words}")
+
+
+def _volume(rows: int, sent: int) -> str:
+    along = [counted(rows, "row") + " with parts"] if rows else []
+    return f" ({', '.join([*along, size(sent)])})" if sent else "".join(f" ({each})" for each in along)
+
+
+def _rate(sent: int, seconds: float) -> str:
+    return f", {size(round(sent / seconds))}/s in {duration(seconds)}" if sent and seconds > 0 else ""
+
+
+def _left(done: int, due: int, seconds: float) -> str:
+    """How long the rest takes at the pace so far; nothing where that is not known, or all is done."""
+    return f", {duration(seconds * (due - done) / done)} left" if 0 < done < due and seconds > 0 else ""
+
+
+def _print(console: Console, text: Text) -> None:
+    # a progress line that cannot be written must not end the work it tells of
+    with suppress(OSError, ValueError, UnicodeError):
+        console.print(text, soft_wrap=True)
+
+
+def on_stderr() -> Display:
+    """What shows an apply on standard error: bars on a terminal, lines elsewhere, a notebook too."""
+    console = Console(stderr=True, highlight=False)
+    return Bars(console) if console.is_terminal and not console.is_jupyter else Lines(console)

@@ -1,0 +1,1 @@
+"""What the other commands report: adoption, doctor, explanation, the owner's side."""

@@ -1,0 +1,73 @@
+"""What the doctor found, as lines and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from djlink_manifest.model.server.health import LEVELS, Diagnosis, Finding, Level, Patient
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line, plain
+
+FORMAT_VERSION = 1
+SIGNS: dict[Level, tuple[str, str]] = {
+    "ok": ("✓", "bold green"),
+    "note": ("·", "bold cyan"),
+    "warning": ("!", "bold yellow"),
+    "error": ("✗", "bold red"),
+}
+
+
+def diagnosis_lines(diagnosis: Diagnosis, *, quiet: bool = False) -> list[Text]:
+    """A block for each server, each finding with why it matters and what mends it; then how many there are.
+
+    `quiet` leaves out what is well.
+    """
+    lines = list[Text]()
+    for patient in diagnosis.patients:
+        mine = [f for f in diagnosis.findings if f.server == patient.name]
+        shown = [f for f in mine if not quiet or f.level != "ok"]
+        lines += [_heading(patient), *_found(shown), line()]
+    return [*lines, line((_sums(diagnosis), "bold"))]
+
+
+def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The servers and all findings, those that are well too."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "manifest": diagnosis.manifest,
+        "has_errors": diagnosis.has_errors,
+        "counts": {level: diagnosis.count(level) for level in LEVELS},
+        "servers": [asdict(patient) for patient in diagnosis.patients],
+        "findings": [asdict(finding) for finding in diagnosis.findings],
+    }
+
+
+def _heading(patient: Patient) -> Text:
+    about = f"  {patient.vendor} {patient.version}" if patient.reached else "  not reached"
+    place = f"  {patient.host}:{patient.port}" if patient.port else f"  {patient.host}"
+    return line((patient.name, "bold"), place, (about, "dim"))
+
+
+def _found(findings: list[Finding]) -> Iterator[Text]:
+    width = max((cell_len(plain(f.subject)) for f in findings), default=0)
+    for finding in findings:
+        sign, style = SIGNS[finding.level]
+        subject = finding.subject + " " * (width - cell_len(plain(finding.subject)))
+        yield line("  ", (sign, style), " ", (subject, "bold"), "  ", finding.words)
+        for label, words in (("why: ", finding.why), ("fix: ", finding.fix)):
+            if words:
+                yield line(" " * (width + 6), (label, "cyan"), words)
+
+
+def _sums(diagnosis: Diagnosis) -> str:
+    told = [
+        counted(diagnosis.count(level), level)
+        for level in ("error", "warning", "note")
+        if diagnosis.count(level)
+    ]
+    return f"Doctor: {', '.join(told)}." if told else "Doctor: all is well."

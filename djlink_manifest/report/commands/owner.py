@@ -1,0 +1,135 @@
+"""What an owner is shown: who holds what, what was asked for, who agreed, who is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from djlink_manifest.model.links.holding import Done, Standing, TableStanding, Unreadable
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.terminal import line
+
+JSON = dict[str, Any]
+HOUR, DAY = 3600, 86_400
+
+
+def age(seconds: int) -> str:
+    """`12 days`, `5 hours`, `less than an hour`."""
+    if seconds >= DAY:
+        return counted(seconds // DAY, "day")
+    return counted(seconds // HOUR, "hour") if seconds >= HOUR else "less than an hour"
+
+
+def board_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
+    """Each table, a line for each lab, and how far its requests are."""
+    for number, table in enumerate(tables):
+        if number:
+            yield line()
+        rows = "" if table.rows is None else f"  {counted(table.rows, 'row')}"
+        yield line((table.name, "bold"), rows)
+        if not table.links:
+            yield line(("  no lab has linked it", "dim"))
+        for each in table.links:
+            yield line(f"  {each.link.lab}  ", (_has(each), "" if each.held else "dim"))
+        for sentence in progress(table):
+            yield line((f"  {sentence}", "bold"))
+
+
+def progress(table: TableStanding) -> Iterator[str]:
+    """How far the requests for a table's entities are: `2 of 3 labs approved; waiting for …, 12 days`."""
+    asked, agreed = table.asked, table.agreed
+    if asked:
+        waiting = sorted((s for s in asked if s.waiting), key=lambda s: -s.waiting_seconds)
+        who = "; ".join(f"{s.link.lab}, {age(s.waiting_seconds)}" for s in waiting)
+        labs = f"{len(agreed)} of {counted(len(asked), 'lab')} approved"
+        yield f"{labs}; waiting for {who}" if who else f"{labs}: the approved rows can be deleted"
+    barred = max((each.requested - each.waiting for each in table.links), default=0)
+    if barred:
+        yield f"{counted(barred, 'row')} asked for that a lab does not hold: it does not pull them"
+
+
+def touched_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
+    """What a request or a deletion is about, what hangs on others first, with who holds how much of it."""
+    width = max((len(table.name) for table in tables), default=0)
+    for table in tables:
+        held = [f"{each.link.lab} {each.held:,}" for each in table.links if each.held]
+        who = f"held by {', '.join(held)}" if held else ("held by nobody" if table.links else "not linked")
+        yield line((f"  {table.name:<{width}}", "bold"), f"  {counted(table.rows or 0, 'row')}  ", who)
+
+
+def done_lines(done: Sequence[Done], what: str) -> Iterator[Text]:
+    """What was done, a line for each table and lab; what changed nothing is left out."""
+    for each in done:
+        if each.count:
+            whom = f" of {each.link.lab}" if each.link else ""
+            yield line(f"  {each.name}{whom}: {counted(each.count, 'row')} {what}")
+
+
+def unreadable_lines(unreadable: Sequence[Unreadable]) -> Iterator[Text]:
+    """The schemas and links that tell nothing, with the next step."""
+    for each in unreadable:
+        yield line((f"{each.schema} cannot be read: {each.reason}", "yellow"))
+        yield line((f"  next: {each.hint}", "dim"))
+
+
+def board_json(tables: Sequence[TableStanding], unreadable: Sequence[Unreadable]) -> JSON:
+    """The same as a JSON value."""
+    return {
+        "format_version": 1,
+        "tables": [_table(table) for table in tables],
+        "unreadable": [asdict(each) for each in unreadable],
+    }
+
+
+def done_json(done: Sequence[Done]) -> list[JSON]:
+    """What was done, by table and lab."""
+    return [
+        {
+            "table": ".".join(each.table),
+            "name": each.name,
+            "manifest": each.link.manifest if each.link else None,
+            "contact": each.link.contact if each.link else None,
+            "rows": each.count,
+        }
+        for each in done
+    ]
+
+
+def _table(table: TableStanding) -> JSON:
+    return {
+        "table": ".".join(table.table),
+        "name": table.name,
+        "rows": table.rows,
+        "asked": len(table.asked),
+        "approved": len(table.agreed),
+        "links": [
+            {
+                "manifest": each.link.manifest,
+                "contact": each.link.contact,
+                "views": f"{each.link.schema}.{each.link.base}",
+                "held": each.held,
+                "since": each.since.isoformat() + "Z" if each.since else None,
+                "requested": each.requested,
+                "waiting": each.waiting,
+                "waiting_seconds": each.waiting_seconds,
+                "approved": each.approved,
+            }
+            for each in table.links
+        ],
+    }
+
+
+def _has(each: Standing) -> str:
+    words = [
+        f"{counted(each.held, 'row')} held since {each.since:%Y-%m-%d}"
+        if each.held and each.since
+        else "holds nothing of it"
+    ]
+    if each.waiting:
+        words.append(f"{each.waiting:,} asked for")
+    if each.approved:
+        words.append(f"{each.approved:,} approved")
+    return " · ".join(words)

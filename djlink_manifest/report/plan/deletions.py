@@ -1,0 +1,106 @@
+"""What sources ask to delete and what is done about it, as rows of the plan screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from djlink_manifest.reconcile.plan.actions import Approve, Delete, Mend, NoteRequests
+from djlink_manifest.reconcile.plan.plan import LinkPlan
+from djlink_manifest.reconcile.state.deletion_requests import Asked, Closure
+from djlink_manifest.report.screen.figures import counted, listed
+from djlink_manifest.report.screen.rows import DELETE, NOTE, RESUME, REVIEW, Row
+
+DELETIONS = (Delete, Approve, Mend, NoteRequests)
+REASONS = 3  # shown in a plan; `djlink requests` shows all
+
+
+def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
+    """The deletions of a link: what is done, what awaits a decision, who asked and why."""
+    rows = [*_done(link), *_reviews(link)]
+    if link.requests and rows:
+        rows += asked_rows(link, reasons)
+    if not rows:
+        return []
+    first, *others = rows
+    place = str(link.location) if link.location and any(b.kind == "review" for b in link.blocked) else ""
+    return [Row(first.symbol, link.address, first.words, place, first.style), *others]
+
+
+def asked_rows(link: LinkPlan, most: int | None = None) -> Iterator[Row]:
+    """Who asked for what, since when and why: one row for each reason."""
+    seen = link.requests
+    if seen is None:
+        return
+    chosen = seen.asked if most is None else seen.asked[:most]
+    for each in chosen:
+        yield Row(NOTE, "", _asked(each, seen.now), style="dim")
+    left = len(seen.asked) - len(chosen)
+    if left:
+        yield Row(
+            NOTE, "", f"and {counted(left, 'further reason')}: djlink requests {link.address}", style="dim"
+        )
+
+
+def _done(link: LinkPlan) -> Iterator[Row]:
+    for action in link.actions:
+        match action:
+            case Delete():
+                if action.entities:
+                    yield Row(DELETE, "", f"delete {counted(action.entities, 'row')} here: {action.reason}")
+                else:
+                    yield Row(DELETE, "", f"take up the approval: {action.reason}")
+                yield from _details(action.along, action.rows)
+            case Approve(entities=entities, reason=reason):
+                yield Row(DELETE, "", f"approve {counted(entities, 'row')} at the source: {reason}")
+            case Mend(entities=entities, reason=reason):
+                yield Row(RESUME, "", f"mend {counted(entities, 'row')} at the source: {reason}")
+            case NoteRequests(new=new, withdrawn=withdrawn):
+                changes = [f"{n:,} {what}" for n, what in ((new, "new"), (withdrawn, "withdrawn")) if n]
+                yield Row(RESUME, "", f"note requests in the local DeletionRequested: {', '.join(changes)}")
+            case _:
+                pass
+
+
+def _reviews(link: LinkPlan) -> Iterator[Row]:
+    for block in link.blocked:
+        if block.kind != "review":
+            continue
+        count = f"{counted(block.count, 'row')}: " if block.count else ""
+        yield Row(REVIEW, "", count + block.reason)
+        waiting = link.requests.waiting if link.requests else None
+        if waiting and block.count == waiting.closure.here:
+            yield from closure_rows(waiting.closure)
+        if block.hint:
+            yield Row(REVIEW, "", f"next: {block.hint}", style="dim")
+
+
+def closure_rows(closure: Closure) -> Iterator[Row]:
+    """What would go along, by link and by local table, and what of the lab's own keeps it from going."""
+    yield from _details(closure.along, closure.rows)
+    for each in closure.lab:
+        words = (
+            f"{counted(closure.held, 'row')} cannot go: {counted(each.rows, 'row')} of {each.table} depend"
+        )
+        yield Row(NOTE, "", words, style="yellow")
+        if each.line:
+            yield Row(NOTE, "", f"to delete those: {each.line}", style="dim")
+
+
+def _details(along: tuple[tuple[str, int], ...], rows: tuple[tuple[str, int], ...]) -> Iterator[Row]:
+    if along:
+        yield Row(NOTE, "", f"with {listed([f'{n:,} of {a}' for a, n in along])}", style="dim")
+    if rows:
+        yield Row(NOTE, "", f"local rows: {listed([f'{n:,} of {t}' for t, n in rows])}", style="dim")
+
+
+def _asked(each: Asked, now: datetime | None) -> str:
+    since = each.since.strftime("%Y-%m-%d")
+    age = f", {_age(each.since, now)}" if now else ""
+    reason = f": {each.reason}" if each.reason else ", without a reason"
+    return f"{counted(each.count, 'row')} asked by {each.by} since {since}{age}{reason}"
+
+
+def _age(since: datetime, now: datetime) -> str:
+    days = (now - since).days
+    return counted(days, "day") if days > 0 else "today"

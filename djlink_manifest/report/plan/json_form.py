@@ -1,0 +1,232 @@
+"""Plans and reports as JSON values. They hold counts and names, and no secret, row or key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from djlink_manifest.errors import Location
+from djlink_manifest.reconcile.plan.actions import (
+    Action,
+    AddForeignKey,
+    AlterLocal,
+    Approve,
+    CreateLocal,
+    CreateOutbound,
+    Delete,
+    MakeViews,
+    Mend,
+    NoteRequests,
+    Pull,
+    PullAgain,
+    Refill,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, moment_text
+from djlink_manifest.report.plan.totals import Totals, of_link, of_plan
+
+FORMAT_VERSION = 1
+
+JSON = dict[str, Any]
+
+
+def plan_json(plan: Plan) -> JSON:
+    """The plan as `schemas/plan.schema.json` describes it."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
+        "local": asdict(plan.local),
+        "sources": [asdict(server) for server in plan.sources],
+        "has_changes": plan.has_changes,
+        "has_errors": plan.has_errors,
+        "summary": _totals(of_plan(plan)),
+        "links": [link_json(link) for link in plan.links],
+        "refusals": [
+            {"address": r.address, "reason": r.reason, "hint": r.hint, "location": _location(r.location)}
+            for r in plan.refusals
+        ],
+        "forgotten": [asdict(each) for each in plan.forgotten],
+        "removals": [
+            {
+                "address": r.address,
+                "table": r.table,
+                "local_table": f"{r.local_schema}.{r.local_table}",
+                "held": r.held,
+                "blocked": [asdict(block) for block in r.blocked],
+                "location": _location(r.location),
+            }
+            for r in plan.removals
+        ],
+        "warnings": list(plan.warnings),
+    }
+
+
+def status_json(plan: Plan) -> JSON:
+    """What stands of each link, and how much is pending."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
+        "has_errors": plan.has_errors,
+        "links": [
+            {
+                "address": link.address,
+                "source_rows": link.source_rows,
+                "outbound_rows": link.outbound_rows,
+                "local_rows": link.local_rows,
+                "new": link.new,
+                "pending": _totals(of_link(link)),
+                "blocked": [asdict(block) for block in link.blocked],
+                "drift": [asdict(drift) for drift in link.drift],
+            }
+            for link in plan.links
+        ],
+    }
+
+
+def report_json(report: Report) -> JSON:
+    """The end of an apply."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "succeeded": report.succeeded,
+        "interrupted": report.interrupted,
+        "seconds": report.seconds,
+        "outcomes": [asdict(outcome) for outcome in report.outcomes],
+        "warnings": list(report.warnings),
+    }
+
+
+def event_json(event: Event) -> JSON:
+    """One line of the stream of `apply --json`."""
+    match event:
+        case LinkStarted():
+            return {"type": "link_started", **asdict(event)}
+        case Advanced():
+            return {"type": "link_advanced", **asdict(event)}
+        case Said():
+            return {"type": "said", **asdict(event)}
+        case LinkOutcome():
+            return {"type": "link_ended", **asdict(event)}
+
+
+def link_json(link: LinkPlan) -> JSON:
+    """One link of a plan."""
+    return {
+        "address": link.address,
+        "wave": link.wave,
+        "location": _location(link.location),
+        "new": link.new,
+        "after": [{"address": edge.parent, "kind": edge.kind} for edge in link.needs],
+        "source_rows": link.source_rows,
+        "outbound_rows": link.outbound_rows,
+        "local_rows": link.local_rows,
+        "kept": link.kept,
+        "left_out": [{"reason": reason, "count": count} for reason, count in link.left_out],
+        "actions": [_action(action) for action in link.actions],
+        "blocked": [asdict(block) for block in link.blocked],
+        "drift": [asdict(drift) for drift in link.drift],
+        "warnings": list(link.warnings),
+        "requests": _requests(link.requests) if link.requests and link.requests.asked else None,
+    }
+
+
+def _action(action: Action) -> JSON:
+    match action:
+        case CreateOutbound():
+            return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
+        case CreateLocal():
+            return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
+        case MakeViews():
+            return {"kind": "make_views", **asdict(action), "views": list(action.views)}
+        case AlterLocal():
+            columns, indexes = list(action.columns), list(action.indexes)
+            return {"kind": "alter_local", **asdict(action), "columns": columns, "indexes": indexes}
+        case AddForeignKey():
+            return {"kind": "add_foreign_key", **asdict(action), "columns": list(action.columns)}
+        case Pull():
+            parts = [{"part": part, "rows": rows} for part, rows in action.parts]
+            return {"kind": "pull", **asdict(action), "parts": parts}
+        case PullAgain():
+            return {"kind": "pull_again", **asdict(action)}
+        case Refill():
+            return {"kind": "refill", **asdict(action)}
+        case Register():
+            return {"kind": "register", **asdict(action)}
+        case Release():
+            return {"kind": "release", **asdict(action)}
+        case Delete():
+            return {
+                "kind": "delete",
+                **asdict(action),
+                "along": _counts(action.along, "address", "entities"),
+                "rows": _counts(action.rows, "table", "rows"),
+            }
+        case Approve():
+            return {"kind": "approve", **asdict(action)}
+        case Mend():
+            return {"kind": "mend", **asdict(action)}
+        case NoteRequests():
+            return {"kind": "note_requests", **asdict(action)}
+
+
+def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:
+    """What sources ask to delete, link by link, and what would go with it.
+
+    `unknown` are the links of which nothing is looked at.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
+        "links": [
+            {"address": link.address, **_requests(link.requests)}
+            for link in links
+            if link.requests and link.requests.asked
+        ],
+        "unknown": [
+            {"address": link.address, "reason": block.reason, "hint": block.hint}
+            for link in links
+            for block in link.blocked
+            if block.whole
+        ],
+    }
+
+
+def _requests(seen: LinkDeletions) -> JSON:
+    waiting = seen.waiting
+    return {
+        "asked": [{**asdict(each), "since": moment_text(each.since)} for each in seen.asked],
+        "granted": _closure(seen.granted),
+        "waiting": {
+            "keys": waiting.keys,
+            "count": waiting.count,
+            "until": moment_text(waiting.until) if waiting.until else None,
+            **_closure(waiting.closure),
+        }
+        if waiting
+        else None,
+    }
+
+
+def _closure(closure: Closure) -> JSON:
+    return {
+        "here": closure.here,
+        "can_go": closure.entities,
+        "along": _counts(closure.whole, "address", "entities"),
+        "rows": _counts(closure.rows, "table", "rows"),
+        "held_back_by": [asdict(each) for each in closure.lab],
+    }
+
+
+def _counts(pairs: Iterable[tuple[str, int]], name: str, count: str) -> list[JSON]:
+    return [{name: each, count: number} for each, number in pairs]
+
+
+def _totals(totals: Totals) -> JSON:
+    return asdict(totals)
+
+
+def _location(location: Location | None) -> JSON | None:
+    return asdict(location) if location else None

@@ -1,0 +1,177 @@
+"""The rows of one link on the plan screen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from djlink_manifest.reconcile.plan.actions import (
+    ADDED,
+    Action,
+    AddForeignKey,
+    AlterLocal,
+    Approve,
+    CreateLocal,
+    CreateOutbound,
+    Delete,
+    MakeViews,
+    Mend,
+    NoteRequests,
+    Pull,
+    PullAgain,
+    Refill,
+    Register,
+    Release,
+)
+from djlink_manifest.reconcile.plan.plan import LinkPlan
+from djlink_manifest.report.plan.deletions import DELETIONS
+from djlink_manifest.report.plan.totals import is_waiting
+from djlink_manifest.report.screen.figures import counted, listed, size, stored
+from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
+
+
+def is_shown(link: LinkPlan) -> bool:
+    """Whether the link has rows among the waves; an unchanged one has them only for what is worth knowing."""
+    only_reviews = bool(link.blocked) and all(b.kind == "review" for b in link.blocked)
+    here = any(not isinstance(action, DELETIONS) for action in link.actions)
+    changed = here or (bool(link.blocked) and not only_reviews)
+    return changed or bool(link.drift) or bool(link.warnings) or link.kept > 0
+
+
+def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> list[Row]:
+    """What is done for a link and what is not.
+
+    `acting` are the addresses of the plan that have something to do; `below` those that wait for this one.
+    """
+    rows = [*_action_rows(link), *_blocked_rows(link, below), *_notes(link, acting)]
+    first, *others = rows or [Row(NOTE, "", "")]
+    words = first.words
+    if not link.new and not link.is_stopped:
+        words += f"   (source {link.source_rows:,} · local {link.local_rows:,})"
+    place = str(link.location) if link.location and (link.new or link.blocked) else ""
+    return [Row(first.symbol, link.address, words, place, first.style), *others]
+
+
+def waiting_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:
+    """For each link that stops others: the addresses that wait for it, near and far, sorted."""
+    by_address = {link.address: link for link in links}
+    causes: dict[str, frozenset[str]] = {}
+    for link in sorted(links, key=lambda each: each.wave):
+        if not is_waiting(link):
+            continue
+        found: set[str] = set()
+        for parent in link.after:
+            above = by_address.get(parent)
+            if above is not None and above.is_stopped:
+                found |= causes.get(parent, frozenset()) if is_waiting(above) else {parent}
+        causes[link.address] = frozenset(found)
+    below: dict[str, list[str]] = {}
+    for address, found_above in causes.items():
+        for cause in found_above:
+            below.setdefault(cause, []).append(address)
+    return {cause: tuple(sorted(addresses)) for cause, addresses in below.items()}
+
+
+def _action_rows(link: LinkPlan) -> Iterator[Row]:
+    structure = [a for a in link.actions if isinstance(a, CreateOutbound | CreateLocal)]
+    if structure:
+        with_views = link.new and any(isinstance(a, MakeViews) for a in link.actions)
+        yield Row(CREATE, "", _structure(structure, link.new, with_views))
+    for action in link.actions:
+        match action:
+            case CreateOutbound() | CreateLocal():
+                pass
+            case MakeViews(views=views, reason=reason):
+                if not link.new:
+                    yield Row(CREATE, "", f"make {counted(len(views), 'view')} for the owner: {reason}")
+            case Pull(entities=entities):
+                yield Row(CREATE, "", f"pull {counted(entities, 'row')}{_baggage(action)}")
+            case PullAgain(entities=entities, reason=reason):
+                yield Row(RESUME, "", f"resume {counted(entities, 'row')}: {reason}")
+            case AlterLocal(table=table, reason=reason):
+                yield Row(CHANGE, "", f"alter {table}: {reason}")
+            case Refill(entities=entities, cause=cause, reason=reason):
+                most = "up to " if cause == "definition" else ""
+                yield Row(CHANGE, "", f"refill {most}{counted(entities, 'row')}: {reason}")
+                yield Row(
+                    CHANGE,
+                    "",
+                    "values become the source's; part rows that are gone there are deleted here",
+                    style="dim",
+                )
+            case Register(entities=entities, reason=reason):
+                yield Row(CREATE, "", f"protect {counted(entities, 'row')} at the source: {reason}")
+            case Release(entities=entities, reason=reason):
+                yield Row(DELETE, "", f"release {counted(entities, 'row')} at the source: {reason}")
+            case AddForeignKey(table=table, columns=columns, parent=parent, reason=reason):
+                words = f"add foreign key of {table} ({', '.join(columns)}) to {parent}: {reason}"
+                yield Row(CREATE, "", words)
+            case Delete() | Approve() | Mend() | NoteRequests():
+                pass  # among the deletions
+
+
+def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:
+    added = [name for a in actions if a.reason == ADDED and isinstance(a, CreateLocal) for name in a.tables]
+    if added and len(actions) == 1:
+        return f"new: local {'part' if len(added) == 1 else 'parts'} {listed(added)}: {ADDED}"
+    made = [
+        "outbound" if isinstance(a, CreateOutbound) else "local"
+        for a in actions
+        if isinstance(a, CreateOutbound | CreateLocal) and a.tables
+    ]
+    if not made:
+        return "write the missing mark of the link"
+    tables = f"{' and '.join(made)} table" + (", the owner's views" if with_views else "")
+    return f"new: {tables}" if new else f"complete: make what is missing of the {tables}"
+
+
+def _baggage(pull: Pull) -> str:
+    words = f" (~{size(pull.bytes)})" if pull.bytes else ""
+    if pull.parts:
+        rows = sum(count for _, count in pull.parts)
+        words += f", {counted(len(pull.parts), 'part')} ({counted(rows, 'row')})"
+    if pull.objects.count:
+        words += f", {stored(pull.objects.count, pull.objects.bytes, pull.objects.unsized)}"
+    return words
+
+
+def _blocked_rows(link: LinkPlan, below: Sequence[str]) -> Iterator[Row]:
+    for block in link.blocked:
+        if block.kind == "review":
+            continue
+        if block.kind == "upstream":
+            count = "" if block.whole else f"{counted(block.count, 'row')} blocked: "
+            yield Row(WAITS, "", count + block.reason, style="dim")
+        elif block.whole:
+            yield Row(TROUBLE, "", f"blocked: {block.reason}")
+        else:
+            yield Row(TROUBLE, "", f"{counted(block.count, 'row')} blocked: {block.reason}")
+        if block.hint:
+            yield Row(TROUBLE, "", f"next: {block.hint}", style="dim")
+    if below:
+        yield Row(TROUBLE, "", f"not attempted below it: {listed(below)}")
+
+
+def _notes(link: LinkPlan, acting: Collection[str]) -> Iterator[Row]:
+    for drift in link.drift:
+        count = f"{counted(drift.count, 'row')}: " if drift.count else ""
+        yield Row(TROUBLE, "", f"drift: {count}{drift.reason}")
+        if drift.hint:
+            yield Row(TROUBLE, "", f"next: {drift.hint}", style="dim")
+    for reason, entities in link.left_out:
+        yield Row(NOTE, "", f"{counted(entities, 'row')} left out: {reason}", style="dim")
+    if link.kept:
+        yield Row(NOTE, "", f"{counted(link.kept, 'row')} kept, though wanted no longer", style="dim")
+    for warning in link.warnings:
+        yield Row(NOTE, "", f"warning: {warning}", style="yellow")
+    if link.actions:
+        yield from _order(link, acting)
+
+
+def _order(link: LinkPlan, acting: Collection[str]) -> Iterator[Row]:
+    kinds: dict[str, list[str]] = {}
+    for edge in link.needs:
+        if edge.parent in acting:
+            kinds.setdefault(edge.parent, []).append(edge.kind)
+    if kinds:
+        named = [f"{parent} ({', '.join(sorted(set(kinds[parent])))})" for parent in sorted(kinds)]
+        yield Row(NOTE, "", f"after {listed(named, 3)}", style="dim")

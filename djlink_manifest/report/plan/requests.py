@@ -1,0 +1,64 @@
+"""What sources ask to delete, as lines: `djlink requests`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.text import Text
+
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.report.plan.deletions import asked_rows, closure_rows, deletion_rows
+from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.rows import NOTE, REVIEW, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.screen.terminal import line
+
+
+def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
+    """The requests of these links, with what would go along and the next step."""
+    rows = list[Row]()
+    for link in links:
+        if link.requests and link.requests.asked:
+            found = deletion_rows(link, reasons=len(link.requests.asked))
+            rows += found or _idle(link)
+    if not rows:
+        looked_at = [link for link in links if not link.is_stopped]
+        of = "these links" if len(looked_at) == len(links) else "the links that are not blocked"
+        return [line(f"No source asks to delete anything of {of}.")] if looked_at or not links else []
+    asked = sum(a.count for link in links if link.requests for a in link.requests.asked)
+    total = line((f"{counted(asked, 'row')} asked for.", "bold"))
+    return [*set_in_columns(rows), line(), total]
+
+
+def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
+    """The links of which nobody knows what is asked for, as nothing of them is looked at, and why."""
+    rows = list[Row]()
+    for link in links:
+        for block in (b for b in link.blocked if b.whole):
+            words = f"what is asked for is not known: {block.reason}"
+            rows.append(Row(TROUBLE, link.address, words, str(link.location or "")))
+            if block.hint:
+                rows.append(Row(TROUBLE, "", f"next: {block.hint}", style="dim"))
+    return set_in_columns(rows)
+
+
+def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterator[Text]:
+    """A line for each requested row."""
+    yield line()
+    yield line((address, "bold"))
+    for key in keys:
+        yield line("  ", ", ".join(f"{name}={value}" for name, value in key))
+
+
+def orphan_lines(plan: Plan, address: str) -> Iterator[Text]:
+    """The local rows of a link without a source row: how many, and what would go with them."""
+    for link in plan.links:
+        found = link.requests.orphans if link.requests and link.address == address else None
+        if found is not None and found.count:
+            words = f"{counted(found.count, 'row')} here whose source row is gone, or that the lab added"
+            yield from set_in_columns([Row(REVIEW, address, words), *closure_rows(found.closure)])
+
+
+def _idle(link: LinkPlan) -> Iterator[Row]:
+    """Requests about which nothing is to be done: nothing of them is here."""
+    yield Row(NOTE, link.address, "not held here: nothing to do, they are not pulled")
+    yield from asked_rows(link)

@@ -1,0 +1,82 @@
+"""The sentences that a plan ends with."""
+
+from __future__ import annotations
+
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.report.plan.totals import Totals, of_plan
+from djlink_manifest.report.screen.figures import counted, size, stored
+
+
+def closing(plan: Plan) -> tuple[str, ...]:
+    """What would be done, then what would not, one sentence a line."""
+    totals = of_plan(plan)
+    rest = _rest(plan, totals)
+    if plan.has_changes:
+        out = sum(not r.blocked for r in plan.removals)
+        removed = [f"{counted(out, 'link')} to take out"] if out else []
+        return (f"Plan: {', '.join([*removed, *_changes(totals, bool(removed))])}.", *rest)
+    if totals.unchanged == totals.links and not plan.has_errors:
+        up_to_date = "is up to date" if totals.links == 1 else "are up to date"
+        noted = rest if totals.drifting or totals.kept else ()
+        return (f"No changes. {counted(totals.links, 'link')} {up_to_date}.", *noted)
+    return ("No changes to make.", *rest)
+
+
+def left_over(plan: Plan) -> tuple[str, ...]:
+    """What an apply of the plan leaves undone: one sentence, or none."""
+    return _rest(plan, of_plan(plan))
+
+
+def _changes(totals: Totals, more: bool) -> list[str]:
+    along = []
+    if totals.part_rows:
+        along.append(f"{totals.part_rows:,} of parts")
+    if totals.objects:
+        along.append(stored(totals.objects, totals.object_bytes))
+    if totals.bytes:
+        along.append(f"~{size(totals.bytes)}")
+    volume = f" ({', '.join(along)})" if along else ""
+    phrases = (
+        (totals.create, f"{counted(totals.create, 'link')} to create"),
+        (totals.complete, f"{counted(totals.complete, 'link')} to complete"),
+        (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
+        (totals.views, f"owner's views of {counted(totals.views, 'link')} to make"),
+        (totals.alter, f"{counted(totals.alter, 'link')} to alter"),
+        (totals.pull, f"{counted(totals.pull, 'row')} to pull{volume}"),
+        (totals.resume, f"{totals.resume:,} to resume"),
+        (totals.refill, f"{totals.refill:,} to refill"),
+        (totals.register, f"{totals.register:,} to protect"),
+        (totals.release, f"{totals.release:,} to release"),
+        (totals.delete, f"{counted(totals.delete, 'row')} to delete here{_along(totals.along)}"),
+        (totals.approve, f"{totals.approve:,} to approve"),
+        (totals.mend, f"{totals.mend:,} to mend"),
+        (totals.note, f"requests of {counted(totals.note, 'link')} to note"),
+    )
+    said = [words for count, words in phrases if count]
+    return said if said or more else ["nothing to count"]
+
+
+def _along(count: int) -> str:
+    return f" (and {count:,} along)" if count else ""
+
+
+def _rest(plan: Plan, totals: Totals) -> tuple[str, ...]:
+    unusable = sum(bool(server.problem) for server in (plan.local, *plan.sources))
+    refused = len(plan.refusals)
+    phrases = (
+        (unusable, f"{counted(unusable, 'server')} not usable"),
+        (refused, f"{counted(refused, 'part')} of the manifest refused"),
+        (totals.awaiting, f"{_sets(totals.awaiting)} approval ({counted(totals.awaiting_rows, 'row')})"),
+        (totals.blocked, f"{counted(totals.blocked, 'link')} blocked"),
+        (totals.blocked_rows, f"{counted(totals.blocked_rows, 'row')} blocked"),
+        (totals.not_attempted, f"{totals.not_attempted:,} not attempted"),
+        (totals.drifting, f"{totals.drifting:,} with drift"),
+        (totals.kept, f"{counted(totals.kept, 'row')} kept"),
+        (totals.unchanged, f"{totals.unchanged:,} unchanged"),
+    )
+    said = [words for count, words in phrases if count]
+    return (f"      {', '.join(said)}.",) if said else ()
+
+
+def _sets(count: int) -> str:
+    return f"{counted(count, 'deletion set')} {'awaits' if count == 1 else 'await'}"

@@ -1,0 +1,143 @@
+"""The plan screen, as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.plan.removals import Removal
+from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.report.plan.deletions import deletion_rows
+from djlink_manifest.report.plan.link_rows import is_shown, link_rows, waiting_below
+from djlink_manifest.report.plan.sentences import closing
+from djlink_manifest.report.plan.totals import is_waiting
+from djlink_manifest.report.screen.figures import counted, duration, listed
+from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.screen.terminal import Span, line, plain
+
+
+def plan_lines(plan: Plan) -> list[Text]:
+    """The whole screen: head, legend, waves, deletions, what is refused or forgotten, the closing sentences.
+
+    Unchanged links are counted, not listed, unless there is something to know about them.
+    """
+    named = sections(plan)
+    lines = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
+    for title, rows in named:
+        if rows:
+            lines += [line(), line((title, "bold")), *set_in_columns(rows)]
+    return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
+
+
+def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
+    """The titled parts of the screen, those without rows too."""
+    return [
+        *_waves(plan),
+        (
+            "Deletions (children first)",
+            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
+        ),
+        ("Taken out", [row for each in plan.removals for row in _removal_rows(each)]),
+        ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
+        (
+            "Forgotten: held for this manifest, declared no longer",
+            [_forgotten_row(f) for f in plan.forgotten],
+        ),
+        ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
+    ]
+
+
+def refusal_lines(refusals: Iterable[Refusal]) -> list[Text]:
+    """Parts of the manifest that nothing can be done about, each with the next step."""
+    return set_in_columns([row for refusal in refusals for row in _refusal_rows(refusal)])
+
+
+def head_lines(plan: Plan) -> Iterator[Text]:
+    """The manifest, the local server and a line for each source server."""
+    local = plan.local
+    version = f" ({local.vendor} {local.version})" if local.vendor else ""
+    yield line(
+        ("Manifest ", "bold"),
+        listed(plan.files, 3) or plan.manifest,
+        (f" @ {plan.digest[:7]}", "dim"),
+        " → local ",
+        (local.host, "bold"),
+        version,
+    )
+    if local.problem:
+        yield from _server_lines([local])
+    yield from _server_lines(plan.sources)
+
+
+def _server_lines(servers: Sequence[ServerFacts]) -> Iterator[Text]:
+    about = [f"{server.vendor} {server.version}".strip() for server in servers]
+    links = [counted(server.links, "link") for server in servers]
+    name_width = max((cell_len(plain(s.name)) for s in servers), default=0)
+    about_width = max(
+        (cell_len(plain(a)) for a, s in zip(about, servers, strict=True) if not s.problem), default=0
+    )
+    link_width = max((len(each) for each in links), default=0)
+    for server, version, count in zip(servers, about, links, strict=True):
+        name = server.name + " " * (name_width - cell_len(plain(server.name)))
+        if server.problem:
+            yield line(
+                "  ", ("✗ ", "bold red"), (name, "bold"), "  ", f"{server.host}: ", (server.problem, "red")
+            )
+            if server.hint:
+                yield line(" " * (name_width + 6), (f"next: {server.hint}", "dim"))
+            continue
+        padding = " " * (about_width - cell_len(plain(version)))
+        figures = f"{version}{padding}  {count.rjust(link_width)}  {duration(server.seconds)}"
+        yield line("  ", ("✓ ", "bold green"), (name, "bold"), "  ", figures)
+
+
+def _legend(symbols: set[str]) -> list[Text]:
+    spans: list[Span] = []
+    for symbol, words in LEGEND.items():
+        if symbol in symbols:
+            spans += ["  " if not spans else "   ", (symbol, f"bold {STYLES[symbol]}"), f" {words}"]
+    return [line(), line(*spans)] if spans else []
+
+
+def _waves(plan: Plan) -> Iterator[tuple[str, list[Row]]]:
+    below = waiting_below(plan.links)
+    told = {address for addresses in below.values() for address in addresses}
+    acting = {link.address for link in plan.links if link.actions}
+    for number, wave in enumerate(plan.waves, start=1):
+        rows: list[Row] = []
+        for link in wave:
+            waiting = below.get(link.address, ())
+            if (is_shown(link) or waiting) and not (is_waiting(link) and link.address in told):
+                rows += link_rows(link, acting, waiting)
+        yield f"Wave {number}", rows
+
+
+def _refusal_rows(refusal: Refusal) -> Iterator[Row]:
+    place = str(refusal.location) if refusal.location else ""
+    yield Row(TROUBLE, refusal.address, refusal.reason, place)
+    if refusal.hint:
+        yield Row(TROUBLE, "", f"next: {refusal.hint}", style="dim")
+
+
+def _forgotten_row(forgotten: Forgotten) -> Row:
+    subject = f"{forgotten.server}.{forgotten.source_table}"
+    held = f"{counted(forgotten.held, 'row')} held · " if forgotten.held is not None else ""
+    return Row(TROUBLE, subject, f"{held}outbound {forgotten.outbound_table} · local {forgotten.local_table}")
+
+
+def _removal_rows(removal: Removal) -> Iterator[Row]:
+    place = str(removal.location) if removal.location else ""
+    if removal.blocked:
+        for block in removal.blocked:
+            yield Row(TROUBLE, removal.address, f"blocked: {block.reason}", place)
+            if block.hint:
+                yield Row(TROUBLE, "", f"next: {block.hint}", style="dim")
+        return
+    local = f"{removal.local_schema}.{removal.local_table}"
+    kept = f"drop {local}" if removal.table == "drop" else f"{local} stays, an ordinary table"
+    yield Row(DELETE, removal.address, f"release {counted(removal.held, 'row')}, {kept}", place)
+    for (schema, name), key in removal.drop_keys:
+        yield Row(NOTE, "", f"drop the foreign key {key} of {schema}.{name}", style="dim")

@@ -1,0 +1,1 @@
+"""What all reports are built from: lines, tables, figures, diagnostics, the waiting line."""

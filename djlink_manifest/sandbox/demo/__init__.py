@@ -1,0 +1,1 @@
+"""The demo and the two DataJoint pipelines that it links."""

@@ -1,0 +1,1 @@
+"""Throwaway MySQL and MariaDB servers: found, unpacked, started, guarded and ended."""

@@ -1,0 +1,1 @@
+"""Catalogs: definitions, keys, checks and settings, read from information_schema and checked."""

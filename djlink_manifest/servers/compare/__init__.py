@@ -1,0 +1,1 @@
+"""Comparing keys and rows of two servers by digests computed where the rows are."""

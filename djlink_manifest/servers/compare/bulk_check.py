@@ -1,0 +1,113 @@
+"""A glance at many links at once: counts and digests of both sides, in one statement for each server.
+
+Most links of most plans are as they were. What a glance shows to be level costs no statement of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Size, TableName
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.servers.compare.checksum import SetDigest, digested, set_digest_of
+from djlink_manifest.servers.compare.key_diff import SideDigests, at_once
+from djlink_manifest.servers.query.tables import outbound_table, source_table
+from djlink_manifest.servers.session.session import Session
+from djlink_manifest.servers.sql import Sql, joined, sql, table
+
+TABLES_AT_ONCE = 120  # of one statement: some 40 KB of text
+ROWS_AT_ONCE = 100_000  # of one statement, by estimate: larger tables are better spread over sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What was seen of a link: digests, the source's too, and each part's rows at the source and here."""
+
+    digests: SideDigests
+    source: SetDigest
+    parts: tuple[tuple[str, int, int], ...]
+
+    @property
+    def is_level(self) -> bool:
+        """Whether all that the source has is held and here, and nothing else.
+
+        By the keys: equal counts would not tell rows that went while foreign key checks were off, and others
+        that came.
+        """
+        return self.digests.agree and self.digests.there.same(self.source)
+
+
+def groups(links: Iterable[Link], sizes: Mapping[TableName, Size]) -> Iterator[list[Link]]:
+    """The links in groups of one statement each, by the source server's estimates of their rows."""
+    group, tables, rows = list[Link](), 0, 0
+    for link in links:
+        mine = len(link.definition.tables)
+        size = sum(sizes.get((t.schema, t.name), Size(0, 0)).rows for t in link.definition.tables)
+        if group and (tables + mine > TABLES_AT_ONCE or rows + size > ROWS_AT_ONCE):
+            yield group
+            group, tables, rows = [], 0, 0
+        group.append(link)
+        tables, rows = tables + mine, rows + size
+    if group:
+        yield group
+
+
+def glance(local: Session, source: Session, links: Sequence[Link]) -> Mapping[str, Glance]:
+    """Look at links of one source whose tables stand on both sides; all of the source at one moment.
+
+    Raises ServerError, which names no link, where any of them cannot be read.
+    """
+    here, there = at_once(lambda: _here(local, links), lambda: _there(source, links))
+    found = dict[str, Glance]()
+    for number, link in enumerate(links):
+        names = [part.name for part in link.definition.parts]
+        digests = SideDigests(_digest(local, here[number, 0]), _digest(source, there[number, 0]))
+        parts = tuple(
+            (name, int(there[number, place][0]), int(here[number, place][0]))
+            for place, name in enumerate(names, start=2)
+        )
+        found[link.address] = Glance(digests, _digest(source, there[number, 1]), parts)
+    return found
+
+
+_Seen = Mapping[tuple[int, int], tuple[str, str]]  # by the link's number and the table's: count and digest
+
+
+def _here(session: Session, links: Sequence[Link]) -> _Seen:
+    asked = list[Sql]()
+    for number, link in enumerate(links):
+        digest = digested(session, link.key_columns)
+        asked.append(sql("SELECT {}, 0, {} FROM {}", number, digest, _table(link.local)))
+        asked += _parts(number, link.local.parts[: len(link.definition.parts)])
+    return _seen(session, asked)
+
+
+def _there(session: Session, links: Sequence[Link]) -> _Seen:
+    asked = list[Sql]()
+    for number, link in enumerate(links):
+        digest = digested(session, link.key_columns)
+        asked.append(sql("SELECT {}, 0, {} FROM {}", number, digest, outbound_table(link)))
+        asked.append(sql("SELECT {}, 1, {} FROM {}", number, digest, source_table(link)))
+        asked += _parts(number, link.definition.parts)
+    with session.snapshot():
+        return _seen(session, asked)
+
+
+def _parts(number: int, parts: Sequence[TableDefinition]) -> Iterator[Sql]:
+    for place, part in enumerate(parts, start=2):
+        yield sql("SELECT {}, {}, COUNT(*), '' FROM {}", number, place, _table(part))
+
+
+def _seen(session: Session, asked: Sequence[Sql]) -> _Seen:
+    rows = session.rows(joined(" UNION ALL ", asked))
+    return {(int(number), int(place)): (str(count), str(digest)) for number, place, count, digest in rows}
+
+
+def _digest(session: Session, seen: tuple[str, str]) -> SetDigest:
+    return set_digest_of(session, *seen)
+
+
+def _table(of: TableDefinition) -> Sql:
+    return table(of.schema, of.name)

@@ -1,0 +1,242 @@
+"""Finding entities whose rows differ on the two servers: digests of whole rows, computed where the rows are.
+
+No row travels, and keys with digests only from hash buckets that differ, to the source's server. What is
+compared is the master row and the rows of each part, by the master's key, of entities that both outbound and
+the local table hold. JSON alone travels, and only between MySQL and MariaDB, which spell one value
+differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from djlink_manifest.model.links.link import Link, copied_columns
+from djlink_manifest.model.stores.external import is_inline, is_plain_json
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.servers.compare import checksum, entity_diff
+from djlink_manifest.servers.compare.checksum import canonical, sixty_bits
+from djlink_manifest.servers.compare.key_diff import at_once
+from djlink_manifest.servers.ddl.tables import key_columns
+from djlink_manifest.servers.keys import predicates
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.session import RawRow, Session
+from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, not_among, sql, table
+
+BUCKETS_MOST = 65_536
+
+_COUNT, _TOTAL = Column("~n", "bigint"), Column("~total", "decimal(65,0)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one table on one server: `of` is a FROM clause in which `m` holds the entity's key."""
+
+    session: Session
+    of: Sql
+    key: Sequence[Column]
+    digest: Sql
+
+    def buckets(self, count: int) -> dict[int, tuple[int, int]]:
+        """The digest of the rows of each hash bucket of entities."""
+        rows = self.session.rows(
+            sql(
+                "SELECT {} AS bucket, COUNT(*), SUM({}) FROM {} GROUP BY 1",
+                self._bucket(count),
+                self.digest,
+                self.of,
+            )
+        )
+        return {int(b): (int(n), int(total)) for b, n, total in rows}
+
+    def entities(self, count: int, suspect: Sequence[int]) -> Sql:
+        """The SELECT of the key and the digest of each entity's rows, of the entities in some buckets."""
+        return sql(
+            "SELECT {}, COUNT(*), SUM({}) FROM {} WHERE {} IN ({}) GROUP BY {}",
+            reading(self.key, "m"),
+            self.digest,
+            self.of,
+            self._bucket(count),
+            comma([sql("{}", each) for each in suspect]),
+            columns("m", [c.name for c in self.key]),
+        )
+
+    def _bucket(self, count: int) -> Sql:
+        return sql("CRC32({}) % {}", canonical(self.key, "m"), count)
+
+
+class _Digests:
+    """A temporary table on the source server with a digest for each entity."""
+
+    def __init__(self, session: Session, link: Link, label: str) -> None:
+        self.session = session
+        self.key = link.key
+        self.columns = (*link.key_columns, _COUNT, _TOTAL)
+        self.name = table(link.outbound_schema, f"~djlink_{label}")
+        self.drop()
+        session.scratch(
+            Sql(
+                f"CREATE TEMPORARY TABLE {self.name.text} ({key_columns(link.definition)},"
+                " `~n` bigint NOT NULL, `~total` decimal(65,0) NOT NULL,"
+                " `~held` tinyint NOT NULL DEFAULT 0, `~changed` tinyint NOT NULL DEFAULT 0,"
+                f" PRIMARY KEY ({idents(link.key).text})) ENGINE=InnoDB"
+            )
+        )
+
+    def drop(self) -> None:
+        """End it."""
+        self.session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", self.name))
+
+    def add(self, rows: Iterable[RawRow]) -> None:
+        """Add keys and digests that came over the wire."""
+        for statement in inserts(self.name, self.columns, rows, most_bytes(self.session)):
+            self.session.send_scratch(statement.text)
+
+    def add_from(self, select: Sql) -> None:
+        """Add keys and digests of the source's own tables, which are read without locks."""
+        names = idents(c.name for c in self.columns)
+        self.session.scratch(sql("INSERT INTO {} ({}) {}", self.name, names, select))
+
+
+def find_changed(
+    local: Session,
+    source: Session,
+    link: Link,
+    into: KeyTable,
+    only: Mapping[str, Collection[str]] | None = None,
+) -> None:
+    """Put the keys of entities that both sides hold, and whose rows differ, into a set.
+
+    Each side reads each table at most twice, however much differs, and memory holds no key; JSON between two
+    vendors is read once more, in pages of entities. `only`: nothing but these columns is compared, by local
+    table.
+    """
+    master = table(link.local.schema, link.local.name)
+    held = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
+    if not held:
+        return
+    count = checksum.bucket_count(held, BUCKETS_MOST)
+    alike = local.identity.version.vendor == source.identity.version.vendor
+    pairs = list(_pairs(local, source, link, alike, only))
+    suspect = list[list[int]]()
+    for here, there in pairs:
+        mine, theirs = at_once(partial(here.buckets, count), partial(there.buckets, count))
+        suspect.append([b for b in sorted(mine.keys() | theirs.keys()) if mine.get(b) != theirs.get(b)])
+    every = sorted({bucket for each in suspect for bucket in each})
+    if every:
+        _compare(pairs, suspect, every, count, link, into)
+    if not alike and only is None and entity_diff.has_json(link):
+        _compare_json(local, source, link, into)
+
+
+def add_others(source: Session, link: Link, into: KeyTable, keys: Sequence[RawRow]) -> None:
+    """Add keys to a set that may hold some of them already."""
+    with key_table(source, link, "others") as others:
+        others.add(keys)
+        rest = not_among(into.name, link.key, "o", link.key)
+        names = reading(link.key_columns, "o")
+        into.add(list(source.stream(sql("SELECT {} FROM {} o WHERE {}", names, others.name, rest))))
+
+
+def _compare_json(local: Session, source: Session, link: Link, into: KeyTable) -> None:
+    """Add the entities whose JSON values differ, of those that are not among the set already."""
+    with key_table(source, link, "held") as held:
+        rest = not_among(into.name, link.key, "o", link.key)
+        held.add_from(sql("SELECT {} FROM {} o WHERE {}", columns("o", link.key), outbound_table(link), rest))
+        for first, last in held.pages(predicates.ROWS_AT_ONCE):
+            into.add(entity_diff.differing_json(local, source, link, held.keys(first, last)))
+
+
+def _compare(
+    pairs: Sequence[tuple[_Rows, _Rows]],
+    suspect: Sequence[Sequence[int]],
+    every: Sequence[int],
+    count: int,
+    link: Link,
+    into: KeyTable,
+) -> None:
+    """Find the entities that differ in the buckets that do, by digests brought together at the source."""
+    masters = _Digests(into.session, link, "masters")
+    for number, (here, there) in enumerate(pairs):
+        of = every if number == 0 else suspect[number]
+        if not of:
+            continue
+        theirs = _Digests(into.session, link, "theirs")
+        theirs.add_from(there.entities(count, of))
+        ours = masters if number == 0 else _Digests(into.session, link, "ours")
+        ours.add(here.session.stream(here.entities(count, of)))
+        if number == 0:
+            _mark_masters(masters, theirs)
+        else:
+            _mark_parts(masters, ours, theirs)
+            ours.drop()
+        theirs.drop()
+    keys = idents(link.key)
+    into.add_from(sql("SELECT {} FROM {} WHERE `~changed` ORDER BY {}", keys, masters.name, keys))
+    masters.drop()
+
+
+def _mark_masters(masters: _Digests, theirs: _Digests) -> None:
+    masters.session.scratch(
+        sql(
+            "UPDATE {} d JOIN {} s ON {} SET d.`~held` = 1, d.`~changed` = (d.`~total` <> s.`~total`)",
+            masters.name,
+            theirs.name,
+            equal("d", masters.key, "s", masters.key),
+        )
+    )
+
+
+def _mark_parts(masters: _Digests, ours: _Digests, theirs: _Digests) -> None:
+    """An entity without rows of the part has no digest of it, on either side.
+
+    Outside of the buckets that were looked at neither side has one.
+    """
+    masters.session.scratch(
+        sql(
+            "UPDATE {} d LEFT JOIN {} o ON {} LEFT JOIN {} s ON {} SET d.`~changed` = 1"
+            " WHERE d.`~held` AND NOT (o.`~n` <=> s.`~n` AND o.`~total` <=> s.`~total`)",
+            masters.name,
+            ours.name,
+            equal("o", masters.key, "d", masters.key),
+            theirs.name,
+            equal("s", masters.key, "d", masters.key),
+        )
+    )
+
+
+def _pairs(
+    local: Session,
+    source: Session,
+    link: Link,
+    alike: bool,
+    only: Mapping[str, Collection[str]] | None,
+) -> Iterator[tuple[_Rows, _Rows]]:
+    """Each table's rows here and at the source, the master's first; `alike`: JSON is compared as text.
+
+    `only`: of the parts those that it names, and of all tables these columns.
+    """
+    ours, key = table(link.local.schema, link.local.name), link.key_columns
+    for theirs, mine in zip(link.definition.tables, link.local.tables, strict=False):
+        if only is not None and mine.name not in only and theirs is not link.definition:
+            continue
+        compared = [c for c in _compared(link, theirs, mine) if alike or not is_plain_json(c)]
+        if only is not None:
+            compared = [c for c in compared if c.name in only.get(mine.name, ())]
+        exact = checksum.byte_for_byte(compared, [mine.column(c.name) for c in compared])
+        what = sixty_bits(canonical(exact, "t", short=True)) if compared else Sql("0")
+        match = equal("t", link.definition.entity_columns(theirs), "m", link.key)
+        rows = table(mine.schema, mine.name)
+        # the master joins itself, so that one form does for all tables; MySQL reads such a row once more
+        here = sql("{} m JOIN {} t ON {}", ours, rows, match)
+        there = sql("{} m JOIN {} t ON {}", outbound_table(link), table(theirs.schema, theirs.name), match)
+        yield _Rows(local, here, key, what), _Rows(source, there, key, what)
+
+
+def _compared(link: Link, theirs: TableDefinition, ours: TableDefinition) -> tuple[Column, ...]:
+    """The columns whose values count: what is copied; the master's key is what entities are found by."""
+    copied = tuple(c for c in copied_columns(theirs, ours) if not is_inline(c, ours))
+    return tuple(c for c in copied if c.name not in link.key) if theirs is link.definition else copied

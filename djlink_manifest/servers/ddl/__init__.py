@@ -1,0 +1,1 @@
+"""DDL: tables, views for owners, drops, lineage, and the script that detaches a link."""

@@ -1,0 +1,1 @@
+"""Sets and counts of entities: which are wanted, pullable, held, and what is in their way."""

@@ -1,0 +1,125 @@
+"""Find the entities to be pulled that the local server would refuse by a rule of its own tables.
+
+A rule is tried where it holds, on the local server: of the entities that would be pulled, the columns that
+it is about travel there, and the keys of those that break it travel back. No text of one server ever runs on
+the other, and collations are those by which the local server will decide. What travels is at most what the
+pull of these entities would send. It is streamed into a temporary table, so memory holds one statement of it.
+Most links have no such rule, and then nothing is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule
+from djlink_manifest.model.tables.definition import Check, ForeignKey, TableDefinition
+from djlink_manifest.servers.ddl.tables import column_list
+from djlink_manifest.servers.keys.key_table import SEQ, temporary
+from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.session.error_numbers import DENIED
+from djlink_manifest.servers.session.session import RawRow, Session
+from djlink_manifest.servers.sql import Sql, both, column, columns, equal, idents, not_among, sql, table
+
+
+def breaking(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Session) -> Iterator[RawRow]:
+    """The keys, raw, of the entities whose rows break a rule, of those whose source rows `t` meet `tests`.
+
+    None where the local account may not look at the parent: then the server's refusal tells.
+    """
+    with _tried(rule, source, tests, local) as name, _offenders(rule, name, local) as select:
+        try:
+            yield from local.stream(select)
+        except ServerError as error:
+            if error.code not in DENIED:
+                raise
+
+
+def left_behind(
+    of: Leftover, part: TableDefinition, local: Session, most: int | None = None
+) -> Iterator[RawRow]:
+    """The keys, raw, of entities of which a local part has rows and the master table none; at most `most`."""
+    mine, master = of.master.entity_columns(part), table(of.master.schema, of.master.name)
+    lacks = not_among(master, of.master.key, "p", mine)
+    limit = Sql(f" LIMIT {most}" if most is not None else "")
+    return local.stream(
+        sql(
+            "SELECT DISTINCT {} FROM {} p WHERE {}{}",
+            reading([part.column(n) for n in mine], "p"),
+            table(part.schema, part.name),
+            lacks,
+            limit,
+        )
+    )
+
+
+@contextmanager
+def _tried(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Session) -> Iterator[Sql]:
+    """A temporary table on the local server with the columns that the rule is about."""
+    names = tuple(dict.fromkeys((*rule.owner, *rule.columns)))
+    theirs, ours = ([of.column(n) for n in names] for of in (rule.theirs, rule.ours))
+    name = table(rule.ours.schema, "~djlink_tried")
+    number = f"`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY"
+    with temporary(local, name, f"{number}, {column_list(ours)}"):
+        select = sql(
+            "SELECT {} FROM {} t WHERE {} ORDER BY {}",
+            reading(theirs, "t"),
+            table(rule.theirs.schema, rule.theirs.name),
+            both(tests),
+            columns("t", rule.theirs.key),
+        )
+        for statement in inserts(name, ours, source.stream(select), most_bytes(local)):
+            local.send_scratch(statement.text)
+        yield name
+
+
+@contextmanager
+def _offenders(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
+    """The SELECT of the keys of the entities that break the rule, each once."""
+    what = reading([rule.ours.column(n) for n in rule.owner], "x")
+    named = [sql("{} IS NOT NULL", column("x", n)) for n in rule.columns]
+    match rule.of:
+        case ForeignKey() as key:
+            parent = table(key.parent_schema, key.parent_table)
+            match_ = equal("p", key.parent_columns, "x", key.columns)
+            lacks = sql("NOT EXISTS (SELECT 1 FROM {} p WHERE {})", parent, match_)
+            yield sql("SELECT DISTINCT {} FROM {} x WHERE {}", what, tried, both([*named, lacks]))
+        case Check(expression=text):
+            # the local server's own text, with its own names, on its own values
+            yield sql("SELECT DISTINCT {} FROM {} x WHERE ({}) IS FALSE", what, tried, Sql(text))
+        case _:
+            with _first(rule, tried, local) as first:
+                met = sql(
+                    "EXISTS (SELECT 1 FROM {} t WHERE {} AND NOT ({}))",
+                    table(rule.ours.schema, rule.ours.name),
+                    equal("t", rule.columns, "x", rule.columns),
+                    equal("t", rule.owner, "x", rule.owner),
+                )
+                same = equal("f", rule.columns, "x", rule.columns)
+                later = sql("EXISTS (SELECT 1 FROM {} f WHERE {} AND f.`~seq` < x.`~seq`)", first, same)
+                tests = both([*named, sql("({} OR {})", met, later)])
+                yield sql("SELECT DISTINCT {} FROM {} x WHERE {}", what, tried, tests)
+
+
+@contextmanager
+def _first(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
+    """A temporary table of the values that several of the tried rows have, with the first that has each."""
+    name, ours = table(rule.ours.schema, "~djlink_first"), [rule.ours.column(n) for n in rule.columns]
+    keys = idents(rule.columns)
+    with temporary(local, name, f"`{SEQ}` bigint unsigned NOT NULL, {column_list(ours)}, KEY ({keys.text})"):
+        local.scratch(
+            sql(
+                "INSERT INTO {} ({}, {}) SELECT MIN({}), {} FROM {} x WHERE {} GROUP BY {}"
+                " HAVING COUNT(*) > 1",
+                name,
+                idents([SEQ]),
+                keys,
+                idents([SEQ]),
+                columns("x", rule.columns),
+                tried,
+                both([sql("{} IS NOT NULL", column("x", n)) for n in rule.columns]),
+                columns("x", rule.columns),
+            )
+        )
+        yield name

@@ -1,0 +1,139 @@
+"""Find the entities to be pulled that refer to what the source does not have, or to what is not here yet.
+
+A source row without its parent comes of foreign key checks that were off there. A part row of a parent that
+is held and here may be missing here, since the source added it after the pull. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.links.unique import uniques
+from djlink_manifest.model.tables.definition import ForeignKey
+from djlink_manifest.servers.compare.row_diff import find_changed
+from djlink_manifest.servers.entities.key_sets import Sets
+from djlink_manifest.servers.entities.local_rules import breaking
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.query.references import child_master_columns, child_table, named_key
+from djlink_manifest.servers.session.session import Session
+from djlink_manifest.servers.sql import Sql, among, both, column, columns, not_among, sql, table
+
+STALE, GONE, LATE = 1_000_000, 2_000_000, 3_000_000  # and the number of a unique key, or of a reference
+
+Due = Callable[[str, Sequence[str]], list[Sql]]
+"""The conditions that an entity is to come, by the alias and the columns that hold its key."""
+
+
+def obstacle(link: Link, scene: Scene, number: int) -> Obstacle | None:
+    """What a number stands for, None for a number that is none of ours."""
+    kind, place = number // STALE * STALE, number % STALE
+    if kind == STALE:
+        waits = link.changed == "mend"
+        first = "" if waits else "say `changed: mend` for this link; "
+        return Obstacle(
+            f"their unique value of {uniques(link)[place].words} is still that of a local row, which the "
+            "source has changed since",
+            f"{first}`djlink apply --verify` brings that row to what the source has, and the next apply "
+            "pulls them; or leave them out with `where`",
+            waits,
+        )
+    if kind not in (GONE, LATE):
+        return None
+    reference = link.references[place]
+    parent = scene.links[reference.parent]
+    name = f"{parent.definition.schema}.{reference.parent_table}"
+    if kind == GONE:
+        return Obstacle(
+            f"they refer to rows of {name} that the source does not have, which its foreign keys forbid",
+            "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): let its owner "
+            "restore those rows, or delete these; or leave them out with `where`",
+        )
+    waits = parent.changed == "mend"
+    first = "" if waits else f"say `changed: mend` for {parent.address}; "
+    return Obstacle(
+        f"they refer to rows of {name} that came after their entities of {parent.address} were pulled",
+        f"{first}`djlink apply --verify` brings those rows, and the next apply pulls them",
+        waits,
+    )
+
+
+def stale_rows(source: Session, local: Session, link: Link, into: KeyTable) -> None:
+    """Put the entities that both sides hold, and whose unique values differ, into a set."""
+    only = dict[str, set[str]]()
+    for unique in uniques(link):
+        only.setdefault(unique.ours.name, set()).update(unique.columns)
+    find_changed(local, source, link, into, only)
+
+
+def unmet(
+    source: Session, local: Session, scene: Scene, link: Link, comparable: Collection[str], due: Due
+) -> Iterator[tuple[int, KeyTable]]:
+    """Of the entities that are due those that refer to what is missing, with the number of the reason.
+
+    `comparable` are the links whose local tables have a place for every row of the source.
+    """
+    for number, reference in enumerate(link.references):
+        parent, mine = scene.links[reference.parent], child_master_columns(link, reference)
+        if link.address in scene.held:  # what a first pull leaves out is counted by the next plan
+            with key_table(source, link, "unmet") as found:
+                of = table(parent.definition.schema, reference.parent_table)
+                lacks = not_among(of, reference.parent_columns, "c", reference.columns)
+                tests = both([*_referring(source, scene, link, reference, "c", due), lacks])
+                keys, rows = columns("c", mine), child_table(link, reference)
+                found.add_from(sql("SELECT DISTINCT {} FROM {} c WHERE {}", keys, rows, tests))
+                if found.count:
+                    yield GONE + number, found
+        if reference.parent_table != parent.definition.name and parent.address in comparable:
+            with key_table(source, link, "unmet") as found:
+                _add_late(source, local, scene, link, reference, due, found)
+                if found.count:
+                    yield LATE + number, found
+
+
+def _add_late(
+    source: Session,
+    local: Session,
+    scene: Scene,
+    link: Link,
+    reference: Reference,
+    due: Due,
+    found: KeyTable,
+) -> None:
+    """Add what refers to a part row of a parent that is held and here, and whose part rows differ."""
+    parent = scene.links[reference.parent]
+    ours = next(mine for theirs, mine in parent.tables if theirs.name == reference.parent_table)
+    child, here = next(pair for pair in link.tables if pair[0].name == reference.child_table)
+    key = named_key(parent, reference)
+    if key is None or parent.address not in scene.held:
+        return
+    with key_table(source, parent, "parents") as changed:
+        find_changed(local, source, parent, changed, {ours.name: reference.parent_columns})
+        if not changed.count:
+            return
+        names = (parent.local.schema, ours.name, reference.parent_columns)
+        rule = LocalRule(
+            child,
+            here,
+            tuple(child_master_columns(link, reference)),
+            reference.columns,
+            _key(reference, *names),
+        )
+        tests = _referring(source, scene, link, reference, "t", due)
+        tests.append(among(changed.name, parent.key, "t", key))
+        found.add(breaking(rule, source, tests, local))
+
+
+def _key(reference: Reference, schema: str, name: str, parent_columns: tuple[str, ...]) -> ForeignKey:
+    return ForeignKey("", reference.columns, schema, name, parent_columns)
+
+
+def _referring(
+    source: Session, scene: Scene, link: Link, reference: Reference, alias: str, due: Due
+) -> list[Sql]:
+    """The conditions that a row of the referring table names a parent and is of an entity that is to come."""
+    mine = child_master_columns(link, reference)
+    named = [sql("{} IS NOT NULL", column(alias, name)) for name in reference.nullable]
+    return [*named, *Sets(source, scene).pullable(link, alias, mine), *due(alias, mine)]

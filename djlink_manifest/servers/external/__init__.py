@@ -1,0 +1,1 @@
+"""External objects of a link: brought with its rows, and verified."""

@@ -1,0 +1,1 @@
+"""The outbound side: registrations, requests, approvals, and the sets that are deleted."""

@@ -1,0 +1,269 @@
+"""Entities that are to go, and what would go with them, in temporary tables on the local server.
+
+Each link has a table of keys. From some keys of one link the others follow along the foreign keys that the
+local server really has; rows of the lab's own that refer to them hold them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+from djlink_manifest.errors import ServerError
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Dependents, Referrer, table_of
+from djlink_manifest.servers.ddl.tables import key_columns
+from djlink_manifest.servers.keys.key_ranges import KeyRange, orders
+from djlink_manifest.servers.keys.key_table import temporary
+from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.session.session import RawRow, Session, Writer
+from djlink_manifest.servers.sql import Sql, columns, equal, ident, idents, joined, not_among, sql, table
+
+HELD = "~held"  # whether something that stays refers to the entity
+OTHERS = 8  # a range is deleted from in its order where at most an eighth of it stays
+
+
+class Doomed:
+    """Sets of keys of some links, parents first, on the local server.
+
+    MySQL lets a statement name a temporary table once only.
+    """
+
+    def __init__(self, local: Session, dependents: Dependents, members: Sequence[str]) -> None:
+        self.local = local
+        self.dependents = dependents
+        self.members = tuple(members)
+        self.in_order = True  # rows are deleted by ranges where they can be
+
+    def name(self, address: str) -> Sql:
+        """The link's temporary table."""
+        number = self.members.index(address)
+        return table(self.dependents.links[address].local.schema, f"~djlink_doomed_{number}")
+
+    def add(self, address: str, keys: Iterable[RawRow]) -> int:
+        """Add keys, raw, each once, of which the local table may hold some; how many."""
+        link = self.dependents.links[address]
+        most, added = most_bytes(self.local), 0
+        for statement in inserts(self.name(address), link.key_columns, keys, most):
+            self.local.send_scratch(statement.text)
+            added += statement.rows
+        return added
+
+    def keep_present(self, address: str) -> None:
+        """Forget the keys that the local table does not hold."""
+        link = self.dependents.links[address]
+        mine, sets, key = table(link.local.schema, link.local.name), self.name(address), link.local.key
+        self.local.scratch(sql("DELETE FROM {} WHERE {}", sets, not_among(mine, key, sets.text, key)))
+
+    def clear(self, *spared: str) -> None:
+        """Empty all sets but those of the links spared."""
+        for address in self.members:
+            if address not in spared:
+                self.local.scratch(sql("DELETE FROM {}", self.name(address)))
+
+    def spread(self, locking: Writer | None = None, locked: str | None = None) -> None:
+        """Add, link by link, the entities with a row that refers to one of the sets.
+
+        With `locking`, inside a transaction: each set is locked before what refers to it is looked for, so
+        that nothing can be missed. That of `locked` is locked already.
+        """
+        for address in self.members:
+            if locking is not None and address != locked:
+                self.lock(locking, address)
+            for referrer in self.dependents.referrers[address]:
+                if referrer.address in self.members:
+                    self._spread_along(address, referrer)
+
+    def lock(self, writer: Writer, address: str) -> int:
+        """Lock the rows of a set's entities to which others may refer, until the transaction ends.
+
+        How many of the entities are here.
+
+        Whoever inserts a row that refers to one of them waits from here on. Rows that came before are
+        committed, and seen by the statements that follow.
+        """
+        link = self.dependents.links[address]
+        pointed_at = {r.parent for r in self.dependents.referrers[address]}
+        here = 0
+        for each in link.local.tables:
+            if each.name == link.local.name or (each.schema, each.name) in pointed_at:
+                match = equal("t", link.local.entity_columns(each), "d", link.local.key)
+                of = table(each.schema, each.name)
+                counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {} FOR UPDATE"
+                found = int(writer.value(sql(counting, self.name(address), of, match)))
+                here = found if each.name == link.local.name else here
+        return here
+
+    def count(self, address: str) -> int:
+        """How many entities the link's set holds."""
+        return int(self.local.value(sql("SELECT COUNT(*) FROM {}", self.name(address))))
+
+    def counts(self) -> dict[str, int]:
+        """The sizes of the sets that are not empty, parents first."""
+        sizes = {address: self.count(address) for address in self.members}
+        return {address: size for address, size in sizes.items() if size}
+
+    def rows(self) -> Iterator[tuple[str, int]]:
+        """Local tables with the number of their rows that belong to the sets; tables without are left out.
+
+        All of the sets' entities are here.
+        """
+        for address, count in self.counts().items():
+            link = self.dependents.links[address]
+            yield f"{link.local.schema}.{link.local.name}", count
+            for each in link.local.parts:
+                match = equal("t", link.local.entity_columns(each), "d", link.local.key)
+                of = table(each.schema, each.name)
+                counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {}"
+                found = int(self.local.value(sql(counting, self.name(address), of, match)))
+                if found:
+                    yield f"{each.schema}.{each.name}", found
+
+    def lab_rows(self) -> Iterator[tuple[str, Referrer, int]]:
+        """Rows of the lab's own tables that refer to the sets: of which link, by which key, how many."""
+        for address in self.members:
+            for referrer in self.dependents.referrers[address]:
+                if referrer.address is None:
+                    joined = self._referring(address, referrer)
+                    found = int(self.local.value(sql("SELECT COUNT(*) FROM {}", joined)))
+                    if found:
+                        yield address, referrer, found
+
+    def hold_back(self) -> None:
+        """Take out of each set what rows of the lab's own refer to, directly or over other sets."""
+        for address in reversed(self.members):
+            for referrer in self.dependents.referrers[address]:
+                self._hold_along(address, referrer, strangers=False)
+        self._take_out(self.members)
+
+    def hold_back_one(self, address: str) -> Mapping[str, int]:
+        """Take out of a set what any row refers to that stays; which tables hold how many, by their names.
+
+        Rows stay that are the lab's own, and those whose entity is in no set. Children come first.
+        """
+        holders = dict[str, int]()
+        for referrer in self.dependents.referrers[address]:
+            held = self._hold_along(address, referrer, strangers=True)
+            if held:
+                holders[referrer.name] = holders.get(referrer.name, 0) + held
+        self._take_out([address])
+        return holders
+
+    def _take_out(self, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            self.local.scratch(sql("DELETE FROM {} WHERE {}", self.name(address), ident(HELD)))
+
+    def keys(self, address: str) -> list[RawRow]:
+        """The keys of a set, raw."""
+        link = self.dependents.links[address]
+        return list(
+            self.local.stream(sql("SELECT {} FROM {}", reading(link.local.key_columns), self.name(address)))
+        )
+
+    def delete(self, writer: Writer) -> int:
+        """Delete all rows of the entities, children before parents, parts before masters; the rows."""
+        deleted = 0
+        for address, count in reversed(self.counts().items()):
+            link = self.dependents.links[address]
+            within = self._range(address, count)
+            for each in reversed(link.local.tables):
+                # no alias for what is deleted from: MySQL would look for it in a default schema
+                of, mine = table(each.schema, each.name), link.local.entity_columns(each)
+                match = equal(of.text, mine, "d", link.local.key)
+                chosen = sql("{} d STRAIGHT_JOIN {} ON {}", self.name(address), of, match)
+                if within is not None and orders(link.local, each):
+                    # the table that is deleted from comes first: its rows go as they are found, in one pass
+                    test = within.test(link.local.key_columns, of.text, mine)
+                    chosen = sql("{} STRAIGHT_JOIN {} d ON {} WHERE {}", of, self.name(address), match, test)
+                try:
+                    deleted += writer.execute(sql("DELETE {} FROM {}", of, chosen))
+                except ServerError:
+                    self.in_order = False  # perhaps another session holds a row of the range that stays
+                    raise
+        return deleted
+
+    def _range(self, address: str, count: int) -> KeyRange | None:
+        """The range of the local key that holds a set of so many; None where it holds much else."""
+        link = self.dependents.links[address]
+        if not self.in_order or not orders(link.local, link.local):
+            return None
+        what = reading(link.local.key_columns)
+        ends = list[RawRow]()
+        for order in ("", " DESC"):
+            by = joined(f"{order}, ", [ident(name) for name in link.local.key])
+            select = sql("SELECT {} FROM {} ORDER BY {}" + order + " LIMIT 1", what, self.name(address), by)
+            ends += self.local.stream(select)
+        within = KeyRange(ends[0], ends[1], included=True)
+        test = within.test(link.local.key_columns, "t")
+        of = table(link.local.schema, link.local.name)
+        most = count + count // OTHERS
+        among = sql("SELECT 1 FROM {} t WHERE {} LIMIT {}", of, test, most + 1)
+        found = int(self.local.value(sql("SELECT COUNT(*) FROM ({}) k", among)))
+        return within if found <= most else None
+
+    def _spread_along(self, address: str, referrer: Referrer) -> None:
+        assert referrer.address is not None
+        child = self.dependents.links[referrer.address]
+        mine = child.local.entity_columns(table_of(child, referrer.table))
+        first = ident(child.local.key[0])
+        self.local.scratch(
+            sql(
+                "INSERT INTO {} ({}) SELECT DISTINCT {} FROM {} ON DUPLICATE KEY UPDATE {} = {}.{}",
+                self.name(referrer.address),
+                idents(child.local.key),
+                columns("c", mine),
+                self._referring(address, referrer),
+                first,
+                self.name(referrer.address),
+                first,
+            )
+        )
+
+    def _hold_along(self, address: str, referrer: Referrer, strangers: bool) -> int:
+        """Mark what is held through one foreign key; how many entities."""
+        held, joined = ident(HELD), self._referring(address, referrer)
+        if referrer.address is None or (strangers and referrer.address not in self.members):
+            return self.local.scratch(sql("UPDATE {} SET d.{} = 1 WHERE NOT d.{}", joined, held, held))
+        if referrer.address not in self.members:
+            return 0
+        child = self.dependents.links[referrer.address]
+        mine = child.local.entity_columns(table_of(child, referrer.table))
+        theirs = self.name(referrer.address)
+        if strangers:
+            stays = not_among(theirs, child.local.key, "c", mine)
+            return self.local.scratch(
+                sql("UPDATE {} SET d.{} = 1 WHERE NOT d.{} AND {}", joined, held, held, stays)
+            )
+        match = equal("e", child.local.key, "c", mine)
+        self.local.scratch(
+            sql("UPDATE {} JOIN {} e ON {} AND e.{} SET d.{} = 1", joined, theirs, match, held, held)
+        )
+        return 0
+
+    def _referring(self, address: str, referrer: Referrer) -> Sql:
+        """The set `d` of a link, joined with the rows `c` that refer to its entities."""
+        link = self.dependents.links[address]
+        parent = table_of(link, referrer.parent)
+        return sql(
+            "{} d STRAIGHT_JOIN {} p ON {} STRAIGHT_JOIN {} c ON {}",
+            self.name(address),
+            table(*referrer.parent),
+            equal("p", link.local.entity_columns(parent), "d", link.local.key),
+            table(*referrer.table),
+            equal("c", referrer.columns, "p", referrer.parent_columns),
+        )
+
+
+@contextmanager
+def doomed(local: Session, dependents: Dependents, members: Sequence[str]) -> Iterator[Doomed]:
+    """Empty sets for these links, parents first, for the time of the block."""
+    found = Doomed(local, dependents, members)
+    with ExitStack() as stack:
+        for address in found.members:
+            stack.enter_context(temporary(local, found.name(address), _columns(dependents.links[address])))
+        yield found
+
+
+def _columns(link: Link) -> str:
+    keys = idents(link.local.key).text
+    return f"{key_columns(link.local)}, {ident(HELD).text} tinyint NOT NULL DEFAULT 0, PRIMARY KEY ({keys})"

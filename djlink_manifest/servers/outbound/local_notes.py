@@ -1,0 +1,184 @@
+"""The local part `DeletionRequested`: what a source asks to delete, to be seen beside the rows themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.model.tables.derive import extra_name
+from djlink_manifest.servers.compare.checksum import SetDigest, set_digest
+from djlink_manifest.servers.ddl.tables import column_list
+from djlink_manifest.servers.keys.key_table import temporary
+from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.query.tables import all_rows
+from djlink_manifest.servers.session.session import RawRow, Session, Writer
+from djlink_manifest.servers.sql import (
+    Sql,
+    both,
+    column,
+    columns,
+    comma,
+    equal,
+    ident,
+    idents,
+    not_among,
+    sql,
+    table,
+)
+
+
+class Noted:
+    """The requests of a link, brought to the local server into a temporary table."""
+
+    def __init__(self, local: Session, link: Link) -> None:
+        self.local = local
+        self.link = link
+        self.name = table(link.local.schema, "~djlink_requests")
+
+    def add(self, rows: Iterable[RawRow]) -> None:
+        """Add requests as `servers.asking.stream_requests` gives them, and forget those not here."""
+        most = most_bytes(self.local)
+        for statement in inserts(self.name, _columns(self.link), rows, most):
+            self.local.send_scratch(statement.text)
+        self.forget_absent()
+
+    def forget_absent(self) -> None:
+        """Forget the requests for what is not here."""
+        key = self.link.local.key
+        self.local.scratch(
+            sql(
+                "DELETE FROM {} WHERE {}",
+                self.name,
+                not_among(table(self.link.local.schema, self.link.local.name), key, self.name.text, key),
+            )
+        )
+
+    def changes(self) -> tuple[int, int]:
+        """How many requests the local part lacks, and how many rows it has too many."""
+        counting = "SELECT COUNT(*) FROM {}"
+        lacking, surplus = self.local.value(sql(counting, self._lacking())), self._surplus()
+        return int(lacking), int(self.local.value(sql(counting, surplus)))
+
+    def lacking(self) -> list[RawRow]:
+        """The keys that the local part lacks."""
+        what = reading(self.link.local.key_columns, "d")
+        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._lacking())))
+
+    def surplus(self) -> list[RawRow]:
+        """The keys that it has too many."""
+        what = reading(self.link.local.key_columns, "t")
+        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._surplus())))
+
+    def write(self, writer: Writer, referrers: Sequence[Referrer]) -> int:
+        """Make the local part say what this set says; the rows changed. The caller's transaction commits.
+
+        A row stays to which one of another table refers, by the foreign keys `referrers`: it would go along,
+        or change.
+        """
+        key, (at, *extra) = self.link.local.key, _extra(self.link)
+        of = part(self.link)
+        into = table(self.link.local.schema, of.name)
+        # asked anew at another time: its row is the same
+        values = comma(
+            [
+                sql("{} = {}", column("t", at), _noted_moment("d", at)),
+                *(sql("{} = {}", column("t", name), column("d", name)) for name in extra),
+            ]
+        )
+        match = equal("t", key, "d", key)
+        moved = sql("NOT ({} <=> {})", _noted_moment("t", at), _noted_moment("d", at))
+        changed = writer.execute(
+            sql("UPDATE {} d STRAIGHT_JOIN {} t ON {} SET {} WHERE {}", self.name, into, match, values, moved)
+        )
+        mine = [each for each in referrers if each.parent == (of.schema, of.name)]
+        if mine:  # whoever refers to one of them from here on waits
+            writer.value(sql("SELECT COUNT(*) FROM {} FOR UPDATE", self._surplus()))
+        # no alias for what is deleted from: MySQL would look for it in a default schema
+        free = [not_among(table(*each.table), each.columns, into.text, each.parent_columns) for each in mine]
+        gone = both([not_among(self.name, key, into.text, key), *free])
+        changed += writer.execute(sql("DELETE FROM {} WHERE {}", into, gone))
+        changed += writer.execute(
+            sql(
+                "INSERT INTO {} ({}) SELECT {}, {}, {} FROM {}",
+                into,
+                idents((*key, at, *extra)),
+                columns("d", key),
+                _noted_moment("d", at),
+                columns("d", extra),
+                self._lacking(),
+            )
+        )
+        return changed
+
+    def _lacking(self) -> Sql:
+        return self._without("d", self.name, "t", table(self.link.local.schema, part(self.link).name))
+
+    def _surplus(self) -> Sql:
+        return self._without("t", table(self.link.local.schema, part(self.link).name), "d", self.name)
+
+    def _without(self, alias: str, mine: Sql, other: str, theirs: Sql) -> Sql:
+        key = self.link.local.key
+        here, there = (_noted_moment(name, _extra(self.link)[0]) for name in (other, alias))
+        same = sql("{} AND {} <=> {}", equal(other, key, alias, key), here, there)
+        return sql(
+            "{} WHERE NOT EXISTS (SELECT 1 FROM {} {} WHERE {})",
+            mine if alias == mine.text else sql("{} {}", mine, Sql(alias)),
+            theirs,
+            Sql(other),
+            same,
+        )
+
+
+@contextmanager
+def noted(local: Session, link: Link) -> Iterator[Noted]:
+    """An empty set of requests for the time of the block."""
+    found = Noted(local, link)
+    keys = idents(link.local.key).text
+    with temporary(local, found.name, f"{column_list(_columns(link))}, PRIMARY KEY ({keys})"):
+        yield found
+
+
+def noted_digest(local: Session, link: Link) -> SetDigest:
+    """The digest of what the local part says, key and since when, as `asking.requests_digest` has it."""
+    of, at = part(link), _extra(link)[0]
+    key = [*link.local.key_columns, of.column(at)]
+    return set_digest(local, table(link.local.schema, of.name), key)
+
+
+def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
+    """Which of the links have a row in their local part `DeletionRequested`, in a few statements."""
+    tests = [
+        sql(
+            "SELECT {} WHERE EXISTS (SELECT 1 FROM {})",
+            link.address,
+            table(link.local.schema, part(link).name),
+        )
+        for link in links
+    ]
+    return frozenset(str(row[0]) for row in all_rows(local, tests))
+
+
+def part(link: Link) -> TableDefinition:
+    """The link's local part `DeletionRequested`."""
+    return link.local.parts[-1]
+
+
+def _extra(link: Link) -> tuple[str, str, str]:
+    at, by, reason = (extra_name(link.local, name) for name in ("requested_at", "requested_by", "reason"))
+    return at, by, reason
+
+
+def _columns(link: Link) -> tuple[Column, ...]:
+    of = part(link)
+    at, *texts = (of.column(name) for name in _extra(link))
+    exactly = replace(at, type="timestamp(6)")
+    return (*(link.local.key_columns), exactly, *texts)
+
+
+def _noted_moment(alias: str, name: str) -> Sql:
+    """The moment of a request as the local part has it, in whole seconds."""
+    return sql("CAST({}.{} AS DATETIME)", Sql(alias), ident(name))

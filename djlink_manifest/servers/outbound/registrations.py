@@ -1,0 +1,328 @@
+"""Writing the outbound side: registrations before local rows, releases after them.
+
+Registration runs under READ COMMITTED in short transactions: under REPEATABLE READ the gaps it reads would
+keep the source's own rig from inserting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.servers.entities.counts import barring_links
+from djlink_manifest.servers.entities.key_sets import Sets
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.keys.key_ranges import KeyRange
+from djlink_manifest.servers.keys.key_table import KeyTable
+from djlink_manifest.servers.keys.predicates import in_pieces, keys_in
+from djlink_manifest.servers.query.references import member, reference_holds
+from djlink_manifest.servers.query.rows import reading
+from djlink_manifest.servers.query.tables import outbound_table, source_table
+from djlink_manifest.servers.session.session import RawRow, Session, Writer
+from djlink_manifest.servers.sql import (
+    Sql,
+    among,
+    both,
+    columns,
+    either,
+    equal,
+    ident,
+    idents,
+    not_among,
+    sql,
+    table,
+)
+
+Fate: TypeAlias = Literal["comes", "released", "approved"]
+
+
+def add_pullable(
+    scene: Scene,
+    link: Link,
+    extra: KeyTable | None,
+    work: KeyTable,
+    stuck: Sql | None = None,
+    within: KeyRange | None = None,
+) -> None:
+    """Put the keys that are pullable and not in outbound yet into `work`, in key order.
+
+    Local rows without protection (`extra`) are not pulled over: they are registered, or reported. The keys of
+    `stuck`, a table, are left out. `within`: only those of a range.
+    """
+    sets = Sets(work.session, scene)
+    tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
+    if within is not None:
+        tests.append(within.test(link.key_columns, "s"))
+    if extra is not None and extra.count:
+        tests.append(_absent(extra.name, link))
+    if stuck is not None:
+        tests.append(_absent(stuck, link))
+    keys = columns("s", link.key)
+    work.add_from(
+        sql(
+            "SELECT {} FROM {} s WHERE {} ORDER BY {}",
+            keys,
+            source_table(link),
+            both(tests),
+            keys,
+        )
+    )
+
+
+def add_missing(
+    scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool, stuck: Sql | None = None
+) -> None:
+    """Of the keys missing locally, put those that are pullable (or those that are not) into another set.
+
+    The keys of `stuck`, a table, are left out.
+    """
+    sets = Sets(into.session, scene)
+    tests = sets.pullable(link, "s", link.key)
+    if not pullable:
+        # a requested entity that is gone locally is approved, not released; one without a source row is told
+        stands = among(source_table(link), link.key, "s", link.key)
+        tests = [sql("NOT ({})", both(tests)), stands, *_unasked(link)]
+    if stuck is not None:
+        tests.append(_absent(stuck, link))
+    into.add_from(
+        sql(
+            "SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
+            columns("s", link.key),
+            missing.name,
+            both(tests),
+        )
+    )
+
+
+def add_lost(
+    scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: Fate, stuck: Sql | None = None
+) -> None:
+    """Of the keys that a table made anew lacks, put those of one fate into another set, in key order.
+
+    All come again, requested or not and wanted or not, since they were here before. Excepted are what is
+    approved, what `unwanted: release` lets go, and what refers to a linked parent that is no longer held: it
+    went with that parent. Of these the requested ones are to be approved, the others released. The keys of
+    `stuck`, a table, are left out.
+    """
+    requested, approved = (among(each, link.key, "s", link.key) for each in _asked(link))
+    comes = [sql("NOT {}", approved), *_parents_held(scene, link)]
+    sets = Sets(into.session, scene)
+    wanted = sets.is_wanted(link.address, "s", link.key) if link.unwanted == "release" else None
+    if wanted is not None:
+        comes.append(either([wanted, requested]))
+    tests = {
+        "comes": comes,
+        "released": [sql("NOT ({})", both(comes)), sql("NOT ({})", either([requested, approved]))],
+        "approved": [sql("NOT ({})", both(comes)), requested, sql("NOT {}", approved)],
+    }[fate]
+    if stuck is not None:
+        tests.append(_absent(stuck, link))
+    into.add_from(
+        sql(
+            "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
+            columns("s", link.key),
+            missing.name,
+            source_table(link),
+            equal("k", link.key, "s", link.key),
+            both(tests),
+            columns("s", link.key),
+        )
+    )
+
+
+def add_refillable(link: Link, keys: KeyTable, into: KeyTable, *, requested: bool) -> None:
+    """Put those of the keys that are in outbound into another set, in key order; unless `requested` without
+    those that are asked back.
+    """
+    into.add_from(
+        sql(
+            "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
+            columns("s", link.key),
+            keys.name,
+            outbound_table(link),
+            equal("k", link.key, "s", link.key),
+            unasked(link, "s", requested=requested),
+            columns("s", link.key),
+        )
+    )
+
+
+def register(
+    session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int, *, blindly: bool = False
+) -> int:
+    """Write outbound rows for a range of `work`; how many are new.
+
+    Left out is what is gone, asked back itself, or without all of its linked parents in outbound. Repeating
+    it changes nothing. The caller's transaction commits. `blindly`: the source's rows are not looked up,
+    since the foreign key does that anyhow; RowsRefused (1452) where one of them is gone.
+    """
+    number = sql("{}.`~seq` BETWEEN {} AND {}", Sql("s" if blindly else "w"), first, last)
+    tests = [number, *_registrable(scene, link)]
+    keys = sql("{} w JOIN {} s ON {}", work.name, source_table(link), equal("w", link.key, "s", link.key))
+    key = ident(link.key[0])
+    return session.execute(
+        sql(
+            "INSERT INTO {} ({}) SELECT STRAIGHT_JOIN {} FROM {} WHERE {} ON DUPLICATE KEY UPDATE {} = {}.{}",
+            outbound_table(link),
+            idents(link.key),
+            columns("s", link.key),
+            sql("{} s", work.name) if blindly else keys,
+            both(tests),
+            key,
+            outbound_table(link),
+            key,
+        )
+    )
+
+
+def register_range(session: Writer, scene: Scene, link: Link, within: KeyRange) -> int:
+    """Write outbound rows for a range of the source's key in which there are none; how many there are now.
+
+    As `register`, for a link of which all is wanted. Raises RowsRefused (1452) where one of the rows goes
+    meanwhile.
+    """
+    asked = bool(barring_links(session, [link]))  # empty tables cost time with every row, too
+    return session.execute(
+        sql(
+            "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
+            outbound_table(link),
+            idents(link.key),
+            columns("s", link.key),
+            source_table(link),
+            both([within.test(link.key_columns, "s"), *_registrable(scene, link, asked=asked)]),
+        )
+    )
+
+
+def add_held(link: Link, into: KeyTable, within: KeyRange) -> None:
+    """Put the keys that outbound has in a range into a set, in key order."""
+    keys, test = columns("o", link.key), within.test(link.key_columns, "o")
+    into.add_from(sql("SELECT {} FROM {} o WHERE {} ORDER BY {}", keys, outbound_table(link), test, keys))
+
+
+def _registrable(scene: Scene, link: Link, *, asked: bool = True) -> list[Sql]:
+    """The conditions on a source row `s` under which its entity may be registered now."""
+    return [*(_unasked(link) if asked else []), *_parents_held(scene, link)]
+
+
+def _parents_held(scene: Scene, link: Link) -> list[Sql]:
+    """The conditions on a source row `s` that outbound has all of its linked parents."""
+    tests = []
+    for reference in link.references:
+        parent = scene.links[reference.parent]
+        held = member(parent, outbound_table(parent))
+        tests.append(reference_holds(parent, link, reference, "s", held))
+    return tests
+
+
+def refers_by_key(link: Link) -> bool:
+    """Whether all that the link's master refers to is named by its key."""
+    mine = [r for r in link.references if r.child_table == link.definition.name]
+    return all(set(reference.columns) <= set(link.key) for reference in mine)
+
+
+def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
+    """Write outbound rows for source entities with these keys that are not barred; the new rows."""
+    return sum(
+        session.execute(
+            sql(
+                "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
+                outbound_table(link),
+                idents(link.key),
+                columns("s", link.key),
+                source_table(link),
+                both([keys_in(link.key_columns, some, "s"), *_unasked(link)]),
+            )
+        )
+        for some in in_pieces(session, keys)
+    )
+
+
+def release(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
+    """Delete outbound rows; the caller has proved their absence from the local table under a lock."""
+    return sum(
+        session.execute(
+            sql("DELETE FROM {} WHERE {}", outbound_table(link), keys_in(link.key_columns, some, None))
+        )
+        for some in in_pieces(session, keys)
+    )
+
+
+def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
+    """Lock the outbound rows of these keys until the transaction ends; those that exist, unrequested."""
+    found = list[RawRow]()
+    for some in in_pieces(session, keys):
+        found += session.stream(
+            sql(
+                "SELECT {} FROM {} s WHERE {} AND {} FOR UPDATE",
+                reading(link.key_columns, "s"),
+                outbound_table(link),
+                keys_in(link.key_columns, some, "s"),
+                _absent(table(link.outbound_schema, link.requested_table), link),
+            )
+        )
+    return found
+
+
+def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
+    """Which of the keys the local table holds.
+
+    A locking read: inside a transaction under REPEATABLE READ no row with one of these keys can come until it
+    ends.
+    """
+    found = set[RawRow]()
+    for some in in_pieces(session, keys):
+        found |= set(
+            session.stream(
+                sql(
+                    "SELECT {} FROM {} s WHERE {} FOR UPDATE",
+                    reading(link.key_columns, "s"),
+                    table(link.local.schema, link.local.name),
+                    keys_in(link.local.key_columns, some, "s"),
+                )
+            )
+        )
+    return found
+
+
+def barred_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
+    """Which of the keys have a deletion request or approval of their own."""
+    what = reading(link.key_columns, "s")
+    found = set[RawRow]()
+    for some in in_pieces(session, keys):
+        test = keys_in(link.key_columns, some, "s")
+        for of in _asked(link):
+            found |= set(session.stream(sql("SELECT {} FROM {} s WHERE {}", what, of, test)))
+    return found
+
+
+def all_keys(link: Link) -> Sql:
+    """The SELECT of every key in outbound."""
+    return sql("SELECT {} FROM {}", idents(link.key), outbound_table(link))
+
+
+def unasked(link: Link, alias: str, *, requested: bool = False) -> Sql:
+    """The condition that no request and no approval stands on the entity of an aliased table with its key.
+
+    `requested`: a request may stand on it.
+    """
+    members = _asked(link)[1:] if requested else _asked(link)
+    return both([not_among(each, link.key, alias, link.key) for each in members])
+
+
+def _absent(members: Sql, link: Link) -> Sql:
+    return not_among(members, link.key, "s", link.key)
+
+
+def _asked(link: Link) -> tuple[Sql, Sql]:
+    """The link's tables of deletion requests and approvals."""
+    return (
+        table(link.outbound_schema, link.requested_table),
+        table(link.outbound_schema, link.approved_table),
+    )
+
+
+def _unasked(link: Link) -> list[Sql]:
+    """The conditions that no request and no approval stands on the entity of `s` itself."""
+    return [_absent(members, link) for members in _asked(link)]

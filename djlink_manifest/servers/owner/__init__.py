@@ -1,0 +1,1 @@
+"""The owner's statements, with the owner's own account."""

@@ -1,0 +1,1 @@
+"""Who works on a link: marks and locks."""

@@ -1,0 +1,1 @@
+"""A link's tables, conditions, references and rows as SQL."""

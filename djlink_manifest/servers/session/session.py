@@ -1,0 +1,320 @@
+"""Sessions: one pymysql connection each, with djlink's settings, its errors and no shared state.
+
+A `Session` reads; a `Writer` writes too, and observing code never gets one. Sessions are not shared by
+threads.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import pymysql
+
+from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.catalog import ServerIdentity
+from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_of, version_of
+from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
+from djlink_manifest.servers.session.error_numbers import WAITED
+from djlink_manifest.servers.session.errors import translated, understood, unreachable
+from djlink_manifest.servers.session.wire import WireConnection, values
+from djlink_manifest.servers.sql import Sql, sql
+
+Row: TypeAlias = tuple[Any, ...]
+RawRow: TypeAlias = "tuple[bytes | None, ...]"
+Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ"]
+_T = TypeVar("_T")
+
+CONNECT_TIMEOUT = 10  # seconds
+# A peer that is gone without a word (a cable, a firewall that forgot) is noticed after some two minutes of
+# silence; the system's own two hours would be a night lost.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+
+# Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so
+# that a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES,
+# NO_BACKSLASH_ESCAPES and PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
+SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES"
+
+# seconds that a statement may wait for a table; a DDL less: every later query on the table queues behind it
+LOCK_WAIT, DDL_WAIT = 60, 3
+
+# of each session, set by one statement with those of the vendor; what is set twice is as the last one says
+SETTINGS: tuple[str, ...] = (
+    f"sql_mode = '{SQL_MODE}'",
+    "time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
+    "foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
+    f"lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
+    # a limit of the server's on what a statement may return or change would cut a set of keys without a word
+    "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
+    "net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
+)
+# else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
+ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+
+class Session:
+    """An open session that reads. Statements outside `snapshot` see the latest committed rows."""
+
+    def __init__(self, address: ServerAddress, connection: WireConnection) -> None:
+        self.address = address
+        self.name = address.name
+        self._connection = connection
+        self.kept = dict[type, Any]()  # what other modules keep for the session's life, by its class
+        self.identity, self.id = _identify(self)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is particular to the server's vendor."""
+        return dialect_of(self.identity.version)
+
+    def rows(self, statement: Sql) -> list[Row]:
+        """All rows of a small result, decoded."""
+        text = statement.formatted()
+        with self._errors(), understood(self.name), self._connection.cursor() as cursor:
+            cursor.execute(*text)
+            return list(cursor.fetchall())
+
+    def row(self, statement: Sql) -> Row:
+        """The only row of a result."""
+        (row,) = self.rows(statement)
+        return row
+
+    def value(self, statement: Sql) -> Any:
+        """The only value of a result."""
+        (value,) = self.row(statement)
+        return value
+
+    def stream(self, statement: Sql) -> Iterator[RawRow]:
+        """Rows as the server sends them, as bytes, undecoded and unbuffered.
+
+        The session serves nothing else until the iterator is exhausted or closed.
+        """
+        for count, packets in self.packets(statement):
+            for packet in packets:
+                yield tuple(values(packet, count))
+
+    def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
+        """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
+        with closing(self._unbuffered(statement, WireConnection.row_packets)) as rows:
+            for found in rows:
+                result: Any = self._connection._result
+                yield result.field_count, found
+
+    def pieces(self, statement: Sql) -> Iterator[tuple[bytes, int]]:
+        """As `packets`, in pieces of the wire (`WireConnection.row_pieces`), and how many rows each has."""
+        return self._unbuffered(statement, WireConnection.row_pieces)
+
+    def _unbuffered(
+        self, statement: Sql, read: Callable[[WireConnection], Iterator[_T]]
+    ) -> Generator[_T, None, None]:
+        with self._errors():
+            self._connection.query(self._text(statement), unbuffered=True)
+            rows = read(self._connection)
+            try:
+                yield from rows
+            finally:
+                rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
+
+    @contextmanager
+    def snapshot(self, *, keep: bool = False) -> Iterator[None]:
+        """Statements inside see one consistent moment, and the server itself refuses writes.
+
+        But to temporary tables, and no new ones: what was written there is lost at the end, unless `keep`.
+        """
+        self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        try:
+            yield
+            if keep:
+                self._run("COMMIT")
+        finally:
+            self._rollback()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Refuse writes by the server itself; each statement sees the latest committed rows.
+
+        A function behind a view, which an owner may have made meanwhile, can change nothing then.
+        """
+        self._run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        self._run("START TRANSACTION READ ONLY")
+        try:
+            yield
+        finally:
+            self._rollback()
+
+    def scratch(self, statement: Sql) -> int:
+        """Run a statement on a temporary table of this session; the rows affected."""
+        return self._run(statement)
+
+    def send_scratch(self, statement: bytes) -> int:
+        """As `scratch`, for a statement that is bytes already."""
+        return self._run(statement)
+
+    def close(self) -> None:
+        """End the session; what was not committed is undone, its locks and temporary tables are gone."""
+        with suppress(pymysql.MySQLError, OSError):
+            self._connection.close()
+
+    def _run(self, statement: Sql | str | bytes) -> int:
+        with self._errors():
+            affected: int
+            text = self._text(statement) if isinstance(statement, Sql) else statement
+            affected = self._connection.query(text)
+            return affected
+
+    def _text(self, statement: Sql) -> str:
+        with self._connection.cursor() as cursor:
+            text: str = cursor.mogrify(*statement.formatted())
+            return text
+
+    def _rollback(self) -> None:
+        # a session that was lost is rolled back by its server
+        with suppress(pymysql.MySQLError, OSError):
+            self._connection.rollback()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except pymysql.MySQLError as error:
+            raise translated(error, self.name, getattr(self, "identity", None)) from error
+        except (OSError, EOFError) as error:
+            raise ConnectionLost(f"the connection broke: {error}", server=self.name) from error
+
+
+class Writer(Session):
+    """A session that may write. `loads` tells whether its server takes rows by LOAD DATA LOCAL."""
+
+    def __init__(self, address: ServerAddress, connection: WireConnection) -> None:
+        super().__init__(address, connection)
+        self.loads = True
+
+    def execute(self, statement: Sql) -> int:
+        """Run a statement; the number of rows affected."""
+        return self._run(statement)
+
+    def send(self, statement: bytes) -> int:
+        """Run a statement that is bytes already (rows rendered by `transfer`); the rows affected."""
+        return self._run(statement)
+
+    def load(self, statement: Sql, feed: Iterable[bytes | memoryview]) -> tuple[int, int]:
+        """Run a LOAD DATA LOCAL on what `feed` gives; the rows that were taken and the warnings.
+
+        The server gives neither a duplicate nor a value that does not fit as an error, so the caller must
+        compare and roll back. What `feed` raises is raised.
+        """
+        self._connection.feed = feed
+        try:
+            return self._run(self._text(statement)), self._connection.warnings
+        finally:
+            self._connection.feed = None
+
+    def ddl(self, text: str) -> None:
+        """Run a DDL statement that gives up after a few seconds instead of holding up others' queries.
+
+        Raises TableInUse where another session kept the table all that time.
+        """
+        self._run(f"SET SESSION lock_wait_timeout = {DDL_WAIT}")
+        try:
+            self._run(text)
+        except ServerError as error:
+            if error.code in WAITED:
+                raise TableInUse(
+                    "the table is in use: another session holds it",
+                    code=error.code,
+                    server=self.name,
+                    hint="look for long transactions on it (SHOW PROCESSLIST), then run djlink apply again",
+                ) from error
+            raise
+        finally:
+            with suppress(ServerError):
+                self._run(f"SET SESSION lock_wait_timeout = {LOCK_WAIT}")
+
+    @contextmanager
+    def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[None]:
+        """Commit at the end, roll back on any exception."""
+        self._run(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+        self._run("START TRANSACTION")
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+
+
+_S = TypeVar("_S", bound=Session)
+
+
+def open_session(address: ServerAddress, kind: type[_S]) -> _S:
+    """Log in and set the session up. TLS that is asked for is enforced, or no session is made.
+
+    Raises Unreachable with what to check, for wrong hosts, ports, credentials, TLS and unsupported servers.
+    """
+    try:
+        connection = WireConnection(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password.reveal().encode(),  # text the driver would take for Latin 1
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT,
+            max_allowed_packet=1 << 30,
+            read_default_file=None,
+            program_name="djlink",
+            local_infile=True,  # offered; what a server may have by it is `WireConnection.feed` alone
+            **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
+        )
+    except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
+        raise unreachable(error, address) from (None if address.written else error)
+    connection.forbid_files()
+    try:
+        _keep_alive(connection)
+        session = kind(address, connection)
+        check_supported(session.identity.version, address.name)
+        session._run(f"SET SESSION {', '.join((*SETTINGS, *session.dialect.SETTINGS))}")
+        session._run(ISOLATION)
+    except BaseException:
+        connection.close()
+        raise
+    return session
+
+
+def first_values(rows: Sequence[Row]) -> list[Any]:
+    """The first value of each row."""
+    return [row[0] for row in rows]
+
+
+def _identify(session: Session) -> tuple[ServerIdentity, int]:
+    """The server, and the number of the session on it."""
+    asked = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
+    row = session.row(sql(f"SELECT {asked}, CONNECTION_ID()"))
+    try:
+        version, account, host, folder = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4))
+        numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6)]
+    except (BadValue, LookupError) as error:
+        raise ServerError(f"the server does not say what it is: it {error}", server=session.name) from error
+    port, packet, number = numbers
+    return ServerIdentity(version_of(version), account, host, port, folder, packet), number
+
+
+def _keep_alive(connection: Any) -> None:
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):  # not every system has all of them
+            connection._sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _context(address: ServerAddress) -> ssl.SSLContext:
+    assert address.tls is not None
+    context = ssl.create_default_context(cafile=address.tls.ca)
+    # certificates that MySQL and MariaDB make themselves lack extensions that Python 3.13's strict mode wants
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if address.tls.cert:
+        context.load_cert_chain(address.tls.cert, address.tls.key)
+    return context
