@@ -50,8 +50,8 @@ def output_options(command: _F) -> _F:
         is_flag=True,
         expose_value=False,
         callback=_set_debug,
-        help="Show each statement that is sent to a server, with its time and rows but no value; and where in "
-        "djlink an error came from.",
+        help="Show each statement that is sent to a server, with its time and rows but no value, and where "
+        "in djlink an error came from.",
     )
     return colour(debug(command))
 

@@ -21,8 +21,8 @@ SHOWN = 2_000  # characters of a statement that are looked at: rows of many mega
 
 Count: TypeAlias = Callable[[int], None]
 
-# As a server reads text, from left to right. A literal that SHOWN cuts off ends with the text, so that no half
-# of one is taken for something else.
+# As a server reads text, from left to right. A literal that SHOWN cuts off ends with the text, so that no
+# half of one is taken for something else.
 _TOKEN = re.compile(
     r"""(?P<name>`(?:[^`]|``)*(?:`|\Z))
     |(?P<comment>/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)|\#[^\n]*|--(?=\s|\Z)[^\n]*)
