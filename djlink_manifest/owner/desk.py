@@ -1,93 +1,32 @@
-"""The owner's desk: one session, the tables that the account sees, and the links that hold rows of them."""
+"""The owner's desk: what an owner asks and does in one session, over all tables that the account sees."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from djlink_manifest.errors import ServerError, UsageError
 from djlink_manifest.manifest.models.match import nearest
-from djlink_manifest.model.links.dependents import below, children_first, entities, ties
-from djlink_manifest.model.links.holding import OwnedLink, Standing, TableStanding, Unreadable
+from djlink_manifest.model.links.dependents import below, children_first
+from djlink_manifest.model.links.holding import TableStanding
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import TableDefinition
-from djlink_manifest.model.tables.naming import MARKS, class_name
+from djlink_manifest.owner.directory import Directory
 from djlink_manifest.owner.gathered import Gathered
 from djlink_manifest.reconcile.resolve.where import where_problems
-from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.ddl import detach_script
 from djlink_manifest.servers.owner import statements
-from djlink_manifest.servers.owner.key_sets import KeySet, KeySets, key_sets
+from djlink_manifest.servers.owner.key_sets import KeySets, key_sets
 from djlink_manifest.servers.session.session import Writer, open_session
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-SYSTEM = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
-class Desk:
-    """What an owner's account sees of its server.
-
-    `masters` are the tables with their parts, `links` all links on them, `unreadable` the schemas and links
-    that tell nothing now.
-    """
-
-    def __init__(self, session: Writer) -> None:
-        self.session = session
-        found, dumb = list[OwnedLink](), list[Unreadable]()
-        schemas = statements.owner_schemas(session)
-        for schema in schemas:
-            links = statements.read_links(session, schema)
-            if isinstance(links, Unreadable):
-                dumb.append(links)
-            else:
-                found += links
-        everything = statements.all_schemas(session) - SYSTEM
-        catalog = read_catalog(session, everything - {link.outbound for link in found})
-        # a schema with djlink's marks holds its own tables, outbound or local: none of a source
-        marked = {schema for schema, name in catalog.tables if name == MARKS}
-        self.masters: Mapping[TableName, TableDefinition] = entities(
-            catalog, everything - marked - set(schemas)
-        )
-        self.ties = ties(self.masters)
-        self.links: dict[TableName, list[OwnedLink]] = defaultdict(list)
-        for link in sorted(found):
-            if link.source in self.masters:
-                self.links[link.source].append(link)
-        self.unreadable = dumb
-
-    def table(self, words: str) -> TableName:
-        """The table that a person names: `schema.Table`, or `Table` where no other schema has one.
-
-        Raises UsageError.
-        """
-        schema, _, name = words.rpartition(".")
-        named = [
-            place
-            for place in self.masters
-            if name in (place[1], class_name(place[1])) and schema in ("", place[0])
-        ]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            places = ", ".join(self.words(place) for place in named)
-            raise UsageError(f"{words}: there are several such tables", hint=f"name one of {places}")
-        known = sorted({n for place in self.masters for n in (self.words(place), class_name(place[1]))})
-        close = nearest(words, known)
-        raise UsageError(
-            f"{words}: the account sees no such table with rows of its own",
-            hint=f"did you mean `{close}`?" if close else "write schema.Table; parts go with their master",
-            server=self.session.name,
-        )
-
-    def words(self, place: TableName) -> str:
-        """A table as people name it: `ephys.Recording`."""
-        schema, name = place
-        twice = sum(1 for s, n in self.masters if s == schema and class_name(n) == class_name(name)) > 1
-        return f"{schema}.{name if twice else class_name(name)}"
+class Desk(Directory):
+    """A directory, and what its owner does with the entities in it."""
 
     def board(self) -> tuple[TableStanding, ...]:
         """Every linked table with what each link has of it, what hangs on others first."""
@@ -95,21 +34,6 @@ class Desk:
             TableStanding(place, self.words(place), None, self.standings(place, None))
             for place in children_first(self.links.keys(), self.ties)
         )
-
-    def standings(self, place: TableName, members: KeySet | None) -> tuple[Standing, ...]:
-        """What each link has of the members, or of all.
-
-        One that tells nothing is noted as unreadable and is no link any more.
-        """
-        found = list[Standing]()
-        for link in tuple(self.links.get(place, ())):
-            try:
-                found.append(statements.standing(self.session, link, self.masters[place], members))
-            except ServerError as error:
-                dumb = statements.unreadable(self.session, f"{link.schema} ({link.base})", error)
-                self.unreadable.append(dumb)
-                self.links[place].remove(link)
-        return tuple(found)
 
     def way_out(self, manifest: str, places: Collection[TableName]) -> str:
         """The SQL by which an administrator takes the links of a lab apart, of these tables or of all.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, ServerError
 from djlink_manifest.model.links.dependents import Tie, children_first, own_columns
 from djlink_manifest.model.links.holding import Done, TableStanding
 from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.owner.directory import Directory
 from djlink_manifest.servers.owner import statements
 from djlink_manifest.servers.owner.key_sets import KeySets
 from djlink_manifest.servers.session import error_numbers
@@ -17,15 +17,12 @@ from djlink_manifest.servers.session.session import Isolation
 
 TRIES = 4
 
-if TYPE_CHECKING:
-    from djlink_manifest.owner.desk import Desk
-
 
 class Gathered:
     """Sets of entities by table: those named, and those that hang on them."""
 
-    def __init__(self, desk: Desk, sets: KeySets, root: TableName, along: Sequence[Tie]) -> None:
-        self._desk = desk
+    def __init__(self, directory: Directory, sets: KeySets, root: TableName, along: Sequence[Tie]) -> None:
+        self._directory = directory
         self._sets = sets
         self._along = along
         self.root = root
@@ -43,9 +40,9 @@ class Gathered:
         return tuple(
             TableStanding(
                 place,
-                self._desk.words(place),
+                self._directory.words(place),
                 self._sets.of(place, purpose).count,
-                self._desk.standings(place, self._sets.of(place, purpose)),
+                self._directory.standings(place, self._sets.of(place, purpose)),
             )
             for place in self._ordered(purpose)
         )
@@ -57,26 +54,26 @@ class Gathered:
         """
         found = list[dict[str, str]]()
         for place in self._ordered():
-            names = self._desk.masters[place].key
-            for link in self._desk.links.get(place, ()):
-                for row in statements.held_keys(self._desk.session, link, self._sets.of(place), most):
+            names = self._directory.masters[place].key
+            for link in self._directory.links.get(place, ()):
+                for row in statements.held_keys(self._directory.session, link, self._sets.of(place), most):
                     *key, since = (_shown(value) for value in row)
                     pairs = ", ".join(f"{n}={v}" for n, v in zip(names, key, strict=True))
-                    told = {"table": self._desk.words(place), "key": pairs, "manifest": link.manifest}
+                    told = {"table": self._directory.words(place), "key": pairs, "manifest": link.manifest}
                     found.append({**told, "contact": link.contact, "since": since})
         return found
 
     def request(self, reason: str) -> list[Done]:
         """Ask every link for all of them, in one transaction; what was asked for before stays as it is."""
-        desk, session = self._desk, self._desk.session
-        links = [(p, link) for p in self._ordered() for link in desk.links.get(p, ())]
+        directory, session = self._directory, self._directory.session
+        links = [(p, link) for p in self._ordered() for link in directory.links.get(p, ())]
         fresh = [self._sets.of(place, f"new{n}") for n, (place, _) in enumerate(links)]
 
         def work() -> list[Done]:
             return [
                 Done(
                     place,
-                    desk.words(place),
+                    directory.words(place),
                     statements.ask(session, link, self._sets.of(place), new, reason),
                     link,
                 )
@@ -90,16 +87,16 @@ class Gathered:
 
         In one transaction, with an entry in the ledger for each request.
         """
-        desk, session = self._desk, self._desk.session
+        directory, session = self._directory, self._directory.session
 
         def work() -> list[Done]:
             done = list[Done]()
             for place in self._ordered():
                 members = self._sets.of(place)
-                for link in desk.links.get(place, ()):
+                for link in directory.links.get(place, ()):
                     permitted = statements.permit(session, link, members) if approved else 0
                     count = statements.withdraw(session, link, members)
-                    done.append(Done(place, desk.words(place), max(count, permitted), link))
+                    done.append(Done(place, directory.words(place), max(count, permitted), link))
             return done
 
         # so that a lab that approves meanwhile is waited for, and its approval is seen
@@ -111,13 +108,13 @@ class Gathered:
         They, with all that hang on them, are the purpose `free` from now on. Raises DjlinkError where the
         views of a link do not say what it holds.
         """
-        sets, desk = self._sets, self._desk
+        sets, directory = self._sets, self._directory
         for place in sets.filled():
-            for link in desk.links.get(place, ()):
+            for link in directory.links.get(place, ()):
                 try:
                     statements.add_held(link, sets.of(place), sets.of(place, "held"))
                 except ServerError as error:
-                    dumb = statements.unreadable(desk.session, f"{link.schema} ({link.base})", error)
+                    dumb = statements.unreadable(directory.session, f"{link.schema} ({link.base})", error)
                     words = f"{dumb.schema} does not say what {link.lab} holds: {dumb.reason}"
                     raise DjlinkError(words, hint=dumb.hint) from error
         sets.climb(self._along, "held")
@@ -134,10 +131,10 @@ class Gathered:
 
         Raises ServerError, with nothing deleted, where something refers to them all the same.
         """
-        session = self._desk.session
+        session = self._directory.session
 
         def work() -> list[Done]:
-            return [Done(p, self._desk.words(p), self._delete(p)) for p in self._ordered("free")]
+            return [Done(p, self._directory.words(p), self._delete(p)) for p in self._ordered("free")]
 
         try:
             return self._commit(work)
@@ -156,7 +153,7 @@ class Gathered:
         """Do the work in one transaction, again where it met a deadlock or waited too long for a lock."""
         for attempt in range(1, TRIES + 1):
             try:
-                with self._desk.session.transaction(isolation):
+                with self._directory.session.transaction(isolation):
                     return work()
             except ServerError as error:
                 if isinstance(error, ConnectionLost) or not is_passing(error) or attempt == TRIES:
@@ -164,8 +161,8 @@ class Gathered:
         raise AssertionError("the last try returns or raises")
 
     def _delete(self, place: TableName) -> int:
-        session, members = self._desk.session, self._sets.of(place, "free")
-        master = self._desk.masters[place]
+        session, members = self._directory.session, self._sets.of(place, "free")
+        master = self._directory.masters[place]
         for part in reversed(master.parts):
             own = own_columns(master, part)
             if own is not None:

@@ -2,100 +2,106 @@
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
-PACKAGE = "djlink_manifest"
-ROOT = Path(__file__).parents[2] / PACKAGE
+from tests.support.structure import (
+    CHECKOUT,
+    PACKAGE,
+    Import,
+    circles,
+    folder_graph,
+    imports_in,
+    module_graph,
+    modules,
+)
 
-# What a part of the package may import besides itself; the longest name that fits counts. A name stands for
-# all below it. A part that is not named here may import nothing.
-VALUES = ("errors", "model", "manifest")
-PLAN_VALUES = (
-    "reconcile.plan",
-    "reconcile.actions",
-    "reconcile.asked",
-    "reconcile.snapshot",
-    "reconcile.progress",
-    "reconcile.removal",
-    "reconcile.adoption",
-)
-ACTING = tuple(
-    f"reconcile.{name}"
-    for name in (
-        *(
-            "reach",
-            "storage",
-            "storelook",
-            "observe",
-            "survey",
-            "relied",
-            "closures",
-            "deletions",
-            "site",
-            "building",
-            "bench",
-            "helping",
-        ),
-        *(
-            "pulling",
-            "refilling",
-            "deleting",
-            "settling",
-            "noting",
-            "orphans",
-            "taking_out",
-            "outcomes",
-            "linkwork",
-            "apply",
-            "standing",
-            "doctor",
-            "adopting",
-            "explaining",
-            "prospecting",
-            "stage",
-            "job",
-            "inquiry",
-        ),
-    )
-)
-# What commands call; each loads what it needs and no other's.
-COMMANDS = tuple(f"reconcile.{name}" for name in ("pipeline", "inquiry", "doctor", "drafting", "prospecting"))
-PURE = ("reconcile", *VALUES)
-INSIDE: dict[str, tuple[str, ...]] = {
-    "errors": (),
-    "model": ("errors",),
-    "manifest": ("model", "errors"),
-    "servers": ("model", "errors"),
-    "reconcile": PURE,
-    **dict.fromkeys(ACTING, (*PURE, "servers")),
-    "report": (*PLAN_VALUES, *VALUES),
-    "owner": ("servers", "reconcile.conditions", *VALUES),
-    "api": ("reconcile.pipeline", "reconcile.standing", *PLAN_VALUES, "owner", "report", *VALUES),
-    "cli": (*COMMANDS, "reconcile.granting", "owner", "report", *VALUES),
-    "sandbox": ("model", "errors"),
-    "__main__": ("cli",),
+ROOT = CHECKOUT / PACKAGE
+
+# Which folder may import which others, besides itself. `servers.sql` and the like are modules that stand in a
+# folder beside its rooms; a name stands for all below it. What is not named here may import nothing.
+VALUES = "errors model manifest.models manifest.text"
+PURE = f"{VALUES} reconcile.state"
+SESSIONS = "errors model servers.sql servers.session"
+KEYS = f"{SESSIONS} servers.ddl servers.query servers.keys"
+SETS = f"{KEYS} servers.compare servers.entities"
+SERVERS = f"{SETS} servers.catalog servers.outbound servers.transfer servers.ownership"
+OBSERVED = f"{PURE} reconcile.resolve reconcile.diff reconcile.plan reconcile.observe"
+ACTING = f"{OBSERVED} reconcile.runtime {SERVERS} servers.external servers.stores"
+ASKED = "manifest reconcile.pipeline"
+SCREEN = "owner report cli.options cli.terminal"
+FOLDERS = {
+    "errors": "",
+    "model.tables": "errors",
+    "model.server": "model.tables",
+    "model.stores": "model.tables",
+    "model.vendors": "model.tables model.server",
+    "model.links": "errors model.tables model.server",
+    "manifest.text": "errors model",
+    "manifest.models": "errors model manifest.text",
+    "manifest.checks": "errors model manifest.text manifest.models",
+    "manifest.edit": "errors model manifest.text manifest.models",
+    "manifest": "errors model manifest",
+    "servers": "errors model",
+    "servers.dialects": "errors model servers.sql",
+    "servers.session": "errors model servers.sql servers.dialects",
+    "servers.ownership": SESSIONS,
+    "servers.ddl": SESSIONS,
+    "servers.query": SESSIONS,
+    "servers.catalog": f"{SESSIONS} servers.dialects servers.ddl servers.ownership",
+    "servers.keys": f"{SESSIONS} servers.ddl servers.query",
+    "servers.owner": f"{SESSIONS} servers.ddl servers.query servers.keys",
+    "servers.compare": KEYS,
+    "servers.entities": f"{KEYS} servers.compare",
+    "servers.outbound": SETS,
+    "servers.transfer": f"{SETS} servers.catalog servers.outbound",
+    "servers.stores": "errors model",
+    "servers.external": f"{SETS} servers.transfer servers.stores",
+    "reconcile.state": VALUES,
+    "reconcile.resolve": PURE,
+    "reconcile.diff": PURE,
+    "reconcile.plan": PURE,
+    "reconcile.observe": f"{OBSERVED} {SERVERS} servers.external servers.stores",
+    "reconcile.runtime": ACTING,
+    "reconcile.deletion": ACTING,
+    "reconcile.apply": f"{ACTING} reconcile.deletion",
+    "reconcile.adopt": f"{OBSERVED} {SERVERS}",
+    "reconcile.doctor": f"{OBSERVED} {SERVERS} servers.stores",
+    "reconcile.bootstrap": f"{PURE} reconcile.resolve manifest.edit {SERVERS}",
+    "reconcile": f"{OBSERVED} reconcile.runtime reconcile.apply servers.session",
+    "reconcile.explain": f"{OBSERVED} reconcile.job reconcile.adopt {SERVERS}",
+    "report.screen": VALUES,
+    "report.plan": f"{PURE} reconcile.plan reconcile.runtime report.screen",
+    "report.apply": f"{PURE} reconcile.plan reconcile.runtime report.screen report.plan",
+    "report.commands": f"{PURE} reconcile.plan reconcile.adopt report.screen report.plan",
+    "owner": f"{VALUES} reconcile.resolve {SERVERS} servers.owner",
+    "api": f"{PURE} {ASKED} reconcile.plan reconcile.runtime reconcile.observe owner report",
+    "cli.terminal": f"{VALUES} report.screen",
+    "cli.options": f"{VALUES} {ASKED} owner report.screen cli.terminal",
+    "cli.commands": f"{VALUES} {ASKED} reconcile.bootstrap reconcile.doctor reconcile.explain {SCREEN}",
+    "cli": "cli",
+    "sandbox.servers": "errors model",
+    "sandbox.demo": "errors model sandbox.servers",
+    "sandbox": "errors model sandbox",
+    "__init__": "",
+    "__main__": "cli",
 }
 # Besides, within functions only: what would cost every command its start-up time, or load the package's own
 # parts for who wants a single name of it.
-INSIDE_LATE: dict[str, tuple[str, ...]] = {
-    "__init__": ("api",),
-    "cli": ("sandbox",),
-    "sandbox": ("cli", "manifest"),
+FOLDERS_LATE = {
+    "__init__": "api",
+    "cli.commands": "sandbox",
+    "sandbox.demo": "cli manifest",
 }
-# Modules of `reconcile` that decide may not learn from those that act.
-DECIDING_MAY_NOT = (*ACTING, "reconcile.pipeline")
 
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "yaml": ("manifest",),
-    "ruamel": ("manifest.editing",),
-    "networkx": ("model.graph",),
+    "ruamel": ("manifest.edit",),
+    "networkx": ("model.links.graph",),
     "pymysql": ("servers", "sandbox"),
     "pydantic": ("manifest",),
     "pydantic_core": ("manifest",),
@@ -111,50 +117,14 @@ OUTSIDE_LATE: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Import:
-    """One import: the module it names, where, and whether it happens later than the loading of its module."""
-
-    module: str
-    line: int
-    late: bool
-
-
-def imports_in(source: str, module: str, *, is_package: bool = False) -> Iterator[Import]:
-    """Every import in the source of `module`, those by name (`import_module("x")`) included."""
-    package = module if is_package else module.rpartition(".")[0]
-    yield from _imports(ast.parse(source), package, late=False)
-
-
-def _imports(node: ast.AST, package: str, *, late: bool) -> Iterator[Import]:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield Import(alias.name, node.lineno, late)
-    elif isinstance(node, ast.ImportFrom):
-        base = node.module or ""
-        if node.level:
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join([*parents, *filter(None, [node.module])])
-        for alias in node.names:
-            yield Import(f"{base}.{alias.name}", node.lineno, late)
-    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if called in {"import_module", "__import__"}:
-            yield Import(str(node.args[0].value), node.lineno, late)
-    # What stands under TYPE_CHECKING is never run.
-    type_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-    inner_late = late or type_only or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-    for child in ast.iter_child_nodes(node):
-        yield from _imports(child, package, late=inner_late)
-
-
 def is_below(name: str, part: str) -> bool:
     return name == part or name.startswith(part + ".")
 
 
-def allowed_for(part: str, rules: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    fitting = [name for name in rules if is_below(part, name)]
-    return rules[max(fitting, key=len)] if fitting else ()
+def folder_of(part: str) -> str:
+    """The longest folder of the table that a module, named without the package, lies in."""
+    fitting = [name for name in (*FOLDERS, "errors") if is_below(part, name)]
+    return max(fitting, key=len, default="")
 
 
 def faults(source: str, module: str, *, is_package: bool = False) -> list[str]:
@@ -180,28 +150,13 @@ def _inside_is_allowed(part: str, imported: Import) -> bool:
     target = imported.module.removeprefix(PACKAGE).removeprefix(".")
     if target == "__version__":
         return True
-    top = part.partition(".")[0]
-    deciding = top == "reconcile" and part != "reconcile.pipeline" and not _is_any(part, ACTING)
-    if deciding and _is_any(target, DECIDING_MAY_NOT):
-        return False
-    if top != "reconcile" and is_below(target, top):
+    home = folder_of(part)
+    if home and folder_of(target) == home:
         return True
-    permitted = allowed_for(part, INSIDE)
+    permitted = FOLDERS.get(home, "").split()
     if imported.late:
-        permitted += allowed_for(part, INSIDE_LATE)
-    return _is_any(target, permitted)
-
-
-def _is_any(name: str, parts: tuple[str, ...]) -> bool:
-    return any(is_below(name, part) for part in parts)
-
-
-def modules() -> dict[str, Path]:
-    named = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        words = path.relative_to(ROOT.parent).with_suffix("").parts
-        named[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
-    return named
+        permitted += FOLDERS_LATE.get(home, "").split()
+    return any(is_below(target, name) for name in permitted)
 
 
 @pytest.mark.parametrize(("module", "path"), modules().items(), ids=modules().keys())
@@ -209,28 +164,50 @@ def test_a_module_imports_only_what_lies_below_it(module: str, path: Path) -> No
     assert faults(path.read_text(), module, is_package=path.name == "__init__.py") == []
 
 
+def test_every_folder_has_its_line_in_the_table() -> None:
+    files = [path.relative_to(ROOT) for path in modules().values()]
+    folders = {
+        ".".join(f.parent.parts) if len(f.parts) > 1 else f.stem for f in files if f.name != "__init__.py"
+    }
+    assert folders | {"__init__"} == FOLDERS.keys()
+
+
+@pytest.mark.parametrize("graph", [module_graph(), folder_graph()], ids=["modules", "folders"])
+def test_nothing_imports_in_a_circle(graph: nx.DiGraph[str]) -> None:
+    assert len(graph) > 20
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph([("a", "b"), ("b", "c"), ("c", "b")])
+    assert circles(graph) == [["b", "c"]]
+
+
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("model.link", "from djlink_manifest.manifest import values"),
-        ("model.link", "from djlink_manifest import manifest"),
-        ("model.link", "from ..servers import connection"),
+        ("model.links.link", "from djlink_manifest.manifest.models import values"),
+        ("model.links.link", "from djlink_manifest import manifest"),
+        ("model.links.link", "from ...servers import session"),
         ("manifest.load", "import djlink_manifest.servers.session.session"),
-        ("servers.ddl", "from djlink_manifest.manifest.models.values import Manifest"),
-        ("reconcile.plan", "from djlink_manifest.servers import outbound"),
-        ("reconcile.plan", "from djlink_manifest.reconcile.observe.link import observe"),
-        ("reconcile.resolve", "from djlink_manifest.reconcile import pipeline"),
-        ("report.text", "from djlink_manifest.reconcile.apply.scheduler import apply"),
+        ("servers.ddl.tables", "from djlink_manifest.manifest.models.values import Manifest"),
+        ("servers.sql", "from djlink_manifest.servers.session.session import Session"),
+        ("servers.query.rows", "from djlink_manifest.servers.transfer import insert"),
+        ("servers.session.pool", "from djlink_manifest.servers import query"),
+        ("reconcile.plan.plan", "from djlink_manifest.servers import outbound"),
+        ("reconcile.plan.plan", "from djlink_manifest.reconcile.observe.link import observe"),
+        ("reconcile.resolve.links", "from djlink_manifest.reconcile import pipeline"),
+        ("report.plan.text", "from djlink_manifest.reconcile.apply.scheduler import apply"),
         ("cli", "from djlink_manifest.servers import connection"),
         ("cli", "from djlink_manifest import sandbox"),
         ("api.link", "from djlink_manifest.cli import main"),
-        ("servers.ddl", "import click"),
-        ("servers.ddl", "import requests"),
-        ("model.link", "import networkx as nx"),
-        ("cli.plan", "import pymysql"),
+        ("servers.ddl.tables", "import click"),
+        ("servers.ddl.tables", "import requests"),
+        ("model.links.link", "import networkx as nx"),
+        ("cli.commands.plan", "import pymysql"),
         ("api.link", "import datajoint"),
-        ("reconcile.apply", "def f():\n    import datajoint"),
-        ("report.text", "import importlib\nimportlib.import_module('yaml')"),
+        ("reconcile.apply.pull", "def f():\n    import datajoint"),
+        ("report.plan.text", "import importlib\nimportlib.import_module('yaml')"),
     ],
 )
 def test_an_import_against_the_rules_is_found(module: str, line: str) -> None:
@@ -240,13 +217,14 @@ def test_an_import_against_the_rules_is_found(module: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("model.graph", "import networkx as nx"),
-        ("manifest.values", "from djlink_manifest.model.links.selection import Condition"),
-        ("reconcile.observe", "from djlink_manifest.servers import census"),
+        ("model.links.graph", "import networkx as nx"),
+        ("manifest.models.values", "from djlink_manifest.model.links.selection import Condition"),
+        ("reconcile.observe.link", "from djlink_manifest.servers.entities import counts"),
         ("reconcile.pipeline", "from djlink_manifest.reconcile import apply, observe, plan, resolve"),
-        ("reconcile.apply", "from .observe import observe"),
+        ("servers.sql", "from djlink_manifest.errors import ServerError"),
+        ("reconcile.apply.pull", "from ..observe import keys"),
         ("api.link", "def f():\n    import datajoint as dj"),
-        ("cli.demo", "def f():\n    from djlink_manifest.sandbox import demo"),
+        ("cli.commands.demo", "def f():\n    from djlink_manifest.sandbox import demo"),
     ],
 )
 def test_an_import_along_the_rules_is_not(module: str, line: str) -> None:

@@ -1,7 +1,7 @@
 """The JSON Schemas that editors use, made from the models.
 
-`python -m djlink_manifest.manifest.models.schema` writes them to `schemas/`; with `--check` it only tells whether
-they are fresh.
+`python -m djlink_manifest.manifest.models.schema` writes them to `schemas/`; with `--check` it only tells
+whether they are fresh.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from djlink_manifest.manifest.models.schema_models import ManifestModel
 
-FOLDER = Path(__file__).parents[2] / "schemas"
+FOLDER = Path(__file__).parents[3] / "schemas"
 MANIFEST, OVERLAY = "manifest.schema.json", "overlay.schema.json"
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from djlink_manifest.model.tables.naming import master_of
-from djlink_manifest.model.tables.parts import master_columns
 
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
 
@@ -232,3 +232,60 @@ def _out_of_reach(table: TableDefinition, part: TableDefinition) -> str:
         return "has no foreign key to the whole primary key of its master"
     through = next((name for name in named if name in known and name != part.name), part.name)
     return f"refers to `{through}` by columns that do not hold the whole primary key of `{table.name}`"
+
+
+def master_columns(
+    master: TableDefinition, part: TableDefinition, keys: Mapping[str, Sequence[ForeignKey]] | None = None
+) -> tuple[str, ...] | None:
+    """The columns of `part` that hold the master's key, in the master's key order.
+
+    They are found over any chain of foreign keys through other parts, whose columns may be named otherwise at
+    each step. Of several ways (a part may name other entities too) the one whose columns have the master's
+    names counts, then one within the part's own key, then one that is never NULL, then a direct one. None
+    where no way holds the whole key. `keys` replaces the foreign keys of tables, by name.
+    """
+
+    def of(table: TableDefinition) -> Sequence[ForeignKey]:
+        return table.foreign_keys if keys is None else keys.get(table.name, ())
+
+    plain = [way for key in of(part) if (way := _way(master, part, key, {})) is not None]
+    if (master.key, True) in plain and set(master.key) <= set(part.key):
+        return master.key  # no other way goes before it
+    others = [p for p in master.parts if p.name != part.name]
+    found = dict[str, tuple[str, ...]]()
+    for _ in range(len(others) + 1):  # a way is no longer than that
+        before = dict(found)
+        for each in (*others, part):
+            ways = [w for key in of(each) if (w := _way(master, each, key, before)) is not None]
+            if ways:
+                found[each.name] = min(ways, key=lambda way, of=each: _rank(master, of, *way))[0]  # type: ignore[misc]
+        if found == before:
+            break
+    return found.get(part.name)
+
+
+def _way(
+    master: TableDefinition, part: TableDefinition, key: ForeignKey, found: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, ...], bool] | None:
+    """The columns in which a foreign key of a part brings the master's key, and whether it is direct."""
+    if key.parent_schema != master.schema or key.parent_table == part.name:
+        return None
+    direct = key.parent_table == master.name
+    names = master.key if direct else found.get(key.parent_table)
+    pairs = dict(zip(key.parent_columns, key.columns, strict=True))
+    if not names or not pairs.keys() >= set(names) or (direct and len(pairs) != len(names)):
+        return None
+    return tuple(pairs[name] for name in names), direct
+
+
+def _rank(
+    master: TableDefinition, part: TableDefinition, names: tuple[str, ...], direct: bool
+) -> tuple[object, ...]:
+    nullable = {column.name for column in part.columns if column.nullable}
+    return (
+        names != master.key,
+        not set(names) <= set(part.key),
+        bool(nullable & set(names)),
+        not direct,
+        names,
+    )

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, TableInUse, Unreachable
-from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.context import Site
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
@@ -18,12 +17,6 @@ from djlink_manifest.servers.session.errors import is_passing
 from djlink_manifest.servers.session.session import Writer
 
 PATIENCE = 5  # tries of a removal that lost a session or met a table in use
-
-
-def _is_table(catalog: Catalog, schema: str, name: str) -> bool:
-    """Whether a table stands there; a view in its place, which somebody else made, is not read."""
-    found = catalog.tables.get((schema, name))
-    return found is not None and found.kind == "table"
 
 
 def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> LinkOutcome:

@@ -10,7 +10,6 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, Mark
 from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.model.tables.owner_views import owner_schema
-from djlink_manifest.reconcile.apply.removals import _is_table
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.plan.removals import Removal, made_tables, marks_of, removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten
@@ -70,7 +69,7 @@ def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) 
 
 
 def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:
-    if not _is_table(catalog, schema, name):
+    if not is_table(catalog, schema, name):
         return 0
     with sources[source_of(address)].readers.session() as session:
         return count_rows(session, table(schema, name))
@@ -90,8 +89,14 @@ def counted_forgotten(
             continue
         schema, name = each.outbound_table.split(".", 1)
         catalog = sources[each.server].catalog
-        if _is_table(catalog, schema, name):
+        if is_table(catalog, schema, name):
             with sources[each.server].readers.session() as session:
                 each = replace(each, held=count_rows(session, table(schema, name)))
         found.append(each)
     return tuple(found)
+
+
+def is_table(catalog: Catalog, schema: str, name: str) -> bool:
+    """Whether a table stands there; a view in its place, which somebody else made, is not read."""
+    found = catalog.tables.get((schema, name))
+    return found is not None and found.kind == "table"

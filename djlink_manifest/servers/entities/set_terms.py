@@ -1,7 +1,7 @@
 """The links of one source as its SQL sees them, and which sets of keys each of them needs. Pure.
 
-A set is made from the sets of the link's parents or children, one link at a time (`servers/entities/key_sets.py`), so
-the size of a statement depends on the foreign keys of one link and never on the depth of the graph.
+A set is made from the sets of the link's parents or children, one link at a time (`key_sets.py` here), so the
+size of a statement depends on the foreign keys of one link and never on the depth of the graph.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def open_requests(link: Link, *, granted: bool | None = None, until: datetime | 
 def asked_as(link: Link, *, granted: bool | None = None, until: datetime | None = None) -> list[Sql]:
     """The conditions that the request `r` is granted or not, and not later than a moment, as far as said.
 
-    And that its source row stands: of one that is gone nothing can be approved (`servers/entities/strays.py`).
+    And that its source row stands: of one that is gone nothing can be approved (`entities/strays.py`).
     """
     tests = [_stands(link, "r")]
     if granted is not None:

@@ -1,1 +1,0 @@
-"""What `djlink doctor` finds: pure functions from what servers say to findings, each with why and its fix."""
