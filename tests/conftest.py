@@ -22,8 +22,9 @@ from tests.support.servers import (
     shared_servers,
     stop_shared_servers,
 )
+from tests.support.stores.case import s3
 
-__all__ = ["rig"]  # a fixture of its own module
+__all__ = ["rig", "s3"]  # fixtures of their own modules
 
 _pairs = {str(pair): pair for pair in PAIRS}
 RUN_FOLDER = pytest.StashKey[Path]()

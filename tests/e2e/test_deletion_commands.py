@@ -8,7 +8,7 @@ import pty
 import subprocess
 import sys
 
-from tests.integration.test_deletion import document, lab, local, request
+from tests.support.pipelines.deletion import document, lab, local, request
 from tests.support.rig import Rig
 
 __all__ = ["lab"]  # a fixture

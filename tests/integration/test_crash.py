@@ -13,28 +13,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.pipeline import open_job
-from tests.e2e.test_twelve_tables import Atlas, keys, rows
 from tests.support.faults.crash import Applier
+from tests.support.faults.scene import VOLATILE, Scene, evenly, set_up
 from tests.support.invariants.protection import check_whole
 from tests.support.options import seed, told
+from tests.support.pipelines.atlas import Atlas, keys, rows
 from tests.support.rig import Rig, own_rig
 from tests.support.servers import Servers, drop_everything, new_names
-from tests.support.snapshots import Saved
 
 TRIES = 60  # at most; evenly chosen where an apply makes more changes
 KILLS = os.environ.get("DJLINK_KILLS")
 PROCESSES = 2
-T = TypeVar("T")
-VOLATILE = ("pulled_at", "created_at", "holder")
 
 PIPELINE = (
     "CREATE DATABASE {lab}",
@@ -52,37 +48,6 @@ PIPELINE = (
     "INSERT INTO {lab}.note VALUES (1, 0), (2, 0), (3, 0), (4, 0)",
     "INSERT INTO {lab}.note__line SELECT n, 7 FROM {lab}.note",
 )
-
-
-@dataclass(slots=True)
-class Scene:
-    """A pipeline of which some is linked, and the manifest to apply.
-
-    A new link with parts comes below a link of which some rows are missing locally and some are new; another
-    has rows to release, to register and to pull.
-    """
-
-    rig: Rig
-    manifest: Path
-    links: tuple[Link, ...]
-    applier: Applier
-    before: tuple[Saved, Saved] = ()  # type: ignore[assignment]  # set when the scene is made
-
-    def state(self) -> tuple[Saved, Saved]:
-        rig = self.rig
-        local = Saved.of(rig.servers.local, rig.local_schema("lab_a", "lab"))
-        return Saved.of(rig.servers.lab_a, rig.outbound), local
-
-    def put_back(self) -> None:
-        self.before[0].put_back(self.rig.servers.lab_a)
-        self.before[1].put_back(self.rig.servers.local)
-
-    def wait_for_the_dead(self) -> None:
-        """Until the servers have ended a killed process's sessions, and undone what was not committed."""
-        until = time.monotonic() + 20
-        while any(self.rig.own_sessions(server) for server in ("lab_a", "local")):
-            assert time.monotonic() < until, "the sessions of a killed process live on"
-            time.sleep(0.01)
 
 
 @contextmanager
@@ -120,18 +85,6 @@ def made(rig: Rig) -> Iterator[Scene]:
         yield found
 
 
-@contextmanager
-def set_up(rig: Rig, links: tuple[Link, ...]) -> Iterator[Scene]:
-    """The scene of a manifest that was written, as its servers are now, and the process that applies it."""
-    applier = Applier(rig.environ, Path(__file__).parents[2])
-    try:
-        found = Scene(rig, rig.folder / "djlink.yaml", links, applier)
-        found.before = found.state()
-        yield found
-    finally:
-        applier.close()
-
-
 def undisturbed(found: Scene, every: bool = False) -> tuple[list[str], Any]:
     """The changes of an apply that nobody kills, or its statements with `every`, and the state it leaves."""
     answer = found.applier(manifest=str(found.manifest), every=every)
@@ -152,13 +105,6 @@ def crash_and_recover(found: Scene, at: int, sent: bool, end: Any) -> None:
     assert not answer["problems"]
     assert not answer["again"]
     assert tuple(saved.without(*VOLATILE) for saved in found.state()) == end
-
-
-def evenly(numbers: Sequence[T], most: int) -> list[T]:
-    """At most so many of the numbers, the first and the last among them."""
-    if len(numbers) <= most:
-        return list(numbers)
-    return [numbers[n * (len(numbers) - 1) // (most - 1)] for n in range(most)]
 
 
 def kill_points(made: Sequence[str]) -> tuple[list[tuple[int, bool]], int]:

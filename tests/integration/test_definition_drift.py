@@ -10,8 +10,8 @@ import pytest
 from djlink_manifest.reconcile.explain import commands
 from djlink_manifest.reconcile.plan.actions import ADDED, AlterLocal, CreateLocal, Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from tests.integration.test_definitions import definition, every_value, facts
-from tests.integration.test_ownership import checksums
+from tests.support.definitions import definition, every_value, facts
+from tests.support.invariants.tables import checksums
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE, CROSSED, PAIRS
 from tests.support.sql import ask, run_all

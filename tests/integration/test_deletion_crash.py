@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
-from tests.integration.test_deletion import TABLES, approvals, auto, entry, request
+from tests.support.faults.scene import VOLATILE, Scene, evenly, set_up
 from tests.support.invariants.protection import check_whole, rows
+from tests.support.pipelines.deletion import TABLES, approvals, auto, entry, request
 from tests.support.rig import Rig, own_rig
 from tests.support.servers import Servers
 from tests.support.sql import ask

@@ -20,11 +20,10 @@ from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.sandbox.demo import pipeline
 from djlink_manifest.servers.stores import copy_object, object_store
 from djlink_manifest.servers.stores.transport import Brought, Depot
-from tests.integration.test_stores import s3
 from tests.support.faults.proxy import Proxy, Verdict, Wire
-from tests.support.stores import BUCKET, folder_store, s3_store
+from tests.support.stores.case import client
+from tests.support.stores.external import BUCKET, folder_store, s3_store
 
-__all__ = ["s3"]  # a fixture
 PARTS = 3
 SIZE = 2 * (8 << 20) + 12345  # two whole parts and a rest
 
@@ -39,13 +38,6 @@ def bring(source: dict[str, Any], local: dict[str, Any], path: str, goal: str) -
         )
     assert not refused
     return brought
-
-
-def client(s3: str) -> Any:
-    import boto3
-
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client("s3", endpoint_url=f"http://{s3}", region_name="us-east-1", **keys)
 
 
 @pytest.fixture
