@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from djlink_manifest.sandbox.servers.start import FOLDER_VARIABLE
 from tests.support.invariants.secrecy import found, watch_commands
 from tests.support.rig import rig
 from tests.support.servers import (
+    MEMORY,
     PAIRS,
     Names,
     Servers,
     drop_everything,
+    has_room_in_memory,
     new_names,
     shared_servers,
     stop_shared_servers,
@@ -38,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     watch_commands()
     if not _is_worker(config):
         config.stash[RUN_FOLDER] = Path(tempfile.mkdtemp(prefix="djlink-tests-"))
+        if has_room_in_memory():
+            os.environ.setdefault(FOLDER_VARIABLE, str(MEMORY))
 
 
 @pytest.hookimpl(optionalhook=True)
