@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Generator, Iterator
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +70,30 @@ def pytest_runtest_makereport() -> Generator[None, Any, Any]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Tell what tests recorded as `told`: how much of a long test was run, and its seed."""
-    reports = [each for several in terminalreporter.stats.values() for each in several]
-    lines = [
-        words
-        for report in reports
-        for name, words in getattr(report, "user_properties", ())
-        if name == "told" and report.when == "call"
+    """Tell what tests recorded as `told` (how much of a long test was run, and its seed), and their time."""
+    reports = [
+        each
+        for several in terminalreporter.stats.values()
+        for each in several
+        if isinstance(each, pytest.TestReport)
     ]
-    for words in lines:
-        terminalreporter.write_line(words)
+    for report in reports:
+        for name, words in report.user_properties if report.when == "call" else ():
+            if name == "told":
+                terminalreporter.write_line(str(words))
+    for line in seconds_by_folder(reports):
+        terminalreporter.write_line(line)
+
+
+def seconds_by_folder(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
+    """A line for each folder of tests: how many they are, and the seconds of them all with their fixtures."""
+    tests, seconds = defaultdict[str, set[str]](set), defaultdict[str, float](float)
+    for report in reports:
+        folder = str(Path(report.nodeid.partition("::")[0]).parent)
+        tests[folder].add(report.nodeid)
+        seconds[folder] += report.duration
+    for folder, total in sorted(seconds.items()):
+        yield f"{folder}: {len(tests[folder]):,} tests, {total:,.0f} s in all workers together"
 
 
 def _is_worker(config: pytest.Config) -> bool:
