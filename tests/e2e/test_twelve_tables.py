@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("twelve tables")
 def atlas(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
     names = new_names()
     made = Atlas(servers, names, tmp_path_factory.mktemp("atlas"))
-    applied = made.djlink("apply", "--auto-approve")
+    applied = made.installed("apply", "--auto-approve")
     assert applied.returncode == 0, applied.stdout + applied.stderr
     yield made
     for each in made.pipelines.values():
@@ -75,7 +75,7 @@ def test_foreign_keys_between_linked_tables_are_kept(atlas: Atlas) -> None:
 
 
 def test_the_second_plan_is_empty_and_ends_with_0(atlas: Atlas) -> None:
-    plan = atlas.djlink("plan", "--detailed-exitcode")
+    plan = atlas.installed("plan", "--detailed-exitcode")
     assert plan.returncode == 0, plan.stdout + plan.stderr
     assert "No changes" in plan.stdout
 
@@ -102,7 +102,7 @@ def test_the_source_server_refuses_to_delete_what_was_pulled(atlas: Atlas) -> No
 
 def test_new_rows_make_changes_that_the_exit_code_tells(atlas: Atlas) -> None:
     pipeline.add_rows(atlas.pipelines["janelia"], count=2)
-    plan = atlas.djlink("plan", "--detailed-exitcode")
+    plan = atlas.installed("plan", "--detailed-exitcode")
     assert plan.returncode == 2, plan.stdout + plan.stderr
     assert atlas.djlink("apply", "--auto-approve").returncode == 0
     assert atlas.djlink("plan", "--detailed-exitcode").returncode == 0

@@ -12,6 +12,7 @@ from typing import Any
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.demo import pipeline
 from djlink_manifest.sandbox.demo.pipeline import Source
+from tests.support.command import called
 from tests.support.rig import Rig
 from tests.support.servers import Names, Servers
 
@@ -40,6 +41,10 @@ class Atlas:
         self.path = self.rig.write(document)
 
     def djlink(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on the manifest, in this process."""
+        return called(*arguments, "-f", str(self.path), environ=self.rig.environ)
+
+    def installed(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command on the manifest."""
         return subprocess.run(
             [str(Path(sys.executable).with_name("djlink")), *arguments, "-f", str(self.path)],
