@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from djlink_manifest.model.links.link import Link
 from tests.support.faults.crash import Applier
@@ -31,6 +31,7 @@ class Scene:
     links: tuple[Link, ...]
     applier: Applier
     before: tuple[Saved, Saved] = ()  # type: ignore[assignment]  # set when the scene is made
+    met: set[Any] = field(default_factory=set)
 
     def state(self) -> tuple[Saved, Saved]:
         rig = self.rig
@@ -40,6 +41,16 @@ class Scene:
     def put_back(self) -> None:
         self.before[0].put_back(self.rig.servers.lab_a)
         self.before[1].put_back(self.rig.servers.local)
+
+    def is_known(self) -> bool:
+        """Whether a kill left this very state before; kills between two commits leave the same one.
+
+        What the next apply makes of a state is looked at once for each.
+        """
+        state = tuple(saved.outline(*VOLATILE) for saved in self.state())
+        known = state in self.met
+        self.met.add(state)
+        return known
 
     def wait_for_the_dead(self) -> None:
         """Until the servers have ended a killed process's sessions, and undone what was not committed."""
@@ -66,3 +77,8 @@ def evenly(numbers: Sequence[T], most: int) -> list[T]:
     if len(numbers) <= most:
         return list(numbers)
     return [numbers[n * (len(numbers) - 1) // (most - 1)] for n in range(most)]
+
+
+def piece_of(cases: Sequence[T], piece: int, pieces: int) -> Sequence[T]:
+    """One of so many pieces of the cases, which together are all of them; neighbours stay together."""
+    return cases[len(cases) * piece // pieces : len(cases) * (piece + 1) // pieces]
