@@ -10,7 +10,7 @@ from pathlib import Path
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 from djlink_manifest.manifest.checks import check
-from djlink_manifest.manifest.models.build import built
+from djlink_manifest.manifest.models.falling import fallen
 from djlink_manifest.manifest.models.shape import shaped
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.nodes import Fields, plain
@@ -48,11 +48,11 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
                 "no manifest file is given", Spot(Location("manifest", 1, 1)), help="name one: -f atlas.yaml"
             )
         return None, problems.sorted()
-    whole, root = shaped(merged, problems)
-    if whole is None:
+    written, root = shaped(merged, problems)
+    if written is None:
         return None, problems.sorted()
-    manifest = built(whole, root, files, _digest(merged), problems)
-    check(manifest, whole, root, problems)
+    manifest = fallen(written, problems).model_copy(update={"files": tuple(files), "digest": _digest(merged)})
+    check(manifest, root, problems)
     LOG.debug("read %s: %d problems", ", ".join(files), len(problems.sorted()))
     return (None if problems.any_error else manifest), problems.sorted()
 

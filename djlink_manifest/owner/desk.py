@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from djlink_manifest.errors import ServerError, UsageError
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.dependents import below, children_first
 from djlink_manifest.model.links.holding import TableStanding
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals

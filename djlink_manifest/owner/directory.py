@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from djlink_manifest.errors import ServerError, UsageError
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.dependents import entities, ties
 from djlink_manifest.model.links.holding import OwnedLink, Standing, Unreadable
 from djlink_manifest.model.server.catalog import TableName

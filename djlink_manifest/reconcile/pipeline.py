@@ -46,7 +46,7 @@ def open_job(
     """
     say = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)
-    addresses = {s.name: resolve_server(s.server, environ) for s in manifest.sources}
+    addresses = {s.name: resolve_server(s, environ) for s in manifest.sources}
     outbound = {s.name: resolve_outbound(s, environ) for s in manifest.sources}
     schemas = {
         addresses[s.name]: {

@@ -69,7 +69,7 @@ def authority(server: SandboxServer) -> dict[str, str]:
 def cipher(rig: Rig, made: dict[str, Any]) -> str:
     """The cipher of a session that djlink opens to the manifest's source; empty where it is plain."""
     manifest = load([rig.write(made)])
-    address = resolve_server(manifest.sources[0].server, {**os.environ, **rig.environ})
+    address = resolve_server(manifest.sources[0], {**os.environ, **rig.environ})
     session = open_session(address, Session)
     try:
         return str(session.row(sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))[1])

@@ -14,24 +14,23 @@ from djlink_manifest.manifest.models.names import (
     spellings,
     table_fault,
 )
-from djlink_manifest.manifest.models.schema_models import ApprovalModel, ManifestModel
-from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.models.values import Approval, Manifest, SchemaSpec, SourceSpec, TableRule
 from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of, spot_of_item
 from djlink_manifest.manifest.text.problems import Problems, did_you_mean
 
 FORM = "an address is `source.schema.Table`"
 
 
-def check_addresses(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def check_addresses(manifest: Manifest, root: Fields, problems: Problems) -> None:
     """Note addresses that no link of the manifest has, links taken out that are still in, and circles."""
     _check_dependencies(manifest, root, problems)
-    for address in whole.removed:
-        _check_removed(address, manifest, root, problems)
+    for entry in manifest.removed:
+        _check_removed(entry.address, manifest, root, problems)
     seen: set[tuple[str, str]] = set()
-    for index, approval in enumerate(whole.approvals):
-        _check_approval(approval, ("approvals", index), manifest, root, problems)
+    for approval in sorted(manifest.approvals, key=lambda each: each.origin.path[1]):
+        _check_approval(approval, manifest, root, problems)
         if (approval.link, approval.keys) in seen:
-            steps = ("approvals", index)
+            steps = approval.origin.path
             problems.warning(
                 f"the same deletions of `{approval.link}` are approved twice",
                 spot_of(root, steps),
@@ -149,9 +148,9 @@ def _check_removed(address: str, manifest: Manifest, root: Fields, problems: Pro
         problems.error(f"`removed`: `{address}` is still linked{at}", spot, path, help)
 
 
-def _check_approval(
-    approval: ApprovalModel, steps: Steps, manifest: Manifest, root: Fields, problems: Problems
-) -> None:
+def _check_approval(approval: Approval, manifest: Manifest, root: Fields, problems: Problems) -> None:
+    steps = approval.origin.path
+
     def spot(key: str) -> tuple[Steps, str]:
         return (*steps, key), dotted((*steps, key))
 
@@ -169,7 +168,7 @@ def _check_approval(
             "take it out",
         )
     there, path = spot("with")
-    for address in approval.along:
+    for address, _ in approval.along:
         if address.count(".") < 2 or address == approval.link:
             at = spot_of(root, (*there, address), key=True)
             problems.error(f"`with`: `{address}` is not the address of another link", at, path, FORM)

@@ -6,7 +6,7 @@ import re
 
 from djlink_manifest.manifest.checks.stores import is_store_secret
 from djlink_manifest.manifest.models.names import identifier_fault, source_fault
-from djlink_manifest.manifest.models.schema_models import ManifestModel, ServerModel, TlsModel
+from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text import references
 from djlink_manifest.manifest.text.nodes import Fields, Items, Leaf, Node, Steps, dotted, spot_of
@@ -18,14 +18,14 @@ _SECRET_NAME = re.compile(r"(?:^|_)(?:pass|passwd|password|pwd|pw|secret|token|c
 _TLS_KEYS = frozenset({"ca", "cert", "key"})
 
 
-def check_servers(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def check_servers(manifest: Manifest, root: Fields, problems: Problems) -> None:
     """Note what is wrong with names, addresses, logins and TLS of the servers, and stray references."""
-    _check_server(("local",), whole.local, root, problems)
-    for name, source in whole.sources.items():
-        steps = ("sources", name)
-        if fault := source_fault(name):
+    _check_server(manifest.local, root, problems)
+    for source in manifest.sources:
+        steps = source.origin.path
+        if fault := source_fault(source.name):
             problems.error(f"the source's name {fault}", spot_of(root, steps, key=True), dotted(steps))
-        _check_server(steps, source, root, problems)
+        _check_server(source, root, problems)
         if source.outbound and "${" not in source.outbound and (fault := identifier_fault(source.outbound)):
             here = (*steps, "outbound")
             problems.error(f"the outbound schema's name {fault}", spot_of(root, here), dotted(here))
@@ -37,19 +37,18 @@ def check_servers(manifest: Manifest, whole: ManifestModel, root: Fields, proble
             "write `contact: you@lab.example`; owners see it beside their data",
         )
     _check_references(root, (), problems)
-    _check_swapped(whole, root, problems)
+    _check_swapped(manifest, root, problems)
 
 
-def _check_swapped(whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def _check_swapped(manifest: Manifest, root: Fields, problems: Problems) -> None:
     """Note references to passwords where other values are meant, which are shown."""
-    servers: list[tuple[Steps, ServerModel]] = [(("local",), whole.local)]
-    servers += [(("sources", name), source) for name, source in whole.sources.items()]
-    secret = {each for _, server in servers for each in _references(server.password)}
-    for steps, server in servers:
+    servers = (manifest.local, *manifest.sources)
+    secret = {each for server in servers for each in _references(server, "password")}
+    for server in servers:
         for key in _SHOWN_KEYS:
-            for each in _references(str(getattr(server, key, None) or "")):
+            for each in _references(server, key):
                 if each in secret or (each.kind == "env" and _SECRET_NAME.search(each.name)):
-                    here = (*steps, key)
+                    here = (*server.origin.path, key)
                     problems.error(
                         f"`{key}` refers to a password: `${{{each.kind}:{each.name}}}`",
                         spot_of(root, here),
@@ -58,16 +57,21 @@ def _check_swapped(whole: ManifestModel, root: Fields, problems: Problems) -> No
                     )
 
 
-def _references(text: str) -> list[references.Reference]:
+def _references(server: ServerSpec, key: str) -> list[references.Reference]:
+    """The references in a value that the manifest itself sets."""
+    if key not in server.model_fields_set:
+        return []
     try:
-        return [each for each in references.parts(text) if isinstance(each, references.Reference)]
+        return [
+            each for each in references.parts(getattr(server, key)) if isinstance(each, references.Reference)
+        ]
     except references.BadReference:
         return []
 
 
-def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Problems) -> None:
+def _check_server(server: ServerSpec, root: Fields, problems: Problems) -> None:
     """`password` is told at its key: the line of its value may be an anchor's, which is not masked."""
-    set_keys = server.model_fields_set
+    set_keys, steps = server.model_fields_set, server.origin.path
     variable = "DJ_PASS" if steps == ("local",) else "LINK_PASS"
     if (
         "password" in set_keys
@@ -85,11 +89,11 @@ def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Pro
         if key in set_keys and not getattr(server, key).strip():
             problems.error(f"`{key}` is empty", spot_of(root, (*steps, key), key=True), dotted((*steps, key)))
     _check_host(steps, server, root, problems)
-    if isinstance(server.tls, TlsModel):
+    if isinstance(server.tls, TlsSpec):
         _check_tls(steps, server.tls, root, problems)
 
 
-def _check_host(steps: Steps, server: ServerModel, root: Fields, problems: Problems) -> None:
+def _check_host(steps: Steps, server: ServerSpec, root: Fields, problems: Problems) -> None:
     here = (*steps, "host")
     if "://" in server.host or "@" in server.host:
         problems.conceal(spot_of(root, here))
@@ -109,7 +113,7 @@ def _check_host(steps: Steps, server: ServerModel, root: Fields, problems: Probl
         problems.error("`host` is not the name or address of a host", spot_of(root, here), dotted(here))
 
 
-def _check_tls(steps: Steps, tls: TlsModel, root: Fields, problems: Problems) -> None:
+def _check_tls(steps: Steps, tls: TlsSpec, root: Fields, problems: Problems) -> None:
     here = (*steps, "tls")
     if problems.any_error_at(dotted(here)):
         return  # what does not fit was taken out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from djlink_manifest.manifest.models.schema_models import ManifestModel, StoreModel
+from collections.abc import Mapping
+from typing import Any
+
+from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text import references
 from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of
 from djlink_manifest.manifest.text.problems import Problems, did_you_mean
@@ -23,17 +26,17 @@ _ALSO = {
 _ALWAYS = frozenset({"protocol", "schema_prefix"})
 
 
-def check_stores(whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def check_stores(manifest: Manifest, root: Fields, problems: Problems) -> None:
     """Note what is wrong with the settings of the sources' stores."""
-    for name, source in whole.sources.items():
-        for store, settings in source.store_settings.items():
-            steps: Steps = ("sources", name, "store_settings", store)
-            if not store.strip():
+    for source in manifest.sources:
+        for store in source.store_settings:
+            steps = store.origin.path
+            if not store.name.strip():
                 problems.error("a store without a name", spot_of(root, steps, key=True), dotted(steps))
-            if isinstance(settings, StoreModel):
-                _check_settings(settings, steps, root, problems)
-            elif not settings.strip():
-                problems.error(f"`{store}` is empty", spot_of(root, steps, key=True), dotted(steps))
+            if not isinstance(store.settings, str):
+                _check_settings(dict(store.settings), steps, root, problems)
+            elif not store.settings.strip():
+                problems.error(f"`{store.name}` is empty", spot_of(root, steps, key=True), dotted(steps))
 
 
 def is_store_secret(steps: Steps) -> bool:
@@ -44,10 +47,10 @@ def is_store_secret(steps: Steps) -> bool:
     return False
 
 
-def _check_settings(settings: StoreModel, steps: Steps, root: Fields, problems: Problems) -> None:
-    protocol, given = settings.protocol, settings.model_fields_set
+def _check_settings(settings: Mapping[str, Any], steps: Steps, root: Fields, problems: Problems) -> None:
+    protocol, given = settings["protocol"], settings.keys()
     for key in sorted(given & set(SECRETS)):
-        if not references.only_references(getattr(settings, key)):
+        if not references.only_references(settings[key]):
             here = (*steps, key)
             problems.conceal(spot_of(root, here))
             help = f"write `{key}: ${{env:NAME}}` and set the variable; if this was committed, change it"
@@ -64,7 +67,7 @@ def _check_settings(settings: StoreModel, steps: Steps, root: Fields, problems: 
             problems.error(f"`protocol: {protocol}` is not known", spot_of(root, here), dotted(here), help)
         return
     for key in _NEEDS[protocol]:
-        if not getattr(settings, key).strip() and not problems.any_error_at(dotted(steps)):
+        if not settings.get(key, "").strip() and not problems.any_error_at(dotted(steps)):
             words = f"a store of the protocol {protocol} needs `{key}`"
             problems.error(words, spot_of(root, steps, key=True), dotted(steps))
     for key in sorted(given - _ALSO[protocol] - _ALWAYS):
@@ -72,6 +75,6 @@ def _check_settings(settings: StoreModel, steps: Steps, root: Fields, problems: 
         problems.error(
             f"`{key}` is not of the protocol {protocol}", spot_of(root, here, key=True), dotted(here)
         )
-    if protocol == "s3" and bool(settings.access_key) != bool(settings.secret_key):
+    if protocol == "s3" and bool(settings.get("access_key")) != bool(settings.get("secret_key")):
         words = "`access_key` and `secret_key` go together; without both, the machine's own identity counts"
         problems.error(words, spot_of(root, steps, key=True), dotted(steps))

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Hashable, Iterable
 from itertools import combinations
 
-from djlink_manifest.manifest.models.build import table_keys
 from djlink_manifest.manifest.models.names import (
     covers,
     identifier_fault,
@@ -16,7 +15,15 @@ from djlink_manifest.manifest.models.names import (
     weight,
 )
 from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, node_at, spot_of, spot_of_item
+from djlink_manifest.manifest.text.nodes import (
+    Fields,
+    Steps,
+    dotted,
+    node_at,
+    spot_of,
+    spot_of_item,
+    table_keys,
+)
 from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean
 from djlink_manifest.model.tables.naming import class_name
 
@@ -29,9 +36,9 @@ def check_tables(manifest: Manifest, root: Fields, problems: Problems) -> None:
     """Note what is wrong with the schemas' names, their `tables` and the options that stand there."""
     for source in manifest.sources:
         for schema in source.schemas:
-            steps = ("sources", source.name, "schemas", schema.name)
+            steps = schema.origin.path
             _check_schema_name(schema, spot_of(root, steps, key=True), dotted(steps), problems)
-            keys = list(table_keys(root, source.name, schema.name))
+            keys = list(table_keys(root, steps))
             there = (*steps, "tables")
             if not keys and not problems.any_error_at(dotted(there)):
                 problems.error(

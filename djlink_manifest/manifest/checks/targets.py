@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from djlink_manifest.manifest.checks.tables import origin
-from djlink_manifest.manifest.models.build import table_keys
 from djlink_manifest.manifest.models.names import identifier_fault, same_table
-from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec, TableRule
-from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.models.servers import ServerSpec
+from djlink_manifest.manifest.models.values import Manifest, SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of, table_keys
 from djlink_manifest.manifest.text.problems import Problems, Spot
 from djlink_manifest.model.tables.naming import class_name, plain_name
 
@@ -50,7 +50,7 @@ def _targets(manifest: Manifest, root: Fields) -> Iterator[Target]:
     for source in manifest.sources:
         for schema in source.schemas:
             rules = {rule.pattern: rule for rule in schema.rules}
-            for pattern, steps, spot in table_keys(root, source.name, schema.name):
+            for pattern, steps, spot in table_keys(root, schema.origin.path):
                 rule = rules[pattern]
                 name = rule.options.local_schema(source.name, schema.name)
                 yield Target(source, schema.name, rule, name, steps, spot)
@@ -73,7 +73,7 @@ def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields
                 path,
                 "set `schema_name`",
             )
-        elif _same_server(manifest.local, target.source.server) and target.local_schema == target.schema:
+        elif _same_server(manifest.local, target.source) and target.local_schema == target.schema:
             problems.error(
                 f"the local schema `{target.local_schema}` is the source schema itself: one host, one port",
                 spot,
@@ -115,7 +115,7 @@ def _check_outbound_tables(exact: list[Target], root: Fields, problems: Problems
         name = target.rule.options.outbound_table
         if name is None:
             continue
-        server = target.source.server
+        server = target.source
         key = (server.host.lower(), server.port, target.source.outbound, name)
         other = seen.setdefault(key, target)
         if other is not target:

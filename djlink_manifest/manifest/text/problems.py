@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 
@@ -128,6 +129,7 @@ def _is_below(path: str, above: str) -> bool:
     return path == above or path.startswith((f"{above}.", f"{above}["))
 
 
+@lru_cache(maxsize=1024)
 def looks_secret(key: str) -> bool:
     """Whether a key is, or is nearly, the name of a secret: `password`, `passwrd`, `api_key`."""
     return bool(_SECRET_WORD.search(key)) or bool(

@@ -93,7 +93,7 @@ def _as_adopted(
         sources[each.source] = replace(there, catalog=outbound)
         local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
     scope = stage.graph.upstream(chosen)
-    manifest = replace(stage.manifest, removed=())  # those are no matter of an adoption
+    manifest = stage.manifest.model_copy(update={"removed": ()})  # those are no matter of an adoption
     refused = tuple(r for r in stage.resolved.refusals if r.address in scope)
     selection = Selection(scope, frozenset(), scope, refused)
     at = replace(stage, manifest=manifest, local=local, sources=sources, selection=selection, limit=None)
