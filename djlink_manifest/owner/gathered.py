@@ -11,8 +11,7 @@ from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.directory import Directory
 from djlink_manifest.servers.owner import statements
 from djlink_manifest.servers.owner.key_sets import KeySets
-from djlink_manifest.servers.session import error_numbers
-from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.errors import REFERENCED, is_passing
 from djlink_manifest.servers.session.session import Isolation
 
 TRIES = 4
@@ -139,7 +138,7 @@ class Gathered:
         try:
             return self._commit(work)
         except ServerError as error:
-            if error.code in error_numbers.REFERENCED:
+            if error.code in REFERENCED:
                 raise ServerError(
                     f"nothing was deleted: something still refers to these rows ({error.message})",
                     code=error.code,

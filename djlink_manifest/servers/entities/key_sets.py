@@ -24,7 +24,7 @@ from djlink_manifest.servers.query.references import (
     reference_holds,
 )
 from djlink_manifest.servers.query.tables import outbound_table, restricted, source_table
-from djlink_manifest.servers.session.error_numbers import NOT_EVALUATED
+from djlink_manifest.servers.session.errors import NOT_EVALUATED
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, among, both, column, columns, either, equal, idents, sql, table
 

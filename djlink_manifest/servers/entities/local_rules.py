@@ -18,7 +18,7 @@ from djlink_manifest.model.tables.definition import Check, ForeignKey, TableDefi
 from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys.key_table import SEQ, temporary
 from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
-from djlink_manifest.servers.session.error_numbers import DENIED
+from djlink_manifest.servers.session.errors import DENIED
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, both, column, columns, equal, idents, not_among, sql, table
 

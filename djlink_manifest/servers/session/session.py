@@ -19,8 +19,7 @@ from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_of, version_of
 from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
-from djlink_manifest.servers.session.error_numbers import WAITED
-from djlink_manifest.servers.session.errors import translated, understood, unreachable
+from djlink_manifest.servers.session.errors import WAITED, translated, understood, unreachable
 from djlink_manifest.servers.session.wire import WireConnection, values
 from djlink_manifest.servers.sql import Sql, sql
 
