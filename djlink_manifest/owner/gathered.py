@@ -117,7 +117,7 @@ class Gathered:
                     words = f"{dumb.schema} does not say what {link.lab} holds: {dumb.reason}"
                     raise DjlinkError(words, hint=dumb.hint) from error
         sets.climb(self._along, "held")
-        sets.of(self.root, "free").add(statements.without(sets.of(self.root), sets.of(self.root, "held")))
+        sets.of(self.root, "free").add_new(statements.without(sets.of(self.root), sets.of(self.root, "held")))
         sets.spread(self._along, "free")
 
     @property

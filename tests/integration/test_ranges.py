@@ -16,7 +16,8 @@ from djlink_manifest.reconcile.apply import pull
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
 from djlink_manifest.sandbox import ServerOptions, start_server
-from djlink_manifest.servers.session.session import Writer, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Writer
 from djlink_manifest.servers.sql import Sql
 from tests.integration.test_batches import everything, numbers
 from tests.integration.test_definitions import every_value

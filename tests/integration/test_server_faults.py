@@ -17,7 +17,7 @@ from djlink_manifest.reconcile.apply import scheduler as applying
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers, start_server
-from djlink_manifest.servers.session import session as connection
+from djlink_manifest.servers.session import login
 from tests.support.faults.pipeline import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import PASSWORD, Rig
@@ -299,8 +299,8 @@ def test_rows_that_the_source_keeps_locked_fail_their_link_alone_with_what_to_lo
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.make_tables()
-    brief = (*connection.SETTINGS, "innodb_lock_wait_timeout = 1")
-    monkeypatch.setattr(connection, "SETTINGS", brief)
+    brief = (*login.SETTINGS, "innodb_lock_wait_timeout = 1")
+    monkeypatch.setattr(login, "SETTINGS", brief)
     monkeypatch.setattr(batches, "PATIENCE", 2)
     with lab.rig.servers.lab_a.connect() as owner, owner.cursor() as cursor:
         rows_locked(lab, cursor)

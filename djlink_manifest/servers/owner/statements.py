@@ -223,14 +223,14 @@ def all_schemas(session: Session) -> frozenset[str]:
 
 def add_held(link: OwnedLink, members: KeySet, into: KeySet) -> None:
     """Add those of the members that the link holds."""
-    into.add(_of_view(link, "held", members))
+    into.add_new(_of_view(link, "held", members))
 
 
 def add_asked(link: OwnedLink, of: TableDefinition, into: KeySet) -> None:
     """Add all entities whose deletion was requested or approved."""
     views = owner_views(of, link.outbound, link.base)
     for kind in ("requests", "approved"):
-        into.add(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
+        into.add_new(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
 
 
 def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: str) -> int:
@@ -241,7 +241,9 @@ def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: 
         sql("NOT EXISTS (SELECT 1 FROM {} v WHERE {})", _view(views[kind]), equal("v", of.key, "k", of.key))
         for kind in ("requests", "approved")
     )
-    new.add(sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved])))
+    new.add_new(
+        sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved]))
+    )
     return session.execute(
         sql(
             "INSERT INTO {} ({}, {}) SELECT {}, {} FROM {} k",

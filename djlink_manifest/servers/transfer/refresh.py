@@ -23,11 +23,10 @@ from djlink_manifest.servers.transfer.batch import rows_of
 from djlink_manifest.servers.transfer.insert import Budget, Conversion, as_read, copy
 from djlink_manifest.servers.transfer.refresh_tables import (
     RefillTable,
-    drop,
     equal_unnamed,
     forget_absent,
-    make,
     refill_tables,
+    rows_beside,
 )
 from djlink_manifest.servers.transfer.reliance import Reliance, putting_aside
 
@@ -65,7 +64,7 @@ def refill_entities(
     """
     tables, asked = refill_tables(link, reliance.named), unasked(link, "o", requested=requested)
     for each in tables:
-        make(local, each)
+        rows_beside(local, each).create()
     with putting_aside(local, link, tables, reliance) as aside, source.snapshot(), local.transaction():
         for each in tables:
             what = reading_rows(each.columns, "t")
@@ -86,7 +85,7 @@ def refill_entities(
 def drop_scratch(local: Writer, link: Link) -> None:
     """End the temporary tables of a refill."""
     for each in refill_tables(link):
-        drop(local, each)
+        rows_beside(local, each).drop()
 
 
 def _keep_present(local: Writer, link: Link, tables: Sequence[RefillTable]) -> int:
