@@ -43,7 +43,7 @@ class Session:
         self.address = address
         self.name = address.name
         self._connection = connection
-        self.temporary = TemporaryTables(self._run, reads=self.MODE == "READ ONLY")
+        self.temporary = TemporaryTables(self._send, reads=self.MODE == "READ ONLY")
         self.kept = dict[type, Any]()  # what other modules keep for the session's life, by its class
         self.identity, self.id = _identify(self)
 
@@ -55,6 +55,7 @@ class Session:
     def rows(self, statement: Sql) -> list[Row]:
         """All rows of a small result, decoded."""
         text = _reading(statement).formatted()
+        self.temporary.settle()
         with self._errors(), understood(self.name), self._connection.cursor() as cursor:
             cursor.execute(*text)
             return list(cursor.fetchall())
@@ -92,6 +93,7 @@ class Session:
     def _unbuffered(
         self, statement: Sql, read: Callable[[WireConnection], Iterator[_T]]
     ) -> Generator[_T, None, None]:
+        self.temporary.settle()
         with self._errors():
             self._connection.query(self._text(_reading(statement)), unbuffered=True)
             rows = read(self._connection)
@@ -152,6 +154,10 @@ class Session:
             self._connection.close()
 
     def _run(self, statement: Sql | str | bytes) -> int:
+        self.temporary.settle()
+        return self._send(statement)
+
+    def _send(self, statement: Sql | str | bytes) -> int:
         with self._errors():
             affected: int
             text = self._text(statement) if isinstance(statement, Sql) else statement

@@ -2,7 +2,8 @@
 
 Each method composes its statement around the name of such a table, so that none can have another target. The
 server is the second wall: sessions that read are READ ONLY, in which both vendors let temporary tables be
-filled and changed, but neither made nor dropped.
+filled and changed, but not made or dropped. For that alone such a session is READ WRITE for a moment, which
+ends before anything else is sent.
 """
 
 from __future__ import annotations
@@ -17,32 +18,37 @@ _VERBS = ("INSERT INTO ", "DELETE FROM ", "DELETE ", "UPDATE ")
 class TemporaryTables:
     """The temporary tables that a session has made and not dropped, by their quoted names."""
 
-    def __init__(self, run: Callable[[Sql | str | bytes], int], *, reads: bool) -> None:
-        self._run = run
+    def __init__(self, send: Callable[[Sql | str | bytes], int], *, reads: bool) -> None:
+        self._send = send
         self._reads = reads
+        self._may_write = False  # for the moment
         self._made = set[str]()
+
+    def settle(self) -> None:
+        """Let the server refuse again what writes other tables; to be called before anything is sent."""
+        if self._may_write:
+            self._send("SET SESSION TRANSACTION READ ONLY")
+            self._may_write = False
 
     def create(self, name: Sql, columns: str) -> None:
         """Create a table in place of one of the same name; `columns` is what its parentheses enclose."""
         self.drop(name)
-        self._permit()
-        self._run(f"CREATE TEMPORARY TABLE {name.text} ({columns}) ENGINE=InnoDB")
+        self._define(f"CREATE TEMPORARY TABLE {name.text} ({columns}) ENGINE=InnoDB")
         self._made.add(name.text)
 
     def drop(self, name: Sql) -> None:
         """Drop a table, if there is one."""
         if name.text in self._made:
-            self._permit()
-            self._run(f"DROP TEMPORARY TABLE IF EXISTS {name.text}")
+            self._define(f"DROP TEMPORARY TABLE IF EXISTS {name.text}")
             self._made.discard(name.text)
 
     def truncate(self, name: Sql) -> None:
         """Empty a table and number its rows from 1 again; outside of transactions."""
-        self._alter(f"TRUNCATE TABLE {self._own(name).text}")
+        self._define(f"TRUNCATE TABLE {self._own(name).text}")
 
     def number_from(self, name: Sql, number: int) -> None:
         """Let the next row that is added have this number; outside of transactions."""
-        self._alter(f"ALTER TABLE {self._own(name).text} AUTO_INCREMENT = {int(number)}")
+        self._define(f"ALTER TABLE {self._own(name).text} AUTO_INCREMENT = {int(number)}")
 
     def insert(self, name: Sql, names: Sequence[str], select: Sql, *, ignore: bool = False) -> int:
         """Add what a SELECT gives for these columns; the rows affected. `ignore`: but for keys it has."""
@@ -87,24 +93,21 @@ class TemporaryTables:
         verb = next((verb for verb in _VERBS if text.startswith(verb)), None)
         if verb is None or not any(f"{text} ".startswith(f"{verb}{name} ") for name in self._made):
             raise ValueError(f"not a statement on a temporary table: {text[:80]}")
-        if verb == "UPDATE ":
-            self._permit()
-        return self._run(statement)
+        # joined with other tables, an UPDATE counts as one of theirs
+        return self._define(statement) if verb == "UPDATE " else self._run(statement)
 
     def _own(self, name: Sql) -> Sql:
         if name.text not in self._made:
             raise ValueError(f"not a temporary table of this session: {name.text}")
         return name
 
-    def _permit(self) -> None:
-        """Let the next statement make or drop a table. One that commits by itself uses the permission up."""
-        if self._reads:
-            self._run("SET TRANSACTION READ WRITE")
+    def _run(self, statement: Sql | bytes) -> int:
+        self.settle()
+        return self._send(statement)
 
-    def _alter(self, statement: str) -> None:
-        """Run a statement that commits before it begins, which would use up a permission for the next one."""
-        if self._reads:
-            self._run("SET SESSION TRANSACTION READ WRITE")
-        self._run(statement)
-        if self._reads:
-            self._run("SET SESSION TRANSACTION READ ONLY")
+    def _define(self, statement: Sql | str | bytes) -> int:
+        """Run what is refused to a session that reads, though its target is a temporary table."""
+        if self._reads and not self._may_write:
+            self._send("SET SESSION TRANSACTION READ WRITE")
+            self._may_write = True
+        return self._send(statement)
