@@ -117,11 +117,17 @@ _HINTS = {
 }
 
 
-def is_passing(error: ServerError) -> bool:
+def is_passing(error: Exception) -> bool:
     """Whether trying again may help: a lost connection, a server that restarts or has no session free, a
     deadlock, a lock wait."""
-    passing = DEADLOCK | WAITED | FULL | DOWN
-    return isinstance(error, ConnectionLost) or error.code in passing
+    return isinstance(error, ServerError) and (
+        isinstance(error, ConnectionLost) or error.code in DEADLOCK | WAITED | FULL | DOWN
+    )
+
+
+def is_passing_here(error: Exception) -> bool:
+    """As `is_passing`, of errors after which the session still stands."""
+    return is_passing(error) and not isinstance(error, ConnectionLost)
 
 
 def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
