@@ -81,8 +81,12 @@ def test_an_interrupt_from_another_thread_ends_a_pause_that_has_begun() -> None:
         begun.set()
         return 86_400
 
+    def interrupt() -> None:
+        begun.wait()
+        stop.set()
+
     step, _ = failing(9, ConnectionLost("gone"))
-    interrupting = threading.Thread(target=lambda: (begun.wait(), stop.set()))
+    interrupting = threading.Thread(target=interrupt)
     interrupting.start()
     with pytest.raises(Interrupted):
         Retry(9, pause, LOST.passes).run(step, stop)
