@@ -16,6 +16,7 @@ from tests.support.rig import rig
 from tests.support.servers import (
     PAIRS,
     Names,
+    Pair,
     Servers,
     drop_everything,
     new_names,
@@ -26,7 +27,31 @@ from tests.support.servers import (
 __all__ = ["rig"]  # a fixture of its own module
 
 _pairs = {str(pair): pair for pair in PAIRS}
+# of the tests that name none; not all of them pass on the others
+USUAL_PAIR = _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
 RUN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pair mariadb-mysql`: of the tests, those that run MariaDB sources with a MySQL local server."""
+    words = f"only tests on this pair of vendors; tests that name no pair run on {USUAL_PAIR}"
+    parser.addoption("--pair", choices=sorted(_pairs), help=words)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other pairs than `--pair`."""
+    pair = config.getoption("pair")
+    others = [item for item in items if pair and str(_pair_of(item)) != pair]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+def _pair_of(item: pytest.Item) -> Pair:
+    """The pair of vendors that a test names, else the usual one."""
+    call = getattr(item, "callspec", None)
+    named = call.params.get("servers") if call else None
+    return named if isinstance(named, Pair) else USUAL_PAIR
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -86,7 +111,7 @@ def servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Serv
     Of MySQL, unless the test names a pair of vendors, or the environment does for all tests that name none
     (`DJLINK_TEST_PAIR=mariadb-mysql`: MariaDB sources, a MySQL local server).
     """
-    pair = getattr(request, "param", None) or _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
+    pair = getattr(request, "param", USUAL_PAIR)
     given: dict[str, Any] = getattr(pytestconfig, "workerinput", {})
     folder = given.get("djlink_folder") or pytestconfig.stash[RUN_FOLDER]
     return shared_servers(Path(folder), given.get("djlink_owner", os.getpid()), pair)

@@ -11,7 +11,8 @@ from pathlib import Path
 from tests.support.rig import Rig
 
 CODE = (
-    "import sys; from djlink_manifest.reconcile import bench; bench.BATCH_ENTITIES = int(sys.argv.pop(1));"
+    "import sys; from djlink_manifest.reconcile.runtime import batches;"
+    " batches.BATCH_ENTITIES = int(sys.argv.pop(1));"
     " sys.argv[0] = 'djlink'; from djlink_manifest.cli import main; main()"
 )
 

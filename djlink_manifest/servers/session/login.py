@@ -12,6 +12,7 @@ from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.servers.dialects import check_supported
 from djlink_manifest.servers.session.errors import unreachable
 from djlink_manifest.servers.session.session import LOCK_WAIT, Session
+from djlink_manifest.servers.session.statement_log import LOG
 from djlink_manifest.servers.session.wire import WireConnection
 
 CONNECT_TIMEOUT = 10  # seconds
@@ -65,6 +66,8 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
         session = kind(address, connection)
         check_supported(session.identity.version, address.name)
         session.set_up((*SETTINGS, *session.dialect.SETTINGS))
+        version, tls = session.identity.version, "TLS" if address.tls else "no TLS"
+        LOG.debug("%s#%d is open: %s %s, %s", session.name, session.id, version.vendor, version.text, tls)
     except BaseException:
         connection.close()
         raise

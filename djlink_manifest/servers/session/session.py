@@ -19,6 +19,7 @@ from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.servers.dialects import Dialect, dialect_of, version_of
 from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
 from djlink_manifest.servers.session.errors import WAITED, translated, understood
+from djlink_manifest.servers.session.statement_log import logged
 from djlink_manifest.servers.session.temporary import TemporaryTables
 from djlink_manifest.servers.session.wire import WireConnection, values
 from djlink_manifest.servers.sql import Sql, ident, sql
@@ -45,6 +46,7 @@ class Session:
         self._connection = connection
         self.temporary = TemporaryTables(self._send, reads=self.MODE == "READ ONLY")
         self.kept = dict[type, Any]()  # what other modules keep for the session's life, by its class
+        self.id = 0  # until the server has said it
         self.identity, self.id = _identify(self)
 
     @property
@@ -54,11 +56,13 @@ class Session:
 
     def rows(self, statement: Sql) -> list[Row]:
         """All rows of a small result, decoded."""
-        text = _reading(statement).formatted()
+        text, watched = _reading(statement).formatted(), logged(self.name, self.id, statement)
         self.temporary.settle()
-        with self._errors(), understood(self.name), self._connection.cursor() as cursor:
+        with watched as count, self._errors(), understood(self.name), self._connection.cursor() as cursor:
             cursor.execute(*text)
-            return list(cursor.fetchall())
+            found = list(cursor.fetchall())
+            count(len(found))
+            return found
 
     def row(self, statement: Sql) -> Row:
         """The only row of a result."""
@@ -81,24 +85,30 @@ class Session:
 
     def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
         """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
-        with closing(self._unbuffered(statement, WireConnection.row_packets)) as rows:
+        with closing(self._unbuffered(statement, WireConnection.row_packets, len)) as rows:
             for found in rows:
                 result: Any = self._connection._result
                 yield result.field_count, found
 
     def pieces(self, statement: Sql) -> Iterator[tuple[bytes, int]]:
         """As `packets`, in pieces of the wire (`WireConnection.row_pieces`), and how many rows each has."""
-        return self._unbuffered(statement, WireConnection.row_pieces)
+        return self._unbuffered(statement, WireConnection.row_pieces, lambda piece: abs(piece[1]))
 
     def _unbuffered(
-        self, statement: Sql, read: Callable[[WireConnection], Iterator[_T]]
+        self,
+        statement: Sql,
+        read: Callable[[WireConnection], Iterator[_T]],
+        rows_in: Callable[[_T], int],
     ) -> Generator[_T, None, None]:
+        text = _reading(statement)
         self.temporary.settle()
-        with self._errors():
-            self._connection.query(self._text(_reading(statement)), unbuffered=True)
+        with logged(self.name, self.id, text) as count, self._errors():
+            self._connection.query(self._text(text), unbuffered=True)
             rows = read(self._connection)
             try:
-                yield from rows
+                for found in rows:
+                    count(rows_in(found))
+                    yield found
             finally:
                 rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
 
@@ -158,10 +168,11 @@ class Session:
         return self._send(statement)
 
     def _send(self, statement: Sql | str | bytes) -> int:
-        with self._errors():
+        with logged(self.name, self.id, statement) as count, self._errors():
             affected: int
             text = self._text(statement) if isinstance(statement, Sql) else statement
             affected = self._connection.query(text)
+            count(affected)
             return affected
 
     def _text(self, statement: Sql) -> str:
@@ -171,7 +182,7 @@ class Session:
 
     def _rollback(self) -> None:
         # a session that was lost is rolled back by its server
-        with suppress(pymysql.MySQLError, OSError):
+        with suppress(pymysql.MySQLError, OSError), logged(self.name, self.id, "ROLLBACK"):
             self._connection.rollback()
 
     @contextmanager
