@@ -14,7 +14,7 @@ from djlink_manifest.servers.sql import Sql, table
 
 ROOT = Path(__file__).parents[2] / "djlink_manifest"
 READS = ("reconcile/observe", "reconcile/doctor", "reconcile/explain", "reconcile/bootstrap", "report", "cli")
-OWN, OTHER = table("out", "~djlink_1"), table("lab", "subject")
+OWN, NEXT, OTHER = table("out", "~djlink_1"), table("out", "~djlink_2"), table("lab", "subject")
 
 
 def public(of: type) -> set[str]:
@@ -87,7 +87,6 @@ def test_a_reader_may_write_while_it_makes_and_drops_and_for_nothing_else() -> N
     tables.settle()
     tables.settle()
     tables.delete(OWN)
-    tables.drop(OWN)
     begun, ended = "SET SESSION TRANSACTION READ WRITE", "SET SESSION TRANSACTION READ ONLY"
     assert texts == [
         *(begun, f"CREATE TEMPORARY TABLE {OWN.text} (a int) ENGINE=InnoDB"),
@@ -96,7 +95,24 @@ def test_a_reader_may_write_while_it_makes_and_drops_and_for_nothing_else() -> N
         f"INSERT INTO {OWN.text} (`a`) VALUES (1)",
         *(begun, f"ALTER TABLE {OWN.text} AUTO_INCREMENT = 7", ended),
         f"DELETE FROM {OWN.text}",
-        *(begun, f"DROP TEMPORARY TABLE IF EXISTS {OWN.text}"),
+    ]
+
+
+def test_what_a_reader_drops_goes_when_it_makes_the_next() -> None:
+    tables, texts = made(reads=True)
+    tables.create(NEXT, "a int")
+    tables.delete(OWN)
+    before = list(texts)
+    tables.drop(NEXT)
+    tables.drop(OWN)
+    with pytest.raises(ValueError, match="not a temporary table"):
+        tables.delete(OWN)
+    assert texts == before
+    tables.create(OWN, "b int")
+    assert texts[len(before) :] == [
+        "SET SESSION TRANSACTION READ WRITE",
+        f"DROP TEMPORARY TABLE IF EXISTS {NEXT.text}, {OWN.text}",
+        f"CREATE TEMPORARY TABLE {OWN.text} (b int) ENGINE=InnoDB",
     ]
 
 
@@ -107,10 +123,12 @@ def test_a_writer_may_write_all_the_time() -> None:
     assert [text.split()[0] for text in texts] == ["CREATE", "TRUNCATE", "DROP"]
 
 
-def test_a_table_that_is_left_behind_is_dropped_before_it_is_made_anew() -> None:
-    tables, texts = made(reads=False)
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_table_that_is_left_behind_is_dropped_before_it_is_made_anew(*, reads: bool) -> None:
+    tables, texts = made(reads=reads)
     tables.create(OWN, "b int")
-    assert [text.split()[0] for text in texts] == ["CREATE", "DROP", "CREATE"]
+    words = [text.split()[0] for text in texts if not text.startswith("SET")]
+    assert words == ["CREATE", "DROP", "CREATE"]
 
 
 def test_a_table_that_is_none_of_the_sessions_is_no_target() -> None:

@@ -23,6 +23,7 @@ class TemporaryTables:
         self._reads = reads
         self._may_write = False  # for the moment
         self._made = set[str]()
+        self._due = list[str]()  # what is to be dropped
 
     def settle(self) -> None:
         """Let the server refuse again what writes other tables; to be called before anything is sent."""
@@ -33,14 +34,20 @@ class TemporaryTables:
     def create(self, name: Sql, columns: str) -> None:
         """Create a table in place of one of the same name; `columns` is what its parentheses enclose."""
         self.drop(name)
+        if self._due:
+            self._define(f"DROP TEMPORARY TABLE IF EXISTS {', '.join(self._due)}")
+            self._due.clear()
         self._define(f"CREATE TEMPORARY TABLE {name.text} ({columns}) ENGINE=InnoDB")
         self._made.add(name.text)
 
     def drop(self, name: Sql) -> None:
-        """Drop a table, if there is one."""
+        """Drop a table, if there is one; of a session that reads, when it makes its next or ends."""
         if name.text in self._made:
-            self._define(f"DROP TEMPORARY TABLE IF EXISTS {name.text}")
-            self._made.discard(name.text)
+            self._made.remove(name.text)
+            if self._reads:
+                self._due.append(name.text)  # each change of what is allowed is a round trip
+            else:
+                self._define(f"DROP TEMPORARY TABLE IF EXISTS {name.text}")
 
     def truncate(self, name: Sql) -> None:
         """Empty a table and number its rows from 1 again; outside of transactions."""
