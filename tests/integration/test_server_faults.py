@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +276,7 @@ def test_a_metadata_lock_on_the_local_table_is_waited_for_and_told(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lab's long query on its own parent table: the DDL of the link below gives way."""
-    monkeypatch.setattr(batches, "PATIENCE", 2)
+    monkeypatch.setattr(batches, "IN_USE", replace(batches.IN_USE, tries=2))
     only = lab.rig.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
     assert lab.rig.apply(only)[1].succeeded
     with lab.rig.servers.local.connect() as reader, reader.cursor() as cursor:
@@ -301,7 +302,7 @@ def test_rows_that_the_source_keeps_locked_fail_their_link_alone_with_what_to_lo
     lab.make_tables()
     brief = (*login.SETTINGS, "innodb_lock_wait_timeout = 1")
     monkeypatch.setattr(login, "SETTINGS", brief)
-    monkeypatch.setattr(batches, "PATIENCE", 2)
+    monkeypatch.setattr(batches, "AGAIN", replace(batches.AGAIN, tries=2))
     with lab.rig.servers.lab_a.connect() as owner, owner.cursor() as cursor:
         rows_locked(lab, cursor)
         _, report = lab.apply()
