@@ -17,11 +17,11 @@ from djlink_manifest.reconcile.observe.keys import changed_entities
 from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ReliedOn
 from djlink_manifest.servers.catalog.foreign_keys import keys_to, unseen_keys
 from djlink_manifest.servers.compare import row_diff
-from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.key_list import NumberedKeys
+from djlink_manifest.servers.keys.key_table import key_table
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.session import Row, Session
-from djlink_manifest.servers.sql import Sql
 from djlink_manifest.servers.transfer.batch import rows_of
 from djlink_manifest.servers.transfer.refresh_tables import (
     RefillTable,
@@ -139,7 +139,7 @@ def _pages(
             registrations.add_refillable(link, changed, work, requested=footing.refill is not None)
         for first, last in work.pages(ENTITIES_AT_ONCE):
             with (
-                _brought(link, tables, work, first, last, there, here),
+                _brought(link, tables, NumberedKeys(work, first, last), there, here),
                 putting_aside(here, link, tables, reliance) as aside,
             ):
                 yield aside
@@ -149,17 +149,15 @@ def _pages(
 def _brought(
     link: Link,
     tables: list[RefillTable],
-    work: KeyTable,
-    first: int,
-    last: int,
+    keys: NumberedKeys,
     there: Session,
     here: Session,
 ) -> Iterator[None]:
-    """The source's rows of a range of entities in temporary tables on the local server."""
+    """The source's rows of some entities in temporary tables on the local server."""
     with ExitStack() as stack:
         for each in tables:
             rows = stack.enter_context(rows_beside(here, each))
-            select = rows_of(link, each.theirs, work, first, last, Sql("TRUE"), reading(each.columns, "t"))
+            select = rows_of(link, each.theirs, keys, reading(each.columns, "t"))
             rows.add(there.stream(select))
         forget_absent(here, link, tables)
         yield

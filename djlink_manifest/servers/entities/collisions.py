@@ -18,7 +18,7 @@ from djlink_manifest.model.links.local_rules import LocalRule
 from djlink_manifest.model.links.unique import uniques
 from djlink_manifest.servers.entities.collision_table import StuckTable, due, parents
 from djlink_manifest.servers.entities.key_sets import Sets
-from djlink_manifest.servers.entities.obstacles import STALE, stale_rows, unmet
+from djlink_manifest.servers.entities.obstacles import STALE, Coming, stale_rows, unmet
 from djlink_manifest.servers.entities.set_terms import Scene, upstream
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
@@ -62,9 +62,8 @@ def stuck_entities(
                     own = own or stack.enter_context(StuckTable(source, link, "stuck"))
                     own.add_colliding(scene, stale, local, STALE)
         if comes or (missing is not None and missing.count):
-            for number, found in unmet(
-                source, local, scene, link, comparable, partial(due, link, scene, missing)
-            ):
+            coming = Coming(source, local, scene, link, partial(due, link, scene, missing))
+            for number, found in unmet(coming, comparable):
                 own = own or stack.enter_context(StuckTable(source, link, "stuck"))
                 own.add_due(scene, found, number, missing)
         if own is not None:
