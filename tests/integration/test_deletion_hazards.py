@@ -11,7 +11,7 @@ import pytest
 from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.actions import Approve, Mend, NoteRequests
 from djlink_manifest.sandbox.servers.accounts import quoted
-from djlink_manifest.servers.session import session as connection
+from djlink_manifest.servers.session import login
 from tests.support.pipelines.deletion import (
     approvals,
     auto,
@@ -464,8 +464,8 @@ def test_rows_go_by_their_keys_where_another_session_holds_one_between_them(
     between(lab)
     here = lab.local_schema("lab_a", "lab")
     ask(lab.servers.local, f"INSERT INTO `{here}`.session (name, n) VALUES ('eve', 20)")
-    impatient = tuple(each.replace("wait_timeout = 20", "wait_timeout = 1") for each in connection.SETTINGS)
-    monkeypatch.setattr(connection, "SETTINGS", impatient)
+    impatient = tuple(each.replace("wait_timeout = 20", "wait_timeout = 1") for each in login.SETTINGS)
+    monkeypatch.setattr(login, "SETTINGS", impatient)
     with lab.servers.local.connect() as held, held.cursor() as cursor, watched() as sent:
         cursor.execute("BEGIN")
         cursor.execute(f"SELECT n FROM `{here}`.session WHERE name = 'eve' AND n = 20 FOR UPDATE")

@@ -15,7 +15,8 @@ from djlink_manifest.model.server.address import Secret, ServerAddress
 from djlink_manifest.reconcile.apply import pull
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
 from djlink_manifest.sandbox import ServerOptions, start_server
-from djlink_manifest.servers.session.session import Writer, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Writer
 from djlink_manifest.servers.sql import Sql
 from tests.support.definitions import every_value
 from tests.support.pipelines.trials import COUNT, held, is_the_source, loads, local_count, made_large

@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from djlink_manifest.errors import StoreError
 from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.sandbox.demo import pipeline
-from djlink_manifest.servers.stores import copy_object, object_store
+from djlink_manifest.servers.stores import copy_object, object_store, transport
 from djlink_manifest.servers.stores.transport import Brought, Depot
 from tests.support.faults.proxy import Proxy, Verdict, Wire
 from tests.support.stores.case import client
@@ -157,7 +158,7 @@ def test_whether_parts_were_joined_is_looked_up_where_no_answer_came(
         raise TimeoutError("no answer")
 
     monkeypatch.setattr(S3File, "commit", unanswered)
-    monkeypatch.setattr("djlink_manifest.servers.stores.transport.TRIES", 1)
+    monkeypatch.setattr(transport, "AGAIN", replace(transport.AGAIN, tries=1))
     if joined:
         assert bring(folder, there, "large", "up") == [Brought(1, SIZE)]
         body = client(s3).get_object(Bucket=BUCKET, Key=f"{there['location']}/up")["Body"].read()

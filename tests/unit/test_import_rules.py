@@ -30,11 +30,12 @@ KEYS = f"{SESSIONS} servers.ddl servers.query servers.keys"
 SETS = f"{KEYS} servers.compare servers.entities"
 SERVERS = f"{SETS} servers.catalog servers.outbound servers.transfer servers.ownership"
 OBSERVED = f"{PURE} reconcile.resolve reconcile.diff reconcile.plan reconcile.observe"
-ACTING = f"{OBSERVED} reconcile.runtime {SERVERS} servers.external servers.stores"
+ACTING = f"{OBSERVED} retry reconcile.runtime {SERVERS} servers.external servers.stores"
 ASKED = "manifest reconcile.pipeline"
 SCREEN = "owner report cli.options cli.terminal"
 FOLDERS = {
     "errors": "",
+    "retry": "errors",
     "model.tables": "errors",
     "model.server": "model.tables",
     "model.stores": "model.tables",
@@ -58,7 +59,7 @@ FOLDERS = {
     "servers.entities": f"{KEYS} servers.compare",
     "servers.outbound": SETS,
     "servers.transfer": f"{SETS} servers.catalog servers.outbound",
-    "servers.stores": "errors model",
+    "servers.stores": "errors retry model",
     "servers.external": f"{SETS} servers.transfer servers.stores",
     "reconcile.state": VALUES,
     "reconcile.resolve": PURE,
@@ -77,8 +78,8 @@ FOLDERS = {
     "report.plan": f"{PURE} reconcile.plan reconcile.runtime report.screen",
     "report.apply": f"{PURE} reconcile.plan reconcile.runtime report.screen report.plan",
     "report.commands": f"{PURE} reconcile.plan reconcile.adopt report.screen report.plan",
-    "owner": f"{VALUES} reconcile.resolve {SERVERS} servers.owner",
-    "api": f"{PURE} {ASKED} reconcile.plan reconcile.runtime reconcile.observe owner report",
+    "owner": f"{VALUES} retry reconcile.resolve {SERVERS} servers.owner",
+    "api": f"{PURE} {ASKED} retry reconcile.plan reconcile.runtime reconcile.observe owner report",
     "cli.terminal": f"{VALUES} report.screen",
     "cli.options": f"{VALUES} {ASKED} owner report.screen cli.terminal",
     "cli.commands": f"{VALUES} {ASKED} reconcile.bootstrap reconcile.doctor reconcile.explain {SCREEN}",
