@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from djlink_manifest.manifest.text.nodes import Fields, plain
 from djlink_manifest.manifest.text.overlay import beside, overlaid
 from djlink_manifest.manifest.text.problems import Problems, Spot
 from djlink_manifest.manifest.text.tree import MAX_BYTES, parse
+
+LOG = logging.getLogger("djlink.manifest")
 
 
 def load(paths: Sequence[str | Path]) -> Manifest:
@@ -50,6 +53,7 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
         return None, problems.sorted()
     manifest = fallen(written, problems).model_copy(update={"files": tuple(files), "digest": _digest(merged)})
     check(manifest, root, problems)
+    LOG.debug("read %s: %d problems", ", ".join(files), len(problems.sorted()))
     return (None if problems.any_error else manifest), problems.sorted()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -19,6 +20,8 @@ from djlink_manifest.reconcile.resolve.selection import select
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 
 __all__ = ["Job", "open_job"]
+
+LOG = logging.getLogger("djlink.reconcile")
 
 
 @contextmanager
@@ -78,6 +81,10 @@ def open_job(
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         going = {entry.address for entry in manifest.removed}
+        LOG.debug(
+            "%d of %d servers reached, %d links resolved, %d tables refused",
+            *(len(reached), len(results), len(resolved.links), len(resolved.refusals)),
+        )
         selection = select(resolved, facts, targets, excludes, below=below, removed=going)
         workers = parallelism or usual_parallelism(len(sources))
         at = (

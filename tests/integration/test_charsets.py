@@ -9,7 +9,7 @@ import pytest
 
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.servers.transfer import batch
-from tests.integration.test_content import mended, verified
+from tests.support.pipelines.cells import mended, verified
 from tests.support.rig import Rig
 from tests.support.servers import PAIRS, Pair, drop_everything, new_names
 from tests.support.sql import ask, run_all

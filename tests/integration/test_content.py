@@ -12,12 +12,12 @@ import pytest
 from djlink_manifest.reconcile.plan.actions import Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime import batches
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome
+from djlink_manifest.reconcile.runtime.events import Advanced, Event
 from djlink_manifest.sandbox import SandboxServer
-from tests.integration.test_batches import DEEP
+from tests.support.pipelines.cells import document, locally, mended, verified
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import CROSSED, PAIRS
-from tests.support.sql import ask, run_all
+from tests.support.sql import DEEP, ask, run_all
 
 TABLES = (
     "CREATE DATABASE {lab}",
@@ -47,29 +47,8 @@ def lab(rig: Rig) -> Rig:
     return rig
 
 
-def document(rig: Rig, changed: str = "mend") -> dict[str, Any]:
-    return rig.document({"lab_a": {"lab": {"tables": {"*": {"changed": changed}}}}})
-
-
 def cell(plan: Plan, rig: Rig) -> LinkPlan:
     return link_of(plan, rig.address("lab_a", "lab", "Cell"))
-
-
-def verified(rig: Rig, changed: str = "mend") -> Plan:
-    with rig.job(document(rig, changed)) as job:
-        return job.plan(verify=True)
-
-
-def mended(rig: Rig, listener: Any = quiet, stop: threading.Event | None = None) -> LinkOutcome:
-    with rig.job(document(rig)) as job:
-        plan = job.plan(verify=True)
-        assert not plan.has_errors
-        [outcome] = job.apply(plan, listener, stop or threading.Event()).outcomes
-        return outcome
-
-
-def locally(rig: Rig, text: str) -> list[tuple[Any, ...]]:
-    return ask(rig.servers.local, text.replace("@here", f"`{rig.local_schema('lab_a', 'lab')}`"))
 
 
 def everything(rig: Rig) -> list[tuple[Any, ...]]:

@@ -15,7 +15,8 @@ from djlink_manifest.manifest.load import load
 from djlink_manifest.manifest.models.secrets import resolve_server
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import Names, Servers, drop_everything

@@ -12,7 +12,8 @@ from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.model.server.rights import grant
 from djlink_manifest.reconcile.bootstrap.draft import merged, unread_parents
 from djlink_manifest.servers.catalog.reader import read_catalog
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 
 
 def prospect(spec: ServerSpec, schema: str, environ: Mapping[str, str]) -> Catalog:

@@ -31,7 +31,8 @@ from djlink_manifest.reconcile.resolve.links import Resolved, local_schemas, res
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
 from djlink_manifest.servers.catalog.health import read_health
 from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.stores.errors import HINT
 
 _STORELESS = "no table with external values can be linked; their stores were not looked at"

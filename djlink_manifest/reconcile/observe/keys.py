@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.compare import entity_diff, key_diff, row_diff
 from djlink_manifest.servers.compare.key_diff import SideDigests
-from djlink_manifest.servers.entities.collisions import PackedKeys
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.keys import predicates
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.session.session import RawRow, Session
 

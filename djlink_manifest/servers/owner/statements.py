@@ -22,8 +22,8 @@ from djlink_manifest.servers.ddl.owner_views import list_links
 from djlink_manifest.servers.owner.key_sets import KeySet
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import condition
-from djlink_manifest.servers.session import error_numbers
 from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text, shown
+from djlink_manifest.servers.session.errors import BROKEN_VIEW, NO_DEFINER
 from djlink_manifest.servers.session.session import RawRow, Row, Session, Writer
 from djlink_manifest.servers.sql import (
     Sql,
@@ -136,7 +136,7 @@ def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
 
     Whoever made the view decides what it raises.
     """
-    if error.code in error_numbers.NO_DEFINER:
+    if error.code in NO_DEFINER:
         # said as a refused login: MySQL and MariaDB tell nothing more to those without further rights
         definers = session.rows(
             sql("SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {}", schema)
@@ -144,7 +144,7 @@ def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
         names = ", ".join(f"`{row[0]}`" for row in definers)
         reason = f"its views work by the rights of {names}, an account that is gone or has lost its rights"
         return Unreadable(schema, reason, VIEWS_MEND)
-    if error.code in error_numbers.BROKEN_VIEW:
+    if error.code in BROKEN_VIEW:
         return Unreadable(schema, "its views do not fit the tables behind them", VIEWS_MEND)
     if isinstance(error, ConnectionLost):
         raise error
@@ -223,14 +223,14 @@ def all_schemas(session: Session) -> frozenset[str]:
 
 def add_held(link: OwnedLink, members: KeySet, into: KeySet) -> None:
     """Add those of the members that the link holds."""
-    into.add(_of_view(link, "held", members))
+    into.add_new(_of_view(link, "held", members))
 
 
 def add_asked(link: OwnedLink, of: TableDefinition, into: KeySet) -> None:
     """Add all entities whose deletion was requested or approved."""
     views = owner_views(of, link.outbound, link.base)
     for kind in ("requests", "approved"):
-        into.add(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
+        into.add_new(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
 
 
 def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: str) -> int:
@@ -241,7 +241,9 @@ def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: 
         sql("NOT EXISTS (SELECT 1 FROM {} v WHERE {})", _view(views[kind]), equal("v", of.key, "k", of.key))
         for kind in ("requests", "approved")
     )
-    new.add(sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved])))
+    new.add_new(
+        sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved]))
+    )
     return session.execute(
         sql(
             "INSERT INTO {} ({}, {}) SELECT {}, {} FROM {} k",
