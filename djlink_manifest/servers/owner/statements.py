@@ -121,8 +121,8 @@ def _owned(row: Row, schema: str) -> OwnedLink:
         as_text(manifest, "a manifest", 255),
         as_text(contact, "a contact", 255),
         schema,
-        as_name(outbound, "an outbound schema"),
-        as_name(base, "an outbound table"),
+        outbound=as_name(outbound, "an outbound schema"),
+        base=as_name(base, "an outbound table"),
     )
 
 
@@ -191,7 +191,13 @@ def standing(session: Session, link: OwnedLink, of: TableDefinition, members: Ke
         sql("SELECT COUNT(*) FROM {} v {}", _view(views["approved"]), _among(members, of))
     )
     return Standing(
-        link, int(held[0]), held[1], int(asked[0]), int(asked[1]), max(0, int(asked[2])), int(approved)
+        link,
+        int(held[0]),
+        held[1],
+        int(asked[0]),
+        waiting=int(asked[1]),
+        waiting_seconds=max(0, int(asked[2])),
+        approved=int(approved),
     )
 
 
