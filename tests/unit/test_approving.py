@@ -249,3 +249,36 @@ def test_what_cannot_be_written_anew_loses_an_entry_and_no_comment_of_others(
     before: str, lines: list[int], after: str
 ) -> None:
     assert without_approvals(before, lines, "x.yaml") == after
+
+
+LINES = """\
+manifest:   1                     # values in one column
+name:       atlas
+contact:    "a@lab.example"
+
+x-animals:  &animals   [ A001,A002 ]
+sources:
+    lab_a:
+        host:   db.lab-a.example  # four blanks
+        tls:    {ca: a.pem,
+                 cert: b.pem,   key: c.pem}
+        schemas:
+            lab:
+                tables:  [ Subject,
+                           Session ]   # the end of a list
+            ephys:
+                tables:
+                    Recording: {where: {subject: *animals}}
+                    'Unit'   :
+approvals:
+  - {link: lab_a.s.Scan, keys: 'sha256:abababababababab', count: 1,
+     until: 2026-11-01T00:00:00Z,   by: b, date: 2026-11-01}
+"""
+
+
+def test_lines_that_a_change_does_not_touch_stay_to_the_character() -> None:
+    after = with_approval(LINES, GIVEN, "x.yaml")
+    head, tail = LINES.split("approvals:\n")
+    assert after.startswith(f"{head}approvals:\n  - {{link: lab_a.s.Session, ")
+    assert after.endswith(f"\n{tail}")
+    assert without_approvals(after, [after.count("\n", 0, after.index("- {link")) + 1], "x.yaml") == LINES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from djlink_manifest.manifest.checks.addresses import check_addresses
+from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.checks.servers import check_servers
 from djlink_manifest.manifest.checks.stores import check_stores
 from djlink_manifest.manifest.checks.tables import check_tables
@@ -17,11 +18,12 @@ def check(manifest: Manifest, root: Fields, problems: Problems) -> None:
 
     `root` is the tree that it was made from.
     """
-    check_servers(manifest, root, problems)
-    check_stores(manifest, root, problems)
-    check_tables(manifest, root, problems)
-    check_targets(manifest, root, problems)
-    check_addresses(manifest, root, problems)
+    at = Checked(manifest, root, problems)
+    check_servers(at)
+    check_stores(at)
+    check_tables(at)
+    check_targets(at)
+    check_addresses(at)
 
 
 __all__ = ["check"]

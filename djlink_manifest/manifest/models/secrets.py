@@ -14,25 +14,10 @@ from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
 from djlink_manifest.model.stores.store import Store
 
 if TYPE_CHECKING:  # the owner's commands name a server without a manifest, and do not wait for pydantic
+    from djlink_manifest.manifest.models.servers import TlsSpec
     from djlink_manifest.manifest.models.values import SourceSpec
 
 _MAX_FILE = 65_536
-
-
-class TlsFiles(Protocol):
-    """PEM files for TLS; each may be a reference."""
-
-    @property
-    def ca(self) -> str | None:
-        """The authority that signed the server's certificate."""
-
-    @property
-    def cert(self) -> str | None:
-        """The client's certificate."""
-
-    @property
-    def key(self) -> str | None:
-        """The private key of `cert`."""
 
 
 class NamedServer(Protocol):
@@ -59,7 +44,7 @@ class NamedServer(Protocol):
         """The reference to the password."""
 
     @property
-    def tls(self) -> bool | TlsFiles | None:
+    def tls(self) -> bool | Tls | TlsSpec | None:
         """Whether the connection is encrypted and verified, and by which files; None where it is not said."""
 
     def place_of(self, key: str) -> Location:

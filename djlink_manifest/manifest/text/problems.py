@@ -64,9 +64,7 @@ class Problems:
 
     def warning(self, summary: str, spot: Spot, path: str = "", help: str | None = None) -> None:
         """Note something that works but is probably not meant."""
-        self._found.append(
-            Diagnostic("warning", summary, spot.location, path, help, None, max(1, spot.width))
-        )
+        self._found.append(Diagnostic("warning", summary, spot.location, path, help, width=spot.width))
 
     @property
     def any_error(self) -> bool:
