@@ -10,7 +10,7 @@ from djlink_manifest.model.links.holding import Done, TableStanding
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.directory import Directory
 from djlink_manifest.retry import Retry
-from djlink_manifest.servers.owner import statements
+from djlink_manifest.servers.owner import statements, views
 from djlink_manifest.servers.owner.key_sets import KeySets
 from djlink_manifest.servers.session.errors import REFERENCED, is_passing_here
 from djlink_manifest.servers.session.session import Isolation
@@ -114,7 +114,7 @@ class Gathered:
                 try:
                     statements.add_held(link, sets.of(place), sets.of(place, "held"))
                 except ServerError as error:
-                    dumb = statements.unreadable(directory.session, f"{link.schema} ({link.base})", error)
+                    dumb = views.unreadable(directory.session, f"{link.schema} ({link.base})", error)
                     words = f"{dumb.schema} does not say what {link.lab} holds: {dumb.reason}"
                     raise DjlinkError(words, hint=dumb.hint) from error
         sets.climb(self._along, "held")

@@ -98,7 +98,9 @@ def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_fille
     assert [(a.tables, a.reason) for a in made] == [
         ((f"{here}.scan__note", f"{here}.scan__sub_note"), ADDED),
     ]
-    altered = {a.table: a for a in link.actions if isinstance(a, AlterLocal)}
+    alters = [a for a in link.actions if isinstance(a, AlterLocal)]
+    altered = {a.table: a for a in alters if not a.after_rows}
+    late = [a for a in alters if a.after_rows]
     assert altered[f"{here}.scan"].columns == (
         "first_of varchar(9)",
         "contrast float",
@@ -106,7 +108,11 @@ def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_fille
         "serial int",
         "twice int",
     )
-    assert set(altered[f"{here}.scan"].indexes) == {"unique serial", "by_v"}
+    assert altered[f"{here}.scan"].indexes == ("by_v",)
+    assert [(a.table, a.columns, a.indexes) for a in late] == [(f"{here}.scan", (), ("unique serial",))]
+    assert link.actions.index(late[0]) > link.actions.index(
+        next(a for a in link.actions if isinstance(a, Refill))
+    )
     assert "the source added `first_of varchar(9)`, `contrast float`" in altered[f"{here}.scan"].reason
     assert altered[f"{here}.scan__field"].columns == ("y decimal(5,2)",)
     [refill] = [a for a in link.actions if isinstance(a, Refill)]

@@ -160,7 +160,8 @@ def deletions_of_one(step: Step) -> LinkDeletions:
 
 def shown(plan: LinkPlan) -> set[str]:
     """How the one entity stands in the plan, in the words of the second table."""
-    words = {type(action).__name__ for action in plan.actions} - {"CreateLocal"}
+    besides = {"CreateLocal", "CopyLineage", "NoteDefinition", "NoteFilled"}  # what concerns no entity
+    words = {type(action).__name__ for action in plan.actions} - besides
     words |= {f"blocked ({blocked.kind})" for blocked in plan.blocked if blocked.count}
     words |= {"drift"} if plan.drift else set()
     words |= {"counted as kept"} if plan.kept else set()

@@ -6,7 +6,7 @@ import logging
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import ServerError
@@ -53,6 +53,7 @@ def literal(value: str, quote: str) -> str:
     return quote + value.replace("\\", "\\\\").replace(quote, quote * 2) + quote
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=5), st.sampled_from("'\""), st.integers(0, 60))
 def test_no_value_stands_in_what_is_shown_wherever_it_is_cut(values: list[str], quote: str, cut: int) -> None:
     marked = [f"MARK{value}MARK" for value in values]

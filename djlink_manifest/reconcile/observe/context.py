@@ -10,13 +10,15 @@ from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.local_rules import Leftover, LocalRule
-from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.server.catalog import Catalog, TableName
+from djlink_manifest.model.tables.naming import LINEAGE
 from djlink_manifest.reconcile.diff.link_tables import Ground, footing, holding
 from djlink_manifest.reconcile.observe.connect import Reached, Words
 from djlink_manifest.reconcile.observe.stores import Depot
 from djlink_manifest.reconcile.resolve.links import Resolved
 from djlink_manifest.reconcile.resolve.selection import Selection
 from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ServerFacts
+from djlink_manifest.servers.ddl.lineage import is_lineage
 
 
 def usual_parallelism(sources: int) -> int:
@@ -90,7 +92,8 @@ class Stage:
 
     def ground(self, source: str) -> Ground:
         """What the links of a source stand on."""
-        return Ground(self.manifest.name, self.sources[source].catalog, self.local.catalog)
+        manifest, catalog = self.manifest, self.sources[source].catalog
+        return Ground(manifest.name, catalog, self.local.catalog, manifest.contact)
 
     def footings(self) -> Footings:
         """Find every link's footing."""
@@ -110,6 +113,12 @@ class Stage:
             else:
                 found[link.address] = stands
         return Footings(found, refusals, frozenset(held))
+
+
+def lineage_schemas(source: Catalog) -> tuple[str, ...]:
+    """The schemas of a source that have DataJoint's table of lineage, sorted."""
+    tables = source.tables.items()
+    return tuple(sorted(schema for (schema, name), t in tables if name == LINEAGE and is_lineage(t)))
 
 
 def without_rules(footings: Footings, dropped: Set[tuple[TableName, str]]) -> Footings:

@@ -36,7 +36,7 @@ def differing_keys(
         return
     with key_table(source, link, "missing") as missing, key_table(source, link, "extra") as extra:
         if has_outbound and has_local:
-            key_diff.compare_keys(local, source, link, missing, extra, seen)
+            key_diff.compare_keys(local, source, link, missing, extra=extra, known=seen)
         elif has_local:
             extra.add(key_diff.all_local_keys(local, link))
         else:

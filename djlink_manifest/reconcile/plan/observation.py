@@ -28,7 +28,8 @@ class Observation:
     account cannot see and that refer with ON DELETE CASCADE or SET NULL; None where it cannot know.
     `unfilled` names, by link, the links below it whose local tables were dropped or lack a part: what of
     theirs would go along with a deletion is not known until they are filled. `relied` names, by link, the
-    entities that are not refilled for what refers to them.
+    entities that are not refilled for what refers to them. `lineage` names, by source, the schemas that have
+    DataJoint's lineage.
     """
 
     manifest: str
@@ -49,3 +50,4 @@ class Observation:
     unseen: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
     unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     relied: Mapping[str, ReliedOn] = field(default_factory=dict)
+    lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -106,7 +106,7 @@ def find_changed(
         suspect.append([b for b in sorted(mine.keys() | theirs.keys()) if mine.get(b) != theirs.get(b)])
     every = sorted({bucket for each in suspect for bucket in each})
     if every:
-        _compare(pairs, suspect, every, count, link, into)
+        _compare(pairs, suspect, every, count, link=link, into=into)
     if not alike and only is None and entity_diff.has_json(link):
         _compare_json(local, source, link, into)
 

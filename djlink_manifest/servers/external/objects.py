@@ -151,7 +151,9 @@ class Objects:
                 return None
             store = self._depot.stores.of_source(self._link.source, metadata.store)
             prefix = store.prefix("schema") if isinstance(store, Store) else ""
-            return model.transport(metadata, external, place, self._link.stores, prefix, self._local)
+            return model.transport(
+                metadata, external, place, self._link.stores, prefix=prefix, local=self._local
+            )
         except BadObject as error:
             raise ObjectRefused(f"an object of {place.source_table} cannot be followed: {error}") from error
 

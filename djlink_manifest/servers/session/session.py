@@ -280,4 +280,6 @@ def _identify(session: Session) -> tuple[ServerIdentity, int]:
     except (BadValue, LookupError) as error:
         raise ServerError(f"the server does not say what it is: it {error}", server=session.name) from error
     port, packet, number = numbers
-    return ServerIdentity(version_of(version), account, host, port, folder, packet), number
+    return ServerIdentity(
+        version_of(version), account, host, port, datadir=folder, max_allowed_packet=packet
+    ), number

@@ -69,8 +69,8 @@ def refill_tables(link: Link, named: Mapping[str, Collection[str]] | None = None
             ours,
             f"~djlink_refill_{number}",
             copied_columns(theirs, ours),
-            link.definition.master_columns(theirs) if number else None,
-            frozenset(named.get(ours.name, ())),
+            entity=link.definition.master_columns(theirs) if number else None,
+            named=frozenset(named.get(ours.name, ())),
         )
         for number, (theirs, ours) in enumerate(link.tables)
     ]
@@ -82,7 +82,7 @@ def narrowed(each: RefillTable) -> RefillTable:
     if any(each.ours.column(name).generated is not None for name in needed):
         return each  # computed from others
     columns = tuple(c for c in each.columns if c.name in needed)
-    return RefillTable(each.theirs, each.ours, each.scratch, columns, each.entity, each.named)
+    return RefillTable(each.theirs, each.ours, each.scratch, columns, entity=each.entity, named=each.named)
 
 
 def rows_beside(local: Session, each: RefillTable) -> TemporaryTable:
