@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from djlink_manifest.reconcile.explain import commands
-from djlink_manifest.reconcile.plan.actions import ADDED, AlterLocal, CreateLocal, Refill
+from djlink_manifest.reconcile.plan.actions import (
+    ADDED,
+    AlterLocal,
+    CopyLineage,
+    CreateLocal,
+    NoteDefinition,
+    Refill,
+)
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime import batches
 from tests.support.definitions import definition, every_value, facts
@@ -137,7 +144,8 @@ def test_additions_meet_a_table_of_marks_that_an_earlier_version_made(linked: Ri
 def test_an_index_alone_is_added_without_a_refill(linked: Rig) -> None:
     run_all(linked, "ALTER TABLE {lab}.scan ADD KEY by_v (v), ADD UNIQUE KEY by_u (u)")
     plan, report = linked.apply(everything(linked))
-    assert [type(a) for a in scan(plan, linked).actions] == [AlterLocal]
+    kinds = [AlterLocal, CopyLineage, AlterLocal, NoteDefinition, NoteDefinition]
+    assert [type(a) for a in scan(plan, linked).actions] == kinds
     assert report.succeeded
     is_level(linked, "scan")
 
@@ -167,8 +175,8 @@ def test_a_refill_whose_entities_were_refused_stays_due(linked: Rig) -> None:
         (2, None),
         (3, 1),
     ]
-    [action] = scan(linked.plan(everything(linked)), linked).actions
-    assert isinstance(action, Refill)
+    actions = scan(linked.plan(everything(linked)), linked).actions
+    assert [type(a) for a in actions] == [CopyLineage, Refill, NoteDefinition, NoteDefinition]
     locally(linked, "ALTER TABLE @here.scan__field DROP KEY mine")
     _, report = linked.apply(everything(linked))
     assert [o.refilled for o in report.outcomes] == [1]

@@ -245,7 +245,7 @@ def _do_actions(run: Run, turn: Turn, bench: Bench, progress: _Progress) -> None
 
 def _do(run: Run, bench: Bench, action: Action) -> None:
     blocked = execute(bench, action)
-    if blocked is not None:
+    if blocked is not None and blocked not in bench.tally.blocked:
         bench.tally.blocked.append(blocked)
     if isinstance(action, CreateOutbound):
         with run.guard:

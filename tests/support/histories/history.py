@@ -280,7 +280,7 @@ class History(People):
         if answer["problems"] and (self.out or self.asks_more):
             # what hung on a row that was deleted here and that a rule keeps out was refused once
             answer = self.apply()
-        if answer["changes_again"] and {"CreateLocal", "PullAgain"} & {*answer["kinds"]}:
+        if answer["changes_again"] and {"CreateLocal", "PullAgain", "NoteFilled"} & {*answer["kinds"]}:
             # deletions wait until dropped tables are filled
             answer = self.apply()
         if answer["changes_again"] and (self.out or ("Delete" in answer["kinds"] and self.more_may_go())):
