@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -34,6 +35,7 @@ __all__ = ["rig", "s3"]  # fixtures of their own modules
 _pairs = {str(pair): pair for pair in PAIRS}
 # of the tests that name none; not all of them pass on the others
 USUAL_PAIR = _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
+GARBAGE = 50_000  # objects that may be made before cycles among them are looked for
 RUN_FOLDER = pytest.StashKey[Path]()
 
 
@@ -76,6 +78,13 @@ def pytest_configure_node(node: Any) -> None:
     """Tell a worker (pytest-xdist) which folder, and whose the servers are."""
     node.workerinput["djlink_folder"] = str(node.config.stash[RUN_FOLDER])
     node.workerinput["djlink_owner"] = os.getpid()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now lasts as long as the run: looking it through for cycles takes a tenth of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
