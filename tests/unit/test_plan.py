@@ -219,11 +219,7 @@ def test_a_plan_does_not_depend_on_the_order_of_anything(
     facts = list(seen.snapshots)
     random.shuffle(facts)
     other = Observation(
-        seen.manifest,
-        seen.digest,
-        seen.files,
-        seen.local,
-        seen.sources,
+        seen.head,
         {a: seen.footings[a] for a in facts},
         {a: seen.snapshots[a] for a in facts},
         seen.refusals,
