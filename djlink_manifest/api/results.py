@@ -9,7 +9,7 @@ from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.runtime.events import LinkOutcome
 from djlink_manifest.report.plan.html import table_html
 
-NOT_IN_WHERE = "not in `where`"  # as the core says it of a manifest
+NOT_IN_WHERE = "not selected by `where`"  # as the core says it of a manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from djlink_manifest.errors import (
     Unreachable,
     UsageError,
 )
+from djlink_manifest.model.links.link import not_pulled
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.reconcile.pipeline import Job, open_job
@@ -254,12 +255,12 @@ def _worded(home: Home, plan: LinkPlan) -> LinkPlan:
 
 def _check_parents(mine: LinkPlan) -> None:
     """LinkRefused where entities were asked for and every one of them lacks a parent here."""
-    lacking = [(reason, n) for reason, n in mine.left_out if "leaves them out" in reason]
+    missing = {e.parent: n for e in mine.needs if (n := _skipped_with(mine, e.parent))}
     pulls = any(not isinstance(a, (*STRUCTURE, *GIVING_UP, *NOTING)) for a in mine.actions)
-    if not lacking or pulls or mine.local_rows > mine.kept:
+    if not missing or pulls or mine.local_rows > mine.kept:
         return
-    count = sum(n for _, n in lacking)
-    parents = sorted({reason.split(" ", 1)[0] for reason, _ in lacking})
+    count = sum(missing.values())
+    parents = sorted(missing)
     first = parents[0].rpartition(".")[2]
     raise LinkRefused(
         f"{mine.address}: {count:,} entities need entities of {', '.join(parents)} that are not here; "
@@ -268,6 +269,12 @@ def _check_parents(mine: LinkPlan) -> None:
         location=mine.location,
         hint=f"pull the parent first: {first}().pull()",
     )
+
+
+def _skipped_with(mine: LinkPlan, parent: str) -> int:
+    """Count the entities that are skipped because their parent is not pulled."""
+    reasons = (not_pulled(parent, ()), not_pulled(parent, (parent, parent)))
+    return sum(n for reason, n in mine.left_out if reason.startswith(reasons))
 
 
 def refused(home: Home, reason: str, hint: str | None) -> LinkRefused:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from djlink_manifest.errors import Interrupted
 
-FINISHING = "Finishing the batches in hand. Press Ctrl-C again to abort at once."
+FINISHING = "Finishing the current batches. Press Ctrl-C again to stop immediately."
 ABORTED = b"\nAborted. What was committed stays; `djlink apply` goes on from here.\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -193,7 +193,7 @@ def _attempt(
     outcome = partial(outcome_of, plan.address, tally, started)
     stopped = sorted(needs | run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
     if run.stop.is_set():
-        run.tell(outcome("skipped", "interrupted before it began"), broken=True)
+        run.tell(outcome("skipped", "interrupted before it started"), broken=True)
     elif stopped:
         run.tell(outcome("skipped", f"{', '.join(stopped)} failed"), broken=True)
     else:
@@ -201,7 +201,7 @@ def _attempt(
             _with_reconnects(run, plan, tally, step)
         except Interrupted:
             run.tell(
-                outcome("failed", "interrupted; what was committed stays, the next apply goes on"),
+                outcome("failed", "interrupted; committed changes are kept, and the next apply continues"),
                 broken=True,
             )
         except DjlinkError as error:
@@ -246,7 +246,7 @@ def _work_and_reconnect(run: Run, plan: LinkPlan, tally: Tally, step: _Step) -> 
             if tries >= RECONNECTS or run.stop.is_set() or error.server in run.given_up:
                 run.given_up.add(error.server or "")
                 raise
-            run.listener(Said(plan.address, f"{error.message}; connecting again"))
+            run.listener(Said(plan.address, f"{error.message}; reconnecting"))
             run.stop.wait(2.0**tries / 2)
 
 

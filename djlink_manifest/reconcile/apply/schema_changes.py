@@ -72,11 +72,11 @@ def finish(bench: Bench, footing: Footing, mark: Mark) -> None:
         except RowsRefused as error:
             names = ", ".join(i.name for i in alteration.unique)
             raise ServerError(
-                f"the rows of {bench.link.local.schema}.{alteration.table} do not allow the source's unique "
+                f"the rows of {bench.link.local.schema}.{alteration.table} violate the source's unique "
                 f"index {names}: {error.message}",
                 code=error.code,
                 server=bench.local.name,
-                hint="look for local rows without protection that have the same values",
+                hint="look for unprotected local rows with the same values",
             ) from error
     if not (bench.tally.unfilled or bench.tally.aside):
         _complete(bench, mark)
@@ -112,10 +112,11 @@ def add_late_keys(bench: Bench, footing: Footing) -> None:
             _make(bench, bench.local, key.name, text)
         except RowsRefused as error:
             raise ServerError(
-                f"rows of {bench.link.local.schema}.{table} have no parent in {parent}: no foreign key yet",
+                f"the foreign key was not added: rows of {bench.link.local.schema}.{table} have no parent "
+                f"in {parent}",
                 code=error.code,
                 server=bench.local.name,
-                hint="let the parent's link want those rows too, or delete the local rows without parent",
+                hint="make the parent's link pull those rows too, or delete the local rows without a parent",
             ) from error
         bench.tally.foreign_keys = number
 
@@ -127,8 +128,8 @@ def make_views(bench: Bench, footing: Footing) -> None:
         try:
             patiently(bench, partial(owner_views.make_view, bench.source, view, source))
         except MissingPrivilege as error:
-            hint = f"; let the source's administrator run: {error.hint}" if error.hint else ""
-            bench.tally.unmade = f"the owner's views are not made: {error.message}{hint}"
+            hint = f"; ask the source's administrator to run: {error.hint}" if error.hint else ""
+            bench.tally.unmade = f"the owner views were not created: {error.message}{hint}"
             return
 
 

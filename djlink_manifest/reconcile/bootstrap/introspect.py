@@ -28,7 +28,7 @@ def prospect(spec: ServerSpec, schema: str, environ: Mapping[str, str]) -> Catal
             rights = grant(["SELECT", "REFERENCES"], schema, catalog.identity.account)
             raise UsageError(
                 f"{spec.name} has no schema `{schema}`, or the link user has no right on it",
-                hint=f"did you mean `{close}`?" if close else f"let its administrator run: {rights}",
+                hint=f"did you mean `{close}`?" if close else f"ask its administrator to run: {rights}",
             )
         read = {schema}
         while more := unread_parents(catalog, read):

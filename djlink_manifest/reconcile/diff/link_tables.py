@@ -193,12 +193,13 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     if schema not in source.all_schemas:
         yield (
             f"the outbound schema `{schema}` does not exist on {link.source}, or is not for the link user",
-            f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; {everything}",
+            f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
+            f"{everything}",
         )
     lacking = missing(source.grants, OUTBOUND_RIGHTS, schema)
     if lacking:
         words = f"the link user lacks {', '.join(lacking)} on the outbound schema `{schema}`"
-        yield words, f"let the source's administrator run: {everything}"
+        yield words, f"ask the source's administrator to run: {everything}"
     for table in link.definition.tables:
         needed = SOURCE_RIGHTS if table is link.definition else ("SELECT",)
         lacking = missing(source.grants, needed, table.schema, table.name)
@@ -207,12 +208,12 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
                 f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
             )
             rights = grant(SOURCE_RIGHTS, table.schema, account)
-            yield words, f"let the source's administrator run: {rights}"
+            yield words, f"ask the source's administrator to run: {rights}"
     lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)
     if lacking:
         words = f"the local user lacks {', '.join(lacking)} on the local schema `{link.local.schema}`"
         rights = grant(LOCAL_RIGHTS, link.local.schema, ground.local.identity.account)
-        yield words, f"let the local administrator run: {rights}"
+        yield words, f"ask the local administrator to run: {rights}"
 
 
 def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:

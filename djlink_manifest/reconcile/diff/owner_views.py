@@ -47,12 +47,12 @@ def owners_lack(source: Catalog, outbound: str) -> tuple[str, str] | None:
     if schema not in source.all_schemas:
         words = f"the owners of {source.server} cannot ask for deletions: there is no schema `{schema}`"
         create = f"CREATE SCHEMA IF NOT EXISTS `{schema.replace('`', '``')}`;"
-        return words, f"let the source's administrator run: {create} {rights}"
+        return words, f"ask the source's administrator to run: {create} {rights}"
     lacking = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
     if lacking:
         words = (
             f"the owners of {source.server} cannot ask for all deletions: the link user lacks "
             f"{', '.join(lacking)} on `{schema}`"
         )
-        return words, f"let the source's administrator run: {rights}"
+        return words, f"ask the source's administrator to run: {rights}"
     return None

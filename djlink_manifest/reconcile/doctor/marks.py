@@ -132,7 +132,7 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
             "warning",
             f"{account} lacks {', '.join(lacking)} on `{schema}`",
             "the owners' views are not made, or not made anew; the rows are pulled all the same",
-            f"let the source's administrator run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
+            f"ask the source's administrator to run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
         )
         return
     yield Finding(
@@ -141,7 +141,7 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
         "warning",
         f"`{schema}` does not exist, or is not for the link user",
         "the source's owners cannot see who holds a row that they cannot delete, nor ask for its deletion",
-        f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
+        f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
         + grant(OWNER_SCHEMA_RIGHTS, schema, account),
     )
 

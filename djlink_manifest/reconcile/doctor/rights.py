@@ -104,7 +104,7 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
                 "error",
                 f"{need.what} `{need.schema}` does not exist",
                 "nothing can be linked from it" if need.what == SOURCE else "nothing can be held",
-                f"check the name, or let an administrator run: CREATE SCHEMA `{_quoted(need.schema)}`;",
+                f"check the name, or ask an administrator to run: CREATE SCHEMA `{_quoted(need.schema)}`;",
             )
         return
     rights = tuple(r for r in need.rights if any(r in each for each in lacks.values()))
@@ -115,11 +115,11 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
     given = [role for role in health.roles if not role.active and _gives(role, rights, need, places)]
     if given:
         why = f"the role `{given[0].name}` would give it, and is not active: its rights do not count"
-        fix = f"let an administrator run: {_default_role(given[0], catalog)}"
+        fix = f"ask an administrator to run: {_default_role(given[0], catalog)}"
     else:
         why = "without it the links concerned are refused, or stop in the middle"
         make = "" if exists or need.what == SOURCE else _create(need, catalog)
-        fix = f"let an administrator run: {make}{grant(need.rights, need.schema, account)}"
+        fix = f"ask an administrator to run: {make}{grant(need.rights, need.schema, account)}"
     yield Finding(name, "privileges", "error", f"{account} lacks {', '.join(rights)} on {on}", why, fix)
 
 
@@ -168,7 +168,7 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
                 "warning",
                 f"the GRANT on `{pattern}` holds a wildcard, and partial_revokes is ON",
                 "`_` and `%` stand for themselves on this server: the GRANT covers no other name",
-                f"let an administrator run: {grant(need.rights, need.schema, account)}",
+                f"ask an administrator to run: {grant(need.rights, need.schema, account)}",
             )
         elif "%" not in pattern:
             escaped = re.sub(r"(?<!\\)_", r"\\_", pattern)
@@ -201,7 +201,7 @@ def _one_alone(
             f"{len(matching)} GRANTs match the schema `{need.schema}` ({listed}), and the one on `{counts}` "
             f"lacks {', '.join(lacking)}",
             "the server takes the rights of the most exact one alone, and does not add them up",
-            f"let an administrator run: {grant(need.rights, need.schema, catalog.identity.account)}",
+            f"ask an administrator to run: {grant(need.rights, need.schema, catalog.identity.account)}",
         )
 
 

@@ -39,6 +39,6 @@ def unseen_findings(
         words = f"{', '.join(names)} refers to {schema}.{table} with ON DELETE CASCADE or SET NULL"
         grants = " ".join(f"GRANT SELECT ON {quoted(name)} TO {account_name(account)};" for name in names)
         why = f"{WHY}: such deletions are blocked"
-        yield Finding("local", SUBJECT, "warning", words, why, f"let an administrator run: {grants}")
+        yield Finding("local", SUBJECT, "warning", words, why, f"ask an administrator to run: {grants}")
     if not unseen:
         yield Finding("local", SUBJECT, "ok", "none would lose or change rows by themselves")

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
 
-ADDED = "the source added it after linking"
+ADDED = "added at the source after linking"
 
 
 @dataclass(frozen=True, slots=True)

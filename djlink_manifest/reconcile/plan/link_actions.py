@@ -23,19 +23,19 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.state.snapshot import Alteration, Footing, LinkSnapshot, ReliedOn
 
-MISSING = "held in outbound, missing locally"
+MISSING = "in outbound but missing locally"
 
 
 def structure(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Action]:
     """The tables and views to make or alter."""
-    why = "new link" if footing.is_new else "its tables are not complete"
+    why = "new link" if footing.is_new else "its tables are incomplete"
     if footing.make_outbound or footing.mark_outbound:
         yield CreateOutbound(link.source, _names(footing.make_outbound), why)
     if footing.make_local or footing.mark_local:
         added = footing.refill is not None and footing.redefined
         yield CreateLocal(_names(footing.make_local), ADDED if added else why)
     elif footing.remade and footing.is_level and not _stay_lost(snapshot):
-        yield CreateLocal((), "made anew by an apply that did not end: its held rows are looked for")
+        yield CreateLocal((), "recreated by an interrupted apply; its held rows are checked")
     for alteration in footing.alter_local:
         yield _alter(link, alteration)
     if footing.make_views:
@@ -61,7 +61,7 @@ def late_keys(footing: Footing) -> Iterator[Action]:
     """The foreign keys to parents that were linked later."""
     for table, key in footing.add_foreign_keys:
         parent = f"{key.parent_schema}.{key.parent_table}"
-        yield AddForeignKey(table, key.columns, parent, "its parent is linked now")
+        yield AddForeignKey(table, key.columns, parent, "its parent is now linked")
 
 
 def row_actions(
@@ -76,19 +76,19 @@ def row_actions(
     `relied`: those that are not filled again, as rows of other tables rely on theirs.
     """
     if steps[Step.RELEASE]:
-        yield Release(link.source, steps[Step.RELEASE], "gone locally, and not to be pulled again")
+        yield Release(link.source, steps[Step.RELEASE], "missing locally and not pullable")
     if snapshot.equal:
-        why = "local rows equal to the source's, without protection"
+        why = "unprotected local rows that equal their source rows"
         if link.unwanted == "release" and _unprotected_unwanted(snapshot):
-            why += "; those of them that are not wanted the next plan releases"
+            why += "; the next plan releases those that are not wanted"
         yield Register(link.source, snapshot.equal, why)
     yield from _refill(link, footing, snapshot, relied or ReliedOn(0))
     comes_again = steps[Step.PULL_AGAIN] - snapshot.stuck_again
     if comes_again > 0:
-        why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
+        why = "in outbound, but the local table was dropped" if footing.remade else MISSING
         yield PullAgain(comes_again, f"{why}: pull again", whole=footing.remade)
     if steps[Step.PULL] > snapshot.stuck:
-        why = "new link" if footing.is_new else "wanted, and not here yet"
+        why = "new link" if footing.is_new else "wanted, not yet pulled"
         yield Pull(
             steps[Step.PULL] - snapshot.stuck,
             snapshot.to_pull_parts,
@@ -115,7 +115,7 @@ def _refill(link: Link, footing: Footing, snapshot: LinkSnapshot, relied: Relied
             yield CreateLocal((), footing.refill)
     elif link.changed == "mend" and (snapshot.changed or 0) > aside:
         also = ", or lack external objects" if snapshot.lost else ""
-        yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from the source's rows{also}")
+        yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from their source rows{also}")
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

@@ -196,7 +196,7 @@ def _link_plan(
         reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
         return replace(base, blocked=(Blocked("upstream", reason, whole=True),))
     if footing is None or snapshot is None:
-        raise ValueError(f"{link.address} was neither observed nor refused")
+        raise ValueError(f"{link.address} has no observation and no refusal")
     steps, deletions = steps_of(link, footing, snapshot), seen.deletions.get(link.address)
     relied = seen.relied.get(link.address)
     complete = not (footing.make_local or footing.make_outbound)
@@ -253,6 +253,6 @@ def steps_of(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Counter[St
 
 def _spent(approval: Approval) -> str:
     return (
-        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
-        "covers nothing that is open: `djlink fmt --prune` takes it out"
+        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent: it "
+        "covers no open request; `djlink fmt --prune` removes it"
     )

@@ -43,13 +43,14 @@ def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catal
     if any(t.unreadable is not None for t in table.tables):
         words = f"the source table cannot be linked: {unprotectable(table)}"
         hint = (
-            f"{_out(rule)}; where the link user sees it in part, let the source's administrator run: {rights}"
+            f"{_out(rule)}; where the link user sees it in part, ask the source's administrator to run: "
+            f"{rights}"
         )
         return Refusal(address, words, hint, rule.location)
     return Refusal(
         address,
         f"the link user lacks SELECT on {table.schema}.{table.name}: its columns cannot be seen",
-        f"let the source's administrator run: {rights}",
+        f"ask the source's administrator to run: {rights}",
         rule.location,
     )
 
@@ -122,7 +123,7 @@ def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog
     account = catalog.identity.account
     rights = " ".join(grant(SOURCE_RIGHTS, schema, account, name) for schema, name in lacking)
     out = _out(rule)
-    hint = f"{out}, or let the source's administrator run: {rights}" if rights else f"{out} if it is gone"
+    hint = f"{out}, or ask the source's administrator to run: {rights}" if rights else f"{out} if it is gone"
     words = f"{named} is not there any more, or the link user has no right on it"
     return Refusal(address, words, hint, rule.location)
 

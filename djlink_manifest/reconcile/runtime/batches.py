@@ -219,7 +219,7 @@ def patiently(bench: Bench, step: Callable[[], None]) -> None:
         except TableInUse as error:
             if attempt == PATIENCE:
                 raise
-            bench.say(f"{error.message}; trying again")
+            bench.say(f"{error.message}; retrying")
             bench.stop.wait(attempt)
             stop_here(bench)
 
@@ -234,7 +234,7 @@ def again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = froz
             lost, may_pass = isinstance(error, ConnectionLost), is_passing(error) or error.code in passing
             if lost or not may_pass or attempt == PATIENCE:
                 raise
-            bench.say(f"{error.message}; trying again")
+            bench.say(f"{error.message}; retrying")
             time.sleep(0.1 * 2**attempt)
 
 
@@ -252,4 +252,4 @@ def fitting(spent: int, rows: int, entities: int) -> int:
 def stop_here(bench: Bench) -> None:
     """Raise Interrupted where the person asked to stop."""
     if bench.stop.is_set():
-        raise Interrupted("stopped after the batch in hand", link=bench.link.address)
+        raise Interrupted("stopped after the current batch", link=bench.link.address)

@@ -79,7 +79,7 @@ class Lines:
                 self._started[address] = self._told[address] = now
                 self._due[address] = entities
                 due = f", {counted(entities, 'row')} due" if entities else ""
-                return line(f"{address}: begun{due}")
+                return line(f"{address}: started{due}")
             case Advanced(address=address):
                 if now - self._told.get(address, now) < EVERY_SECONDS:
                     return None

@@ -47,17 +47,17 @@ def _done(link: LinkPlan) -> Iterator[Row]:
         match action:
             case Delete():
                 if action.entities:
-                    yield Row(DELETE, "", f"delete {counted(action.entities, 'row')} here: {action.reason}")
+                    yield Row(DELETE, "", f"delete {counted(action.entities, 'local row')}: {action.reason}")
                 else:
-                    yield Row(DELETE, "", f"take up the approval: {action.reason}")
+                    yield Row(DELETE, "", f"claim the approved requests: {action.reason}")
                 yield from _details(action.along, action.rows)
             case Approve(entities=entities, reason=reason):
-                yield Row(DELETE, "", f"approve {counted(entities, 'row')} at the source: {reason}")
+                yield Row(DELETE, "", f"approve the deletion of {counted(entities, 'row')}: {reason}")
             case Mend(entities=entities, reason=reason):
-                yield Row(RESUME, "", f"mend {counted(entities, 'row')} at the source: {reason}")
+                yield Row(RESUME, "", f"repair {counted(entities, 'row')} at the source: {reason}")
             case NoteRequests(new=new, withdrawn=withdrawn):
                 changes = [f"{n:,} {what}" for n, what in ((new, "new"), (withdrawn, "withdrawn")) if n]
-                yield Row(RESUME, "", f"note requests in the local DeletionRequested: {', '.join(changes)}")
+                yield Row(RESUME, "", f"update the local DeletionRequested: {', '.join(changes)}")
             case _:
                 pass
 
@@ -80,11 +80,12 @@ def closure_rows(closure: Closure) -> Iterator[Row]:
     yield from _details(closure.along, closure.rows)
     for each in closure.lab:
         words = (
-            f"{counted(closure.held, 'row')} cannot go: {counted(each.rows, 'row')} of {each.table} depend"
+            f"{counted(closure.held, 'row')} cannot be deleted: {counted(each.rows, 'row')} of {each.table} "
+            "depend on them"
         )
         yield Row(NOTE, "", words, style="yellow")
         if each.line:
-            yield Row(NOTE, "", f"to delete those: {each.line}", style="dim")
+            yield Row(NOTE, "", f"to delete the dependent rows: {each.line}", style="dim")
 
 
 def _details(along: tuple[tuple[str, int], ...], rows: tuple[tuple[str, int], ...]) -> Iterator[Row]:
@@ -96,9 +97,9 @@ def _details(along: tuple[tuple[str, int], ...], rows: tuple[tuple[str, int], ..
 
 def _asked(each: Asked, now: datetime | None) -> str:
     since = each.since.strftime("%Y-%m-%d")
-    age = f", {_age(each.since, now)}" if now else ""
-    reason = f": {each.reason}" if each.reason else ", without a reason"
-    return f"{counted(each.count, 'row')} asked by {each.by} since {since}{age}{reason}"
+    age = f" ({_age(each.since, now)})" if now else ""
+    reason = f": {each.reason}" if each.reason else ": no reason given"
+    return f"{counted(each.count, 'row')} requested by {each.by} since {since}{age}{reason}"
 
 
 def _age(since: datetime, now: datetime) -> str:

@@ -82,7 +82,7 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 pass
             case MakeViews(views=views, reason=reason):
                 if not link.new:
-                    yield Row(CREATE, "", f"make {counted(len(views), 'view')} for the owner: {reason}")
+                    yield Row(CREATE, "", f"create {counted(len(views), 'owner view')}: {reason}")
             case Pull(entities=entities):
                 yield Row(CREATE, "", f"pull {counted(entities, 'row')}{_baggage(action)}")
             case PullAgain(entities=entities, reason=reason):
@@ -95,7 +95,8 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 yield Row(
                     CHANGE,
                     "",
-                    "values become the source's; part rows that are gone there are deleted here",
+                    "local values are replaced by the source's; part rows missing at the source are "
+                    "deleted locally",
                     style="dim",
                 )
             case Register(entities=entities, reason=reason):
@@ -112,16 +113,16 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
 def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:
     added = [name for a in actions if a.reason == ADDED and isinstance(a, CreateLocal) for name in a.tables]
     if added and len(actions) == 1:
-        return f"new: local {'part' if len(added) == 1 else 'parts'} {listed(added)}: {ADDED}"
+        return f"new local {'part' if len(added) == 1 else 'parts'} {listed(added)}: {ADDED}"
     made = [
         "outbound" if isinstance(a, CreateOutbound) else "local"
         for a in actions
         if isinstance(a, CreateOutbound | CreateLocal) and a.tables
     ]
     if not made:
-        return "write the missing mark of the link"
-    tables = f"{' and '.join(made)} table" + (", the owner's views" if with_views else "")
-    return f"new: {tables}" if new else f"complete: make what is missing of the {tables}"
+        return "write the link's missing mark"
+    tables = f"{' and '.join(made)} tables" + (", owner views" if with_views else "")
+    return f"new: {tables}" if new else f"complete the {tables}"
 
 
 def _baggage(pull: Pull) -> str:
@@ -148,7 +149,7 @@ def _blocked_rows(link: LinkPlan, below: Sequence[str]) -> Iterator[Row]:
         if block.hint:
             yield Row(TROUBLE, "", f"next: {block.hint}", style="dim")
     if below:
-        yield Row(TROUBLE, "", f"not attempted below it: {listed(below)}")
+        yield Row(TROUBLE, "", f"not attempted, because they depend on this link: {listed(below)}")
 
 
 def _notes(link: LinkPlan, acting: Collection[str]) -> Iterator[Row]:
@@ -158,9 +159,9 @@ def _notes(link: LinkPlan, acting: Collection[str]) -> Iterator[Row]:
         if drift.hint:
             yield Row(TROUBLE, "", f"next: {drift.hint}", style="dim")
     for reason, entities in link.left_out:
-        yield Row(NOTE, "", f"{counted(entities, 'row')} left out: {reason}", style="dim")
+        yield Row(NOTE, "", f"{counted(entities, 'row')} skipped: {reason}", style="dim")
     if link.kept:
-        yield Row(NOTE, "", f"{counted(link.kept, 'row')} kept, though wanted no longer", style="dim")
+        yield Row(NOTE, "", f"{counted(link.kept, 'row')} kept although no longer wanted", style="dim")
     for warning in link.warnings:
         yield Row(NOTE, "", f"warning: {warning}", style="yellow")
     if link.actions:

@@ -23,9 +23,9 @@ def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
     if not rows:
         looked_at = [link for link in links if not link.is_stopped]
         of = "these links" if len(looked_at) == len(links) else "the links that are not blocked"
-        return [line(f"No source asks to delete anything of {of}.")] if looked_at or not links else []
+        return [line(f"No deletion is requested for {of}.")] if looked_at or not links else []
     asked = sum(a.count for link in links if link.requests for a in link.requests.asked)
-    total = line((f"{counted(asked, 'row')} asked for.", "bold"))
+    total = line((f"Deletion of {counted(asked, 'row')} requested.", "bold"))
     return [*set_in_columns(rows), line(), total]
 
 
@@ -34,7 +34,7 @@ def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
     rows = list[Row]()
     for link in links:
         for block in (b for b in link.blocked if b.whole):
-            words = f"what is asked for is not known: {block.reason}"
+            words = f"requests could not be read: {block.reason}"
             rows.append(Row(TROUBLE, link.address, words, str(link.location or "")))
             if block.hint:
                 rows.append(Row(TROUBLE, "", f"next: {block.hint}", style="dim"))
@@ -54,11 +54,14 @@ def orphan_lines(plan: Plan, address: str) -> Iterator[Text]:
     for link in plan.links:
         found = link.requests.orphans if link.requests and link.address == address else None
         if found is not None and found.count:
-            words = f"{counted(found.count, 'row')} here whose source row is gone, or that the lab added"
+            words = (
+                f"{counted(found.count, 'local row')} without a source row (deleted at the source or "
+                "inserted locally)"
+            )
             yield from set_in_columns([Row(REVIEW, address, words), *closure_rows(found.closure)])
 
 
 def _idle(link: LinkPlan) -> Iterator[Row]:
     """Requests about which nothing is to be done: nothing of them is here."""
-    yield Row(NOTE, link.address, "not held here: nothing to do, they are not pulled")
+    yield Row(NOTE, link.address, "not held: the requested rows are not pulled; nothing to approve")
     yield from asked_rows(link)

@@ -40,10 +40,10 @@ def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
             "Deletions (children first)",
             [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
         ),
-        ("Taken out", [row for each in plan.removals for row in _removal_rows(each)]),
+        ("Removed links", [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
         (
-            "Forgotten: held for this manifest, declared no longer",
+            "Forgotten: links that this manifest holds but no longer declares",
             [_forgotten_row(f) for f in plan.forgotten],
         ),
         ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
@@ -137,7 +137,7 @@ def _removal_rows(removal: Removal) -> Iterator[Row]:
                 yield Row(TROUBLE, "", f"next: {block.hint}", style="dim")
         return
     local = f"{removal.local_schema}.{removal.local_table}"
-    kept = f"drop {local}" if removal.table == "drop" else f"{local} stays, an ordinary table"
+    kept = f"drop {local}" if removal.table == "drop" else f"keep {local} as an ordinary table"
     yield Row(DELETE, removal.address, f"release {counted(removal.held, 'row')}, {kept}", place)
     for (schema, name), key in removal.drop_keys:
         yield Row(NOTE, "", f"drop the foreign key {key} of {schema}.{name}", style="dim")
