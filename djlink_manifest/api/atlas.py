@@ -116,7 +116,7 @@ class Atlas(Mapping[str, Any]):
         if link is None:
             close = nearest(address, sorted(self._all()))
             hint = f"did you mean `{close}`?" if close else "list(load(...)) names the links"
-            raise UsageError(f"{address}: no link of this manifest", hint=hint)
+            raise UsageError(f"{address}: this manifest has no such link", hint=hint)
         connection = self._local()
         tables = Tables(
             (link.definition.schema, link.definition.name),

@@ -69,7 +69,8 @@ def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
 
     if not asked.source or not asked.schema:
         raise UsageError(
-            f"`--from {asked.place}` is not SOURCE.schema", hint="as in: djlink init --from princeton.ephys"
+            f"`--from {asked.place}` is not SOURCE.schema",
+            hint="for example: djlink init --from princeton.ephys",
         )
     files = asked.files or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
     base = load(list(files)) if files else None
@@ -106,18 +107,19 @@ def _check_options(asked: Asked, known: SourceSpec | None) -> None:
     ]
     if known is not None and given:
         raise UsageError(
-            f"the source `{asked.source}` is declared at {known.location}: {', '.join(given)} has no place",
-            hint="leave it out, or choose another source name",
+            f"the source `{asked.source}` is declared at {known.location}, so {', '.join(given)} does not "
+            "apply",
+            hint="omit the option, or choose another source name",
         )
     if known is None and asked.host is None:
         raise UsageError(
-            f"the source `{asked.source}` is in no manifest here, so its server is not known",
+            f"the source `{asked.source}` is not declared in a manifest, so its server is unknown",
             hint=f"djlink init --from {asked.place} --host db.{asked.source}.example",
         )
     if asked.password is not None and not only_references(asked.password):
         raise UsageError(
-            "`--password` takes a reference, never a password",
-            hint="as in: --password '${env:LINK_PASS}', or '${file:secrets/link}'",
+            "`--password` takes a reference, not a password",
+            hint="for example: --password '${env:LINK_PASS}', or '${file:secrets/link}'",
         )
 
 
@@ -157,13 +159,17 @@ def _head(asked: Asked) -> DraftHead:
 
 def _opening(asked: Asked, files: tuple[str, ...]) -> list[str]:
     lines = [
-        f"Written by `djlink init --from {asked.place}` from what the server has. Take out what you do",
-        "not want, narrow the rest with `where`, then: djlink plan. Numbers of rows are estimates.",
+        f"Written by `djlink init --from {asked.place}` from the server's catalog. Remove the tables that "
+        "you do",
+        "not need, restrict the others with `where`, then run: djlink plan. Row counts are estimates.",
     ]
     if files:
         options = " ".join(f"-f {each}" for each in files)
-        return [*lines, f"It is laid over {', '.join(files)}: djlink plan {options} -f THIS-FILE"]
-    return [*lines, "`name` marks what it owns, `contact` is shown to the owners: write your own."]
+        return [*lines, f"It is merged over {', '.join(files)}: djlink plan {options} -f THIS-FILE"]
+    return [
+        *lines,
+        "`name` marks the tables that it owns, `contact` is shown to source owners: write your own.",
+    ]
 
 
 def _why_not(schemas: Iterable[DraftSchema]) -> Iterator[str]:
@@ -181,9 +187,9 @@ def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, 
     while True:
         if not any(table.left_out is None for each in draft.schemas for table in each.tables):
             raise UsageError(
-                f"there is nothing in {asked.place} to link that is not linked already"
+                f"{asked.place} has no table to link, or all of them are linked already"
                 + "".join(f"\n{reason}" for reason in _why_not(draft.schemas)),
-                hint="`djlink plan` shows what is linked",
+                hint="`djlink status` lists the links",
             )
         used = tuple(s for s in draft.schemas if any(t.left_out is None for t in s.tables))
         text = drafted(replace(draft, schemas=used))
@@ -194,7 +200,7 @@ def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, 
         if fewer == draft:
             first = problems[0]
             raise DjlinkError(
-                f"what would be written is not valid: line {first.location.line}: {first.summary}",
+                f"the generated manifest is not valid: line {first.location.line}: {first.summary}",
                 hint=first.help or "write it by hand: djlink init",
             )
         draft = fewer

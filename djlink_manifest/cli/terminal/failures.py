@@ -63,11 +63,11 @@ def _told(error: BaseException, screen: Screen) -> int:
 def _unexpected(error: BaseException, screen: Screen) -> None:
     """One line without the error's own text, which may quote a value that nobody should see."""
     next_step = (
-        "please report it with the output above"
+        "report it with the output above"
         if screen.debug
-        else "run the same command with --debug and please report what it prints"
+        else "run the same command with --debug and report its output"
     )
-    problem = f"djlink failed in a way that it should not ({type(error).__name__})"
+    problem = f"unexpected error in djlink ({type(error).__name__})"
     screen.tell(error_lines(DjlinkError(problem, hint=next_step)))
 
 

@@ -190,11 +190,15 @@ class Inquiry:
         if link.pull == "none":
             # a link that is refused is looked at as if nothing new were wanted of it
             why = "`pull: none`" if link.address in self.footings else "the link is blocked"
-            words = f"{why}: what is held is wanted, nothing new"
+            words = f"{why}: held rows stay wanted, new rows are not"
             return [Reason("pull", held, words, place=str(link.location))]
         found = list[Reason]()
         if link.where is not None:
-            state = {True: "is met", False: "is not met", None: "is NULL for this row, and NULL is not true"}
+            state = {
+                True: "is met",
+                False: "is not met",
+                None: "is NULL for this row, which counts as not met",
+            }
             words = f"`where` {state[verdict.meets]}: {spelt(link.where)}"
             found.append(Reason("where", bool(verdict.meets), words, place=str(link.location)))
         holding = dict(verdict.holds)
@@ -212,8 +216,10 @@ class Inquiry:
         if holds is not False:
             named = one_entity.parents_named(self.source, self.scene, link, reference, raw, "all", SHOWN)
             if not named:
-                return Reason("foreign key", True, f"{by} names no row of {parent.address}", parent.address)
-            what = "allowed" if holds else "restricted by nothing"
+                return Reason(
+                    "foreign key", True, f"{by} refers to no row of {parent.address}", parent.address
+                )
+            what = "allowed" if holds else "no rule restricts this link"
             key = one_entity.key_text(parent, named[0])
             return Reason("foreign key", True, f"{by}: {what}", parent.address, key)
         out = one_entity.parents_named(self.source, self.scene, link, reference, raw, "left out", SHOWN)
@@ -222,17 +228,19 @@ class Inquiry:
             above.append((yield parent.address, each))
         because = tuple(r for each in above for r in each.explanation.reasons if not r.holds)
         key = one_entity.key_text(parent, out[0]) if out else ()
-        return Reason("foreign key", False, f"{by} names what is left out", parent.address, key, because)
+        return Reason(
+            "foreign key", False, f"{by} refers to a row that is not wanted", parent.address, key, because
+        )
 
     def _needed(self, link: Link, raw: RawRow) -> Iterator[Reason]:
         children = self.scene.children.get(link.address, ())
         if not children:
-            words = "`pull: needed`, and no link refers to it"
+            words = "`pull: needed`, but no link refers to it"
             yield Reason("needed by", False, words, place=str(link.location))
         for child, reference in children:
             rows, wanted = one_entity.users(self.source, self.scene, link, child, reference, raw)
             words = f"{_by(self.scene.links[child], reference)}: {_rows(rows)}"
-            words += f", {wanted:,} of them of wanted or held entities" if rows else ""
+            words += f", {wanted:,} of them in wanted or held entities" if rows else ""
             yield Reason("needed by", wanted > 0, words, child)
 
     def _bars(
@@ -240,7 +248,7 @@ class Inquiry:
     ) -> _Asking[list[Reason]]:
         found = list[Reason]()
         if presence.requested:
-            found.append(Reason("request", False, "the source asks to delete it"))
+            found.append(Reason("request", False, "its deletion is requested"))
         if presence.approved:
             found.append(Reason("request", False, "its deletion was approved: it is not pulled again"))
         if not verdict.barred or found:
@@ -251,7 +259,7 @@ class Inquiry:
             for each in named:
                 above = (yield parent.address, each).explanation
                 because = tuple(r for r in above.reasons if r.rule == "request")
-                words = "an entity that it refers to is asked back"
+                words = "the deletion of an entity that it refers to is requested"
                 found.append(Reason("request", False, words, parent.address, above.key, because))
         return found
 
@@ -270,8 +278,8 @@ class Inquiry:
                     taken.append(unique)
                 elif why is not None:
                     hindered.append(why)
-                whose = "another entity of this link" if held else "a local row of the lab's own"
-                words = f"its value of {unique.words} is taken by {whose}"
+                whose = "another entity of this link" if held else "a local row of your own"
+                words = f"its value of {unique.words} is used by {whose}"
                 yield Reason("unique key", False, words, link.address, one_entity.key_text(link, owner))
 
     def _waiting(self, link: Link, raw: RawRow, waiting: list[str]) -> _Asking[list[Reason]]:
@@ -285,7 +293,7 @@ class Inquiry:
                 if above.cannot_come:
                     waiting.append(parent.address)
                     because = tuple(r for r in above.explanation.reasons if not r.holds)
-                    words = f"{_by(link, reference)} names an entity that cannot come"
+                    words = f"{_by(link, reference)} refers to an entity that is blocked"
                     key = above.explanation.key
                     found.append(Reason("foreign key", False, words, parent.address, key, because))
                     break
@@ -295,7 +303,8 @@ class Inquiry:
 def of_the_set(plan: LinkPlan) -> LinkPlan:
     """The plan of a link for one entity, whose deletion is decided with all others of the link."""
     hint = (
-        "deletions are decided as a set: `djlink plan` says what becomes of it, `djlink requests` who asked"
+        "deletions are decided for the whole set: see `djlink plan` for the decision, `djlink requests` "
+        "for the requests"
     )
     blocked = tuple(replace(b, hint=hint) if b.kind == "review" else b for b in plan.blocked)
     return replace(plan, blocked=blocked)
@@ -325,7 +334,7 @@ def _by(link: Link, reference: Reference) -> str:
 
 
 def _rows(count: int) -> str:
-    return f"{count:,} row names it" if count == 1 else f"{count:,} rows name it"
+    return f"{count:,} row refers to it" if count == 1 else f"{count:,} rows refer to it"
 
 
 def _explained(

@@ -57,7 +57,7 @@ class LinkPlan:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nothing of this link is done."""
+        """Whether the link is blocked, so nothing is done."""
         return any(b.whole for b in self.blocked)
 
     @property

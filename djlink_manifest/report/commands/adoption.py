@@ -26,14 +26,18 @@ def rehearsal_lines(rehearsal: Rehearsal) -> list[Text]:
     for address in rehearsal.right:
         lines.append(
             line(
-                ("Nothing to do  ", "bold"),
-                f"{address}: nothing of it stands, or it is marked as it shall be",
+                ("No change  ", "bold"),
+                f"{address}: its tables do not exist yet, or already belong to this manifest",
             )
         )
     if rehearsal.refusals:
         lines += [line(("Refused", "bold")), *refusal_lines(rehearsal.refusals)]
     if rehearsal.plan is not None:
-        lines += [line(), line(("Then an apply would do this:", "bold")), *plan_lines(rehearsal.plan)]
+        lines += [
+            line(),
+            line(("Afterwards, an apply would make these changes:", "bold")),
+            *plan_lines(rehearsal.plan),
+        ]
     return lines
 
 
@@ -75,9 +79,9 @@ def _adoption(each: Adoption) -> list[Text]:
 
 def _words(mark: Mark | None) -> str:
     if mark is None:
-        return "without a mark"
+        return "owned by no manifest"
     who = f" ({mark.contact})" if mark.contact else ""
-    return f"of the manifest `{mark.manifest}`{who}, local server `{mark.local_server}`"
+    return f"owned by the manifest `{mark.manifest}`{who}, local server `{mark.local_server}`"
 
 
 def _whose(mark: Mark | None) -> dict[str, Any] | None:

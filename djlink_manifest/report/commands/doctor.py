@@ -70,4 +70,4 @@ def _sums(diagnosis: Diagnosis) -> str:
         for level in ("error", "warning", "note")
         if diagnosis.count(level)
     ]
-    return f"Doctor: {', '.join(told)}." if told else "Doctor: all is well."
+    return f"Doctor: {', '.join(told)}." if told else "Doctor: no problems found."

@@ -45,10 +45,10 @@ def progress(table: TableStanding) -> Iterator[str]:
         waiting = sorted((s for s in asked if s.waiting), key=lambda s: -s.waiting_seconds)
         who = "; ".join(f"{s.link.lab}, {age(s.waiting_seconds)}" for s in waiting)
         labs = f"{len(agreed)} of {counted(len(asked), 'lab')} approved"
-        yield f"{labs}; waiting for {who}" if who else f"{labs}: the approved rows can be deleted"
+        yield f"{labs}; waiting for {who}" if who else f"{labs}: the source can delete the approved rows"
     barred = max((each.requested - each.waiting for each in table.links), default=0)
     if barred:
-        yield f"{counted(barred, 'row')} asked for that a lab does not hold: it does not pull them"
+        yield f"{counted(barred, 'row')} requested that a lab does not hold: the lab will not pull them"
 
 
 def touched_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
@@ -56,7 +56,7 @@ def touched_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
     width = max((len(table.name) for table in tables), default=0)
     for table in tables:
         held = [f"{each.link.lab} {each.held:,}" for each in table.links if each.held]
-        who = f"held by {', '.join(held)}" if held else ("held by nobody" if table.links else "not linked")
+        who = f"held by {', '.join(held)}" if held else ("held by no lab" if table.links else "not linked")
         yield line((f"  {table.name:<{width}}", "bold"), f"  {counted(table.rows or 0, 'row')}  ", who)
 
 
@@ -126,10 +126,10 @@ def _has(each: Standing) -> str:
     words = [
         f"{counted(each.held, 'row')} held since {each.since:%Y-%m-%d}"
         if each.held and each.since
-        else "holds nothing of it"
+        else "holds no row"
     ]
     if each.waiting:
-        words.append(f"{each.waiting:,} asked for")
+        words.append(f"{each.waiting:,} requested")
     if each.approved:
         words.append(f"{each.approved:,} approved")
     return " · ".join(words)
