@@ -208,7 +208,7 @@ def _yaml_files(paths: tuple[str, ...]) -> list[Path]:
             continue
         inside = sorted(each for each in path.glob("*.yaml") if not each.name.startswith("."))
         if not inside:
-            raise UsageError(f"the folder {path} holds no `*.yaml`")
+            raise UsageError(f"the folder {path} contains no `*.yaml` file")
         found += inside
     return list(dict.fromkeys(found))
 

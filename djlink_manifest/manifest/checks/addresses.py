@@ -36,7 +36,7 @@ def check_addresses(manifest: Manifest, whole: ManifestModel, root: Fields, prob
                 f"the same deletions of `{approval.link}` are approved twice",
                 spot_of(root, steps),
                 dotted(steps),
-                "keep one of the two",
+                "keep one of the two entries",
             )
         seen.add((approval.link, approval.keys))
 
@@ -67,11 +67,11 @@ def _found(address: str, manifest: Manifest) -> tuple[SourceSpec, SchemaSpec, st
         return f"`{address}` is not the address of a link", FORM
     source = next((s for s in manifest.sources if s.name == words[0]), None)
     if source is None:
-        return f"`{address}`: there is no source `{words[0]}`", did_you_mean(
+        return f"`{address}`: source `{words[0]}` does not exist", did_you_mean(
             words[0], [s.name for s in manifest.sources]
         )
     if is_glob(words[2]) or table_fault(words[2]):
-        return f"`{address}`: `{words[2]}` is not the name of one table that can be linked", FORM
+        return f"`{address}`: `{words[2]}` is not the name of a single table that can be linked", FORM
     schema = next((s for s in source.schemas if s.name == words[1]), None)
     if schema is None:
         help = did_you_mean(words[1], [s.name for s in source.schemas])
@@ -93,9 +93,9 @@ def _check_dependencies(manifest: Manifest, root: Fields, problems: Problems) ->
     for circle in circles(edges):
         shown = " → ".join([*circle, circle[0]])
         there = places[circle[0]]
-        help = "take out one of these `depends_on`"
+        help = "remove one of these `depends_on`"
         problems.error(
-            f"`depends_on` goes in a circle: {shown}", spot_of(root, there, key=True), dotted(there), help
+            f"`depends_on` forms a cycle: {shown}", spot_of(root, there, key=True), dotted(there), help
         )
 
 
@@ -118,7 +118,7 @@ def _dependency(
     sure, parent = linked(schema, table)
     if sure == "no":
         names = [r.pattern for r in schema.rules if not r.is_glob]
-        help = did_you_mean(table, names) or "link it, or take it out of `depends_on`"
+        help = did_you_mean(table, names) or "link it, or remove it from `depends_on`"
         problems.error(f"`depends_on`: `{address}` is not linked", spot, path, help)
     if parent is rule:
         what = (
@@ -126,7 +126,7 @@ def _dependency(
             if not rule.is_glob
             else f"`{rule.pattern}` matches `{table}` itself"
         )
-        problems.error(f"`depends_on`: {what}", spot, path, "take it out, or give the table a key of its own")
+        problems.error(f"`depends_on`: {what}", spot, path, "remove it, or give the table its own key")
         return None
     return None if parent is None or parent.is_glob else f"{source.name}.{schema.name}.{parent.pattern}"
 
@@ -139,13 +139,13 @@ def _check_removed(address: str, manifest: Manifest, root: Fields, problems: Pro
         if "has no schema" in found[0]:
             return  # the schema went out together with its last link
         problems.error(
-            f"`removed`: {found[0]}", spot, path, found[1] or "the source must stay until `removed` is done"
+            f"`removed`: {found[0]}", spot, path, found[1] or "keep the source until `removed` is done"
         )
         return
     sure, rule = linked(found[1], found[2])
     if sure == "yes":
         at = f" at {rule.location}" if rule else ""
-        help = "take it out of `tables`, or, where a glob matches it, add it to `exclude`"
+        help = "remove it from `tables`, or add it to `exclude` if a glob matches it"
         problems.error(f"`removed`: `{address}` is still linked{at}", spot, path, help)
 
 
@@ -159,14 +159,14 @@ def _check_approval(
     found = _found(approval.link, manifest)
     if len(found) == 2:
         problems.warning(
-            f"an approval for what is not linked: {found[0]}", spot_of(root, there), path, found[1]
+            f"an approval for a table that is not linked: {found[0]}", spot_of(root, there), path, found[1]
         )
     elif linked(found[1], found[2])[0] == "no":
         problems.warning(
-            f"an approval for what is not linked: `{approval.link}`",
+            f"an approval for a table that is not linked: `{approval.link}`",
             spot_of(root, there),
             path,
-            "take it out",
+            "remove it",
         )
     there, path = spot("with")
     for address in approval.along:
@@ -178,19 +178,20 @@ def _check_approval(
         return
     if bool(approval.until) == approval.orphans:
         problems.error(
-            "an approval has either `until` or `orphans: true`",
+            "an approval needs either `until` or `orphans: true`",
             spot_of(root, there if approval.until else steps),
             path if approval.until else dotted(steps),
-            "`djlink approve` writes it whole",
+            "let `djlink approve` write the entry",
         )
         return
     last = date.fromisoformat(approval.date) + timedelta(days=1)
     if approval.until and date.fromisoformat(approval.until[:10]) > last:
         problems.warning(
-            "`until` lies after the day of the approval: requests that nobody has seen would be covered",
+            "`until` is later than the day of the approval, so the approval would cover requests that "
+            "nobody has reviewed",
             spot_of(root, there),
             path,
-            "`djlink approve` writes the present set",
+            "let `djlink approve` write an entry for the present set",
         )
 
 

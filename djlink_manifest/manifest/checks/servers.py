@@ -34,7 +34,7 @@ def check_servers(manifest: Manifest, whole: ManifestModel, root: Fields, proble
             "`contact` is missing",
             spot_of(root, ("contact",)),
             "contact",
-            "write `contact: you@lab.example`; owners see it beside their data",
+            "write `contact: you@lab.example`; source owners see it with the rows that you hold",
         )
     _check_references(root, (), problems)
     _check_swapped(whole, root, problems)
@@ -54,7 +54,7 @@ def _check_swapped(whole: ManifestModel, root: Fields, problems: Problems) -> No
                         f"`{key}` refers to a password: `${{{each.kind}:{each.name}}}`",
                         spot_of(root, here),
                         dotted(here),
-                        f"refer to what holds the {key}; its value is shown, and a password must not be",
+                        f"refer to the {key} itself: this value is displayed, and a password must not be",
                     )
 
 
@@ -76,10 +76,11 @@ def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Pro
     ):
         problems.conceal(spot_of(root, (*steps, "password")))  # where it stands, be it an anchor's line
         problems.error(
-            "a password stands in the manifest" if server.password else "`password` is empty",
+            "the manifest contains a password" if server.password else "`password` is empty",
             spot_of(root, (*steps, "password"), key=True),
             dotted((*steps, "password")),
-            f"write `password: ${{env:{variable}}}` and set the variable; if this was committed, change it",
+            f"write `password: ${{env:{variable}}}` and set the variable; if this was committed, change the "
+            "password",
         )
     for key in ("host", "user"):
         if key in set_keys and not getattr(server, key).strip():
@@ -93,20 +94,22 @@ def _check_host(steps: Steps, server: ServerModel, root: Fields, problems: Probl
     here = (*steps, "host")
     if "://" in server.host or "@" in server.host:
         problems.conceal(spot_of(root, here))
-        help = "write the host's name alone; `port`, `user` and `password` have keys of their own"
-        problems.error("`host` is a URL or holds a login", spot_of(root, here, key=True), dotted(here), help)
+        help = "write only the host name; use the keys `port`, `user` and `password` for the rest"
+        problems.error(
+            "`host` is a URL or contains a login", spot_of(root, here, key=True), dotted(here), help
+        )
     elif "${" in server.host or not server.host.strip():
         return
     elif re.fullmatch(r"[^:\[\]]+:\d+", server.host):
         host, _, port = server.host.partition(":")
         problems.error(
-            "`host` holds a port",
+            "`host` contains a port",
             spot_of(root, here),
             dotted(here),
             f"write `host: {host}` and `port: {port}`",
         )
     elif re.search(r"[\s/\\`'\"]", server.host):
-        problems.error("`host` is not the name or address of a host", spot_of(root, here), dotted(here))
+        problems.error("`host` is not a host name or address", spot_of(root, here), dotted(here))
 
 
 def _check_tls(steps: Steps, tls: TlsModel, root: Fields, problems: Problems) -> None:
@@ -114,15 +117,15 @@ def _check_tls(steps: Steps, tls: TlsModel, root: Fields, problems: Problems) ->
     if problems.any_error_at(dotted(here)):
         return  # what does not fit was taken out
     if not (tls.ca or tls.cert or tls.key):
-        help = "write `tls: true` to verify against the system's authorities"
-        problems.error("`tls` names no file", spot_of(root, here, key=True), dotted(here), help)
+        help = "write `tls: true` to verify with the system's certificate authorities"
+        problems.error("`tls` does not name a file", spot_of(root, here, key=True), dotted(here), help)
     elif bool(tls.cert) != bool(tls.key):
         there, missing = ("cert", "key") if tls.cert else ("key", "cert")
         problems.error(
             f"`tls` has `{there}` without `{missing}`",
             spot_of(root, (*here, there), key=True),
             dotted((*here, there)),
-            "a client's certificate and its key go together",
+            "give the client certificate and its key together",
         )
 
 
@@ -154,10 +157,10 @@ def _check_text(leaf: Leaf, spot: Spot, steps: Steps, problems: Problems) -> Non
     if _resolved(steps):
         if _broken(leaf.value):
             help = "a reference is `${env:NAME}` or `${file:path}`"
-            problems.error("a reference is misspelt", spot, dotted(steps), help)
+            problems.error("a reference is misspelled", spot, dotted(steps), help)
     elif references.has_reference(leaf.value):
         problems.error(
-            "a reference stands where none is resolved",
+            "references are not resolved here",
             spot,
             dotted(steps),
             "references work in host, port, user, password, tls, outbound and store_settings",

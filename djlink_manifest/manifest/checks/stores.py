@@ -29,7 +29,7 @@ def check_stores(whole: ManifestModel, root: Fields, problems: Problems) -> None
         for store, settings in source.store_settings.items():
             steps: Steps = ("sources", name, "store_settings", store)
             if not store.strip():
-                problems.error("a store without a name", spot_of(root, steps, key=True), dotted(steps))
+                problems.error("a store has no name", spot_of(root, steps, key=True), dotted(steps))
             if isinstance(settings, StoreModel):
                 _check_settings(settings, steps, root, problems)
             elif not settings.strip():
@@ -50,28 +50,36 @@ def _check_settings(settings: StoreModel, steps: Steps, root: Fields, problems: 
         if not references.only_references(getattr(settings, key)):
             here = (*steps, key)
             problems.conceal(spot_of(root, here))
-            help = f"write `{key}: ${{env:NAME}}` and set the variable; if this was committed, change it"
+            help = (
+                f"write `{key}: ${{env:NAME}}` and set the variable; if this was committed, change the "
+                "password"
+            )
             problems.error(
-                f"`{key}` stands in the manifest", spot_of(root, here, key=True), dotted(here), help
+                f"the manifest contains the value of `{key}`",
+                spot_of(root, here, key=True),
+                dotted(here),
+                help,
             )
     if protocol not in _NEEDS:
         if not problems.any_error_at(dotted(steps)):
             here = (*steps, "protocol")
             help = did_you_mean(protocol, _NEEDS) or (
-                "here are file, s3, gcs and azure; set a store of another protocol up in DataJoint's "
-                "configuration, and write its name"
+                "supported are file, s3, gcs and azure; configure a store of another protocol in "
+                "DataJoint's configuration, and write its name here"
             )
-            problems.error(f"`protocol: {protocol}` is not known", spot_of(root, here), dotted(here), help)
+            problems.error(f"unknown `protocol: {protocol}`", spot_of(root, here), dotted(here), help)
         return
     for key in _NEEDS[protocol]:
         if not getattr(settings, key).strip() and not problems.any_error_at(dotted(steps)):
-            words = f"a store of the protocol {protocol} needs `{key}`"
+            words = f"a store with protocol {protocol} requires `{key}`"
             problems.error(words, spot_of(root, steps, key=True), dotted(steps))
     for key in sorted(given - _ALSO[protocol] - _ALWAYS):
         here = (*steps, key)
         problems.error(
-            f"`{key}` is not of the protocol {protocol}", spot_of(root, here, key=True), dotted(here)
+            f"`{key}` does not apply to protocol {protocol}", spot_of(root, here, key=True), dotted(here)
         )
     if protocol == "s3" and bool(settings.access_key) != bool(settings.secret_key):
-        words = "`access_key` and `secret_key` go together; without both, the machine's own identity counts"
+        words = (
+            "give `access_key` and `secret_key` together; without both, the machine's own identity is used"
+        )
         problems.error(words, spot_of(root, steps, key=True), dotted(steps))

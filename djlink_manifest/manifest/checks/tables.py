@@ -50,7 +50,7 @@ def check_tables(manifest: Manifest, root: Fields, problems: Problems) -> None:
 def _check_schema_name(schema: SchemaSpec, spot: Spot, path: str, problems: Problems) -> None:
     if is_glob(schema.name):
         problems.error(
-            "a schema cannot be a glob", spot, path, "name each schema; globs stand below `tables`"
+            "a schema cannot be a glob", spot, path, "name each schema; globs are allowed only below `tables`"
         )
     elif fault := identifier_fault(schema.name):
         problems.error(f"the schema's name {fault}", spot, path)
@@ -66,7 +66,7 @@ def _check_keys(keys: list[Key], problems: Problems) -> None:
                 summary = (
                     f"`{other}` is listed twice" if one == other else f"`{other}` and `{one}` are one table"
                 )
-                help = f"it also stands at {first.location}; keep one of them"
+                help = f"the other entry is at {first.location}; keep one of them"
                 problems.error(summary, spot, dotted(steps), help)
     for group in _grouped(keys, lambda name: weight(name) if is_glob(name) else None):
         for (one, _, first), (other, steps, spot) in combinations(group[:MAX_GLOBS], 2):
@@ -74,9 +74,9 @@ def _check_keys(keys: list[Key], problems: Problems) -> None:
                 same = (
                     "is listed twice"
                     if one == other
-                    else f"and `{one}` match the same tables, equally closely"
+                    else f"and `{one}` match the same tables and are equally specific"
                 )
-                help = f"`{one}` stands at {first.location}; keep one, or make it longer"
+                help = f"`{one}` is at {first.location}; keep one, or make one more specific"
                 problems.error(f"`{other}` {same}", spot, dotted(steps), help)
 
 
@@ -98,19 +98,21 @@ def _check_exclude(
         spot = spot_of_item(root, steps, pattern)
         if not globs:
             problems.warning(
-                f"`exclude` has `{pattern}`, but `tables` has no glob for it to leave out of",
+                f"`exclude` has `{pattern}`, but `tables` has no glob to exclude it from",
                 spot,
                 dotted(steps),
-                "take it out",
+                "remove it",
             )
         elif pattern in named:
             problems.error(
-                f"`{pattern}` is both in `tables` and in `exclude`", spot, dotted(steps), "keep one of them"
+                f"`{pattern}` is in both `tables` and `exclude`", spot, dotted(steps), "keep one of them"
             )
         elif not pattern.strip():
-            problems.error("`exclude` holds an empty name", spot, dotted(steps))
+            problems.error("`exclude` contains an empty name", spot, dotted(steps))
         elif all(covers(pattern, glob) for glob in globs):
-            problems.warning(f"`exclude: {pattern}` leaves out all that the globs match", spot, dotted(steps))
+            problems.warning(
+                f"`exclude: {pattern}` excludes every table that the globs match", spot, dotted(steps)
+            )
 
 
 def _check_rule(
@@ -121,15 +123,16 @@ def _check_rule(
     if rule.is_glob and options.outbound_table is not None:
         there = (*steps, "outbound_table")
         problems.error(
-            "`outbound_table` on a glob: all its tables would share one outbound table",
+            "`outbound_table` on a glob would give all its tables the same outbound table",
             spot_of(root, there, key=True),
             dotted(there),
-            "name the table in a key of its own",
+            "give the table its own key",
         )
     where = (*steps, "where")
     if options.pull == "needed" and node_at(root, where) is not None:
         problems.error(
-            "`where` on a table that is `pull: needed`: its children decide which rows are wanted",
+            "`where` does not apply to a table with `pull: needed`, because its children decide which rows "
+            "are wanted",
             spot_of(root, where, key=True),
             dotted(where),
             _where_help(root, steps),
@@ -137,7 +140,7 @@ def _check_rule(
     for store, local in options.stores:
         there = origin(root, steps, "stores")
         if not store.strip() or not local.strip():
-            problems.error("`stores` holds an empty name", spot_of(root, there, key=True), dotted(there))
+            problems.error("`stores` contains an empty name", spot_of(root, there, key=True), dotted(there))
     _check_placeholders(options.schema_name, root, origin(root, steps, "schema_name"), problems)
 
 
@@ -145,18 +148,23 @@ def _where_help(root: Fields, steps: Steps) -> str:
     at = origin(root, steps, "pull")
     inherited = at[:-1] != steps
     place = f" (`pull` is set at {spot_of(root, at, key=True).location})" if inherited else ""
-    return f"take `where` out, or write `pull: all` here{place}"
+    return f"remove `where`, or write `pull: all` here{place}"
 
 
 def _check_placeholders(pattern: str, root: Fields, steps: Steps, problems: Problems) -> None:
     spot, path = spot_of(root, steps), dotted(steps)
     for name in re.findall(r"\{([^{}]*)\}", pattern):
         if name not in {"source", "schema"} and not pattern[: pattern.index("{" + name)].endswith("$"):
-            help = did_you_mean(name, ["source", "schema"]) or "known are `{source}` and `{schema}`"
+            help = (
+                did_you_mean(name, ["source", "schema"]) or "the placeholders are `{source}` and `{schema}`"
+            )
             problems.error(f"`schema_name` has an unknown placeholder `{{{name}}}`", spot, path, help)
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", pattern)):
         problems.error(
-            "`schema_name` has a brace without its partner", spot, path, "known are `{source}` and `{schema}`"
+            "`schema_name` has an unmatched brace",
+            spot,
+            path,
+            "the placeholders are `{source}` and `{schema}`",
         )
 
 
@@ -167,24 +175,27 @@ def _check_something_wanted(manifest: Manifest, root: Fields, problems: Problems
     spot = spot_of(root, ("sources",), key=True)
     if not rules and manifest.removed:
         problems.warning(
-            "nothing is linked any more", spot, "sources", "what `removed` lists is done by `djlink apply`"
+            "no table is linked any more",
+            spot,
+            "sources",
+            "`djlink apply` carries out the entries of `removed`",
         )
     elif not rules:
         help = "list schemas and tables below `sources`"
-        problems.error("nothing is wanted: the manifest names no table", spot, "sources", help)
+        problems.error("no row is wanted: the manifest names no table", spot, "sources", help)
     elif all(rule.options.pull == "needed" for rule in rules):
         problems.error(
-            "nothing is wanted: every table is `pull: needed`, and no other one needs them",
+            "no row is wanted: every table is `pull: needed`, and no other table refers to them",
             spot,
             "sources",
-            "let at least one table be `pull: all`",
+            "set `pull: all` for at least one table",
         )
     for source in manifest.sources:
         if not source.schemas and rules:
             steps = ("sources", source.name)
             at = spot_of(root, steps, key=True)
             problems.warning(
-                f"nothing is linked from `{source.name}`", at, dotted(steps), "list its `schemas`"
+                f"no table of `{source.name}` is linked", at, dotted(steps), "list its `schemas`"
             )
 
 

@@ -75,7 +75,8 @@ def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields
             )
         elif _same_server(manifest.local, target.source.server) and target.local_schema == target.schema:
             problems.error(
-                f"the local schema `{target.local_schema}` is the source schema itself: one host, one port",
+                f"the local schema `{target.local_schema}` is the source schema itself: host and port are "
+                "the same",
                 spot,
                 path,
                 "set `schema_name`",
@@ -90,10 +91,10 @@ def _check_local_tables(exact: list[Target], problems: Problems) -> None:
             if _one_local_table(other, target):
                 both = f"`{target.address}` and `{other.address}`"
                 problems.error(
-                    f"{both} have one local table, in `{target.local_schema}`",
+                    f"{both} have the same local table, in `{target.local_schema}`",
                     target.spot,
                     dotted(target.steps),
-                    f"the other stands at {other.spot.location}; give one of them another `schema_name`",
+                    f"the other is at {other.spot.location}; give one of them another `schema_name`",
                 )
                 break
         others.append(target)
@@ -121,10 +122,10 @@ def _check_outbound_tables(exact: list[Target], root: Fields, problems: Problems
         if other is not target:
             steps = (*target.steps, "outbound_table")
             problems.error(
-                f"`{target.address}` and `{other.address}` have one outbound table, `{name}`",
+                f"`{target.address}` and `{other.address}` have the same outbound table, `{name}`",
                 spot_of(root, steps),
                 dotted(steps),
-                f"the other stands at {other.spot.location}; give one of them another name, or none",
+                f"the other is at {other.spot.location}; give one of them another name, or remove the name",
             )
 
 
@@ -133,10 +134,10 @@ def _check_outbound_schema(source: SourceSpec, root: Fields, problems: Problems)
         if schema.name == source.outbound:
             steps = ("sources", source.name, "outbound")
             problems.error(
-                f"the outbound schema `{source.outbound}` is one of the schemas that are linked",
+                f"the outbound schema `{source.outbound}` is also a linked schema",
                 spot_of(root, steps),
                 dotted(steps),
-                "outbound tables need a schema of their own",
+                "use a separate schema for outbound tables",
             )
 
 

@@ -42,7 +42,9 @@ class TlsModel(_Strict):
     """PEM files for an encrypted and verified connection; relative paths start from this file's folder."""
 
     ca: str = Field(
-        "", description="The authority that signed the server's certificate.", examples=["certs/lab.pem"]
+        "",
+        description="The certificate authority that signed the server's certificate.",
+        examples=["certs/lab.pem"],
     )
     cert: str = Field("", description="The certificate that identifies djlink to the server.")
     key: str = Field("", description="The private key of `cert`.")
@@ -54,12 +56,12 @@ class ServerModel(_Strict):
     host: str = Field(description="Host name or address, without the port.", examples=["db.ourlab.example"])
     port: Port = Field(DEFAULT_PORT, description="The port.", examples=[3306])
     user: str = Field(
-        "", description="The account. Unset: `${env:DJ_USER}` at local, `${env:LINK_USER}` at a source."
+        "", description="The account. Default: `${env:DJ_USER}` at local, `${env:LINK_USER}` at a source."
     )
     password: str = Field(
         "",
-        description="A reference, never the password itself. "
-        "Unset: `${env:DJ_PASS}` at local, `${env:LINK_PASS}` at a source.",
+        description="A reference to the password, never the password itself. Default: `${env:DJ_PASS}` at "
+        "local, `${env:LINK_PASS}` at a source.",
         examples=["${env:LINK_PASS}", "${file:/run/secrets/link}"],
     )
     tls: Annotated[
@@ -67,8 +69,9 @@ class ServerModel(_Strict):
         Discriminator(_kind),
     ] = Field(
         False,
-        description="true: encrypted and verified against the system's authorities. false: plain. "
-        "A mapping: encrypted and verified with these files. Unset: false for a loopback host, else true.",
+        description="true: encrypted, verified with the system's certificate authorities. false: not "
+        "encrypted. A mapping: encrypted, verified with these files. Default: false for a loopback host, "
+        "otherwise true.",
         examples=[True, {"ca": "certs/lab.pem"}],
     )
 
@@ -79,13 +82,15 @@ class StoreModel(_Strict):
     protocol: str = Field(description="file, s3, gcs or azure.", examples=["s3"])
     location: str = Field(
         "",
-        description="The folder, or the prefix in the bucket. Relative folders start from this file's.",
+        description="The folder, or the prefix in the bucket. Relative folders are relative to this file.",
         examples=["/mnt/princeton/raw"],
     )
-    endpoint: str = Field("", description="The S3 service, host and port.", examples=["s3.princeton.example"])
+    endpoint: str = Field(
+        "", description="Host and port of the S3 service.", examples=["s3.princeton.example"]
+    )
     bucket: str = Field("", description="The bucket (s3, gcs).")
     container: str = Field("", description="The container (azure).")
-    secure: bool = Field(True, description="Whether the S3 service is reached by HTTPS.")
+    secure: bool = Field(True, description="Whether to use HTTPS for the S3 service.")
     access_key: str = Field("", description="A reference (s3).", examples=["${env:PRINCETON_KEY}"])
     secret_key: str = Field("", description="A reference (s3).", examples=["${file:/run/secrets/s3}"])
     token: str = Field("", description="A reference (gcs).")
@@ -94,7 +99,7 @@ class StoreModel(_Strict):
     account_key: str = Field("", description="A reference (azure).")
     connection_string: str = Field("", description="A reference (azure).")
     schema_prefix: str = Field(
-        "", description="The section of objects by schema and table, where it is not `_schema`."
+        "", description="The section of objects by schema and table, if it is not `_schema`."
     )
 
 
@@ -103,37 +108,39 @@ class OptionsModel(_Strict):
 
     pull: Pull = Field(
         DEFAULT.pull,
-        description="all: every wanted entity. needed: only what wanted children refer to. "
-        "none: nothing new; what is held is what is wanted.",
+        description="all: every wanted entity. needed: only entities that wanted children refer to. none: "
+        "no new entities; the held entities are the wanted ones.",
     )
     deletions: Deletions = Field(
         DEFAULT.deletions,
-        description="review: a deletion that the source asks for waits for an approval. auto: it is done.",
+        description="review: a requested deletion waits for an approval. auto: it is carried out.",
     )
     unwanted: Unwanted = Field(
         DEFAULT.unwanted,
-        description="What becomes of entities pulled earlier and wanted no longer. keep, or release: "
-        "delete locally and let go at the source.",
+        description="What to do with pulled entities that are no longer wanted. keep: keep them. release: "
+        "delete them locally and release them at the source.",
     )
     changed: Changed = Field(
         DEFAULT.changed,
-        description="What `--verify` does about rows that differ. report, or mend: update them.",
+        description="What `--verify` does with rows that differ. report: report them. mend: update them.",
     )
     max_deletions: Max = Field(
         f"{DEFAULT.max_deletions.value:g}%",
-        description="At most so many entities of a link, or so much of it, are deleted without an approval, "
-        "all or nothing. Never less than 1.",
+        description="Maximum entities per link, as a number or a percentage, to delete without an "
+        "approval, all or nothing. Never less than 1.",
         examples=["5%", 20],
     )
     stores: dict[str, str] = Field(
         {},
-        description="Source store: local store, for external files. `default` is the default store of either "
-        "side, `*` every other store of the source, and the target `inline` the row itself.",
+        description="Maps source stores to local stores for external files. `default` is the default store "
+        "of either side, `*` stands for all other stores of the source, and the target `inline` for the "
+        "row itself.",
         examples=[{"raw": "ourlab_raw"}, {"*": "default", "figures": "inline"}],
     )
     schema_name: str = Field(
         DEFAULT.schema_name,
-        description="The local schema; `{source}` and `{schema}` stand for the source's and schema's names.",
+        description="The local schema; `{source}` and `{schema}` are replaced by the names of the source "
+        "and the schema.",
         examples=["ours_{source}_{schema}"],
     )
 
@@ -147,16 +154,16 @@ class TableModel(OptionsModel):
 
     where: Where = Field(
         None,
-        description="Which rows: SQL over its own columns, a mapping (column: value, or any of a list), "
-        "or a list of these (or).",
+        description="Selects rows: SQL over the table's own columns, a mapping (column: value, or a list "
+        "of values), or a list of these (combined with OR).",
         examples=["session_date > '2020-01-01'", {"subject": ["A001", "A002"]}],
     )
     outbound_table: OutboundName = Field(
-        "", description="The base name of the outbound tables; derived where unset."
+        "", description="The base name of the outbound tables. Default: derived from the table's name."
     )
     depends_on: list[str] = Field(
         [],
-        description="Links that come first although no foreign key says so.",
+        description="Links to process first in addition to foreign key parents.",
         examples=[["princeton.lab.Subject"]],
     )
 
@@ -170,11 +177,13 @@ class SchemaModel(OptionsModel):
         | Annotated[str, Tag("[text]")],
         Discriminator(_kind),
     ] = Field(
-        description="Tables by class (Session), table name (__spikes) or glob (*); the most specific wins. "
-        "A list, or one text, where no table has options.",
+        description="Tables by class (Session), table name (__spikes) or glob (*); the most specific key "
+        "wins. Use a list, or one text, if no table has options.",
         examples=["*", ["Session", "SessionNote"], {"*": {"pull": "needed"}, "Session": None}],
     )
-    exclude: list[str] = Field([], description="Globs and names of tables that the globs leave out.")
+    exclude: list[str] = Field(
+        [], description="Names and globs of tables to exclude from the globs of `tables`."
+    )
 
 
 class SourceModel(ServerModel, OptionsModel):
@@ -182,7 +191,7 @@ class SourceModel(ServerModel, OptionsModel):
 
     outbound: str = Field(
         "",
-        description="The schema on this server for the outbound tables. Unset: `${env:LINK_OUTBOUND}`.",
+        description="The schema on this server for the outbound tables. Default: `${env:LINK_OUTBOUND}`.",
         examples=["ourlab_outbound"],
     )
     store_settings: dict[
@@ -192,8 +201,9 @@ class SourceModel(ServerModel, OptionsModel):
         ],
     ] = Field(
         {},
-        description="How the source's stores are reached, by the names that its tables use: settings, or the "
-        "name of another store of this source or of DataJoint's configuration. `default` is the default one.",
+        description="How to reach the source's stores, by the names that its tables use: settings, or the "
+        "name of another store of this source or of DataJoint's configuration. `default` is the default "
+        "store.",
         examples=[{"raw": {"protocol": "file", "location": "/mnt/princeton/raw"}, "default": "raw"}],
     )
     schemas: dict[str, SchemaModel] = Field({}, description="The schemas of this server by name.")
@@ -202,7 +212,7 @@ class SourceModel(ServerModel, OptionsModel):
 class RemovedModel(_Strict):
     """A link that was taken out of `sources`."""
 
-    table: Literal["keep", "drop"] = Field(description="What becomes of the local table.")
+    table: Literal["keep", "drop"] = Field(description="What to do with the local table.")
 
 
 class ApprovalModel(_Strict):
@@ -212,15 +222,16 @@ class ApprovalModel(_Strict):
 
     link: str = Field(description="The link's address.", examples=["princeton.ephys.Recording"])
     keys: Digest = Field(description="The digest of their keys.")
-    count: int = Field(ge=1, description="How many entities it is about.")
+    count: int = Field(ge=1, description="The number of approved entities.")
     until: Moment = Field(
-        "", description="Requests up to this moment (UTC) are covered. Not with `orphans`, else required."
+        "", description="Requests up to this time (UTC) are covered. Required, except with `orphans`."
     )
     orphans: bool = Field(
-        False, description="true: the local rows whose source row is gone, not those that a source asks for."
+        False,
+        description="true: the approval is for local rows without a source row, not for requested deletions.",
     )
     along: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        {}, alias="with", description="How many entities of descendants go along, by address."
+        {}, alias="with", description="The number of descendant entities that are deleted too, by address."
     )
     by: str = Field(min_length=1, description="Who approved.")
     date: Day = Field(description="When.")
@@ -234,12 +245,10 @@ class ManifestModel(_Strict):
         description="Marks what this manifest owns on the servers.", examples=["hippocampus-atlas"]
     )
     contact: str = Field(
-        "", description="Shown to owners beside what is held.", examples=["data@ourlab.example"]
+        "", description="Shown to source owners with the held rows.", examples=["data@ourlab.example"]
     )
-    local: ServerModel = Field(description="The server that receives.")
+    local: ServerModel = Field(description="The local server, which receives the rows.")
     defaults: DefaultsModel = Field(DefaultsModel(), description="Options for every source.")
     sources: dict[str, SourceModel] = Field({}, description="The servers that tables come from, by name.")
-    removed: dict[str, RemovedModel] = Field(
-        {}, description="Links taken out, by address: said, reviewed, then done."
-    )
-    approvals: list[ApprovalModel] = Field([], description="Agreed deletion sets.")
+    removed: dict[str, RemovedModel] = Field({}, description="Links to remove, by address.")
+    approvals: list[ApprovalModel] = Field([], description="Approved deletion sets.")

@@ -44,16 +44,16 @@ _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("approvals.*", schema_models.ApprovalModel),
 )
 _PLACES: dict[type[BaseModel], str] = {
-    schema_models.ManifestModel: "at the top",
-    schema_models.ServerModel: "at `local` or a source",
-    schema_models.SourceModel: "at a source",
-    schema_models.OptionsModel: "at `defaults`, a source, a schema or a table",
-    schema_models.SchemaModel: "at a schema",
-    schema_models.TableModel: "at a table",
+    schema_models.ManifestModel: "at the top level",
+    schema_models.ServerModel: "in `local` or a source",
+    schema_models.SourceModel: "in a source",
+    schema_models.OptionsModel: "in `defaults`, a source, a schema or a table",
+    schema_models.SchemaModel: "in a schema",
+    schema_models.TableModel: "in a table",
     schema_models.TlsModel: "below `tls`",
-    schema_models.StoreModel: "at a store below `store_settings`",
-    schema_models.RemovedModel: "at an entry of `removed`",
-    schema_models.ApprovalModel: "at an entry of `approvals`",
+    schema_models.StoreModel: "in a store below `store_settings`",
+    schema_models.RemovedModel: "in an entry of `removed`",
+    schema_models.ApprovalModel: "in an entry of `approvals`",
 }
 _PLACEHOLDERS: dict[str, object] = {
     "manifest": 1,
@@ -66,8 +66,8 @@ _PLACEHOLDERS: dict[str, object] = {
 }
 _MISSING_HELP = {
     "manifest": "write `manifest: 1`, the version of the format",
-    "name": "write `name: my-lab`; it marks on the servers what this manifest owns",
-    "local": "the server that receives: `local: {host: ...}`",
+    "name": "write `name: my-lab`; it marks the tables that this manifest owns",
+    "local": "name the local server: `local: {host: ...}`",
     "host": "write `host: db.lab.example`",
     "tables": 'write `tables: "*"` for all tables',
     "protocol": "write `protocol: file`, or s3, gcs or azure",
@@ -89,7 +89,7 @@ _KINDS = {
     "list_type": ("must be a list", "write it as `[one, two]`"),
 }
 _TAGGED = {
-    "tables": ('must be a mapping, a list of names, or a text such as "*"', None),
+    "tables": ('must be a mapping, a list of names, or text such as "*"', None),
     "tls": ("must be true, false, or a mapping of `ca`, `cert` and `key`", None),
 }
 _STORE = ("must be a mapping of settings, or the name of a store", None)
@@ -167,7 +167,7 @@ def _report_choice(root: Fields, steps: Steps, expected: str, shown: str, proble
     listed = ", ".join(f"`{c}`" for c in choices[:-1]) + (" or " if choices[1:] else "") + f"`{choices[-1]}`"
     help = did_you_mean(value, choices) if isinstance(value, str) else None
     if steps == ("manifest",):
-        help = "this djlink reads version 1 of the format"
+        help = "this version of djlink reads version 1 of the format"
     problems.error(f"{shown} must be {listed}", spot_of(root, steps), dotted(steps), help)
 
 
@@ -187,13 +187,13 @@ def _key_help(steps: Steps) -> str | None:
     if near and near.casefold() != f"did you mean `{name}`?":
         elsewhere = _belongs(name)
         return elsewhere or near
-    return _belongs(name) or (f"known here: {', '.join(sorted(known))}" if known else None)
+    return _belongs(name) or (f"valid keys: {', '.join(sorted(known))}" if known else None)
 
 
 def _belongs(name: str) -> str | None:
     for level, where in _PLACES.items():
         if name in _keys(level):
-            return f"`{name}` stands {where}"
+            return f"`{name}` belongs {where}"
     return None
 
 
@@ -218,7 +218,7 @@ def _without_nulls(node: Fields, problems: Problems, steps: Steps, told: set[Ste
         is_table, in_where = free and len(steps) == 5, free and len(steps) >= 6 and key == "where"
         if isinstance(entry.value, Leaf) and entry.value.value is None and not is_table:
             told.add(here)
-            help = _NULL_HELP.get(str(steps[-1]) if steps else "", "give it one, or take the line out")
+            help = _NULL_HELP.get(str(steps[-1]) if steps else "", "give it a value, or remove the line")
             problems.error(f"`{key}` has no value", entry.spot, dotted(here), _MISSING_HELP.get(key, help))
             continue
         if isinstance(entry.value, Fields) and not in_where:
