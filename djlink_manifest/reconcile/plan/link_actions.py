@@ -86,7 +86,7 @@ def row_actions(
     comes_again = steps[Step.PULL_AGAIN] - snapshot.stuck_again
     if comes_again > 0:
         why = "in outbound, but the local table was dropped" if footing.remade else MISSING
-        yield PullAgain(comes_again, f"{why}: pull again", whole=footing.remade)
+        yield PullAgain(comes_again, f"{why}; pull again", whole=footing.remade)
     if steps[Step.PULL] > snapshot.stuck:
         why = "new link" if footing.is_new else "wanted, not yet pulled"
         yield Pull(

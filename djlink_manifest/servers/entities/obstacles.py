@@ -37,7 +37,7 @@ def obstacle(link: Link, scene: Scene, number: int) -> Obstacle | None:
             f"their unique value of {uniques(link)[place].words} is still used by a local row that the "
             "source has changed since",
             f"{first}`djlink apply --verify` updates that row, and the next apply pulls them; "
-            " or exclude these entities with `where`",
+            "or exclude these entities with `where`",
             waits,
         )
     if kind not in (GONE, LATE):
