@@ -172,7 +172,7 @@ def registering_beside(rig: Rig, owner: Any) -> tuple[Report, int]:
     """
     begun = threading.Event()
     register = f"INSERT INTO `{rig.outbound}`.`{rig.names('lab')}_subject`"
-    hook = once(lambda s: s.begins(register), lambda s: started.set())
+    hook = once(lambda s: s.begins(register), lambda s: begun.set())
     with ThreadPoolExecutor(1) as threads, watched(hook, prefix=rig.names("")) as sent:
         applying = threads.submit(rig.apply, everything(rig))
         assert begun.wait(30)

@@ -15,7 +15,7 @@ from djlink_manifest.model.tables.naming import lock_name
 from djlink_manifest.reconcile.apply import scheduler as applying
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event
-from djlink_manifest.servers.session import session
+from djlink_manifest.servers.session import login
 from tests.support.faults.pipeline import Faulty, ends, failure, faulty, later
 from tests.support.faults.proxy import Proxy, Verdict, Wire, proxied
 from tests.support.servers import ALIKE, Servers
@@ -236,8 +236,8 @@ def test_a_server_that_will_not_wait_for_a_slow_reader_or_writer_is_asked_again(
     lab.make_tables()
     # more than the sockets between them hold
     lab.rig.run("lab_a", "UPDATE {lab}.session__trial SET data = REPEAT('y', 12000000) WHERE s < 3")
-    brief = (*session.SETTINGS, f"{timeout} = 1")
-    monkeypatch.setattr(session, "SETTINGS", brief)
+    brief = (*login.SETTINGS, f"{timeout} = 1")
+    monkeypatch.setattr(login, "SETTINGS", brief)
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
         reading = Judge(b"`session__trial`", "pass")
 

@@ -15,7 +15,8 @@ from djlink_manifest.api.hints import in_python
         ("exclude it (`exclude`)", "it cannot be linked in its present form"),
         ("remove it from the manifest", "it cannot be linked in its present form"),
         (
-            "only `<blob@>` and `<attach@>` can be inline; name a local store, or remove it from the manifest",
+            "only `<blob@>` and `<attach@>` can be inline; name a local store, or remove it from the "
+            "manifest",
             "only `<blob@>` and `<attach@>` can be inline; name a local store",
         ),
         (
@@ -29,7 +30,8 @@ from djlink_manifest.api.hints import in_python
             "store of DataJoint's configuration",
         ),
         (
-            "choose another local schema with `schema_name`, or rename that table; to take it over: djlink adopt db.lab.example:3306.lab.Session",
+            "choose another local schema with `schema_name`, or rename that table; to take it over: djlink "
+            "adopt db.lab.example:3306.lab.Session",
             "give Link another local schema, or rename that table",
         ),
         (
@@ -38,7 +40,8 @@ from djlink_manifest.api.hints import in_python
             "give Link its former local schema",
         ),
         (
-            "check `host`, `port` and `outbound` of db; if they are correct and the outbound tables are lost: djlink adopt db.lab.T",
+            "check `host`, `port` and `outbound` of db; if they are correct and the outbound tables are "
+            "lost: djlink adopt db.lab.T",
             "check `host`, `port` and `outbound` of db",
         ),
     ],

@@ -78,7 +78,8 @@ def test_a_parent_that_cannot_be_linked_is_noted_at_its_child() -> None:
     [only] = draft_schemas("ephys", catalog(table("ephys", "rec", ("lab", "seen")), view), {})
     [rec] = only.tables
     assert rec.notes == (
-        "its parent lab.seen is not linked (it is a view: a foreign key cannot hold its rows): its foreign key becomes plain columns",
+        "its parent lab.seen is not linked (it is a view: a foreign key cannot hold its rows): its foreign "
+        "key becomes plain columns",
     )
     hidden = catalog(table("ephys", "rec", ("secret", "t")))
     assert "it is not visible to the link user" in draft_schemas("ephys", hidden, {})[0].tables[0].notes[0]
@@ -141,7 +142,8 @@ def test_where_values_go_is_left_to_be_filled_in(tmp_path: Path, new: bool) -> N
     manifest, problems = read(files)
     assert [p.summary for p in problems if p.severity == "error"] == []
     assert manifest is not None
-    assert [s.name for s in manifest.sources[0].stores] == ([name for name, _ in filled] if new else [])
+    names = [s.name for s in manifest.sources[0].store_settings]
+    assert names == ([name for name, _ in filled] if new else [])
 
 
 def test_the_outbound_schema_is_found_where_only_one_can_be_it() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from djlink_manifest.cli.terminal.debug_log import shown_on
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.link import Limit
@@ -49,7 +50,8 @@ def output_options(command: _F) -> _F:
         is_flag=True,
         expose_value=False,
         callback=_set_debug,
-        help="Show a traceback for errors.",
+        help="Log each statement with its duration and row count, without values, and show a traceback for "
+        "errors.",
     )
     return colour(debug(command))
 
@@ -220,5 +222,6 @@ def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) 
 
 
 def _set_debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value:
+    if value and not current().debug:
         current().debug = True
+        context.with_resource(shown_on(current()))

@@ -25,10 +25,11 @@ from djlink_manifest.reconcile.runtime.batches import (
     release,
     stop_here,
 )
-from djlink_manifest.servers.entities.collisions import PackedKeys, stuck_table
+from djlink_manifest.servers.entities.collision_table import StuckTable
 from djlink_manifest.servers.entities.set_terms import all_is_pullable
 from djlink_manifest.servers.keys.key_ranges import KeyRange, Ranges, has_ranges, held_in
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.transfer.batch import copy_entities, copy_range
 from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget
@@ -59,7 +60,7 @@ def pull(
     with key_table(source, link, "work", looked_up=False) as work:
         with (
             differing_keys(link, True, True, source, bench.local) as (missing, extra),
-            stuck_table(source, link, "stuck") if blocked else nullcontext() as stuck,
+            StuckTable(source, link, "stuck") if blocked else nullcontext() as stuck,
         ):
             if stuck and blocked:
                 stuck.add(blocked)

@@ -15,7 +15,8 @@ from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkS
 from djlink_manifest.servers.compare.bulk_check import Glance
 from djlink_manifest.servers.compare.key_diff import SideDigests
 from djlink_manifest.servers.entities import counts as census
-from djlink_manifest.servers.entities.collisions import RULES, PackedKeys, parents, stuck_entities
+from djlink_manifest.servers.entities.collision_table import RULES, parents
+from djlink_manifest.servers.entities.collisions import stuck_entities
 from djlink_manifest.servers.entities.key_sets import prepare
 from djlink_manifest.servers.entities.local_rules import left_behind
 from djlink_manifest.servers.entities.obstacles import obstacle
@@ -23,6 +24,7 @@ from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external.objects import objects_to_pull
 from djlink_manifest.servers.external.verify import lacking_at_source, lost_here
 from djlink_manifest.servers.keys.key_table import KeyTable
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import table
 from djlink_manifest.servers.stores.transport import Depot

@@ -18,8 +18,8 @@ from djlink_manifest.reconcile.diff.link_tables import Ground
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.state.snapshot import Footing
 from djlink_manifest.servers.ddl.lineage import is_lineage
-from djlink_manifest.servers.entities.collisions import PackedKeys
 from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.ownership.locks import Locks
 from djlink_manifest.servers.session.pool import Pool
 from djlink_manifest.servers.session.session import Writer
