@@ -1,4 +1,4 @@
-"""The command that takes tables over."""
+"""The command that takes over tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that changes things: it shows the plan, asks, does it, and tells how each link ended."""
+"""The command that changes the servers: it shows the plan, asks for confirmation, and applies it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
 
 
 def check_that_one_can_ask(as_json: bool, before: str = "djlink plan", again: str = "djlink apply") -> None:
-    """Raise UsageError where there is no person to ask; it names what shows, and what does it unasked."""
+    """Raise UsageError if nobody can be asked; the hint names the commands to use instead."""
     if as_json:
         raise UsageError("`apply --json` cannot ask for confirmation", hint="add --auto-approve")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -105,13 +105,13 @@ def _telling(screen: Screen, as_json: bool) -> Telling:
 
 
 def question(deletions: int) -> str:
-    """What is asked before a plan is applied; `yes` approves the deletions that it lists."""
+    """Return the question before an apply; `yes` also approves the deletions that the plan lists."""
     what = f", and approve the {counted(deletions, 'deletion')} that it lists" if deletions else ""
     return f"Apply this plan{what}?"
 
 
 def said_yes(question: str) -> bool:
-    """Whether the person at the terminal types the word `yes`, and nothing else."""
+    """Return whether the person at the terminal types exactly `yes`."""
     sys.stderr.write(f"\n{question} Type yes to confirm: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""The command that shows djlink on throwaway servers."""
+"""The command that demonstrates djlink on throwaway servers."""
 
 from __future__ import annotations
 

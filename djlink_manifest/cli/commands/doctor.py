@@ -1,4 +1,4 @@
-"""The command that looks the servers over."""
+"""The command that checks the servers."""
 
 from __future__ import annotations
 

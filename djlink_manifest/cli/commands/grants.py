@@ -1,4 +1,4 @@
-"""The command that prints the SQL for an administrator: what each account needs, and no more."""
+"""The command that prints the SQL with the privileges that each account needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`djlink init --from`: a manifest written from what a server has."""
+"""`djlink init --from`: generate a manifest from a server's catalog."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from djlink_manifest.manifest.text.references import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What `init --from` was asked for, as on the command line; None for what was not said."""
+    """The options of `init --from` as on the command line; None for options that were not given."""
 
     place: str
     files: tuple[str, ...]
@@ -50,20 +50,20 @@ class Asked:
 
     @property
     def source(self) -> str:
-        """The source's name in the manifest."""
+        """Return the source's name in the manifest."""
         return self.place.partition(".")[0]
 
     @property
     def schema(self) -> str:
-        """The schema on the source's server."""
+        """Return the schema on the source's server."""
         return self.place.partition(".")[2]
 
 
 def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
-    """The text of the manifest, the file it is usually written to, how it is used, and what it leaves out.
+    """Return the manifest's text, its usual file name, how to use it, and what it skips.
 
-    Raises UsageError for options that do not go together, ServerError, ManifestError for a manifest that is
-    there and not valid.
+    Raises UsageError for options that cannot be combined, ServerError, and ManifestError for an existing
+    manifest that is not valid.
     """
     from djlink_manifest.manifest.load import load
     from djlink_manifest.reconcile.bootstrap.draft import draft_schemas, outbound_schema
@@ -180,9 +180,9 @@ def _why_not(schemas: Iterable[DraftSchema]) -> Iterator[str]:
 
 
 def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, str]:
-    """The draft and its text, without the tables for which the manifest would not be valid.
+    """Return the draft and its text without the tables that would make the manifest invalid.
 
-    Raises UsageError where nothing is left, DjlinkError where the draft is not valid for another reason.
+    Raises UsageError if no table remains, DjlinkError if the draft is invalid for another reason.
     """
     while True:
         if not any(table.left_out is None for each in draft.schemas for table in each.tables):
@@ -207,7 +207,7 @@ def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, 
 
 
 def _problems(text: str, files: tuple[str, ...]) -> list[Diagnostic]:
-    """The errors of the manifest that the text makes, laid over the files."""
+    """Return the errors of the generated manifest, merged over the files."""
     from djlink_manifest.manifest.load import read
 
     with tempfile.TemporaryDirectory() as folder:
@@ -217,7 +217,7 @@ def _problems(text: str, files: tuple[str, ...]) -> list[Diagnostic]:
 
 
 def _without(draft: Draft, problems: list[Diagnostic]) -> Draft:
-    """The draft without the tables that the problems are about, or without a schema that they are about."""
+    """Return the draft without the tables, or the schema, that the problems concern."""
     schemas = list[DraftSchema]()
     for schema in draft.schemas:
         place = f"sources.{draft.source}.schemas.{schema.name}"
@@ -234,12 +234,12 @@ def _without(draft: Draft, problems: list[Diagnostic]) -> Draft:
 
 
 def _names(problem: Diagnostic, draft: Draft, schema: DraftSchema) -> bool:
-    """Whether a problem of an option elsewhere (`schema_name`) is about a schema of the draft."""
+    """Return whether a problem of an option elsewhere (`schema_name`) concerns a schema of the draft."""
     return f"`{draft.source}.{schema.name}`" in problem.summary
 
 
 def _words(problem: Diagnostic) -> str:
-    """A problem as the reason to leave a table out. Lines of a file that is not written tell nothing."""
+    """Return a problem as the reason to skip a table, without line numbers of the unwritten file."""
     help = problem.help
     if help is None or "draft.yaml" in help:
         return problem.summary

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: plan, status, graph."""
+"""Commands that read and change nothing: plan, status, graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands for what sources ask to delete: requests shows it, approve agrees to it."""
+"""Commands for requested deletions: requests shows them, approve approves them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
                 for each in shown:
                     if each.requests and each.requests.asked:
                         screen.show(key_lines(each.address, job.requested(each.address)))
-    # of these nobody can say what is asked for
+    # the requests of these links could not be read
     if not as_json:
         screen.tell(unknown_lines(shown))
     screen.tell(refusal_lines(plan.refusals))
@@ -140,7 +140,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
 
 
 def prune(scope: Scope) -> Iterator[Path]:
-    """Take spent approvals out of the manifest's files; the files that were changed."""
+    """Remove spent approvals from the manifest's files, and return the changed files."""
     from djlink_manifest.manifest.edit.approvals import without_approvals
 
     screen = current()
@@ -158,7 +158,7 @@ def prune(scope: Scope) -> Iterator[Path]:
 
 
 def _target(scope: Scope, manifest: Manifest) -> Path:
-    """The file for a new entry: one that has `approvals`, else the last one, or a new one in its folder."""
+    """Return the file for a new entry: one with `approvals`, the last one, or a new one in its folder."""
     from djlink_manifest.manifest.edit.approvals import has_approvals
 
     for name in reversed(manifest.files):

@@ -1,4 +1,4 @@
-"""The owner's commands: who holds what, asking, withdrawing, deleting. They need no manifest."""
+"""The owner's commands: view, request, withdraw, delete. They need no manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from djlink_manifest.owner.desk import Desk
 
-MOST_REASON = 1000  # characters that the tables of requests take
+MOST_REASON = 1000  # characters that fit in the tables of requests
 
 
 @click.group(short_help="For owners of a source: view, request, withdraw, delete.")
@@ -313,7 +313,7 @@ def _nothing(table: str | None) -> list[Text]:
 
 
 def _unreadable(desk: Desk, screen: Screen) -> int:
-    """Tell what cannot be read; the exit code."""
+    """Report the schemas that cannot be read, and return the exit code."""
     from djlink_manifest.report.commands.owner import unreadable_lines
 
     screen.tell(unreadable_lines(desk.unreadable))

@@ -1,4 +1,4 @@
-"""Commands that ask nothing of a server: init (but with --from), validate, fmt."""
+"""Commands that need no server: init (without --from), validate, fmt."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
 
 
 def _schema_beside(path: str) -> dict[Path, str]:
-    """The JSON Schema that the first line of a manifest names, beside it."""
+    """Return the path of the JSON Schema that the first line of a manifest names."""
     from djlink_manifest.manifest.edit.write import SCHEMA
     from djlink_manifest.manifest.models.schema import manifest_schema, rendered
 
@@ -91,7 +91,7 @@ def _schema_beside(path: str) -> dict[Path, str]:
 
 
 def _write_all(texts: dict[Path, str], force: bool) -> None:
-    """Write files, or none of them where one is there with another text."""
+    """Write all files, or none if one exists with different text."""
     for target, text in texts.items():
         if target.exists() and not force and not _holds(target, text):
             hint = "choose another file, or overwrite it with --force"
@@ -192,7 +192,7 @@ def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
         new = formatted(text, str(path))
         if new != text:
             changed.append((path, new))
-    # every file is read and formatted before the first is written: one with an error changes none
+    # all files are read and formatted before the first is written, so that an error changes none
     for path, new in changed:
         if not check:
             replace_file(path, new)

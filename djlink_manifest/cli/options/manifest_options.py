@@ -24,7 +24,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The links that a command works on: which manifest, which part of it, how many at the same time.
+    """The links that a command works on: the manifest, the selection, and how many at the same time.
 
     `limit` replaces every `max_deletions`.
     """
@@ -108,7 +108,7 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def server_options(command: _F) -> _F:
-    """Give a command the options that say how a source is reached which no manifest has."""
+    """Give a command the options that describe a source that is not in a manifest."""
     for option in reversed(
         (
             click.option(
@@ -205,7 +205,10 @@ def _limit(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
-    """The files to read: those given, else `djlink.yaml` of this folder. Raises UsageError without either."""
+    """Return the files to read: those given, else `djlink.yaml` of this folder.
+
+    Raises UsageError if there are none.
+    """
     if files:
         return files
     if not Path(DEFAULT_MANIFEST).exists():

@@ -1,4 +1,4 @@
-"""What the owner's commands have in common: the server, the rows that are meant, the question."""
+"""Options that the owner's commands share: the server, the rows, the confirmation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server and account as the options say."""
+    """The server and account given by the options."""
 
     host: str
     port: str
@@ -38,7 +38,7 @@ class Server:
         return Location(str(Path.cwd() / "command line"), 1, 1)
 
     def open(self) -> AbstractContextManager[Desk]:
-        """A desk there."""
+        """Open a desk on the server."""
         from djlink_manifest.manifest.models.secrets import resolve_server
         from djlink_manifest.owner.desk import open_desk
 
@@ -106,7 +106,7 @@ def server_options(command: _F) -> _F:
 
 
 def restriction_options(required: bool) -> Callable[[_F], _F]:
-    """Give a command the table and the rows that it is about, as `table` and `where`."""
+    """Give a command the table and the selected rows, as `table` and `where`."""
 
     def give(command: _F) -> _F:
         @wraps(command)
@@ -154,7 +154,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 
 
 def check_that_one_can_ask(yes: bool, as_json: bool) -> None:
-    """Raise UsageError where a question is due and nobody can be asked."""
+    """Raise UsageError if a confirmation is required and nobody can be asked."""
     if yes:
         return
     if as_json:
@@ -166,7 +166,7 @@ def check_that_one_can_ask(yes: bool, as_json: bool) -> None:
 
 
 def agreed(question: str) -> bool:
-    """Whether the person at the terminal types the word `yes`, and nothing else."""
+    """Return whether the person at the terminal types exactly `yes`."""
     sys.stderr.write(f"\n{question} Type yes to confirm: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()

@@ -67,7 +67,7 @@ class LocalRule:
                 return f"their value of the unique key `{index}`, which was added to {name}, is already used"
             case Leftover(parts=parts):
                 names = ", ".join(f"{part.schema}.{part.name}" for part in parts)
-                return f"{names} contain part rows of theirs without a master row"
+                return f"their part rows in {names} have no master row"
             case Check(name=check, expression=text):
                 return f"they fail the check `{check}`, which was added to {name}: {text}"
 

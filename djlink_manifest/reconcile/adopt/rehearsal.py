@@ -248,7 +248,7 @@ def _notes(link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None) -
         if mark.fingerprint != mine:
             yield (
                 f"the local server that it was created for, `{mark.local_server}`, is refused from then on; "
-                "rows that it holds and this server lacks are pulled here or released"
+                "rows that it holds and this server lacks are pulled or released"
             )
             break
     if ours is not None and ours.outbound_schema != link.outbound_schema:

@@ -157,7 +157,7 @@ class Reasons:
                 if above.cannot_come:
                     into.waiting.append(reference.parent)
                     because = tuple(r for r in above.explanation.reasons if not r.holds)
-                    words = f"{by_columns(self.link, reference)} names an entity that cannot come"
+                    words = f"{by_columns(self.link, reference)} refers to an entity that is blocked"
                     key = above.explanation.key
                     found.append(
                         Reason("foreign key", False, words, reference.parent, key=key, because=because)

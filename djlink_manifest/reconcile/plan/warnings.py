@@ -57,7 +57,7 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
     if snapshot.lacking:
         yield Blocked(
             "error",
-            "an external object of theirs is missing or damaged at the source",
+            "one of their external objects is missing or damaged at the source",
             snapshot.lacking,
             "ask the source's owner to repair the objects, or exclude these entities with `where`; the "
             "others are pulled",
@@ -72,7 +72,7 @@ def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iter
     """Entities that are not refilled, for what refers to rows of theirs that would go or change."""
     if relied is None:
         return
-    why = "a refill would delete or change rows of theirs that other rows refer to: "
+    why = "a refill would delete or change their rows that other rows refer to: "
     if relied.unseen:
         grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in relied.unseen)
         tables = f"{', '.join(relied.unseen)}, with CASCADE or SET NULL, which the local account cannot read"

@@ -1,4 +1,4 @@
-"""What an adoption would do, as lines and as JSON."""
+"""Render an adoption as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 
 
 def rehearsal_lines(rehearsal: Rehearsal) -> list[Text]:
-    """Whose tables would be taken, what is refused, and the plan as it will be then."""
+    """Return the tables to adopt with their owners, the refusals, and the plan after the adoption."""
     lines = list[Text]()
     if rehearsal.adoptions:
         lines.append(line(("Adopt", "bold")))
@@ -42,7 +42,7 @@ def rehearsal_lines(rehearsal: Rehearsal) -> list[Text]:
 
 
 def rehearsal_json(rehearsal: Rehearsal, *, adopted: bool) -> dict[str, Any]:
-    """The same as a value; `adopted` tells whether it was done."""
+    """Return the rehearsal as a JSON value; `adopted` states whether the marks were written."""
     return {
         "format_version": FORMAT_VERSION,
         "adopted": adopted,

@@ -1,4 +1,4 @@
-"""One entity explained, as lines and as JSON."""
+"""Render the explanation of one entity as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LETTERS = (
 
 
 def explanation_lines(told: Explanation, plan: LinkPlan) -> list[Text]:
-    """Where the entity is, why it is wanted or not, what follows, and what is in the way."""
+    """Return where the entity exists, why it is wanted or not, the next step, and what blocks it."""
     place = f"   {plan.location}" if plan.location else ""
     lines = [line((told.address, "bold"), f"  {keyed(told.key)}", (place, "dim"))]
     facts: list[Span] = ["  "]
@@ -55,7 +55,7 @@ def explanation_lines(told: Explanation, plan: LinkPlan) -> list[Text]:
 
 
 def explanation_json(told: Explanation, plan: LinkPlan) -> dict[str, Any]:
-    """The same as a value; times are in UTC."""
+    """Return the explanation as a JSON value; times are in UTC."""
     stamps = {
         name: value.isoformat(sep=" ") if hasattr(value, "isoformat") else value
         for name, value in asdict(told.records).items()
@@ -77,7 +77,7 @@ def explanation_json(told: Explanation, plan: LinkPlan) -> dict[str, Any]:
 
 
 def keyed(key: KeyText) -> str:
-    """`subject=A1, session=3`."""
+    """Return a key as text: `subject=A1, session=3`."""
     return ", ".join(f"{name}={value}" for name, value in key)
 
 

@@ -1,4 +1,4 @@
-"""What an owner is shown: who holds what, what was asked for, who agreed, who is waited for."""
+"""Render the owner's view: who holds which rows, which deletions are requested, approved or awaited."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ HOUR, DAY = 3600, 86_400
 
 
 def age(seconds: int) -> str:
-    """`12 days`, `5 hours`, `less than an hour`."""
+    """Return a duration in words: `12 days`, `5 hours`, `less than an hour`."""
     if seconds >= DAY:
         return counted(seconds // DAY, "day")
     return counted(seconds // HOUR, "hour") if seconds >= HOUR else "less than an hour"
 
 
 def board_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
-    """Each table, a line for each lab, and how far its requests are."""
+    """Return each table with a line for each lab and the state of its requests."""
     for number, table in enumerate(tables):
         if number:
             yield line()
@@ -39,7 +39,7 @@ def board_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
 
 
 def progress(table: TableStanding) -> Iterator[str]:
-    """How far the requests for a table's entities are: `2 of 3 labs approved; waiting for …, 12 days`."""
+    """Yield sentences on the requests of a table: `2 of 3 labs approved; waiting for …, 12 days`."""
     asked, agreed = table.asked, table.agreed
     if asked:
         waiting = sorted((s for s in asked if s.waiting), key=lambda s: -s.waiting_seconds)
@@ -52,7 +52,7 @@ def progress(table: TableStanding) -> Iterator[str]:
 
 
 def touched_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
-    """What a request or a deletion is about, what hangs on others first, with who holds how much of it."""
+    """Yield the tables that a request or a deletion concerns, dependents first, with who holds their rows."""
     width = max((len(table.name) for table in tables), default=0)
     for table in tables:
         held = [f"{each.link.lab} {each.held:,}" for each in table.links if each.held]
@@ -61,7 +61,7 @@ def touched_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
 
 
 def done_lines(done: Sequence[Done], what: str) -> Iterator[Text]:
-    """What was done, a line for each table and lab; what changed nothing is left out."""
+    """Yield a line for each table and lab with changed rows."""
     for each in done:
         if each.count:
             whom = f" of {each.link.lab}" if each.link else ""
@@ -69,14 +69,14 @@ def done_lines(done: Sequence[Done], what: str) -> Iterator[Text]:
 
 
 def unreadable_lines(unreadable: Sequence[Unreadable]) -> Iterator[Text]:
-    """The schemas and links that tell nothing, with the next step."""
+    """Yield the schemas and links that cannot be read, with the next step."""
     for each in unreadable:
         yield line((f"{each.schema} cannot be read: {each.reason}", "yellow"))
         yield line((f"  next: {each.hint}", "dim"))
 
 
 def board_json(tables: Sequence[TableStanding], unreadable: Sequence[Unreadable]) -> JSON:
-    """The same as a JSON value."""
+    """Return the tables and the unreadable schemas as a JSON value."""
     return {
         "format_version": 1,
         "tables": [_table(table) for table in tables],
@@ -85,7 +85,7 @@ def board_json(tables: Sequence[TableStanding], unreadable: Sequence[Unreadable]
 
 
 def done_json(done: Sequence[Done]) -> list[JSON]:
-    """What was done, by table and lab."""
+    """Return the changed rows by table and lab as JSON values."""
     return [
         {
             "table": ".".join(each.table),

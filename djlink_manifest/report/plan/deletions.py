@@ -1,4 +1,4 @@
-"""What sources ask to delete and what is done about it, as rows of the plan screen."""
+"""Render requested deletions, and the actions on them, as rows of the plan screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REASONS = 3  # shown in a plan; `djlink requests` shows all
 
 
 def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
-    """The deletions of a link: what is done, what awaits a decision, who asked and why."""
+    """Return the deletions of a link: the actions, the open decisions, the requests with their reasons."""
     rows = [*_done(link), *_reviews(link)]
     if link.requests and rows:
         rows += asked_rows(link, reasons)
@@ -28,7 +28,7 @@ def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
 
 
 def asked_rows(link: LinkPlan, most: int | None = None) -> Iterator[Row]:
-    """Who asked for what, since when and why: one row for each reason."""
+    """Yield a row for each reason of the requests: how many rows, requested by whom, and since when."""
     seen = link.requests
     if seen is None:
         return
@@ -76,7 +76,7 @@ def _reviews(link: LinkPlan) -> Iterator[Row]:
 
 
 def closure_rows(closure: Closure) -> Iterator[Row]:
-    """What would go along, by link and by local table, and what of the lab's own keeps it from going."""
+    """Yield what would be deleted too, by link and by local table, and the lab's own rows that prevent it."""
     yield from _details(closure.along, closure.rows)
     for each in closure.lab:
         words = (

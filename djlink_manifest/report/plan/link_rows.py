@@ -1,4 +1,4 @@
-"""The rows of one link on the plan screen."""
+"""Render one link as rows of the plan screen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, RES
 
 
 def is_shown(link: LinkPlan) -> bool:
-    """Whether the link has rows among the waves; an unchanged one has them only for what is worth knowing."""
+    """Return whether the link appears among the waves: with changes, drift, warnings or kept rows."""
     only_reviews = bool(link.blocked) and all(b.kind == "review" for b in link.blocked)
     here = any(not isinstance(action, DELETIONS) for action in link.actions)
     changed = here or (bool(link.blocked) and not only_reviews)
@@ -38,9 +38,9 @@ def is_shown(link: LinkPlan) -> bool:
 
 
 def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> list[Row]:
-    """What is done for a link and what is not.
+    """Return the rows of a link: its actions, its blocked entities and its notes.
 
-    `acting` are the addresses of the plan that have something to do; `below` those that wait for this one.
+    `acting` are the addresses with actions; `below` are the links that wait for this one.
     """
     rows = [*_action_rows(link), *_blocked_rows(link, below), *_notes(link, acting)]
     first, *others = rows or [Row(NOTE, "", "")]
@@ -52,7 +52,7 @@ def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> 
 
 
 def waiting_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:
-    """For each link that stops others: the addresses that wait for it, near and far, sorted."""
+    """Return, for each link that stops others, the sorted addresses of all links that wait for it."""
     by_address = {link.address: link for link in links}
     causes: dict[str, frozenset[str]] = {}
     for link in sorted(links, key=lambda each: each.wave):

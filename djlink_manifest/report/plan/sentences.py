@@ -1,4 +1,4 @@
-"""The sentences that a plan ends with."""
+"""Write the closing sentences of a plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from djlink_manifest.report.screen.figures import counted, size, stored
 
 
 def closing(plan: Plan) -> tuple[str, ...]:
-    """What would be done, then what would not, one sentence a line."""
+    """Return the sentences on the planned changes, then on everything else."""
     totals = of_plan(plan)
     rest = _rest(plan, totals)
     if plan.has_changes:
@@ -23,7 +23,7 @@ def closing(plan: Plan) -> tuple[str, ...]:
 
 
 def left_over(plan: Plan) -> tuple[str, ...]:
-    """What an apply of the plan leaves undone: one sentence, or none."""
+    """Return the sentence on what an apply of the plan does not do, if any."""
     return _rest(plan, of_plan(plan))
 
 

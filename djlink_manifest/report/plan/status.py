@@ -1,4 +1,4 @@
-"""One line a link: what stands, what is pending, what is in the way."""
+"""Render the status, one line per link: counts, pending changes, and what blocks them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADINGS = ("link", "source", "outbound", "local", "pending")
 
 
 def status_lines(plan: Plan) -> list[Text]:
-    """The servers, the links by address, what is refused, and the sentences that the plan ends with."""
+    """Return the servers, the links by address, the refusals, and the closing sentences of the plan."""
     cells = [
         (
             link.address,

@@ -1,4 +1,4 @@
-"""The end of an apply, as lines: done, failed, not attempted."""
+"""Render the result of an apply as lines: done, failed, not attempted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from djlink_manifest.report.screen.terminal import line
 
 
 def report_lines(plan: Plan, report: Report) -> list[Text]:
-    """What was done, what failed and why, what was not attempted, and one sentence with the sums."""
+    """Return the links that are done, failed or not attempted, with reasons, and a line of totals."""
     lines: list[Text] = []
     for title, status in (("Done", "done"), ("Failed", "failed"), ("Not attempted", "skipped")):
         rows = [row for each in report.outcomes if each.status == status for row in _rows(each)]
@@ -34,7 +34,7 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
 
 
 def outcome_words(outcome: LinkOutcome) -> str:
-    """What was really committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
+    """Return what was committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
     words = ["created"] if outcome.created else ["removed"] if outcome.taken_out else []
     words += ["altered"] if outcome.altered else []
     if outcome.foreign_keys:
