@@ -90,7 +90,7 @@ class Job:
     def observed(self) -> Observation:
         """What the last plan was made from."""
         if self._seen is None:
-            raise ValueError("a job that made no plan has observed nothing")
+            raise ValueError("a job without a plan has no observation")
         return self._seen
 
     def _observation(
@@ -163,7 +163,7 @@ class Job:
         """Raise UsageError, with the cause, where the address is of no link that this job is about."""
         check_address(self.stage.resolved, self.servers, address)
         if address not in self.stage.scope:
-            raise UsageError(f"{address}: --target or --exclude leaves it out", hint="name it with --target")
+            raise UsageError(f"{address}: excluded by --target or --exclude", hint="select it with --target")
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.
@@ -205,7 +205,7 @@ class Job:
     def _found(self) -> Found:
         """What the last plan's observation leaves for its apply."""
         if self._survey is None or self._deletions is None:
-            raise ValueError("apply carries out a plan that the same job made")
+            raise ValueError("apply requires a plan of the same job")
         seen, deletions, footings = self._survey, self._deletions, self._footings
         held = frozenset(a for a, f in footings.items() if f.holds(self._all[a]))
         return Found(

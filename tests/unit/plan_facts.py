@@ -120,7 +120,7 @@ def footing(facts: Mapping[str, Any]) -> Footing:
         ),
         drift=tuple(facts.get("drift", [])),
         make_views=tuple(map(view, facts.get("make_views", []))),
-        views_why="the owner's views are missing",
+        views_why="the owner views are missing",
         alter_local=tuple(
             Alteration(name, tuple((Column(*words.split(" ", 1)), None) for words in columns))
             for name, columns in facts.get("alter_local", {}).items()

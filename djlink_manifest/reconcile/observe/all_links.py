@@ -167,8 +167,8 @@ def _conditions(
         with source.readers.session() as session:
             problem = check_condition(session, link)
         if problem:
-            words = f"the server does not take `where`: {problem}"
-            hint = "correct the condition; it may use the table's own columns only"
+            words = f"the server rejects `where`: {problem}"
+            hint = "correct the condition; it can use only the table's own columns"
             found[address] = Refusal(address, words, hint, link.location)
     return found
 

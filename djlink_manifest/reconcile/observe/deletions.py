@@ -99,7 +99,7 @@ def observe_deletions(
     keys_of = dict[str, PlanKeys]()
 
     def one(link: Link) -> None:
-        stage.options.say(f"looking at deletions of {link.address}")
+        stage.options.say(f"reading the deletion requests of {link.address}")
         try:
             readers = sources[link.source].readers
             with understood(link.source), readers.session() as there, local.readers.session() as here:
@@ -155,10 +155,10 @@ def unseen_below(stage: Stage, addresses: Collection[str]) -> tuple[str, str] | 
     tables = sorted({name for _, names in _by_link(links, acting) for name in names})
     if not tables:
         return None
-    rules = "ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+    rules = "ON DELETE CASCADE or SET NULL, and the local account cannot read its rows"
     grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
-    reason = f"{', '.join(tables)} refers to its rows, or to rows below them, with {rules}"
-    return reason, f"let the local account see it ({grants})"
+    reason = f"{', '.join(tables)} refers to its rows, or to rows that depend on them, with {rules}"
+    return reason, f"grant the local account access ({grants})"
 
 
 def _by_link(

@@ -52,7 +52,7 @@ def observe_relied(
 
     def one(address: str) -> None:
         link, reliance = links[address], reliances[address]
-        stage.options.say(f"looking for rows that refer to what is refilled of {address}")
+        stage.options.say(f"searching for rows that refer to refilled rows of {address}")
         try:
             with (
                 stage.sources[link.source].readers.session() as there,

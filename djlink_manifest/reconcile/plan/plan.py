@@ -63,7 +63,7 @@ class LinkPlan:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nothing of this link is done."""
+        """Whether the link is blocked, so nothing is done."""
         return any(b.whole for b in self.blocked)
 
     @property
@@ -198,7 +198,7 @@ def _link_plan(
     if in_the_way:
         return replace(base, blocked=in_the_way)
     if footing is None or snapshot is None:
-        raise ValueError(f"{link.address} was neither observed nor refused")
+        raise ValueError(f"{link.address} has no observation and no refusal")
     steps, deletions = steps_of(link, footing, snapshot.counts), seen.deletions.links.get(link.address)
     relied = seen.relied.get(link.address)
     complete = not (footing.make_local or footing.make_outbound)
@@ -249,6 +249,6 @@ def concerned(plan: Plan) -> frozenset[str]:
 
 def _spent(approval: Approval) -> str:
     return (
-        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
-        "covers nothing that is open: `djlink fmt --prune` takes it out"
+        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent: it "
+        "covers no open request; `djlink fmt --prune` removes it"
     )
