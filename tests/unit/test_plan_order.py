@@ -97,7 +97,7 @@ def of_each_kind() -> Iterator[Action]:
         yield kind(**given)
 
 
-@pytest.mark.parametrize("action", of_each_kind(), ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("action", [*of_each_kind()], ids=lambda a: type(a).__name__)
 def test_each_kind_of_action_names_the_servers_that_it_writes_to_and_has_one_place(action: Action) -> None:
     assert writes_to(action, "a") <= {"a", "local", ""}
     assert writes_to(action, "a")
