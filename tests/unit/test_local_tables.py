@@ -184,8 +184,8 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         *(replace(BEFORE, columns=BEFORE.columns[:1], indexes=(), foreign_keys=()), SAME, "complete"),
         [
             f"{THERE}the source dropped column `x`",
-            "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows without a "
-            "parent in ours.room cannot be inserted; link the parent again, or drop that foreign key",
+            "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows without "
+            "a parent in ours.room cannot be inserted; link the parent again, or drop that foreign key",
         ],
     ),
     "the source changed a type": (
