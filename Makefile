@@ -3,19 +3,29 @@
 
 PYTHON ?= python3
 ARGS ?=
+# how many tests at the same time; a pair of vendors, `mysql-mariadb`: MySQL sources, a MariaDB local server
+WORKERS ?= 2
+PAIR ?=
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/installed-runtime
 DEVELOPMENT := $(VENV)/installed-development
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint schema bench clean
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: help demo test unit integration histories kills lint coverage schema bench servers clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    start throwaway servers, link two small pipelines, show what is protected"
 	@echo "make test    everything that is checked: formatting, types, all tests on real servers"
 	@echo "make lint    formatting and types only"
+	@echo "make unit    the tests that need no server"
+	@echo "make integration  the tests that need servers (PAIR=mysql-mariadb: those of one pair, source-local)"
+	@echo "make histories    2,000 random histories instead of 200 (DJLINK_HISTORIES=…, DJLINK_SEED=…)"
+	@echo "make kills        an apply killed at each of its statements"
+	@echo "make coverage     make test, measured line by line; the report is .coverage/html/index.html"
 	@echo "make bench   djlink beside its peers, on throwaway servers (ARGS='--only narrow plan', ARGS=--full)"
 	@echo "make schema  write schemas/manifest.schema.json anew from the models"
 	@echo "make clean   remove .venv and the caches of the tools"
@@ -23,10 +33,31 @@ help:
 demo: $(RUNTIME)
 	@$(BIN)/djlink demo
 
-# The servers are unpacked and prepared first, for it takes a while on a new machine and says so.
-test: lint
+test: lint servers
+	$(PYTEST) $(ARGS)
+
+unit: $(DEVELOPMENT)
+	$(PYTEST) tests/unit $(ARGS)
+
+integration: servers
+	$(PYTEST) tests/integration tests/e2e $(if $(PAIR),--pair $(PAIR)) $(ARGS)
+
+histories: servers
+	DJLINK_HISTORIES=$${DJLINK_HISTORIES:-2000} $(PYTEST) tests/integration/test_histories.py $(ARGS)
+
+kills: servers
+	DJLINK_KILLS=$${DJLINK_KILLS:-all} $(PYTEST) tests/integration/test_crash.py $(ARGS)
+
+# Takes about twice as long as `make test`, so it is no part of it. Each process writes a file of its own.
+coverage: servers
+	@rm -rf .coverage
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) || failed=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report --skip-covered; \
+	exit $${failed:-$$?}
+
+# Unpacked and prepared before tests start, for it takes a while on a new machine and says so.
+servers: $(DEVELOPMENT)
 	@$(BIN)/python -m djlink_manifest.sandbox mysql mariadb
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
@@ -37,12 +68,11 @@ schema: $(DEVELOPMENT)
 	@mkdir -p schemas
 	$(BIN)/python -m djlink_manifest.manifest.models.schema
 
-bench: $(DEVELOPMENT)
-	@$(BIN)/python -m djlink_manifest.sandbox mysql mariadb
+bench: servers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .coverage build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than pyproject.toml where what is installed is what it asks for.

@@ -5,28 +5,58 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Generator, Iterator
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from djlink_manifest.sandbox.servers.start import FOLDER_VARIABLE
 from tests.support.invariants.secrecy import found, watch_commands
 from tests.support.rig import rig
 from tests.support.servers import (
+    MEMORY,
     PAIRS,
     Names,
+    Pair,
     Servers,
     drop_everything,
+    has_room_in_memory,
     new_names,
     shared_servers,
     stop_shared_servers,
 )
+from tests.support.stores.case import s3
 
-__all__ = ["rig"]  # a fixture of its own module
+__all__ = ["rig", "s3"]  # fixtures of their own modules
 
 _pairs = {str(pair): pair for pair in PAIRS}
+# of the tests that name none; not all of them pass on the others
+USUAL_PAIR = _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
 RUN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pair mariadb-mysql`: of the tests, those that run MariaDB sources with a MySQL local server."""
+    words = f"only tests on this pair of vendors; tests that name no pair run on {USUAL_PAIR}"
+    parser.addoption("--pair", choices=sorted(_pairs), help=words)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other pairs than `--pair`."""
+    pair = config.getoption("pair")
+    others = [item for item in items if pair and str(_pair_of(item)) != pair]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+def _pair_of(item: pytest.Item) -> Pair:
+    """The pair of vendors that a test names, else the usual one."""
+    call = getattr(item, "callspec", None)
+    named = call.params.get("servers") if call else None
+    return named if isinstance(named, Pair) else USUAL_PAIR
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     watch_commands()
     if not _is_worker(config):
         config.stash[RUN_FOLDER] = Path(tempfile.mkdtemp(prefix="djlink-tests-"))
+        if has_room_in_memory():
+            os.environ.setdefault(FOLDER_VARIABLE, str(MEMORY))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -63,16 +95,30 @@ def pytest_runtest_makereport() -> Generator[None, Any, Any]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Tell what tests recorded as `told`: how much of a long test was run, and its seed."""
-    reports = [each for several in terminalreporter.stats.values() for each in several]
-    lines = [
-        words
-        for report in reports
-        for name, words in getattr(report, "user_properties", ())
-        if name == "told" and report.when == "call"
+    """Tell what tests recorded as `told` (how much of a long test was run, and its seed), and their time."""
+    reports = [
+        each
+        for several in terminalreporter.stats.values()
+        for each in several
+        if isinstance(each, pytest.TestReport)
     ]
-    for words in lines:
-        terminalreporter.write_line(words)
+    for report in reports:
+        for name, words in report.user_properties if report.when == "call" else ():
+            if name == "told":
+                terminalreporter.write_line(str(words))
+    for line in seconds_by_folder(reports):
+        terminalreporter.write_line(line)
+
+
+def seconds_by_folder(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
+    """A line for each folder of tests: how many they are, and the seconds of them all with their fixtures."""
+    tests, seconds = defaultdict[str, set[str]](set), defaultdict[str, float](float)
+    for report in reports:
+        folder = str(Path(report.nodeid.partition("::")[0]).parent)
+        tests[folder].add(report.nodeid)
+        seconds[folder] += report.duration
+    for folder, total in sorted(seconds.items()):
+        yield f"{folder}: {len(tests[folder]):,} tests, {total:,.0f} s in all workers together"
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -86,7 +132,7 @@ def servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Serv
     Of MySQL, unless the test names a pair of vendors, or the environment does for all tests that name none
     (`DJLINK_TEST_PAIR=mariadb-mysql`: MariaDB sources, a MySQL local server).
     """
-    pair = getattr(request, "param", None) or _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
+    pair = getattr(request, "param", USUAL_PAIR)
     given: dict[str, Any] = getattr(pytestconfig, "workerinput", {})
     folder = given.get("djlink_folder") or pytestconfig.stash[RUN_FOLDER]
     return shared_servers(Path(folder), given.get("djlink_owner", os.getpid()), pair)

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.match import rule_for
-from djlink_manifest.manifest.models.values import (
-    Manifest,
-    Options,
-    Removed,
-    SchemaSpec,
-    ServerSpec,
-    SourceSpec,
-    StoreSpec,
-    TableRule,
-)
+from djlink_manifest.manifest.models.options import Options
+from djlink_manifest.manifest.models.servers import ServerSpec, StoreSpec
+from djlink_manifest.manifest.models.values import Manifest, Removed, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.naming import class_name
@@ -82,38 +76,48 @@ def decorated(
         if wish.is_of(mark):
             pattern, name = mark.source_table, mark.outbound_table
             continue
-        options = Options(
+        options = Options.model_construct(
             pull="none",
             stores=beside.get((mark.source_schema, class_name(mark.source_table)), wish.stores),
             schema_name=mark.local_schema,
             outbound_table=mark.outbound_table,
         )
-        place = rules.setdefault(mark.source_schema, {})
-        place[mark.source_table] = TableRule(mark.source_table, options, wish.location)
-    mine = Options(where=where, stores=wish.stores, schema_name=wish.local_schema, outbound_table=name)
+        others = rules.setdefault(mark.source_schema, {})
+        others[mark.source_table] = _rule(wish, mark.source_table, options)
+    mine = Options.model_construct(
+        where=where, stores=wish.stores, schema_name=wish.local_schema, outbound_table=name
+    )
     if removed is None:
-        rules[wish.schema][pattern] = TableRule(pattern, mine, wish.location)
+        rules[wish.schema][pattern] = _rule(wish, pattern, mine)
     schemas = tuple(
-        SchemaSpec(schema, tuple(found[p] for p in sorted(found)), (), wish.location)
+        SchemaSpec.model_construct(
+            origin=Origin.outside(wish.location, schema), rules=tuple(found[p] for p in sorted(found))
+        )
         for schema, found in sorted(rules.items())
     )
-    return Manifest(
+    return Manifest.model_construct(
+        manifest=1,
         name=NAME,
         contact=contact,
         local=local,
-        sources=(SourceSpec(source.name, source, outbound, schemas, wish.location, source_stores),),
+        sources=(SourceSpec.at(source, outbound, schemas, source_stores),),
         removed=(removed,) if removed else (),
-        approvals=(),
         files=(wish.location.file,),
         digest=hashlib.sha256(repr(schemas).encode()).hexdigest(),
     )
 
 
+def _rule(wish: Wish, pattern: str, options: Options) -> TableRule:
+    origin = Origin.outside(wish.location, pattern)
+    return TableRule.model_construct(origin=origin, pattern=pattern, options=options)
+
+
 def narrowed(manifest: Manifest, source: str, schema: str, table: str, where: Condition) -> Manifest:
     """The manifest with one of its tables restricted further, and of all others what that one needs."""
 
-    def narrow(spec: SchemaSpec, options: Options) -> Options:
-        return replace(options, pull="needed" if options.pull == "all" else options.pull, unwanted="keep")
+    def narrow(options: Options) -> Options:
+        pull = "needed" if options.pull == "all" else options.pull
+        return options.model_copy(update={"pull": pull, "unwanted": "keep"})
 
     def within(spec: SchemaSpec, whole: SchemaSpec) -> SchemaSpec:
         rule = rule_for(whole, table, class_name(table))
@@ -123,39 +127,34 @@ def narrowed(manifest: Manifest, source: str, schema: str, table: str, where: Co
         both = where if options.where is None else AllOf((options.where, where))
         pull = "all" if options.pull == "needed" else options.pull
         by = next((r for r in spec.rules if r.pattern == rule.pattern), rule) if rule.is_glob else None
-        mine = replace(options, where=both, pull=pull, unwanted="keep")
-        one = TableRule(table, mine, rule.location, instead_of=by)
+        mine = options.model_copy(update={"where": both, "pull": pull, "unwanted": "keep"})
+        one = rule.model_copy(update={"pattern": table, "options": mine, "instead_of": by})
         others = (r for r in spec.rules if r.is_glob or r.pattern not in (table, class_name(table)))
-        return replace(spec, rules=(*others, one))
+        return spec.model_copy(update={"rules": (*others, one)})
 
     changed = _with_options(manifest, narrow)
-    return replace(
-        changed,
-        sources=tuple(
-            replace(
-                spec,
-                schemas=tuple(
-                    within(c, old) if (spec.name, c.name) == (source, schema) else c
-                    for c, old in zip(spec.schemas, before.schemas, strict=True)
-                ),
-            )
-            for spec, before in zip(changed.sources, manifest.sources, strict=True)
-        ),
-    )
+    sources = list[SourceSpec]()
+    for spec, before in zip(changed.sources, manifest.sources, strict=True):
+        schemas = tuple(
+            within(c, old) if (spec.name, c.name) == (source, schema) else c
+            for c, old in zip(spec.schemas, before.schemas, strict=True)
+        )
+        sources.append(spec.model_copy(update={"schemas": schemas}))
+    return changed.model_copy(update={"sources": tuple(sources)})
 
 
 def letting_go(manifest: Manifest) -> Manifest:
     """The manifest in which nothing new is wanted: what is gone locally is not to come back."""
-    return _with_options(
-        manifest, lambda spec, options: replace(options, where=NOTHING, pull="all", unwanted="keep")
-    )
+    nothing = {"where": NOTHING, "pull": "all", "unwanted": "keep"}
+    return _with_options(manifest, lambda options: options.model_copy(update=nothing))
 
 
-def _with_options(manifest: Manifest, change: Callable[[SchemaSpec, Options], Options]) -> Manifest:
+def _with_options(manifest: Manifest, change: Callable[[Options], Options]) -> Manifest:
     def changed(spec: SchemaSpec) -> SchemaSpec:
-        return replace(spec, rules=tuple(replace(r, options=change(spec, r.options)) for r in spec.rules))
+        rules = tuple(r.model_copy(update={"options": change(r.options)}) for r in spec.rules)
+        return spec.model_copy(update={"rules": rules})
 
-    return replace(
-        manifest,
-        sources=tuple(replace(s, schemas=tuple(changed(c) for c in s.schemas)) for s in manifest.sources),
+    sources = tuple(
+        s.model_copy(update={"schemas": tuple(changed(c) for c in s.schemas)}) for s in manifest.sources
     )
+    return manifest.model_copy(update={"sources": sources})

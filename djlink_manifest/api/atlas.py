@@ -14,9 +14,9 @@ from djlink_manifest.api.homes import Listed, Tables
 from djlink_manifest.api.linked import linked_class
 from djlink_manifest.errors import LinkRefused, Unreachable, UsageError
 from djlink_manifest.manifest.load import load as read_manifest
-from djlink_manifest.manifest.models.match import nearest
 from djlink_manifest.manifest.models.secrets import resolve_server
 from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan.plan import Plan

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from djlink_manifest.errors import Unreachable, UsageError
-from djlink_manifest.manifest.models.values import TlsSpec
+from djlink_manifest.manifest.models.servers import TlsSpec
 from djlink_manifest.model.server.address import ServerAddress, Tls
 from djlink_manifest.model.stores.store import DEFAULT, Store
 
@@ -91,7 +91,9 @@ def tls_of(use_tls: Any) -> bool | TlsSpec | None:
     if use_tls is False:
         return False
     if isinstance(use_tls, dict) and use_tls.get("ca"):
-        return TlsSpec(use_tls["ca"], use_tls.get("cert"), use_tls.get("key"))
+        return TlsSpec.model_construct(
+            ca=use_tls["ca"], cert=use_tls.get("cert") or "", key=use_tls.get("key") or ""
+        )
     return None
 
 

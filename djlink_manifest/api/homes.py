@@ -16,7 +16,9 @@ from djlink_manifest.api.hints import in_python
 from djlink_manifest.api.schema import LazySchema, Server
 from djlink_manifest.errors import SecretError, UsageError
 from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_server, resolve_stores
-from djlink_manifest.manifest.models.values import Manifest, Removed, SourceSpec, StoreSpec
+from djlink_manifest.manifest.models.servers import StoreSpec
+from djlink_manifest.manifest.models.values import Manifest, Removed, SourceSpec
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.server.catalog import Mark
@@ -123,7 +125,7 @@ class Decorated:
     def source_connection(self) -> Any:
         """One connection for all classes of the same account on the same server."""
         _, source, environ = self._servers()
-        spec = SourceSpec(source.spec.name, source.spec, "", (), self.wish.location, self._source_stores())
+        spec = SourceSpec.at(source.spec, "", store_settings=self._source_stores())
         return _source_connection(spec, environ)
 
     def pulling(self, where: Condition | None) -> Asked:
@@ -132,7 +134,8 @@ class Decorated:
 
     def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
         """All that were decorated before, without this one."""
-        return self._asked(None, Removed(self.address, table, self.wish.location))
+        origin = Origin.outside(self.wish.location, self.address)
+        return self._asked(None, Removed.model_construct(origin=origin, table=table))
 
     def worded(self, hint: str | None) -> str | None:
         """`Link` says what a manifest would."""
@@ -202,8 +205,7 @@ class Decorated:
 
     def _outbound_schema(self) -> str:
         _, source, environ = self._servers()
-        spec = SourceSpec(source.spec.name, source.spec, self.outbound, (), self.wish.location)
-        return resolve_outbound(spec, environ)
+        return resolve_outbound(SourceSpec.at(source.spec, self.outbound), environ)
 
 
 @dataclass(slots=True)
@@ -250,7 +252,7 @@ class Listed:
 
 def _source_connection(spec: SourceSpec, environ: Mapping[str, str]) -> Any:
     """DataJoint's connection to a source, which reads external values where the source's stores are known."""
-    connection = connection_to(resolve_server(spec.server, environ))
+    connection = connection_to(resolve_server(spec, environ))
     with suppress(SecretError):  # a key that is not set bars the values of its store, not the rows
         knows_stores(connection, resolve_stores(spec, environ))
     return connection

@@ -14,7 +14,8 @@ from djlink_manifest.api.linked import linked_class
 from djlink_manifest.api.schema import LazySchema
 from djlink_manifest.errors import LinkRefused, Location, UsageError
 from djlink_manifest.manifest.models.names import identifier_fault
-from djlink_manifest.manifest.models.values import StoreSpec
+from djlink_manifest.manifest.models.servers import StoreSpec
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.manifest.text.references import LINK_OUTBOUND, has_reference
 from djlink_manifest.model.tables.naming import source_of
 
@@ -84,7 +85,10 @@ class Link:
                 location=place,
             )
         source, local = self.source_schema.database, self.local_schema.database
-        theirs = tuple(StoreSpec(n, s, place) for n, s in sorted(self._source_stores.items()))
+        theirs = tuple(
+            StoreSpec.model_construct(origin=Origin.outside(place, name), settings=settings)
+            for name, settings in sorted(self._source_stores.items())
+        )
         wish = Wish(source, cls.__name__, local, self.stores, place, theirs)
         home = Decorated(self.local_schema, self.source_schema, wish, self.outbound, self.contact)
         tables = home.standing()

@@ -12,7 +12,7 @@ from typing import Any
 
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models import sqltext
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.selection import AnyOf, Condition, Sql
 
 MOST_KEYS = 10_000

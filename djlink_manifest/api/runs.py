@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -48,6 +47,7 @@ from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Listener, Report
 from djlink_manifest.reconcile.state.snapshot import refusal_about
 from djlink_manifest.report.apply.progress import on_stderr
+from djlink_manifest.retry import Retry
 
 STRUCTURE = (CreateOutbound, CreateLocal)
 # with what has to be done where tables are made beside rows that are here already
@@ -55,7 +55,8 @@ MAKING = (*STRUCTURE, AlterLocal, CopyLineage, NoteDefinition)
 GIVING_UP = (Release, GiveUp, Claim, Delete)  # what a pull leaves alone
 TELLING = (Release, Approve, Mend)  # what ends a deletion that was done here
 NOTING = (NoteRequests, Approve, Mend)
-LOCK_TRIES, LOCK_WAIT = 10, 0.5
+# another session has the link's lock for a moment
+UNLOCKED = Retry(10, lambda failures: 0.5, lambda error: isinstance(error, LinkLocked))
 
 
 def made(home: Home, asked: Asked) -> tuple[Tables, frozenset[tuple[str, str]]]:
@@ -158,7 +159,7 @@ def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
         plan = job.plan()
         _check_all(home, plan, links)
         telling = _limited(plan, links, lambda action: isinstance(action, TELLING))
-        _succeeded(home, _patiently(lambda: applied(job, telling, _quiet)))
+        _succeeded(home, UNLOCKED.run(lambda: applied(job, telling, _quiet)))
     except DjlinkError as error:
         raise SourceNotTold(
             f"the rows are deleted here, and the source holds them still: {error.message}",
@@ -185,7 +186,7 @@ def _refreshed(home: Home, asked: Asked, *, complete: bool) -> bool:
         if not complete and any(isinstance(a, STRUCTURE) for a in mine.actions):
             return False
         doing = _limited(plan, {home.address}, lambda action: isinstance(action, NOTING))
-        _succeeded(home, _patiently(lambda: applied(job, doing, _quiet)))
+        _succeeded(home, UNLOCKED.run(lambda: applied(job, doing, _quiet)))
     return True
 
 
@@ -319,18 +320,6 @@ def applied(job: Job, plan: Plan, listener: Listener) -> Report:
                 server=error.server,
                 hint="wait until it has ended, then try again; its lock ends with it",
             ) from error
-
-
-def _patiently(step: Callable[[], Any]) -> Any:
-    """Run a step, again where another session has the link's lock for a moment."""
-    for attempt in range(1, LOCK_TRIES + 1):
-        try:
-            return step()
-        except LinkLocked:
-            if attempt == LOCK_TRIES:
-                raise
-            time.sleep(LOCK_WAIT)
-    return None
 
 
 def _succeeded(home: Home, report: Report) -> None:

@@ -13,7 +13,8 @@ from djlink_manifest.api.connecting import connection_to, described, tls_of
 from djlink_manifest.errors import Location, UsageError
 from djlink_manifest.manifest.models.names import identifier_fault
 from djlink_manifest.manifest.models.secrets import resolve_server
-from djlink_manifest.manifest.models.values import ServerSpec, TlsSpec
+from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.manifest.text.references import LINK_PASS, LINK_USER, LOCAL_PASS, LOCAL_USER
 
 DEFAULT_PORT = 3306
@@ -139,8 +140,15 @@ class LazySchema:
             for reference, value in zip((user, password), values, strict=True)
             if value is not None
         }
-        folder, place = str(Path.cwd()), self._place
-        return Server(ServerSpec(name, str(host), str(port), user, password, tls, folder, place), given)
+        spec = ServerSpec.model_construct(
+            origin=Origin.outside(self._place, name),
+            host=str(host),
+            port=str(port),
+            user=user,
+            password=password,
+            tls=tls,
+        )
+        return Server(spec, given)
 
     def __call__(self, cls: type, *, context: dict[str, Any] | None = None) -> type:
         """Bind a table class of the lab's own to the schema, as DataJoint's Schema does."""
@@ -178,4 +186,5 @@ def _tls_spec(tls: Mapping[str, str]) -> TlsSpec:
             hint="it is True, False, or a mapping with the paths ca, cert and key",
         )
     # relative to where Python runs, as paths in Python are; in a manifest they start from its folder
-    return TlsSpec(**{name: str(Path(path).expanduser().absolute()) for name, path in tls.items()})
+    paths = {name: str(Path(path).expanduser().absolute()) for name, path in tls.items()}
+    return TlsSpec.model_validate(paths)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 from djlink_manifest.manifest.checks import check
-from djlink_manifest.manifest.models.build import built
+from djlink_manifest.manifest.models.falling import fallen
 from djlink_manifest.manifest.models.shape import shaped
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.nodes import Fields, plain
 from djlink_manifest.manifest.text.overlay import beside, overlaid
 from djlink_manifest.manifest.text.problems import Problems, Spot
 from djlink_manifest.manifest.text.tree import MAX_BYTES, parse
+
+LOG = logging.getLogger("djlink.manifest")
 
 
 def load(paths: Sequence[str | Path]) -> Manifest:
@@ -45,11 +48,12 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
                 "no manifest file is given", Spot(Location("manifest", 1, 1)), help="name one: -f atlas.yaml"
             )
         return None, problems.sorted()
-    whole, root = shaped(merged, problems)
-    if whole is None:
+    written, root = shaped(merged, problems)
+    if written is None:
         return None, problems.sorted()
-    manifest = built(whole, root, files, _digest(merged), problems)
-    check(manifest, whole, root, problems)
+    manifest = fallen(written, problems).model_copy(update={"files": tuple(files), "digest": _digest(merged)})
+    check(manifest, root, problems)
+    LOG.debug("read %s: %d problems", ", ".join(files), len(problems.sorted()))
     return (None if problems.any_error else manifest), problems.sorted()
 
 

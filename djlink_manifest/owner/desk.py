@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from djlink_manifest.errors import ServerError, UsageError
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.dependents import below, children_first
 from djlink_manifest.model.links.holding import TableStanding
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals
@@ -20,7 +20,8 @@ from djlink_manifest.reconcile.resolve.where import where_problems
 from djlink_manifest.servers.ddl import detach_script
 from djlink_manifest.servers.owner import statements
 from djlink_manifest.servers.owner.key_sets import KeySets, key_sets
-from djlink_manifest.servers.session.session import Writer, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Writer
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
@@ -79,13 +80,13 @@ class Desk(Directory):
     def _choose(self, sets: KeySets, place: TableName, where: Condition | None, *, asked: bool) -> None:
         of, all_ = self.masters[place], sets.of(place)
         if not asked:
-            all_.add(statements.chosen(of, where))
+            all_.add_new(statements.chosen(of, where))
             return
         wanted, meant = sets.of(place, "asked"), sets.of(place, "meant")
         for link in self.links.get(place, ()):
             statements.add_asked(link, of, wanted)
-        meant.add(statements.chosen(of, where))
-        all_.add(statements.in_both(wanted, meant))
+        meant.add_new(statements.chosen(of, where))
+        all_.add_new(statements.in_both(wanted, meant))
 
 
 @contextmanager

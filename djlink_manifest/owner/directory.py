@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from djlink_manifest.errors import ServerError, UsageError
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.dependents import entities, ties
 from djlink_manifest.model.links.holding import OwnedLink, Standing, Unreadable
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.naming import MARKS, class_name
 from djlink_manifest.servers.catalog.reader import read_catalog
-from djlink_manifest.servers.owner import statements
+from djlink_manifest.servers.owner import statements, views
 from djlink_manifest.servers.owner.key_sets import KeySet
 from djlink_manifest.servers.session.session import Writer
 
@@ -32,14 +32,14 @@ class Directory:
     def __init__(self, session: Writer) -> None:
         self.session = session
         found, dumb = list[OwnedLink](), list[Unreadable]()
-        schemas = statements.owner_schemas(session)
+        schemas = views.owner_schemas(session)
         for schema in schemas:
-            links = statements.read_links(session, schema)
+            links = views.read_links(session, schema)
             if isinstance(links, Unreadable):
                 dumb.append(links)
             else:
                 found += links
-        everything = statements.all_schemas(session) - SYSTEM
+        everything = views.all_schemas(session) - SYSTEM
         catalog = read_catalog(session, everything - {link.outbound for link in found})
         # a schema with djlink's marks holds its own tables, outbound or local: none of a source
         marked = {schema for schema, name in catalog.tables if name == MARKS}
@@ -93,7 +93,7 @@ class Directory:
             try:
                 found.append(statements.standing(self.session, link, self.masters[place], members))
             except ServerError as error:
-                dumb = statements.unreadable(self.session, f"{link.schema} ({link.base})", error)
+                dumb = views.unreadable(self.session, f"{link.schema} ({link.base})", error)
                 self.unreadable.append(dumb)
                 self.links[place].remove(link)
         return tuple(found)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from djlink_manifest.errors import ConnectionLost, DjlinkError, ServerError
+from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.links.dependents import Tie, children_first, own_columns
 from djlink_manifest.model.links.holding import Done, TableStanding
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.directory import Directory
-from djlink_manifest.servers.owner import statements
+from djlink_manifest.retry import Retry
+from djlink_manifest.servers.owner import statements, views
 from djlink_manifest.servers.owner.key_sets import KeySets
-from djlink_manifest.servers.session import error_numbers
-from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.errors import REFERENCED, is_passing_here
 from djlink_manifest.servers.session.session import Isolation
 
-TRIES = 4
+AGAIN = Retry(4, lambda failures: 0, is_passing_here)
 
 
 class Gathered:
@@ -114,11 +114,11 @@ class Gathered:
                 try:
                     statements.add_held(link, sets.of(place), sets.of(place, "held"))
                 except ServerError as error:
-                    dumb = statements.unreadable(directory.session, f"{link.schema} ({link.base})", error)
+                    dumb = views.unreadable(directory.session, f"{link.schema} ({link.base})", error)
                     words = f"{dumb.schema} does not say what {link.lab} holds: {dumb.reason}"
                     raise DjlinkError(words, hint=dumb.hint) from error
         sets.climb(self._along, "held")
-        sets.of(self.root, "free").add(statements.without(sets.of(self.root), sets.of(self.root, "held")))
+        sets.of(self.root, "free").add_new(statements.without(sets.of(self.root), sets.of(self.root, "held")))
         sets.spread(self._along, "free")
 
     @property
@@ -139,7 +139,7 @@ class Gathered:
         try:
             return self._commit(work)
         except ServerError as error:
-            if error.code in error_numbers.REFERENCED:
+            if error.code in REFERENCED:
                 raise ServerError(
                     f"nothing was deleted: something still refers to these rows ({error.message})",
                     code=error.code,
@@ -151,14 +151,12 @@ class Gathered:
 
     def _commit(self, work: Callable[[], list[Done]], isolation: Isolation = "READ COMMITTED") -> list[Done]:
         """Do the work in one transaction, again where it met a deadlock or waited too long for a lock."""
-        for attempt in range(1, TRIES + 1):
-            try:
-                with self._directory.session.transaction(isolation):
-                    return work()
-            except ServerError as error:
-                if isinstance(error, ConnectionLost) or not is_passing(error) or attempt == TRIES:
-                    raise
-        raise AssertionError("the last try returns or raises")
+
+        def once() -> list[Done]:
+            with self._directory.session.transaction(isolation):
+                return work()
+
+        return AGAIN.run(once)
 
     def _delete(self, place: TableName) -> int:
         session, members = self._directory.session, self._sets.of(place, "free")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -34,10 +36,12 @@ from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
 from djlink_manifest.reconcile.resolve.selection import check_address
 from djlink_manifest.reconcile.runtime.context import Found, Site, open_site
-from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
+from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, joined
 from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal, ServerFacts
 from djlink_manifest.servers.session.session import Row
+
+LOG = logging.getLogger("djlink.reconcile")
 
 
 class Job:
@@ -66,7 +70,7 @@ class Job:
         `verify`: the rows of what is held and here are compared with the source's, by digests. `orphans_of`:
         links of which the orphans are looked at, so that an approval can name them.
         """
-        stage = self.stage
+        stage, started = self.stage, time.monotonic()
         removals, left = self._removals()
         # what this plan's apply drops asks nothing of the rows that it pulls
         dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
@@ -78,7 +82,9 @@ class Job:
         found = replace(found, refusals={**found.refusals, **refusals})
         lineage = {name: lineage_schemas(reached.catalog) for name, reached in stage.sources.items()}
         self._seen = replace(self._observation(seen, found, removals, left), relied=relied, lineage=lineage)
-        return planning.make(self.links, self.graph, self._seen)
+        plan = planning.make(self.links, self.graph, self._seen)
+        LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
+        return plan
 
     @property
     def observed(self) -> Observation:
@@ -171,6 +177,10 @@ class Job:
 
         def one_at_a_time(event: Event) -> None:
             with guard:
+                if isinstance(event, LinkStarted):
+                    LOG.debug("%s: begun", event.address)
+                elif isinstance(event, LinkOutcome):
+                    LOG.debug("%s: %s", event.address, event.status)
                 listener(event)
 
         sources = {each.source for each in plan.removals if not each.blocked}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -19,6 +20,8 @@ from djlink_manifest.reconcile.resolve.selection import select
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 
 __all__ = ["Job", "open_job"]
+
+LOG = logging.getLogger("djlink.reconcile")
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def open_job(
     """
     say = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)
-    addresses = {s.name: resolve_server(s.server, environ) for s in manifest.sources}
+    addresses = {s.name: resolve_server(s, environ) for s in manifest.sources}
     outbound = {s.name: resolve_outbound(s, environ) for s in manifest.sources}
     schemas = {
         addresses[s.name]: {
@@ -78,6 +81,10 @@ def open_job(
             else:
                 facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         going = {entry.address for entry in manifest.removed}
+        LOG.debug(
+            "%d of %d servers reached, %d links resolved, %d tables refused",
+            *(len(reached), len(results), len(resolved.links), len(resolved.refusals)),
+        )
         selection = select(resolved, facts, targets, excludes, below=below, removed=going)
         workers = parallelism or usual_parallelism(len(sources))
         servers = Servers(base, sources, tuple(facts), depot)

@@ -1,16 +1,14 @@
-"""doctor, explain, adopt and init --from by the installed command: streams, exit codes, JSON, no secret."""
+"""doctor, explain, adopt and init --from at the command line: streams, exit codes, JSON, no secret."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.command import called
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import ALIKE, CROSSED
 from tests.support.sql import ask, run_all
@@ -19,7 +17,7 @@ EACH = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True,
 
 
 class Lab:
-    """Two linked tables and the installed command; all that it ever prints is kept."""
+    """Two linked tables and the command; all that it ever prints is kept."""
 
     def __init__(self, rig: Rig) -> None:
         run_all(
@@ -41,16 +39,7 @@ class Lab:
 
     def djlink(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command in the manifest's folder, without a terminal."""
-        ended = subprocess.run(
-            [str(Path(sys.executable).with_name("djlink")), *arguments],
-            cwd=self.rig.folder,
-            env={**os.environ, **self.rig.environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        ended = called(*arguments, environ=self.rig.environ, folder=self.rig.folder)
         self.said += ended.stdout + ended.stderr
         assert "Traceback" not in ended.stderr
         return ended

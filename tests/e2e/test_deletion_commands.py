@@ -8,7 +8,8 @@ import pty
 import subprocess
 import sys
 
-from tests.integration.test_deletion import document, lab, local, request
+from tests.support.command import called
+from tests.support.pipelines.deletion import document, lab, local, request
 from tests.support.rig import Rig
 
 __all__ = ["lab"]  # a fixture
@@ -17,16 +18,7 @@ COMMAND = [sys.executable, "-m", "djlink_manifest"]
 
 
 def djlink(rig: Rig, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=rig.folder,
-        env={**os.environ, **rig.environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = called(*arguments, environ=rig.environ, folder=rig.folder)
     assert ended.returncode == code, ended.stdout + ended.stderr
     return ended
 

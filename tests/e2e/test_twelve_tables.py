@@ -3,108 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pymysql
 import pytest
 import yaml
 
-from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.demo import pipeline
-from djlink_manifest.sandbox.demo.pipeline import Source
-from tests.support.rig import Rig
-from tests.support.servers import Names, Servers, drop_everything, new_names
+from tests.support.pipelines.atlas import COLUMNS, Atlas, keys, rows
+from tests.support.servers import Servers, drop_everything, new_names
 
 pytestmark = pytest.mark.xdist_group("twelve tables")
-
-SOURCES: dict[Source, str] = {"princeton": "lab_a", "janelia": "lab_b"}
-COLUMNS = (
-    "COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, REPLACE(EXTRA, 'auto_increment', ''),"
-    " CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_COMMENT"
-)
-
-
-class Atlas:
-    """Both pipelines on the shared servers, a manifest of all their tables, and the installed command."""
-
-    def __init__(self, servers: Servers, names: Names, folder: Path) -> None:
-        self.rig = Rig(servers, names, folder)
-        self.pipelines = {}
-        for source, server in SOURCES.items():
-            connection = pipeline.connect(self.rig.server(server))
-            self.pipelines[source] = pipeline.declare(source, connection, names.prefix)
-            pipeline.fill(self.pipelines[source])
-        schemas = {SOURCES[s]: list(pipeline.DECLARE[s]) for s in SOURCES}
-        self.rig.accounts(schemas)
-        document = self.rig.document(
-            {server: {schema: {"tables": "*"} for schema in names_} for server, names_ in schemas.items()}
-        )
-        self.path = self.rig.write(document)
-
-    def djlink(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the installed command on the manifest."""
-        return subprocess.run(
-            [str(Path(sys.executable).with_name("djlink")), *arguments, "-f", str(self.path)],
-            env={**os.environ, **self.rig.environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def tables(self) -> Iterator[tuple[SandboxServer, str, str, str, str]]:
-        """(source server, source schema, source table, local schema, local table) of every table and part."""
-        for source, server_name in SOURCES.items():
-            server = self.rig.server(server_name)
-            for schema in pipeline.schema_names(source, self.rig.names.prefix):
-                listed = server.execute(
-                    "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s", (schema,)
-                )
-                local_schema = f"{self.rig.names.prefix}our_{server_name}_{schema}"
-                for (table,) in listed:
-                    if not table.startswith("~"):
-                        yield server, schema, table, local_schema, table.lstrip("#_")
 
 
 @pytest.fixture(scope="module")
 def atlas(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
     names = new_names()
     made = Atlas(servers, names, tmp_path_factory.mktemp("atlas"))
-    applied = made.djlink("apply", "--auto-approve")
+    applied = made.installed("apply", "--auto-approve")
     assert applied.returncode == 0, applied.stdout + applied.stderr
     yield made
     for each in made.pipelines.values():
         each.connection.close()
     for server in servers:
         drop_everything(server, names)
-
-
-def rows(server: SandboxServer, schema: str, table: str, order: list[str]) -> list[tuple[Any, ...]]:
-    """All values of a table in hex, floats as the exact double."""
-    columns = server.execute(
-        "SELECT COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS"
-        " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION",
-        (schema, table),
-    )
-    exact = [f"`{c}` + 0e0" if kind == "float" else f"HEX(`{c}`)" for c, kind in columns]
-    keys = ", ".join(f"`{name}`" for name in order)
-    return server.execute(f"SELECT {', '.join(exact)} FROM `{schema}`.`{table}` ORDER BY {keys}")
-
-
-def keys(server: SandboxServer, schema: str, table: str) -> list[tuple[Any, ...]]:
-    """The indexes of a table: uniqueness and columns in order, the primary key by its name."""
-    return server.execute(
-        "SELECT IF(INDEX_NAME = 'PRIMARY', 'PRIMARY', ''), NON_UNIQUE,"
-        " GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX) AS members FROM information_schema.STATISTICS"
-        " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s GROUP BY INDEX_NAME, NON_UNIQUE ORDER BY members, 1",
-        (schema, table),
-    )
 
 
 def test_there_are_twelve_links_over_two_sources(atlas: Atlas) -> None:
@@ -153,7 +75,7 @@ def test_foreign_keys_between_linked_tables_are_kept(atlas: Atlas) -> None:
 
 
 def test_the_second_plan_is_empty_and_ends_with_0(atlas: Atlas) -> None:
-    plan = atlas.djlink("plan", "--detailed-exitcode")
+    plan = atlas.installed("plan", "--detailed-exitcode")
     assert plan.returncode == 0, plan.stdout + plan.stderr
     assert "No changes" in plan.stdout
 
@@ -180,7 +102,7 @@ def test_the_source_server_refuses_to_delete_what_was_pulled(atlas: Atlas) -> No
 
 def test_new_rows_make_changes_that_the_exit_code_tells(atlas: Atlas) -> None:
     pipeline.add_rows(atlas.pipelines["janelia"], count=2)
-    plan = atlas.djlink("plan", "--detailed-exitcode")
+    plan = atlas.installed("plan", "--detailed-exitcode")
     assert plan.returncode == 2, plan.stdout + plan.stderr
     assert atlas.djlink("apply", "--auto-approve").returncode == 0
     assert atlas.djlink("plan", "--detailed-exitcode").returncode == 0

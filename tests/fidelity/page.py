@@ -14,7 +14,7 @@ from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.servers.accounts import quoted
 from tests.fidelity.constructs import MAPPED, RELATIONS, Construct, constructs
-from tests.integration.test_definitions import definition, every_value
+from tests.support.definitions import definition, every_value
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE, PAIRS, Pair
 from tests.support.sql import ask, run_all

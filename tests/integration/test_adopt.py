@@ -14,8 +14,9 @@ from djlink_manifest.reconcile.explain import commands
 from djlink_manifest.reconcile.plan.actions import Register
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user
-from tests.integration.test_ownership import TABLES, checksums, everything, held, locally
-from tests.support.rig import PASSWORD, Rig, link_of
+from tests.support.invariants.tables import checksums
+from tests.support.pipelines.sessions import TABLES, held, locally
+from tests.support.rig import PASSWORD, Rig, everything, link_of
 from tests.support.servers import ALIKE, CROSSED, PAIRS
 from tests.support.sql import ask, run_all
 

@@ -16,6 +16,7 @@ from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.plan.actions import Blocked
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Report
+from tests.support.invariants.tables import standing
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.servers import ALIKE, CROSSED, Servers, drop_everything, new_names
 from tests.support.sql import ask, run_all
@@ -105,20 +106,6 @@ class Case:
     plan: Plan
     report: Report
     before: list[list[tuple[Any, ...]]]
-
-
-def standing(rig: Rig) -> list[list[tuple[Any, ...]]]:
-    """Every table of the test on each server, with its number of rows."""
-    found = []
-    for server in rig.servers:
-        tables = ask(
-            server,
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE LEFT(TABLE_SCHEMA, %s) = %s"
-            " AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1, 2",
-            (len(rig.names.prefix), rig.names.prefix),
-        )
-        found.append([(*t, ask(server, f"SELECT COUNT(*) FROM `{t[0]}`.`{t[1]}`")[0][0]) for t in tables])
-    return found
 
 
 @pytest.fixture(scope="module")

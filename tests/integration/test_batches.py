@@ -6,7 +6,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -16,14 +15,9 @@ from djlink_manifest.reconcile.runtime.events import Advanced, Event
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql
-from tests.support.rig import Rig, link_of, quiet
+from tests.support.rig import Rig, everything, link_of, quiet
+from tests.support.sql import DEEP, numbers
 from tests.support.statements import LOAD, Statement, watched
-
-DEEP = "/*+ SET_VAR(cte_max_recursion_depth = 1000000) */"
-
-
-def numbers(count: int) -> str:
-    return f"WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
 
 
 @pytest.fixture
@@ -52,10 +46,6 @@ def fill_blobs(rig: Rig, count: int, size: int) -> None:
     rig.run("lab_a", f"INSERT INTO {{lab}}.image {numbers(count)} SELECT i, REPEAT('x', {size}) FROM n")
     rig.run("lab_a", "ANALYZE TABLE {lab}.image")
     rig.accounts({"lab_a": ["lab"]})
-
-
-def everything(rig: Rig) -> dict[str, Any]:
-    return rig.document({"lab_a": {"lab": {"tables": "*"}}})
 
 
 def local_rows(rig: Rig, table: str) -> int:

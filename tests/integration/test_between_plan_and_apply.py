@@ -11,7 +11,7 @@ import pytest
 from djlink_manifest.reconcile.plan.actions import Approve, Pull, Release
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Report
-from tests.integration.test_deletion import (
+from tests.support.pipelines.deletion import (
     approvals,
     auto,
     deletes,
@@ -20,10 +20,10 @@ from tests.integration.test_deletion import (
     local,
     of,
     outbound,
+    own_table,
     request,
     with_approvals,
 )
-from tests.integration.test_deletion_hazards import own_table
 from tests.support.rig import Rig, quiet
 from tests.support.servers import ALIKE
 from tests.support.sql import ask

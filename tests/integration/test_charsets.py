@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 import pytest
 
 from djlink_manifest.sandbox import SandboxServer
+from djlink_manifest.sandbox.servers.binaries import Vendor
 from djlink_manifest.servers.transfer import batch
-from tests.integration.test_content import mended, verified
+from tests.support.pipelines.cells import mended, verified
 from tests.support.rig import Rig
 from tests.support.servers import PAIRS, Pair, drop_everything, new_names
 from tests.support.sql import ask, run_all
@@ -19,9 +19,17 @@ MANY = "SELECT a.d * 4096 + b.d * 256 + c.d * 16 + d.d AS n FROM {0} a, {0} b, {
 WIDTHS = {"utf32": (4,)}
 
 
-@cache
+UNITS = dict[Vendor, Units]()  # all servers of a vendor are of one version
+
+
 def units_of(server: SandboxServer) -> Units:
     """Of each character set the codes of one and two bytes, of UTF-32 those of four, that a column takes."""
+    if server.vendor not in UNITS:
+        UNITS[server.vendor] = _units_of(server)
+    return UNITS[server.vendor]
+
+
+def _units_of(server: SandboxServer) -> Units:
     digits = "(" + " UNION ALL ".join(f"SELECT {n} AS d" for n in range(16)) + ")"
     names = new_names()
     schema = names("units")

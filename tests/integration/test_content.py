@@ -12,13 +12,18 @@ import pytest
 from djlink_manifest.reconcile.plan.actions import Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime import batches
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome
+from djlink_manifest.reconcile.runtime.events import Advanced, Event
 from djlink_manifest.sandbox import SandboxServer
-from tests.integration.test_batches import DEEP
+from djlink_manifest.servers.compare import key_diff
+from djlink_manifest.servers.keys import predicates
+from tests.support.options import number
+from tests.support.pipelines.cells import document, locally, mended, verified
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import CROSSED, PAIRS
-from tests.support.sql import ask, run_all
+from tests.support.sql import DEEP, ask, run_all
 
+REAL_ENTITIES = 60_000
+ENTITIES = number("DJLINK_ENTITIES", REAL_ENTITIES // 10)
 TABLES = (
     "CREATE DATABASE {lab}",
     "CREATE TABLE {lab}.cell (id int, tag varchar(9) COLLATE utf8mb4_general_ci, v int, f float, b longblob,"
@@ -47,29 +52,8 @@ def lab(rig: Rig) -> Rig:
     return rig
 
 
-def document(rig: Rig, changed: str = "mend") -> dict[str, Any]:
-    return rig.document({"lab_a": {"lab": {"tables": {"*": {"changed": changed}}}}})
-
-
 def cell(plan: Plan, rig: Rig) -> LinkPlan:
     return link_of(plan, rig.address("lab_a", "lab", "Cell"))
-
-
-def verified(rig: Rig, changed: str = "mend") -> Plan:
-    with rig.job(document(rig, changed)) as job:
-        return job.plan(verify=True)
-
-
-def mended(rig: Rig, listener: Any = quiet, stop: threading.Event | None = None) -> LinkOutcome:
-    with rig.job(document(rig)) as job:
-        plan = job.plan(verify=True)
-        assert not plan.has_errors
-        [outcome] = job.apply(plan, listener, stop or threading.Event()).outcomes
-        return outcome
-
-
-def locally(rig: Rig, text: str) -> list[tuple[Any, ...]]:
-    return ask(rig.servers.local, text.replace("@here", f"`{rig.local_schema('lab_a', 'lab')}`"))
 
 
 def everything(rig: Rig) -> list[tuple[Any, ...]]:
@@ -290,8 +274,8 @@ NUMBERS = (
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 def test_json_numbers_of_every_size_settle(rig: Rig) -> None:
     run_all(rig, "CREATE DATABASE {lab}", "CREATE TABLE {lab}.doc (id int PRIMARY KEY, doc json)")
-    for place, number in enumerate(NUMBERS):
-        run_all(rig, f"INSERT INTO {{lab}}.doc VALUES ({place}, '{{{{\"n\": [{number}]}}}}')")
+    for place, value in enumerate(NUMBERS):
+        run_all(rig, f"INSERT INTO {{lab}}.doc VALUES ({place}, '{{{{\"n\": [{value}]}}}}')")
     rig.accounts({"lab_a": ["lab"]})
     assert rig.apply(document(rig))[1].succeeded
     with rig.job(document(rig)) as job:
@@ -429,16 +413,26 @@ def test_a_refill_can_be_stopped_between_batches_and_the_next_one_does_the_rest(
     assert is_the_source(lab)
 
 
-def test_many_entities_are_compared_and_only_those_that_differ_refilled(lab: Rig) -> None:
+def test_many_entities_are_compared_and_only_those_that_differ_refilled(
+    lab: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than there are keys in memory at once, in many statements and batches; with DJLINK_ENTITIES=60000
+    under the limits that users have."""
+    share = REAL_ENTITIES // ENTITIES
+    monkeypatch.setattr(key_diff, "KEYS_AT_ONCE", key_diff.KEYS_AT_ONCE // share)
+    monkeypatch.setattr(predicates, "ROWS_AT_ONCE", predicates.ROWS_AT_ONCE // share)
+    monkeypatch.setattr(batches, "BATCH_ENTITIES", batches.BATCH_ENTITIES // share)
+    assert ENTITIES > key_diff.KEYS_AT_ONCE
+    last = 99 + ENTITIES
     numbers = (
-        f"WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 60099) SELECT {DEEP}"
+        f"WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT {DEEP}"
     )
     run_all(lab, f"INSERT INTO {{lab}}.cell (id, v) {numbers} i, i FROM n")
     run_all(lab, f"INSERT INTO {{lab}}.cell__arm {numbers} i, 'l', i FROM n")
     assert lab.apply(document(lab))[1].succeeded
-    run_all(lab, "UPDATE {lab}.cell SET v = 0 WHERE id >= 100 AND id % 1000 = 7")
-    run_all(lab, "DELETE FROM {lab}.cell__arm WHERE id >= 100 AND id % 1000 = 8")
-    assert mended(lab).refilled == 120
+    run_all(lab, "UPDATE {lab}.cell SET v = 0 WHERE id >= 100 AND id % 100 = 7")
+    run_all(lab, "DELETE FROM {lab}.cell__arm WHERE id >= 100 AND id % 100 = 8")
+    assert mended(lab).refilled == ENTITIES // 50
     run_all(lab, "UPDATE {lab}.cell SET v = -1 WHERE id >= 100")
-    assert mended(lab).refilled == 60_000
+    assert mended(lab).refilled == ENTITIES
     assert is_the_source(lab)

@@ -11,30 +11,25 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from djlink_manifest.manifest.load import load
-from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.pipeline import open_job
-from tests.e2e.test_twelve_tables import Atlas, keys, rows
 from tests.support.faults.crash import Applier
+from tests.support.faults.scene import VOLATILE, Scene, evenly, piece_of, set_up
 from tests.support.invariants.protection import check_whole
 from tests.support.options import seed, told
+from tests.support.pipelines.atlas import Atlas, keys, rows
 from tests.support.rig import Rig, own_rig
 from tests.support.servers import Servers, drop_everything, new_names
-from tests.support.snapshots import Saved
 
 TRIES = 60  # at most; evenly chosen where an apply makes more changes
 KILLS = os.environ.get("DJLINK_KILLS")
-PROCESSES = 2
-T = TypeVar("T")
-VOLATILE = ("pulled_at", "created_at", "holder")
+PIECES = 4  # tests of their own, so that the workers share them
 
 PIPELINE = (
     "CREATE DATABASE {lab}",
@@ -52,37 +47,6 @@ PIPELINE = (
     "INSERT INTO {lab}.note VALUES (1, 0), (2, 0), (3, 0), (4, 0)",
     "INSERT INTO {lab}.note__line SELECT n, 7 FROM {lab}.note",
 )
-
-
-@dataclass(slots=True)
-class Scene:
-    """A pipeline of which some is linked, and the manifest to apply.
-
-    A new link with parts comes below a link of which some rows are missing locally and some are new; another
-    has rows to release, to register and to pull.
-    """
-
-    rig: Rig
-    manifest: Path
-    links: tuple[Link, ...]
-    applier: Applier
-    before: tuple[Saved, Saved] = ()  # type: ignore[assignment]  # set when the scene is made
-
-    def state(self) -> tuple[Saved, Saved]:
-        rig = self.rig
-        local = Saved.of(rig.servers.local, rig.local_schema("lab_a", "lab"))
-        return Saved.of(rig.servers.lab_a, rig.outbound), local
-
-    def put_back(self) -> None:
-        self.before[0].put_back(self.rig.servers.lab_a)
-        self.before[1].put_back(self.rig.servers.local)
-
-    def wait_for_the_dead(self) -> None:
-        """Until the servers have ended a killed process's sessions, and undone what was not committed."""
-        until = time.monotonic() + 20
-        while any(self.rig.own_sessions(server) for server in ("lab_a", "local")):
-            assert time.monotonic() < until, "the sessions of a killed process live on"
-            time.sleep(0.01)
 
 
 @contextmanager
@@ -120,18 +84,6 @@ def made(rig: Rig) -> Iterator[Scene]:
         yield found
 
 
-@contextmanager
-def set_up(rig: Rig, links: tuple[Link, ...]) -> Iterator[Scene]:
-    """The scene of a manifest that was written, as its servers are now, and the process that applies it."""
-    applier = Applier(rig.environ, Path(__file__).parents[2])
-    try:
-        found = Scene(rig, rig.folder / "djlink.yaml", links, applier)
-        found.before = found.state()
-        yield found
-    finally:
-        applier.close()
-
-
 def undisturbed(found: Scene, every: bool = False) -> tuple[list[str], Any]:
     """The changes of an apply that nobody kills, or its statements with `every`, and the state it leaves."""
     answer = found.applier(manifest=str(found.manifest), every=every)
@@ -149,17 +101,12 @@ def crash_and_recover(found: Scene, at: int, sent: bool, end: Any) -> None:
     assert answer == {"killed": 9}
     found.wait_for_the_dead()
     check_whole(found.rig, found.links, own=2)  # the two rows that are to be registered
+    if not KILLS and found.is_known():
+        return
     answer = found.applier(manifest=str(found.manifest))
     assert not answer["problems"]
     assert not answer["again"]
     assert tuple(saved.without(*VOLATILE) for saved in found.state()) == end
-
-
-def evenly(numbers: Sequence[T], most: int) -> list[T]:
-    """At most so many of the numbers, the first and the last among them."""
-    if len(numbers) <= most:
-        return list(numbers)
-    return [numbers[n * (len(numbers) - 1) // (most - 1)] for n in range(most)]
 
 
 def kill_points(made: Sequence[str]) -> tuple[list[tuple[int, bool]], int]:
@@ -169,32 +116,29 @@ def kill_points(made: Sequence[str]) -> tuple[list[tuple[int, bool]], int]:
         return evenly(every, len(every) if KILLS == "all" else int(KILLS)), len(every)
     commits = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE"))]
     chosen = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
-    return chosen + [(n, True) for n in evenly(commits, TRIES // 2)], len(made) + len(commits)
+    chosen += [(n, True) for n in evenly(commits, TRIES // 2)]
+    return sorted(chosen), len(made) + len(commits)
 
 
 @pytest.mark.timeout(36_000 if KILLS else 180)
+@pytest.mark.parametrize("piece", range(PIECES))
 def test_an_apply_killed_at_any_change_leaves_nothing_half_done_and_the_next_one_ends_it(
-    servers: Servers, record_property: Callable[[str, object], None]
+    servers: Servers, piece: int, record_property: Callable[[str, object], None]
 ) -> None:
-    def tries(share: int) -> list[tuple[int, bool, str]]:
-        with scene(servers) as found:
-            made, end = undisturbed(found, every=bool(KILLS))
-            cases, points = kill_points(made)
-            faults = []
-            for at, sent in cases[share::PROCESSES]:
-                try:
-                    crash_and_recover(found, at, sent, end)
-                except AssertionError as error:
-                    faults.append((at, sent, f"{made[at - 1]}: {error}"))
-            if share == 0:
-                kind = "statements" if KILLS else "changes"
-                words = f"killed at {len(cases)} of {points} points, before and after {len(made)} {kind}"
-                record_property("told", f"{words} ({servers.pair})")
-            return faults
-
-    with ThreadPoolExecutor(PROCESSES) as threads:
-        faults = [fault for each in threads.map(tries, range(PROCESSES)) for fault in each]
-    assert not faults, "\n".join(f"change {at}, sent {sent}: {words}" for at, sent, words in sorted(faults))
+    with scene(servers) as found:
+        made, end = undisturbed(found, every=bool(KILLS))
+        cases, points = kill_points(made)
+        faults = []
+        for at, sent in piece_of(cases, piece, PIECES):
+            try:
+                crash_and_recover(found, at, sent, end)
+            except AssertionError as error:
+                faults.append(f"change {at}, sent {sent}: {made[at - 1]}: {error}")
+        if piece == 0:
+            kind = "statements" if KILLS else "changes"
+            words = f"killed at {len(cases)} of {points} points, before and after {len(made)} {kind}"
+            record_property("told", f"{words} ({servers.pair})")
+    assert not faults, "\n".join(faults)
 
 
 def test_twelve_tables_killed_again_and_again_on_their_way_arrive_whole(

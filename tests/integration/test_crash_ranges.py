@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_crash import VOLATILE, Scene, evenly, set_up
+from tests.support.faults.scene import VOLATILE, Scene, evenly, set_up
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import own_rig
 from tests.support.servers import PAIRS, Servers

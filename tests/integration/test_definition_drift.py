@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from djlink_manifest.reconcile.plan.actions import (
     Refill,
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from tests.integration.test_definitions import definition, every_value, facts
-from tests.integration.test_ownership import checksums
+from djlink_manifest.reconcile.runtime import batches
+from tests.support.definitions import definition, every_value, facts
+from tests.support.invariants.tables import checksums
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE, CROSSED, PAIRS
 from tests.support.sql import ask, run_all
@@ -351,7 +353,7 @@ def test_a_table_of_the_labs_own_with_the_name_of_a_new_part_is_not_taken_over(l
 def test_a_table_in_use_gives_way_and_the_next_apply_goes_on(
     linked: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("djlink_manifest.reconcile.runtime.batches.PATIENCE", 1)
+    monkeypatch.setattr(batches, "IN_USE", replace(batches.IN_USE, tries=1))
     run_all(linked, *ADDITIONS)
     with linked.servers.local.connect() as connection, connection.cursor() as cursor:
         cursor.execute("START TRANSACTION")

@@ -11,8 +11,8 @@ import pytest
 from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.actions import Approve, Mend, NoteRequests
 from djlink_manifest.sandbox.servers.accounts import quoted
-from djlink_manifest.servers.session import session as connection
-from tests.integration.test_deletion import (
+from djlink_manifest.servers.session import login
+from tests.support.pipelines.deletion import (
     approvals,
     auto,
     deletes,
@@ -21,6 +21,7 @@ from tests.integration.test_deletion import (
     local,
     of,
     outbound,
+    own_table,
     request,
     with_approvals,
 )
@@ -30,27 +31,6 @@ from tests.support.sql import ask, run_all
 from tests.support.statements import Statement, kill, once, watched
 
 __all__ = ["lab"]  # a fixture
-
-
-def own_table(rig: Rig, refers: str = "subject (name)", rule: str = "RESTRICT") -> str:
-    """A table of the lab's own that refers to a linked one; its name, quoted."""
-    schema, here = rig.names("own"), rig.local_schema("lab_a", "lab")
-    ask(rig.servers.local, f"CREATE DATABASE `{schema}`")
-    [(charset, collation)] = ask(  # which a foreign key needs; it is not the source's on another vendor
-        rig.servers.local,
-        "SELECT character_set_name, collation_name FROM information_schema.columns"
-        " WHERE table_schema = %s AND table_name = 'subject' AND column_name = 'name'",
-        (here,),
-    )
-    name = f"name varchar(20) CHARACTER SET {charset} COLLATE {collation}"
-    columns = name if refers.startswith("subject") else f"{name}, n int"
-    names = refers.partition("(")[2].rstrip(")")
-    ask(
-        rig.servers.local,
-        f"CREATE TABLE `{schema}`.fit (id int PRIMARY KEY, {columns},"
-        f" FOREIGN KEY ({names}) REFERENCES `{here}`.{refers} ON DELETE {rule})",
-    )
-    return f"`{schema}`.fit"
 
 
 def as_root(rig: Rig, text: str) -> Callable[[Statement], None]:
@@ -484,8 +464,8 @@ def test_rows_go_by_their_keys_where_another_session_holds_one_between_them(
     between(lab)
     here = lab.local_schema("lab_a", "lab")
     ask(lab.servers.local, f"INSERT INTO `{here}`.session (name, n) VALUES ('eve', 20)")
-    impatient = tuple(each.replace("wait_timeout = 20", "wait_timeout = 1") for each in connection.SETTINGS)
-    monkeypatch.setattr(connection, "SETTINGS", impatient)
+    impatient = tuple(each.replace("wait_timeout = 20", "wait_timeout = 1") for each in login.SETTINGS)
+    monkeypatch.setattr(login, "SETTINGS", impatient)
     with lab.servers.local.connect() as held, held.cursor() as cursor, watched() as sent:
         cursor.execute("BEGIN")
         cursor.execute(f"SELECT n FROM `{here}`.session WHERE name = 'eve' AND n = 20 FOR UPDATE")

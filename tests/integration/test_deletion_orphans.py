@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.manifest.models.values import Approval
-from tests.integration.test_deletion import (
+from tests.support.pipelines.deletion import (
     auto,
     deletes,
     document,
@@ -18,9 +18,9 @@ from tests.integration.test_deletion import (
     of,
     on_all_pairs,
     outbound,
+    own_table,
     request,
 )
-from tests.integration.test_deletion_hazards import own_table
 from tests.support.rig import Rig
 from tests.support.sql import ask
 

@@ -9,8 +9,8 @@ import pytest
 
 from djlink_manifest.reconcile.plan.actions import Approve, CreateLocal, Delete, PullAgain, Release
 from djlink_manifest.reconcile.plan.plan import Plan
-from tests.integration.test_crash import Scene, evenly, set_up
-from tests.integration.test_deletion import (
+from tests.support.faults.scene import Scene, evenly, set_up
+from tests.support.pipelines.deletion import (
     TABLES,
     approvals,
     auto,

@@ -13,7 +13,7 @@ from djlink_manifest.model.links.explanation import Explanation, Reason
 from djlink_manifest.reconcile.explain.commands import explain, rehearse
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.commands.explain import explanation_json, explanation_lines
-from tests.integration.test_ownership import TABLES, locally
+from tests.support.pipelines.sessions import TABLES, locally
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE, CROSSED, PAIRS
 from tests.support.sql import ask, run_all

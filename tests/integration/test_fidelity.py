@@ -14,7 +14,7 @@ import pytest
 
 from djlink_manifest.reconcile.plan.actions import Register
 from djlink_manifest.sandbox import SandboxServer
-from tests.integration.test_definitions import ALL, applied_cleanly, definition, every_value
+from tests.support.definitions import ALL, applied_cleanly, definition, every_value
 from tests.support.rig import Rig, link_of
 from tests.support.servers import CROSSED, PAIRS, Pair
 from tests.support.sql import ask, run_all

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from djlink_manifest.sandbox.servers.binaries import Vendor
-from tests.integration.test_content import document, locally, mended
+from tests.support.pipelines.cells import document, locally, mended
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all

@@ -6,6 +6,7 @@ those of an earlier run again, and `DJLINK_SHRINK=1` looks for the shortest one 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.rig import Rig
 from tests.support.servers import ALIKE, Servers, drop_everything, new_names
 
 HISTORIES = number("DJLINK_HISTORIES", 200)
+PIECES = 5  # for each vendor, each a test of its own, so that the workers share them
 STEPS = 12
 # the same histories every time, so that a change alone can fail; others: DJLINK_SEED=…
 SEEDS = {"mysql": 4135784548, "mariadb": 1035972437}
@@ -30,11 +32,13 @@ SHRINK = (Phase.shrink,) if os.environ.get("DJLINK_SHRINK") else ()
 
 
 @pytest.mark.timeout(60 + 10 * HISTORIES)
+@pytest.mark.parametrize("piece", range(PIECES))
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 def test_random_histories_lose_nothing_and_come_to_rest(
-    servers: Servers, tmp_path: Path, record_property: Callable[[str, object], None]
+    servers: Servers, tmp_path: Path, record_property: Callable[[str, object], None], piece: int
 ) -> None:
-    start, share = number(SEED, SEEDS[servers.pair.local]), HISTORIES // len(ALIKE)
+    start = number(SEED, SEEDS[servers.pair.local])
+    share = math.ceil(HISTORIES / len(ALIKE) / PIECES)
 
     class Told(Courses):
         pass
@@ -43,7 +47,7 @@ def test_random_histories_lose_nothing_and_come_to_rest(
     try:
         Told.place, Told.told = Place(rig), dict.fromkeys(COUNTED, 0)
         run_state_machine_as_test(
-            seeded(start)(Told),
+            seeded(start + piece)(Told),
             settings=settings(
                 max_examples=share,
                 stateful_step_count=STEPS,
@@ -55,7 +59,7 @@ def test_random_histories_lose_nothing_and_come_to_rest(
         )
     finally:
         words = ", ".join(f"{count:,} {what}" for what, count in Told.told.items())
-        record_property("told", told(start, words, servers.pair))
+        record_property("told", told(start, f"piece {piece}: {words}", servers.pair))
         Told.place.close()
         for server in servers:
             drop_everything(server, rig.names)

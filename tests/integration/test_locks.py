@@ -20,7 +20,7 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.tables.naming import Side, lock_name
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkStarted, Report, Said
-from djlink_manifest.servers.session import session as connection
+from djlink_manifest.servers.session import login
 from tests.support.invariants.protection import check_whole
 from tests.support.notebooks import Notebook, notebook
 from tests.support.rig import PASSWORD, Rig, quiet
@@ -327,9 +327,9 @@ def test_a_lock_wait_on_the_local_table_is_tried_again(
     pipeline: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        connection,
+        login,
         "SETTINGS",
-        (*connection.SETTINGS, "innodb_lock_wait_timeout = 1"),
+        (*login.SETTINGS, "innodb_lock_wait_timeout = 1"),
     )
     pipeline.apply(everything(pipeline))
     pipeline.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 'rat'), (8, 'rat'), (9, 'rat')")

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from tests.integration.test_batches import DEEP, everything, numbers
-from tests.support.rig import Rig
-from tests.support.sql import run_all
+from tests.support.rig import Rig, everything
+from tests.support.sql import DEEP, numbers, run_all
 
 MOST = 200 << 10  # KB
 COUNT = 100_000  # twice what is compared at once

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from djlink_manifest.model.tables.naming import lock_name
 from djlink_manifest.reconcile.apply import scheduler as applying
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event
-from djlink_manifest.servers.session import session
+from djlink_manifest.servers.session import login
 from tests.support.faults.pipeline import Faulty, ends, failure, faulty, later
 from tests.support.faults.proxy import Proxy, Verdict, Wire, proxied
 from tests.support.servers import ALIKE, Servers
@@ -140,7 +141,7 @@ def test_an_outage_of_seconds_is_waited_for(lab: Faulty, server: str) -> None:
 def test_an_outage_that_lasts_fails_its_links_alone_and_the_next_run_goes_on(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
 
         def outage(event: Event) -> None:
@@ -159,7 +160,7 @@ def test_an_outage_that_lasts_fails_its_links_alone_and_the_next_run_goes_on(
 def test_a_source_that_goes_away_between_plan_and_apply_stops_its_links_alone(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     with proxied(lab.rig, lab.document, "lab_a") as proxy, lab.rig.job(lab.document) as job:
         plan = job.plan()
         proxy.open.clear()
@@ -236,8 +237,8 @@ def test_a_server_that_will_not_wait_for_a_slow_reader_or_writer_is_asked_again(
     lab.make_tables()
     # more than the sockets between them hold
     lab.rig.run("lab_a", "UPDATE {lab}.session__trial SET data = REPEAT('y', 12000000) WHERE s < 3")
-    brief = (*session.SETTINGS, f"{timeout} = 1")
-    monkeypatch.setattr(session, "SETTINGS", brief)
+    brief = (*login.SETTINGS, f"{timeout} = 1")
+    monkeypatch.setattr(login, "SETTINGS", brief)
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
         reading = Judge(b"`session__trial`", "pass")
 

@@ -10,8 +10,9 @@ from djlink_manifest.model.links.holding import Unreadable
 from djlink_manifest.model.server.address import Secret, ServerAddress
 from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.plan.plan import Plan
-from djlink_manifest.servers.owner.statements import read_links
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.owner.views import read_links
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 from tests.support.command import run
 from tests.support.owners import Source, new_source
 from tests.support.rig import Rig, link_of

@@ -12,21 +12,11 @@ import pytest
 from djlink_manifest.reconcile.plan.actions import Pull
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.sandbox import ServerOptions, start_server
-from tests.support.rig import Rig, link_of, quiet
+from tests.support.invariants.tables import checksums
+from tests.support.pipelines.sessions import TABLES, held, locally
+from tests.support.rig import Rig, everything, link_of, quiet
 from tests.support.servers import Servers
 from tests.support.sql import ask, run_all
-
-TABLES = (
-    "CREATE DATABASE {lab}",
-    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, name varchar(9), UNIQUE KEY (name))",
-    "CREATE TABLE {lab}.session (id int, n int, note varchar(9), PRIMARY KEY (id, n),"
-    " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
-    "CREATE TABLE {lab}.session__trial (id int, n int, k int, tag varchar(9), PRIMARY KEY (id, n, k),"
-    " UNIQUE KEY (tag), FOREIGN KEY (id, n) REFERENCES {lab}.session (id, n))",
-    "INSERT INTO {lab}.subject VALUES (1, 'a'), (2, 'b'), (3, 'c')",
-    "INSERT INTO {lab}.session VALUES (1, 1, 'x'), (2, 1, 'y'), (3, 1, 'z'), (3, 2, 'z')",
-    "INSERT INTO {lab}.session__trial VALUES (1, 1, 1, 'p'), (2, 1, 1, 'q'), (3, 1, 1, 'r'), (3, 2, 1, 's')",
-)
 
 
 @pytest.fixture
@@ -36,20 +26,10 @@ def lab(rig: Rig) -> Rig:
     return rig
 
 
-def everything(rig: Rig) -> dict[str, Any]:
-    return rig.document({"lab_a": {"lab": {"tables": "*"}}})
-
-
 @pytest.fixture
 def linked(lab: Rig) -> Rig:
     assert lab.apply(everything(lab))[1].succeeded
     return lab
-
-
-def locally(rig: Rig, *texts: str) -> list[tuple[Any, ...]]:
-    """Statements of the local lab; `{here}` in them is the local schema. The rows of the last."""
-    here = f"`{rig.local_schema('lab_a', 'lab')}`"
-    return [ask(rig.servers.local, text.replace("{here}", here)) for text in texts][-1]
 
 
 def of(rig: Rig, table: str, document: dict[str, Any] | None = None) -> LinkPlan:
@@ -61,27 +41,6 @@ def refused(link: LinkPlan) -> tuple[str, str]:
     [blocked] = link.blocked
     assert (blocked.kind, blocked.whole, link.actions) == ("error", True, ())
     return blocked.reason, blocked.hint or ""
-
-
-def checksums(rig: Rig) -> list[tuple[Any, ...]]:
-    """What stands in all tables of the test, of every server."""
-    found = []
-    for server in rig.servers:
-        tables = ask(
-            server,
-            "SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '`') FROM information_schema.TABLES"
-            " WHERE LEFT(TABLE_SCHEMA, %s) = %s ORDER BY 1",
-            (len(rig.names.prefix), rig.names.prefix),
-        )
-        found += ask(server, f"CHECKSUM TABLE {', '.join(t for (t,) in tables)}") if tables else []
-    return found
-
-
-def held(rig: Rig, table: str) -> list[tuple[Any, ...]]:
-    """The keys in a link's outbound table."""
-    key = "id, n" if table == "session" else "id"
-    name = rig.names(f"lab_{table}")
-    return ask(rig.servers.lab_a, f"SELECT {key} FROM `{rig.outbound}`.`{name}` ORDER BY {key}")
 
 
 def test_tables_of_another_manifest_are_refused_with_its_name_and_contact(linked: Rig) -> None:

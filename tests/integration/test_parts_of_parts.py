@@ -10,7 +10,7 @@ import pytest
 
 from djlink_manifest.reconcile.plan.actions import Delete, Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from tests.integration.test_definitions import every_value
+from tests.support.definitions import every_value
 from tests.support.notebooks import Notebook, notebook
 from tests.support.owners import Source, new_source
 from tests.support.rig import Rig, link_of

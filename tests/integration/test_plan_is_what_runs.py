@@ -19,8 +19,8 @@ from djlink_manifest.reconcile.plan.order import writes_to
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.batches import Bench
 from djlink_manifest.sandbox.servers.accounts import create_link_user
-from tests.integration.test_deletion import TABLES, approvals, auto, document, request, with_approvals
 from tests.support.faults.crash import changes
+from tests.support.pipelines.deletion import TABLES, approvals, auto, document, request, with_approvals
 from tests.support.rig import PASSWORD, Rig, quiet
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all

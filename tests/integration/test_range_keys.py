@@ -9,11 +9,10 @@ import pytest
 from djlink_manifest.reconcile.apply import pull
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Report
-from tests.integration.test_batches import everything, numbers
-from tests.integration.test_definitions import NOPAD, every_value
-from tests.support.rig import Rig, quiet
+from tests.support.definitions import NOPAD, every_value
+from tests.support.rig import Rig, everything, quiet
 from tests.support.servers import PAIRS
-from tests.support.sql import run_all
+from tests.support.sql import numbers, run_all
 from tests.support.statements import Statement, once, watched
 
 COUNT, BATCH = 45, 7

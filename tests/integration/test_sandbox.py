@@ -32,6 +32,7 @@ from djlink_manifest.sandbox import (
 )
 from djlink_manifest.sandbox.servers import start as starting
 from djlink_manifest.sandbox.servers.guard import process_mark
+from djlink_manifest.sandbox.servers.start import FOLDER_VARIABLE
 from tests.support.servers import Names, Servers
 
 DENIED = 1142
@@ -142,8 +143,12 @@ def test_a_restart_ends_the_sessions_and_keeps_port_and_data(own: SandboxServer)
     assert own.execute("SELECT id FROM lab.subject WHERE id = 1") == [(1,)]
 
 
-def test_a_stopped_server_leaves_no_process_no_port_and_no_folder() -> None:
+def test_a_stopped_server_leaves_no_process_no_port_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with start_server("short") as server:
+        assert server.folder.parent == tmp_path.resolve()
         assert is_listening(server.port)
         assert server.folder.is_dir()
     assert not server.running
@@ -162,7 +167,7 @@ def test_servers_started_together_stop_together() -> None:
 def test_where_one_server_fails_to_start_none_is_left_and_its_log_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     wanted = {"good": ServerOptions(), "bad": ServerOptions(extra=("--no-such-option=1",))}
     with pytest.raises(SandboxError, match="no-such-option") as caught:
         start_servers(wanted)

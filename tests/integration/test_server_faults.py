@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from djlink_manifest.reconcile.apply import scheduler as applying
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers, start_server
-from djlink_manifest.servers.session import session as connection
+from djlink_manifest.servers.session import login
 from tests.support.faults.pipeline import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import PASSWORD, Rig
@@ -97,7 +98,7 @@ def test_a_server_killed_and_restarted_in_the_middle_is_waited_for(own: Faulty, 
 def test_a_source_that_stays_down_fails_its_links_alone_and_the_next_run_goes_on(
     own: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     killed = own.rig.servers.lab_a
     _, report = own.apply(at_entities("Subject", 2, killed.kill))
     try:
@@ -195,7 +196,7 @@ def test_links_wait_for_sessions_that_the_server_has_not_to_spare(lab: Faulty) -
 def test_a_server_without_a_session_to_spare_is_told_and_the_other_sources_are_done(
     lab: Faulty, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     user = "lab" if server == "local" else "link"
     with lab.rig.job(lab.document, parallelism=1) as job:
         plan = job.plan()
@@ -275,7 +276,7 @@ def test_a_metadata_lock_on_the_local_table_is_waited_for_and_told(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lab's long query on its own parent table: the DDL of the link below gives way."""
-    monkeypatch.setattr(batches, "PATIENCE", 2)
+    monkeypatch.setattr(batches, "IN_USE", replace(batches.IN_USE, tries=2))
     only = lab.rig.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
     assert lab.rig.apply(only)[1].succeeded
     with lab.rig.servers.local.connect() as reader, reader.cursor() as cursor:
@@ -299,9 +300,9 @@ def test_rows_that_the_source_keeps_locked_fail_their_link_alone_with_what_to_lo
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.make_tables()
-    brief = (*connection.SETTINGS, "innodb_lock_wait_timeout = 1")
-    monkeypatch.setattr(connection, "SETTINGS", brief)
-    monkeypatch.setattr(batches, "PATIENCE", 2)
+    brief = (*login.SETTINGS, "innodb_lock_wait_timeout = 1")
+    monkeypatch.setattr(login, "SETTINGS", brief)
+    monkeypatch.setattr(batches, "AGAIN", replace(batches.AGAIN, tries=2))
     with lab.rig.servers.lab_a.connect() as owner, owner.cursor() as cursor:
         rows_locked(lab, cursor)
         _, report = lab.apply()

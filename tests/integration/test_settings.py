@@ -14,12 +14,11 @@ from djlink_manifest.reconcile.apply import pull
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
 from djlink_manifest.sandbox.servers.binaries import Vendor
-from tests.integration.test_batches import everything, numbers
-from tests.integration.test_definitions import every_value
-from tests.integration.test_ranges import COUNT, held, is_the_source, loads, local_count, made_large
-from tests.support.rig import Rig, quiet
+from tests.support.definitions import every_value
+from tests.support.pipelines.trials import COUNT, held, is_the_source, loads, local_count, made_large
+from tests.support.rig import Rig, everything, quiet
 from tests.support.servers import EXTRA, Servers, drop_everything, new_names
-from tests.support.sql import run_all
+from tests.support.sql import numbers, run_all
 from tests.support.statements import Statement, once, watched
 
 both_vendors = pytest.mark.parametrize("own", ["mysql", "mariadb"], indirect=True)

@@ -17,14 +17,13 @@ from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.servers.stores.copy_object import MANIFEST, base32
 from djlink_manifest.servers.stores.transport import Depot, Sought
-from tests.integration.test_stores import Case, case, local_stores, manifest, s3
-from tests.integration.test_stores_remote import client
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE
 from tests.support.sql import ask
-from tests.support.stores import BUCKET, folder_store, s3_store
+from tests.support.stores.case import Case, case, client, local_stores, manifest
+from tests.support.stores.external import BUCKET, folder_store, s3_store
 
-__all__ = ["case", "s3"]  # fixtures
+__all__ = ["case"]  # a fixture
 BOTH = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 HASH = "abcdefghijklmnopqrstuvwx23"
 

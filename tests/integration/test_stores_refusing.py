@@ -14,10 +14,10 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.integration.test_stores import Case, case, local_stores, s3
-from tests.support.stores import BUCKET, KEYS, check_all, s3_store
+from tests.support.stores.case import Case, case, local_stores
+from tests.support.stores.external import BUCKET, KEYS, check_all, s3_store
 
-__all__ = ["case", "s3"]  # fixtures
+__all__ = ["case"]  # a fixture
 
 APPLY = "import sys; sys.argv[0] = 'djlink'; from djlink_manifest.cli import main; main()"
 

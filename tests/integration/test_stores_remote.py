@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ from djlink_manifest.errors import StoreError
 from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.sandbox.demo import pipeline
-from djlink_manifest.servers.stores import copy_object, object_store
+from djlink_manifest.servers.stores import copy_object, object_store, transport
 from djlink_manifest.servers.stores.transport import Brought, Depot
-from tests.integration.test_stores import s3
 from tests.support.faults.proxy import Proxy, Verdict, Wire
-from tests.support.stores import BUCKET, folder_store, s3_store
+from tests.support.stores.case import client
+from tests.support.stores.external import BUCKET, folder_store, s3_store
 
-__all__ = ["s3"]  # a fixture
 PARTS = 3
 SIZE = 2 * (8 << 20) + 12345  # two whole parts and a rest
 
@@ -39,13 +39,6 @@ def bring(source: dict[str, Any], local: dict[str, Any], path: str, goal: str) -
         )
     assert not refused
     return brought
-
-
-def client(s3: str) -> Any:
-    import boto3
-
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client("s3", endpoint_url=f"http://{s3}", region_name="us-east-1", **keys)
 
 
 @pytest.fixture
@@ -165,7 +158,7 @@ def test_whether_parts_were_joined_is_looked_up_where_no_answer_came(
         raise TimeoutError("no answer")
 
     monkeypatch.setattr(S3File, "commit", unanswered)
-    monkeypatch.setattr("djlink_manifest.servers.stores.transport.TRIES", 1)
+    monkeypatch.setattr(transport, "AGAIN", replace(transport.AGAIN, tries=1))
     if joined:
         assert bring(folder, there, "large", "up") == [Brought(1, SIZE)]
         body = client(s3).get_object(Bucket=BUCKET, Key=f"{there['location']}/up")["Body"].read()

@@ -10,10 +10,19 @@ import pytest
 
 from djlink_manifest.errors import LinkLocked
 from djlink_manifest.model.tables.naming import lock_name
-from tests.integration.test_deletion import deletes, document, lab, local, of, on_all_pairs, outbound, request
-from tests.integration.test_deletion_hazards import own_table
 from tests.support.faults.crash import Applier
 from tests.support.invariants.protection import check_whole
+from tests.support.pipelines.deletion import (
+    deletes,
+    document,
+    lab,
+    local,
+    of,
+    on_all_pairs,
+    outbound,
+    own_table,
+    request,
+)
 from tests.support.rig import Rig
 from tests.support.snapshots import Saved
 from tests.support.sql import ask

@@ -15,7 +15,8 @@ from djlink_manifest.manifest.load import load
 from djlink_manifest.manifest.models.secrets import resolve_server
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import Names, Servers, drop_everything
@@ -69,7 +70,7 @@ def authority(server: SandboxServer) -> dict[str, str]:
 def cipher(rig: Rig, made: dict[str, Any]) -> str:
     """The cipher of a session that djlink opens to the manifest's source; empty where it is plain."""
     manifest = load([rig.write(made)])
-    address = resolve_server(manifest.sources[0].server, {**os.environ, **rig.environ})
+    address = resolve_server(manifest.sources[0], {**os.environ, **rig.environ})
     session = open_session(address, Session)
     try:
         return str(session.row(sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))[1])

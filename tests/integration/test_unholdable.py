@@ -7,8 +7,8 @@ import re
 import pytest
 
 from djlink_manifest.model.tables.naming import class_name
-from tests.integration.test_bad_input import standing
-from tests.integration.test_definitions import ALL, applied_cleanly
+from tests.support.definitions import ALL, applied_cleanly
+from tests.support.invariants.tables import standing
 from tests.support.rig import Rig
 from tests.support.servers import PAIRS, Pair
 from tests.support.sql import ask, run_all

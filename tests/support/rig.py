@@ -20,7 +20,11 @@ from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user, quoted
+from djlink_manifest.sandbox.servers.accounts import (
+    create_link_user,
+    create_local_user,
+    quoted,
+)
 from tests.support.servers import Names, Servers, drop_everything, new_names, processes
 
 PASSWORD = "test-password-9"
@@ -184,3 +188,8 @@ def own_rig(servers: Servers, kind: type[Rig] = Rig) -> Iterator[Rig]:
         finally:
             for server in (servers.lab_a, servers.local):
                 drop_everything(server, names)
+
+
+def everything(rig: Rig) -> dict[str, Any]:
+    """A manifest that links all tables of `lab` on `lab_a`."""
+    return rig.document({"lab_a": {"lab": {"tables": "*"}}})

@@ -47,6 +47,23 @@ class Saved:
             for name, text in self.tables.items()
         }
 
+    def outline(self, *volatile: str) -> frozenset[Any]:
+        """The state as one value to compare; of the columns of these names only whether they are set."""
+        return frozenset(
+            (
+                name,
+                text,
+                tuple(
+                    tuple(
+                        v is None if c in volatile else v
+                        for v, c in zip(row, self.columns[name], strict=True)
+                    )
+                    for row in self.rows[name]
+                ),
+            )
+            for name, text in self.tables.items()
+        )
+
     def _is_altered(self, cursor: Any, name: str) -> bool:
         return _created(cursor, f"{quoted(self.schema)}.{quoted(name)}") != self.tables[name]
 

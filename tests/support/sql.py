@@ -36,3 +36,10 @@ def run_all(rig: Rig, *texts: str, server: str = "lab_a") -> None:
     names = {name: quoted(rig.names(name)) for name in ("lab", "other", "outbound")}
     for text in texts:
         ask(rig.server(server), text.format(**names))
+
+
+DEEP = "/*+ SET_VAR(cte_max_recursion_depth = 1000000) */"
+
+
+def numbers(count: int) -> str:
+    return f"WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < {count})"

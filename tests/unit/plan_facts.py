@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.stores.external import Objects
@@ -164,7 +165,7 @@ def closure(said: Mapping[str, Any]) -> Closure:
 def approval(said: Mapping[str, Any]) -> Approval:
     """An approval of the requests until an hour."""
     count = said["count"]
-    return Approval(
+    return Approval.model_construct(
         link=said["link"],
         keys=f"sha256:{said.get('keys', count):02x}",
         count=count,
@@ -172,7 +173,7 @@ def approval(said: Mapping[str, Any]) -> Approval:
         along=tuple(said.get("with", {}).items()),
         by="a.lee",
         date="2026-11-20",
-        location=Location("approvals.yaml", 3, 5),
+        origin=Origin.outside(Location("approvals.yaml", 3, 5)),
     )
 
 

@@ -9,13 +9,18 @@ import pytest
 from djlink_manifest.api.asking import NOTHING, Wish, decorated, letting_go, narrowed
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.load import load
-from djlink_manifest.manifest.models.values import Manifest, Options, ServerSpec
+from djlink_manifest.manifest.models.options import Options
+from djlink_manifest.manifest.models.servers import ServerSpec
+from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.selection import AllOf, Equals, Sql
 from djlink_manifest.model.server.catalog import Mark
 
 HERE = Location("notebook.py", 3, 1)
 LOCAL, SOURCE = (
-    ServerSpec(name, f"{name}.example", "3306", "${env:A}", "${env:B}", None, "/", HERE)
+    ServerSpec.model_construct(
+        origin=Origin.outside(HERE, name), host=f"{name}.example", user="${env:A}", password="${env:B}"
+    )
     for name in ("local", "db")
 )
 RATS = Sql("species = 'rat'")
@@ -44,13 +49,13 @@ def test_a_decorated_link_wants_itself_and_only_refers_to_those_made_before() ->
     beside = {("ephys", "Unit"): (("raw", "tape"),)}
     made = options(decorated(wish, marks, LOCAL, SOURCE, "out", "us", RATS, beside))
     assert made == {
-        "db.lab.session": Options(
+        "db.lab.session": Options.model_construct(
             where=RATS, stores=(("raw", "disk"),), schema_name="ours", outbound_table="lab_session"
         ),
-        "db.lab.#subject": Options(
+        "db.lab.#subject": Options.model_construct(
             pull="none", stores=(("raw", "disk"),), schema_name="ours", outbound_table="lab_subject"
         ),
-        "db.ephys._unit": Options(
+        "db.ephys._unit": Options.model_construct(
             pull="none", stores=(("raw", "tape"),), schema_name="ours_ephys", outbound_table="unit_of_old"
         ),
     }
@@ -59,7 +64,7 @@ def test_a_decorated_link_wants_itself_and_only_refers_to_those_made_before() ->
 def test_a_link_without_a_mark_is_named_by_its_class() -> None:
     wish = Wish("lab", "Session", "ours", (), HERE)
     made = decorated(wish, [], LOCAL, SOURCE, "out", "us", None, {})
-    assert options(made) == {"db.lab.Session": Options(schema_name="ours")}
+    assert options(made) == {"db.lab.Session": Options.model_construct(schema_name="ours")}
     assert (made.name, made.contact, made.sources[0].outbound) == ("python", "us", "out")
 
 

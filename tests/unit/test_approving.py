@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ from djlink_manifest.manifest.edit.edit import document, values
 from djlink_manifest.manifest.edit.write import comments
 from djlink_manifest.manifest.load import load
 from djlink_manifest.manifest.models.values import Approval
-from djlink_manifest.manifest.text.nodes import Items
+from djlink_manifest.manifest.text.nodes import Items, Origin
 from tests.unit.manifest_cases import tables
 from tests.unit.manifest_styles import Bare, manifests
 
-GIVEN = Approval(
+GIVEN = Approval.model_construct(
     link="lab_a.s.Session",
     keys="sha256:" + "ab" * 32,
     count=17,
@@ -35,7 +34,7 @@ GIVEN = Approval(
     along=(("lab_a.s.Trial", 34),),
     by="a. lee: yes",
     date="2026-11-20",
-    location=Location("x", 1, 1),
+    origin=Origin.outside(Location("x", 1, 1)),
 )
 OLD = (
     "{link: lab_a.s.Scan, keys: 'sha256:abababababababab', count: 1, until: 2026-11-01T00:00:00Z, "
@@ -99,7 +98,7 @@ def test_what_a_program_cannot_change_safely_is_refused() -> None:
 
 
 def test_an_approval_that_names_orphans_is_written_without_a_moment_and_read_back(tmp_path: Path) -> None:
-    given = replace(GIVEN, until="", orphans=True)
+    given = GIVEN.model_copy(update={"until": "", "orphans": True})
     path = tmp_path / "m.yaml"
     path.write_text(with_approval(tables("Session: {}\nTrial: {}"), given, "m.yaml"))
     [read] = load([path]).approvals
@@ -136,7 +135,7 @@ def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text:
     assert not re.search(r"(?<!\r)\n", after) or "\r\n" not in text
     assert text.startswith("\ufeff") == after.startswith("\ufeff")
     # again, and taken out again
-    twice = with_approval(after, replace(GIVEN, link="lab_a.s.Other"), "x.yaml")
+    twice = with_approval(after, GIVEN.model_copy(update={"link": "lab_a.s.Other"}), "x.yaml")
     assert len(read(twice)["approvals"]) == len(read(after)["approvals"]) + 1
     root = document(twice)
     assert root is not None
@@ -250,3 +249,36 @@ def test_what_cannot_be_written_anew_loses_an_entry_and_no_comment_of_others(
     before: str, lines: list[int], after: str
 ) -> None:
     assert without_approvals(before, lines, "x.yaml") == after
+
+
+LINES = """\
+manifest:   1                     # values in one column
+name:       atlas
+contact:    "a@lab.example"
+
+x-animals:  &animals   [ A001,A002 ]
+sources:
+    lab_a:
+        host:   db.lab-a.example  # four blanks
+        tls:    {ca: a.pem,
+                 cert: b.pem,   key: c.pem}
+        schemas:
+            lab:
+                tables:  [ Subject,
+                           Session ]   # the end of a list
+            ephys:
+                tables:
+                    Recording: {where: {subject: *animals}}
+                    'Unit'   :
+approvals:
+  - {link: lab_a.s.Scan, keys: 'sha256:abababababababab', count: 1,
+     until: 2026-11-01T00:00:00Z,   by: b, date: 2026-11-01}
+"""
+
+
+def test_lines_that_a_change_does_not_touch_stay_to_the_character() -> None:
+    after = with_approval(LINES, GIVEN, "x.yaml")
+    head, tail = LINES.split("approvals:\n")
+    assert after.startswith(f"{head}approvals:\n  - {{link: lab_a.s.Session, ")
+    assert after.endswith(f"\n{tail}")
+    assert without_approvals(after, [after.count("\n", 0, after.index("- {link")) + 1], "x.yaml") == LINES

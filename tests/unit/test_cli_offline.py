@@ -19,6 +19,7 @@ import pytest
 from djlink_manifest import __version__
 from djlink_manifest.cli.commands.apply import question, said_yes
 from djlink_manifest.cli.root import djlink
+from tests.support.command import called
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(djlink.commands)
@@ -61,21 +62,26 @@ class Ended:
     err: str
 
 
-def run(
-    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, encoding: str = "utf-8"
-) -> Ended:
+def run(*arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> Ended:
     """Run `djlink` in a folder, without a terminal."""
+    ended = called(*arguments, environ=environment or {}, folder=folder)
+    assert "Traceback" not in ended.stderr or "--debug" in arguments
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def process(*arguments: str, folder: Path, encoding: str = "utf-8") -> Ended:
+    """Run `djlink` as a process of its own."""
     ended = subprocess.run(
         [sys.executable, "-m", "djlink_manifest", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONIOENCODING": encoding, **(environment or {})},
+        env={**os.environ, "PYTHONIOENCODING": encoding},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding=encoding,
         check=False,
         timeout=120,
     )
-    assert "Traceback" not in ended.stderr or "--debug" in arguments
+    assert "Traceback" not in ended.stderr
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -107,7 +113,7 @@ def test_every_option_of_every_command_says_what_it_does(command: str) -> None:
 
 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:
-    assert run("--version", folder=tmp_path) == Ended(0, f"djlink, version {__version__}\n", "")
+    assert process("--version", folder=tmp_path) == Ended(0, f"djlink, version {__version__}\n", "")
 
 
 def test_no_command_is_an_error_that_shows_the_help(tmp_path: Path) -> None:
@@ -427,6 +433,6 @@ def test_colour_is_as_asked_for(
 
 def test_a_terminal_of_few_letters_gets_question_marks_and_no_error(folder: Path) -> None:
     (folder / "djlink.yaml").write_text(MANIFEST.replace("outbound:", "outbond:"))
-    ended = run("validate", folder=folder, encoding="ascii")
+    ended = process("validate", folder=folder, encoding="ascii")
     assert ended.code == 1
     assert "?? djlink.yaml:20:5" in ended.err

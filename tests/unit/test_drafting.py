@@ -142,7 +142,8 @@ def test_where_values_go_is_left_to_be_filled_in(tmp_path: Path, new: bool) -> N
     manifest, problems = read(files)
     assert [p.summary for p in problems if p.severity == "error"] == []
     assert manifest is not None
-    assert [s.name for s in manifest.sources[0].stores] == ([name for name, _ in filled] if new else [])
+    names = [s.name for s in manifest.sources[0].store_settings]
+    assert names == ([name for name, _ in filled] if new else [])
 
 
 def test_the_outbound_schema_is_found_where_only_one_can_be_it() -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import networkx as nx
 import pytest
 
-PACKAGE = "djlink_manifest"
-ROOT = Path(__file__).parents[2] / PACKAGE
+from tests.support.structure import (
+    CHECKOUT,
+    PACKAGE,
+    Import,
+    circles,
+    folder_graph,
+    imports_in,
+    module_graph,
+    modules,
+)
+
+ROOT = CHECKOUT / PACKAGE
 
 # Which folder may import which others, besides itself. `servers.sql` and the like are modules that stand in a
 # folder beside its rooms; a name stands for all below it. What is not named here may import nothing.
@@ -23,11 +30,12 @@ KEYS = f"{SESSIONS} servers.ddl servers.query servers.keys"
 SETS = f"{KEYS} servers.compare servers.entities"
 SERVERS = f"{SETS} servers.catalog servers.outbound servers.transfer servers.ownership"
 OBSERVED = f"{PURE} reconcile.resolve reconcile.diff reconcile.plan reconcile.observe"
-ACTING = f"{OBSERVED} reconcile.runtime {SERVERS} servers.external servers.stores"
+ACTING = f"{OBSERVED} retry reconcile.runtime {SERVERS} servers.external servers.stores"
 ASKED = "manifest reconcile.pipeline"
 SCREEN = "owner report cli.options cli.terminal"
 FOLDERS = {
     "errors": "",
+    "retry": "errors",
     "model.tables": "errors",
     "model.server": "model.tables",
     "model.stores": "model.tables",
@@ -51,7 +59,7 @@ FOLDERS = {
     "servers.entities": f"{KEYS} servers.compare",
     "servers.outbound": SETS,
     "servers.transfer": f"{SETS} servers.catalog servers.outbound",
-    "servers.stores": "errors model",
+    "servers.stores": "errors retry model",
     "servers.external": f"{SETS} servers.transfer servers.stores",
     "reconcile.state": VALUES,
     "reconcile.resolve": PURE,
@@ -70,8 +78,8 @@ FOLDERS = {
     "report.plan": f"{PURE} reconcile.plan reconcile.runtime report.screen",
     "report.apply": f"{PURE} reconcile.plan reconcile.runtime report.screen report.plan",
     "report.commands": f"{PURE} reconcile.plan reconcile.adopt report.screen report.plan",
-    "owner": f"{VALUES} reconcile.resolve {SERVERS} servers.owner",
-    "api": f"{PURE} {ASKED} reconcile.plan reconcile.runtime reconcile.observe owner report",
+    "owner": f"{VALUES} retry reconcile.resolve {SERVERS} servers.owner",
+    "api": f"{PURE} {ASKED} retry reconcile.plan reconcile.runtime reconcile.observe owner report",
     "cli.terminal": f"{VALUES} report.screen",
     "cli.options": f"{VALUES} {ASKED} owner report.screen cli.terminal",
     "cli.commands": f"{VALUES} {ASKED} reconcile.bootstrap reconcile.doctor reconcile.explain {SCREEN}",
@@ -108,43 +116,6 @@ OUTSIDE_LATE: dict[str, tuple[str, ...]] = {
     "s3fs": ("servers.stores",),
     "numpy": ("sandbox",),
 }
-
-
-@dataclass(frozen=True)
-class Import:
-    """One import: the module it names, where, and whether it happens later than the loading of its module."""
-
-    module: str
-    line: int
-    late: bool
-
-
-def imports_in(source: str, module: str, *, is_package: bool = False) -> Iterator[Import]:
-    """Every import in the source of `module`, those by name (`import_module("x")`) included."""
-    package = module if is_package else module.rpartition(".")[0]
-    yield from _imports(ast.parse(source), package, late=False)
-
-
-def _imports(node: ast.AST, package: str, *, late: bool) -> Iterator[Import]:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield Import(alias.name, node.lineno, late)
-    elif isinstance(node, ast.ImportFrom):
-        base = node.module or ""
-        if node.level:
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join([*parents, *filter(None, [node.module])])
-        for alias in node.names:
-            yield Import(f"{base}.{alias.name}", node.lineno, late)
-    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if called in {"import_module", "__import__"}:
-            yield Import(str(node.args[0].value), node.lineno, late)
-    # What stands under TYPE_CHECKING is never run.
-    type_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-    inner_late = late or type_only or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-    for child in ast.iter_child_nodes(node):
-        yield from _imports(child, package, late=inner_late)
 
 
 def is_below(name: str, part: str) -> bool:
@@ -189,14 +160,6 @@ def _inside_is_allowed(part: str, imported: Import) -> bool:
     return any(is_below(target, name) for name in permitted)
 
 
-def modules() -> dict[str, Path]:
-    named = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        words = path.relative_to(ROOT.parent).with_suffix("").parts
-        named[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
-    return named
-
-
 @pytest.mark.parametrize(("module", "path"), modules().items(), ids=modules().keys())
 def test_a_module_imports_only_what_lies_below_it(module: str, path: Path) -> None:
     assert faults(path.read_text(), module, is_package=path.name == "__init__.py") == []
@@ -210,28 +173,15 @@ def test_every_folder_has_its_line_in_the_table() -> None:
     assert folders | {"__init__"} == FOLDERS.keys()
 
 
-def graphs() -> Iterator[nx.DiGraph[str]]:
-    """The imports of the package between modules, then between folders; late ones count too."""
-    files: nx.DiGraph[str] = nx.DiGraph()
-    known = modules()
-    for module, path in known.items():
-        for imported in imports_in(path.read_text(), module, is_package=path.name == "__init__.py"):
-            target = imported.module if imported.module in known else imported.module.rpartition(".")[0]
-            if target in known and target not in (module, PACKAGE):
-                files.add_edge(module, target)
-    yield files
-    folders: nx.DiGraph[str] = nx.DiGraph()
-    for a, b in files.edges:
-        above, below = (folder_of(module.removeprefix(f"{PACKAGE}.")) for module in (a, b))
-        if above != below:
-            folders.add_edge(above, below)
-    yield folders
-
-
-@pytest.mark.parametrize("graph", [*graphs()], ids=["modules", "folders"])
+@pytest.mark.parametrize("graph", [module_graph(), folder_graph()], ids=["modules", "folders"])
 def test_nothing_imports_in_a_circle(graph: nx.DiGraph[str]) -> None:
     assert len(graph) > 20
-    assert list(nx.simple_cycles(graph)) == []
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph([("a", "b"), ("b", "c"), ("c", "b")])
+    assert circles(graph) == [["b", "c"]]
 
 
 @pytest.mark.parametrize(

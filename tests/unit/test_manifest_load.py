@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 from djlink_manifest.manifest.load import load, read
-from djlink_manifest.manifest.models.values import Options, TlsSpec
+from djlink_manifest.manifest.models.options import Options
+from djlink_manifest.manifest.models.servers import TlsSpec
 from djlink_manifest.manifest.text.nodes import Fields, plain
 from djlink_manifest.manifest.text.overlay import overlaid
 from djlink_manifest.manifest.text.problems import Problems
@@ -99,17 +100,16 @@ def test_a_whole_manifest_becomes_values(tmp_path: Path) -> None:
     assert manifest.files == (str(path),)
     assert [s.name for s in manifest.sources] == ["janelia", "princeton"]
     assert manifest.local.tls == TlsSpec(ca="certs/ourlab.pem")
-    assert manifest.local.folder == str(tmp_path)
-    assert manifest.local.place("password") == Location(str(path), 9, 3)
-    assert manifest.local.place("port") == manifest.local.location == Location(str(path), 6, 1)
+    assert manifest.local.place_of("password") == Location(str(path), 9, 3)
+    assert manifest.local.place_of("port") == manifest.local.location == Location(str(path), 6, 1)
     janelia, princeton = manifest.sources
-    assert (princeton.server.port, princeton.outbound) == ("3307", "ourlab_outbound")
-    assert (janelia.server.port, janelia.outbound) == ("3306", "${env:LINK_OUTBOUND}")
-    assert (janelia.server.user, janelia.server.password) == ("${env:LINK_USER}", "${env:LINK_PASS}")
-    assert janelia.server.tls is None
+    assert (princeton.port, princeton.outbound) == ("3307", "ourlab_outbound")
+    assert (janelia.port, janelia.outbound) == ("3306", "${env:LINK_OUTBOUND}")
+    assert (janelia.user, janelia.password) == ("${env:LINK_USER}", "${env:LINK_PASS}")
+    assert janelia.tls is None
     assert [s.name for s in princeton.schemas] == ["ephys", "lab", "session"]
     ephys = rules(manifest, "princeton", "ephys")["*"]
-    assert ephys.options == Options(stores=(("raw", "ourlab_raw"),), schema_name="ours_ephys")
+    assert ephys.options == Options.model_construct(stores=(("raw", "ourlab_raw"),), schema_name="ours_ephys")
     lab = rules(manifest, "princeton", "lab")
     assert lab["*"].options == Options(pull="needed", schema_name="ours_{source}_{schema}")
     assert lab["Subject"].options.where == Equals("subject", ("A001", "A002"))
@@ -131,7 +131,7 @@ def test_local_falls_back_to_datajoints_own_variables(tmp_path: Path) -> None:
 
 
 def test_a_password_reference_is_not_in_a_servers_repr(tmp_path: Path) -> None:
-    assert "LINK_PASS" not in repr(loaded(tmp_path, ATLAS).sources[1].server)
+    assert "LINK_PASS" not in repr(loaded(tmp_path, ATLAS).sources[1])
 
 
 EVERYWHERE: list[tuple[str, str, str, Any, Any]] = [
@@ -222,9 +222,9 @@ sources:
     assert found == ()
     said = rules(manifest)
     assert sorted(said) == ["A", "B", "D"]
-    assert said["A"].options == Options(where=Sql("y > 1"))
+    assert said["A"].options == Options.model_construct(where=Sql("y > 1"))
     assert said["B"].options == Options()
-    assert (manifest.name, manifest.sources[0].server.port) == ("other", "3310")
+    assert (manifest.name, manifest.sources[0].port) == ("other", "3310")
     assert said["A"].location.file.endswith("f0.yaml")
     assert said["D"].location.file.endswith("f1.yaml")
     assert len(manifest.files) == 2
@@ -279,8 +279,8 @@ def test_relative_paths_start_from_the_file_that_says_them(tmp_path: Path) -> No
     base = written(tmp_path, one(""), "m.yaml")
     upper = written(tmp_path, "local: {tls: {ca: x.pem}}\n", "site/tls.yaml")
     manifest = load([base, upper])
-    assert manifest.local.place("host").file == str(base)
-    assert manifest.local.place("tls.ca").file == str(upper)
+    assert manifest.local.place_of("host").file == str(base)
+    assert manifest.local.place_of("tls.ca").file == str(upper)
 
 
 def test_a_folder_is_all_its_files_side_by_side(tmp_path: Path) -> None:

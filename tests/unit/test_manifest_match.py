@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import ManifestError
-from djlink_manifest.manifest.models.match import is_excluded, nearest, rule_for
+from djlink_manifest.manifest.models.match import is_excluded, rule_for
 from djlink_manifest.manifest.models.names import covers, is_glob, same_table, spellings, table_fault, weight
 from djlink_manifest.manifest.models.values import SchemaSpec
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.tables.naming import class_name
 from tests.unit.manifest_cases import loaded, tables
 

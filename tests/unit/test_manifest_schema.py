@@ -15,20 +15,14 @@ from jsonschema import Draft202012Validator
 from djlink_manifest.manifest.edit.write import formatted, starter
 from djlink_manifest.manifest.load import read
 from djlink_manifest.manifest.models import schema
-from djlink_manifest.manifest.models.schema_models import (
-    DefaultsModel,
-    ManifestModel,
-    OptionsModel,
-    SchemaModel,
-    ServerModel,
-    SourceModel,
-    TableModel,
-)
-from djlink_manifest.manifest.models.values import Options
+from djlink_manifest.manifest.models.options import FallingOptions, Options
+from djlink_manifest.manifest.models.servers import ServerSpec
+from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec
+from djlink_manifest.manifest.models.written import Model
 from djlink_manifest.manifest.text.nodes import plain
 from djlink_manifest.manifest.text.problems import Problems
 from djlink_manifest.manifest.text.tree import parse
-from tests.unit.manifest_cases import HEAD, tables, written
+from tests.unit.manifest_cases import HEAD, loaded, rules, tables, written
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
@@ -166,24 +160,24 @@ def test_every_key_is_described_for_editors() -> None:
 
 def test_the_default_of_an_option_stands_where_it_is_not_inherited() -> None:
     definitions = schema.manifest_schema()["$defs"]
-    assert definitions["DefaultsModel"]["properties"]["pull"]["default"] == Options().pull
-    for name in ("SourceModel", "SchemaModel", "TableModel"):
+    assert definitions["Defaults"]["properties"]["pull"]["default"] == Options().pull
+    for name in ("SourceSpec", "SchemaSpec", "Options"):
         assert "default" not in definitions[name]["properties"]["pull"]
 
 
-def test_the_defaults_of_the_models_are_those_of_the_values() -> None:
-    given = DefaultsModel()
-    for key in OptionsModel.model_fields:
-        value = getattr(given, key)
-        if key == "stores":
-            assert value == dict(Options().stores)
-        elif key == "max_deletions":
-            assert value == f"{Options().max_deletions.value:g}%"
-        else:
-            assert value == getattr(Options(), key)
+def test_the_defaults_of_the_schema_are_those_of_the_values(tmp_path: Path) -> None:
+    properties = schema.manifest_schema()["$defs"]["Defaults"]["properties"]
+    given = {key: properties[key]["default"] for key in FallingOptions.model_fields}
+    manifest = loaded(tmp_path, tables("T:") + f"defaults: {json.dumps(given)}\n")
+    assert rules(manifest)["T"].options == Options()
 
 
 # The reference
+
+
+def keys(model: type[Model]) -> set[str]:
+    """The keys that a file may have for a model."""
+    return {info.alias or name for name, info in model.model_fields.items() if name not in model.own}
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -196,13 +190,13 @@ def table(heading: str) -> dict[str, list[str]]:
 
 def test_the_table_of_options_is_that_of_the_models() -> None:
     rows = table("## Options")
-    own = set(TableModel.model_fields) - set(OptionsModel.model_fields)
-    assert set(rows) == {*OptionsModel.model_fields, *own}
+    own = set(Options.model_fields) - set(FallingOptions.model_fields)
+    assert set(rows) == {*FallingOptions.model_fields, *own}
     assert {name: row[0] for name, row in rows.items()} == {
-        **dict.fromkeys(OptionsModel.model_fields, "any"),
+        **dict.fromkeys(FallingOptions.model_fields, "any"),
         **dict.fromkeys(own, "table"),
     }
-    hints: dict[str, Any] = get_type_hints(OptionsModel)
+    hints: dict[str, Any] = get_type_hints(FallingOptions)
     for name in ("pull", "deletions", "unwanted", "changed"):
         assert rows[name][1] == ", ".join(f"`{choice}`" for choice in get_args(hints[name]))
         assert rows[name][2] == f"`{getattr(Options(), name)}`"
@@ -215,14 +209,14 @@ def test_the_table_of_options_is_that_of_the_models() -> None:
 
 
 def test_the_options_of_the_values_are_all_in_the_table() -> None:
-    assert set(table("## Options")) == set(Options.__dataclass_fields__)
+    assert set(table("## Options")) == set(Options.model_fields)
 
 
 def test_the_other_keys_are_all_in_the_reference() -> None:
-    assert set(table("## Top-level keys")) == {*ManifestModel.model_fields, "x-..."}
-    assert set(table("## Servers")) == set(ServerModel.model_fields)
-    own = set(SourceModel.model_fields) - set(ServerModel.model_fields) - set(OptionsModel.model_fields)
-    own |= set(SchemaModel.model_fields) - set(OptionsModel.model_fields)
+    assert set(table("## Top-level keys")) == {*keys(Manifest), "x-..."}
+    assert set(table("## Servers")) == keys(ServerSpec)
+    own = keys(SourceSpec) - keys(ServerSpec) - set(FallingOptions.model_fields)
+    own |= keys(SchemaSpec) - set(FallingOptions.model_fields)
     assert all(f"`{key}`" in DOCS for key in own)
 
 

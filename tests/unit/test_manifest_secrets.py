@@ -45,7 +45,7 @@ def test_defaults_come_from_the_variables_that_users_know(tmp_path: Path) -> Non
     assert resolve_server(found.local, DEFAULTS) == ServerAddress(
         "local", "db.lab.example", 3306, "lab", Secret("s3cret"), Tls()
     )
-    assert resolve_server(found.sources[0].server, DEFAULTS) == ServerAddress(
+    assert resolve_server(found.sources[0], DEFAULTS) == ServerAddress(
         "lab_a", "db.other.example", 3306, "link", Secret("l1nk"), Tls()
     )
     assert resolve_outbound(found.sources[0], DEFAULTS) == "out"
@@ -235,8 +235,8 @@ def test_a_misspelt_reference_is_none(text: str) -> None:
         parts(text)
     assert not only_references(text)
     with pytest.raises(SecretError, match="the thing: a reference is"):
-        resolve_text(text, ".", {}, PLACE, "the thing")
+        resolve_text(text, {}, PLACE, "the thing")
 
 
 def test_plain_text_needs_no_environment() -> None:
-    assert resolve_text("plain", "/nowhere", {}, PLACE, "it") == "plain"
+    assert resolve_text("plain", {}, PLACE, "it") == "plain"

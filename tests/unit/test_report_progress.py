@@ -18,8 +18,8 @@ from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcom
 from djlink_manifest.report.apply.events import Prose, Records
 from djlink_manifest.report.apply.progress import Bars, Lines
 from djlink_manifest.report.screen.waiting import Waiting
+from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
-from tests.unit.test_report_text import harmless
 
 
 class Clock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from djlink_manifest.report.plan.text import plan_lines
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines, error_lines
 from djlink_manifest.report.screen.figures import counted, duration, listed, size
 from djlink_manifest.report.screen.terminal import plain
+from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
 
 
@@ -34,10 +34,6 @@ def shown(lines: Sequence[Text]) -> str:
     for each in lines:
         screen.console(stream).print(each, soft_wrap=True)
     return stream.getvalue()
-
-
-def harmless(text: str) -> bool:
-    return all(c.isprintable() or c == "\n" or unicodedata.category(c) == "Zs" for c in text)
 
 
 def plan_of(*links: LinkPlan) -> Plan:

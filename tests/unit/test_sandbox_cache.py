@@ -14,7 +14,7 @@ from djlink_manifest.sandbox.servers.cache import built_once, cache_dir
 BUILD = """
 import sys, time
 from pathlib import Path
-from djlink_manifest.sandbox.cache import built_once
+from djlink_manifest.sandbox.servers.cache import built_once
 
 def build(folder):
     (folder / "first").write_text("1")

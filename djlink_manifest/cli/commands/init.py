@@ -18,7 +18,9 @@ from djlink_manifest.manifest.edit.draft import (
     DraftTable,
     drafted,
 )
-from djlink_manifest.manifest.models.values import ServerSpec, SourceSpec, TlsSpec
+from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
+from djlink_manifest.manifest.models.values import SourceSpec
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.manifest.text.references import (
     LINK_OUTBOUND,
     LINK_PASS,
@@ -75,7 +77,7 @@ def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
     base = load(list(files)) if files else None
     known = next((s for s in base.sources if s.name == asked.source), None) if base else None
     _check_options(asked, known)
-    spec = known.server if known else _spec(asked)
+    spec = known if known else _spec(asked)
     catalog = prospect(spec, asked.schema, os.environ)
     declared = {s.name: s for s in known.schemas} if known else {}
     places = [entry.place for entry in base.removed] if base else []
@@ -124,15 +126,13 @@ def _check_options(asked: Asked, known: SourceSpec | None) -> None:
 def _spec(asked: Asked) -> ServerSpec:
     tls: bool | TlsSpec | None = TlsSpec(ca=asked.ca) if asked.ca else asked.tls
     location = Location(str(Path.cwd() / "djlink"), 1, 1)  # relative files start from this folder
-    return ServerSpec(
-        name=asked.source,
+    return ServerSpec.model_construct(
+        origin=Origin.outside(location, asked.source),
         host=asked.host or "",
         port=str(asked.port or 3306),
         user=asked.user or LINK_USER,
         password=asked.password or LINK_PASS,
         tls=tls,
-        folder=str(Path.cwd()),
-        location=location,
     )
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from djlink_manifest.cli.options.manifest_options import Scope, chosen
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import ManifestError
-from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from djlink_manifest.report.screen.waiting import Waiting
 
 if TYPE_CHECKING:
+    from djlink_manifest.manifest.models.values import Manifest
     from djlink_manifest.reconcile.pipeline import Job
 
 

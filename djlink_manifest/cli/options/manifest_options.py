@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from djlink_manifest.cli.terminal.debug_log import shown_on
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.link import Limit
@@ -49,7 +50,8 @@ def output_options(command: _F) -> _F:
         is_flag=True,
         expose_value=False,
         callback=_set_debug,
-        help="Show where in djlink an error came from.",
+        help="Show each statement that is sent to a server, with its time and rows but no value, and where "
+        "in djlink an error came from.",
     )
     return colour(debug(command))
 
@@ -209,5 +211,6 @@ def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) 
 
 
 def _set_debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value:
+    if value and not current().debug:
         current().debug = True
+        context.with_resource(shown_on(current()))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from djlink_manifest.errors import SecretError, UsageError
+from djlink_manifest.errors import Location, SecretError, UsageError
+from djlink_manifest.model.server.address import Tls
 
 if TYPE_CHECKING:
-    from djlink_manifest.manifest.models.values import TlsSpec
     from djlink_manifest.owner.desk import Desk
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -30,17 +30,20 @@ class Server:
     port: str
     user: str
     password: str
-    tls: bool | TlsSpec | None
+    tls: bool | Tls | None
+    name: str = "the source"
+
+    def place_of(self, key: str) -> Location:
+        """Where every option stands: relative files start from the folder that djlink runs in."""
+        return Location(str(Path.cwd() / "command line"), 1, 1)
 
     def open(self) -> AbstractContextManager[Desk]:
         """A desk there."""
-        from djlink_manifest.manifest.models.restriction import server_spec
         from djlink_manifest.manifest.models.secrets import resolve_server
         from djlink_manifest.owner.desk import open_desk
 
-        spec = server_spec(self.host, self.port, self.user, self.password, self.tls, Path.cwd())
         try:
-            return open_desk(resolve_server(spec, os.environ))
+            return open_desk(resolve_server(self, os.environ))
         except SecretError as error:
             raise SecretError(error.message, hint=error.hint) from None
 
@@ -61,15 +64,13 @@ def server_options(command: _F) -> _F:
         tls_key: str | None,
         **others: Any,
     ) -> Any:
-        from djlink_manifest.manifest.models.values import TlsSpec
-
         if bool(tls_cert) != bool(tls_key):
             raise UsageError("--tls-cert and --tls-key go together")
         files = tls_ca or tls_cert
         if files and tls is False:
             raise UsageError("--no-tls and files for TLS do not go together")
         password = f"${{file:{password_file}}}" if password_file else f"${{env:{password_env}}}"
-        asked = TlsSpec(tls_ca, tls_cert, tls_key) if files else tls
+        asked = Tls(tls_ca, tls_cert, tls_key) if files else tls
         return command(server=Server(host, str(port), user, password, asked), **others)
 
     options = (

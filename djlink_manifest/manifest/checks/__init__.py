@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from djlink_manifest.manifest.checks.addresses import check_addresses
+from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.checks.servers import check_servers
 from djlink_manifest.manifest.checks.stores import check_stores
 from djlink_manifest.manifest.checks.tables import check_tables
 from djlink_manifest.manifest.checks.targets import check_targets
-from djlink_manifest.manifest.models.schema_models import ManifestModel
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.nodes import Fields
 from djlink_manifest.manifest.text.problems import Problems
 
 
-def check(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def check(manifest: Manifest, root: Fields, problems: Problems) -> None:
     """Note every problem of a manifest whose values all have the right type.
 
-    `whole` and `root` are the model and the tree that `manifest` was built from.
+    `root` is the tree that it was made from.
     """
-    check_servers(manifest, whole, root, problems)
-    check_stores(whole, root, problems)
-    check_tables(manifest, root, problems)
-    check_targets(manifest, root, problems)
-    check_addresses(manifest, whole, root, problems)
+    at = Checked(manifest, root, problems)
+    check_servers(at)
+    check_stores(at)
+    check_tables(at)
+    check_targets(at)
+    check_addresses(at)
 
 
 __all__ = ["check"]

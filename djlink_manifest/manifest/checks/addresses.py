@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Literal
 
+from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.models.names import (
     is_glob,
     matches,
@@ -14,29 +15,25 @@ from djlink_manifest.manifest.models.names import (
     spellings,
     table_fault,
 )
-from djlink_manifest.manifest.models.schema_models import ApprovalModel, ManifestModel
-from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of, spot_of_item
-from djlink_manifest.manifest.text.problems import Problems, did_you_mean
+from djlink_manifest.manifest.models.values import Approval, Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import Steps, dotted, spot_of, spot_of_item
+from djlink_manifest.manifest.text.problems import did_you_mean
 
 FORM = "an address is `source.schema.Table`"
 
 
-def check_addresses(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def check_addresses(at: Checked) -> None:
     """Note addresses that no link of the manifest has, links taken out that are still in, and circles."""
-    _check_dependencies(manifest, root, problems)
-    for address in whole.removed:
-        _check_removed(address, manifest, root, problems)
+    _check_dependencies(at)
+    for entry in at.manifest.removed:
+        _check_removed(entry.address, at)
     seen: set[tuple[str, str]] = set()
-    for index, approval in enumerate(whole.approvals):
-        _check_approval(approval, ("approvals", index), manifest, root, problems)
+    for approval in sorted(at.manifest.approvals, key=lambda each: each.origin.path[1]):
+        _check_approval(approval, at)
         if (approval.link, approval.keys) in seen:
-            steps = ("approvals", index)
-            problems.warning(
-                f"the same deletions of `{approval.link}` are approved twice",
-                spot_of(root, steps),
-                dotted(steps),
-                "keep one of the two",
+            steps = approval.origin.path
+            at.warning(
+                steps, f"the same deletions of `{approval.link}` are approved twice", "keep one of the two"
             )
         seen.add((approval.link, approval.keys))
 
@@ -79,24 +76,22 @@ def _found(address: str, manifest: Manifest) -> tuple[SourceSpec, SchemaSpec, st
     return source, schema, words[2]
 
 
-def _check_dependencies(manifest: Manifest, root: Fields, problems: Problems) -> None:
+def _check_dependencies(at: Checked) -> None:
     edges: dict[str, list[str]] = {}
     places: dict[str, Steps] = {}
-    for source, schema, rule in _rules(manifest):
+    for source, schema, rule in _rules(at.manifest):
         node = f"{source.name}.{schema.name}.{rule.pattern}"
         steps: Steps = ("sources", source.name, "schemas", schema.name, "tables", rule.pattern, "depends_on")
         places[node] = steps
         for address in rule.options.depends_on:
-            parent = _dependency(address, node, rule, steps, manifest, root, problems)
+            parent = _dependency(address, node, rule, steps, at)
             if parent is not None:
                 edges.setdefault(node, []).append(parent)
     for circle in circles(edges):
         shown = " → ".join([*circle, circle[0]])
         there = places[circle[0]]
         help = "take out one of these `depends_on`"
-        problems.error(
-            f"`depends_on` goes in a circle: {shown}", spot_of(root, there, key=True), dotted(there), help
-        )
+        at.error(there, f"`depends_on` goes in a circle: {shown}", help, key=True)
 
 
 def _dependency(
@@ -104,94 +99,77 @@ def _dependency(
     node: str,
     rule: TableRule,
     steps: Steps,
-    manifest: Manifest,
-    root: Fields,
-    problems: Problems,
+    at: Checked,
 ) -> str | None:
     """The exact table key that an address means, with problems noted; None where that is not known."""
-    spot, path = spot_of_item(root, steps, address), dotted(steps)
-    found = _found(address, manifest)
+    spot, path = spot_of_item(at.root, steps, address), dotted(steps)
+    found = _found(address, at.manifest)
     if len(found) == 2:
-        problems.error(f"`depends_on`: {found[0]}", spot, path, found[1])
+        at.problems.error(f"`depends_on`: {found[0]}", spot, path, found[1])
         return None
     source, schema, table = found
     sure, parent = linked(schema, table)
     if sure == "no":
         names = [r.pattern for r in schema.rules if not r.is_glob]
         help = did_you_mean(table, names) or "link it, or take it out of `depends_on`"
-        problems.error(f"`depends_on`: `{address}` is not linked", spot, path, help)
+        at.problems.error(f"`depends_on`: `{address}` is not linked", spot, path, help)
     if parent is rule:
         what = (
             "a table cannot depend on itself"
             if not rule.is_glob
             else f"`{rule.pattern}` matches `{table}` itself"
         )
-        problems.error(f"`depends_on`: {what}", spot, path, "take it out, or give the table a key of its own")
+        at.problems.error(
+            f"`depends_on`: {what}", spot, path, "take it out, or give the table a key of its own"
+        )
         return None
     return None if parent is None or parent.is_glob else f"{source.name}.{schema.name}.{parent.pattern}"
 
 
-def _check_removed(address: str, manifest: Manifest, root: Fields, problems: Problems) -> None:
+def _check_removed(address: str, at: Checked) -> None:
     steps = ("removed", address)
-    spot, path = spot_of(root, steps, key=True), dotted(steps)
-    found = _found(address, manifest)
+    spot, path = spot_of(at.root, steps, key=True), dotted(steps)
+    found = _found(address, at.manifest)
     if len(found) == 2:
         if "has no schema" in found[0]:
             return  # the schema went out together with its last link
-        problems.error(
+        at.problems.error(
             f"`removed`: {found[0]}", spot, path, found[1] or "the source must stay until `removed` is done"
         )
         return
     sure, rule = linked(found[1], found[2])
     if sure == "yes":
-        at = f" at {rule.location}" if rule else ""
+        place = f" at {rule.location}" if rule else ""
         help = "take it out of `tables`, or, where a glob matches it, add it to `exclude`"
-        problems.error(f"`removed`: `{address}` is still linked{at}", spot, path, help)
+        at.problems.error(f"`removed`: `{address}` is still linked{place}", spot, path, help)
 
 
-def _check_approval(
-    approval: ApprovalModel, steps: Steps, manifest: Manifest, root: Fields, problems: Problems
-) -> None:
-    def spot(key: str) -> tuple[Steps, str]:
-        return (*steps, key), dotted((*steps, key))
+def _check_approval(approval: Approval, at: Checked) -> None:
+    steps = approval.origin.path
 
-    there, path = spot("link")
-    found = _found(approval.link, manifest)
+    there = (*steps, "link")
+    found = _found(approval.link, at.manifest)
     if len(found) == 2:
-        problems.warning(
-            f"an approval for what is not linked: {found[0]}", spot_of(root, there), path, found[1]
-        )
+        at.warning(there, f"an approval for what is not linked: {found[0]}", found[1])
     elif linked(found[1], found[2])[0] == "no":
-        problems.warning(
-            f"an approval for what is not linked: `{approval.link}`",
-            spot_of(root, there),
-            path,
-            "take it out",
-        )
-    there, path = spot("with")
-    for address in approval.along:
+        at.warning(there, f"an approval for what is not linked: `{approval.link}`", "take it out")
+    there = (*steps, "with")
+    path = dotted(there)
+    for address, _ in approval.along:
         if address.count(".") < 2 or address == approval.link:
-            at = spot_of(root, (*there, address), key=True)
-            problems.error(f"`with`: `{address}` is not the address of another link", at, path, FORM)
-    there, path = spot("until")
-    if problems.any_error_at(path):
+            spot = spot_of(at.root, (*there, address), key=True)
+            at.problems.error(f"`with`: `{address}` is not the address of another link", spot, path, FORM)
+    there = (*steps, "until")
+    if at.is_wrong(there):
         return
     if bool(approval.until) == approval.orphans:
-        problems.error(
-            "an approval has either `until` or `orphans: true`",
-            spot_of(root, there if approval.until else steps),
-            path if approval.until else dotted(steps),
-            "`djlink approve` writes it whole",
-        )
+        words = "an approval has either `until` or `orphans: true`"
+        at.error(there if approval.until else steps, words, "`djlink approve` writes it whole")
         return
     last = date.fromisoformat(approval.date) + timedelta(days=1)
     if approval.until and date.fromisoformat(approval.until[:10]) > last:
-        problems.warning(
-            "`until` lies after the day of the approval: requests that nobody has seen would be covered",
-            spot_of(root, there),
-            path,
-            "`djlink approve` writes the present set",
-        )
+        words = "`until` lies after the day of the approval: requests that nobody has seen would be covered"
+        at.warning(there, words, "`djlink approve` writes the present set")
 
 
 def _rules(manifest: Manifest) -> Iterator[tuple[SourceSpec, SchemaSpec, TableRule]]:

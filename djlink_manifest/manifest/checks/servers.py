@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.checks.stores import is_store_secret
 from djlink_manifest.manifest.models.names import identifier_fault, source_fault
-from djlink_manifest.manifest.models.schema_models import ManifestModel, ServerModel, TlsModel
-from djlink_manifest.manifest.models.values import Manifest
+from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
 from djlink_manifest.manifest.text import references
 from djlink_manifest.manifest.text.nodes import Fields, Items, Leaf, Node, Steps, dotted, spot_of
 from djlink_manifest.manifest.text.problems import Problems, Spot
@@ -18,111 +18,108 @@ _SECRET_NAME = re.compile(r"(?:^|_)(?:pass|passwd|password|pwd|pw|secret|token|c
 _TLS_KEYS = frozenset({"ca", "cert", "key"})
 
 
-def check_servers(manifest: Manifest, whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def check_servers(at: Checked) -> None:
     """Note what is wrong with names, addresses, logins and TLS of the servers, and stray references."""
-    _check_server(("local",), whole.local, root, problems)
-    for name, source in whole.sources.items():
-        steps = ("sources", name)
-        if fault := source_fault(name):
-            problems.error(f"the source's name {fault}", spot_of(root, steps, key=True), dotted(steps))
-        _check_server(steps, source, root, problems)
+    _check_server(at.manifest.local, at)
+    for source in at.manifest.sources:
+        steps = source.origin.path
+        if fault := source_fault(source.name):
+            at.error(steps, f"the source's name {fault}", key=True)
+        _check_server(source, at)
         if source.outbound and "${" not in source.outbound and (fault := identifier_fault(source.outbound)):
             here = (*steps, "outbound")
-            problems.error(f"the outbound schema's name {fault}", spot_of(root, here), dotted(here))
-    if not manifest.contact.strip():
-        problems.warning(
+            at.error(here, f"the outbound schema's name {fault}")
+    if not at.manifest.contact.strip():
+        at.warning(
+            ("contact",),
             "`contact` is missing",
-            spot_of(root, ("contact",)),
-            "contact",
             "write `contact: you@lab.example`; owners see it beside their data",
         )
-    _check_references(root, (), problems)
-    _check_swapped(whole, root, problems)
+    _check_references(at.root, (), at.problems)
+    _check_swapped(at)
 
 
-def _check_swapped(whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def _check_swapped(at: Checked) -> None:
     """Note references to passwords where other values are meant, which are shown."""
-    servers: list[tuple[Steps, ServerModel]] = [(("local",), whole.local)]
-    servers += [(("sources", name), source) for name, source in whole.sources.items()]
-    secret = {each for _, server in servers for each in _references(server.password)}
-    for steps, server in servers:
+    servers = (at.manifest.local, *at.manifest.sources)
+    secret = {each for server in servers for each in _references(server, "password")}
+    for server in servers:
         for key in _SHOWN_KEYS:
-            for each in _references(str(getattr(server, key, None) or "")):
+            for each in _references(server, key):
                 if each in secret or (each.kind == "env" and _SECRET_NAME.search(each.name)):
-                    here = (*steps, key)
-                    problems.error(
+                    here = (*server.origin.path, key)
+                    at.error(
+                        here,
                         f"`{key}` refers to a password: `${{{each.kind}:{each.name}}}`",
-                        spot_of(root, here),
-                        dotted(here),
                         f"refer to what holds the {key}; its value is shown, and a password must not be",
                     )
 
 
-def _references(text: str) -> list[references.Reference]:
+def _references(server: ServerSpec, key: str) -> list[references.Reference]:
+    """The references in a value that the manifest itself sets."""
+    if key not in server.model_fields_set:
+        return []
     try:
-        return [each for each in references.parts(text) if isinstance(each, references.Reference)]
+        return [
+            each for each in references.parts(getattr(server, key)) if isinstance(each, references.Reference)
+        ]
     except references.BadReference:
         return []
 
 
-def _check_server(steps: Steps, server: ServerModel, root: Fields, problems: Problems) -> None:
+def _check_server(server: ServerSpec, at: Checked) -> None:
     """`password` is told at its key: the line of its value may be an anchor's, which is not masked."""
-    set_keys = server.model_fields_set
+    set_keys, steps = server.model_fields_set, server.origin.path
     variable = "DJ_PASS" if steps == ("local",) else "LINK_PASS"
     if (
         "password" in set_keys
         and not references.only_references(server.password)
         and not _broken(server.password)
     ):
-        problems.conceal(spot_of(root, (*steps, "password")))  # where it stands, be it an anchor's line
-        problems.error(
+        at.problems.conceal(spot_of(at.root, (*steps, "password")))  # where it stands, be it an anchor's line
+        at.error(
+            (*steps, "password"),
             "a password stands in the manifest" if server.password else "`password` is empty",
-            spot_of(root, (*steps, "password"), key=True),
-            dotted((*steps, "password")),
             f"write `password: ${{env:{variable}}}` and set the variable; if this was committed, change it",
+            key=True,
         )
     for key in ("host", "user"):
         if key in set_keys and not getattr(server, key).strip():
-            problems.error(f"`{key}` is empty", spot_of(root, (*steps, key), key=True), dotted((*steps, key)))
-    _check_host(steps, server, root, problems)
-    if isinstance(server.tls, TlsModel):
-        _check_tls(steps, server.tls, root, problems)
+            at.error((*steps, key), f"`{key}` is empty", key=True)
+    _check_host(steps, server, at)
+    if isinstance(server.tls, TlsSpec):
+        _check_tls(steps, server.tls, at)
 
 
-def _check_host(steps: Steps, server: ServerModel, root: Fields, problems: Problems) -> None:
+def _check_host(steps: Steps, server: ServerSpec, at: Checked) -> None:
     here = (*steps, "host")
     if "://" in server.host or "@" in server.host:
-        problems.conceal(spot_of(root, here))
+        at.problems.conceal(spot_of(at.root, here))
         help = "write the host's name alone; `port`, `user` and `password` have keys of their own"
-        problems.error("`host` is a URL or holds a login", spot_of(root, here, key=True), dotted(here), help)
+        at.error(here, "`host` is a URL or holds a login", help, key=True)
     elif "${" in server.host or not server.host.strip():
         return
     elif re.fullmatch(r"[^:\[\]]+:\d+", server.host):
         host, _, port = server.host.partition(":")
-        problems.error(
-            "`host` holds a port",
-            spot_of(root, here),
-            dotted(here),
-            f"write `host: {host}` and `port: {port}`",
-        )
+        at.error(here, "`host` holds a port", f"write `host: {host}` and `port: {port}`")
     elif re.search(r"[\s/\\`'\"]", server.host):
-        problems.error("`host` is not the name or address of a host", spot_of(root, here), dotted(here))
+        at.error(here, "`host` is not the name or address of a host")
 
 
-def _check_tls(steps: Steps, tls: TlsModel, root: Fields, problems: Problems) -> None:
+def _check_tls(steps: Steps, tls: TlsSpec, at: Checked) -> None:
     here = (*steps, "tls")
-    if problems.any_error_at(dotted(here)):
+    if at.is_wrong(here):
         return  # what does not fit was taken out
     if not (tls.ca or tls.cert or tls.key):
         help = "write `tls: true` to verify against the system's authorities"
-        problems.error("`tls` names no file", spot_of(root, here, key=True), dotted(here), help)
+        at.error(here, "`tls` names no file", help, key=True)
     elif bool(tls.cert) != bool(tls.key):
         there, missing = ("cert", "key") if tls.cert else ("key", "cert")
-        problems.error(
+        at.error(
+            (*here, there),
             f"`tls` has `{there}` without `{missing}`",
-            spot_of(root, (*here, there), key=True),
-            dotted((*here, there)),
             "a client's certificate and its key go together",
+            key=True,
         )
 
 

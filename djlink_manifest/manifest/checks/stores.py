@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from djlink_manifest.manifest.models.schema_models import ManifestModel, StoreModel
+from collections.abc import Mapping
+from typing import Any
+
+from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.text import references
-from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of
-from djlink_manifest.manifest.text.problems import Problems, did_you_mean
+from djlink_manifest.manifest.text.nodes import Steps, spot_of
+from djlink_manifest.manifest.text.problems import did_you_mean
 from djlink_manifest.model.stores.store import SECRETS
 
 _NEEDS = {
@@ -23,17 +26,17 @@ _ALSO = {
 _ALWAYS = frozenset({"protocol", "schema_prefix"})
 
 
-def check_stores(whole: ManifestModel, root: Fields, problems: Problems) -> None:
+def check_stores(at: Checked) -> None:
     """Note what is wrong with the settings of the sources' stores."""
-    for name, source in whole.sources.items():
-        for store, settings in source.store_settings.items():
-            steps: Steps = ("sources", name, "store_settings", store)
-            if not store.strip():
-                problems.error("a store without a name", spot_of(root, steps, key=True), dotted(steps))
-            if isinstance(settings, StoreModel):
-                _check_settings(settings, steps, root, problems)
-            elif not settings.strip():
-                problems.error(f"`{store}` is empty", spot_of(root, steps, key=True), dotted(steps))
+    for source in at.manifest.sources:
+        for store in source.store_settings:
+            steps = store.origin.path
+            if not store.name.strip():
+                at.error(steps, "a store without a name", key=True)
+            if not isinstance(store.settings, str):
+                _check_settings(dict(store.settings), steps, at)
+            elif not store.settings.strip():
+                at.error(steps, f"`{store.name}` is empty", key=True)
 
 
 def is_store_secret(steps: Steps) -> bool:
@@ -44,34 +47,30 @@ def is_store_secret(steps: Steps) -> bool:
     return False
 
 
-def _check_settings(settings: StoreModel, steps: Steps, root: Fields, problems: Problems) -> None:
-    protocol, given = settings.protocol, settings.model_fields_set
+def _check_settings(settings: Mapping[str, Any], steps: Steps, at: Checked) -> None:
+    protocol, given = settings["protocol"], settings.keys()
     for key in sorted(given & set(SECRETS)):
-        if not references.only_references(getattr(settings, key)):
+        if not references.only_references(settings[key]):
             here = (*steps, key)
-            problems.conceal(spot_of(root, here))
+            at.problems.conceal(spot_of(at.root, here))
             help = f"write `{key}: ${{env:NAME}}` and set the variable; if this was committed, change it"
-            problems.error(
-                f"`{key}` stands in the manifest", spot_of(root, here, key=True), dotted(here), help
-            )
+            at.error(here, f"`{key}` stands in the manifest", help, key=True)
     if protocol not in _NEEDS:
-        if not problems.any_error_at(dotted(steps)):
+        if not at.is_wrong(steps):
             here = (*steps, "protocol")
             help = did_you_mean(protocol, _NEEDS) or (
                 "here are file, s3, gcs and azure; set a store of another protocol up in DataJoint's "
                 "configuration, and write its name"
             )
-            problems.error(f"`protocol: {protocol}` is not known", spot_of(root, here), dotted(here), help)
+            at.error(here, f"`protocol: {protocol}` is not known", help)
         return
     for key in _NEEDS[protocol]:
-        if not getattr(settings, key).strip() and not problems.any_error_at(dotted(steps)):
+        if not settings.get(key, "").strip() and not at.is_wrong(steps):
             words = f"a store of the protocol {protocol} needs `{key}`"
-            problems.error(words, spot_of(root, steps, key=True), dotted(steps))
+            at.error(steps, words, key=True)
     for key in sorted(given - _ALSO[protocol] - _ALWAYS):
         here = (*steps, key)
-        problems.error(
-            f"`{key}` is not of the protocol {protocol}", spot_of(root, here, key=True), dotted(here)
-        )
-    if protocol == "s3" and bool(settings.access_key) != bool(settings.secret_key):
+        at.error(here, f"`{key}` is not of the protocol {protocol}", key=True)
+    if protocol == "s3" and bool(settings.get("access_key")) != bool(settings.get("secret_key")):
         words = "`access_key` and `secret_key` go together; without both, the machine's own identity counts"
-        problems.error(words, spot_of(root, steps, key=True), dotted(steps))
+        at.error(steps, words, key=True)

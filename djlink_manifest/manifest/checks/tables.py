@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable
 from itertools import combinations
 
-from djlink_manifest.manifest.models.build import table_keys
+from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.models.names import (
     covers,
     identifier_fault,
@@ -15,8 +15,16 @@ from djlink_manifest.manifest.models.names import (
     table_fault,
     weight,
 )
-from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
-from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, node_at, spot_of, spot_of_item
+from djlink_manifest.manifest.models.values import SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import (
+    Fields,
+    Steps,
+    dotted,
+    node_at,
+    spot_of,
+    spot_of_item,
+    table_keys,
+)
 from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean
 from djlink_manifest.model.tables.naming import class_name
 
@@ -25,35 +33,30 @@ Key = tuple[str, Steps, Spot]
 MAX_GLOBS = 100  # compared with each other; further ones are told when a table matches two
 
 
-def check_tables(manifest: Manifest, root: Fields, problems: Problems) -> None:
+def check_tables(at: Checked) -> None:
     """Note what is wrong with the schemas' names, their `tables` and the options that stand there."""
-    for source in manifest.sources:
+    for source in at.manifest.sources:
         for schema in source.schemas:
-            steps = ("sources", source.name, "schemas", schema.name)
-            _check_schema_name(schema, spot_of(root, steps, key=True), dotted(steps), problems)
-            keys = list(table_keys(root, source.name, schema.name))
+            steps = schema.origin.path
+            _check_schema_name(schema, at)
+            keys = list(table_keys(at.root, steps))
             there = (*steps, "tables")
-            if not keys and not problems.any_error_at(dotted(there)):
-                problems.error(
-                    "`tables` is empty",
-                    spot_of(root, there, key=True),
-                    dotted(there),
-                    'write "*" for all tables',
-                )
-            _check_keys(keys, problems)
-            _check_exclude(schema, keys, root, (*steps, "exclude"), problems)
+            if not keys and not at.is_wrong(there):
+                at.error(there, "`tables` is empty", 'write "*" for all tables', key=True)
+            _check_keys(keys, at.problems)
+            _check_exclude(schema, keys, at)
             for rule in schema.rules:
-                _check_rule(rule, source, schema, root, problems)
-    _check_something_wanted(manifest, root, problems)
+                _check_rule(rule, source, schema, at)
+    _check_something_wanted(at)
 
 
-def _check_schema_name(schema: SchemaSpec, spot: Spot, path: str, problems: Problems) -> None:
+def _check_schema_name(schema: SchemaSpec, at: Checked) -> None:
+    steps = schema.origin.path
     if is_glob(schema.name):
-        problems.error(
-            "a schema cannot be a glob", spot, path, "name each schema; globs stand below `tables`"
-        )
+        help = "name each schema; globs stand below `tables`"
+        at.error(steps, "a schema cannot be a glob", help, key=True)
     elif fault := identifier_fault(schema.name):
-        problems.error(f"the schema's name {fault}", spot, path)
+        at.error(steps, f"the schema's name {fault}", key=True)
 
 
 def _check_keys(keys: list[Key], problems: Problems) -> None:
@@ -89,106 +92,100 @@ def _grouped(keys: list[Key], group: Callable[[str], Hashable | None]) -> Iterab
     return found.values()
 
 
-def _check_exclude(
-    schema: SchemaSpec, keys: list[Key], root: Fields, steps: Steps, problems: Problems
-) -> None:
+def _check_exclude(schema: SchemaSpec, keys: list[Key], at: Checked) -> None:
+    steps = (*schema.origin.path, "exclude")
     globs = [name for name, _, _ in keys if is_glob(name)]
     named = {name for name, _, _ in keys if not is_glob(name)}
     for pattern in schema.exclude:
-        spot = spot_of_item(root, steps, pattern)
+        spot = spot_of_item(at.root, steps, pattern)
         if not globs:
-            problems.warning(
+            at.problems.warning(
                 f"`exclude` has `{pattern}`, but `tables` has no glob for it to leave out of",
                 spot,
                 dotted(steps),
                 "take it out",
             )
         elif pattern in named:
-            problems.error(
+            at.problems.error(
                 f"`{pattern}` is both in `tables` and in `exclude`", spot, dotted(steps), "keep one of them"
             )
         elif not pattern.strip():
-            problems.error("`exclude` holds an empty name", spot, dotted(steps))
+            at.problems.error("`exclude` holds an empty name", spot, dotted(steps))
         elif all(covers(pattern, glob) for glob in globs):
-            problems.warning(f"`exclude: {pattern}` leaves out all that the globs match", spot, dotted(steps))
+            at.problems.warning(
+                f"`exclude: {pattern}` leaves out all that the globs match", spot, dotted(steps)
+            )
 
 
-def _check_rule(
-    rule: TableRule, source: SourceSpec, schema: SchemaSpec, root: Fields, problems: Problems
-) -> None:
+def _check_rule(rule: TableRule, source: SourceSpec, schema: SchemaSpec, at: Checked) -> None:
     steps: Steps = ("sources", source.name, "schemas", schema.name, "tables", rule.pattern)
     options = rule.options
     if rule.is_glob and options.outbound_table is not None:
         there = (*steps, "outbound_table")
-        problems.error(
+        at.error(
+            there,
             "`outbound_table` on a glob: all its tables would share one outbound table",
-            spot_of(root, there, key=True),
-            dotted(there),
             "name the table in a key of its own",
+            key=True,
         )
     where = (*steps, "where")
-    if options.pull == "needed" and node_at(root, where) is not None:
-        problems.error(
+    if options.pull == "needed" and node_at(at.root, where) is not None:
+        at.error(
+            where,
             "`where` on a table that is `pull: needed`: its children decide which rows are wanted",
-            spot_of(root, where, key=True),
-            dotted(where),
-            _where_help(root, steps),
+            _where_help(at.root, steps),
+            key=True,
         )
     for store, local in options.stores:
-        there = origin(root, steps, "stores")
+        there = nearest_setting(at.root, steps, "stores")
         if not store.strip() or not local.strip():
-            problems.error("`stores` holds an empty name", spot_of(root, there, key=True), dotted(there))
-    _check_placeholders(options.schema_name, root, origin(root, steps, "schema_name"), problems)
+            at.error(there, "`stores` holds an empty name", key=True)
+    _check_placeholders(options.schema_name, nearest_setting(at.root, steps, "schema_name"), at)
 
 
 def _where_help(root: Fields, steps: Steps) -> str:
-    at = origin(root, steps, "pull")
-    inherited = at[:-1] != steps
-    place = f" (`pull` is set at {spot_of(root, at, key=True).location})" if inherited else ""
+    setting = nearest_setting(root, steps, "pull")
+    inherited = setting[:-1] != steps
+    place = f" (`pull` is set at {spot_of(root, setting, key=True).location})" if inherited else ""
     return f"take `where` out, or write `pull: all` here{place}"
 
 
-def _check_placeholders(pattern: str, root: Fields, steps: Steps, problems: Problems) -> None:
-    spot, path = spot_of(root, steps), dotted(steps)
+def _check_placeholders(pattern: str, steps: Steps, at: Checked) -> None:
     for name in re.findall(r"\{([^{}]*)\}", pattern):
         if name not in {"source", "schema"} and not pattern[: pattern.index("{" + name)].endswith("$"):
             help = did_you_mean(name, ["source", "schema"]) or "known are `{source}` and `{schema}`"
-            problems.error(f"`schema_name` has an unknown placeholder `{{{name}}}`", spot, path, help)
+            at.error(steps, f"`schema_name` has an unknown placeholder `{{{name}}}`", help)
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", pattern)):
-        problems.error(
-            "`schema_name` has a brace without its partner", spot, path, "known are `{source}` and `{schema}`"
-        )
+        help = "known are `{source}` and `{schema}`"
+        at.error(steps, "`schema_name` has a brace without its partner", help)
 
 
-def _check_something_wanted(manifest: Manifest, root: Fields, problems: Problems) -> None:
-    if problems.any_error:
+def _check_something_wanted(at: Checked) -> None:
+    if at.problems.any_error:
         return  # what is wrong elsewhere may be why
-    rules = [rule for source in manifest.sources for schema in source.schemas for rule in schema.rules]
-    spot = spot_of(root, ("sources",), key=True)
-    if not rules and manifest.removed:
-        problems.warning(
+    rules = [rule for source in at.manifest.sources for schema in source.schemas for rule in schema.rules]
+    spot = spot_of(at.root, ("sources",), key=True)
+    if not rules and at.manifest.removed:
+        at.problems.warning(
             "nothing is linked any more", spot, "sources", "what `removed` lists is done by `djlink apply`"
         )
     elif not rules:
         help = "list schemas and tables below `sources`"
-        problems.error("nothing is wanted: the manifest names no table", spot, "sources", help)
+        at.problems.error("nothing is wanted: the manifest names no table", spot, "sources", help)
     elif all(rule.options.pull == "needed" for rule in rules):
-        problems.error(
+        at.problems.error(
             "nothing is wanted: every table is `pull: needed`, and no other one needs them",
             spot,
             "sources",
             "let at least one table be `pull: all`",
         )
-    for source in manifest.sources:
+    for source in at.manifest.sources:
         if not source.schemas and rules:
             steps = ("sources", source.name)
-            at = spot_of(root, steps, key=True)
-            problems.warning(
-                f"nothing is linked from `{source.name}`", at, dotted(steps), "list its `schemas`"
-            )
+            at.warning(steps, f"nothing is linked from `{source.name}`", "list its `schemas`", key=True)
 
 
-def origin(root: Fields, steps: Steps, option: str) -> Steps:
+def nearest_setting(root: Fields, steps: Steps, option: str) -> Steps:
     """The steps of the nearest place that sets an option for the table key at `steps`."""
     for above in (steps, steps[:4], steps[:2], ("defaults",)):
         if node_at(root, (*above, option)) is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from djlink_manifest.manifest.checks.tables import origin
-from djlink_manifest.manifest.models.build import table_keys
+from djlink_manifest.manifest.checks.checked import Checked
+from djlink_manifest.manifest.checks.tables import nearest_setting
 from djlink_manifest.manifest.models.names import identifier_fault, same_table
-from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec, TableRule
-from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of
+from djlink_manifest.manifest.models.servers import ServerSpec
+from djlink_manifest.manifest.models.values import SourceSpec, TableRule
+from djlink_manifest.manifest.text.nodes import Steps, dotted, spot_of, table_keys
 from djlink_manifest.manifest.text.problems import Problems, Spot
 from djlink_manifest.model.tables.naming import class_name, plain_name
 
@@ -31,50 +32,50 @@ class Target:
         return f"{self.source.name}.{self.schema}.{self.rule.pattern}"
 
 
-def check_targets(manifest: Manifest, root: Fields, problems: Problems) -> None:
+def check_targets(at: Checked) -> None:
     """Note where links cannot go.
 
     That is: local schemas that cannot be, links that meet in one table as far as exact names tell, and links
     whose local table is their source.
     """
-    targets = list(_targets(manifest, root))
-    _check_local_schemas(manifest, targets, root, problems)
+    targets = list(_targets(at))
+    _check_local_schemas(targets, at)
     exact = [target for target in targets if not target.rule.is_glob]
-    _check_local_tables(exact, problems)
-    _check_outbound_tables(exact, root, problems)
-    for source in manifest.sources:
-        _check_outbound_schema(source, root, problems)
+    _check_local_tables(exact, at.problems)
+    _check_outbound_tables(exact, at)
+    for source in at.manifest.sources:
+        _check_outbound_schema(source, at)
 
 
-def _targets(manifest: Manifest, root: Fields) -> Iterator[Target]:
-    for source in manifest.sources:
+def _targets(at: Checked) -> Iterator[Target]:
+    for source in at.manifest.sources:
         for schema in source.schemas:
             rules = {rule.pattern: rule for rule in schema.rules}
-            for pattern, steps, spot in table_keys(root, source.name, schema.name):
+            for pattern, steps, spot in table_keys(at.root, schema.origin.path):
                 rule = rules[pattern]
                 name = rule.options.local_schema(source.name, schema.name)
-                yield Target(source, schema.name, rule, name, steps, spot)
+                yield Target(source, schema.name, rule, local_schema=name, steps=steps, spot=spot)
 
 
-def _check_local_schemas(manifest: Manifest, targets: list[Target], root: Fields, problems: Problems) -> None:
+def _check_local_schemas(targets: list[Target], at: Checked) -> None:
     seen: set[tuple[str, str, str]] = set()
     for target in targets:
         key = (target.source.name, target.schema, target.local_schema)
         if key in seen or "{" in target.local_schema or identifier_fault(target.schema):
             continue
         seen.add(key)
-        steps = origin(root, target.steps, "schema_name")
-        spot, path = spot_of(root, steps), dotted(steps)
+        steps = nearest_setting(at.root, target.steps, "schema_name")
+        spot, path = spot_of(at.root, steps), dotted(steps)
         if fault := identifier_fault(target.local_schema):
             name = target.local_schema[:80]
-            problems.error(
+            at.problems.error(
                 f"the local schema of `{target.source.name}.{target.schema}` {fault}: `{name}`",
                 spot,
                 path,
                 "set `schema_name`",
             )
-        elif _same_server(manifest.local, target.source.server) and target.local_schema == target.schema:
-            problems.error(
+        elif _same_server(at.manifest.local, target.source) and target.local_schema == target.schema:
+            at.problems.error(
                 f"the local schema `{target.local_schema}` is the source schema itself: one host, one port",
                 spot,
                 path,
@@ -109,33 +110,31 @@ def _one_local_table(one: Target, other: Target) -> bool:
     return plain_name(names[0]) == plain_name(names[1])
 
 
-def _check_outbound_tables(exact: list[Target], root: Fields, problems: Problems) -> None:
+def _check_outbound_tables(exact: list[Target], at: Checked) -> None:
     seen: dict[tuple[str, str, str, str], Target] = {}
     for target in exact:
         name = target.rule.options.outbound_table
         if name is None:
             continue
-        server = target.source.server
+        server = target.source
         key = (server.host.lower(), server.port, target.source.outbound, name)
         other = seen.setdefault(key, target)
         if other is not target:
             steps = (*target.steps, "outbound_table")
-            problems.error(
+            at.error(
+                steps,
                 f"`{target.address}` and `{other.address}` have one outbound table, `{name}`",
-                spot_of(root, steps),
-                dotted(steps),
                 f"the other stands at {other.spot.location}; give one of them another name, or none",
             )
 
 
-def _check_outbound_schema(source: SourceSpec, root: Fields, problems: Problems) -> None:
+def _check_outbound_schema(source: SourceSpec, at: Checked) -> None:
     for schema in source.schemas:
         if schema.name == source.outbound:
             steps = ("sources", source.name, "outbound")
-            problems.error(
+            at.error(
+                steps,
                 f"the outbound schema `{source.outbound}` is one of the schemas that are linked",
-                spot_of(root, steps),
-                dotted(steps),
                 "outbound tables need a schema of their own",
             )
 

@@ -1,7 +1,8 @@
 """Entries put into a list in the text of a manifest, or cut out of it, where the YAML parser finds them.
 
-For what `editing` cannot write anew: comments within brackets, `<<` at the top, tabs, a text that ends the
-file. All else stays as it is, to the character. Whoever asks proves that the new text says what it should.
+For what ruamel.yaml cannot write anew in `edit`: comments within brackets, `<<` at the top, tabs, a block
+text that ends the file. All else stays as it is, to the character. The caller proves that the new text says
+what it should.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ def added(text: str, key: str, entries: Sequence[str]) -> Iterator[str]:
 
     `entries` is all that the list is to hold, each on one line.
     """
-    try:
-        root = yaml.compose(text, Loader=LOADER)
-        tokens = list(yaml.scan(text, Loader=LOADER))
-    except (yaml.YAMLError, ValueError, RecursionError):
+    parsed = _parsed(text)
+    if parsed is None:
         return
+    root, tokens = parsed
     whole = f"[{', '.join(entries)}]"
     end = next((_at(t) for t in tokens if isinstance(t, yaml.DocumentEndToken)), len(text))
     if root is None or isinstance(root, yaml.ScalarNode):
@@ -78,11 +78,7 @@ _List = tuple[yaml.Node, yaml.SequenceNode]
 
 def _listed(text: str, key: str) -> tuple[_List | None, list[tuple[int, int]]]:
     """The key and its list, and where each entry of it begins and ends."""
-    try:
-        root = yaml.compose(text, Loader=LOADER)
-        tokens = list(yaml.scan(text, Loader=LOADER))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None, []
+    root, tokens = _parsed(text) or (None, [])
     name, value = (_entry(root, key) if isinstance(root, yaml.MappingNode) else None) or (None, None)
     if name is None or not isinstance(value, yaml.SequenceNode):
         return None, []
@@ -90,6 +86,14 @@ def _listed(text: str, key: str) -> tuple[_List | None, list[tuple[int, int]]]:
     inside = [t for t in tokens if start <= _at(t) < end and _end(t) > _at(t)]
     cuts = list(_flow_cuts(inside) if value.flow_style else _block_cuts(inside))
     return ((name, value), cuts) if len(cuts) == len(value.value) else (None, [])
+
+
+def _parsed(text: str) -> tuple[yaml.Node | None, list[yaml.Token]] | None:
+    """The root and the tokens of a text; None where it is not YAML."""
+    try:
+        return yaml.compose(text, Loader=LOADER), list(yaml.scan(text, Loader=LOADER))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
 
 
 def _into(

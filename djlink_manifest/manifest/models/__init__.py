@@ -1,1 +1,1 @@
-"""What a manifest may say, checked by models, and the frozen values that it becomes."""
+"""What a manifest may say, as frozen pydantic models, which are the values that the package works with."""

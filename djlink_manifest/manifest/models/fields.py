@@ -126,9 +126,7 @@ _EQUALITY: dict[str, Any] = {
     "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "minItems": 1, "items": _SCALAR}]},
 }
 _SQL: dict[str, Any] = {"type": "string", "minLength": 1}
-Where = Annotated[
-    Any,  # read by `where.condition`, which knows the place of every part
-    WithJsonSchema(
-        {"anyOf": [_SQL, _EQUALITY, {"type": "array", "minItems": 1, "items": {"anyOf": [_SQL, _EQUALITY]}}]}
-    ),
-]
+WHERE_SCHEMA = WithJsonSchema(
+    {"anyOf": [_SQL, _EQUALITY, {"type": "array", "minItems": 1, "items": {"anyOf": [_SQL, _EQUALITY]}}]}
+)
+"""`where` is read by `where.condition`, which knows the place of every part."""

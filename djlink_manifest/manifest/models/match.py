@@ -5,7 +5,6 @@ from __future__ import annotations
 from djlink_manifest.errors import Diagnostic, ManifestError
 from djlink_manifest.manifest.models.names import matches, weight
 from djlink_manifest.manifest.models.values import SchemaSpec, TableRule
-from djlink_manifest.manifest.text.problems import nearest
 
 
 class EquallyClose(ManifestError):
@@ -62,6 +61,3 @@ def _matches(pattern: str, names: tuple[str, ...]) -> bool:
 def _undecided(schema: SchemaSpec, table: str, rules: list[TableRule]) -> TableRule:
     first, second = sorted(rules, key=lambda rule: rule.location)[:2]
     raise EquallyClose(schema, table, first, second)
-
-
-__all__ = ["EquallyClose", "is_excluded", "nearest", "rule_for"]

@@ -1,14 +1,12 @@
-"""The restriction that a person types on the command line, and a server named there, as values."""
+"""The restriction that a person types on the command line, as a condition."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from djlink_manifest.errors import Location, UsageError
+from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models import sqltext
 from djlink_manifest.manifest.models.names import identifier_fault
-from djlink_manifest.manifest.models.values import ServerSpec, TlsSpec
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals, Scalar, Sql
 
 
@@ -42,11 +40,3 @@ def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:
     if not terms:
         return None
     return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
-
-
-def server_spec(
-    host: str, port: str, user: str, password: str, tls: bool | TlsSpec | None, folder: Path
-) -> ServerSpec:
-    """A server as the command line names it, where a manifest would; relative paths start from `folder`."""
-    place = Location(str(folder / "command line"), 1, 1)
-    return ServerSpec("the source", host, port, user, password, tls, str(folder), place)

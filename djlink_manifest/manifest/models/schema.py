@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from djlink_manifest.manifest.models.schema_models import ManifestModel
+from djlink_manifest.manifest.models.values import Manifest
 
 FOLDER = Path(__file__).parents[3] / "schemas"
 MANIFEST, OVERLAY = "manifest.schema.json", "overlay.schema.json"
@@ -22,9 +22,9 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def manifest_schema() -> dict[str, Any]:
     """The schema of a manifest that stands in one file."""
-    schema = ManifestModel.model_json_schema(by_alias=True)
+    schema = Manifest.model_json_schema(by_alias=True)
     for name, definition in schema["$defs"].items():
-        _tidy(definition, with_defaults=name == "DefaultsModel")
+        _tidy(definition, with_defaults=name == "Defaults")
     _tidy(schema, with_defaults=False)
     schema["patternProperties"] = {"^x-": {"description": "Ignored; a place for anchors."}}
     return {"$schema": _DIALECT, **schema, "title": "djlink manifest"}
@@ -33,7 +33,7 @@ def manifest_schema() -> dict[str, Any]:
 def overlay_schema() -> dict[str, Any]:
     """The schema of a file that is a part of a manifest: nothing is required, and `null` removes."""
     schema = manifest_schema()
-    whole = [d for name, d in schema["$defs"].items() if name != "ApprovalModel"]
+    whole = [d for name, d in schema["$defs"].items() if name != "Approval"]
     for definition in [schema, *whole]:
         definition.pop("required", None)
         definition["properties"] = {key: _or_null(value) for key, value in definition["properties"].items()}

@@ -5,18 +5,53 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from djlink_manifest.errors import Location, SecretError
 from djlink_manifest.manifest.models.names import identifier_fault
-from djlink_manifest.manifest.models.values import ServerSpec, SourceSpec, TlsSpec
 from djlink_manifest.manifest.text.references import BadReference, Reference, has_reference, parts
 from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
 from djlink_manifest.model.stores.store import Store
 
+if TYPE_CHECKING:  # the owner's commands name a server without a manifest, and do not wait for pydantic
+    from djlink_manifest.manifest.models.servers import TlsSpec
+    from djlink_manifest.manifest.models.values import SourceSpec
+
 _MAX_FILE = 65_536
 
 
-def resolve_server(spec: ServerSpec, environ: Mapping[str, str]) -> ServerAddress:
+class NamedServer(Protocol):
+    """A server that a manifest or a command line names; its texts may hold references."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    @property
+    def host(self) -> str:
+        """The host's name or address."""
+
+    @property
+    def port(self) -> str:
+        """The port."""
+
+    @property
+    def user(self) -> str:
+        """The account."""
+
+    @property
+    def password(self) -> str:
+        """The reference to the password."""
+
+    @property
+    def tls(self) -> bool | Tls | TlsSpec | None:
+        """Whether the connection is encrypted and verified, and by which files; None where it is not said."""
+
+    def place_of(self, key: str) -> Location:
+        """Where a key is set; relative files start from the folder of that file."""
+
+
+def resolve_server(spec: NamedServer, environ: Mapping[str, str]) -> ServerAddress:
     """The address of a server with every reference resolved.
 
     Where the manifest does not say `tls`, a loopback host is reached plainly and any other one encrypted and
@@ -24,10 +59,8 @@ def resolve_server(spec: ServerSpec, environ: Mapping[str, str]) -> ServerAddres
     """
 
     def text(value: str, key: str) -> str:
-        place = spec.place(key)
-        return resolve_text(
-            value, folder_of(place), environ, place, f"`{key}` of server `{spec.name}`", spec.name
-        )
+        place = spec.place_of(key)
+        return resolve_text(value, environ, place, f"`{key}` of server `{spec.name}`", spec.name)
 
     host = text(spec.host, "host").strip()
     port = text(spec.port, "port").strip()
@@ -52,22 +85,22 @@ def resolve_server(spec: ServerSpec, environ: Mapping[str, str]) -> ServerAddres
 
 def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:
     """The name of a source's outbound schema. Raises SecretError."""
-    place = source.server.place("outbound")
+    place = source.place_of("outbound")
     what = f"`outbound` of server `{source.name}`"
-    name = resolve_text(source.outbound, folder_of(place), environ, place, what, source.name)
+    name = resolve_text(source.outbound, environ, place, what, source.name)
     if fault := identifier_fault(name):
-        raise _error(source.server, "outbound", f"the outbound schema's name {fault}", None)
-    if has_reference(source.outbound) and name == _password(source.server, environ):
+        raise _error(source, "outbound", f"the outbound schema's name {fault}", None)
+    if has_reference(source.outbound) and name == _password(source, environ):
         words = "`outbound` and `password` resolve to one value, and a schema's name is no secret"
-        raise _error(source.server, "outbound", words, "set the variable that `outbound` refers to")
+        raise _error(source, "outbound", words, "set the variable that `outbound` refers to")
     return name
 
 
-def _password(spec: ServerSpec, environ: Mapping[str, str]) -> str | None:
+def _password(spec: NamedServer, environ: Mapping[str, str]) -> str | None:
     """The password, None where it cannot be had, which is told when the server is opened."""
-    place = spec.place("password")
+    place = spec.place_of("password")
     try:
-        return resolve_text(spec.password, folder_of(place), environ, place, "`password`", spec.name)
+        return resolve_text(spec.password, environ, place, "`password`", spec.name)
     except SecretError:
         return None
 
@@ -78,18 +111,18 @@ def resolve_stores(source: SourceSpec, environ: Mapping[str, str]) -> Mapping[st
     Raises SecretError.
     """
     found = dict[str, Store | str]()
-    for spec in source.stores:
+    for spec in source.store_settings:
         if isinstance(spec.settings, str):
             found[spec.name] = spec.settings
             continue
         settings = dict[str, object]()
         for key, value in spec.settings:
-            place, what = spec.place(key), f"`{key}` of the store `{spec.name}` of `{source.name}`"
+            place, what = spec.place_of(key), f"`{key}` of the store `{spec.name}` of `{source.name}`"
             if isinstance(value, str):
-                value = resolve_text(value, folder_of(place), environ, place, what, source.name)
+                value = resolve_text(value, environ, place, what, source.name)
             settings[key] = value
         if settings.get("protocol") == "file":
-            place = spec.place("location")
+            place = spec.place_of("location")
             settings["location"] = str(_path(str(settings.get("location", "")), folder_of(place), environ))
         found[spec.name] = Store(spec.name, settings)
     return found
@@ -97,19 +130,21 @@ def resolve_stores(source: SourceSpec, environ: Mapping[str, str]) -> Mapping[st
 
 def resolve_text(
     text: str,
-    folder: str,
     environ: Mapping[str, str],
     location: Location,
     what: str,
     server: str | None = None,
 ) -> str:
-    """The text with its references replaced; `what` names it in errors, relative files start from `folder`.
+    """Return the text of a place with its references replaced; `what` names it in errors.
 
+    Relative files start from the folder of the file that holds it.
     A file's one trailing newline is not part of it. Raises SecretError where a variable is unset or empty, a
     file cannot be read or is empty, or a reference is misspelt.
     """
     try:
-        return "".join(p if isinstance(p, str) else _resolved(p, folder, environ) for p in parts(text))
+        return "".join(
+            p if isinstance(p, str) else _resolved(p, folder_of(location), environ) for p in parts(text)
+        )
     except BadReference as bad:
         raise SecretError(f"{what}: {bad}", server=server, location=location) from None
     except _Unresolved as fault:
@@ -174,19 +209,19 @@ def _path(name: str, folder: str, environ: Mapping[str, str]) -> Path:
     return Path(folder, name)
 
 
-def _tls(spec: ServerSpec, host: str, environ: Mapping[str, str]) -> Tls | None:
-    if not isinstance(spec.tls, TlsSpec):
+def _tls(spec: NamedServer, host: str, environ: Mapping[str, str]) -> Tls | None:
+    if spec.tls is None or isinstance(spec.tls, bool):
         wanted = not is_loopback(host) if spec.tls is None else spec.tls
         return Tls() if wanted else None
     return Tls(*(_pem(spec, key, environ) for key in ("ca", "cert", "key")))
 
 
-def _pem(spec: ServerSpec, key: str, environ: Mapping[str, str]) -> str | None:
+def _pem(spec: NamedServer, key: str, environ: Mapping[str, str]) -> str | None:
     written = getattr(spec.tls, key)
     if not written:
         return None
-    place, what = spec.place(f"tls.{key}"), f"`tls.{key}` of server `{spec.name}`"
-    name = resolve_text(written, folder_of(place), environ, place, what, spec.name)
+    place, what = spec.place_of(f"tls.{key}"), f"`tls.{key}` of server `{spec.name}`"
+    name = resolve_text(written, environ, place, what, spec.name)
     path = _path(name, folder_of(place), environ)
     if not path.is_file():
         raise _error(
@@ -198,7 +233,7 @@ def _pem(spec: ServerSpec, key: str, environ: Mapping[str, str]) -> str | None:
     return str(path)
 
 
-def _error(spec: ServerSpec, key: str, message: str, hint: str | None) -> SecretError:
+def _error(spec: NamedServer, key: str, message: str, hint: str | None) -> SecretError:
     return SecretError(
-        f"server `{spec.name}`: {message}", hint=hint, server=spec.name, location=spec.place(key)
+        f"server `{spec.name}`: {message}", hint=hint, server=spec.name, location=spec.place_of(key)
     )

@@ -1,4 +1,4 @@
-"""A tree → the models of `model`, every misfit as a problem at its place.
+"""A tree → the models of `values`, every misfit as a problem at its place.
 
 Misfits are repaired for what follows (the key is taken out, what is missing is put in), so that the other
 checks still run and all problems are told at once.
@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.models import schema_models
+from djlink_manifest.manifest.models.options import Defaults, FallingOptions, Options
+from djlink_manifest.manifest.models.servers import ServerSpec, StoreSettings, TlsSpec
+from djlink_manifest.manifest.models.values import Approval, Manifest, Removed, SchemaSpec, SourceSpec
+from djlink_manifest.manifest.models.written import Model, data
 from djlink_manifest.manifest.text.nodes import (
     Entry,
     Fields,
@@ -30,30 +33,30 @@ from djlink_manifest.manifest.text.nodes import (
 )
 from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean
 
-_LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
-    ("", schema_models.ManifestModel),
-    ("local", schema_models.ServerModel),
-    ("local.tls", schema_models.TlsModel),
-    ("defaults", schema_models.DefaultsModel),
-    ("sources.*", schema_models.SourceModel),
-    ("sources.*.tls", schema_models.TlsModel),
-    ("sources.*.store_settings.*", schema_models.StoreModel),
-    ("sources.*.schemas.*", schema_models.SchemaModel),
-    ("sources.*.schemas.*.tables.*", schema_models.TableModel),
-    ("removed.*", schema_models.RemovedModel),
-    ("approvals.*", schema_models.ApprovalModel),
+_LEVELS: tuple[tuple[str, type[Model]], ...] = (
+    ("", Manifest),
+    ("local", ServerSpec),
+    ("local.tls", TlsSpec),
+    ("defaults", Defaults),
+    ("sources.*", SourceSpec),
+    ("sources.*.tls", TlsSpec),
+    ("sources.*.store_settings.*", StoreSettings),
+    ("sources.*.schemas.*", SchemaSpec),
+    ("sources.*.schemas.*.tables.*", Options),
+    ("removed.*", Removed),
+    ("approvals.*", Approval),
 )
-_PLACES: dict[type[BaseModel], str] = {
-    schema_models.ManifestModel: "at the top",
-    schema_models.ServerModel: "at `local` or a source",
-    schema_models.SourceModel: "at a source",
-    schema_models.OptionsModel: "at `defaults`, a source, a schema or a table",
-    schema_models.SchemaModel: "at a schema",
-    schema_models.TableModel: "at a table",
-    schema_models.TlsModel: "below `tls`",
-    schema_models.StoreModel: "at a store below `store_settings`",
-    schema_models.RemovedModel: "at an entry of `removed`",
-    schema_models.ApprovalModel: "at an entry of `approvals`",
+_PLACES: dict[type[Model], str] = {
+    Manifest: "at the top",
+    ServerSpec: "at `local` or a source",
+    SourceSpec: "at a source",
+    FallingOptions: "at `defaults`, a source, a schema or a table",
+    SchemaSpec: "at a schema",
+    Options: "at a table",
+    TlsSpec: "below `tls`",
+    StoreSettings: "at a store below `store_settings`",
+    Removed: "at an entry of `removed`",
+    Approval: "at an entry of `approvals`",
 }
 _PLACEHOLDERS: dict[str, object] = {
     "manifest": 1,
@@ -95,7 +98,7 @@ _TAGGED = {
 _STORE = ("must be a mapping of settings, or the name of a store", None)
 
 
-def shaped(root: Fields, problems: Problems) -> tuple[schema_models.ManifestModel | None, Fields]:
+def shaped(root: Fields, problems: Problems) -> tuple[Manifest | None, Fields]:
     """The model of a tree and the tree that it was made from, which may be repaired.
 
     The model is None where the tree is too far off to go on.
@@ -104,7 +107,7 @@ def shaped(root: Fields, problems: Problems) -> tuple[schema_models.ManifestMode
     root = _without_nulls(root, problems, (), told)
     for _ in range(4):
         try:
-            return schema_models.ManifestModel.model_validate(plain(root)), root
+            return Manifest.model_validate(data(root, (), root)), root
         except ValidationError as error:
             faults = error.errors(include_input=False, include_url=False, include_context=True)
         found = [(real_steps(root, fault["loc"]), fault) for fault in faults]
@@ -144,7 +147,7 @@ def _report(root: Fields, steps: Steps, fault: Mapping[str, Any], problems: Prob
         problems.error(what, spot_of(root, parent, key=True), path, _MISSING_HELP.get(name))
     elif kind == "extra_forbidden":
         level = _level(steps[:-1])
-        if level is not None and issubclass(level, schema_models.ServerModel | schema_models.StoreModel):
+        if level is not None and issubclass(level, ServerSpec | StoreSettings):
             problems.conceal(spot_of(root, steps))  # a password's key may be misspelt beyond recognition
         problems.error(f"unknown key `{name}`", spot_of(root, steps, key=True), path, _key_help(steps))
     elif kind == "literal_error":
@@ -197,7 +200,7 @@ def _belongs(name: str) -> str | None:
     return None
 
 
-def _level(steps: Steps) -> type[BaseModel] | None:
+def _level(steps: Steps) -> type[Model] | None:
     for pattern, level in _LEVELS:
         wanted = pattern.split(".") if pattern else []
         if len(wanted) == len(steps) and all(w in {"*", s} for w, s in zip(wanted, steps, strict=True)):
@@ -205,8 +208,8 @@ def _level(steps: Steps) -> type[BaseModel] | None:
     return None
 
 
-def _keys(level: type[BaseModel]) -> list[str]:
-    return [info.alias or name for name, info in level.model_fields.items()]
+def _keys(level: type[Model]) -> list[str]:
+    return [info.alias or name for name, info in level.model_fields.items() if name not in level.own]
 
 
 def _without_nulls(node: Fields, problems: Problems, steps: Steps, told: set[Steps]) -> Fields:

@@ -1,87 +1,42 @@
-"""What a user wrote, as frozen values: every option has fallen to its table, every name is checked.
+"""The manifest's format, and the values that the rest of the package takes: frozen pydantic models.
 
-References to secrets are still text here; `manifest.secrets` alone resolves them.
+The JSON Schema is made from them. They hold types only; `checks` has what must hold besides. Options that a
+level does not set are not in its `model_fields_set`, until `falling` has given every level those that hold
+there. References to secrets are still text here; `secrets` alone resolves them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field, PlainValidator, Tag
+from pydantic.json_schema import SkipJsonSchema
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models import names
-from djlink_manifest.model.links.link import DEFAULT_LIMIT, Limit
-from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.manifest.models.fields import Day, Digest, MarkName, Moment, Version
+from djlink_manifest.manifest.models.options import NO_OPTIONS, Defaults, FallingOptions, Options
+from djlink_manifest.manifest.models.servers import (
+    PASSWORD,
+    PASSWORDS,
+    USER,
+    ServerSpec,
+    StoreSettings,
+    StoreSpec,
+    store_specs,
+)
+from djlink_manifest.manifest.models.written import From, Model, Placed, kind, pairs, sorted_names
+from djlink_manifest.manifest.text.nodes import Origin, spot_of, table_keys
+from djlink_manifest.manifest.text.references import LINK_OUTBOUND, LINK_PASS, LINK_USER
 from djlink_manifest.model.tables.naming import source_of
 
-Pull = Literal["all", "needed", "none"]
-Deletions = Literal["review", "auto"]
-Unwanted = Literal["keep", "release"]
-Changed = Literal["report", "mend"]
+
+def _by_name(value: Mapping[str, Any], origin: Origin) -> tuple[Any, ...]:
+    return tuple(value[name] for name in sorted(value))
 
 
-@dataclass(frozen=True, slots=True)
-class TlsSpec:
-    """The `tls` mapping of a server: paths as written, relative ones to the manifest's folder."""
-
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSpec:
-    """A server as written. `name` is `local` or the source's name.
-
-    `host`, `port`, `user`, `password` and the paths of `tls` may hold references (`${env:X}`, `${file:X}`).
-    `tls` False: a plain connection; True: encrypted and verified against the system's authorities; None: not
-    said, which is False for a loopback host, else True. `location` is where the server is declared, `places`
-    where each of its keys stands; relative paths start from the folder of the file that says them, `folder`
-    is that of `location`.
-    """
-
-    name: str
-    host: str
-    port: str
-    user: str
-    password: str = field(repr=False)
-    tls: bool | TlsSpec | None
-    folder: str
-    location: Location
-    places: tuple[tuple[str, Location], ...] = ()
-
-    def place(self, key: str) -> Location:
-        """Where a key of the server stands; the server itself where the key is not set."""
-        return dict(self.places).get(key, self.location)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of one table rule after falling from `defaults`, source and schema; the nearest wins.
-
-    `schema_name` is a pattern with `{source}` and `{schema}`; `stores` maps source stores to local ones
-    (`model.stores` has the names that mean something of their own); `depends_on` holds link addresses;
-    `outbound_table` is None where the name is derived.
-    """
-
-    where: Condition | None = None
-    pull: Pull = "all"
-    deletions: Deletions = "review"
-    unwanted: Unwanted = "keep"
-    changed: Changed = "report"
-    max_deletions: Limit = DEFAULT_LIMIT
-    stores: tuple[tuple[str, str], ...] = ()
-    schema_name: str = "{schema}"
-    outbound_table: str | None = None
-    depends_on: tuple[str, ...] = ()
-
-    def local_schema(self, source: str, schema: str) -> str:
-        """The local schema of a table of this source and schema."""
-        return self.schema_name.replace("{source}", source).replace("{schema}", schema)
-
-
-@dataclass(frozen=True, slots=True)
-class TableRule:
+class TableRule(Placed):
     """One key below `tables`: an exact name (class or table) or a glob, with its options.
 
     `instead_of`: the glob that chose the table, where a rule was made for one of its tables alone.
@@ -89,8 +44,12 @@ class TableRule:
 
     pattern: str
     options: Options
-    location: Location
     instead_of: TableRule | None = None
+
+    @property
+    def location(self) -> Location:
+        """Where its name stands."""
+        return spot_of(self.origin.tree, self.origin.path).location
 
     @property
     def is_glob(self) -> bool:
@@ -98,56 +57,102 @@ class TableRule:
         return names.is_glob(self.pattern)
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaSpec:
-    """A schema of a source server with the rules for its tables."""
-
-    name: str
-    rules: tuple[TableRule, ...]
-    exclude: tuple[str, ...]
-    location: Location
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSpec:
-    """How a store of a source is reached, as written: settings, or the name of another store.
-
-    Texts may hold references; `places` says where each setting stands.
-    """
-
-    name: str
-    settings: tuple[tuple[str, object], ...] | str = field(repr=False)
-    location: Location
-    places: tuple[tuple[str, Location], ...] = ()
-
-    def place(self, key: str) -> Location:
-        """Where a setting stands; the store itself where it is not set."""
-        return dict(self.places).get(key, self.location)
+def _rules(value: dict[str, Options | None] | list[str] | str, origin: Origin) -> tuple[TableRule, ...]:
+    options = value if isinstance(value, dict) else {}
+    rules = dict[str, TableRule]()
+    for pattern, steps, _ in table_keys(origin.tree, origin.path):
+        rule = TableRule.model_construct(
+            origin=Origin(steps, origin.tree), pattern=pattern, options=options.get(pattern) or NO_OPTIONS
+        )
+        rules.setdefault(pattern, rule)
+    return tuple(rules[pattern] for pattern in sorted(rules))
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
-    """A source server; `outbound` names its outbound schema and may hold a reference.
+class SchemaSpec(Placed, FallingOptions):
+    """One schema of a source."""
 
-    `options` are those that a schema of it without options of its own has.
-    """
+    rules: Annotated[
+        tuple[TableRule, ...],
+        From(
+            Annotated[
+                Annotated[dict[str, Options | None], Tag("[mapping]")]
+                | Annotated[list[str], Tag("[list]")]
+                | Annotated[str, Tag("[text]")],
+                Discriminator(kind),
+            ],
+            _rules,
+        ),
+    ] = Field(
+        alias="tables",
+        description="Tables by class (Session), table name (__spikes) or glob (*); the most specific wins. "
+        "A list, or one text, where no table has options.",
+        examples=["*", ["Session", "SessionNote"], {"*": {"pull": "needed"}, "Session": None}],
+    )
+    exclude: Annotated[tuple[str, ...], From(list[str], sorted_names)] = Field(
+        (), description="Globs and names of tables that the globs leave out."
+    )
 
-    name: str
-    server: ServerSpec
-    outbound: str
-    schemas: tuple[SchemaSpec, ...]
-    location: Location
-    stores: tuple[StoreSpec, ...] = ()
-    options: Options = Options()
+    @property
+    def name(self) -> str:
+        """The schema's name."""
+        return self.origin.name
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """A link that was taken out, and what is to become of its local table."""
+class SourceSpec(ServerSpec, FallingOptions):
+    """A server that tables come from."""
 
-    address: str
-    table: Literal["keep", "drop"]
-    location: Location
+    user: str = Field(LINK_USER, description=USER)
+    password: str = Field(LINK_PASS, description=PASSWORD, examples=PASSWORDS, repr=False)
+    outbound: str = Field(
+        LINK_OUTBOUND,
+        description="The schema on this server for the outbound tables. Unset: `${env:LINK_OUTBOUND}`.",
+        examples=["ourlab_outbound"],
+    )
+    store_settings: Annotated[
+        tuple[StoreSpec, ...],
+        From(
+            dict[
+                str,
+                Annotated[
+                    Annotated[StoreSettings, Tag("[mapping]")] | Annotated[str, Tag("[text]")],
+                    Discriminator(kind),
+                ],
+            ],
+            store_specs,
+        ),
+    ] = Field(
+        (),
+        description="How the source's stores are reached, by the names that its tables use: settings, or the "
+        "name of another store of this source or of DataJoint's configuration. `default` is the default one.",
+        examples=[{"raw": {"protocol": "file", "location": "/mnt/princeton/raw"}, "default": "raw"}],
+    )
+    schemas: Annotated[tuple[SchemaSpec, ...], From(dict[str, SchemaSpec], _by_name)] = Field(
+        (), description="The schemas of this server by name."
+    )
+
+    @staticmethod
+    def at(
+        server: ServerSpec,
+        outbound: str,
+        schemas: tuple[SchemaSpec, ...] = (),
+        store_settings: tuple[StoreSpec, ...] = (),
+    ) -> SourceSpec:
+        """Return a source at a server that no manifest file declares."""
+        made: SourceSpec = SourceSpec.model_construct(
+            **dict(server), outbound=outbound, schemas=schemas, store_settings=store_settings
+        )
+        return made
+
+
+class Removed(Placed):
+    """A link that was taken out of `sources`."""
+
+    table: Literal["keep", "drop"] = Field(description="What becomes of the local table.")
+
+    @property
+    def address(self) -> str:
+        """The address of the link."""
+        return self.origin.name
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -157,33 +162,55 @@ class Removed:
         return source, schema, table
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """An agreed deletion set, bound to the digest of the requested keys and to what goes with them.
+class Approval(Placed):
+    """A deletion set that was agreed to; written by `djlink approve`."""
 
-    `orphans`: of the local rows without a source row instead, which have no `until`.
-    """
+    link: str = Field(description="The link's address.", examples=["princeton.ephys.Recording"])
+    keys: Digest = Field(description="The digest of their keys.")
+    count: int = Field(ge=1, description="How many entities it is about.")
+    until: Moment = Field(
+        "", description="Requests up to this moment (UTC) are covered. Not with `orphans`, else required."
+    )
+    orphans: bool = Field(
+        False, description="true: the local rows whose source row is gone, not those that a source asks for."
+    )
+    along: Annotated[tuple[tuple[str, int], ...], From(dict[str, Annotated[int, Field(ge=0)]], pairs)] = (
+        Field((), alias="with", description="How many entities of descendants go along, by address.")
+    )
+    by: str = Field(min_length=1, description="Who approved.")
+    date: Day = Field(description="When.")
 
-    link: str
-    keys: str
-    count: int
-    until: str
-    along: tuple[tuple[str, int], ...]
-    by: str
-    date: str
-    location: Location
-    orphans: bool = False
+
+def _approvals(value: list[Approval], origin: Origin) -> tuple[Approval, ...]:
+    return tuple(sorted(value, key=lambda a: (a.link, a.until, a.keys, a.count, a.along, a.by, a.date)))
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A whole manifest. `files` are the files read, `digest` the SHA-256 of what they say, in hex."""
+class Manifest(Model):
+    """A djlink manifest: which tables of which servers are linked to the local server."""
 
-    name: str
-    contact: str
-    local: ServerSpec
-    sources: tuple[SourceSpec, ...]
-    removed: tuple[Removed, ...]
-    approvals: tuple[Approval, ...]
-    files: tuple[str, ...]
-    digest: str
+    own: ClassVar[frozenset[str]] = frozenset({"files", "digest"})
+
+    manifest: Version = Field(description="The version of this format.")
+    name: MarkName = Field(
+        description="Marks what this manifest owns on the servers.", examples=["hippocampus-atlas"]
+    )
+    contact: str = Field(
+        "", description="Shown to owners beside what is held.", examples=["data@ourlab.example"]
+    )
+    local: ServerSpec = Field(description="The server that receives.")
+    defaults: Defaults = Field(
+        default_factory=Defaults.model_construct, description="Options for every source."
+    )
+    sources: Annotated[tuple[SourceSpec, ...], From(dict[str, SourceSpec], _by_name)] = Field(
+        (), description="The servers that tables come from, by name."
+    )
+    removed: Annotated[tuple[Removed, ...], From(dict[str, Removed], _by_name)] = Field(
+        (), description="Links taken out, by address: said, reviewed, then done."
+    )
+    approvals: Annotated[tuple[Approval, ...], From(list[Approval], _approvals)] = Field(
+        (), description="Agreed deletion sets."
+    )
+    files: Annotated[tuple[str, ...], PlainValidator(lambda value: value), SkipJsonSchema()] = ()
+    """The files read."""
+    digest: Annotated[str, SkipJsonSchema()] = ""
+    """The SHA-256 of what the files say, in hex."""

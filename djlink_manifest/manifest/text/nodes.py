@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from djlink_manifest.errors import Location
 from djlink_manifest.manifest.text.problems import Spot
 from djlink_manifest.manifest.text.scalars import Surprise
 from djlink_manifest.model.links.selection import Scalar
@@ -119,3 +120,53 @@ def spot_of_item(root: Fields, steps: Steps, value: Scalar) -> Spot:
         else ()
     )
     return next(iter(found), spot_of(root, steps))
+
+
+def table_keys(root: Fields, schema: Steps) -> Iterator[tuple[str, Steps, Spot]]:
+    """Yield (pattern, path, place) of every key below `tables` of a schema, in any of its three forms."""
+    steps = (*schema, "tables")
+    match node_at(root, steps):
+        case Leaf(value=str() as text, spot=spot):
+            yield text, steps, spot
+        case Items(items=items):
+            for index, item in enumerate(items):
+                if isinstance(item, Leaf) and isinstance(item.value, str):
+                    yield item.value, (*steps, index), item.spot
+        case Fields(entries=entries):
+            for key, entry in entries.items():
+                yield key, (*steps, key), entry.spot
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in a manifest a value stands: its path in the tree, which is the table of all places.
+
+    Two origins are equal where their paths are.
+    """
+
+    path: Steps
+    tree: Fields = field(repr=False, compare=False)
+
+    @staticmethod
+    def outside(location: Location, *path: Step) -> Origin:
+        """The origin of a value that no manifest file holds; all that is below it stands at `location`."""
+        return Origin(path, Fields({}, Spot(location)))
+
+    @property
+    def name(self) -> str:
+        """The last step of the path."""
+        return str(self.path[-1])
+
+    @property
+    def location(self) -> Location:
+        """The place of the key; of the nearest ancestor where the tree has no such key."""
+        return spot_of(self.tree, self.path, key=True).location
+
+    @property
+    def node(self) -> Node | None:
+        """The node that the path leads to, None where there is none."""
+        return node_at(self.tree, self.path)
+
+    def below(self, *steps: Step) -> Origin:
+        """The origin of what stands further down."""
+        return Origin((*self.path, *steps), self.tree)

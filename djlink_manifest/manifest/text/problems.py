@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 
@@ -63,9 +64,7 @@ class Problems:
 
     def warning(self, summary: str, spot: Spot, path: str = "", help: str | None = None) -> None:
         """Note something that works but is probably not meant."""
-        self._found.append(
-            Diagnostic("warning", summary, spot.location, path, help, None, max(1, spot.width))
-        )
+        self._found.append(Diagnostic("warning", summary, spot.location, path, help, width=spot.width))
 
     @property
     def any_error(self) -> bool:
@@ -128,6 +127,7 @@ def _is_below(path: str, above: str) -> bool:
     return path == above or path.startswith((f"{above}.", f"{above}["))
 
 
+@lru_cache(maxsize=1024)
 def looks_secret(key: str) -> bool:
     """Whether a key is, or is nearly, the name of a secret: `password`, `passwrd`, `api_key`."""
     return bool(_SECRET_WORD.search(key)) or bool(

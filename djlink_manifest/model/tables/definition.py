@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from djlink_manifest.model.tables.naming import master_of
@@ -171,8 +172,13 @@ class TableDefinition:
 
     def digest(self) -> str:
         """SHA-256, in hex, of the whole definition; equal values have equal digests."""
-        plain = asdict(self, dict_factory=_as_marked)
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        return _digest(self)
+
+
+@lru_cache(maxsize=4096)  # a plan asks several times for each link
+def _digest(table: TableDefinition) -> str:
+    plain = asdict(table, dict_factory=_as_marked)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 # fields that the digests in the marks of earlier versions have not; where they say nothing they do not count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from djlink_manifest.model.tables.definition import Check, Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.naming import (
@@ -102,6 +103,11 @@ def circle_notes(source: TableDefinition) -> tuple[str, ...]:
 
 def outbound_definitions(source: TableDefinition, schema: str, base: str) -> tuple[TableDefinition, ...]:
     """The outbound table, its requests, its approvals and its ledger, in the order they are made."""
+    return _outbound_definitions(source, schema, base)
+
+
+@lru_cache(maxsize=4096)  # a plan asks several times for each link
+def _outbound_definitions(source: TableDefinition, schema: str, base: str) -> tuple[TableDefinition, ...]:
     keys = tuple(_key_copy(c) for c in source.key_columns)
     now = Column("", "timestamp", default="CURRENT_TIMESTAMP", default_is_expression=True)
     # an approval covers requests up to a moment: a second is too long for one

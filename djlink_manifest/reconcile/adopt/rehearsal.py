@@ -73,11 +73,11 @@ def adoption(link: Link, ground: Ground, contact: str, given_up: str | None) -> 
         link.address,
         link.source,
         _with_history(mine, theirs),
-        _with_history(replace(mine, table_name=link.local.name), ours),
-        theirs,
-        ours,
-        stands,
-        tuple(_notes(link, ground, theirs, ours)),
+        local=_with_history(replace(mine, table_name=link.local.name), ours),
+        outbound_before=theirs,
+        local_before=ours,
+        stands=stands,
+        notes=tuple(_notes(link, ground, theirs, ours)),
     )
 
 

@@ -12,7 +12,8 @@ from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.servers.ddl import tables
 from djlink_manifest.servers.ownership import marks
 from djlink_manifest.servers.ownership.locks import Locks
-from djlink_manifest.servers.session.session import Writer, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Writer
 
 
 def adopt(

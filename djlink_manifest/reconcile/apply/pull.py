@@ -27,7 +27,7 @@ from djlink_manifest.reconcile.runtime.batches import (
     release,
     stop_here,
 )
-from djlink_manifest.servers.entities.collisions import StuckTable, stuck_table
+from djlink_manifest.servers.entities.collision_table import StuckTable
 from djlink_manifest.servers.entities.set_terms import all_is_pullable
 from djlink_manifest.servers.keys.key_ranges import KeyRange, Ranges, has_ranges, held_in
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
@@ -92,7 +92,7 @@ def _stuck(bench: Bench) -> Iterator[StuckTable | None]:
     if not blocked:
         yield None
         return
-    with stuck_table(bench.source, bench.link, "stuck") as stuck:
+    with StuckTable(bench.source, bench.link, "stuck") as stuck:
         stuck.add(blocked)
         yield stuck
 

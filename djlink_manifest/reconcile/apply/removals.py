@@ -12,11 +12,10 @@ from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, Tab
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.context import Site
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
+from djlink_manifest.retry import Retry
 from djlink_manifest.servers.ddl import drop
 from djlink_manifest.servers.session.errors import is_passing
 from djlink_manifest.servers.session.session import Writer
-
-PATIENCE = 5  # tries of a removal that lost a session or met a table in use
 
 
 def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> LinkOutcome:
@@ -43,22 +42,25 @@ def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[
 
 def _patiently(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Again, a little later, where a session was lost or a table was in use."""
-    for attempt in range(1, PATIENCE + 1):
-        try:
-            site.locks.take(wanted, wanted.link_id)
-            with site.sources[wanted.source].session() as there, site.local.session() as here:
-                for step in _steps(wanted, there, here):
-                    if stop.is_set():
-                        raise Interrupted("stopped after the step in hand", link=wanted.address)
-                    site.locks.check(wanted, wanted.link_id, there, here)
-                    step()
-            return
-        except (ConnectionLost, Unreachable, TableInUse) as error:
-            lost = not isinstance(error, TableInUse)
-            if attempt == PATIENCE or (lost and not is_passing(error)):
-                raise
-            say(f"{error.message}; trying again")
-            stop.wait(attempt)
+
+    def once() -> None:
+        site.locks.take(wanted, wanted.link_id)
+        with site.sources[wanted.source].session() as there, site.local.session() as here:
+            for step in _steps(wanted, there, here):
+                if stop.is_set():
+                    raise Interrupted("stopped after the step in hand", link=wanted.address)
+                site.locks.check(wanted, wanted.link_id, there, here)
+                step()
+
+    AGAIN.run(once, stop, say)
+
+
+def _passes(error: Exception) -> bool:
+    lost = isinstance(error, ConnectionLost | Unreachable) and is_passing(error)
+    return lost or isinstance(error, TableInUse)
+
+
+AGAIN = Retry(5, float, _passes)
 
 
 def _steps(wanted: Removal, there: Writer, here: Writer) -> Iterator[Callable[[], None]]:

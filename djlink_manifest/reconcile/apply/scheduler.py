@@ -52,10 +52,12 @@ from djlink_manifest.reconcile.runtime.context import Site
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, LinkStarted, Listener, Report, Said
 from djlink_manifest.reconcile.runtime.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.runtime.workers import Workers
+from djlink_manifest.retry import Attempts, Retry
 from djlink_manifest.servers.ownership import marks
 from djlink_manifest.servers.session.errors import is_passing
 
-RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
+# after a lost connection; counted anew whenever a batch was committed
+AGAIN = Retry(5, lambda failures: 2.0**failures / 2, is_passing, doing="connecting again")
 ROWS = (Release, GiveUp, Register, Refill, PullAgain, Pull)  # ask which links have requests now
 
 
@@ -180,7 +182,8 @@ class _Progress:
 
 def _work_and_reconnect(run: Run, turn: Turn) -> None:
     """Do a turn; after a lost connection go on with new sessions, at the action that was in hand."""
-    tally, progress, tries, before = run.tallies[turn.address], _Progress(), 0, -1
+    tally, progress, before = run.tallies[turn.address], _Progress(), -1
+    attempts = Attempts(AGAIN, run.stop, lambda words: run.listener(Said(turn.address, words)))
     while True:
         try:
             with _opened(run, turn) as bench:
@@ -190,13 +193,13 @@ def _work_and_reconnect(run: Run, turn: Turn) -> None:
                 raise
             progress.resumed = True
             made = committed(tally) + tally.objects + progress.done
-            tries = 1 if made != before else tries + 1
+            if made != before:
+                attempts.got_on()
             before = made
-            if tries >= RECONNECTS or run.stop.is_set() or error.server in run.given_up:
+            if attempts.is_last(error) or run.stop.is_set() or error.server in run.given_up:
                 run.given_up.add(error.server or "")
                 raise
-            run.listener(Said(turn.address, f"{error.message}; connecting again"))
-            run.stop.wait(2.0**tries / 2)
+            attempts.failed(error)
 
 
 @contextmanager

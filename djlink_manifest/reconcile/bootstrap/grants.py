@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models.match import nearest
-from djlink_manifest.manifest.models.secrets import folder_of, is_loopback, resolve_outbound, resolve_text
-from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec
+from djlink_manifest.manifest.models.secrets import is_loopback, resolve_outbound, resolve_text
+from djlink_manifest.manifest.models.servers import ServerSpec
+from djlink_manifest.manifest.models.values import Manifest, SourceSpec
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.server.rights import (
     Needed,
     account_name,
@@ -69,12 +70,10 @@ def _of_source(
     # a link that is taken out is looked at too: which local parts are the source's
     schemas = sorted({*(schema.name for schema in source.schemas), *removed_schemas(manifest, source)})
     needs = needs_of_link_user(schemas, outbound, owners, removing=bool(manifest.removed))
-    user = _account(_text(source.server, "user", environ))
-    found = [_made(source.server, environ, "link user", user, (outbound, owners), needs)]
+    user = _account(_text(source, "user", environ))
+    found = [_made(source, environ, "link user", user, (outbound, owners), needs)]
     if owner is not None:
-        found.append(
-            _made(source.server, environ, "owner", _account(owner), (owners,), needs_of_owner(owners))
-        )
+        found.append(_made(source, environ, "owner", _account(owner), (owners,), needs_of_owner(owners)))
     return found
 
 
@@ -112,8 +111,6 @@ def _account(user: str) -> str:
 
 
 def _text(server: ServerSpec, key: str, environ: Mapping[str, str]) -> str:
-    place = server.place(key)
+    place = server.place_of(key)
     written: str = getattr(server, key)
-    return resolve_text(
-        written, folder_of(place), environ, place, f"`{key}` of server `{server.name}`", server.name
-    ).strip()
+    return resolve_text(written, environ, place, f"`{key}` of server `{server.name}`", server.name).strip()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models.match import nearest
 from djlink_manifest.manifest.models.secrets import resolve_server
-from djlink_manifest.manifest.models.values import ServerSpec
+from djlink_manifest.manifest.models.servers import ServerSpec
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.model.server.rights import grant
 from djlink_manifest.reconcile.bootstrap.draft import merged, unread_parents
 from djlink_manifest.servers.catalog.reader import read_catalog
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 
 
 def prospect(spec: ServerSpec, schema: str, environ: Mapping[str, str]) -> Catalog:

@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.models.secrets import is_loopback, resolve_outbound, resolve_server
-from djlink_manifest.manifest.models.values import Manifest, ServerSpec, SourceSpec
+from djlink_manifest.manifest.models.servers import ServerSpec
+from djlink_manifest.manifest.models.values import Manifest, SourceSpec
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
@@ -30,7 +31,8 @@ from djlink_manifest.reconcile.resolve.links import Resolved, local_schemas, res
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
 from djlink_manifest.servers.catalog.health import read_health
 from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.stores.errors import HINT
 
 _STORELESS = "no table with external values can be linked; their stores were not looked at"
@@ -57,7 +59,7 @@ def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = 
     for spec in manifest.sources:
         name = outbound[spec.name]
         held = frozenset([name]) if isinstance(name, str) else frozenset[str]()
-        wanted[spec.name] = (spec.server, frozenset(s.name for s in spec.schemas) | held, held)
+        wanted[spec.name] = (spec, frozenset(s.name for s in spec.schemas) | held, held)
 
     def look(name: str) -> _Seen | DjlinkError:
         (say or (lambda words: None))(f"asking {name}")

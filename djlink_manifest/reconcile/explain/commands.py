@@ -11,12 +11,12 @@ from djlink_manifest.reconcile.adopt import write_marks
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption, Rehearsal, adopted, adoption, rehearsal
 from djlink_manifest.reconcile.explain.entity import Inquiry, of_the_set
 from djlink_manifest.reconcile.explain.key import parse_key
+from djlink_manifest.reconcile.explain.reasons import Sides
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.all_links import source_scene
 from djlink_manifest.reconcile.observe.context import Stage
-from djlink_manifest.reconcile.plan import plan as planning
 from djlink_manifest.reconcile.plan.observation import Head, Observation
-from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan, make
 from djlink_manifest.reconcile.resolve.selection import Selection, check_address, concerns, matching
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 
@@ -35,18 +35,25 @@ def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
     if address not in scene.links:
         raise UsageError(f"{address}: {refusals[address].reason}", hint=refusals[address].hint)
     with source.readers.session() as there, stage.local.readers.session() as here:
-        inquiry = Inquiry(scene, footings.found, source.catalog, stage.local.catalog, there, here)
-        explained = inquiry.explain(scene.links[address], values)
+        sides = Sides(
+            scene,
+            footings.found,
+            there=source.catalog,
+            here=stage.local.catalog,
+            source=there,
+            local=here,
+        )
+        explained = Inquiry(sides).explain(scene.links[address], values)
     above = stage.graph.upstream([address])
     of = (stage.manifest.name, stage.manifest.digest, stage.manifest.files)
-    plan = planning.make(
+    plan = make(
         tuple(links[a] for a in sorted(above)),
         stage.graph.subset(above),
         Observation(
-            Head(*of, stage.local.facts(len(above)), stage.at.facts),
-            footings.found,
-            {**{a: LinkSnapshot({}) for a in above}, address: explained.snapshot},
-            tuple(r for r in refusals.values() if r.address in above),
+            Head(*of, local=stage.local.facts(len(above)), sources=stage.at.facts),
+            footings=footings.found,
+            snapshots={**{a: LinkSnapshot({}) for a in above}, address: explained.snapshot},
+            refusals=tuple(r for r in refusals.values() if r.address in above),
         ),
     )
     return explained.explanation, of_the_set(next(p for p in plan.links if p.address == address))
@@ -90,7 +97,7 @@ def _as_adopted(
         sources[each.source] = replace(there, catalog=outbound)
         local = replace(local, catalog=adopted(local.catalog, each.local.local_schema, each.local))
     scope = stage.graph.upstream(chosen)
-    manifest = replace(stage.manifest, removed=())  # those are no matter of an adoption
+    manifest = stage.manifest.model_copy(update={"removed": ()})  # those are no matter of an adoption
     refused = tuple(r for r in stage.resolved.refusals if r.address in scope)
     selection = Selection(scope, frozenset(), scope, refused)
     at, options = replace(stage.at, local=local, sources=sources), replace(stage.options, limit=None)

@@ -7,7 +7,7 @@ import re
 from uuid import UUID
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.tables.definition import Column
 

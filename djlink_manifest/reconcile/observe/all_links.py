@@ -17,9 +17,9 @@ from djlink_manifest.reconcile.resolve.external_columns import store_names
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 from djlink_manifest.servers.compare.bulk_check import Glance, glance, groups
-from djlink_manifest.servers.entities.collisions import PackedKeys
 from djlink_manifest.servers.entities.counts import barring_links, check_condition
 from djlink_manifest.servers.entities.set_terms import Scene, SetTerms
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.session.errors import understood
 
 

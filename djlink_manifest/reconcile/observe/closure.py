@@ -32,7 +32,7 @@ def measured(sets: Doomed, address: str) -> Closure:
         sets.spread()
     entities = sets.count(address)
     along = _along(sets, address) if lab else whole
-    return Closure(entities, along, tuple(sets.rows()), total - entities, lab, whole)
+    return Closure(entities, along, tuple(sets.rows()), total - entities, lab=lab, whole=whole)
 
 
 def _along(sets: Doomed, address: str) -> tuple[tuple[str, int], ...]:

@@ -34,7 +34,12 @@ class Reached:
         """The server as the plan's head shows it."""
         version = self.catalog.identity.version
         return ServerFacts(
-            self.address.name, self.address.host, version.vendor, version.text, links, self.seconds
+            self.address.name,
+            self.address.host,
+            version.vendor,
+            version.text,
+            links=links,
+            seconds=self.seconds,
         )
 
     def close(self) -> None:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.compare import entity_diff, key_diff, row_diff
 from djlink_manifest.servers.compare.key_diff import SideDigests
-from djlink_manifest.servers.entities.collisions import PackedKeys
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.keys import predicates
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.session.session import RawRow, Session
 
@@ -36,7 +36,7 @@ def differing_keys(
         return
     with key_table(source, link, "missing") as missing, key_table(source, link, "extra") as extra:
         if has_outbound and has_local:
-            key_diff.compare_keys(local, source, link, missing, extra, seen)
+            key_diff.compare_keys(local, source, link, missing, extra=extra, known=seen)
         elif has_local:
             extra.add(key_diff.all_local_keys(local, link))
         else:

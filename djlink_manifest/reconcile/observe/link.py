@@ -17,7 +17,8 @@ from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkS
 from djlink_manifest.servers.compare.bulk_check import Glance
 from djlink_manifest.servers.compare.key_diff import SideDigests
 from djlink_manifest.servers.entities import counts as census
-from djlink_manifest.servers.entities.collisions import RULES, PackedKeys, parents, stuck_entities
+from djlink_manifest.servers.entities.collision_table import RULES, parents
+from djlink_manifest.servers.entities.collisions import stuck_entities
 from djlink_manifest.servers.entities.key_sets import prepare
 from djlink_manifest.servers.entities.local_rules import left_behind
 from djlink_manifest.servers.entities.obstacles import obstacle
@@ -25,6 +26,7 @@ from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external.objects import objects_to_pull
 from djlink_manifest.servers.external.verify import lacking_at_source, lost_here
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.outbound import registrations, requests
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, table

@@ -8,7 +8,8 @@ from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.reconcile.diff.link_tables import NOT_OURS
 from djlink_manifest.servers.catalog.reader import read_catalog
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 
 
 def marks_in(address: ServerAddress, schema: str, manifest: str) -> tuple[Mark, ...]:

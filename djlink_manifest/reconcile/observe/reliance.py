@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.entity import State
@@ -17,19 +17,18 @@ from djlink_manifest.reconcile.observe.keys import changed_entities
 from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ReliedOn
 from djlink_manifest.servers.catalog.foreign_keys import keys_to, unseen_keys
 from djlink_manifest.servers.compare import row_diff
-from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.key_list import NumberedKeys
+from djlink_manifest.servers.keys.key_table import key_table
 from djlink_manifest.servers.outbound import registrations
-from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.session import Row, Session
-from djlink_manifest.servers.sql import Sql
 from djlink_manifest.servers.transfer.batch import rows_of
 from djlink_manifest.servers.transfer.refresh_tables import (
     RefillTable,
-    drop,
     forget_absent,
-    make,
     narrowed,
     refill_tables,
+    rows_beside,
 )
 from djlink_manifest.servers.transfer.reliance import PutAside, Reliance, putting_aside
 
@@ -140,7 +139,7 @@ def _pages(
             registrations.add_refillable(link, changed, work, requested=footing.refill is not None)
         for first, last in work.pages(ENTITIES_AT_ONCE):
             with (
-                _brought(link, tables, work, first, last, there, here),
+                _brought(link, tables, NumberedKeys(work, first, last), there, here),
                 putting_aside(here, link, tables, reliance) as aside,
             ):
                 yield aside
@@ -150,19 +149,15 @@ def _pages(
 def _brought(
     link: Link,
     tables: list[RefillTable],
-    work: KeyTable,
-    first: int,
-    last: int,
+    keys: NumberedKeys,
     there: Session,
     here: Session,
 ) -> Iterator[None]:
-    """The source's rows of a range of entities in temporary tables on the local server."""
-    for each in tables:
-        make(here, each)
-        select = rows_of(link, each.theirs, work, first, last, Sql("TRUE"), reading(each.columns, "t"))
-        for statement in inserts(each.rows, each.columns, there.stream(select), most_bytes(here)):
-            here.send_scratch(statement.text)
-    forget_absent(here, link, tables)
-    yield
-    for each in tables:
-        drop(here, each)
+    """The source's rows of some entities in temporary tables on the local server."""
+    with ExitStack() as stack:
+        for each in tables:
+            rows = stack.enter_context(rows_beside(here, each))
+            select = rows_of(link, each.theirs, keys, reading(each.columns, "t"))
+            rows.add(there.stream(select))
+        forget_absent(here, link, tables)
+        yield

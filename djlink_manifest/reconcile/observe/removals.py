@@ -50,11 +50,13 @@ def find_removals(
             entry,
             mark,
             catalogs[entry.address],
-            catalog,
-            keys,
-            linked - going,
-            going,
-            _held(sources, entry.address, mark.outbound_schema, mark.outbound_table, catalogs[entry.address]),
+            local=catalog,
+            keys=keys,
+            linked=linked - going,
+            going=going,
+            held=_held(
+                sources, entry.address, mark.outbound_schema, mark.outbound_table, catalogs[entry.address]
+            ),
         )
         for entry, mark in found
     ]

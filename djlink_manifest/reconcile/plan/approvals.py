@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.reconcile.plan.actions import Delete
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.deletion_requests import RequestSet, moment_text
@@ -23,7 +24,8 @@ def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
     found = link.requests.orphans if link.requests else None
     if found is None or not found.count or link.is_stopped:
         return None
-    return Approval(
+    return Approval.model_construct(
+        origin=Origin.outside(link.location or SPOKEN),
         link=link.address,
         keys=found.keys,
         count=found.count,
@@ -31,7 +33,6 @@ def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
         along=found.closure.whole,
         by=by,
         date=day,
-        location=link.location or SPOKEN,
         orphans=True,
     )
 
@@ -57,7 +58,8 @@ def _held(link: LinkPlan) -> int:
 
 def _approval(link: LinkPlan, waiting: RequestSet, by: str, day: str) -> Approval:
     assert waiting.until is not None, "a set that is not empty has a latest request"
-    return Approval(
+    return Approval.model_construct(
+        origin=Origin.outside(link.location or SPOKEN),
         link=link.address,
         keys=waiting.keys,
         count=waiting.count,
@@ -65,5 +67,4 @@ def _approval(link: LinkPlan, waiting: RequestSet, by: str, day: str) -> Approva
         along=waiting.closure.whole,
         by=by,
         date=day,
-        location=link.location or SPOKEN,
     )

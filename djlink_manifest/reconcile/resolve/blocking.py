@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from djlink_manifest.manifest.models.match import is_excluded, nearest
+from djlink_manifest.manifest.models.match import is_excluded
 from djlink_manifest.manifest.models.names import matches
 from djlink_manifest.manifest.models.values import SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.derive import LinkedTable
 from djlink_manifest.model.tables.naming import class_name, is_hidden, master_of

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from djlink_manifest.manifest.models.match import EquallyClose, nearest, rule_for
+from djlink_manifest.manifest.models.match import EquallyClose, rule_for
 from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant
 from djlink_manifest.model.tables.naming import class_name, is_hidden, master_of

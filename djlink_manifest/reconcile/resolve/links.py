@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.models.match import nearest
 from djlink_manifest.manifest.models.values import Manifest, SourceSpec
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link, Reference
 from djlink_manifest.model.server.catalog import Catalog, TableName, Version
@@ -61,7 +61,7 @@ def local_schemas(manifest: Manifest) -> frozenset[str]:
     return frozenset(
         named
         | {
-            source.options.local_schema(source.name, name)
+            source.local_schema(source.name, name)
             for source in manifest.sources
             for name in removed_schemas(manifest, source)
         }

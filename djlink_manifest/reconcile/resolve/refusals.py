@@ -7,9 +7,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.models.match import EquallyClose, nearest
+from djlink_manifest.manifest.models.match import EquallyClose
 from djlink_manifest.manifest.models.names import identifier_fault, unlinkable
-from djlink_manifest.manifest.models.values import Options, SourceSpec, TableRule
+from djlink_manifest.manifest.models.options import Options
+from djlink_manifest.manifest.models.values import SourceSpec, TableRule
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.server.catalog import Catalog, TableName, Version
 from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
 from djlink_manifest.model.tables.definition import TableDefinition, unprotectable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.reconcile.resolve.links import Resolved
 from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts, refusal_about
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from djlink_manifest.manifest.models.match import nearest
+from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals
 from djlink_manifest.model.tables.definition import TableDefinition
 

@@ -6,15 +6,13 @@ Every step can be repeated; what stops in the middle is finished by the next app
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
 from djlink_manifest.errors import (
-    ConnectionLost,
     DjlinkError,
     Interrupted,
     ObjectRefused,
@@ -28,12 +26,13 @@ from djlink_manifest.reconcile.plan.actions import Blocked
 from djlink_manifest.reconcile.runtime.context import Found
 from djlink_manifest.reconcile.runtime.workers import Helpers
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, PlanKeys
+from djlink_manifest.retry import Retry
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external.objects import Objects
 from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.outbound import registrations
-from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.errors import is_passing_here
 from djlink_manifest.servers.session.session import RawRow, Writer
 from djlink_manifest.servers.stores.transport import Brought
 from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget, Conversion, as_read
@@ -42,7 +41,8 @@ BATCH_BYTES = 32 << 20
 BATCH_ENTITIES = 10_000
 BATCH_ROWS = 50_000
 KEYS_AT_ONCE = 1_000
-PATIENCE = 5  # tries of one batch, and of a DDL on a table in use
+AGAIN = Retry(5, lambda failures: 0.1 * 2**failures, is_passing_here)  # of one batch
+IN_USE = Retry(5, float, lambda error: isinstance(error, TableInUse))  # of a DDL
 SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, committed meanwhile
 
 
@@ -252,30 +252,16 @@ def release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
 
 def patiently(bench: Bench, step: Callable[[], None]) -> None:
     """Run a DDL; one that finds its table in use gives way at once and tries again a little later."""
-    for attempt in range(1, PATIENCE + 1):
-        try:
-            step()
-            return
-        except TableInUse as error:
-            if attempt == PATIENCE:
-                raise
-            bench.say(f"{error.message}; trying again")
-            bench.stop.wait(attempt)
-            stop_here(bench)
+    IN_USE.run(step, bench.stop, bench.say)
 
 
 def again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = frozenset()) -> None:
     """Run a batch, again where it met a deadlock, a lock wait or one of the errors `passing`."""
-    for attempt in range(1, PATIENCE + 1):
-        try:
-            step()
-            return
-        except ServerError as error:
-            lost, may_pass = isinstance(error, ConnectionLost), is_passing(error) or error.code in passing
-            if lost or not may_pass or attempt == PATIENCE:
-                raise
-            bench.say(f"{error.message}; trying again")
-            time.sleep(0.1 * 2**attempt)
+
+    def passes(error: Exception) -> bool:
+        return is_passing_here(error) or (isinstance(error, ServerError) and error.code in passing)
+
+    replace(AGAIN, passes=passes).run(step, bench.stop, bench.say)
 
 
 def batch_size(bytes_each: float, rows_each: float) -> int:

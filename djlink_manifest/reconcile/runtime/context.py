@@ -16,8 +16,8 @@ from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.reconcile.observe.context import Stage
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
-from djlink_manifest.servers.entities.collisions import PackedKeys
 from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.ownership.locks import Locks
 from djlink_manifest.servers.session.pool import Pool
 from djlink_manifest.servers.session.session import Writer

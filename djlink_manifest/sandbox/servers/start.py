@@ -22,6 +22,8 @@ from djlink_manifest.sandbox.servers.template import copy_template, datadir_temp
 # restarts.
 PORTS = range(20_000, 32_000)
 PORT_ATTEMPTS = 8
+# Names the folder in which the servers' own folders are made, in place of the system's for temporary files.
+FOLDER_VARIABLE = "DJLINK_SANDBOX_FOLDER"
 TAKEN = ("Address already in use", "Bind on TCP/IP port", "port is already allocated")
 
 
@@ -55,7 +57,8 @@ def start_server(
     """
     binary = find_server(options.vendor, tell)
     template = datadir_template(binary, tell)
-    folder = Path(tempfile.mkdtemp(prefix=f"djlink-{name}-")).resolve()
+    parent = os.environ.get(FOLDER_VARIABLE) or None
+    folder = Path(tempfile.mkdtemp(prefix=f"djlink-{name}-", dir=parent)).resolve()
     server = SandboxServer(
         name=name,
         vendor=binary.vendor,

@@ -11,7 +11,7 @@ from djlink_manifest.model.server.health import Health, Role
 from djlink_manifest.model.server.rights import parse_grants
 from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session, first_values
-from djlink_manifest.servers.sql import comma, ident, sql
+from djlink_manifest.servers.sql import comma, sql
 
 GLOBALS = (
     *("read_only", "super_read_only", "innodb_read_only", "max_allowed_packet", "local_infile", "sql_mode"),
@@ -88,7 +88,7 @@ def _roles(session: Session) -> tuple[Role, ...]:
     for name in sorted(known | active):
         grants = list[str]()
         with suppress(ServerError):  # of another host than `%`: its name alone does not do
-            session.scratch(sql("SET ROLE {}", ident(name)))
+            session.take_role(name)
             grants = _grants(session)
         found.append(Role(name, name in active, parse_grants(grants, roles_give_all=False)))
     return tuple(found)

@@ -52,7 +52,16 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
     asked = sorted(schemas & everything)
     grants = parse_grants(str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
     if not asked:
-        return Catalog(session.name, session.identity, everything, {}, {}, {}, grants, {})
+        return Catalog(
+            session.name,
+            session.identity,
+            everything,
+            tables={},
+            sizes={},
+            marks={},
+            grants=grants,
+            collations={},
+        )
     listed, faults = comma([sql("{}", name) for name in asked]), Faults()
     checks = read_checks(session, listed, faults)
     columns = read_columns(session, listed, checks, faults)
@@ -93,13 +102,13 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
         session.name,
         session.identity,
         everything,
-        tables,
-        sizes,
-        marks,
-        grants,
-        {},
-        read_definers(session, listed),
-        foreign,
+        tables=tables,
+        sizes=sizes,
+        marks=marks,
+        grants=grants,
+        collations={},
+        definers=read_definers(session, listed),
+        foreign_marks=foreign,
     )
 
 

@@ -97,13 +97,13 @@ def _facts(row: Sequence[object]) -> ColumnFacts:
         named,
         as_text(type_, f"a type {of}"),
         as_choice(nullable, f"an IS_NULLABLE {of}", ("YES", "NO")) == "YES",
-        as_value(default, f"a default {of}"),
-        as_text(extra or "", f"an EXTRA {of}"),
-        as_optional_word(charset, f"a character set {of}"),
-        as_optional_word(collation, f"a collation {of}"),
-        as_value(comment, f"a comment {of}") or "",
-        as_optional_text(generation, f"an expression {of}"),
-        as_optional_int(srid, f"a spatial system {of}", most=(1 << 32) - 1),
+        default=as_value(default, f"a default {of}"),
+        extra=as_text(extra or "", f"an EXTRA {of}"),
+        charset=as_optional_word(charset, f"a character set {of}"),
+        collation=as_optional_word(collation, f"a collation {of}"),
+        comment=as_value(comment, f"a comment {of}") or "",
+        generation=as_optional_text(generation, f"an expression {of}"),
+        srid=as_optional_int(srid, f"a spatial system {of}", most=(1 << 32) - 1),
     )
 
 

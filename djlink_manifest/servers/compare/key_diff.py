@@ -81,7 +81,15 @@ def compare_keys(
     with local.snapshot(), source.snapshot(keep=True):
         seen = known or side_digests(local, source, link)
         buckets = bucket_count(max(seen.here.count, seen.there.count), BUCKETS_MOST)
-        _find(local, source, link, buckets, _dirty(*_buckets(local, source, link, buckets)), missing, extra)
+        _find(
+            local,
+            source,
+            link,
+            buckets,
+            groups=_dirty(*_buckets(local, source, link, buckets)),
+            missing=missing,
+            extra=extra,
+        )
         if _accounted(seen, missing, extra):
             return
         if known is not None and _accounted(side_digests(local, source, link), missing, extra):
@@ -91,7 +99,13 @@ def compare_keys(
     with local.snapshot(), source.snapshot(keep=True):
         every = _buckets(local, source, link, buckets)
         _find(
-            local, source, link, buckets, _grouped(*every, every[0].keys() | every[1].keys()), missing, extra
+            local,
+            source,
+            link,
+            buckets,
+            groups=_grouped(*every, every[0].keys() | every[1].keys()),
+            missing=missing,
+            extra=extra,
         )
 
 

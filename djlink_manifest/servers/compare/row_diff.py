@@ -8,7 +8,7 @@ differently.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,10 +18,11 @@ from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.compare import checksum, entity_diff
 from djlink_manifest.servers.compare.checksum import canonical, sixty_bits
 from djlink_manifest.servers.compare.key_diff import at_once
-from djlink_manifest.servers.ddl.tables import key_columns
+from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys import predicates
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
-from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.keys.temporary_table import TemporaryTable
+from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, not_among, sql, table
@@ -68,37 +69,15 @@ class _Rows:
         return sql("CRC32({}) % {}", canonical(self.key, "m"), count)
 
 
-class _Digests:
+class _Digests(TemporaryTable):
     """A temporary table on the source server with a digest for each entity."""
 
     def __init__(self, session: Session, link: Link, label: str) -> None:
-        self.session = session
+        columns = (*link.key_columns, _COUNT, _TOTAL)
+        flags = "`~held` tinyint NOT NULL DEFAULT 0, `~changed` tinyint NOT NULL DEFAULT 0"
+        body = f"{column_list(columns)}, {flags}, PRIMARY KEY ({idents(link.key).text})"
+        super().__init__(session, (link.outbound_schema, f"~djlink_{label}"), columns, body)
         self.key = link.key
-        self.columns = (*link.key_columns, _COUNT, _TOTAL)
-        self.name = table(link.outbound_schema, f"~djlink_{label}")
-        self.drop()
-        session.scratch(
-            Sql(
-                f"CREATE TEMPORARY TABLE {self.name.text} ({key_columns(link.definition)},"
-                " `~n` bigint NOT NULL, `~total` decimal(65,0) NOT NULL,"
-                " `~held` tinyint NOT NULL DEFAULT 0, `~changed` tinyint NOT NULL DEFAULT 0,"
-                f" PRIMARY KEY ({idents(link.key).text})) ENGINE=InnoDB"
-            )
-        )
-
-    def drop(self) -> None:
-        """End it."""
-        self.session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", self.name))
-
-    def add(self, rows: Iterable[RawRow]) -> None:
-        """Add keys and digests that came over the wire."""
-        for statement in inserts(self.name, self.columns, rows, most_bytes(self.session)):
-            self.session.send_scratch(statement.text)
-
-    def add_from(self, select: Sql) -> None:
-        """Add keys and digests of the source's own tables, which are read without locks."""
-        names = idents(c.name for c in self.columns)
-        self.session.scratch(sql("INSERT INTO {} ({}) {}", self.name, names, select))
 
 
 def find_changed(
@@ -127,7 +106,7 @@ def find_changed(
         suspect.append([b for b in sorted(mine.keys() | theirs.keys()) if mine.get(b) != theirs.get(b)])
     every = sorted({bucket for each in suspect for bucket in each})
     if every:
-        _compare(pairs, suspect, every, count, link, into)
+        _compare(pairs, suspect, every, count, link=link, into=into)
     if not alike and only is None and entity_diff.has_json(link):
         _compare_json(local, source, link, into)
 
@@ -159,34 +138,29 @@ def _compare(
     into: KeyTable,
 ) -> None:
     """Find the entities that differ in the buckets that do, by digests brought together at the source."""
-    masters = _Digests(into.session, link, "masters")
-    for number, (here, there) in enumerate(pairs):
-        of = every if number == 0 else suspect[number]
-        if not of:
-            continue
-        theirs = _Digests(into.session, link, "theirs")
-        theirs.add_from(there.entities(count, of))
-        ours = masters if number == 0 else _Digests(into.session, link, "ours")
-        ours.add(here.session.stream(here.entities(count, of)))
-        if number == 0:
-            _mark_masters(masters, theirs)
-        else:
-            _mark_parts(masters, ours, theirs)
-            ours.drop()
-        theirs.drop()
-    keys = idents(link.key)
-    into.add_from(sql("SELECT {} FROM {} WHERE `~changed` ORDER BY {}", keys, masters.name, keys))
-    masters.drop()
+    with _Digests(into.session, link, "masters") as masters:
+        for number, (here, there) in enumerate(pairs):
+            of = every if number == 0 else suspect[number]
+            if not of:
+                continue
+            with _Digests(into.session, link, "theirs") as theirs:
+                theirs.add_from(there.entities(count, of))
+                if number == 0:
+                    masters.add(here.session.stream(here.entities(count, of)))
+                    _mark_masters(masters, theirs)
+                    continue
+                with _Digests(into.session, link, "ours") as ours:
+                    ours.add(here.session.stream(here.entities(count, of)))
+                    _mark_parts(masters, ours, theirs)
+        keys = idents(link.key)
+        into.add_from(sql("SELECT {} FROM {} WHERE `~changed` ORDER BY {}", keys, masters.name, keys))
 
 
 def _mark_masters(masters: _Digests, theirs: _Digests) -> None:
-    masters.session.scratch(
-        sql(
-            "UPDATE {} d JOIN {} s ON {} SET d.`~held` = 1, d.`~changed` = (d.`~total` <> s.`~total`)",
-            masters.name,
-            theirs.name,
-            equal("d", masters.key, "s", masters.key),
-        )
+    masters.update(
+        {"~held": Sql("1"), "~changed": Sql("d.`~total` <> s.`~total`")},
+        Sql("TRUE"),
+        sql("JOIN {} s ON {}", theirs.name, equal("d", masters.key, "s", masters.key)),
     )
 
 
@@ -195,16 +169,16 @@ def _mark_parts(masters: _Digests, ours: _Digests, theirs: _Digests) -> None:
 
     Outside of the buckets that were looked at neither side has one.
     """
-    masters.session.scratch(
+    masters.update(
+        {"~changed": Sql("1")},
+        Sql("d.`~held` AND NOT (o.`~n` <=> s.`~n` AND o.`~total` <=> s.`~total`)"),
         sql(
-            "UPDATE {} d LEFT JOIN {} o ON {} LEFT JOIN {} s ON {} SET d.`~changed` = 1"
-            " WHERE d.`~held` AND NOT (o.`~n` <=> s.`~n` AND o.`~total` <=> s.`~total`)",
-            masters.name,
+            "LEFT JOIN {} o ON {} LEFT JOIN {} s ON {}",
             ours.name,
             equal("o", masters.key, "d", masters.key),
             theirs.name,
             equal("s", masters.key, "d", masters.key),
-        )
+        ),
     )
 
 

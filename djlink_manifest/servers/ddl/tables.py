@@ -66,14 +66,13 @@ def add_to_table(
     return f"ALTER TABLE {table(schema, name).text} {', '.join(clauses)}"
 
 
-def scratch_table(schema: str, name: str, columns: Sequence[Column], key: Sequence[str]) -> str:
-    """The CREATE of a temporary table for rows with these columns, and with no key but the primary one."""
+def row_columns(columns: Sequence[Column], key: Sequence[str]) -> str:
+    """What the parentheses of a temporary table for rows with these columns enclose, with a primary key."""
     plain = [
         replace(c, default=None, default_is_expression=False, on_update=None, comment="", invisible=False)
         for c in columns
     ]
-    lines = [*map(_column, plain), f"PRIMARY KEY ({idents(key).text})"]
-    return f"CREATE TEMPORARY TABLE {table(schema, name).text} ({', '.join(lines)}) ENGINE=InnoDB"
+    return ", ".join([*map(_column, plain), f"PRIMARY KEY ({idents(key).text})"])
 
 
 def key_columns(definition: TableDefinition) -> str:

@@ -75,8 +75,8 @@ def count_classes(
     held, asked = link.address in scene.held, link.address in scene.barring
     if wanted is None and above is None and not asked:
         strays = count_strays(session, link, missing, extra, barring=False) if held else {}
-        return {**_plain_counts(session, link, held, missing, extra, strays), **_stray(strays)}
-    select, joins = _flags(link, held, asked, missing, extra, wanted, above)
+        return {**_plain_counts(session, link, held, missing, extra=extra, strays=strays), **_stray(strays)}
+    select, joins = _flags(link, held, asked, missing, extra=extra, wanted=wanted, above=above)
     rows = session.rows(
         sql(
             "SELECT o, l, r, a, w, b, COUNT(*) FROM (SELECT {} FROM {} s {}) classes"

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.local_rules import Leftover, LocalRule
-from djlink_manifest.model.tables.definition import Check, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.definition import Check, Column, ForeignKey, TableDefinition
 from djlink_manifest.servers.ddl.tables import column_list
-from djlink_manifest.servers.keys.key_table import SEQ, temporary
-from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
-from djlink_manifest.servers.session.error_numbers import DENIED
+from djlink_manifest.servers.keys.key_table import SEQ
+from djlink_manifest.servers.keys.temporary_table import TemporaryTable
+from djlink_manifest.servers.query.rows import reading
+from djlink_manifest.servers.session.errors import DENIED
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, both, column, columns, equal, idents, not_among, sql, table
 
@@ -59,9 +60,9 @@ def _tried(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Sessio
     """A temporary table on the local server with the columns that the rule is about."""
     names = tuple(dict.fromkeys((*rule.owner, *rule.columns)))
     theirs, ours = ([of.column(n) for n in names] for of in (rule.theirs, rule.ours))
-    name = table(rule.ours.schema, "~djlink_tried")
     number = f"`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY"
-    with temporary(local, name, f"{number}, {column_list(ours)}"):
+    place = (rule.ours.schema, "~djlink_tried")
+    with TemporaryTable(local, place, ours, f"{number}, {column_list(ours)}") as tried:
         select = sql(
             "SELECT {} FROM {} t WHERE {} ORDER BY {}",
             reading(theirs, "t"),
@@ -69,9 +70,8 @@ def _tried(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Sessio
             both(tests),
             columns("t", rule.theirs.key),
         )
-        for statement in inserts(name, ours, source.stream(select), most_bytes(local)):
-            local.send_scratch(statement.text)
-        yield name
+        tried.add(source.stream(select))
+        yield tried.name
 
 
 @contextmanager
@@ -105,16 +105,13 @@ def _offenders(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
 @contextmanager
 def _first(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
     """A temporary table of the values that several of the tried rows have, with the first that has each."""
-    name, ours = table(rule.ours.schema, "~djlink_first"), [rule.ours.column(n) for n in rule.columns]
-    keys = idents(rule.columns)
-    with temporary(local, name, f"`{SEQ}` bigint unsigned NOT NULL, {column_list(ours)}, KEY ({keys.text})"):
-        local.scratch(
+    ours, keys = [rule.ours.column(n) for n in rule.columns], idents(rule.columns)
+    body = f"`{SEQ}` bigint unsigned NOT NULL, {column_list(ours)}, KEY ({keys.text})"
+    columns_ = (Column(SEQ, "bigint unsigned"), *ours)
+    with TemporaryTable(local, (rule.ours.schema, "~djlink_first"), columns_, body) as first:
+        first.add_from(
             sql(
-                "INSERT INTO {} ({}, {}) SELECT MIN({}), {} FROM {} x WHERE {} GROUP BY {}"
-                " HAVING COUNT(*) > 1",
-                name,
-                idents([SEQ]),
-                keys,
+                "SELECT MIN({}), {} FROM {} x WHERE {} GROUP BY {} HAVING COUNT(*) > 1",
                 idents([SEQ]),
                 columns("x", rule.columns),
                 tried,
@@ -122,4 +119,4 @@ def _first(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
                 columns("x", rule.columns),
             )
         )
-        yield name
+        yield first.name

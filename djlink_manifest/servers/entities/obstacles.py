@@ -7,6 +7,7 @@ is held and here may be missing here, since the source added it after the pull. 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link, Reference
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
@@ -68,72 +69,63 @@ def stale_rows(source: Session, local: Session, link: Link, into: KeyTable) -> N
     find_changed(local, source, link, into, only)
 
 
-def unmet(
-    source: Session, local: Session, scene: Scene, link: Link, comparable: Collection[str], due: Due
-) -> Iterator[tuple[int, KeyTable]]:
-    """Of the entities that are due those that refer to what is missing, with the number of the reason.
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """The entities of a link that are to come, by the condition `due`, and a session to each server."""
+
+    source: Session
+    local: Session
+    scene: Scene
+    link: Link
+    due: Due
+
+    def referring(self, reference: Reference, alias: str) -> list[Sql]:
+        """The conditions that a row of the referring table names a parent and is of one of them."""
+        mine = child_master_columns(self.link, reference)
+        named = [sql("{} IS NOT NULL", column(alias, name)) for name in reference.nullable]
+        pullable = Sets(self.source, self.scene).pullable(self.link, alias, mine)
+        return [*named, *pullable, *self.due(alias, mine)]
+
+
+def unmet(coming: Coming, comparable: Collection[str]) -> Iterator[tuple[int, KeyTable]]:
+    """Of the entities to come those that refer to what is missing, with the number of the reason.
 
     `comparable` are the links whose local tables have a place for every row of the source.
     """
+    source, link, scene = coming.source, coming.link, coming.scene
     for number, reference in enumerate(link.references):
         parent, mine = scene.links[reference.parent], child_master_columns(link, reference)
         if link.address in scene.held:  # what a first pull leaves out is counted by the next plan
             with key_table(source, link, "unmet") as found:
                 of = table(parent.definition.schema, reference.parent_table)
                 lacks = not_among(of, reference.parent_columns, "c", reference.columns)
-                tests = both([*_referring(source, scene, link, reference, "c", due), lacks])
+                tests = both([*coming.referring(reference, "c"), lacks])
                 keys, rows = columns("c", mine), child_table(link, reference)
                 found.add_from(sql("SELECT DISTINCT {} FROM {} c WHERE {}", keys, rows, tests))
                 if found.count:
                     yield GONE + number, found
         if reference.parent_table != parent.definition.name and parent.address in comparable:
             with key_table(source, link, "unmet") as found:
-                _add_late(source, local, scene, link, reference, due, found)
+                _add_late(coming, reference, found)
                 if found.count:
                     yield LATE + number, found
 
 
-def _add_late(
-    source: Session,
-    local: Session,
-    scene: Scene,
-    link: Link,
-    reference: Reference,
-    due: Due,
-    found: KeyTable,
-) -> None:
+def _add_late(coming: Coming, reference: Reference, found: KeyTable) -> None:
     """Add what refers to a part row of a parent that is held and here, and whose part rows differ."""
-    parent = scene.links[reference.parent]
+    source, local, link = coming.source, coming.local, coming.link
+    parent = coming.scene.links[reference.parent]
     ours = next(mine for theirs, mine in parent.tables if theirs.name == reference.parent_table)
     child, here = next(pair for pair in link.tables if pair[0].name == reference.child_table)
     key = named_key(parent, reference)
-    if key is None or parent.address not in scene.held:
+    if key is None or parent.address not in coming.scene.held:
         return
     with key_table(source, parent, "parents") as changed:
         find_changed(local, source, parent, changed, {ours.name: reference.parent_columns})
         if not changed.count:
             return
-        names = (parent.local.schema, ours.name, reference.parent_columns)
-        rule = LocalRule(
-            child,
-            here,
-            tuple(child_master_columns(link, reference)),
-            reference.columns,
-            _key(reference, *names),
-        )
-        tests = _referring(source, scene, link, reference, "t", due)
+        named = ForeignKey("", reference.columns, parent.local.schema, ours.name, reference.parent_columns)
+        rule = LocalRule(child, here, tuple(child_master_columns(link, reference)), reference.columns, named)
+        tests = coming.referring(reference, "t")
         tests.append(among(changed.name, parent.key, "t", key))
         found.add(breaking(rule, source, tests, local))
-
-
-def _key(reference: Reference, schema: str, name: str, parent_columns: tuple[str, ...]) -> ForeignKey:
-    return ForeignKey("", reference.columns, schema, name, parent_columns)
-
-
-def _referring(
-    source: Session, scene: Scene, link: Link, reference: Reference, alias: str, due: Due
-) -> list[Sql]:
-    """The conditions that a row of the referring table names a parent and is of an entity that is to come."""
-    mine = child_master_columns(link, reference)
-    named = [sql("{} IS NOT NULL", column(alias, name)) for name in reference.nullable]
-    return [*named, *Sets(source, scene).pullable(link, alias, mine), *due(alias, mine)]

@@ -120,7 +120,14 @@ def records(session: Session, catalog: Catalog, link: Link, raw: RawRow) -> tupl
 
 
 def parents_named(
-    session: Session, scene: Scene, link: Link, reference: Reference, raw: RawRow, which: Which, limit: int
+    session: Session,
+    scene: Scene,
+    link: Link,
+    reference: Reference,
+    raw: RawRow,
+    *,
+    which: Which,
+    limit: int,
 ) -> list[RawRow]:
     """The keys of the parent's entities that this one names through a reference, of those asked for."""
     parent, sets = scene.links[reference.parent], Sets(session, scene)
@@ -149,11 +156,9 @@ def parents_named(
     )
 
 
-def users(
-    session: Session, scene: Scene, link: Link, child: str, reference: Reference, raw: RawRow
-) -> tuple[int, int]:
+def users(session: Session, scene: Scene, child: str, reference: Reference, raw: RawRow) -> tuple[int, int]:
     """How many rows of a child name this entity, and how many of those are of wanted or held entities."""
-    other, sets = scene.links[child], Sets(session, scene)
+    link, other, sets = scene.links[reference.parent], scene.links[child], Sets(session, scene)
     join, alias, names = parent_join(link, reference, "c")
     mine = child_master_columns(other, reference)
     user = sets.is_wanted(child, "c", mine) or Sql("TRUE")

@@ -27,6 +27,7 @@ from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external.verify import lost_here
+from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.json_values import member
 from djlink_manifest.servers.query.rows import reading
@@ -70,7 +71,7 @@ class Objects:
         if len(self._brought) > REMEMBERED:
             self._brought.clear()
         wanted, missing, size = dict[Transport, None](), list[Transport](), 0
-        with closing(self._wanted(source, work, first, last)) as found:
+        with closing(self._wanted(source, NumberedKeys(work, first, last))) as found:
             for each_object in found:
                 if each_object in wanted:
                     continue
@@ -109,9 +110,7 @@ class Objects:
         """The keys of local entities of which an object, or its value in the row, is missing or altered."""
         return lost_here(local, source, self._link, self._depot)[1]
 
-    def _wanted(
-        self, source: Session, work: KeyTable, first: int, last: int
-    ) -> Generator[Transport, None, None]:
+    def _wanted(self, source: Session, keys: NumberedKeys) -> Generator[Transport, None, None]:
         link = self._link
         for theirs, ours in link.tables:
             mine = external_columns(theirs)
@@ -120,7 +119,7 @@ class Objects:
             place = Place(theirs.schema, theirs.name, ours.schema, ours.name)
             read = [c for c, _ in mine]
             some = either([sql("{} IS NOT NULL", column("t", c.name)) for c in read])
-            rows = source.stream(rows_of(link, theirs, work, first, last, some, reading(read, "t")))
+            rows = source.stream(rows_of(link, theirs, keys, reading(read, "t"), some))
             try:
                 for row in rows:
                     for value, (_, external) in zip(row, mine, strict=True):
@@ -152,7 +151,9 @@ class Objects:
                 return None
             store = self._depot.stores.of_source(self._link.source, metadata.store)
             prefix = store.prefix("schema") if isinstance(store, Store) else ""
-            return model.transport(metadata, external, place, self._link.stores, prefix, self._local)
+            return model.transport(
+                metadata, external, place, self._link.stores, prefix=prefix, local=self._local
+            )
         except BadObject as error:
             raise ObjectRefused(f"an object of {place.source_table} cannot be followed: {error}") from error
 

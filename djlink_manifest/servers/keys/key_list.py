@@ -6,15 +6,13 @@ thousand keys on its optimizer gives up ranges and reads whole tables. A joined 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.servers.ddl.tables import key_columns
-from djlink_manifest.servers.keys.key_table import SEQ, KeyTable, temporary
-from djlink_manifest.servers.query.rows import inserts, most_bytes
+from djlink_manifest.servers.keys.key_table import SEQ, KeyTable
+from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, column, columns, equal, idents, sql, table
+from djlink_manifest.servers.sql import Sql, column, columns, equal, sql
 
 
 class KeysInHand:
@@ -64,29 +62,24 @@ class NumberedKeys(KeysInHand):
         return sql("{} BETWEEN {} AND {}", column("d", SEQ), self.first, self.last)
 
 
-class KeyList(KeysInHand):
-    """A list to put keys into. What a transaction put in is gone where it is rolled back."""
-
-    def __init__(self, session: Session, link: Link, number: int) -> None:
-        super().__init__(link, table(link.outbound_schema, f"~djlink_list_{number}"), 0)
-        self.session = session
-
-    def put(self, keys: Sequence[RawRow]) -> None:
-        """Replace what is in hand; the keys are raw, each once."""
-        self.session.scratch(sql("DELETE FROM {}", self.name))
-        most = most_bytes(self.session)
-        for statement in inserts(self.name, self.link.key_columns, keys, most):
-            self.session.send_scratch(statement.text)
-        self.count = len(keys)
-
-
-@contextmanager
-def key_list(session: Session, link: Link, number: int = 0) -> Iterator[KeyList]:
-    """An empty list for the time of the block, which begins outside of transactions.
+class KeyList(EntityKeys, KeysInHand):
+    """A list to put keys into. What a transaction put in is gone where it is rolled back.
 
     Lists of several links at the same time have different numbers.
     """
-    found = KeyList(session, link, number)
-    columns = f"{key_columns(link.definition)}, PRIMARY KEY ({idents(link.key).text})"
-    with temporary(session, found.name, columns):
-        yield found
+
+    def __init__(self, session: Session, link: Link, number: int = 0) -> None:
+        super().__init__(session, link.definition, link.outbound_schema, f"list_{number}")
+        self.link = link
+        self.count = 0
+
+    def put(self, keys: Sequence[RawRow]) -> None:
+        """Replace what is in hand; the keys are raw, each once."""
+        self.delete()
+        self.add(keys)
+        self.count = len(keys)
+
+
+def key_list(session: Session, link: Link, number: int = 0) -> KeyList:
+    """An empty list for the time of a `with` block, which begins outside of transactions."""
+    return KeyList(session, link, number)

@@ -35,9 +35,11 @@ class KeyRange:
         """The condition that an aliased table's key lies in the range, there perhaps of other `names`."""
         names = names or [c.name for c in key]
         least = ">=" if self.included else ">"
-        tests = [_beside(key, names, self.after, alias, ">", least)] if self.after is not None else []
+        tests = (
+            [_beside(key, names, self.after, alias, side=">", last=least)] if self.after is not None else []
+        )
         if self.until is not None:
-            tests.append(_beside(key, names, self.until, alias, "<", "<="))
+            tests.append(_beside(key, names, self.until, alias, side="<", last="<="))
         return both(tests)
 
 

@@ -1,52 +1,52 @@
-"""Key tables: temporary tables on a source server that hold sets of keys, so that keys need not travel.
-
-They live in the outbound schema (the only one where the link user may make them), belong to one session and
-end with it.
-"""
+"""Key tables: temporary tables on a source server that hold sets of keys, numbered, to be taken in pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.servers.ddl.tables import key_columns
-from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.ddl.tables import column_list
+from djlink_manifest.servers.keys.temporary_table import TemporaryTable
+from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, idents, sql, table
+from djlink_manifest.servers.sql import Sql, idents, sql
 
 SEQ = "~seq"  # counts the keys from 1 in the order they were added
 
 
-class KeyTable:
-    """A set of a link's keys on the source server, numbered from 1.
+class KeyTable(TemporaryTable):
+    """A set of a link's keys on the source server, numbered from 1; `count` of them.
 
-    MySQL lets a statement name a temporary table once only.
+    `looked_up`: keys are looked for in it, beside being read in their order.
     """
 
-    def __init__(self, session: Session, link: Link, label: str) -> None:
-        self.session = session
+    def __init__(self, session: Session, link: Link, label: str, *, looked_up: bool = True) -> None:
+        keys = column_list(link.key_columns)
+        body = f"`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT, {keys}, PRIMARY KEY (`{SEQ}`)"
+        if looked_up:
+            body += f", UNIQUE KEY `~key` ({idents(link.key).text})"
+        super().__init__(session, (link.outbound_schema, f"~djlink_{label}"), link.key_columns, body)
         self.link = link
-        self.name = table(link.outbound_schema, f"~djlink_{label}")
         self.count = 0
 
-    def add(self, rows: Iterable[RawRow]) -> None:
-        """Add keys that came over the wire, raw, in key order of columns."""
-        for statement in inserts(self.name, self.link.key_columns, rows, most_bytes(self.session)):
-            self.count += self.session.send_scratch(statement.text)
+    def add(self, rows: Iterable[RawRow]) -> int:
+        """Add keys that came over the wire, raw, in key order of columns; how many."""
+        added = super().add(rows)
+        self.count += added
+        return added
 
-    def add_from(self, select: Sql) -> None:
-        """Add the keys that a SELECT gives, on the server. It may begin with WITH."""
+    def add_from(self, select: Sql) -> int:
+        """Add the keys that a SELECT gives, on the server; how many. It may begin with WITH."""
         if self.count:
             # an INSERT … SELECT takes more numbers than it needs, and the numbers must leave no gap
-            self.session.scratch(sql("ALTER TABLE {} AUTO_INCREMENT = {}", self.name, self.count + 1))
-        self.count += self.session.scratch(
-            sql("INSERT INTO {} ({}) {}", self.name, idents(self.link.key), select)
-        )
+            self.session.temporary.number_from(self.name, self.count + 1)
+        added = super().add_from(select)
+        self.count += added
+        return added
 
     def clear(self) -> None:
         """Empty the set."""
-        self.session.scratch(sql("TRUNCATE TABLE {}", self.name))
+        self.session.temporary.truncate(self.name)
         self.count = 0
 
     def pages(self, size: int) -> Iterator[tuple[int, int]]:
@@ -63,41 +63,6 @@ class KeyTable:
         )
 
 
-@contextmanager
-def key_table(session: Session, link: Link, label: str, *, looked_up: bool = True) -> Iterator[KeyTable]:
-    """A fresh key table that is dropped at the end, unless the session broke.
-
-    `looked_up`: keys are looked for in it, beside being read in their order.
-    """
-    found = KeyTable(session, link, label)
-    columns = (
-        f"`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT, {key_columns(link.definition)},"
-        f" PRIMARY KEY (`{SEQ}`)"
-    )
-    if looked_up:
-        columns += f", UNIQUE KEY `~key` ({idents(link.key).text})"
-    with temporary(session, found.name, columns):
-        yield found
-
-
-@contextmanager
-def temporary(session: Session, name: Sql, columns: str) -> Iterator[None]:
-    """A temporary table for the time of the block; one of the same name that was left behind is dropped.
-
-    `columns` is what stands between the parentheses of its CREATE TABLE.
-    """
-    create_temporary(session, name, columns)
-    yield
-    # on an error the session is closed by its pool, and the table with it
-    drop_temporary(session, name)
-
-
-def create_temporary(session: Session, name: Sql, columns: str) -> None:
-    """Create a temporary table in place of one of the same name that was left behind."""
-    drop_temporary(session, name)
-    session.scratch(Sql(f"CREATE TEMPORARY TABLE {name.text} ({columns}) ENGINE=InnoDB"))
-
-
-def drop_temporary(session: Session, name: Sql) -> None:
-    """Drop a temporary table, if it exists."""
-    session.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", name))
+def key_table(session: Session, link: Link, label: str, *, looked_up: bool = True) -> KeyTable:
+    """A key table for the time of a `with` block, which makes and drops it."""
+    return KeyTable(session, link, label, looked_up=looked_up)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from djlink_manifest.model.links.link import Link
@@ -12,8 +11,8 @@ from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.compare.checksum import SetDigest, set_digest
 from djlink_manifest.servers.ddl.tables import column_list
-from djlink_manifest.servers.keys.key_table import temporary
-from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.keys.temporary_table import TemporaryTable
+from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import all_rows
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import (
@@ -31,31 +30,27 @@ from djlink_manifest.servers.sql import (
 )
 
 
-class Noted:
+class Noted(TemporaryTable):
     """The requests of a link, brought to the local server into a temporary table."""
 
     def __init__(self, local: Session, link: Link) -> None:
+        columns, keys = _columns(link), idents(link.local.key).text
+        body = f"{column_list(columns)}, PRIMARY KEY ({keys})"
+        super().__init__(local, (link.local.schema, "~djlink_requests"), columns, body)
         self.local = local
         self.link = link
-        self.name = table(link.local.schema, "~djlink_requests")
 
-    def add(self, rows: Iterable[RawRow]) -> None:
-        """Add requests as `servers.asking.stream_requests` gives them, and forget those not here."""
-        most = most_bytes(self.local)
-        for statement in inserts(self.name, _columns(self.link), rows, most):
-            self.local.send_scratch(statement.text)
+    def add(self, rows: Iterable[RawRow]) -> int:
+        """Add requests as `request_queries.stream_requests` gives them, and forget those not here."""
+        added = super().add(rows)
         self.forget_absent()
+        return added
 
     def forget_absent(self) -> None:
         """Forget the requests for what is not here."""
         key = self.link.local.key
-        self.local.scratch(
-            sql(
-                "DELETE FROM {} WHERE {}",
-                self.name,
-                not_among(table(self.link.local.schema, self.link.local.name), key, self.name.text, key),
-            )
-        )
+        of = table(self.link.local.schema, self.link.local.name)
+        self.delete(not_among(of, key, self.name.text, key))
 
     def changes(self) -> tuple[int, int]:
         """How many requests the local part lacks, and how many rows it has too many."""
@@ -133,13 +128,9 @@ class Noted:
         )
 
 
-@contextmanager
-def noted(local: Session, link: Link) -> Iterator[Noted]:
-    """An empty set of requests for the time of the block."""
-    found = Noted(local, link)
-    keys = idents(link.local.key).text
-    with temporary(local, found.name, f"{column_list(_columns(link))}, PRIMARY KEY ({keys})"):
-        yield found
+def noted(local: Session, link: Link) -> Noted:
+    """An empty set of requests for the time of a `with` block."""
+    return Noted(local, link)
 
 
 def noted_digest(local: Session, link: Link) -> SetDigest:

@@ -56,18 +56,7 @@ def add_pullable(
         tests.append(within.test(link.key_columns, "s"))
     if extra is not None and extra.count:
         tests.append(_absent(extra.name, link))
-    if stuck is not None:
-        tests.append(_absent(stuck, link))
-    keys = columns("s", link.key)
-    work.add_from(
-        sql(
-            "SELECT {} FROM {} s WHERE {} ORDER BY {}",
-            keys,
-            source_table(link),
-            both(tests),
-            keys,
-        )
-    )
+    _add(work, sql("{} s", source_table(link)), tests, stuck)
 
 
 def add_missing(
@@ -83,16 +72,7 @@ def add_missing(
         # a requested entity that is gone locally is approved, not released; one without a source row is told
         stands = among(source_table(link), link.key, "s", link.key)
         tests = [sql("NOT ({})", both(tests)), stands, *_unasked(link)]
-    if stuck is not None:
-        tests.append(_absent(stuck, link))
-    into.add_from(
-        sql(
-            "SELECT {} FROM {} s WHERE {} ORDER BY `~seq`",
-            columns("s", link.key),
-            missing.name,
-            both(tests),
-        )
-    )
+    _add(into, sql("{} s", missing.name), tests, stuck, Sql("`~seq`"))
 
 
 def add_lost(
@@ -116,36 +96,14 @@ def add_lost(
         "released": [sql("NOT ({})", both(comes)), sql("NOT ({})", either([requested, approved]))],
         "approved": [sql("NOT ({})", both(comes)), requested, sql("NOT {}", approved)],
     }[fate]
-    if stuck is not None:
-        tests.append(_absent(stuck, link))
-    into.add_from(
-        sql(
-            "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
-            columns("s", link.key),
-            missing.name,
-            source_table(link),
-            equal("k", link.key, "s", link.key),
-            both(tests),
-            columns("s", link.key),
-        )
-    )
+    _add(into, _joined(missing, source_table(link)), tests, stuck)
 
 
 def add_refillable(link: Link, keys: KeyTable, into: KeyTable, *, requested: bool) -> None:
     """Put those of the keys that are in outbound into another set, in key order; unless `requested` without
     those that are asked back.
     """
-    into.add_from(
-        sql(
-            "SELECT {} FROM {} k JOIN {} s ON {} WHERE {} ORDER BY {}",
-            columns("s", link.key),
-            keys.name,
-            outbound_table(link),
-            equal("k", link.key, "s", link.key),
-            unasked(link, "s", requested=requested),
-            columns("s", link.key),
-        )
-    )
+    _add(into, _joined(keys, outbound_table(link)), [unasked(link, "s", requested=requested)])
 
 
 def register(
@@ -197,8 +155,22 @@ def register_range(session: Writer, scene: Scene, link: Link, within: KeyRange) 
 
 def add_held(link: Link, into: KeyTable, within: KeyRange) -> None:
     """Put the keys that outbound has in a range into a set, in key order."""
-    keys, test = columns("o", link.key), within.test(link.key_columns, "o")
-    into.add_from(sql("SELECT {} FROM {} o WHERE {} ORDER BY {}", keys, outbound_table(link), test, keys))
+    _add(into, sql("{} s", outbound_table(link)), [within.test(link.key_columns, "s")])
+
+
+def _joined(keys: KeyTable, of: Sql) -> Sql:
+    """The rows `s` of a table that have one of these keys."""
+    key = keys.link.key
+    return sql("{} k JOIN {} s ON {}", keys.name, of, equal("k", key, "s", key))
+
+
+def _add(
+    into: KeyTable, rows: Sql, tests: Sequence[Sql], stuck: Sql | None = None, order: Sql | None = None
+) -> None:
+    """Put the keys of rows `s` that meet the tests, but for those of `stuck`, into a set, in key order."""
+    keys = columns("s", into.link.key)
+    every = both([*tests, *([] if stuck is None else [_absent(stuck, into.link)])])
+    into.add_from(sql("SELECT {} FROM {} WHERE {} ORDER BY {}", keys, rows, every, order or keys))
 
 
 def _registrable(scene: Scene, link: Link, *, asked: bool = True) -> list[Sql]:

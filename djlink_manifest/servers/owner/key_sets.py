@@ -13,27 +13,23 @@ from djlink_manifest.model.links.dependents import Tie
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.server.rights import grant
 from djlink_manifest.model.tables.definition import TableDefinition
-from djlink_manifest.servers.ddl.tables import key_columns
-from djlink_manifest.servers.keys.key_table import temporary
+from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, columns, equal, idents, sql, table
 
 
-class KeySet:
-    """A set of primary keys of one table."""
+class KeySet(EntityKeys):
+    """A set of primary keys of one table; `count` of them."""
 
     def __init__(self, session: Session, of: TableDefinition, schema: str, label: str) -> None:
-        self.session = session
+        super().__init__(session, of, schema, label)
         self.of = of
-        self.name = table(schema, f"~djlink_{label}")
         self.count = 0
 
-    def add(self, select: Sql) -> int:
+    def add_new(self, select: Sql) -> int:
         """Add the keys that a SELECT gives; how many are new."""
         # of one type with the table's key, so that nothing but a key twice can be ignored
-        new = self.session.scratch(
-            sql("INSERT IGNORE INTO {} ({}) {}", self.name, idents(self.of.key), select)
-        )
+        new = self.session.temporary.insert(self.name, self.of.key, select, ignore=True)
         self.count += new
         return new
 
@@ -54,9 +50,8 @@ class KeySets:
         if found is None:
             label = f"{purpose}_{len(self._made)}"
             found = KeySet(self._session, self._masters[place], self._schema, label)
-            shape = f"{key_columns(found.of)}, PRIMARY KEY ({idents(found.of.key).text})"
             try:
-                self._stack.enter_context(temporary(self._session, found.name, shape))
+                self._stack.enter_context(found)
             except MissingPrivilege as error:
                 rights = grant(("CREATE TEMPORARY TABLES",), self._schema, self._session.identity.account)
                 raise MissingPrivilege(
@@ -121,11 +116,11 @@ class KeySets:
 
     def _add(self, to: TableName, source: TableName, purpose: str, select: Sql) -> int:
         if to != source:
-            return self.of(to, purpose).add(select)
+            return self.of(to, purpose).add_new(select)
         # a statement cannot read the set that it fills
         fresh = self.of(to, "step")
-        fresh.add(select)
-        return self.of(to, purpose).add(sql("SELECT {} FROM {}", idents(fresh.of.key), fresh.name))
+        fresh.add_new(select)
+        return self.of(to, purpose).add_new(sql("SELECT {} FROM {}", idents(fresh.of.key), fresh.name))
 
 
 @contextmanager

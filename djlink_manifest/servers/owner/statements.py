@@ -1,30 +1,21 @@
-"""The owner's statements: what stands in the views, and what the owner writes through them."""
+"""The owner's statements: which entities links hold, and what the owner writes through the views."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from djlink_manifest.errors import ConnectionLost, ServerError
-from djlink_manifest.model.links.holding import OwnedLink, Standing, Unreadable
+from djlink_manifest.model.links.holding import OwnedLink, Standing
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.definition import TableDefinition
-from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.tables.owner_views import (
-    DIRECTORY,
-    DIRECTORY_COLUMNS,
-    OWNER,
     Kind,
     OwnerView,
-    owner_schema,
     owner_views,
 )
-from djlink_manifest.servers.ddl.owner_views import list_links
 from djlink_manifest.servers.owner.key_sets import KeySet
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import condition
-from djlink_manifest.servers.session import error_numbers
-from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text, shown
-from djlink_manifest.servers.session.session import RawRow, Row, Session, Writer
+from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import (
     Sql,
     among,
@@ -40,115 +31,6 @@ from djlink_manifest.servers.sql import (
     sql,
     table,
 )
-
-VIEWS_MEND = (
-    "the lab's next `djlink apply` makes its views anew; if the lab has vanished, let an administrator of "
-    "this server run `djlink source detach` with an account of theirs"
-)
-_STRANGE = "let the server's administrator look at who made its views"
-
-
-def owner_schemas(session: Session) -> tuple[str, ...]:
-    """The schemas of owner's views that the account sees.
-
-    Only views that work by their definer's rights count: others would do with the reader's rights whatever
-    their maker wishes.
-    """
-    rows = session.rows(
-        sql(
-            "SELECT TABLE_SCHEMA FROM information_schema.VIEWS WHERE TABLE_NAME = {}"
-            " AND RIGHT(TABLE_SCHEMA, {}) = {} AND SECURITY_TYPE = 'DEFINER' ORDER BY TABLE_SCHEMA",
-            DIRECTORY,
-            len(OWNER),
-            OWNER,
-        )
-    )
-    return tuple(str(row[0]) for row in rows)
-
-
-def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
-    """The links of a schema of owner's views; an administrator sees them also where the views are broken."""
-    strange = session.rows(
-        sql(
-            "SELECT TABLE_NAME FROM information_schema.VIEWS"
-            " WHERE TABLE_SCHEMA = {} AND SECURITY_TYPE <> 'DEFINER' ORDER BY TABLE_NAME LIMIT 1",
-            schema,
-        )
-    )
-    if strange:
-        reason = f"its view `{strange[0][0]}` works by the rights of who reads it: djlink did not make it"
-        return Unreadable(schema, reason, _STRANGE)
-    with session.reading():
-        return _read_links(session, schema)
-
-
-def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
-    try:
-        rows = session.rows(sql("SELECT {} FROM {}", idents(DIRECTORY_COLUMNS), table(schema, DIRECTORY)))
-    except ServerError as error:
-        told = unreadable(session, schema, error)
-        outbound = schema.removesuffix(OWNER)
-        kind = session.rows(
-            sql(
-                "SELECT TABLE_TYPE FROM information_schema.TABLES"
-                " WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-                outbound,
-                MARKS,
-            )
-        )
-        if kind != [("BASE TABLE",)]:
-            return told
-        try:
-            rows = session.rows(list_links(outbound))
-        except ServerError:
-            return told
-    try:
-        found = sorted(_owned(row, schema) for row in rows)
-    except BadValue as bad:
-        return Unreadable(schema, f"its list of links {bad}", _STRANGE)
-    elsewhere = [link.outbound for link in found if not _is_beside(link.outbound, schema)]
-    if elsewhere:
-        reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not make it"
-        return Unreadable(schema, reason, _STRANGE)
-    return found
-
-
-def _owned(row: Row, schema: str) -> OwnedLink:
-    """A row of the list of links. Raises BadValue for what is none."""
-    base, manifest, contact, source, name, outbound, _ = row
-    return OwnedLink(
-        (as_name(source, "a source schema"), as_name(name, "a source table")),
-        as_text(manifest, "a manifest", 255),
-        as_text(contact, "a contact", 255),
-        schema,
-        as_name(outbound, "an outbound schema"),
-        as_name(base, "an outbound table"),
-    )
-
-
-def _is_beside(outbound: str, schema: str) -> bool:
-    """Whether a schema is that of the owner's views beside an outbound one; servers may ignore case."""
-    return schema.casefold() in (owner_schema(each).casefold() for each in (outbound, outbound.lower()))
-
-
-def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
-    """What it means that a view cannot be read. Raises the error where the connection was lost.
-
-    Whoever made the view decides what it raises.
-    """
-    if error.code in error_numbers.NO_DEFINER:
-        # said as a refused login: MySQL and MariaDB tell nothing more to those without further rights
-        definers = session.rows(
-            sql("SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {}", schema)
-        )
-        names = ", ".join(f"`{row[0]}`" for row in definers)
-        reason = f"its views work by the rights of {names}, an account that is gone or has lost its rights"
-        return Unreadable(schema, reason, VIEWS_MEND)
-    if error.code in error_numbers.BROKEN_VIEW:
-        return Unreadable(schema, "its views do not fit the tables behind them", VIEWS_MEND)
-    if isinstance(error, ConnectionLost):
-        raise error
-    return Unreadable(schema, error.message, error.hint or "ask the server's administrator")
 
 
 def chosen(of: TableDefinition, where: Condition | None) -> Sql:
@@ -191,7 +73,13 @@ def standing(session: Session, link: OwnedLink, of: TableDefinition, members: Ke
         sql("SELECT COUNT(*) FROM {} v {}", _view(views["approved"]), _among(members, of))
     )
     return Standing(
-        link, int(held[0]), held[1], int(asked[0]), int(asked[1]), max(0, int(asked[2])), int(approved)
+        link,
+        int(held[0]),
+        held[1],
+        int(asked[0]),
+        waiting=int(asked[1]),
+        waiting_seconds=max(0, int(asked[2])),
+        approved=int(approved),
     )
 
 
@@ -214,23 +102,16 @@ def without(one: KeySet, other: KeySet) -> Sql:
     return sql("SELECT {} FROM {} k WHERE {}", columns("k", key), one.name, absent)
 
 
-def all_schemas(session: Session) -> frozenset[str]:
-    """Every schema that the account sees."""
-    return frozenset(
-        str(row[0]) for row in session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))
-    )
-
-
 def add_held(link: OwnedLink, members: KeySet, into: KeySet) -> None:
     """Add those of the members that the link holds."""
-    into.add(_of_view(link, "held", members))
+    into.add_new(_of_view(link, "held", members))
 
 
 def add_asked(link: OwnedLink, of: TableDefinition, into: KeySet) -> None:
     """Add all entities whose deletion was requested or approved."""
     views = owner_views(of, link.outbound, link.base)
     for kind in ("requests", "approved"):
-        into.add(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
+        into.add_new(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
 
 
 def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: str) -> int:
@@ -241,7 +122,9 @@ def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: 
         sql("NOT EXISTS (SELECT 1 FROM {} v WHERE {})", _view(views[kind]), equal("v", of.key, "k", of.key))
         for kind in ("requests", "approved")
     )
-    new.add(sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved])))
+    new.add_new(
+        sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved]))
+    )
     return session.execute(
         sql(
             "INSERT INTO {} ({}, {}) SELECT {}, {} FROM {} k",

@@ -16,7 +16,8 @@ from djlink_manifest.errors import ConnectionLost, LinkLocked, ServerError
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.tables.naming import Side, lock_name
 from djlink_manifest.servers.ownership.marks import read_holder
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
 
 

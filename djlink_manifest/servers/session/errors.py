@@ -19,7 +19,52 @@ from djlink_manifest.errors import (
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.model.server.rights import grant_for
-from djlink_manifest.servers.session import error_numbers
+
+# Error numbers by what they mean for us. MySQL and MariaDB agree on those that both have.
+LOST = frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031})
+WAITED = frozenset({1205})
+DEADLOCK = frozenset({1020, 1213})  # 1020: MariaDB's answer to a row that changed since the snapshot
+EXISTS = frozenset({1050, 1060, 1061, 1826})
+DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
+NO_DEFINER = frozenset({1045, 1449})  # said of a view whose account is gone
+LOCKED_ACCOUNT = frozenset({3118, 3955, 4151})
+CREDENTIALS = frozenset({1045, 1698, 1820, 1862}) | LOCKED_ACCOUNT
+FULL = frozenset({1040, 1203, 1226})
+DOWN = frozenset({1053, 2002, 2003, 2013})  # met by a login: the server is down, or goes down
+SPACE = frozenset({1021, 1114, 3019})
+READ_ONLY = frozenset({1290, 1792, 1836})
+PLAIN_REFUSED = frozenset({3159, 4163})
+REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
+REFUSED_ROWS = REFERENCED | frozenset(
+    {
+        1048,
+        1062,
+        1216,
+        1264,
+        1265,
+        1292,
+        1300,
+        1364,
+        1366,
+        1406,
+        1452,
+        1525,
+        1644,
+        1690,
+        3140,
+        3157,
+        3819,
+        4025,
+    }
+)
+# a condition cannot be evaluated for a row: a value is not converted, or a function does not take it
+NOT_EVALUATED = frozenset(
+    {1139, 1264, 1265, 1292, 1300, 1365, 1366, 1411, 1416, 1525, 1690, 3020, 3037, 3055}
+    | {3140, 3141, 3146, 3155, 3156, 3157, 3617, 3685, 3691, 3692, 3699}
+)
+# LOAD DATA LOCAL is off at the server, or forbidden
+NO_LOCAL_LOAD = frozenset({1148, 1235, 2068, 3948, 4166})
+BROKEN_VIEW = frozenset({1054, 1146, 1356})
 
 
 @contextmanager
@@ -39,46 +84,50 @@ def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity 
     """The driver's error as one of ours. Messages of the server are kept; they hold no secret."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
-    if code in error_numbers.LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
+    if code in LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
         return ConnectionLost(
             f"the connection was lost: {words}",
             code=code,
             server=server,
             hint="see that the server runs and the network holds; then run djlink apply again",
         )
-    if code in error_numbers.DENIED:
+    if code in DENIED:
         return MissingPrivilege(
             words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
         )
-    if code in error_numbers.EXISTS:
+    if code in EXISTS:
         hint = "it appeared since the plan was made: plan again"
         return AlreadyThere(words, code=code, server=server, hint=hint)
-    if code in error_numbers.REFUSED_ROWS:
+    if code in REFUSED_ROWS:
         return RowsRefused(words, code=code, server=server)
     return ServerError(words, code=code, server=server, hint=_HINTS.get(code or 0))
 
 
 _AGAIN = "what was committed stays, and djlink apply goes on from there"
 _HINTS = {
+    **dict.fromkeys(SPACE, f"the server's disk or tablespace is full: make room there; {_AGAIN}"),
     **dict.fromkeys(
-        error_numbers.SPACE, f"the server's disk or tablespace is full: make room there; {_AGAIN}"
-    ),
-    **dict.fromkeys(
-        error_numbers.READ_ONLY,
+        READ_ONLY,
         f"the server takes no writes, as a replica or under maintenance: name the one that does; {_AGAIN}",
     ),
     **dict.fromkeys(
-        error_numbers.WAITED | error_numbers.DEADLOCK,
+        WAITED | DEADLOCK,
         f"another session keeps these rows: look for long transactions (SHOW PROCESSLIST); {_AGAIN}",
     ),
 }
 
 
-def is_passing(error: ServerError) -> bool:
+def is_passing(error: Exception) -> bool:
     """Whether trying again may help: a lost connection, a server that restarts or has no session free, a
     deadlock, a lock wait."""
-    passing = error_numbers.DEADLOCK | error_numbers.WAITED | error_numbers.FULL | error_numbers.DOWN
-    return isinstance(error, ConnectionLost) or error.code in passing
+    return isinstance(error, ServerError) and (
+        isinstance(error, ConnectionLost) or error.code in DEADLOCK | WAITED | FULL | DOWN
+    )
+
+
+def is_passing_here(error: Exception) -> bool:
+    """As `is_passing`, of errors after which the session still stands."""
+    return is_passing(error) and not isinstance(error, ConnectionLost)
 
 
 def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
@@ -93,23 +142,23 @@ def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     place = f"{address.host}:{address.port}"
     words = str(error.args[1]) if len(error.args) > 1 else str(error)
-    if isinstance(error, pymysql.MySQLError) and code in error_numbers.CREDENTIALS:
+    if isinstance(error, pymysql.MySQLError) and code in CREDENTIALS:
         return Unreachable(
             f"{place} refused the login of {address.user}: {words}",
             code=code,
             server=address.name,
             hint="check `user` and `password` of this server, and that the account may come from this host"
-            + (" and is not locked" if code in error_numbers.LOCKED_ACCOUNT else "")
+            + (" and is not locked" if code in LOCKED_ACCOUNT else "")
             + ("" if address.tls else " and needs no TLS"),
         )
-    if code in error_numbers.FULL:
+    if code in FULL:
         return Unreachable(
             f"{place} takes no further session: {words}",
             code=code,
             server=address.name,
             hint="try again later or with a smaller --parallelism, or let its administrator allow more",
         )
-    if code in error_numbers.PLAIN_REFUSED:
+    if code in PLAIN_REFUSED:
         return Unreachable(
             f"{place} takes no plain session: {words}",
             code=code,

@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 
 from djlink_manifest.errors import ConnectionLost
 from djlink_manifest.model.server.address import ServerAddress
-from djlink_manifest.servers.session.session import Session, open_session
+from djlink_manifest.servers.session.login import open_session
+from djlink_manifest.servers.session.session import Session
 
 S = TypeVar("S", bound=Session)
 

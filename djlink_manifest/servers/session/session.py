@@ -1,69 +1,52 @@
 """Sessions: one pymysql connection each, with djlink's settings, its errors and no shared state.
 
-A `Session` reads; a `Writer` writes too, and observing code never gets one. Sessions are not shared by
-threads.
+A `Session` reads: it has no way to send a statement that writes, but to its own temporary tables, and its
+server refuses whatever else is tried. A `Writer` writes too, and observing code never gets one. Sessions are
+not shared by threads.
 """
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import pymysql
 
 from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import ServerIdentity
-from djlink_manifest.servers.dialects import Dialect, check_supported, dialect_of, version_of
+from djlink_manifest.servers.dialects import Dialect, dialect_of, version_of
 from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
-from djlink_manifest.servers.session.error_numbers import WAITED
-from djlink_manifest.servers.session.errors import translated, understood, unreachable
+from djlink_manifest.servers.session.errors import WAITED, translated, understood
+from djlink_manifest.servers.session.statement_log import logged
+from djlink_manifest.servers.session.temporary import TemporaryTables
 from djlink_manifest.servers.session.wire import WireConnection, values
-from djlink_manifest.servers.sql import Sql, sql
+from djlink_manifest.servers.sql import Sql, ident, sql
 
 Row: TypeAlias = tuple[Any, ...]
 RawRow: TypeAlias = "tuple[bytes | None, ...]"
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ"]
 _T = TypeVar("_T")
 
-CONNECT_TIMEOUT = 10  # seconds
-# A peer that is gone without a word (a cable, a firewall that forgot) is noticed after some two minutes of
-# silence; the system's own two hours would be a night lost.
-KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-
-# Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so
-# that a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES,
-# NO_BACKSLASH_ESCAPES and PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
-SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES"
-
 # seconds that a statement may wait for a table; a DDL less: every later query on the table queues behind it
 LOCK_WAIT, DDL_WAIT = 60, 3
 
-# of each session, set by one statement with those of the vendor; what is set twice is as the last one says
-SETTINGS: tuple[str, ...] = (
-    f"sql_mode = '{SQL_MODE}'",
-    "time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
-    "foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
-    f"lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
-    # a limit of the server's on what a statement may return or change would cut a set of keys without a word
-    "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
-    "net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
-)
-# else INSERT … SELECT into a key table locks the source's rows, and the gaps that its rig inserts into
-ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+READING = ("SELECT", "WITH", "SHOW")  # the words that a statement begins with which `Session.rows` takes
 
 
 class Session:
     """An open session that reads. Statements outside `snapshot` see the latest committed rows."""
 
+    MODE: ClassVar[Literal["READ ONLY", "READ WRITE"]] = "READ ONLY"
+
     def __init__(self, address: ServerAddress, connection: WireConnection) -> None:
         self.address = address
         self.name = address.name
         self._connection = connection
+        self.temporary = TemporaryTables(self._send, reads=self.MODE == "READ ONLY")
         self.kept = dict[type, Any]()  # what other modules keep for the session's life, by its class
+        self.id = 0  # until the server has said it
         self.identity, self.id = _identify(self)
 
     @property
@@ -73,10 +56,13 @@ class Session:
 
     def rows(self, statement: Sql) -> list[Row]:
         """All rows of a small result, decoded."""
-        text = statement.formatted()
-        with self._errors(), understood(self.name), self._connection.cursor() as cursor:
+        text, watched = _reading(statement).formatted(), logged(self.name, self.id, statement)
+        self.temporary.settle()
+        with watched as count, self._errors(), understood(self.name), self._connection.cursor() as cursor:
             cursor.execute(*text)
-            return list(cursor.fetchall())
+            found = list(cursor.fetchall())
+            count(len(found))
+            return found
 
     def row(self, statement: Sql) -> Row:
         """The only row of a result."""
@@ -99,23 +85,30 @@ class Session:
 
     def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
         """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
-        with closing(self._unbuffered(statement, WireConnection.row_packets)) as rows:
+        with closing(self._unbuffered(statement, WireConnection.row_packets, len)) as rows:
             for found in rows:
                 result: Any = self._connection._result
                 yield result.field_count, found
 
     def pieces(self, statement: Sql) -> Iterator[tuple[bytes, int]]:
         """As `packets`, in pieces of the wire (`WireConnection.row_pieces`), and how many rows each has."""
-        return self._unbuffered(statement, WireConnection.row_pieces)
+        return self._unbuffered(statement, WireConnection.row_pieces, lambda piece: abs(piece[1]))
 
     def _unbuffered(
-        self, statement: Sql, read: Callable[[WireConnection], Iterator[_T]]
+        self,
+        statement: Sql,
+        read: Callable[[WireConnection], Iterator[_T]],
+        rows_in: Callable[[_T], int],
     ) -> Generator[_T, None, None]:
-        with self._errors():
-            self._connection.query(self._text(statement), unbuffered=True)
+        text = _reading(statement)
+        self.temporary.settle()
+        with logged(self.name, self.id, text) as count, self._errors():
+            self._connection.query(self._text(text), unbuffered=True)
             rows = read(self._connection)
             try:
-                yield from rows
+                for found in rows:
+                    count(rows_in(found))
+                    yield found
             finally:
                 rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
 
@@ -147,13 +140,15 @@ class Session:
         finally:
             self._rollback()
 
-    def scratch(self, statement: Sql) -> int:
-        """Run a statement on a temporary table of this session; the rows affected."""
-        return self._run(statement)
+    def take_role(self, name: str) -> None:
+        """Have the privileges of one of the account's roles alone."""
+        self._run(sql("SET ROLE {}", ident(name)))
 
-    def send_scratch(self, statement: bytes) -> int:
-        """As `scratch`, for a statement that is bytes already."""
-        return self._run(statement)
+    def set_up(self, settings: Iterable[str]) -> None:
+        """Give the session its settings, the isolation of its statements, and whether they may write."""
+        self._run(f"SET SESSION {', '.join(settings)}")
+        # else INSERT … SELECT into a key table locks the source's rows, and the gaps its rig inserts into
+        self._run(f"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {self.MODE}")
 
     def close(self) -> None:
         """End the session; what was not committed is undone, its locks and temporary tables are gone."""
@@ -161,10 +156,15 @@ class Session:
             self._connection.close()
 
     def _run(self, statement: Sql | str | bytes) -> int:
-        with self._errors():
+        self.temporary.settle()
+        return self._send(statement)
+
+    def _send(self, statement: Sql | str | bytes) -> int:
+        with logged(self.name, self.id, statement) as count, self._errors():
             affected: int
             text = self._text(statement) if isinstance(statement, Sql) else statement
             affected = self._connection.query(text)
+            count(affected)
             return affected
 
     def _text(self, statement: Sql) -> str:
@@ -174,7 +174,7 @@ class Session:
 
     def _rollback(self) -> None:
         # a session that was lost is rolled back by its server
-        with suppress(pymysql.MySQLError, OSError):
+        with suppress(pymysql.MySQLError, OSError), logged(self.name, self.id, "ROLLBACK"):
             self._connection.rollback()
 
     @contextmanager
@@ -189,6 +189,8 @@ class Session:
 
 class Writer(Session):
     """A session that may write. `loads` tells whether its server takes rows by LOAD DATA LOCAL."""
+
+    MODE = "READ WRITE"
 
     def __init__(self, address: ServerAddress, connection: WireConnection) -> None:
         super().__init__(address, connection)
@@ -248,47 +250,16 @@ class Writer(Session):
             raise
 
 
-_S = TypeVar("_S", bound=Session)
-
-
-def open_session(address: ServerAddress, kind: type[_S]) -> _S:
-    """Log in and set the session up. TLS that is asked for is enforced, or no session is made.
-
-    Raises Unreachable with what to check, for wrong hosts, ports, credentials, TLS and unsupported servers.
-    """
-    try:
-        connection = WireConnection(
-            host=address.host,
-            port=address.port,
-            user=address.user,
-            password=address.password.reveal().encode(),  # text the driver would take for Latin 1
-            charset="utf8mb4",
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT,
-            max_allowed_packet=1 << 30,
-            read_default_file=None,
-            program_name="djlink",
-            local_infile=True,  # offered; what a server may have by it is `WireConnection.feed` alone
-            **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
-        )
-    except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
-        raise unreachable(error, address) from (None if address.written else error)
-    connection.forbid_files()
-    try:
-        _keep_alive(connection)
-        session = kind(address, connection)
-        check_supported(session.identity.version, address.name)
-        session._run(f"SET SESSION {', '.join((*SETTINGS, *session.dialect.SETTINGS))}")
-        session._run(ISOLATION)
-    except BaseException:
-        connection.close()
-        raise
-    return session
-
-
 def first_values(rows: Sequence[Row]) -> list[Any]:
     """The first value of each row."""
     return [row[0] for row in rows]
+
+
+def _reading(statement: Sql) -> Sql:
+    """The statement, which begins as those that read do. The server refuses one that goes on otherwise."""
+    if not statement.text.lstrip(" \n(").startswith(READING):
+        raise ValueError(f"not a statement that reads: {statement.text[:80]}")
+    return statement
 
 
 def _identify(session: Session) -> tuple[ServerIdentity, int]:
@@ -301,20 +272,6 @@ def _identify(session: Session) -> tuple[ServerIdentity, int]:
     except (BadValue, LookupError) as error:
         raise ServerError(f"the server does not say what it is: it {error}", server=session.name) from error
     port, packet, number = numbers
-    return ServerIdentity(version_of(version), account, host, port, folder, packet), number
-
-
-def _keep_alive(connection: Any) -> None:
-    for name, value in KEEPALIVE.items():
-        if hasattr(socket, name):  # not every system has all of them
-            connection._sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _context(address: ServerAddress) -> ssl.SSLContext:
-    assert address.tls is not None
-    context = ssl.create_default_context(cafile=address.tls.ca)
-    # certificates that MySQL and MariaDB make themselves lack extensions that Python 3.13's strict mode wants
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if address.tls.cert:
-        context.load_cert_chain(address.tls.cert, address.tls.key)
-    return context
+    return ServerIdentity(
+        version_of(version), account, host, port, datadir=folder, max_allowed_packet=packet
+    ), number

@@ -134,7 +134,7 @@ class Errand:
         with told(self.ours, goal, writing=True):
             upload = self.ours.begin(goal, found.size, self.scratch)
         try:
-            for chunk in _reading(self.theirs, path):
+            for chunk in _reading(self.theirs, path, self.halt.stop):
                 self.halt.check()
                 digest.update(chunk)
                 size += len(chunk)
@@ -165,7 +165,7 @@ class Errand:
 def digest_of(store: OpenStore, path: str, halt: Halt | None = None) -> bytes:
     """The MD5 of an object."""
     digest = hashlib.md5(usedforsecurity=False)
-    for chunk in store.read(path):
+    for chunk in store.read(path, None if halt is None else halt.stop):
         if halt is not None:
             halt.check()
         digest.update(chunk)
@@ -193,8 +193,8 @@ def base32(digest: bytes) -> str:
     return base64.b32encode(digest).decode("ascii").rstrip("=").lower()
 
 
-def _reading(store: OpenStore, path: str) -> Iterator[bytes]:
-    chunks = store.read(path)
+def _reading(store: OpenStore, path: str, stop: threading.Event) -> Iterator[bytes]:
+    chunks = store.read(path, stop)
     while True:
         with told(store, path):
             chunk = next(chunks, b"")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -130,7 +131,7 @@ class FolderStore(OpenStore):
             raise self.refusal("holds a link to a folder, whose files would be left out")
         return target.size
 
-    def _read_at(self, path: StorePath) -> Iterator[bytes]:
+    def _read_at(self, path: StorePath, stop: threading.Event | None) -> Iterator[bytes]:
         steps = self.steps(path)
         with self.folder(steps[:-1]) as folder:
             number = os.open(steps[-1] if steps else ".", _READ, dir_fd=folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
@@ -17,13 +17,14 @@ from typing import Any
 from djlink_manifest.errors import StoreError
 from djlink_manifest.model.stores.path import StorePath
 from djlink_manifest.model.stores.store import Store
+from djlink_manifest.retry import Attempts, Retry
 from djlink_manifest.servers.stores.store import CHUNK, Found, OpenStore, Upload
 
 PART = 8 << 20  # of an upload in parts; what is smaller is sent at once
 MOST_PARTS = 9_000
 LARGEST_PART = 1 << 30  # it is kept in memory, and a listing may tell any size
 LONGEST_KEY = 1024  # bytes, of all object stores
-TRIES = 4
+AGAIN = Retry(4, lambda failures: 0.1 * 4**failures, lambda error: True)
 
 _TAG = re.compile(r"[0-9a-f]{32}(?:-[0-9]+)?")
 
@@ -83,9 +84,9 @@ class _Remote(OpenStore):
             found.append((name.removeprefix(begin), int(info["size"] or 0)))
         return found
 
-    def _read_at(self, path: StorePath) -> Iterator[bytes]:
+    def _read_at(self, path: StorePath, stop: threading.Event | None) -> Iterator[bytes]:
         if self.store.settings.get("protocol") == "s3":
-            return _s3_chunks(self._fs, self._whole(path))
+            return _s3_chunks(self._fs, self._whole(path), stop)
         return self._ranges(path)
 
     def _begin_at(self, path: StorePath, size: int, scratch: StorePath) -> Upload:
@@ -128,13 +129,14 @@ def _tag_of(info: Any) -> str | None:
     return tag if _TAG.fullmatch(tag) else None
 
 
-def _s3_chunks(fs: Any, path: str) -> Iterator[bytes]:
+def _s3_chunks(fs: Any, path: str, stop: threading.Event | None) -> Iterator[bytes]:
     """The bytes of an object of S3, by one request where none is lost; always of the same object."""
     from fsspec.asyn import sync
     from s3fs.core import S3_RETRYABLE_ERRORS
 
     bucket, key, _ = fs.split_path(path)
-    position, size, tag, failures = 0, None, None, 0
+    position, size, tag = 0, None, None
+    attempts = Attempts(AGAIN, stop)
     while size is None or position < size:
         # what was written anew in between is refused by the server
         again: dict[str, str] = {} if tag is None else {"Range": f"bytes={position}-", "IfMatch": tag}
@@ -145,15 +147,14 @@ def _s3_chunks(fs: Any, path: str) -> Iterator[bytes]:
             with closing(answer["Body"]) as body:
                 while chunk := sync(fs.loop, _chunk, body):
                     position += len(chunk)
-                    failures = 0
+                    attempts.got_on()
                     yield chunk
             if position < size:
                 raise ConnectionError("the connection ended before the object did")
-        except (*S3_RETRYABLE_ERRORS, ConnectionError):
-            failures += 1
-            if failures == TRIES or tag is None:
+        except (*S3_RETRYABLE_ERRORS, ConnectionError) as error:
+            if tag is None:
                 raise
-            time.sleep(0.1 * 4**failures)
+            attempts.failed(error)
 
 
 async def _chunk(body: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,9 +80,9 @@ class OpenStore(ABC):
             self.inside(f"{folder}/{name}")
         return sorted(found)
 
-    def read(self, path: str) -> Iterator[bytes]:
-        """The bytes of an object in chunks."""
-        return self._read_at(self.inside(path))
+    def read(self, path: str, stop: threading.Event | None = None) -> Iterator[bytes]:
+        """The bytes of an object in chunks; `stop` ends a pause after a connection broke."""
+        return self._read_at(self.inside(path), stop)
 
     def begin(self, path: str, size: int, scratch: str) -> Upload:
         """Begin to write an object of about `size` bytes; `scratch` is a folder for what is not whole yet."""
@@ -118,7 +119,7 @@ class OpenStore(ABC):
     def _files_at(self, path: StorePath) -> list[tuple[str, int]]: ...
 
     @abstractmethod
-    def _read_at(self, path: StorePath) -> Iterator[bytes]: ...
+    def _read_at(self, path: StorePath, stop: threading.Event | None) -> Iterator[bytes]: ...
 
     @abstractmethod
     def _begin_at(self, path: StorePath, size: int, scratch: StorePath) -> Upload: ...

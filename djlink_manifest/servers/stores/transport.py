@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from djlink_manifest.errors import ObjectRefused, StoreError
 from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import INLINE, NoStore, Store, Stores
+from djlink_manifest.retry import Retry
 from djlink_manifest.servers.stores.copy_object import (
     MANIFEST,
     Brought,
@@ -36,9 +36,7 @@ from djlink_manifest.servers.stores.store import SCRATCH, Found, OpenStore
 __all__ = ["Brought", "Depot", "Sought"]
 
 THREADS = 4
-TRIES = 3
-
-_T = TypeVar("_T")
+AGAIN = Retry(3, lambda failures: 0.2 * 4**failures, lambda error: isinstance(error, Passing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +206,7 @@ class Depot:
     def _bring(self, source: str, transported: Transport, schema: str, halt: Halt) -> Brought | str:
         """Bring one object, or say why it cannot be brought."""
         try:
-            return _again(partial(self._carried, source, transported, schema, halt), halt)
+            return AGAIN.run(partial(self._carried, source, transported, schema, halt), halt.stop)
         except ObjectRefused as refused:
             return refused.message
 
@@ -261,16 +259,3 @@ def _is_at_fault(store: OpenStore, sought: Sought, reading: bool) -> bool:
 def _scratch(store: Store, schema: str) -> str:
     """A folder for what is not whole yet, where DataJoint's garbage collection finds what a crash leaves."""
     return "/".join(step for step in (store.prefix("schema"), schema, SCRATCH) if step)
-
-
-def _again(step: Callable[[], _T], halt: Halt) -> _T:
-    """Run a step, again where a store failed in a way that may pass."""
-    for attempt in range(1, TRIES + 1):
-        try:
-            return step()
-        except StoreError as error:
-            if attempt == TRIES or not isinstance(error, Passing):
-                raise
-            halt.stop.wait(0.2 * 4**attempt)
-            halt.check()
-    raise AssertionError("the last try returns or raises")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from djlink_manifest.model.links.link import Link, copied_columns
 from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_ranges import KeyRange
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.rows import reading_rows
@@ -44,9 +46,10 @@ def copy_entities(
     """
 
     def rows(of: TableDefinition, what: Sql) -> Sql:
-        return rows_of(link, of, work, first, last, Sql("TRUE"), what)
+        return rows_of(link, of, keys, what)
 
-    return _copied(source, local, link, rows, budget, check, convert)
+    keys = NumberedKeys(work, first, last)
+    return _Batch(source, local, link, budget, check, convert=convert).copied(rows)
 
 
 def copy_range(
@@ -78,90 +81,73 @@ def copy_range(
         test = within.test(link.key_columns, "t", link.definition.entity_columns(of))
         return sql("SELECT {} FROM {} t WHERE {}", what, table(of.schema, of.name), test)
 
-    before = budget.spent, budget.rows
+    batch, before = _Batch(source, local, link, budget, check), (budget.spent, budget.rows)
     try:
-        return _copied(source, local, link, alone, budget, check, as_read, held)
+        return batch.copied(alone, held)
     except _NotAllHeld:
         budget.spent, budget.rows = before
-    return _copied(source, local, link, joined, budget, check, as_read)
+    return batch.copied(joined)
 
 
-def _copied(
-    source: Session,
-    local: Writer,
-    link: Link,
-    rows: Rows,
-    budget: Budget,
-    check: Callable[[], None],
-    convert: Conversion,
-    held: int | None = None,
-) -> int:
-    """Copy rows. `held` says how many entities there must be, where not all that is read need be held."""
-    if local.loads and convert is as_read:
-        before = budget.spent, budget.rows
-        try:
-            return _copy(source, local, link, rows, budget, check, convert, held, loaded=True)
-        except NotLoaded:
-            budget.spent, budget.rows = before
-    return _copy(source, local, link, rows, budget, check, convert, held, loaded=False)
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows of one link on their way: between which sessions, at what cost, and what permits the commit."""
+
+    source: Session
+    local: Writer
+    link: Link
+    budget: Budget
+    check: Callable[[], None]
+    convert: Conversion = as_read
+
+    def copied(self, rows: Rows, held: int | None = None) -> int:
+        """Copy rows. `held` says how many entities there must be, where not all that is read need be held."""
+        if self.local.loads and self.convert is as_read:
+            before = self.budget.spent, self.budget.rows
+            try:
+                return self._copy(rows, held, loaded=True)
+            except NotLoaded:
+                self.budget.spent, self.budget.rows = before
+        return self._copy(rows, held, loaded=False)
+
+    def _copy(self, rows: Rows, held: int | None, *, loaded: bool) -> int:
+        with self.source.snapshot(), self.local.transaction():
+            entities = 0
+            for theirs, ours in zip(self.link.definition.tables, self.link.local.tables, strict=False):
+                written = self._table(rows, theirs, ours, loaded=loaded)
+                if theirs is self.link.definition:
+                    entities = written
+                    if held is not None and written != held:
+                        raise _NotAllHeld
+            self.check()
+        return entities
+
+    def _table(self, rows: Rows, theirs: TableDefinition, ours: TableDefinition, *, loaded: bool) -> int:
+        columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
+        plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
+        if plan is not None:
+            select = rows(theirs, plan.select)
+            return load(self.source, select, self.local, into, plan=plan, budget=self.budget)
+        to, select = self.convert(theirs, ours, columns), rows(theirs, reading_rows(columns, "t"))
+        return copy(
+            self.source, select, self.local, into, columns=to.columns, budget=self.budget, change=to.change
+        )
 
 
-def _copy(
-    source: Session,
-    local: Writer,
-    link: Link,
-    rows: Rows,
-    budget: Budget,
-    check: Callable[[], None],
-    convert: Conversion,
-    held: int | None,
-    *,
-    loaded: bool,
-) -> int:
-    with source.snapshot(), local.transaction():
-        entities = 0
-        for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
-            columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
-            plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
-            select = rows(theirs, plan.select if plan else reading_rows(columns, "t"))
-            if plan:
-                written = load(source, select, local, into, plan, budget)
-            else:
-                to = convert(theirs, ours, columns)
-                written = copy(source, select, local, into, to.columns, budget, to.change)
-            if theirs is link.definition:
-                entities = written
-                if held is not None and written != held:
-                    raise _NotAllHeld
-        check()
-    return entities
+def rows_of(link: Link, of: TableDefinition, keys: NumberedKeys, what: Sql, test: Sql | None = None) -> Sql:
+    """The SELECT of a table's rows of some entities that are in outbound, there named `o`.
 
-
-def rows_of(
-    link: Link,
-    of: TableDefinition,
-    work: KeyTable,
-    first: int,
-    last: int,
-    test: Sql,
-    what: Sql,
-) -> Sql:
-    """The SELECT of a table's rows of entities in a range of `work` that are in outbound, there named `o`.
-
-    `test` is a further condition on `o`; `what` the select list, in which the table is `t`.
+    `what` is the select list, in which the table is `t`; `test` a further condition on `o`.
     """
-    # STRAIGHT_JOIN: the range of `work` drives, whatever the optimiser thinks of a temporary table's
-    # statistics
+    # STRAIGHT_JOIN: the keys drive, whatever the optimiser thinks of a temporary table's statistics
     return sql(
-        "SELECT STRAIGHT_JOIN {} FROM {} w JOIN {} o ON {} JOIN {} t ON {} WHERE w.`~seq` BETWEEN {} AND {}"
-        " AND {} ORDER BY w.`~seq`",
+        "SELECT STRAIGHT_JOIN {} FROM {} d JOIN {} o ON {} JOIN {} t ON {} WHERE {} AND {} ORDER BY d.`~seq`",
         what,
-        work.name,
+        keys.name,
         outbound_table(link),
-        equal("o", link.key, "w", link.key),
+        equal("o", link.key, "d", link.key),
         table(of.schema, of.name),
-        equal("t", link.definition.entity_columns(of), "w", link.key),
-        first,
-        last,
-        test,
+        equal("t", link.definition.entity_columns(of), "d", link.key),
+        keys.among(),
+        Sql("TRUE") if test is None else test,
     )

@@ -20,8 +20,7 @@ from typing import Literal, TypeAlias, cast
 from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.query.rows import is_binary
-from djlink_manifest.servers.session import error_numbers
-from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.errors import NO_LOCAL_LOAD, is_passing
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.session.wire import values
 from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql, word
@@ -133,7 +132,7 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
         ours = error.server == local.name and error.code is not None  # None: no packet holds a row
         if is_passing(error) or not ours:
             raise
-        local.loads = local.loads and error.code not in error_numbers.NO_LOCAL_LOAD
+        local.loads = local.loads and error.code not in NO_LOCAL_LOAD
         raise NotLoaded(error.message, server=local.name) from error
     finally:
         lines.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.errors import RowsRefused
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.outbound.registrations import unasked
 from djlink_manifest.servers.query.rows import reading_rows
@@ -23,11 +24,10 @@ from djlink_manifest.servers.transfer.batch import rows_of
 from djlink_manifest.servers.transfer.insert import Budget, Conversion, as_read, copy
 from djlink_manifest.servers.transfer.refresh_tables import (
     RefillTable,
-    drop,
     equal_unnamed,
     forget_absent,
-    make,
     refill_tables,
+    rows_beside,
 )
 from djlink_manifest.servers.transfer.reliance import Reliance, putting_aside
 
@@ -64,14 +64,15 @@ def refill_entities(
     rows.
     """
     tables, asked = refill_tables(link, reliance.named), unasked(link, "o", requested=requested)
+    keys = NumberedKeys(work, first, last)
     for each in tables:
-        make(local, each)
+        rows_beside(local, each).create()
     with putting_aside(local, link, tables, reliance) as aside, source.snapshot(), local.transaction():
         for each in tables:
             what = reading_rows(each.columns, "t")
-            select = rows_of(link, each.theirs, work, first, last, asked, what)
+            select = rows_of(link, each.theirs, keys, what, asked)
             to = convert(each.theirs, each.ours, each.columns)
-            copy(source, select, local, each.rows, to.columns, budget, to.change)
+            copy(source, select, local, each.rows, columns=to.columns, budget=budget, change=to.change)
         entities, spared = _keep_present(local, link, tables), 0
         if reliance:
             aside.lock(local)
@@ -86,7 +87,7 @@ def refill_entities(
 def drop_scratch(local: Writer, link: Link) -> None:
     """End the temporary tables of a refill."""
     for each in refill_tables(link):
-        drop(local, each)
+        rows_beside(local, each).drop()
 
 
 def _keep_present(local: Writer, link: Link, tables: Sequence[RefillTable]) -> int:

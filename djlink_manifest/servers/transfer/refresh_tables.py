@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link, copied_columns
 from djlink_manifest.model.tables.definition import Column, TableDefinition
-from djlink_manifest.servers.ddl import tables as ddl
+from djlink_manifest.servers.ddl.tables import row_columns
+from djlink_manifest.servers.keys.temporary_table import TemporaryTable
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, both, column, ident, sql, table
 
@@ -68,8 +69,8 @@ def refill_tables(link: Link, named: Mapping[str, Collection[str]] | None = None
             ours,
             f"~djlink_refill_{number}",
             copied_columns(theirs, ours),
-            link.definition.master_columns(theirs) if number else None,
-            frozenset(named.get(ours.name, ())),
+            entity=link.definition.master_columns(theirs) if number else None,
+            named=frozenset(named.get(ours.name, ())),
         )
         for number, (theirs, ours) in enumerate(link.tables)
     ]
@@ -81,18 +82,13 @@ def narrowed(each: RefillTable) -> RefillTable:
     if any(each.ours.column(name).generated is not None for name in needed):
         return each  # computed from others
     columns = tuple(c for c in each.columns if c.name in needed)
-    return RefillTable(each.theirs, each.ours, each.scratch, columns, each.entity, each.named)
+    return RefillTable(each.theirs, each.ours, each.scratch, columns, entity=each.entity, named=each.named)
 
 
-def make(local: Session, each: RefillTable) -> None:
-    """Make the temporary table, with the local types and collations, by which keys are compared."""
-    drop(local, each)
-    local.scratch(Sql(ddl.scratch_table(each.ours.schema, each.scratch, each.kept, each.ours.key)))
-
-
-def drop(local: Session, each: RefillTable) -> None:
-    """End the temporary table."""
-    local.scratch(sql("DROP TEMPORARY TABLE IF EXISTS {}", each.rows))
+def rows_beside(local: Session, each: RefillTable) -> TemporaryTable:
+    """The temporary table, with the local types and collations, by which keys are compared."""
+    body = row_columns(each.kept, each.ours.key)
+    return TemporaryTable(local, (each.ours.schema, each.scratch), each.columns, body)
 
 
 def forget_absent(local: Session, link: Link, tables: Sequence[RefillTable]) -> None:
@@ -101,7 +97,7 @@ def forget_absent(local: Session, link: Link, tables: Sequence[RefillTable]) -> 
     for each in tables:
         match = equal_unnamed(each.rows, each.entity or link.key, "t", link.key)
         absent = sql("NOT EXISTS (SELECT 1 FROM {} t WHERE {})", master.name, match)
-        local.scratch(sql("DELETE FROM {} WHERE {}", each.rows, absent))
+        local.temporary.delete(each.rows, absent)
 
 
 def equal_unnamed(left: Sql, left_names: Sequence[str], right: str, right_names: Sequence[str]) -> Sql:

@@ -7,7 +7,6 @@ with them, and otherwise the server would refuse the refill. So the entities con
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link
@@ -15,10 +14,9 @@ from djlink_manifest.model.links.referrers import Referrer
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.servers.catalog.foreign_keys import UnseenKey, keys_to, unseen_keys
-from djlink_manifest.servers.ddl.tables import key_columns
-from djlink_manifest.servers.keys.key_table import temporary
+from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.session.session import Row, Session, Writer
-from djlink_manifest.servers.sql import Sql, column, columns, either, equal, ident, idents, sql, table
+from djlink_manifest.servers.sql import Sql, column, columns, either, equal, sql, table
 from djlink_manifest.servers.transfer.refresh_tables import RefillTable, equal_unnamed
 
 
@@ -67,15 +65,15 @@ def reliance_on(local: Session, link: Link) -> Reliance:
     return Reliance.on(link, keys, unseen_keys(local, schemas, {name for name, _ in keys}) or (), {})
 
 
-class PutAside:
+class PutAside(EntityKeys):
     """The keys of entities of a batch that are not refilled, in a temporary table on the local server."""
 
     def __init__(self, local: Session, link: Link, tables: Sequence[RefillTable], reliance: Reliance) -> None:
+        super().__init__(local, link.local, link.local.schema, "refill_aside")
         self.local = local
         self.link = link
         self.tables = tables
         self.reliance = reliance
-        self.name = table(link.local.schema, "~djlink_refill_aside")
 
     def lock(self, writer: Writer) -> None:
         """Lock the part rows of the batch's entities to which others may refer, until the transaction ends.
@@ -92,16 +90,9 @@ class PutAside:
 
     def find(self) -> int:
         """Find the entities on whose rows others rely; how many."""
-        key = self.link.local.key
         for _, select, names in self._ways():
-            first = ident(key[0])
-            self.local.scratch(
-                sql(
-                    "INSERT INTO {} ({}) SELECT DISTINCT {} FROM {} ON DUPLICATE KEY UPDATE {} = {}.{}",
-                    *(self.name, idents(key), columns("w", names), select, first, self.name, first),
-                )
-            )
-        return int(self.local.value(sql("SELECT COUNT(*) FROM {}", self.name)))
+            self.add_once(sql("SELECT DISTINCT {} FROM {}", columns("w", names), select))
+        return self.counted()
 
     def counts(self) -> Iterator[tuple[Referrer | UnseenKey, int]]:
         """The foreign keys through which others rely on them, each with the number of rows that do.
@@ -127,7 +118,7 @@ class PutAside:
         for each in self.tables:
             match = equal_unnamed(each.rows, each.entity or self.link.key, "a", self.link.local.key)
             among = sql("EXISTS (SELECT 1 FROM {} a WHERE {})", self.name, match)
-            self.local.scratch(sql("DELETE FROM {} WHERE {}", each.rows, among))
+            self.local.temporary.delete(each.rows, among)
 
     def _ways(self) -> Iterator[tuple[Referrer | UnseenKey, Sql, Sequence[str]]]:
         """Each foreign key with what the refill does to rows that it names: a FROM clause with its condition.
@@ -187,12 +178,6 @@ class PutAside:
         )
 
 
-@contextmanager
-def putting_aside(
-    local: Session, link: Link, tables: Sequence[RefillTable], reliance: Reliance
-) -> Iterator[PutAside]:
-    """An empty set for the time of the block, which begins outside of transactions."""
-    found = PutAside(local, link, tables, reliance)
-    shape = f"{key_columns(link.local)}, PRIMARY KEY ({idents(link.local.key).text})"
-    with temporary(local, found.name, shape):
-        yield found
+def putting_aside(local: Session, link: Link, tables: Sequence[RefillTable], reliance: Reliance) -> PutAside:
+    """An empty set for the time of a `with` block, which begins outside of transactions."""
+    return PutAside(local, link, tables, reliance)

@@ -6,6 +6,7 @@ forked, so that a try costs no start of an interpreter.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -14,11 +15,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pymysql.constants.COMMAND import COM_QUERY
 
+from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.apply import pull
 from djlink_manifest.reconcile.deletion import confirmations, requested
@@ -90,9 +93,23 @@ def apply_once(
     }
 
 
+def rehearse(manifest: str) -> None:
+    """Do once, before any child is forked, what each would do anew: late imports, models made when used."""
+    import djlink_manifest.reconcile.apply.scheduler  # noqa: F401  # by side effect
+
+    with suppress(DjlinkError):
+        load([Path(manifest)])
+    gc.disable()  # a child soon ends
+    gc.freeze()
+
+
 def main() -> None:
+    rehearsed = False
     for line in sys.stdin:
         request = json.loads(line)
+        if not rehearsed:
+            rehearse(request["manifest"])
+            rehearsed = True
         receiving, sending = os.pipe()
         child = os.fork()
         if child == 0:

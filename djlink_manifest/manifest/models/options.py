@@ -1,0 +1,91 @@
+"""Options of tables, as a manifest says them at any level and as they hold for one table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from djlink_manifest.manifest.models.fields import WHERE_SCHEMA, Max, OutboundName
+from djlink_manifest.manifest.models.written import From, Model, pairs, sorted_names
+from djlink_manifest.model.links.link import DEFAULT_LIMIT, Limit
+from djlink_manifest.model.links.selection import Condition
+
+Pull = Literal["all", "needed", "none"]
+Deletions = Literal["review", "auto"]
+Unwanted = Literal["keep", "release"]
+Changed = Literal["report", "mend"]
+
+
+class FallingOptions(Model):
+    """Options that fall from `defaults` to source, schema and table; the nearest wins."""
+
+    pull: Pull = Field(
+        "all",
+        description="all: every wanted entity. needed: only what wanted children refer to. "
+        "none: nothing new; what is held is what is wanted.",
+    )
+    deletions: Deletions = Field(
+        "review",
+        description="review: a deletion that the source asks for waits for an approval. auto: it is done.",
+    )
+    unwanted: Unwanted = Field(
+        "keep",
+        description="What becomes of entities pulled earlier and wanted no longer. keep, or release: "
+        "delete locally and let go at the source.",
+    )
+    changed: Changed = Field(
+        "report",
+        description="What `--verify` does about rows that differ. report, or mend: update them.",
+    )
+    max_deletions: Annotated[Limit, From(Max)] = Field(
+        DEFAULT_LIMIT,
+        description="At most so many entities of a link, or so much of it, are deleted without an approval, "
+        "all or nothing. Never less than 1.",
+        examples=["5%", 20],
+        json_schema_extra={"default": f"{DEFAULT_LIMIT.value:g}%"},
+    )
+    stores: Annotated[tuple[tuple[str, str], ...], From(dict[str, str], pairs)] = Field(
+        (),
+        description="Source store: local store, for external files. `default` is the default store of either "
+        "side, `*` every other store of the source, and the target `inline` the row itself.",
+        examples=[{"raw": "ourlab_raw"}, {"*": "default", "figures": "inline"}],
+        json_schema_extra={"default": {}},
+    )
+    schema_name: str = Field(
+        "{schema}",
+        description="The local schema; `{source}` and `{schema}` stand for the source's and schema's names.",
+        examples=["ours_{source}_{schema}"],
+    )
+
+    def local_schema(self, source: str, schema: str) -> str:
+        """The local schema of a table of this source and schema."""
+        return self.schema_name.replace("{source}", source).replace("{schema}", schema)
+
+
+class Defaults(FallingOptions):
+    """Options for every source."""
+
+
+class Options(FallingOptions):
+    """The options of one table, or of all tables that a glob matches."""
+
+    where: Annotated[Condition | None, From(Annotated[Any, WHERE_SCHEMA], lambda value, origin: None)] = (
+        Field(  # `falling` reads it, with the place of every part
+            None,
+            description="Which rows: SQL over its own columns, a mapping (column: value, or any of a list), "
+            "or a list of these (or).",
+            examples=["session_date > '2020-01-01'", {"subject": ["A001", "A002"]}],
+        )
+    )
+    outbound_table: Annotated[str | None, From(OutboundName)] = Field(
+        None, description="The base name of the outbound tables; derived where unset."
+    )
+    depends_on: Annotated[tuple[str, ...], From(list[str], sorted_names)] = Field(
+        (),
+        description="Links that come first although no foreign key says so.",
+        examples=[["princeton.lab.Subject"]],
+    )
+
+
+NO_OPTIONS = Options.model_construct()

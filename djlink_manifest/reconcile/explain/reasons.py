@@ -1,0 +1,221 @@
+"""Ask the servers why an entity is wanted or not, and what keeps it from coming."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.explanation import Reason
+from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.links.local_rules import Leftover, LocalRule, leftover
+from djlink_manifest.model.links.unique import uniques
+from djlink_manifest.model.server.catalog import Catalog
+from djlink_manifest.reconcile.explain.explained import Explained, Hindrances
+from djlink_manifest.reconcile.explain.wording import by_columns, rows_naming, spelt
+from djlink_manifest.reconcile.state.snapshot import Footing
+from djlink_manifest.servers.entities import one_entity
+from djlink_manifest.servers.entities.local_rules import breaking
+from djlink_manifest.servers.entities.obstacles import STALE, Coming, obstacle, unmet
+from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.keys.predicates import keys_in
+from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.session import RawRow, Session
+from djlink_manifest.servers.sql import Sql as SqlText
+from djlink_manifest.servers.sql import table
+
+SHOWN = 3  # entities of a parent that are named for one reason
+LOOKED_AT = 50  # entities of a parent that are looked at for one reference
+
+Place: TypeAlias = "tuple[str, RawRow]"  # a link's address and the raw key of one of its entities
+_T = TypeVar("_T")
+
+# what asks for other entities as it goes, and is sent each of them explained
+Asking: TypeAlias = Generator[Place, Explained, _T]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What an explanation asks with: the scene of a source's links and a session to each server.
+
+    `footings` are those of the links that have one, `there` and `here` the catalogues of both servers.
+    """
+
+    scene: Scene
+    footings: Mapping[str, Footing]
+    there: Catalog
+    here: Catalog
+    source: Session
+    local: Session
+
+    def has_local(self, link: Link) -> bool:
+        """Whether the link's local table is there, with its key."""
+        # not by the footing, which a link that is refused has not
+        found = self.here.tables.get((link.local.schema, link.local.name))
+        return found is not None and set(link.key) <= set(found.column_names)
+
+    def is_comparable(self, link: Link) -> bool:
+        """Whether the local tables have a place for every row of the source."""
+        footing = self.footings.get(link.address)
+        return footing is not None and footing.is_comparable(link)
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """The reasons for one entity of a link, by its raw key."""
+
+    sides: Sides
+    link: Link
+    raw: RawRow
+
+    def rules(self, verdict: one_entity.Verdict, held: bool) -> Asking[list[Reason]]:
+        """Whether the manifest wants the entity: `where`, its references, and who needs it."""
+        link = self.link
+        if link.pull == "none":
+            # a link that is refused is looked at as if nothing new were wanted of it
+            why = "`pull: none`" if link.address in self.sides.footings else "the link is blocked"
+            words = f"{why}: what is held is wanted, nothing new"
+            return [Reason("pull", held, words, place=str(link.location))]
+        found = list[Reason]()
+        if link.where is not None:
+            state = {True: "is met", False: "is not met", None: "is NULL for this row, and NULL is not true"}
+            words = f"`where` {state[verdict.meets]}: {spelt(link.where)}"
+            found.append(Reason("where", bool(verdict.meets), words, place=str(link.location)))
+        holding = dict(verdict.holds)
+        for reference in link.references:
+            found.append((yield from self._reference(reference, holding.get(reference))))
+        if link.pull == "needed":
+            found += self._needed()
+        return found
+
+    def bars(self, verdict: one_entity.Verdict, presence: Presence) -> Asking[list[Reason]]:
+        """The requests and approvals that bar it, its own or an ancestor's."""
+        found = list[Reason]()
+        if presence.requested:
+            found.append(Reason("request", False, "the source asks to delete it"))
+        if presence.approved:
+            found.append(Reason("request", False, "its deletion was approved: it is not pulled again"))
+        if not verdict.barred or found:
+            return found
+        for reference in self.link.references:
+            for each in self._parents(reference, "barred"):
+                above = (yield reference.parent, each).explanation
+                because = tuple(r for r in above.reasons if r.rule == "request")
+                words = "an entity that it refers to is asked back"
+                found.append(
+                    Reason("request", False, words, reference.parent, key=above.key, because=because)
+                )
+        return found
+
+    def takers(self, into: Hindrances) -> Iterator[Reason]:
+        """The local rows that have a unique value of the entity's rows."""
+        sides, link = self.sides, self.link
+        if not sides.is_comparable(link):
+            return
+        for number, unique in enumerate(uniques(link), STALE):
+            for owner in one_entity.takers(sides.source, sides.local, link, unique, self.raw):
+                held = link.address in sides.scene.held and one_entity.is_in(
+                    sides.source, outbound_table(link), link.key_columns, owner
+                )
+                why = obstacle(link, sides.scene, number)
+                if not held:
+                    into.taken.append(unique)
+                elif why is not None:
+                    into.obstacles.append(why)
+                whose = "another entity of this link" if held else "a local row of the lab's own"
+                words = f"its value of {unique.words} is taken by {whose}"
+                yield Reason("unique key", False, words, link.address, one_entity.key_text(link, owner))
+
+    def unmet(self, into: Hindrances) -> Iterator[Reason]:
+        """The references to rows that the source does not have, or that are not here yet."""
+        sides, link = self.sides, self.link
+
+        def this(alias: str, names: Sequence[str]) -> list[SqlText]:
+            return [keys_in(one_entity.renamed(link.key_columns, names), [self.raw], alias)]
+
+        links = sides.scene.links
+        comparable = {a for a in sides.footings if a in links and sides.is_comparable(links[a])}
+        coming = Coming(sides.source, sides.local, sides.scene, link, this)
+        for number, _ in unmet(coming, comparable):
+            found = obstacle(link, sides.scene, number)
+            assert found is not None, "it is a number of `unmet`"
+            into.obstacles.append(found)
+            reference = link.references[number % STALE]
+            yield Reason("foreign key", False, found.words, reference.parent)
+
+    def waiting(self, into: Hindrances) -> Asking[list[Reason]]:
+        """The references to entities that cannot come themselves."""
+        found = list[Reason]()
+        for reference in self.link.references:
+            for each in self._parents(reference, "unheld", LOOKED_AT):
+                above = yield reference.parent, each
+                if above.cannot_come:
+                    into.waiting.append(reference.parent)
+                    because = tuple(r for r in above.explanation.reasons if not r.holds)
+                    words = f"{by_columns(self.link, reference)} names an entity that cannot come"
+                    key = above.explanation.key
+                    found.append(
+                        Reason("foreign key", False, words, reference.parent, key=key, because=because)
+                    )
+                    break
+        return found
+
+    def broken(self, into: Hindrances) -> Iterator[Reason]:
+        """The rules of the local tables that the entity's rows at the source break."""
+        text = one_entity.key_text(self.link, self.raw)
+        for rule in self._broken():
+            into.broken.append(rule)
+            yield Reason("local rule", False, rule.words, self.link.address, text)
+
+    def _broken(self) -> list[LocalRule]:
+        sides, link, raw = self.sides, self.link, self.raw
+        left = leftover(link)
+        if left is not None and isinstance(left.of, Leftover) and sides.is_comparable(link):
+            for part in left.of.parts:
+                columns = [part.column(n) for n in link.local.entity_columns(part)]
+                if one_entity.is_in(sides.local, table(part.schema, part.name), columns, raw):
+                    return [left]
+        found, footing = list[LocalRule](), sides.footings.get(link.address)
+        for rule in footing.rules if footing is not None else ():
+            mine = [keys_in([rule.theirs.column(n) for n in rule.owner], [raw], "t")]
+            if list(breaking(rule, sides.source, mine, sides.local)):
+                found.append(rule)
+        return found
+
+    def _reference(self, reference: Reference, holds: bool | None) -> Asking[Reason]:
+        parent = self.sides.scene.links[reference.parent]
+        by = by_columns(self.link, reference)
+        if holds is not False:
+            named = self._parents(reference, "all")
+            if not named:
+                return Reason("foreign key", True, f"{by} names no row of {parent.address}", parent.address)
+            what = "allowed" if holds else "restricted by nothing"
+            key = one_entity.key_text(parent, named[0])
+            return Reason("foreign key", True, f"{by}: {what}", parent.address, key)
+        out = self._parents(reference, "left out")
+        above = list[Explained]()
+        for each in out:
+            above.append((yield parent.address, each))
+        because = tuple(r for each in above for r in each.explanation.reasons if not r.holds)
+        key = one_entity.key_text(parent, out[0]) if out else ()
+        words = f"{by} names what is left out"
+        return Reason("foreign key", False, words, parent.address, key=key, because=because)
+
+    def _needed(self) -> Iterator[Reason]:
+        scene = self.sides.scene
+        children = scene.children.get(self.link.address, ())
+        if not children:
+            words = "`pull: needed`, and no link refers to it"
+            yield Reason("needed by", False, words, place=str(self.link.location))
+        for child, reference in children:
+            rows, wanted = one_entity.users(self.sides.source, scene, child, reference, self.raw)
+            words = f"{by_columns(scene.links[child], reference)}: {rows_naming(rows)}"
+            words += f", {wanted:,} of them of wanted or held entities" if rows else ""
+            yield Reason("needed by", wanted > 0, words, child)
+
+    def _parents(self, reference: Reference, which: one_entity.Which, limit: int = SHOWN) -> list[RawRow]:
+        sides = self.sides
+        return one_entity.parents_named(
+            sides.source, sides.scene, self.link, reference, self.raw, which=which, limit=limit
+        )

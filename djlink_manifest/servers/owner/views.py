@@ -1,0 +1,129 @@
+"""What an account sees of the owner's views on a server: their schemas, the links listed, and faults."""
+
+from __future__ import annotations
+
+from djlink_manifest.errors import ConnectionLost, ServerError
+from djlink_manifest.model.links.holding import OwnedLink, Unreadable
+from djlink_manifest.model.tables.naming import MARKS
+from djlink_manifest.model.tables.owner_views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, owner_schema
+from djlink_manifest.servers.ddl.owner_views import list_links
+from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text, shown
+from djlink_manifest.servers.session.errors import BROKEN_VIEW, NO_DEFINER
+from djlink_manifest.servers.session.session import Row, Session
+from djlink_manifest.servers.sql import idents, sql, table
+
+VIEWS_MEND = (
+    "the lab's next `djlink apply` makes its views anew; if the lab has vanished, let an administrator of "
+    "this server run `djlink source detach` with an account of theirs"
+)
+_STRANGE = "let the server's administrator look at who made its views"
+
+
+def all_schemas(session: Session) -> frozenset[str]:
+    """Every schema that the account sees."""
+    return frozenset(
+        str(row[0]) for row in session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))
+    )
+
+
+def owner_schemas(session: Session) -> tuple[str, ...]:
+    """The schemas of owner's views that the account sees.
+
+    Only views that work by their definer's rights count: others would do with the reader's rights whatever
+    their maker wishes.
+    """
+    rows = session.rows(
+        sql(
+            "SELECT TABLE_SCHEMA FROM information_schema.VIEWS WHERE TABLE_NAME = {}"
+            " AND RIGHT(TABLE_SCHEMA, {}) = {} AND SECURITY_TYPE = 'DEFINER' ORDER BY TABLE_SCHEMA",
+            DIRECTORY,
+            len(OWNER),
+            OWNER,
+        )
+    )
+    return tuple(str(row[0]) for row in rows)
+
+
+def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
+    """The links of a schema of owner's views; an administrator sees them also where the views are broken."""
+    strange = session.rows(
+        sql(
+            "SELECT TABLE_NAME FROM information_schema.VIEWS"
+            " WHERE TABLE_SCHEMA = {} AND SECURITY_TYPE <> 'DEFINER' ORDER BY TABLE_NAME LIMIT 1",
+            schema,
+        )
+    )
+    if strange:
+        reason = f"its view `{strange[0][0]}` works by the rights of who reads it: djlink did not make it"
+        return Unreadable(schema, reason, _STRANGE)
+    with session.reading():
+        return _read_links(session, schema)
+
+
+def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
+    try:
+        rows = session.rows(sql("SELECT {} FROM {}", idents(DIRECTORY_COLUMNS), table(schema, DIRECTORY)))
+    except ServerError as error:
+        told = unreadable(session, schema, error)
+        outbound = schema.removesuffix(OWNER)
+        kind = session.rows(
+            sql(
+                "SELECT TABLE_TYPE FROM information_schema.TABLES"
+                " WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+                outbound,
+                MARKS,
+            )
+        )
+        if kind != [("BASE TABLE",)]:
+            return told
+        try:
+            rows = session.rows(list_links(outbound))
+        except ServerError:
+            return told
+    try:
+        found = sorted(_owned(row, schema) for row in rows)
+    except BadValue as bad:
+        return Unreadable(schema, f"its list of links {bad}", _STRANGE)
+    elsewhere = [link.outbound for link in found if not _is_beside(link.outbound, schema)]
+    if elsewhere:
+        reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not make it"
+        return Unreadable(schema, reason, _STRANGE)
+    return found
+
+
+def _owned(row: Row, schema: str) -> OwnedLink:
+    """A row of the list of links. Raises BadValue for what is none."""
+    base, manifest, contact, source, name, outbound, _ = row
+    return OwnedLink(
+        (as_name(source, "a source schema"), as_name(name, "a source table")),
+        as_text(manifest, "a manifest", 255),
+        as_text(contact, "a contact", 255),
+        schema,
+        outbound=as_name(outbound, "an outbound schema"),
+        base=as_name(base, "an outbound table"),
+    )
+
+
+def _is_beside(outbound: str, schema: str) -> bool:
+    """Whether a schema is that of the owner's views beside an outbound one; servers may ignore case."""
+    return schema.casefold() in (owner_schema(each).casefold() for each in (outbound, outbound.lower()))
+
+
+def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
+    """What it means that a view cannot be read. Raises the error where the connection was lost.
+
+    Whoever made the view decides what it raises.
+    """
+    if error.code in NO_DEFINER:
+        # said as a refused login: MySQL and MariaDB tell nothing more to those without further rights
+        definers = session.rows(
+            sql("SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {}", schema)
+        )
+        names = ", ".join(f"`{row[0]}`" for row in definers)
+        reason = f"its views work by the rights of {names}, an account that is gone or has lost its rights"
+        return Unreadable(schema, reason, VIEWS_MEND)
+    if error.code in BROKEN_VIEW:
+        return Unreadable(schema, "its views do not fit the tables behind them", VIEWS_MEND)
+    if isinstance(error, ConnectionLost):
+        raise error
+    return Unreadable(schema, error.message, error.hint or "ask the server's administrator")

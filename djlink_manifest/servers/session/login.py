@@ -1,0 +1,90 @@
+"""Opening sessions: the login, TLS and the settings that all of djlink's sessions have."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any, TypeVar
+
+import pymysql
+
+from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.servers.dialects import check_supported
+from djlink_manifest.servers.session.errors import unreachable
+from djlink_manifest.servers.session.session import LOCK_WAIT, Session
+from djlink_manifest.servers.session.statement_log import LOG
+from djlink_manifest.servers.session.wire import WireConnection
+
+CONNECT_TIMEOUT = 10  # seconds
+# A peer that is gone without a word (a cable, a firewall that forgot) is noticed after some two minutes of
+# silence; the system's own two hours would be a night lost.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+
+# Strict, so that no value is changed on its way in; without the NO_ZERO_* and with ALLOW_INVALID_DATES, so
+# that a date that the source holds is held here too. Naming the mode whole keeps ANSI_QUOTES,
+# NO_BACKSLASH_ESCAPES and PAD_CHAR_TO_FULL_LENGTH off, which would change what our text means.
+SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES"
+
+# of each session, set by one statement with those of the vendor; what is set twice is as the last one says
+SETTINGS: tuple[str, ...] = (
+    f"sql_mode = '{SQL_MODE}'",
+    "time_zone = '+00:00'",  # TIMESTAMP values are equal on both sides
+    "foreign_key_checks = 1, unique_checks = 1, autocommit = 1",
+    f"lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
+    # a limit of the server's on what a statement may return or change would cut a set of keys without a word
+    "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
+    "net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
+)
+_S = TypeVar("_S", bound=Session)
+
+
+def open_session(address: ServerAddress, kind: type[_S]) -> _S:
+    """Log in and set the session up. TLS that is asked for is enforced, or no session is made.
+
+    Raises Unreachable with what to check, for wrong hosts, ports, credentials, TLS and unsupported servers.
+    """
+    try:
+        connection = WireConnection(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password.reveal().encode(),  # text the driver would take for Latin 1
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT,
+            max_allowed_packet=1 << 30,
+            read_default_file=None,
+            program_name="djlink",
+            local_infile=True,  # offered; what a server may have by it is `WireConnection.feed` alone
+            **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
+        )
+    except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
+        raise unreachable(error, address) from (None if address.written else error)
+    connection.forbid_files()
+    try:
+        _keep_alive(connection)
+        session = kind(address, connection)
+        check_supported(session.identity.version, address.name)
+        session.set_up((*SETTINGS, *session.dialect.SETTINGS))
+        version, tls = session.identity.version, "TLS" if address.tls else "no TLS"
+        LOG.debug("%s#%d is open: %s %s, %s", session.name, session.id, version.vendor, version.text, tls)
+    except BaseException:
+        connection.close()
+        raise
+    return session
+
+
+def _keep_alive(connection: Any) -> None:
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):  # not every system has all of them
+            connection._sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _context(address: ServerAddress) -> ssl.SSLContext:
+    assert address.tls is not None
+    context = ssl.create_default_context(cafile=address.tls.ca)
+    # certificates that MySQL and MariaDB make themselves lack extensions that Python 3.13's strict mode wants
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if address.tls.cert:
+        context.load_cert_chain(address.tls.cert, address.tls.key)
+    return context

@@ -1,0 +1,1 @@
+"""Pipelines that several test modules link, and how their tables are asked."""

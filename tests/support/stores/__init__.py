@@ -1,0 +1,1 @@
+"""Stores of external files, and pipelines whose rows name objects in them."""
