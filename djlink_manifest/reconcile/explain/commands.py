@@ -50,7 +50,7 @@ def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
         tuple(links[a] for a in sorted(above)),
         stage.graph.subset(above),
         Observation(
-            Head(*of, stage.local.facts(len(above)), stage.at.facts),
+            Head(*of, local=stage.local.facts(len(above)), sources=stage.at.facts),
             footings=footings.found,
             snapshots={**{a: LinkSnapshot({}) for a in above}, address: explained.snapshot},
             refusals=tuple(r for r in refusals.values() if r.address in above),
