@@ -45,13 +45,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pair", choices=sorted(_pairs), help=words)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of other pairs than `--pair`."""
+    """Leave out the tests of other pairs than `--pair`; those that share fixtures of a module go together."""
+    for item in items:
+        if _shares(item) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {_pair_of(item)}"))
     pair = config.getoption("pair")
     others = [item for item in items if pair and str(_pair_of(item)) != pair]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in set(others)]
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that is made once for its module."""
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(each.scope == "module" for several in fixtures.values() for each in several)
 
 
 def _pair_of(item: pytest.Item) -> Pair:

@@ -53,7 +53,7 @@ class Applied:
             (o.address, outcome_words(o) if o.status == "done" else f"{o.status}: {o.problem}")
             for o in self.report.outcomes
         ]
-        return table_html("applied", rows or [("nothing to do", "")])
+        return table_html("applied", rows or [("no changes", "")])
 
 
 class Atlas(Mapping[str, Any]):
@@ -116,7 +116,7 @@ class Atlas(Mapping[str, Any]):
         if link is None:
             close = nearest(address, sorted(self._all()))
             hint = f"did you mean `{close}`?" if close else "list(load(...)) names the links"
-            raise UsageError(f"{address}: no link of this manifest", hint=hint)
+            raise UsageError(f"{address}: this manifest has no such link", hint=hint)
         connection = self._local()
         tables = Tables(
             (link.definition.schema, link.definition.name),
@@ -125,7 +125,7 @@ class Atlas(Mapping[str, Any]):
         )
         if not _stands(connection, tables.local):
             raise LinkRefused(
-                f"{address} is not linked yet: there is no {'.'.join(tables.local)} here",
+                f"{address} is not linked yet: the local table {'.'.join(tables.local)} does not exist",
                 link=address,
                 location=link.location,
                 hint="apply the manifest first: djlink_manifest.apply(...), or `djlink apply`",

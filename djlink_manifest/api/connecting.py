@@ -70,7 +70,7 @@ def _connected(address: ServerAddress) -> Any:
     except Exception as error:  # DataJoint raises the driver's errors, which api does not know
         words = str(error.args[-1]) if error.args else type(error).__name__
         raise Unreachable(
-            address.veiled(f"{address.host}:{address.port} cannot be used: {words}"),
+            address.veiled(f"{address.host}:{address.port} is unavailable: {words}"),
             server=address.name,
             hint="check the host, the port, the account and TLS of the source",
         ) from (None if address.written else error)
@@ -80,7 +80,8 @@ def described(connection: Any) -> tuple[str, int, str, str, Any]:
     """Host, port, user, password and TLS of a DataJoint connection. UsageError where it is of no use here."""
     if connection.adapter.backend != "mysql":
         raise UsageError(
-            f"DataJoint is connected to {connection.adapter.backend}: djlink links MySQL and MariaDB servers"
+            f"DataJoint is connected to {connection.adapter.backend}; djlink supports only MySQL and "
+            "MariaDB servers"
         )
     info = connection.conn_info
     return str(info["host"]), int(info["port"]), str(info["user"]), str(info["passwd"]), info["ssl_input"]
@@ -101,7 +102,8 @@ def not_in_transaction(connection: Any, what: str) -> None:
     """Raise UsageError within a transaction of the connection: `what` works through sessions of its own."""
     if connection.in_transaction:
         raise UsageError(
-            f"{what} cannot be done inside a transaction (nor in `make`): it would not see its rows",
+            f"{what} is not possible inside a transaction (such as in `make`), because djlink would not see "
+            "its rows",
             hint="end the transaction first",
         )
 

@@ -9,29 +9,29 @@ _STORES = re.compile(
 )
 _SETTINGS = re.compile(r"below `sources\..*\.store_settings` write `(?P<store>[^`]+):` with .*", re.DOTALL)
 _MANIFESTS_ONLY = re.compile(
-    r"(?:; (?:to take it over|if they are right[^:]*|moved here for good): djlink adopt .*"
-    r"|\. To move it: .*)$"
+    r"(?:; (?:to take it over|if they are correct[^:]*|if the server was moved permanently): djlink adopt .*"
+    r"|\. To move the table: .*)$"
 )
 _CALLED = {
-    "leave it out (`exclude`), or let": "let",
-    "take it out of the manifest, or let": "let",
-    "take it out of the manifest if it is gone": "unlink it if it is gone",
-    "take one of these links out of the manifest, or leave it out (`exclude`)": "unlink one of them",
-    ", or leave it out (`exclude`)": "",
-    ", or take it out of the manifest": "",
-    "leave it out (`exclude`)": "it cannot be linked as it is",
-    "take it out of the manifest": "it cannot be linked as it is",
+    "exclude it (`exclude`), or ask": "ask",
+    "remove it from the manifest, or ask": "ask",
+    "remove it from the manifest if it no longer exists": "unlink it if it no longer exists",
+    "remove one of these links from the manifest, or exclude it (`exclude`)": "unlink one of them",
+    ", or exclude it (`exclude`)": "",
+    ", or remove it from the manifest": "",
+    "exclude it (`exclude`)": "it cannot be linked in its present form",
+    "remove it from the manifest": "it cannot be linked in its present form",
     "choose another local schema with `schema_name`": "give Link another local schema",
     "choose another name with `outbound_table`, or another outbound schema": "give Link another `outbound`",
     "name another local schema (`schema_name`) or another local store (`stores`)": "give Link another local "
     "schema, or `stores` with another local store",
-    ", or say where else in the manifest": ", or give Link `source_stores`",
-    "or leave these entities out with `where`": "or leave these entities out by a restriction",
-    "keep `schema_name` as it was": "give Link the local schema that it had",
-    "work on the server it was made for, or give this manifest another name and outbound schema": "work on "
-    "the server it was made for, or give Link another `outbound`",
-    "or write `table: keep`": 'or say unlink(table="keep")',
-    "write `table: keep`": 'say unlink(table="keep")',
+    ", or name another store in the manifest": ", or give Link `source_stores`",
+    "exclude these entities with `where`": "exclude these entities by a restriction",
+    "restore the former `schema_name`": "give Link its former local schema",
+    "use that server, or give this manifest another name and outbound schema": "use that server, or give "
+    "Link another `outbound`",
+    "or write `table: keep`": 'or call unlink(table="keep")',
+    "write `table: keep`": 'call unlink(table="keep")',
 }
 
 
@@ -45,7 +45,7 @@ def in_python(hint: str | None) -> str | None:
     if found := _SETTINGS.fullmatch(hint):
         return (
             f'give Link source_stores={{"{found["store"]}": {{"protocol": ..., "location": ...}}}}, '
-            "or there the name of a store of DataJoint's configuration"
+            "or the name of a store of DataJoint's configuration"
         )
     hint = _MANIFESTS_ONLY.sub("", hint)
     for words, ours in _CALLED.items():

@@ -236,7 +236,7 @@ class Listed:
     def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
         """Refused: while the manifest declares the link, the next apply would make it again."""
         raise UsageError(
-            f"{self.address} is a link of the manifest `{self.manifest.name}`, which takes it out",
+            f"{self.address} is a link of the manifest `{self.manifest.name}`, which must remove it",
             hint="delete it from `sources`, write "
             f"`removed: {{{written(self.address)}: {{table: {table}}}}}`, apply",
         )

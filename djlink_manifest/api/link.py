@@ -28,7 +28,7 @@ class Link:
     reached where DataJoint's configuration does not: by name, `default` for the one that `<blob@>` means
     there, settings as DataJoint has them, or the name of a store of that configuration. `outbound` is the
     schema on the source's server for the keys of what is held, else the environment's LINK_OUTBOUND says it.
-    `contact` is shown to the owners of what is held.
+    `contact` is shown to the owners of held rows.
 
         @Link(local_schema, source_schema)
         class Session:
@@ -53,8 +53,8 @@ class Link:
         for each, what in given:
             if not isinstance(each, LazySchema):
                 raise UsageError(
-                    f"Link takes the {what} schema as a LazySchema, not {type(each).__name__}",
-                    hint='LazySchema("my_schema"), and with host="..." for the source',
+                    f"Link requires the {what} schema as a LazySchema, not {type(each).__name__}",
+                    hint='use LazySchema("my_schema"), with host="..." for the source',
                 )
         if not (source_schema.is_remote or source_schema.has_account):
             raise UsageError(
@@ -63,8 +63,8 @@ class Link:
             )
         if local_schema.is_remote and not local_schema.has_account:
             raise UsageError(
-                f"the local schema `{local_schema.database}` names a host and no account",
-                hint="leave out `host` to use DataJoint's own connection, or give `user` and `password`",
+                f"the local schema `{local_schema.database}` names a host but no account",
+                hint="omit `host` to use DataJoint's own connection, or give `user` and `password`",
             )
         if outbound is not None and (fault := identifier_fault(outbound)):
             raise UsageError(f"Link: the outbound schema's name {fault}")
@@ -80,7 +80,7 @@ class Link:
         place = Location(frame.f_code.co_filename, frame.f_lineno, 1)
         if getattr(cls, "__bases__", None) != (object,):
             raise UsageError(
-                "Link decorates a class without bases: its definition is the source's",
+                "Link decorates a class without bases, because its definition comes from the source",
                 hint=f"class {getattr(cls, '__name__', 'Table')}:",
                 location=place,
             )
@@ -116,7 +116,8 @@ def _check_order(home: Decorated) -> None:
         if same and parents:
             _linked_before.remove(before)
             raise LinkRefused(
-                f"{child.address} refers to {home.address}, and was linked before it without its foreign key",
+                f"{child.address} refers to {home.address}, but was linked before it and without the "
+                "foreign key",
                 link=home.address,
                 location=home.wish.location,
                 hint=f"link the parent first: decorate {home.name}, then {child.name} again",
@@ -131,13 +132,13 @@ def _stores(stores: Mapping[str, str | Sequence[str]]) -> StoreNames:
     for names in pairs:
         if not all(isinstance(name, str) and name for name in names):
             raise UsageError(
-                f"Link: `stores` maps names to names, not {names[1]!r} to {names[0]!r}",
+                f"Link: `stores` must map names to names, not {names[1]!r} to {names[0]!r}",
                 hint='stores={"local_store": "source_store"}',
             )
     sources = [theirs for theirs, _ in pairs]
     twice = sorted({name for name in sources if sources.count(name) > 1})
     if twice:
-        raise UsageError(f"Link: the source store `{twice[0]}` is given two local stores")
+        raise UsageError(f"Link: the source store `{twice[0]}` is mapped to two local stores")
     return tuple(sorted(pairs))
 
 
@@ -148,7 +149,8 @@ def _checked(given: Mapping[Any, Any]) -> dict[str, str | tuple[tuple[str, objec
         right = isinstance(store, str) or (isinstance(store, Mapping) and "protocol" in store)
         if not (isinstance(name, str) and name and store and right):
             raise UsageError(
-                f"Link: `source_stores` maps names of stores to settings or other names; {name!r} is not so",
+                f"Link: `source_stores` must map names of stores to settings or other names; {name!r} is "
+                "invalid",
                 hint='source_stores={"default": "raw", "raw": {"protocol": "file", "location": "/mnt/raw"}}',
             )
         if isinstance(store, str):

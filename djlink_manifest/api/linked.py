@@ -182,8 +182,8 @@ class Linked(Deleting):
         if table not in ("keep", "drop"):
             raise UsageError(f"unlink: `table` is 'keep' or 'drop', not {table!r}")
         if this.restriction or this._top is not None:
-            raise UsageError("a link is taken out as a whole", hint=f"{self._home.name}().unlink()")
-        not_in_transaction(this.connection, "taking a link out")
+            raise UsageError("a link can be removed only as a whole", hint=f"{self._home.name}().unlink()")
+        not_in_transaction(this.connection, "removing a link")
         if not unlink(self._home, table, prompt):
             return False
         gone = TakenOut(self._home.name, self._home.address)
@@ -194,8 +194,8 @@ class Linked(Deleting):
     def drop(self, *args: Any, **options: Any) -> None:
         """Refused: dropping the local table alone would leave the rows held at the source for ever."""
         raise UsageError(
-            "a linked table is not dropped: its rows would stay held at the source",
-            hint='delete its rows, which lets go of them; `unlink(table="drop")` takes the link out',
+            "a linked table cannot be dropped, because its rows would stay held at the source",
+            hint='delete its rows, which releases them, or remove the link with `unlink(table="drop")`',
         )
 
     drop_quick = alter = drop

@@ -31,7 +31,7 @@ def condition_of(source: Any, restrictions: Sequence[Any]) -> Condition | None:
         try:
             expression = expression & restriction
         except dj.DataJointError as error:
-            raise UsageError(f"the restriction is not one of {source.class_name}: {error}") from error
+            raise UsageError(f"invalid restriction of {source.class_name}: {error}") from error
     if expression is source or not (expression.restriction or expression._top):
         return None
     _tried(source, expression)
@@ -40,7 +40,7 @@ def condition_of(source: Any, restrictions: Sequence[Any]) -> Condition | None:
     if text == "(False)":
         return AnyOf(())
     if "\0" in text:
-        raise UsageError("a restriction holds a NUL character", hint="restrict by the key instead")
+        raise UsageError("a restriction contains a NUL character", hint="restrict by the key instead")
     return Sql(text.replace("%%", "%"))  # DataJoint doubles it for the driver's format
 
 
@@ -79,8 +79,8 @@ def _checked(text: str) -> str:
     except sqltext.Refused as refused:
         raise UsageError(
             f"the restriction {text!r} is refused: {refused.message}",
-            hint="SQL text is one condition over the source's own columns; for another table give the table: "
-            "Other().source & ...",
+            hint="SQL text must be one condition on the source's own columns; to restrict by another "
+            "table, pass the table: Other().source & ...",
         ) from None
     return text
 
@@ -91,8 +91,8 @@ def _check_names(source: Any, names: Sequence[str]) -> None:
         return
     close = nearest(names[0], source.heading.names)
     raise UsageError(
-        f"the restriction names {', '.join(f'`{name}`' for name in names)}, "
-        f"and {source.class_name} has no such attribute",
+        f"the restriction uses {', '.join(f'`{name}`' for name in names)}, but {source.class_name} has no "
+        "such attribute",
         hint=f"did you mean `{close}`?" if close else f"it has {', '.join(source.heading.names)}",
     )
 
@@ -102,14 +102,14 @@ def _keys(source: Any, expression: Any) -> list[dict[str, Any]]:
     names = [name for name in expression.primary_key if name in source.heading.names]
     if not names:
         raise UsageError(
-            f"the restriction has the key {', '.join(expression.primary_key)}, "
-            f"and {source.class_name} has none of it"
+            f"the restriction has the key {', '.join(expression.primary_key)}, but {source.class_name} has "
+            "none of these attributes"
         )
     found = expression.proj() & _top(MOST_KEYS + 1)
     keys = {tuple(row[name] for name in names) for row in found.to_dicts()}
     if len(found) > MOST_KEYS:
         raise UsageError(
-            f"the restriction holds more than {MOST_KEYS:,} keys of another server",
+            f"the restriction contains more than {MOST_KEYS:,} keys of another server",
             hint="restrict by a table of the source instead: Other().source & ...",
         )
     return [dict(zip(names, key, strict=True)) for key in sorted(keys, key=repr)]
@@ -128,7 +128,7 @@ def _tried(source: Any, expression: Any) -> None:
     try:
         source.connection.query(f"SELECT 1 FROM ({expression.make_sql(source.primary_key)}) AS `t` LIMIT 0")
     except dj.DataJointError as error:
-        raise UsageError(f"the source does not take the restriction: {error}") from error
+        raise UsageError(f"the source rejects the restriction: {error}") from error
 
 
 def _among(source: Any, expression: Any) -> str:

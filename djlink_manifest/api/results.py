@@ -9,7 +9,7 @@ from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.runtime.events import LinkOutcome
 from djlink_manifest.report.plan.html import table_html
 
-NOT_IN_WHERE = "not in `where`"  # as the core says it of a manifest
+NOT_IN_WHERE = "not selected by `where`"  # as the core says it of a manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Pulled:
         rows = [
             ("pulled", f"{self.entities:,} entities ({self.rows:,} rows, {self.bytes:,} bytes)"),
             *([("protected", f"{self.registered:,}")] if self.registered else []),
-            *((f"along: {each.address}", f"{each.pulled:,}") for each in self.along),
-            *((reason, f"{count:,} left out") for reason, count in self.left_out),
+            *((f"also pulled: {each.address}", f"{each.pulled:,}") for each in self.along),
+            *((reason, f"{count:,} skipped") for reason, count in self.left_out),
             *((each.reason, f"{each.count:,} blocked") for each in self.blocked),
         ]
         return table_html(self.address, rows)
@@ -68,7 +68,7 @@ class Status:
     def _repr_html_(self) -> str:
         rows = [
             ("at the source", f"{self.source:,}"),
-            ("held for us", f"{self.held:,}"),
+            ("held", f"{self.held:,}"),
             ("here", f"{self.local:,}"),
             ("to pull", f"{self.to_pull:,}"),
             *((each.reason, f"{each.count:,} blocked" if each.count else "blocked") for each in self.blocked),
@@ -101,7 +101,10 @@ def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
         mine.bytes,
         mine.registered,
         mine.seconds,
-        tuple(("not asked for" if reason == NOT_IN_WHERE else reason, n) for reason, n in link.left_out),
+        tuple(
+            ("outside the restriction" if reason == NOT_IN_WHERE else reason, n)
+            for reason, n in link.left_out
+        ),
         link.blocked,
         tuple(o for o in outcomes if o is not mine and (o.pulled or o.created)),
     )

@@ -22,6 +22,7 @@ from djlink_manifest.errors import (
     Unreachable,
     UsageError,
 )
+from djlink_manifest.model.links.link import not_pulled
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.reconcile.pipeline import Job, open_job
@@ -162,11 +163,11 @@ def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
         _succeeded(home, UNLOCKED.run(lambda: applied(job, telling, _quiet)))
     except DjlinkError as error:
         raise SourceNotTold(
-            f"the rows are deleted here, and the source holds them still: {error.message}",
+            f"the rows are deleted locally, but the source still holds them: {error.message}",
             link=home.address,
             server=error.server,
-            hint="`refresh()` approves what the source asked for; the rest is released by the next deletion, "
-            "or comes back with the next pull",
+            hint="`refresh()` approves the requested deletions; the other rows are released by the next "
+            "deletion or pulled again by the next pull",
         ) from error
 
 
@@ -232,7 +233,7 @@ def _check(home: Home, plan: Plan) -> LinkPlan:
     causes = [(a, b) for a, p in above.items() for b in p.blocked if b.whole and b.kind != "upstream"]
     if stops[0].kind == "upstream" and causes:
         address, cause = causes[0]
-        raise refused(home, f"its parent {address} is in the way: {cause.reason}", cause.hint)
+        raise refused(home, f"its parent {address} is blocked: {cause.reason}", cause.hint)
     raise refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
 
 
@@ -242,7 +243,9 @@ def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
     for each in plan.links:
         stops = [b for b in each.blocked if b.whole and b.kind != "upstream"]
         if each.address in links and stops:
-            raise refused(home, f"{each.address} below it is in the way: {stops[0].reason}", stops[0].hint)
+            raise refused(
+                home, f"{each.address}, which depends on it, is blocked: {stops[0].reason}", stops[0].hint
+            )
 
 
 def _check_filled(home: Home, job: Job, links: Set[str]) -> None:
@@ -252,9 +255,9 @@ def _check_filled(home: Home, job: Job, links: Set[str]) -> None:
         name = lost[0].rpartition(".")[2]
         raise refused(
             home,
-            f"the local table of {lost[0]} was dropped, and its rows are not all here again; nothing was "
-            "deleted",
-            f"bring them back first: {name}().pull()",
+            f"the local table of {lost[0]} was dropped, and not all of its rows have been pulled again; "
+            "nothing was deleted",
+            f"pull them again first: {name}().pull()",
         )
 
 
@@ -268,21 +271,27 @@ def _worded(home: Home, plan: LinkPlan) -> LinkPlan:
 
 def _check_parents(mine: LinkPlan) -> None:
     """LinkRefused where entities were asked for and every one of them lacks a parent here."""
-    lacking = [(reason, n) for reason, n in mine.left_out if "leaves them out" in reason]
+    missing = {e.parent: n for e in mine.needs if (n := _skipped_with(mine, e.parent))}
     others = (*MAKING, NoteFilled, *GIVING_UP, *NOTING)
     pulls = any(not isinstance(a, others) for a in mine.actions)
-    if not lacking or pulls or mine.local_rows > mine.kept:
+    if not missing or pulls or mine.local_rows > mine.kept:
         return
-    count = sum(n for _, n in lacking)
-    parents = sorted({reason.split(" ", 1)[0] for reason, _ in lacking})
+    count = sum(missing.values())
+    parents = sorted(missing)
     first = parents[0].rpartition(".")[2]
     raise LinkRefused(
-        f"{mine.address}: {count:,} entities need entities of {', '.join(parents)} that are not here; "
+        f"{mine.address}: {count:,} entities refer to entities of {', '.join(parents)} that are not pulled; "
         "nothing was pulled",
         link=mine.address,
         location=mine.location,
         hint=f"pull the parent first: {first}().pull()",
     )
+
+
+def _skipped_with(mine: LinkPlan, parent: str) -> int:
+    """Count the entities that are skipped because their parent is not pulled."""
+    reasons = (not_pulled(parent, ()), not_pulled(parent, (parent, parent)))
+    return sum(n for reason, n in mine.left_out if reason.startswith(reasons))
 
 
 def refused(home: Home, reason: str, hint: str | None) -> LinkRefused:
@@ -318,7 +327,7 @@ def applied(job: Job, plan: Plan, listener: Listener) -> Report:
                 error.message,
                 link=error.link,
                 server=error.server,
-                hint="wait until it has ended, then try again; its lock ends with it",
+                hint="wait until it has finished, then try again; its lock ends with it",
             ) from error
 
 

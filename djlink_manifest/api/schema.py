@@ -59,11 +59,11 @@ class LazySchema:
         if fault := identifier_fault(schema_name):
             raise UsageError(f"LazySchema: the schema's name {fault}", hint='LazySchema("my_schema")')
         if connection is not None and any(each is not None for each in (host, port, user, password)):
-            raise UsageError("LazySchema takes a connection or a host, not both")
+            raise UsageError("LazySchema accepts a connection or a host, not both")
         if host is None and any(each is not None for each in (port, user, password)):
             raise UsageError(
-                "LazySchema: `port`, `user` and `password` go with a `host`",
-                hint="without one it is a schema on DataJoint's own connection",
+                "LazySchema: `port`, `user` and `password` require `host`",
+                hint="without `host`, it is a schema on DataJoint's own connection",
             )
         frame = sys._getframe(1)
         self._place = Location(frame.f_code.co_filename, frame.f_lineno, 1)

@@ -110,7 +110,7 @@ def _existing(schema: str, connection: Any) -> Any:
 class ReadOnly:
     """Refuses what would change a table on the source's server; reading is DataJoint's."""
 
-    _refusal = "the source is not written to through a link"
+    _refusal = "a link cannot write to the source"
 
     def _refused(self, *args: Any, **options: Any) -> Any:
         raise UsageError(self._refusal)
@@ -122,7 +122,7 @@ class ReadOnly:
 class SourceTable(ReadOnly):
     """A source table, seen with the link user's account. It is read only.
 
-    `flagged` are its entities whose deletion the source asks for.
+    `flagged` are its entities whose deletion the source requests.
     """
 
     _outbound: tuple[str, str] = ("", "")
@@ -141,7 +141,10 @@ class SourceTable(ReadOnly):
 class OutboundTable(ReadOnly):
     """The outbound table: the keys of what is held, with `DeletionRequested` and `DeletionApproved`."""
 
-    _refusal = "outbound rows come with `pull` and go with `delete` of the local table: they protect the rows"
+    _refusal = (
+        "outbound rows protect the pulled rows: `pull` creates them, and `delete` on the local table "
+        "removes them"
+    )
 
 
 def outbound_class(name: str, schema: str, table: str, requested: str, approved: str, connection: Any) -> Any:

@@ -27,7 +27,7 @@ def unlink(home: Home, table: Literal["keep", "drop"], prompt: bool | None) -> b
         plan = job.plan()
         mine = [each for each in plan.removals if each.address == home.address]
         if not mine:
-            raise refused(home, "nothing of it stands at the source", "it is taken out already")
+            raise refused(home, "it has no tables at the source", "it is already removed")
         if mine[0].blocked:
             first = mine[0].blocked[0]
             raise refused(home, first.reason, first.hint)
@@ -37,9 +37,9 @@ def unlink(home: Home, table: Literal["keep", "drop"], prompt: bool | None) -> b
     for outcome in report.outcomes:
         if outcome.status != "done":
             raise UnlinkFailed(
-                f"{home.address} could not be taken out: {outcome.problem}",
+                f"{home.address} could not be removed: {outcome.problem}",
                 link=home.address,
-                hint=home.worded(outcome.hint) or "unlink it again: it goes on from there",
+                hint=home.worded(outcome.hint) or "call unlink again to continue",
             )
     return True
 
@@ -51,7 +51,7 @@ def _agreed(removal: Removal, prompt: bool | None) -> bool:
 
     here = f"{removal.local_schema}.{removal.local_table}"
     what = f"drop {here} with its rows" if removal.table == "drop" else f"keep {here} as a table of your own"
-    words = f"Let go of {removal.held:,} entities at the source, and {what}?"
+    words = f"Release {removal.held:,} entities at the source, and {what}?"
     asks = dj.config["safemode"] if prompt is None else prompt
     return not asks or user_choice(words, default="no") == "yes"
 
@@ -91,7 +91,7 @@ class TakenOut:
 
     def _refused(self) -> UsageError:
         return UsageError(
-            f"{self.address} was taken out",
-            hint="decorate the class again to link it anew; a table that was kept is one of your own: use it "
-            "by a class of your own",
+            f"{self.address} was removed",
+            hint="decorate the class again to link it again; a kept table is now your own: use it through "
+            "a class of your own",
         )

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; every error is told on stderr."""
+    """Run one command and return its exit code; every error is reported on stderr."""
     # late, so that importing the package for `main` costs nothing
     from djlink_manifest.cli.root import djlink
     from djlink_manifest.cli.terminal.failures import told

@@ -25,21 +25,21 @@ from djlink_manifest.cli.options.manifest_options import output_options
 @output_options
 @click.pass_context
 def djlink(context: click.Context) -> None:
-    """Keep many DataJoint tables linked across database servers from one manifest.
+    """Keep DataJoint tables linked across database servers from one manifest.
 
-    A link brings the rows of a source table to the local server. What is pulled cannot be deleted at the
-    source until the local side has let go of it.
+    A link copies the rows of a source table to the local server. The source cannot delete a pulled row until
+    the local side releases it.
 
     \b
     Examples:
       djlink init                   write a starter manifest, djlink.yaml
-      djlink validate               check it, offline
-      djlink doctor                 look the servers over
-      djlink plan                   show what would be done
-      djlink apply                  show it, ask, do it
-      djlink explain ADDRESS KEY    why one entity is here, or is not
-      djlink requests               what sources ask to delete
-      djlink demo                   try it on throwaway servers
+      djlink validate               check the manifest, offline
+      djlink doctor                 check the servers for problems
+      djlink plan                   show the changes that an apply would make
+      djlink apply                  show the plan, confirm it, apply it
+      djlink explain ADDRESS KEY    explain why one entity is linked or not
+      djlink requests               show the deletions that sources request
+      djlink demo                   try djlink on throwaway servers
 
     \b
     Exit codes: 0 ok, 1 any error, 2 changes (`plan --detailed-exitcode` only),

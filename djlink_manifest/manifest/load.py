@@ -45,7 +45,7 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
     if merged is None:
         if not problems.any_error:
             problems.error(
-                "no manifest file is given", Spot(Location("manifest", 1, 1)), help="name one: -f atlas.yaml"
+                "no manifest file given", Spot(Location("manifest", 1, 1)), help="name a file: -f atlas.yaml"
             )
         return None, problems.sorted()
     written, root = shaped(merged, problems)
@@ -68,10 +68,12 @@ def _at_path(path: Path, files: list[str], problems: Problems) -> Fields | None:
         problems.error(f"the folder cannot be read: {error.strerror}", start)
         return None
     if others := [name for name in names if name.endswith((".yml", ".YAML", ".YML"))]:
-        problems.warning(f"`{others[0]}` is not read: of a folder only `*.yaml` is", start, help="rename it")
+        problems.warning(
+            f"`{others[0]}` is not read: only `*.yaml` files of a folder are read", start, help="rename it"
+        )
     read_files = [_in_file(path / name, files, problems) for name in names if name.endswith(".yaml")]
     if not read_files:
-        problems.error("the folder holds no `*.yaml`", start)
+        problems.error("the folder contains no `*.yaml` file", start)
     found = [fields for fields in read_files if fields is not None]
     return beside(found, problems) if found else None
 
@@ -80,7 +82,7 @@ def _in_file(path: Path, files: list[str], problems: Problems) -> Fields | None:
     name = str(path)
     start = Spot(Location(name, 1, 1))
     if name in files:
-        problems.error("the file is given twice", start, help="name each file once")
+        problems.error("the file is named twice", start, help="name each file once")
         return None
     files.append(name)
     try:
@@ -88,7 +90,7 @@ def _in_file(path: Path, files: list[str], problems: Problems) -> Fields | None:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
-        help = "`djlink init` writes a starter" if isinstance(error, FileNotFoundError) else None
+        help = "run `djlink init` to write one" if isinstance(error, FileNotFoundError) else None
         problems.error(f"the file cannot be read: {reason}", start, help=help)
         return None
     return parse(content, name, problems)

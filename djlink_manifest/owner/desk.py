@@ -51,8 +51,10 @@ class Desk(Directory):
             known = sorted({link.manifest for link in everywhere})
             close = nearest(manifest, known)
             raise UsageError(
-                f"no link of the manifest `{manifest}` on these tables",
-                hint=f"did you mean `{close}`?" if close else f"labs here: {', '.join(known) or 'none'}",
+                f"the manifest `{manifest}` has no link on these tables",
+                hint=f"did you mean `{close}`?"
+                if close
+                else f"known manifests: {', '.join(known) or 'none'}",
             )
         return detach_script.way_out(chosen, {link: self.masters[link.source] for link in chosen})
 

@@ -68,12 +68,14 @@ class Directory:
             return named[0]
         if named:
             places = ", ".join(self.words(place) for place in named)
-            raise UsageError(f"{words}: there are several such tables", hint=f"name one of {places}")
+            raise UsageError(f"{words}: several tables have this name", hint=f"name one of {places}")
         known = sorted({n for place in self.masters for n in (self.words(place), class_name(place[1]))})
         close = nearest(words, known)
         raise UsageError(
-            f"{words}: the account sees no such table with rows of its own",
-            hint=f"did you mean `{close}`?" if close else "write schema.Table; parts go with their master",
+            f"{words}: the account can see no such base table",
+            hint=f"did you mean `{close}`?"
+            if close
+            else "write schema.Table; parts are included with their master",
             server=self.session.name,
         )
 

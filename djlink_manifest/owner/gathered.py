@@ -115,7 +115,10 @@ class Gathered:
                     statements.add_held(link, sets.of(place), sets.of(place, "held"))
                 except ServerError as error:
                     dumb = views.unreadable(directory.session, f"{link.schema} ({link.base})", error)
-                    words = f"{dumb.schema} does not say what {link.lab} holds: {dumb.reason}"
+                    words = (
+                        f"{dumb.schema} cannot be read, so the rows that {link.lab} holds are unknown: "
+                        f"{dumb.reason}"
+                    )
                     raise DjlinkError(words, hint=dumb.hint) from error
         sets.climb(self._along, "held")
         sets.of(self.root, "free").add_new(statements.without(sets.of(self.root), sets.of(self.root, "held")))
@@ -141,11 +144,11 @@ class Gathered:
         except ServerError as error:
             if error.code in REFERENCED:
                 raise ServerError(
-                    f"nothing was deleted: something still refers to these rows ({error.message})",
+                    f"nothing was deleted: other rows still refer to these rows ({error.message})",
                     code=error.code,
                     server=session.name,
-                    hint="a lab pulled some of them meanwhile, or they are referred to where this account "
-                    "does not see it: `djlink source held`, then again",
+                    hint="a lab pulled some of them in the meantime, or a table that this account cannot "
+                    "see refers to them; run `djlink source held`, then try again",
                 ) from error
             raise
 

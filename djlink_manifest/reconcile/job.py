@@ -31,7 +31,7 @@ from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_r
 from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
 from djlink_manifest.reconcile.plan import plan as planning
 from djlink_manifest.reconcile.plan.approvals import approval_of_orphans, approvals_of
-from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
 from djlink_manifest.reconcile.resolve.selection import check_address
@@ -55,7 +55,7 @@ class Job:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._all = stage.links
-        self.servers: tuple[ServerFacts, ...] = stage.servers
+        self.servers: tuple[ServerFacts, ...] = stage.at.facts
         self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(stage.scope))
         self.graph: LinkGraph = stage.graph.subset(stage.scope)
         self.refusals: tuple[Refusal, ...] = stage.selection.refusals
@@ -90,7 +90,7 @@ class Job:
     def observed(self) -> Observation:
         """What the last plan was made from."""
         if self._seen is None:
-            raise ValueError("a job that made no plan has observed nothing")
+            raise ValueError("a job without a plan has no observation")
         return self._seen
 
     def _observation(
@@ -99,31 +99,23 @@ class Job:
         """All that was observed, as the plan takes it."""
         stage, manifest = self.stage, self.stage.manifest
         refusals = {**seen.refusals, **found.refusals}
+        local = stage.local.facts(len(self.links))
+        entries = (e for e in manifest.removed if e.address in stage.removed)
         return Observation(
-            manifest.name,
-            manifest.digest,
-            manifest.files,
-            stage.local.facts(len(self.links)),
-            self.servers,
+            Head(manifest.name, manifest.digest, manifest.files, local, self.servers),
             self._footings,
             seen.snapshots,
-            tuple(r for r in refusals.values() if stage.selection.tells(r)),
-            counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
-            (
-                *done(
-                    (e for e in manifest.removed if e.address in stage.removed),
-                    {r.address: r for r in removals},
-                ),
+            refusals=tuple(r for r in refusals.values() if stage.selection.tells(r)),
+            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
+            warnings=(
+                *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
                 *self._owners_lack(),
             ),
-            found.links,
-            found.lately,
-            manifest.approvals,
-            stage.limit,
-            removals,
-            found.unseen,
-            found.unfilled,
+            deletions=found.facts,
+            approvals=manifest.approvals,
+            limit=stage.options.limit,
+            removals=removals,
         )
 
     def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:
@@ -171,7 +163,7 @@ class Job:
         """Raise UsageError, with the cause, where the address is of no link that this job is about."""
         check_address(self.stage.resolved, self.servers, address)
         if address not in self.stage.scope:
-            raise UsageError(f"{address}: --target or --exclude leaves it out", hint="name it with --target")
+            raise UsageError(f"{address}: excluded by --target or --exclude", hint="select it with --target")
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
         """Carry out a plan that this job made; `listener` is called by one thread at a time.
@@ -213,7 +205,7 @@ class Job:
     def _found(self) -> Found:
         """What the last plan's observation leaves for its apply."""
         if self._survey is None or self._deletions is None:
-            raise ValueError("apply carries out a plan that the same job made")
+            raise ValueError("apply requires a plan of the same job")
         seen, deletions, footings = self._survey, self._deletions, self._footings
         held = frozenset(a for a, f in footings.items() if f.holds(self._all[a]))
         return Found(

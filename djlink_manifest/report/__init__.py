@@ -1,1 +1,1 @@
-"""Plans, reports and problems as text, JSON and drawings. Nothing is decided here."""
+"""Render plans, reports and problems as text, JSON and drawings. This package decides nothing."""

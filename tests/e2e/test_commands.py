@@ -112,7 +112,7 @@ def test_the_doctor_ends_with_1_where_a_right_is_missing_and_names_it(lab: Lab) 
     ended = lab.djlink("doctor", "--quiet")
     assert ended.returncode == 1
     assert "lacks INSERT" in ended.stdout
-    assert "fix: let an administrator run: GRANT" in ended.stdout
+    assert "fix: ask an administrator to run: GRANT" in ended.stdout
 
 
 @EACH

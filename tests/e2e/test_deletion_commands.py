@@ -48,12 +48,12 @@ def at_a_terminal(rig: Rig, typed: str, *arguments: str) -> tuple[int, str]:
 def test_a_deletion_is_seen_approved_done_and_its_approval_taken_out(lab: Rig) -> None:
     lab.write(document(lab))
     session = lab.address("lab_a", "lab", "Session")
-    assert "No source asks" in djlink(lab, "requests").stdout
+    assert "No deletion is requested" in djlink(lab, "requests").stdout
     assert "nothing of" in djlink(lab, "approve", session, code=1).stderr
     request(lab, "session", "name = 'ann'", "wrong animal")
 
     shown = djlink(lab, "requests", session, "--keys").stdout
-    assert "2 rows: the source asked to delete them; not approved" in shown
+    assert "2 rows: deletion requested, not yet approved" in shown
     assert "wrong animal" in shown
     assert "name=ann, n=2" in shown
     assert "did you mean" in djlink(lab, "requests", session + "s", code=1).stderr
@@ -104,7 +104,7 @@ def test_yes_at_the_terminal_approves_what_the_plan_lists(lab: Rig) -> None:
 def test_the_limit_of_a_day_can_be_raised_for_once(lab: Rig) -> None:
     lab.write(document(lab, defaults={"deletions": "auto", "max_deletions": 1}))
     request(lab, "spikes", "id IN (1, 2)")
-    assert "more than `max_deletions`: 2 in 24 hours" in djlink(lab, "plan").stdout
+    assert "`max_deletions` exceeded: 2 in 24 hours" in djlink(lab, "plan").stdout
     assert "Invalid value" in djlink(lab, "plan", "--max-deletions", "none", code=1).stderr
     djlink(lab, "apply", "--auto-approve", "--max-deletions", "100%")
     assert local(lab, "spikes", "id") == {(3,)}
@@ -115,4 +115,4 @@ def test_a_removed_link_is_shown_and_taken_out(lab: Rig) -> None:
     lab.write(document(lab, ["Subject", "Session"], removed={address: {"table": "drop"}}))
     assert "release 3 rows, drop" in djlink(lab, "plan").stdout
     assert "taken out" in djlink(lab, "apply", "--auto-approve").stdout
-    assert "is done; the entry can go" in djlink(lab, "plan").stdout
+    assert "is done; delete the entry" in djlink(lab, "plan").stdout

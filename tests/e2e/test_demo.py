@@ -20,7 +20,7 @@ from djlink_manifest.sandbox.demo.folder import MANIFEST, shipped_manifest
 DEMO = [sys.executable, "-m", "djlink_manifest", "demo"]
 README = Path(__file__).parents[2] / "README.md"
 STATIONS = (
-    "What would be done?",
+    "Preview the changes",
     "Do it",
     "Princeton records three more sessions",
     "The owner at princeton deletes rows",
@@ -110,10 +110,10 @@ def test_a_deletion_is_asked_for_seen_approved_and_done(
     demo: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     _, ended = demo
-    station = ended.stdout.partition("== Princeton asks to delete a session ==")[2]
+    station = ended.stdout.partition("== Princeton requests the deletion of a session ==")[2]
     station = station.partition("== The local server ==")[0]
     assert "today: wrong animal" in station
-    assert "delete 1 row here: asked for by the source, approved by a.lee" in station
+    assert "delete 1 row here: deletion requested, approved by a.lee" in station
     assert "1 of princeton.ephys.Spikes" in station
     assert "  1 session deleted" in station
 

@@ -73,8 +73,8 @@ def test_one_ctrl_c_finishes_the_batch_in_hand_and_sums_up(lab: Faulty, number: 
         proxy.flowing.set()
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
-    assert "Finishing the batches in hand" in err
-    assert "Interrupted. What was committed stays; `djlink apply` goes on from here." in out
+    assert "Finishing the current batches" in err
+    assert "Interrupted. Committed changes are kept; run `djlink apply` to continue." in out
     assert "Traceback" not in out + err
     assert sessions_here(lab) == 6
     assert "committed before: 6 rows pulled" in out

@@ -114,7 +114,7 @@ def test_verify_finds_what_the_source_changed_and_mend_brings_it_here(atlas: Atl
     source.execute(f"UPDATE `{schema}`.`_recording__channel` SET depth = depth + 0.1 WHERE channel = 1")
     told = atlas.djlink("plan", "--verify")
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "differ from the source's rows" in told.stdout
+    assert "they differ from their source rows" in told.stdout
     assert "changed: mend" in told.stdout
     document = yaml.safe_load(atlas.path.read_text())
     document["defaults"]["changed"] = "mend"

@@ -119,15 +119,15 @@ def test_a_database_restored_on_another_server_is_refused_there_until_it_is_adop
     plan, report = linked.apply(moved)
     assert report.outcomes == ()
     [blocked] = link_of(plan, linked.address("lab_a", "lab", "Subject")).blocked
-    assert "was made for another local server" in blocked.reason
-    assert "moved here for good: djlink adopt" in str(blocked.hint)
+    assert "belongs to another local server" in blocked.reason
+    assert "moved permanently: djlink adopt" in str(blocked.hint)
     adopt(linked, moved)
     assert linked.apply(moved)[1].succeeded
     plan = linked.plan(moved)
     assert (plan.has_changes, plan.has_errors) == (False, False)
     before = linked.plan(everything(linked))
     assert all(p.is_stopped for p in before.links)
-    assert "was made for another local server" in before.links[0].blocked[0].reason
+    assert "belongs to another local server" in before.links[0].blocked[0].reason
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
@@ -146,7 +146,9 @@ def test_another_server_that_answers_to_the_sources_name_is_refused_and_not_mixe
     assert "lab_a knows nothing of it" in blocked.reason
     rehearsed = adopt(linked, strange)
     assert rehearsed.adoptions == ()
-    assert any("none of its 3 local rows is held or has an equal one" in r.reason for r in rehearsed.refusals)
+    assert any(
+        "none of its 3 local rows is held or equals a source row" in r.reason for r in rehearsed.refusals
+    )
     assert checksums(linked) == before
     settles(linked, everything(linked))
 
@@ -227,7 +229,7 @@ def test_another_server_behind_the_name_is_adopted_only_where_it_knows_local_row
     rehearsed = rehearse(linked, everything(linked))
     assert rehearsed.adoptions == ()
     reasons = {r.address.rpartition(".")[2]: r.reason for r in rehearsed.refusals}
-    assert "none of its 3 local rows is held or has an equal one" in reasons["Subject"]
+    assert "none of its 3 local rows is held or equals a source row" in reasons["Subject"]
     run_all(linked, "INSERT INTO {lab}.subject VALUES (1, 'a')")
     adopt(linked, everything(linked), of="lab_a.*.Subject")
     assert linked.apply(everything(linked), targets=["lab_a.*.Subject"])[1].succeeded
@@ -289,7 +291,7 @@ def test_a_link_is_not_adopted_before_those_that_it_needs(linked: Rig) -> None:
     renamed = {**everything(linked), "name": "renamed"}
     rehearsed = adopt(linked, renamed, of="lab_a.*.Session")
     assert rehearsed.adoptions == ()
-    assert "adopt those in the same command" in str(rehearsed.refusals[0].hint)
+    assert "adopt them in the same command" in str(rehearsed.refusals[0].hint)
     assert len(adopt(linked, renamed).adoptions) == 2
 
 
@@ -325,5 +327,5 @@ def test_an_adoption_waits_for_no_running_apply_and_writes_over_no_mark_that_it_
     with linked.job(renamed) as job:
         rehearsed = commands.rehearse(job, ["lab_a.*"])
         run_all(linked, "UPDATE {outbound}.`~djlink` SET link_id = REVERSE(link_id)")
-        with pytest.raises(DjlinkError, match="another one than a moment ago"):
+        with pytest.raises(DjlinkError, match="has changed in the meantime"):
             commands.adopt(job, rehearsed)

@@ -64,37 +64,37 @@ TABLES = (
 
 # table: (words of the reason, words of the hint)
 REFUSED = {
-    "ViewOf": ("cannot be protected: it is a view", "take it out of the manifest"),
-    "Split": ("cannot be protected: it is partitioned", "take it out of the manifest"),
-    "Keyless": ("cannot be protected: it has no primary key", "take it out of the manifest"),
-    "Isam": ("cannot be protected: it is kept by the MyISAM engine", "take it out of the manifest"),
+    "ViewOf": ("cannot be protected: it is a view", "remove it from the manifest"),
+    "Split": ("cannot be protected: it is partitioned", "remove it from the manifest"),
+    "Keyless": ("cannot be protected: it has no primary key", "remove it from the manifest"),
+    "Isam": ("cannot be protected: it is kept by the MyISAM engine", "remove it from the manifest"),
     "Loose": (
         "its part `loose__end` has no foreign key to the whole primary key",
-        "take it out of the manifest",
+        "remove it from the manifest",
     ),
     "Outside": (r"keeps outside\.data in the store `raw`, and `stores` does not say", "stores: {raw:"),
     "Inside": (
-        r"external store as DataJoint before 2\.0 did: inside__clip\.clip",
-        "take it out of the manifest",
+        r"external store in the format of DataJoint before 2\.0: inside__clip\.clip",
+        "remove it from the manifest",
     ),
-    "WrongSql": ("does not take `where`: Unknown column 'nonsense'", "the table's own columns only"),
-    "NoSql": ("does not take `where`: .*syntax", "correct the condition"),
+    "WrongSql": ("rejects `where`: Unknown column 'nonsense'", "only the table's own columns"),
+    "NoSql": ("rejects `where`: .*syntax", "correct the condition"),
     "WrongMap": ("names the column `nam`, which the table does not have", "did you mean `name`"),
     "Number": ("compares the text column `name` with the number 5", "quotes"),
     "Text": ("compares the number column `id` with the text 'A001'", "write a number"),
-    "TakenHere": (r"a local table .*\.taken_here stands that djlink did not make", "schema_name"),
-    "PartTaken": (r"a local table .*\.part_taken__bit stands that djlink did not make", "schema_name"),
-    "TakenThere": (r"a table .*_taken_there stands on lab_a that djlink did not make", "outbound_table"),
+    "TakenHere": (r"the local table .*\.taken_here was not created by djlink", "schema_name"),
+    "PartTaken": (r"the local table .*\.part_taken__bit was not created by djlink", "schema_name"),
+    "TakenThere": (r"the table .*_taken_there on lab_a was not created by djlink", "outbound_table"),
     "TakenHistory": (
-        r"a table .*_taken_history_history stands on lab_a that djlink did not make",
+        r"the table .*_taken_history_history on lab_a was not created by djlink",
         "outbound_table",
     ),
     "twin": (r"the same local table as .*_twin", "schema_name"),
     "_twin": (r"the same local table as .*twin", "schema_name"),
     "One": (r"the same outbound table as .*Two", "outbound_table"),
     "Two": (r"the same outbound table as .*One", "outbound_table"),
-    "Lonely": (r"it depends on .*Thng, which is no link of this manifest", "did you mean .*Thing`"),
-    "Missing": ("the source has no such table", "rights on the table"),
+    "Lonely": (r"it depends on .*Thng, which is not a link of this manifest", "did you mean .*Thing`"),
+    "Missing": ("the source has no such table", "privileges on the table"),
     "GoodChilds": ("the source has no such table", "did you mean `GoodChild`"),
 }
 
@@ -199,7 +199,7 @@ def test_a_source_that_cannot_be_used_is_told(case: Case, source: str, words: st
 def test_a_missing_schema_is_told_with_the_nearest_name(case: Case) -> None:
     place = f"lab_a.{case.rig.names('othre')}"
     [found] = [r for r in case.plan.refusals if r.address == place]
-    assert "does not exist, or the link user has no right on it" in found.reason
+    assert "does not exist, or the link user has no privilege on it" in found.reason
     assert f"did you mean `{case.rig.names('other')}`" in (found.hint or "")
 
 
@@ -270,7 +270,7 @@ def test_a_secret_that_is_missing_is_named_and_no_value_is_told(case: Case) -> N
 
 
 def test_an_unknown_target_is_told_with_the_nearest_link(case: Case) -> None:
-    with pytest.raises(UsageError, match="no link of this manifest") as caught:
+    with pytest.raises(UsageError, match="this manifest has no such link") as caught:
         case.rig.plan(case.document, targets=[case.rig.address("lab_a", "lab", "Goodd")])
     assert case.rig.address("lab_a", "lab", "Good") in (caught.value.hint or "")
 
@@ -293,8 +293,8 @@ def test_links_that_need_each_other_are_named_one_by_one(case: Case) -> None:
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ({"Inside.Clip": {}}, "is a part: parts come with their master, `Inside`"),
-        ({"inside__clip": {}}, "is a part: parts come with their master, `inside`"),
+        ({"Inside.Clip": {}}, "is a part; parts are linked with their master, `Inside`"),
+        ({"inside__clip": {}}, "is a part; parts are linked with their master, `inside`"),
         ({"Good": {"where": "id IN (SELECT 1)"}}, "subquery"),
         ({"One": {"outbound_table": "x"}, "Two": {"outbound_table": "x"}}, "outbound"),
     ],
@@ -327,10 +327,8 @@ def test_two_sources_go_into_one_local_table_only_where_schema_name_parts_them(r
     for server, other in (("lab_a", "lab_b"), ("lab_b", "lab_a")):
         [blocked] = link_of(plan, rig.address(server, "lab", "Subject")).blocked
         theirs = rig.address(other, "lab", "Subject")
-        assert blocked.reason == (
-            f"it would have the same local table as {theirs}: {rig.names('one')}.subject"
-        )
-        assert blocked.hint == "part them with `schema_name`"
+        assert blocked.reason == (f"it has the same local table as {theirs}: {rig.names('one')}.subject")
+        assert blocked.hint == "separate them with `schema_name`"
     # the schema is shared by tables of other names, and by nothing else
     assert sorted(o.address for o in report.outcomes) == [
         rig.address("lab_a", "lab", "OnlyLabA"),

@@ -196,7 +196,7 @@ def test_a_stop_ends_after_the_batch_in_hand_and_the_next_apply_finishes(
     assert not report.succeeded
     assert (trial.status, trial.pulled) == ("failed", 30)
     assert "interrupted" in (trial.problem or "")
-    assert (choice.status, choice.problem) == ("skipped", "interrupted before it began")
+    assert (choice.status, choice.problem) == ("skipped", "interrupted before it started")
     assert local_rows(narrow, "trial") == local_rows(narrow, "trial__event") == 30
     outbound = f"`{narrow.outbound}`.`{narrow.names('lab')}_trial`"
     assert narrow.run("lab_a", f"SELECT COUNT(*) FROM {outbound}") == [(30,)]

@@ -73,11 +73,11 @@ def blocked(rig: Rig, plan: Plan, table: str) -> dict[str, int]:
         assert isinstance(block, Blocked)
         assert not block.whole
         if block.kind == "error":
-            assert "is taken by a local row of the lab's own" in block.reason
+            assert "is used by a local row of your own" in block.reason
             assert "change or delete the local rows" in (block.hint or "")
             found[block.reason.split("`")[1]] = block.count
         else:
-            assert block.reason.endswith("that are blocked")
+            assert block.reason.endswith("are blocked")
             found[block.reason.split()[4].rpartition(".")[2]] = block.count
     return found
 

@@ -305,7 +305,7 @@ def test_report_says_how_many_differ_and_changes_nothing(lab: Rig) -> None:
     before = everything(lab)
     plan = verified(lab, "report")
     [drift] = cell(plan, lab).drift
-    assert (drift.count, drift.reason.startswith("differ from the source's rows")) == (3, True)
+    assert (drift.count, drift.reason.startswith("they differ from their source rows")) == (3, True)
     assert "changed: mend" in (drift.hint or "")
     assert not plan.has_changes
     assert not plan.has_errors

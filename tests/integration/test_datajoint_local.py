@@ -462,7 +462,7 @@ def test_tables_that_differ_in_their_tier_alone_are_parted_by_schema_name(rig: R
     rig.accounts({"lab_a": ["lab"]}, local=("ALL",))
     both = rig.document({"lab_a": {"lab": ALL}})
     [blocked] = [b for link in rig.plan(both).links for b in link.blocked][:1]
-    assert "it would have the same local table as" in blocked.reason
+    assert "it has the same local table as" in blocked.reason
     assert "schema_name" in (blocked.hint or "")
     apart = {"sorter": {}, "#sorter": {"schema_name": rig.names("lists")}}
     _, report = rig.apply(rig.document({"lab_a": {"lab": {"tables": apart}}}))

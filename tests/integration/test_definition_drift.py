@@ -155,7 +155,7 @@ def test_a_unique_index_that_local_rows_do_not_meet_is_told_and_tried_again(link
     run_all(linked, "ALTER TABLE {lab}.scan ADD UNIQUE KEY by_u (u)")
     _, report = linked.apply(everything(linked))
     [outcome] = report.outcomes
-    assert "do not allow the source's unique index by_u: Duplicate entry" in (outcome.problem or "")
+    assert "violate the source's unique index by_u: Duplicate entry" in (outcome.problem or "")
     locally(linked, "DELETE FROM @here.scan WHERE id = 90")
     assert linked.apply(everything(linked))[1].succeeded
     is_level(linked, "scan")
@@ -189,7 +189,7 @@ BLOCKING = {
     "MODIFY u varchar(9) CHARACTER SET latin1": "column `u` has the character set utf8mb4, not latin1",
     "MODIFY v int NOT NULL": "column `v` may be NULL",
     "DROP COLUMN v": "the source dropped column `v`",
-    "ADD c int NOT NULL": "the source added column `c`, which is NOT NULL and has no default",
+    "ADD c int NOT NULL": "the source added column `c`, which is NOT NULL without a default",
     "MODIFY w bigint COMMENT ':int64:'": "column `w` has the DataJoint type none, not :int64:",
 }
 
@@ -205,8 +205,8 @@ def test_other_changes_at_the_source_block_the_link_and_those_below_and_no_other
     link = scan(plan, linked)
     assert [(b.kind, b.whole) for b in link.blocked] == [("error", True)]
     assert re.search(BLOCKING[change], link.blocked[0].reason), link.blocked[0].reason
-    assert "does not fit the source's definition" in link.blocked[0].reason
-    assert "let the source undo the change" in (link.blocked[0].hint or "")
+    assert "does not match the source's definition" in link.blocked[0].reason
+    assert "ask the source's owner to undo the change" in (link.blocked[0].hint or "")
     assert link.location is not None
     assert [(o.address, o.pulled) for o in report.outcomes] == [(linked.address("lab_a", "lab", "Rig"), 1)]
     assert locally(linked, "CHECKSUM TABLE @here.scan") == before
@@ -302,15 +302,15 @@ def test_harmless_changes_made_here_are_drift_also_when_the_source_adds_somethin
     plan, report = linked.apply(everything(linked))
     told = [d.reason for d in scan(plan, linked).drift]
     here = linked.local_schema("lab_a", "lab")
-    assert f"changed here: {here}.scan: column `mine` was added" in told
+    assert f"changed locally: {here}.scan: column `mine` was added" in told
     if at_the_source_too:
         assert report.succeeded
         assert locally(linked, "SELECT DISTINCT other, mine FROM @here.scan") == [(5, None)]
     else:
-        assert f"changed here: {here}.scan: the index `w` is missing" in told
+        assert f"changed locally: {here}.scan: the index `w` is missing" in told
     again = scan(linked.plan(everything(linked)), linked)
     assert again.is_unchanged
-    assert f"changed here: {here}.scan: column `mine` was added" in [d.reason for d in again.drift]
+    assert f"changed locally: {here}.scan: column `mine` was added" in [d.reason for d in again.drift]
 
 
 def test_a_comment_or_default_is_said_until_the_next_apply_of_the_link(linked: Rig) -> None:
@@ -319,7 +319,7 @@ def test_a_comment_or_default_is_said_until_the_next_apply_of_the_link(linked: R
     assert not plan.has_changes
     assert not plan.has_errors
     [drift] = scan(plan, linked).drift
-    assert "definition changed after linking in nothing that rows need" in drift.reason
+    assert "definition changed after linking in a way that does not affect rows" in drift.reason
     run_all(linked, "INSERT INTO {lab}.scan VALUES (4, 4, 'd', 4)")
     assert linked.apply(everything(linked))[1].succeeded
     again = linked.plan(everything(linked))

@@ -516,7 +516,7 @@ def test_checks_stand_here_and_those_that_the_source_drops_later_are_named(lab: 
     plan, report = lab.apply(document)
     link = link_of(plan, lab.address("lab_a", "lab", "Child"))
     [said] = [d.reason for d in link.drift if "its check" in d.reason]
-    assert "is not the source's: rows that fail it are refused; drop it" in said
+    assert "does not exist at the source; rows that violate it are refused; drop it" in said
     assert [b.count for b in link.blocked] == [1]
     assert report.outcomes == ()
     name = said.split("`")[1]

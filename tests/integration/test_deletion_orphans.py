@@ -123,7 +123,7 @@ def test_what_was_approved_and_is_here_again_is_told_with_the_way_out(lab: Rig, 
         assert job.approved(plan, "a.lee", "2026-11-24")[1] == ()
     [block] = of(lab, plan, "Spikes").blocked
     assert (block.kind, block.count) == ("review", 1)
-    assert "approved before, and they are here again" in block.reason
+    assert "approved earlier, but they are in the local table again" in block.reason
     assert "djlink source withdraw" in (block.hint or "")
     # one of the ways: the owner permits it again
     for suffix in ("approved", "requested"):

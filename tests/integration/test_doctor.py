@@ -72,7 +72,7 @@ def test_servers_that_are_well_have_no_error_and_every_trouble_has_its_why_and_f
     ]
     assert all(f.why and f.fix for f in diagnosis.findings if f.level != "ok")
     [marks] = found(diagnosis, "lab_a", "marks")
-    assert marks.words == "2 links marked alike on both sides"
+    assert marks.words == "2 links with the same marks on both sides"
     assert [f.level for f in found(diagnosis, "local", "privileges")] == ["ok"]
     assert [f.level for f in found(diagnosis, "lab_a", "privileges")] == ["ok"]
     assert [f.level for f in found(diagnosis, "lab_a", "clock")] == ["ok"]
@@ -139,7 +139,7 @@ def test_settings_that_hurt_are_found_and_their_fixes_mend_them(ill: Rig, wrong:
     ask(wrong, "SET GLOBAL init_connect = ''")
     assert [f for f in examined(ill).findings if f.level == "error"] == []
     mended = {f.subject for f in examined(ill).findings if f.level in ("warning", "note")}
-    assert mended <= {"owner schema", "lower_case_table_names", "same server", "tables not seen"}
+    assert mended <= {"owner schema", "lower_case_table_names", "same server", "invisible tables"}
 
 
 def test_a_server_that_takes_no_writes_is_an_error(ill: Rig, wrong: SandboxServer) -> None:
@@ -169,7 +169,7 @@ def test_names_with_capitals_on_a_server_that_folds_them_are_an_error(ill: Rig, 
         ask(wrong, f"CREATE DATABASE `{ill.names('Cased')}`")
     document = everything(ill)
     document["defaults"] = {"schema_name": ill.names("Ours_") + "{schema}"}
-    findings = found(examined(ill, document), "local", "names with capitals")
+    findings = found(examined(ill, document), "local", "uppercase names")
     assert [f.level for f in findings] == (["error"] if wrong.vendor == "mariadb" else [])
 
 
@@ -222,7 +222,7 @@ def test_a_missing_right_is_named_with_the_grant_that_mends_it(lab: Rig) -> None
     lacking = [f for f in found(diagnosis, "lab_a", "privileges") if f.level == "error"]
     assert [("REFERENCES" in f.words, "DELETE" in f.words) for f in lacking] == [(True, False), (False, True)]
     for finding in lacking:
-        ask(lab.servers.lab_a, finding.fix.partition("administrator run: ")[2].rstrip(";"))
+        ask(lab.servers.lab_a, finding.fix.partition("administrator to run: ")[2].rstrip(";"))
     assert [f.level for f in found(examined(lab), "lab_a", "privileges")] == ["ok"]
 
 
@@ -240,7 +240,7 @@ def test_the_right_to_drop_is_asked_for_where_a_link_is_to_be_taken_out_and_no_l
     assert [(f.level, "lacks DROP on" in f.words) for f in lacking] == [("error", True)] * 2
     assert not examined(lab).has_errors  # of a manifest that takes nothing out
     for (server, _, _), finding in zip(whom, lacking, strict=True):
-        ask(server, finding.fix.partition("administrator run: ")[2].rstrip(";"))
+        ask(server, finding.fix.partition("administrator to run: ")[2].rstrip(";"))
     assert not examined(lab, document).has_errors
     assert lab.apply(document)[1].succeeded
     ask(lab.servers.lab_a, f"REVOKE DROP ON {grant_pattern(lab.outbound)}.* FROM '{lab.names('link')}'@'%'")
@@ -262,8 +262,8 @@ def test_a_role_that_is_not_active_is_noticed_and_its_fix_makes_it_count(lab: Ri
         ask(server, f"GRANT SHOW VIEW ON {schema}.* TO {user}")
         lacking = one(examined(lab), "lab_a", "privileges")
         assert lacking.level == "error"
-        assert f"the role `{role}` would give it" in lacking.why
-        ask(server, lacking.fix.partition("administrator run: ")[2].rstrip(";"))
+        assert f"the role `{role}` grants this" in lacking.why
+        ask(server, lacking.fix.partition("administrator to run: ")[2].rstrip(";"))
         mended = examined(lab)
         assert [f.level for f in found(mended, "lab_a", "privileges")] == ["ok"]
         assert [f.level for f in found(mended, "lab_a", "roles")] == ["ok"]
@@ -278,7 +278,7 @@ def test_an_underscore_that_is_a_wildcard_and_rights_that_are_too_many_are_noted
     ask(server, f"GRANT INSERT ON `{lab.names('lab')}`.* TO {user}")
     diagnosis = examined(lab)
     [note] = found(diagnosis, "lab_a", "GRANT wildcards")
-    assert (note.level, f"the GRANT on `{lab.names('lab')}` covers every schema" in note.words) == (
+    assert (note.level, f"the GRANT on `{lab.names('lab')}` matches every schema" in note.words) == (
         "note",
         True,
     )
@@ -296,7 +296,7 @@ def test_rights_of_two_grants_do_not_add_up_and_the_doctor_knows_which_one_count
     assert "INSERT command denied" in str(report.outcomes[0].problem)
     wrong = one(examined(lab), "lab_a", "GRANT wildcards")
     assert (wrong.level, "lacks INSERT" in wrong.words) == ("error", True)
-    ask(server, wrong.fix.partition("administrator run: ")[2].rstrip(";"))
+    ask(server, wrong.fix.partition("administrator to run: ")[2].rstrip(";"))
     assert found(examined(lab), "lab_a", "GRANT wildcards") == []
     assert lab.apply(everything(lab))[1].succeeded
 
@@ -311,7 +311,7 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
     )
     stranger = one(examined(lab), "lab_a", "marks")
     assert stranger.level == "warning"
-    assert "of the manifest `theirs` (o@x.example), local server `db.x`" in stranger.words
+    assert "owned by the manifest `theirs` (o@x.example), local server `db.x`" in stranger.words
     run_all(
         lab,
         "UPDATE {outbound}.`~djlink` SET manifest = 'x', contact = '', local_server = 'db.x',"
@@ -319,7 +319,7 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
     )
     ours = {**everything(lab), "name": "x"}
     copy = one(examined(lab, ours), "lab_a", "marks")
-    assert (copy.level, "made for another local server" in copy.words) == ("error", True)
+    assert (copy.level, "created for another local server" in copy.words) == ("error", True)
     run_all(lab, "DELETE FROM {outbound}.`~djlink`")
     lost = one(examined(lab), "lab_a", "marks")
     assert lost.level == "error"
@@ -330,7 +330,7 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
 def test_a_missing_owner_schema_is_a_warning_whose_fix_ends_it(lab: Rig) -> None:
     finding = one(examined(lab), "lab_a", "owner schema")
     assert finding.level == "warning"
-    for statement in finding.fix.partition("administrator run: ")[2].split(";"):
+    for statement in finding.fix.partition("administrator to run: ")[2].split(";"):
         if statement.strip():
             ask(lab.servers.lab_a, statement)
     assert [f.level for f in found(examined(lab), "lab_a", "owner schema")] == ["ok"]
@@ -338,7 +338,7 @@ def test_a_missing_owner_schema_is_a_warning_whose_fix_ends_it(lab: Rig) -> None
     ask(lab.servers.lab_a, f"REVOKE DROP ON {owners}.* FROM '{lab.names('link')}'@'%'")
     lacking = one(examined(lab), "lab_a", "owner schema")
     assert (lacking.level, "lacks DROP" in lacking.words) == ("warning", True)
-    ask(lab.servers.lab_a, lacking.fix.partition("administrator run: ")[2].rstrip(";"))
+    ask(lab.servers.lab_a, lacking.fix.partition("administrator to run: ")[2].rstrip(";"))
     assert [f.level for f in found(examined(lab), "lab_a", "owner schema")] == ["ok"]
 
 

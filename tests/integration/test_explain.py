@@ -117,10 +117,10 @@ def test_needed_tells_who_needs_it_and_none_what_is_held(lab: Rig) -> None:
     document = chosen(lab, Rig={"pull": "needed"}, Session={"where": {"id": [1, 5]}})
     needed, _ = told(lab, document, "Rig", "code=r1")
     assert needed.wanted
-    assert "1 row names it, 1 of them of wanted" in only(needed, "needed by", holds=True).words
+    assert "1 row refers to it, 1 of them in wanted" in only(needed, "needed by", holds=True).words
     idle, _ = told(lab, document, "Rig", "code=r2")
     assert not idle.wanted
-    assert "1 row names it, 0 of them" in only(idle, "needed by").words
+    assert "1 row refers to it, 0 of them" in only(idle, "needed by").words
     assert lab.apply(document)[1].succeeded
     frozen = chosen(lab, Rig={"pull": "none"}, Session={"where": {"id": [1, 5]}})
     held, _ = told(lab, frozen, "Rig", "code=r1")
@@ -209,7 +209,7 @@ def test_a_link_that_is_refused_or_below_one_says_so_beside_the_entity(lab: Rig)
 def test_a_source_that_is_down_is_told_and_not_taken_for_a_wrong_address(lab: Rig) -> None:
     document = chosen(lab)
     document["sources"]["lab_a"]["port"] = 1
-    with pytest.raises(UsageError, match=r"lab_a cannot be used: .* cannot be reached"):
+    with pytest.raises(UsageError, match=r"lab_a is unavailable: .* cannot be reached"):
         told(lab, document, "Subject", "id=1")
     with lab.job(document) as job, pytest.raises(UsageError, match="cannot be used"):
         rehearse(job, ["lab_a.*"])
@@ -222,7 +222,7 @@ def test_what_is_no_link_or_no_key_is_told_with_what_is(lab: Rig) -> None:
             ("Subject", "idd=1", "`idd` is no attribute", "did you mean `id`?"),
             ("Session", "id=1", "the key lacks `n`", "id=…,n=…"),
             ("Session", "id=one,n=1", "`id` is a number", "id=…,n=…"),
-            ("Subjekt", "id=1", "no link of this manifest", "Subject"),
+            ("Subjekt", "id=1", "this manifest has no such link", "Subject"),
         ):
             with pytest.raises(UsageError, match=words) as error:
                 explain(job, lab.address("lab_a", "lab", table), key)

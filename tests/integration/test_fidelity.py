@@ -236,7 +236,7 @@ def test_what_mariadb_lacks_is_mapped_without_merging_a_key_and_said(lab: Rig) -
         "utf8mb4_nopad_bin here for utf8mb4_0900_ai_ci",
         "animal.made: a plain column here",
         "animal.fn: an index over an expression",
-        "animal.unseen: a visible column here",
+        "animal.unseen: a visible column locally",
         "animal.d: without the source's default uuid_to_bin(uuid())",
     ):
         assert words in said

@@ -102,7 +102,7 @@ def test_what_is_written_validates_and_plans_all_that_can_be_linked(lab: Rig) ->
         ("Old", "the MyISAM engine"),
         ("Cut", "it is partitioned"),
         ("Seen", "it is a view"),
-        ("a b", "its name holds a space"),
+        ("a b", "its name contains a space"),
     ):
         assert any(f"# {name} cannot be linked: " in each and reason in each for each in text.splitlines()), (
             name
@@ -210,7 +210,9 @@ def test_tables_without_rights_and_parents_that_are_not_seen_are_told_with_their
     ask(lab.servers.lab_a, f"REVOKE SELECT, REFERENCES ON {grant_pattern(lab.names('other'))}.* FROM {user}")
     fresh(lab, "-")
     text = capsys.readouterr().out
-    assert f"its parent {lab.names('other')}.subject is not linked (the link user cannot see it)" in text
+    assert (
+        f"its parent {lab.names('other')}.subject is not linked (it is not visible to the link user)" in text
+    )
     ask(lab.servers.lab_a, f"REVOKE REFERENCES ON {grant_pattern(lab.names('lab'))}.* FROM {user}")
     fresh(lab, "-", code=1)
     said = capsys.readouterr().err
@@ -224,7 +226,7 @@ def test_tables_without_rights_and_parents_that_are_not_seen_are_told_with_their
         (["--from", "lab_a"], "is not SOURCE.schema"),
         (["--from", "lab_a.lab"], "--host db.lab_a.example"),
         (["--from", "lab_a.lab", "--host", "x", "--password", "hunter2"], "takes a reference"),
-        (["--host", "x"], "goes with --from"),
+        (["--host", "x"], "requires --from"),
     ],
 )
 def test_what_is_asked_wrongly_is_told_and_no_secret_is(

@@ -235,7 +235,7 @@ def test_a_foreign_key_of_the_labs_own_to_a_linked_table_waits_for_its_rows_with
 ) -> None:
     lab.locally("ALTER TABLE @here.session ADD CONSTRAINT mine FOREIGN KEY (v) REFERENCES @here.peak (p)")
     plan = lab.comes_but(lab.document("Subject"), 4, 5, kind="upstream")
-    assert "apply again once that link has brought it" in lab.hint(plan)
+    assert "apply again once that link has pulled it" in lab.hint(plan)
 
 
 def test_a_row_that_comes_between_plan_and_apply_is_refused_once_and_blocked_then(lab: Lab) -> None:

@@ -149,7 +149,7 @@ def test_of_two_first_applies_at_once_one_wins_and_the_other_fails_clean(pipelin
     for report in reports:
         # one that took the lock after the other had given it back finds its plan stale
         hints = {o.hint or "" for o in report.outcomes if o.status == "failed"}
-        assert report.succeeded or hints == {"it appeared since the plan was made: plan again"}, report
+        assert report.succeeded or hints == {"it was created after the plan was made: plan again"}, report
     check_finished(pipeline)
 
 
@@ -241,7 +241,7 @@ def test_a_link_whose_lock_session_is_killed_takes_its_lock_again_before_it_goes
                     kill(pipeline, server, holder)
 
     _, report = pipeline.apply(everything(pipeline), end_the_lock)
-    assert [words for words in said if "held the link's lock has ended; connecting again" in words]
+    assert [words for words in said if "held the link's lock has ended; reconnecting" in words]
     assert [(o.status, o.pulled) for o in report.outcomes] == [("done", 3), ("done", SESSIONS)]
     check_finished(pipeline)
 
@@ -295,7 +295,7 @@ def test_an_apply_survives_lost_working_sessions(
         _, report = pipeline.apply(
             everything(pipeline), lambda e: said.append(e.words) if isinstance(e, Said) else None
         )
-    assert any("connecting again" in words for words in said), said
+    assert any("reconnecting" in words for words in said), said
     assert [(o.status, o.problem) for o in report.outcomes] == [("done", None)] * 2
     assert [o.pulled for o in report.outcomes] == [3, SESSIONS]
     check_finished(pipeline)

@@ -137,7 +137,7 @@ def test_a_late_foreign_key_waits_for_the_parents_of_all_local_rows(pipeline: Ri
     outcome = next(o for o in report.outcomes if o.address.endswith("Session"))
     assert outcome.status == "failed"
     assert "have no parent in" in str(outcome.problem)
-    assert "want those rows too" in str(outcome.hint)
+    assert "pull those rows too" in str(outcome.hint)
     rules["Subject"] = {}
     everything = pipeline.document({"lab_a": {"lab": {"tables": rules}}})
     assert pipeline.apply(everything)[1].succeeded

@@ -54,7 +54,7 @@ def check_survived(lab: Faulty) -> None:
     """The apply went on by itself to its end."""
     _, report = lab.apply()
     assert report.succeeded, report.outcomes
-    assert any("connecting again" in words for words in lab.said), lab.said
+    assert any("reconnecting" in words for words in lab.said), lab.said
     lab.check_finished()
 
 
@@ -254,7 +254,7 @@ def test_a_server_that_will_not_wait_for_a_slow_reader_or_writer_is_asked_again(
         _, report = lab.apply()
         assert stalled
     assert report.succeeded, report.outcomes
-    assert any("connecting again" in words for words in lab.said), lab.said
+    assert any("reconnecting" in words for words in lab.said), lab.said
     lab.check_finished()
 
 

@@ -111,7 +111,7 @@ def test_the_stores_of_a_source_can_be_named_its_default_one_too(notebook: Noteb
                 Link(local, source, stores=to, source_stores=given)
         for given, words in (
             ({"default": "thiers"}, "has no store `thiers`"),
-            ({"default": {"protocol": "s3", "bucket": "b"}}, "not rightly set up"),
+            ({"default": {"protocol": "s3", "bucket": "b"}}, "not set up correctly"),
         ):
             with pytest.raises(LinkRefused, match=words):
                 linked(Link(local, source, stores=to, source_stores=given), "Photo")

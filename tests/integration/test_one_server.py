@@ -147,7 +147,7 @@ def test_schemas_of_the_source_do_not_receive_its_links(rig: Rig) -> None:
         (rig.names("lab"), "a source schema of lab_a"),
         (rig.names("other"), "a source schema of lab_a"),
         (rig.outbound, "the outbound schema of lab_a"),
-        (f"{rig.outbound}_owner", "the schema of the owner's views of lab_a"),
+        (f"{rig.outbound}_owner", "the owner schema of lab_a"),
     ):
         document = rig.document({"lab_a": {"lab": {"tables": "*"}, "other": {"tables": "*"}}})
         document["sources"]["lab_a"]["host"] = "localhost"

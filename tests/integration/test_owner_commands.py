@@ -29,15 +29,15 @@ CASES = (
     (["held", "Session", "--where", "id = 1; DROP TABLE x"], "--where is refused: a `;`"),
     (["held", "Session", "--where", "id IN (SELECT 1)"], "a subquery"),
     (["held", "Session", "--where", "nothing = 1"], "Unknown column 'nothing'"),
-    (["held", "--keys"], "--keys wants a table"),
-    (["request", "Session", "--reason", "x", "--yes"], "which rows?"),
+    (["held", "--keys"], "--keys requires a table"),
+    (["request", "Session", "--reason", "x", "--yes"], "no rows selected"),
     (["request", "Session", "--all", "id=1", "--reason", "x", "--yes"], "do not go together"),
     (["request", "Session", "--all", "--reason", " ", "--yes"], "--reason takes 1 to 1,000"),
-    (["request", "Session", "--all", "--reason", "x"], "no terminal to ask on"),
+    (["request", "Session", "--all", "--reason", "x"], "no terminal to ask for confirmation"),
     (["request", "Session", "id=99", "--reason", "x", "--yes"], "No such rows"),
-    (["withdraw", "Session"], "which rows?"),
-    (["delete"], "which table?"),
-    (["delete", "Session", "--json"], "--json asks nothing"),
+    (["withdraw", "Session"], "no rows selected"),
+    (["delete"], "no table given"),
+    (["delete", "Session", "--json"], "--json cannot ask for confirmation"),
     (["delete", "Session", "--yes"], "Nothing was deleted"),
     (["detach", "atlsa"], "no link of the manifest"),
     (["held", "--password-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
@@ -77,7 +77,7 @@ def test_an_owner_asks_waits_and_deletes_and_nothing_that_is_held_goes(source: S
     assert f"{lab}.Session of {source.rig.names('atlas')} (data@atlas.example): 1 row asked for" in out
     assert f"{other}.Scan of {source.rig.names('map')} (data@map.example): 2 rows asked for" in out
     assert source.says("request", "Session", "id=1", "--reason", "again", "--yes")[2].endswith(
-        "All of it had been asked for before.\n"
+        "Everything was requested earlier.\n"
     )
     server = source.rig.server("lab_a")
     run_all(source.rig, f"UPDATE {source.table('map', 'other_scan', '_deletion_requested')}"
@@ -86,7 +86,7 @@ def test_an_owner_asks_waits_and_deletes_and_nothing_that_is_held_goes(source: S
     source.approve("atlas", "lab_session", "id, day")
     code, out, _ = source.says("held")
     assert f"1 of 2 labs approved; waiting for {source.rig.names('map')} (data@map.example), 12 days" in out
-    assert "1 of 1 lab approved: the approved rows can be deleted" in out
+    assert "1 of 1 lab approved: the source can delete the approved rows" in out
     code, out, err = source.says("delete", "Session", "--yes")
     assert code == 1
     assert "cannot be deleted yet" in err
@@ -132,7 +132,7 @@ def test_requests_are_withdrawn_and_after_an_approval_refused_with_who_approved(
     code, out, err = source.says("withdraw", "Session", "id=1", "--no-dependents")
     assert (code, out) == (1, "")
     who = f"{source.rig.names('atlas')} (data@atlas.example)"
-    assert f"cannot be withdrawn: {who} has approved and deleted its copies" in err
+    assert f"cannot be withdrawn: {who} has already approved the deletion and deleted its copies" in err
     assert source.says("withdraw", "Session", "id=1", "--no-dependents", "--approved")[0] == 0
     assert source.count(source.table("atlas", "lab_session", "_deletion_requested")) == 0
     assert source.count(source.table("atlas", "lab_session", "_deletion_approved")) == 0
@@ -154,7 +154,7 @@ def test_held_answers_who_holds_this_row(source: Source) -> None:
     out = source.says("held", "Scan", "--where", "scan > 10 AND scan < 90", "--keys", "--json")[1]
     keys = [(each["key"], each["manifest"]) for each in json.loads(out)["keys"]]
     assert keys == [(f"scan={n}", source.rig.names(m)) for m in ("atlas", "map") for n in (11, 20)]
-    assert "holds nothing of it" in source.says("held", "Session", "id=4")[1]
+    assert "holds no row" in source.says("held", "Session", "id=4")[1]
     assert source.says("held", "Session", "id=99")[1:] == ("", "No rows.\n")
 
 
@@ -270,7 +270,7 @@ def test_a_lab_whose_account_is_gone_is_told_and_the_others_are_asked_and_its_ro
     source.approve("atlas", "other_scan", "scan")
     code, out, err = source.says("delete", "Scan", "--yes")
     assert (code, out) == (1, "")
-    assert "nothing was deleted: something still refers to these rows" in err
+    assert "nothing was deleted: other rows still refer to these rows" in err
     assert source.count(f"{rig.names('other')}._scan") == 4
     assert source.count(f"{rig.names('other')}.note") == 4
     assert source.says("detach", rig.names("map"))[0] == 1

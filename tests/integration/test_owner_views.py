@@ -200,7 +200,7 @@ def test_without_the_owners_schema_djlink_works_and_makes_the_views_once_it_stan
     assert plan.warnings == ()
     code, out, err = source.says("held")
     assert (code, out) == (0, "")
-    assert "no schema of owner's views is seen" in err
+    assert "no schema with owner views is visible" in err
     source.grant("atlas", "lab_a")
     assert {type(a) for link in rig.plan(document).links for a in link.actions} == {MakeViews}
     source.apply("atlas")
@@ -221,7 +221,7 @@ def test_each_right_on_the_owners_schema_is_necessary_and_named_with_its_grant(
     assert not any(isinstance(a, MakeViews) for link in plan.links for a in link.actions)
     [told] = plan.warnings
     assert f"the link user lacks {right} on `{schema}`" in told
-    ask(server, told.partition("administrator run: ")[2])
+    ask(server, told.partition("administrator to run: ")[2])
     source.apply("atlas")
     assert len(rows(source, f"SELECT * FROM {source.view('atlas', 'lab_session', 'held')}")) == 3
 
@@ -242,7 +242,7 @@ def test_where_a_role_hides_that_a_right_is_missing_the_views_are_left_out_and_i
     assert {o.status for o in report.outcomes} == {"done"}
     told = {o.problem for o in report.outcomes}
     assert all(
-        words and words.startswith("the owner's views are not made: CREATE VIEW command denied")
+        words and words.startswith("the owner views were not created: CREATE VIEW command denied")
         for words in told
     )
     assert source.count(source.table("atlas", "lab_session")) == 3

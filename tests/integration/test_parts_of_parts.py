@@ -198,7 +198,7 @@ def test_a_table_that_is_only_named_as_a_part_is_refused_and_its_master_is_not(l
     told = {r.address: r.reason for r in plan.refusals}
     assert told == {
         lab.address("lab_a", "lab", "Scan.Alone"): (
-            "its name is that of a part of `scan`, to which no chain of its foreign keys leads"
+            "its name is that of a part of `scan`, but its foreign keys do not lead to that table"
         )
     }
     assert not scan(lab, plan).blocked
@@ -215,7 +215,7 @@ def test_a_part_without_its_masters_key_and_one_behind_a_hidden_part_are_refused
     plan = lab.plan(document(lab))
     words = " ".join(b.reason for b in scan(lab, plan).blocked) + " ".join(r.reason for r in plan.refusals)
     assert (
-        "its part `scan__far` refers to `scan__pick` by columns that do not hold the whole primary key"
+        "its part `scan__far` refers to `scan__pick` by columns that do not contain the whole primary key"
         in words
     )
     run_all(lab, "DROP TABLE {lab}.scan__far")
@@ -226,7 +226,7 @@ def test_a_part_without_its_masters_key_and_one_behind_a_hidden_part_are_refused
         lab.run("lab_a", f"GRANT SELECT, REFERENCES ON {{lab}}.{table} TO {link}")
     plan = lab.plan(document(lab))
     words = " ".join(b.reason for b in scan(lab, plan).blocked) + " ".join(r.reason for r in plan.refusals)
-    assert "`scan__trial`, a part that is gone or not visible to the link user" in words
+    assert "`scan__trial`, a part that does not exist or is not visible to the link user" in words
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)

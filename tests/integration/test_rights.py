@@ -45,7 +45,7 @@ def grant(rig: Rig, rights: Sequence[str], schema: str, server: str = "lab_a", u
 def mend(rig: Rig, hint: str | None, server: str = "lab_a") -> None:
     """Run, as root, the statements that a hint names."""
     assert hint is not None
-    _, found, statements = hint.partition("administrator run: ")
+    _, found, statements = hint.partition("administrator to run: ")
     assert found, hint
     for statement in statements.split(";"):
         if statement.strip():
@@ -67,7 +67,7 @@ def hints(rig: Rig, document: dict[str, Any]) -> set[tuple[str, str | None]]:
     [
         ("SELECT", "lacks SELECT on"),
         ("REFERENCES", "lacks REFERENCES on"),
-        ("SELECT, REFERENCES", "does not exist, or the link user has no right on it"),
+        ("SELECT, REFERENCES", "does not exist, or the link user has no privilege on it"),
     ],
 )
 def test_a_missing_right_on_the_source_is_mended_by_the_grant_of_the_message(
@@ -259,7 +259,7 @@ def test_a_parent_in_a_schema_that_the_link_user_cannot_see_is_told_with_the_gra
     )
     document = lab.document({"lab_a": {"lab": ALL}})
     [told] = warnings(lab, document, "Run")
-    assert f"its parent {lab.names('other')}.rig_1 is not linked, and the link user cannot see it" in told
+    assert f"its parent {lab.names('other')}.rig_1 is not linked and not visible to the link user" in told
     assert f"ON `{lab.names('other')}`.`rig_1` TO" in told
     assert warnings(lab, document, "Session") == []
     _, report = lab.apply(document)
@@ -289,16 +289,14 @@ def test_a_parent_that_a_right_on_single_tables_leaves_out_blocks_its_children_w
     plan = lab.plan(document)
     [refusal] = plan.refusals
     assert refusal.address == lab.address("lab_a", "lab", "Subject")
-    assert (
-        f"{lab.names('lab')}.subject is not there any more, or the link user has no right" in refusal.reason
-    )
+    assert f"{lab.names('lab')}.subject no longer exists, or the link user has no privilege" in refusal.reason
     session = link_of(plan, lab.address("lab_a", "lab", "Session"))
     [blocked] = session.blocked
     assert refusal.reason in blocked.reason
     assert (blocked.hint, session.warnings) == (refusal.hint, ())
     out = lab.document({"lab_a": {"lab": {"tables": "*", "exclude": ["Subject"]}}})
     [told] = warnings(lab, out, "Session")
-    assert f"its parent {lab.names('lab')}.subject is not linked, and the link user cannot see it" in told
+    assert f"its parent {lab.names('lab')}.subject is not linked and not visible to the link user" in told
     mend(lab, blocked.hint)
     assert warnings(lab, document, "Session") == []
     assert link_of(lab.plan(document), lab.address("lab_a", "lab", "Subject")).wave == 1

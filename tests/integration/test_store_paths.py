@@ -78,7 +78,7 @@ def test_a_link_that_leads_out_of_a_sources_store_is_not_followed(
     for path in ("file", "folder", "folder/key", "tree"):
         refused = bring(theirs, ours, path)
         assert list(refused) == [path]
-        assert "leads out of it" in refused[path]
+        assert "leads out of the store" in refused[path]
     assert list(bring(theirs, ours, "loop")) == ["loop"]
     assert files(tmp_path / "ours") == ["right"]
 
@@ -161,7 +161,7 @@ def test_a_link_that_leads_out_of_a_local_store_is_not_written_through(
     (root / "file").symlink_to(victim / "keys")
     (tmp_path / "theirs/deep").write_text("x")
     for goal in ("out/keys", "out/new", "out/deep/new"):
-        assert "leads out of it" in bring(theirs, ours, "deep", goal)["deep"]
+        assert "leads out of the store" in bring(theirs, ours, "deep", goal)["deep"]
     # what stands at the place itself is replaced, and never what it leads to
     assert bring(theirs, ours, "deep", "file") == {}
     assert (root / "file").read_text() == "x"
@@ -324,7 +324,7 @@ def test_a_codec_of_a_comment_that_is_no_name_refuses_the_link_and_others_come(c
         plan, case.rig.address("lab_a", "lab", "Attack")
     ).blocked
     assert "attack.c" in refusal.reason
-    assert "no codec" in refusal.reason
+    assert "does not name a codec" in refusal.reason
     assert refusal.hint
     assert case.sessions() == [1, 2, 3]
 

@@ -135,7 +135,7 @@ def test_an_entity_whose_object_is_missing_or_altered_is_left_out_and_the_others
     assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 1, 2)
     assert outcome.problem is not None
     assert "the external objects of 2 entities could not be brought" in outcome.problem
-    assert "is not what was stored there" in outcome.problem
+    assert "differs from what was stored there" in outcome.problem
     assert case.sessions() == [3]
     held = f"SELECT number FROM {case.rig.outbound_table('lab', 'session')}"
     assert case.rig.run("lab_a", held) == [(3,)]
@@ -173,7 +173,7 @@ def test_what_is_lost_or_altered_here_is_found_and_brought_again(case: Case) -> 
     shutil.rmtree(case.place / case.here("d")["path"] / "deep")
     link = case.link(rig_plan(case.rig, case.document, verify=True))
     # one content stands in two rows
-    assert "missing here or altered: 4 external objects" in [d.reason for d in link.drift]
+    assert "missing or altered locally: 4 external objects" in [d.reason for d in link.drift]
     assert not link.actions
     case.document["defaults"]["changed"] = "mend"
     plan, report = case.apply(verify=True)
@@ -297,7 +297,7 @@ def test_a_process_killed_at_any_change_leaves_no_row_without_its_objects(case: 
         (
             {},
             None,
-            "keeps .*session.b, .*in the store `raw`, and `stores` does not say where that goes",
+            "keeps .*session.b, .*in the store `raw`, but `stores` has no local store for it",
             "`ours`",
         ),
         (
@@ -306,7 +306,7 @@ def test_a_process_killed_at_any_change_leaves_no_row_without_its_objects(case: 
             "maps `[*]` to `our`: DataJoint's configuration has no store `our`",
             "mean `ours`",
         ),
-        ({}, {"*": "ours"}, "nothing says how the default store of lab_a is reached", "store_settings"),
+        ({}, {"*": "ours"}, "no settings say how to reach the default store of lab_a", "store_settings"),
         ({"default": "rew"}, {"*": "ours"}, "has no store `rew`", None),
         (
             {"raw": {"location": "/nowhere"}},
@@ -353,7 +353,7 @@ def test_the_doctor_tries_a_store_out_and_leaves_nothing_in_it(
     before = sorted(case.place.rglob("*"))
     found = doctor_of_stores(case.rig, case.document)
     assert [f.level for f in found] == ["ok"] * len(found)
-    assert "written to and read" in found[0].words
+    assert "can be written to and read" in found[0].words
     assert sorted(case.place.rglob("*")) == before
 
     def refuse(upload: Any, chunk: bytes) -> None:
@@ -414,7 +414,7 @@ def test_inline_values_stand_in_the_row(case: Case) -> None:
     )
     case.rig.run("local", f"UPDATE {here} SET a = 'x' WHERE number = 4")
     link = link_of(rig_plan(case.rig, case.document, verify=True), case.rig.address("lab_a", "lab", "Small"))
-    assert "missing here or altered: 4 external objects" in [each.reason for each in link.drift]
+    assert "missing or altered locally: 4 external objects" in [each.reason for each in link.drift]
     case.document["defaults"]["changed"] = "mend"
     _, report = case.apply(verify=True)
     assert report.outcomes[0].refilled == 4

@@ -90,7 +90,7 @@ def test_folders_and_objects_without_rights_are_told_and_bar_what_needs_them(cas
     with rights(case.raw("n", "ü", 2), 0):
         code, left_out = apply_without_roots_rights(case)
     assert code == 1, left_out
-    assert "may not be read in the store `raw` of lab_a" in left_out
+    assert "cannot be read in the store `raw` of lab_a" in left_out
     assert case.sessions() == [1, 3]
     assert "Traceback" not in said + told + left_out
     assert case.apply()[1].succeeded

@@ -91,10 +91,10 @@ def test_a_removed_link_lets_go_of_its_rows_and_the_ledger_stays(lab: Rig, table
     # nothing is left to do, and the entry says so; the other links go on
     plan = lab.plan(doc)
     assert not plan.has_changes
-    assert any("is done; the entry can go" in words for words in plan.warnings)
+    assert any("is done; delete the entry" in words for words in plan.warnings)
     if table == "keep":
         [block] = of(lab, lab.plan(document(lab)), "Session").blocked
-        assert "stands that djlink did not make" in block.reason
+        assert "was not created by djlink" in block.reason
     if table == "drop":
         plan, report = lab.apply(document(lab))
         assert report.succeeded
@@ -155,7 +155,7 @@ def test_another_schema_name_is_refused_with_the_way_to_do_it(lab: Rig) -> None:
     plan = lab.plan(doc)
     assert plan.has_errors
     hints = [b.hint or "" for link in plan.links for b in link.blocked]
-    assert any("To move it: take the link out of `sources`, write `removed:" in hint for hint in hints)
+    assert any("To move the table: delete the link from `sources`, write `removed:" in hint for hint in hints)
 
 
 def test_a_deletion_below_a_forgotten_link_does_not_touch_its_rows(lab: Rig) -> None:
@@ -177,8 +177,8 @@ def test_a_removal_is_targeted_and_excluded_like_any_link_and_told_where_it_is_l
         assert report.succeeded
         assert not plan.removals
         [told] = [w for w in plan.warnings if "is not in this plan" in w]
-        assert f"--target {session} takes it out alone" in told
-        assert not any("the entry can go" in w for w in plan.warnings)
+        assert f"--target {session} removes it alone" in told
+        assert not any("delete the entry" in w for w in plan.warnings)
     assert len(outbound(lab, "session")) == 4
     plan, report = lab.apply(doc, targets=[session])
     assert report.succeeded, report.outcomes
@@ -213,7 +213,7 @@ def test_a_removal_that_is_interrupted_ends_after_the_step_in_hand_and_says_so(l
     assert report.interrupted
     [outcome] = report.outcomes
     assert (outcome.status, outcome.taken_out) == ("failed", False)
-    assert "interrupted; what was done stays" in (outcome.problem or "")
+    assert "interrupted; completed steps are kept" in (outcome.problem or "")
     left = {name for name in tables_of(lab, "lab_a", lab.outbound) if "session" in name}
     assert len(left) == 3, "one of the tables went, the others stand"
     _, report = lab.apply(without_session(lab, "keep"))

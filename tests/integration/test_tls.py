@@ -92,8 +92,8 @@ def test_with_the_right_authority_the_session_is_encrypted_and_the_work_is_done(
 def test_without_tls_the_session_is_plain_or_refused_by_the_server(tls: Rig) -> None:
     assert cipher(tls, document(tls, "lab_b", tls=False)) == ""
     refused = facts(tls, document(tls, "lab_a", tls=False))
-    assert "takes no plain session" in (refused.problem or "")
-    assert "ask for TLS: `tls: {ca: FILE}`" in (refused.hint or "")
+    assert "requires TLS" in (refused.problem or "")
+    assert "use TLS: `tls: {ca: FILE}`" in (refused.hint or "")
 
 
 def test_a_server_without_tls_is_refused_where_tls_is_asked_for(
@@ -103,8 +103,8 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(
     rig.accounts({"lab_a": ["lab"]})
     for asked in (True, authority(pair["strict"])):
         refused = facts(rig, document(rig, "lab_a", tls=asked))
-        assert "no TLS session" in (refused.problem or "")
-        assert "`tls: false` gives up TLS" in (refused.hint or "")
+        assert "TLS connection to" in (refused.problem or "")
+        assert "disable TLS with `tls: false`" in (refused.hint or "")
     assert facts(rig, document(rig, "lab_a", tls=False)).problem is None
 
 
@@ -115,14 +115,14 @@ def test_a_certificate_that_another_authority_signed_is_refused(
     stranger = pair["lax" if source == "lab_a" else "strict"]
     for asked in (True, authority(stranger)):
         refused = facts(tls, document(tls, source, tls=asked))
-        assert "no TLS session" in (refused.problem or "")
+        assert "TLS connection to" in (refused.problem or "")
         assert "certificate verify failed" in (refused.problem or "")
-        assert "names the server's authority" in (refused.hint or "")
+        assert "set the server's certificate authority" in (refused.hint or "")
 
 
 def test_a_certificate_for_another_host_is_refused(tls: Rig, pair: dict[str, SandboxServer]) -> None:
     refused = facts(tls, document(tls, "lab_a", host="127.0.0.2", tls=authority(pair["strict"])))
-    assert "no TLS session with 127.0.0.2" in (refused.problem or "")
+    assert "TLS connection to 127.0.0.2" in (refused.problem or "")
     assert "not valid for '127.0.0.2'" in (refused.problem or "")
 
 

@@ -41,7 +41,7 @@ OF_MARIADB = {
 TOO_WIDE = {
     "wide_key": (
         f"CREATE TABLE {{lab}}.wide_key (id varchar(1000) {LATIN} PRIMARY KEY)",
-        "its primary key has 4000 bytes, and 3072 are allowed",
+        "its primary key has 4000 bytes, but only 3072 are allowed",
     ),
     "wide_index": (
         f"CREATE TABLE {{lab}}.wide_index (id int PRIMARY KEY, a varchar(1000) {LATIN}, KEY too (a, id))",
@@ -49,13 +49,13 @@ TOO_WIDE = {
     ),
     "wide_row": (
         f"CREATE TABLE {{lab}}.wide_row (id int PRIMARY KEY, a varchar(20000) {LATIN})",
-        r"a row has 80006 bytes beside its texts and blobs, and 65535 are allowed",
+        r"a row has 80006 bytes in addition to its texts and blobs, but only 65535 are allowed",
     ),
     "wide_part": (
         "CREATE TABLE {lab}.wide_part (id int PRIMARY KEY);"
         f"CREATE TABLE {{lab}}.wide_part__bit (id int, a varchar(769) {LATIN}, PRIMARY KEY (id, a),"
         " FOREIGN KEY (id) REFERENCES {lab}.wide_part (id))",
-        "as `wide_part__bit` would be there, its primary key has 3080 bytes",
+        "as the local `wide_part__bit`, its primary key has 3080 bytes",
     ),
 }
 

@@ -161,12 +161,12 @@ def mend_keyless(lab: Lab) -> None:
 CAUSES: dict[str, tuple[Callable[[Lab], dict[str, Any]], Callable[[Lab], None] | None, str]] = {
     "typo": (typo, None, "Mous cannot be linked: the source has no such table"),
     "glob": (glob_over_a_typo, None, "is blocked"),
-    "hidden": (hidden, Lab.let_see, "does not exist, or the link user has no right on it"),
-    "hidden glob": (hidden_below_a_glob, Lab.let_see, "does not exist, or the link user has no right"),
+    "hidden": (hidden, Lab.let_see, "does not exist, or the link user has no privilege on it"),
+    "hidden glob": (hidden_below_a_glob, Lab.let_see, "does not exist, or the link user has no privilege"),
     "one hidden": (
         one_table_hidden,
         Lab.let_see,
-        "mouse is not there any more, or the link user has no right",
+        "mouse no longer exists, or the link user has no privilege",
     ),
     "where": (condition, None, "is blocked"),
     "keyless": (partitioned, mend_keyless, "it has no primary key"),
@@ -231,7 +231,7 @@ def test_what_is_shared_waits_while_its_parent_is_not_seen_and_stays_as_it_is(
     ask(lab.rig.servers.lab_a, f"CREATE TABLE `{lab.rig.names('lab')}`.cage (id int PRIMARY KEY)")
     ask(lab.rig.servers.lab_a, f"GRANT SELECT ON `{lab.rig.names('lab')}`.cage TO '{user}'@'%'")
     plan = lab.rig.plan(document)
-    assert "mouse is not there any more, or the link user has no right on it" in lab.reasons(plan, "Scan")
+    assert "mouse no longer exists, or the link user has no privilege on it" in lab.reasons(plan, "Scan")
     assert plan.forgotten == ()
     ask(lab.rig.servers.lab_a, f"REVOKE SELECT ON `{lab.rig.names('lab')}`.cage FROM '{user}'@'%'")
     ask(lab.rig.servers.lab_a, f"DROP TABLE `{lab.rig.names('lab')}`.cage")
@@ -247,7 +247,7 @@ def test_what_was_linked_is_not_called_declared_no_longer_where_a_mistyped_name_
     lab.fresh()
     lab.rig.apply(lab.document({"Mouse": MUS}))
     plan = lab.rig.plan(lab.document({"Mous": MUS}))
-    assert "it may mean its parent" in lab.reasons(plan, "Scan")
+    assert "it may refer to its parent" in lab.reasons(plan, "Scan")
     assert plan.forgotten == ()
     assert not plan.has_changes
     [forgotten] = lab.rig.plan(lab.document({"*": MUS}, ["Scan", "Alone"])).forgotten
@@ -280,7 +280,7 @@ def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no
             code, told = djlink(document, *command)
             assert code == 1, (command, told)
             assert words in told, (command, told)
-            assert "no link of this manifest" not in told
+            assert "this manifest has no such link" not in told
     code, told = djlink(document, "requests")
     assert code == 1
     assert "the source has no such table" in told
@@ -319,7 +319,7 @@ def test_a_circle_that_a_nullable_key_cuts_is_pulled_and_rests(lab: Lab, djlink:
     document = lab.document("*")
     code, out = djlink(document, "apply", "--auto-approve")
     assert code == 0, out
-    assert "becomes plain columns, since the source's foreign keys go in a circle" in out
+    assert "becomes plain columns, because the source's foreign keys form a cycle" in out
     here = lab.rig.local_schema("lab_a", "lab")
     for table in "ab":
         assert ask(lab.rig.servers.local, f"SELECT COUNT(*) FROM `{here}`.{table}") == [(2,)]
@@ -353,10 +353,10 @@ def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: L
     document = lab.document("*")
     code, out = djlink(document, "apply", "--auto-approve")
     assert code == 1
-    assert "none in it may be NULL" in out
+    assert "form a cycle without a nullable key" in out
     assert lab.local() == {"mouse": 2, "scan": 2, "field": 2, "alone": 1}
     code, out = djlink(document, "status")
-    assert (code, "none in it may be NULL" in out) == (1, True)
+    assert (code, "form a cycle without a nullable key" in out) == (1, True)
     plan = lab.rig.plan(document, excludes=[lab.address("lab", "C")])
     assert plan.has_errors
     assert not link_of(plan, lab.address("other", "Field")).blocked
@@ -380,8 +380,8 @@ def test_requests_of_a_blocked_link_are_called_unknown_and_never_none(lab: Lab, 
     for addresses in ((), (mouse,), (scan,)):
         code, out = djlink(document, "requests", *addresses)
         assert code == 1
-        assert "No source asks to delete anything of these links" not in out
-        assert f"{addresses[0] if addresses else mouse} what is asked for is not known: " in out
+        assert "No deletion is requested to delete anything of these links" not in out
+        assert f"{addresses[0] if addresses else mouse} requests could not be read: " in out
         assert ("of the links that are not blocked." in out) == (not addresses)
     for address, words in ((mouse, "names the column `spezies`"), (scan, f"{mouse} is blocked")):
         code, out = djlink(document, "approve", address)

@@ -87,7 +87,9 @@ def check_plan_and_apply(rig: Rig, model: Model, seen: Counter[str], late: Seque
     for name, end in ends.items():
         address = links[name].address
         assert found.get(address, end if end != "failed" else "done") == end, address
-    assert all("no foreign key yet" in (o.problem or "") for o in report.outcomes if o.status == "failed")
+    assert all(
+        "the foreign key was not added" in (o.problem or "") for o in report.outcomes if o.status == "failed"
+    )
     seen["entities pulled"] += len(model.held) - before
     seen["left with a parent that is not held"] += sum(end == "failed" for end in ends.values())
     for name, link in links.items():
@@ -118,8 +120,8 @@ def check_plan(
     assert sum(pulls) == len(pulled), link.address
     seen["part rows"] += sum(rows.values())
     for reason, count in out.items():
-        words = {"not in `where`": "by `where`", "nothing wanted needs them": "needed by nothing"}
-        seen[words.get(reason, "by a part" if "(by part" in reason else "by a parent")] += count
+        words = {"not selected by `where`": "by `where`", "no wanted row refers to them": "needed by nothing"}
+        seen[words.get(reason, "by a part" if "(referenced by part" in reason else "by a parent")] += count
     seen["needed"] += len(pulled) if model.rules[name].pull == "needed" else 0
     for entity in wanted[name] & barred - model.held:
         seen["barred"] += 1
@@ -153,16 +155,18 @@ def left_out(
     by_key = {(name, model.tables[name].key_of(row)): row for row in model.tables[name].rows}
     for entity in model.entities(name) - wanted[name]:
         if not model.rules[name].meets(by_key[entity]):
-            reasons["not in `where`"] += 1
+            reasons["not selected by `where`"] += 1
             continue
         for reference in link.references:
             only = (reference.child_table, reference.columns, reference.parent_table)
             if any(target not in allowed[target[0]] for target in model.references(entity, only)):
-                part = "" if reference.child_table == name else f" (by part {reference.child_table})"
-                reasons[f"{reference.parent} leaves them out{part}"] += 1
+                part = (
+                    "" if reference.child_table == name else f" (referenced by part {reference.child_table})"
+                )
+                reasons[f"their {reference.parent.rpartition('.')[2]} is not pulled{part}"] += 1
                 break
         else:
-            reasons["nothing wanted needs them"] += 1
+            reasons["no wanted row refers to them"] += 1
     return reasons
 
 
@@ -241,16 +245,15 @@ def tables(rig: Rig, **rules: dict[str, Any]) -> dict[str, Any]:
 
 
 def left(rig: Rig, plan: planning.Plan, table: str) -> dict[str, int]:
-    """The reasons of the plan, with addresses cut to the class."""
-    link = link_of(plan, rig.address("lab_a", "lab", table))
-    return {words.replace(f"lab_a.{rig.names('lab')}.", ""): count for words, count in link.left_out}
+    """The plan's reasons why entities of the table are skipped, with their counts."""
+    return dict(link_of(plan, rig.address("lab_a", "lab", table)).left_out)
 
 
 def test_a_null_restricts_nothing(pipeline: Rig) -> None:
     plan, report = pipeline.apply(tables(pipeline, Subject={"where": {"id": 1}}, Rig={}))
     assert report.succeeded
     assert pulled(pipeline, "rig") == [10, 30]
-    assert left(pipeline, plan, "Rig") == {"Subject leaves them out": 1}
+    assert left(pipeline, plan, "Rig") == {"their Subject is not pulled": 1}
 
 
 @pytest.mark.parametrize("asked_back", [False, True])
@@ -283,13 +286,13 @@ def test_a_null_in_one_column_restricts_and_bars_nothing_though_the_others_are_o
         base = f"{{outbound}}.{pipeline.names('lab')}_{table}"
         rows = pipeline.run("lab_a", f"SELECT id, n FROM {base} ORDER BY 1, 2")
         assert rows == [(1, 1), (1, 2), (2, 2)], table
-    assert left(pipeline, plan, "Note") == ({} if asked_back else {"Day leaves them out": 1})
+    assert left(pipeline, plan, "Note") == ({} if asked_back else {"their Day is not pulled": 1})
 
 
 def test_a_null_is_not_true(pipeline: Rig) -> None:
     plan, _ = pipeline.apply(tables(pipeline, Subject={"where": "NOT v = 1"}))
     assert pulled(pipeline, "subject") == [2]
-    assert left(pipeline, plan, "Subject") == {"not in `where`": 2}
+    assert left(pipeline, plan, "Subject") == {"not selected by `where`": 2}
 
 
 def test_one_unwanted_reference_in_one_part_row_leaves_out_the_entity(pipeline: Rig) -> None:
@@ -298,7 +301,9 @@ def test_one_unwanted_reference_in_one_part_row_leaves_out_the_entity(pipeline: 
     plan, report = pipeline.apply(tables(pipeline, Subject={"where": {"id": 1}}, Session={}))
     assert report.succeeded
     assert pulled(pipeline, "session") == [200, 300]
-    assert left(pipeline, plan, "Session") == {"Subject leaves them out (by part session__trial)": 1}
+    assert left(pipeline, plan, "Session") == {
+        "their Subject is not pulled (referenced by part session__trial)": 1
+    }
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
@@ -314,7 +319,7 @@ def test_a_condition_that_fails_for_some_row_is_an_error_of_the_plan_that_shows_
     [blocked] = link.blocked
     assert blocked.kind == "error"
     assert "`where`" in blocked.reason
-    assert "compare values of one type" in (blocked.hint or "")
+    assert "compare values of the same type" in (blocked.hint or "")
     assert "private" not in repr(plan)
     quoted = tables(pipeline, **{**rules, table: {"where": "note = '5'"}})
     assert not pipeline.plan(quoted).has_errors
@@ -326,8 +331,11 @@ def test_needed_restricts_nothing_itself_and_passes_on_what_its_parents_restrict
     assert report.succeeded
     # rig 20 is of subject 2, so it is not allowed, nor is its session; rig 10 is allowed and not needed
     assert (pulled(pipeline, "session"), pulled(pipeline, "rig")) == ([300], [30])
-    assert left(pipeline, plan, "Rig") == {"Subject leaves them out": 1, "nothing wanted needs them": 1}
-    assert left(pipeline, plan, "Session") == {"not in `where`": 1, "Rig leaves them out": 1}
+    assert left(pipeline, plan, "Rig") == {
+        "their Subject is not pulled": 1,
+        "no wanted row refers to them": 1,
+    }
+    assert left(pipeline, plan, "Session") == {"not selected by `where`": 1, "their Rig is not pulled": 1}
 
 
 def test_needed_wants_what_a_held_child_refers_to(pipeline: Rig) -> None:
@@ -344,7 +352,7 @@ def test_none_wants_what_outbound_holds(pipeline: Rig) -> None:
     plan, report = pipeline.apply(tables(pipeline, Rig={"pull": "none"}, Session={}))
     assert report.succeeded
     assert (pulled(pipeline, "rig"), pulled(pipeline, "session")) == ([10, 20], [100, 200])
-    assert left(pipeline, plan, "Session") == {"Rig leaves them out": 1}
+    assert left(pipeline, plan, "Session") == {"their Rig is not pulled": 1}
 
 
 @pytest.mark.parametrize("barring", ["deletion_requested", "deletion_approved"])

@@ -158,7 +158,7 @@ def test_what_is_wanted_no_longer_stays_where_a_row_with_a_zero_date_refers_to_i
 @alike
 def test_a_zero_date_is_no_null_to_where(lab: Rig) -> None:
     plan = lab.plan(document(lab, {"where": {"day": None}}))
-    assert dict(link_of(plan, lab.address("lab_a", "lab", "Day")).left_out) == {"not in `where`": 4}
+    assert dict(link_of(plan, lab.address("lab_a", "lab", "Day")).left_out) == {"not selected by `where`": 4}
     assert link_of(plan, lab.address("lab_a", "lab", "Day")).kept == 4
 
 

@@ -55,7 +55,7 @@ LAB_C = ServerFacts(
     hint="check host and port, and that the VPN is up",
 )
 DIGEST = "4f1c2e9" + "0" * 57
-GONE = "the source asked to delete them; not approved"
+GONE = "deletion requested, most recently on 2026-11-20, not yet approved"
 STAY = "they stay until a deletion is approved"
 
 
@@ -74,9 +74,9 @@ SUBJECT = LinkPlan(
     1,
     at(10),
     actions=(
-        Release("lab_a", 3, "gone locally, and not to be pulled again"),
-        Register("lab_a", 4, "local rows equal to the source's, without protection"),
-        PullAgain(2, "held in outbound, missing locally: pull again"),
+        Release("lab_a", 3, "missing locally and not pullable"),
+        Register("lab_a", 4, "unprotected local rows that equal their source rows"),
+        PullAgain(2, "in outbound but missing locally; pull again"),
     ),
     source_rows=1200,
     outbound_rows=1198,
@@ -100,7 +100,7 @@ SESSION = LinkPlan(
     ),
     warnings=("its parent lab.rig is not linked: the foreign key becomes plain columns",),
     new=True,
-    left_out=(("its lab.Subject is not wanted", 60),),
+    left_out=(("their Subject is not pulled", 60),),
     source_rows=1300,
 )
 SCAN = LinkPlan(
@@ -112,14 +112,14 @@ SCAN = LinkPlan(
         *needs("lab_a.ephys.Scan", "lab_a.ephys.Session"),
     ),
     actions=(
-        Pull(310, (), 0, "wanted, and not here yet"),
-        AddForeignKey("lab_a_ephys.scan", ("rig",), "lab_a_lab.rig", "its parent is linked now"),
+        Pull(310, (), 0, "wanted, not yet pulled"),
+        AddForeignKey("lab_a_ephys.scan", ("rig",), "lab_a_lab.rig", "its parent is now linked"),
     ),
     blocked=(
         Blocked("review", GONE, 4, STAY),
-        Blocked("error", "local rows without protection that differ from the source's", 2, "compare them"),
+        Blocked("error", "unprotected local rows that differ from their source rows", 2, "compare them"),
     ),
-    drift=(Drift("local rows whose source row is gone, or that the lab added", 17),),
+    drift=(Drift("no source row (deleted at the source or inserted locally)", 17),),
     kept=9,
     source_rows=4102,
     outbound_rows=3792,
@@ -159,17 +159,17 @@ SOUND = LinkPlan(
     2,
     at(25),
     actions=(
-        NoteRequests(4, 1, "what the source asks for has changed"),
-        Mend("lab_b", 1, "approved for deletion, and yet held in outbound"),
-        Approve("lab_b", 2, "the source asked to delete them, and they are gone locally"),
+        NoteRequests(4, 1, "the source's requests have changed"),
+        Mend("lab_b", 1, "deletion approved, but still in outbound"),
+        Approve("lab_b", 2, "deletion requested, local rows already deleted"),
         Delete(
             4,
             (("lab_b.stim.Click", 8),),
             (("lab_b_stim.noise", 4), ("lab_b_stim.click", 8)),
             "approved",
-            "asked for by the source, approved by a.lee on 2026-11-20",
+            "deletion requested, approved by a.lee on 2026-11-20",
         ),
-        Delete(3, (), (("lab_b_stim.noise", 3),), "unwanted", "wanted no longer (`unwanted: release`)"),
+        Delete(3, (), (("lab_b_stim.noise", 3),), "unwanted", "no longer wanted (`unwanted: release`)"),
     ),
     source_rows=90,
     outbound_rows=90,
@@ -199,7 +199,7 @@ PARTLY = LinkPlan(
     "lab_b.stim.Screen",
     1,
     at(23),
-    actions=(CreateLocal(("lab_b_stim.screen__pixel",), "its tables are not complete"),),
+    actions=(CreateLocal(("lab_b_stim.screen__pixel",), "its tables are incomplete"),),
     source_rows=1,
     outbound_rows=1,
     local_rows=1,
@@ -208,7 +208,7 @@ UNMARKED = LinkPlan(
     "lab_b.stim.Sound",
     1,
     at(24),
-    actions=(CreateOutbound("lab_b", (), "its tables are not complete"),),
+    actions=(CreateOutbound("lab_b", (), "its tables are incomplete"),),
 )
 WIDENED = LinkPlan(
     "lab_b.stim.Grating",
@@ -223,7 +223,7 @@ WIDENED = LinkPlan(
             "the source added `contrast float`, the index `by_contrast`",
         ),
         Refill(40, "definition", "for part grating__frame, which the source added after linking"),
-        Refill(1, "rows", "they differ from the source's rows"),
+        Refill(1, "rows", "they differ from their source rows"),
     ),
     source_rows=44,
     outbound_rows=40,

@@ -95,8 +95,8 @@ def test_another_labs_tables_are_taken_only_where_it_is_named(given_up: str | No
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"source_table": "u"}, "of another link: of lab.u"),
-        ({"source_schema": "z"}, "of another link: of z.t"),
+        ({"source_table": "u"}, "belong to another link, lab.u"),
+        ({"source_schema": "z"}, "belong to another link, z.t"),
     ],
 )
 def test_tables_of_another_source_table_are_refused(changes: dict[str, str], words: str) -> None:
@@ -110,14 +110,14 @@ def test_a_local_table_that_moved_in_the_manifest_alone_is_refused() -> None:
     on = replace(on, source=adopted(on.source, "out", mark("out", local_schema="before")))
     told = found(on)
     assert isinstance(told, Refusal)
-    assert "its local table is before.t; there is no ours.t" in told.reason
+    assert "its local table is before.t; ours.t does not exist" in told.reason
 
 
 @pytest.mark.parametrize(
     ("number", "change", "words"),
     [
         (0, {"foreign_keys": ()}, "a foreign key to lab.t is missing"),
-        (0, {"engine": "MyISAM"}, "no InnoDB table"),
+        (0, {"engine": "MyISAM"}, "not an InnoDB table"),
         (1, {"columns": OUTBOUND[1].columns[1:]}, "column `id` is missing"),
         (2, {"key": ()}, "the primary key is"),
     ],
@@ -150,7 +150,7 @@ def test_keys_alone_do_not_make_a_table_the_sources_unless_rows_could_not_be_com
     plan = LinkPlan("a.lab.T", 1)
     told = unfit(plan, snapshot())
     assert told is not None
-    assert "none of its 3 local rows is held or has an equal one" in told.reason
+    assert "none of its 3 local rows is held or equals a source row" in told.reason
     assert unfit(plan, snapshot(1)) is None
     assert unfit(plan, snapshot(held=True)) is None
     assert unfit(plan, LinkSnapshot({})) is None

@@ -12,11 +12,12 @@ from djlink_manifest.api.hints import in_python
     [
         (None, None),
         ("pull the parent first: Subject().pull()", "pull the parent first: Subject().pull()"),
-        ("leave it out (`exclude`)", "it cannot be linked as it is"),
-        ("take it out of the manifest", "it cannot be linked as it is"),
+        ("exclude it (`exclude`)", "it cannot be linked in its present form"),
+        ("remove it from the manifest", "it cannot be linked in its present form"),
         (
-            "only `<blob@>` and `<attach@>` can; name a local store, or take it out of the manifest",
-            "only `<blob@>` and `<attach@>` can; name a local store",
+            "only `<blob@>` and `<attach@>` can be inline; name a local store, or remove it from the "
+            "manifest",
+            "only `<blob@>` and `<attach@>` can be inline; name a local store",
         ),
         (
             "write `stores: {raw: <local store>}`; DataJoint's configuration has `ours`",
@@ -25,7 +26,7 @@ from djlink_manifest.api.hints import in_python
         (
             "below `sources.db.lab.example.store_settings` write `raw:` with its protocol and location, or "
             "the name of a store of DataJoint's configuration",
-            'give Link source_stores={"raw": {"protocol": ..., "location": ...}}, or there the name of a '
+            'give Link source_stores={"raw": {"protocol": ..., "location": ...}}, or the name of a '
             "store of DataJoint's configuration",
         ),
         (
@@ -34,13 +35,13 @@ from djlink_manifest.api.hints import in_python
             "give Link another local schema, or rename that table",
         ),
         (
-            "keep `schema_name` as it was. To move it: take the link out of `sources`, write "
-            "`removed: {a.lab.T: {table: drop}}` and apply; then link it anew",
-            "give Link the local schema that it had",
+            "restore the former `schema_name`. To move the table: delete the link from `sources`, write "
+            "`removed: {a.lab.T: {table: drop}}` and apply; then link it again",
+            "give Link its former local schema",
         ),
         (
-            "check `host`, `port` and `outbound` of db; if they are right and the outbound tables are gone "
-            "for good: djlink adopt db.lab.T",
+            "check `host`, `port` and `outbound` of db; if they are correct and the outbound tables are "
+            "lost: djlink adopt db.lab.T",
             "check `host`, `port` and `outbound` of db",
         ),
     ],

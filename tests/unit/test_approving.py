@@ -93,7 +93,7 @@ def test_entries_are_taken_out_by_their_lines_alone() -> None:
 
 
 def test_what_a_program_cannot_change_safely_is_refused() -> None:
-    with pytest.raises(ApprovalsError, match=r"approvals` of x\.yaml are no list"):
+    with pytest.raises(ApprovalsError, match=r"approvals` of x\.yaml is not a list"):
         with_approval("approvals: {a: 1}\n", GIVEN, "x.yaml")
 
 
@@ -148,7 +148,7 @@ def test_in_every_style_of_yaml_an_entry_is_added_and_nothing_else_changes(text:
         except ApprovalsError as refused:  # where a comment would be lost
             told = str(refused.hint)
             assert "#" in twice
-            assert f"by hand what begins in line {line}" in told
+            assert f"by hand the entries that begin in line {line}" in told
             continue
         kept = [e for e, at in zip(read(twice)["approvals"], lines, strict=True) if at != line]
         assert read(left) == {**read(twice), "approvals": kept}

@@ -98,7 +98,7 @@ def test_a_plain_session_is_a_warning_but_on_this_machine() -> None:
     assert troubles(plain, loopback=True) == {}
 
 
-@pytest.mark.parametrize(("days", "words"), [(5, "ends on 2026-11-29"), (-1, "ended on 2026-11-23")])
+@pytest.mark.parametrize(("days", "words"), [(5, "expires on 2026-11-29"), (-1, "expired on 2026-11-23")])
 def test_a_certificate_near_its_end_is_told(days: int, words: str) -> None:
     assert (
         words in troubles(replace(WELL, certificate_ends=NOW + timedelta(days=days)))["TLS certificate"].words
@@ -182,15 +182,15 @@ def test_an_idle_role_that_would_do_is_the_fix(vendor: str, word: str) -> None:
     catalog = replace(CATALOG, identity=replace(IDENTITY, version=version))
     health = replace(WELL, roles=(role,))
     [finding] = [f for f in rights_findings("lab_a", [NEED], health, catalog) if f.level == "error"]
-    assert "`writer` would give it, and is not active" in finding.why
+    assert "`writer` grants this but is not active" in finding.why
     assert f"SET DEFAULT ROLE `writer` {word} 'link'@'%';" in finding.fix
 
 
 def test_wildcards_are_told_as_the_server_takes_them() -> None:
     [loose] = rights(given("our_out", "ALL"))
-    assert (loose.level, r"write `our\_out`" in loose.fix) == ("note", True)
+    assert (loose.level, r"use `our\_out`" in loose.fix) == ("note", True)
     [fixed] = rights(given("our%", "ALL"), partial_revokes="ON")
-    assert "stand for themselves" in fixed.why
+    assert "are literal" in fixed.why
     [two] = rights(given(r"our\_out", "SELECT"), given("our%", "SELECT", "INSERT"))
     assert (two.level, r"the one on `our\_out` lacks INSERT" in two.words) == ("error", True)
     [active] = [
@@ -226,7 +226,7 @@ def test_marks_of_both_sides_are_weighed() -> None:
     assert level == "warning"
     assert words == "1 link in `our_out` of the manifest `theirs` (o@x), local server `db.x`"
     [(level, words)] = told(mark(fingerprint="0"), mark(link_id="2", fingerprint="0"))
-    assert (level, words) == ("error", "2 links in `our_out` made for another local server, `db`")
+    assert (level, words) == ("error", "2 links in `our_out` created for another local server, `db`")
     [same] = mark_findings("lab_a", "ours", "our_out", (), CATALOG, CATALOG)
     assert (same.subject, same.level) == ("same server", "note")
 

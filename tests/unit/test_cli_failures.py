@@ -57,8 +57,8 @@ def test_a_defect_is_told_in_two_lines_without_its_own_text(capsys: pytest.Captu
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
-        "Error: djlink failed in a way that it should not (ValueError)\n"
-        "  next: run the same command with --debug and please report what it prints\n"
+        "Error: unexpected error in djlink (ValueError)\n"
+        "  next: run the same command with --debug and report its output\n"
     )
 
 
@@ -178,7 +178,7 @@ def interrupted(seconds: float, numbers: list[signal.Signals]) -> tuple[int, str
 def test_the_first_signal_asks_for_a_good_end(number: signal.Signals) -> None:
     code, out, err = interrupted(0.2, [number])
     assert (code, err) == (0, "")
-    assert "Finishing the batches in hand. Press Ctrl-C again to abort at once." in out
+    assert "Finishing the current batches. Press Ctrl-C again to stop immediately." in out
     assert out.endswith("ended\n")
 
 

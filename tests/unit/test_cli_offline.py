@@ -189,7 +189,7 @@ def test_init_keeps_a_schema_of_somebody_else_and_then_writes_nothing(tmp_path: 
     schema.write_text("{}")
     ended = run("init", folder=tmp_path)
     assert (ended.code, ended.out) == (1, "")
-    assert "manifest.schema.json is there already" in ended.err
+    assert "manifest.schema.json already exists" in ended.err
     assert "--force" in ended.err
     assert [path.name for path in tmp_path.iterdir()] == [schema.name]
     assert schema.read_text() == "{}"

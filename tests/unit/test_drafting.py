@@ -78,11 +78,11 @@ def test_a_parent_that_cannot_be_linked_is_noted_at_its_child() -> None:
     [only] = draft_schemas("ephys", catalog(table("ephys", "rec", ("lab", "seen")), view), {})
     [rec] = only.tables
     assert rec.notes == (
-        "its parent lab.seen is not linked (it is a view: a foreign key cannot hold its rows): "
-        "plain columns here",
+        "its parent lab.seen is not linked (it is a view: a foreign key cannot hold its rows): its foreign "
+        "key becomes plain columns",
     )
     hidden = catalog(table("ephys", "rec", ("secret", "t")))
-    assert "the link user cannot see it" in draft_schemas("ephys", hidden, {})[0].tables[0].notes[0]
+    assert "it is not visible to the link user" in draft_schemas("ephys", hidden, {})[0].tables[0].notes[0]
 
 
 def test_two_tables_of_one_class_are_named_as_tables() -> None:
@@ -103,7 +103,7 @@ def test_two_tables_of_one_class_are_named_as_tables() -> None:
             "before 2.0",
         ),
         (replace(table("lab", "t"), columns=()), "lacks SELECT"),
-        (table("lab", "a.b"), "holds a dot"),
+        (table("lab", "a.b"), "contains a dot"),
     ],
 )
 def test_what_cannot_be_linked_says_why(made: TableDefinition, words: str) -> None:

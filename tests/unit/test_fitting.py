@@ -53,4 +53,4 @@ def test_a_unique_key_that_mariadb_keeps_by_hash_is_left_out_on_mysql_and_said()
         ),
     )
     assert [index.name for index in made.table.indexes] == ["k"]
-    assert made.notes == ("t.u: a unique index by hash, over more than MySQL's indexes take: left out",)
+    assert made.notes == ("t.u: a unique hash index, longer than MySQL allows: omitted",)

@@ -35,7 +35,7 @@ sources:
       imaging: {tables: [Scan], schema_name: mine}
 """
 PRINTED = r"""-- princeton (db.princeton.example): the link user it's@%
--- where it does not exist yet: CREATE USER 'it''s'@'%' IDENTIFIED BY '…' REQUIRE SSL;
+-- if it does not exist yet: CREATE USER 'it''s'@'%' IDENTIFIED BY '…' REQUIRE SSL;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound`;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound_owner`;
 GRANT SELECT, REFERENCES ON `50\%`.* TO 'it''s'@'%';
@@ -44,8 +44,8 @@ GRANT CREATE, SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `ourlab
 GRANT SELECT, CREATE VIEW, DROP ON `ourlab\_outbound\_owner`.* TO 'it''s'@'%';
 
 -- princeton (db.princeton.example): the owner rig@%
--- beside the rights on their own schemas, which stay; none on the outbound schema itself
--- where it does not exist yet: CREATE USER 'rig'@'%' IDENTIFIED BY '…' REQUIRE SSL;
+-- in addition to the rights on their own schemas; grant no rights on the outbound schema
+-- if it does not exist yet: CREATE USER 'rig'@'%' IDENTIFIED BY '…' REQUIRE SSL;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound_owner`;
 GRANT SELECT, INSERT, DELETE ON `ourlab\_outbound\_owner`.* TO 'rig'@'%';
 """
@@ -111,7 +111,7 @@ def test_a_manifest_that_takes_links_out_needs_to_drop_tables(
     ("arguments", "told"),
     [
         (["--server", "princetn"], "did you mean `princeton`?"),
-        (["--server", "x"], "it has janelia, princeton, local"),
+        (["--server", "x"], "the servers are janelia, princeton, local"),
     ],
 )
 def test_an_unknown_server_is_named_with_the_nearest(

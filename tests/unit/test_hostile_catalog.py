@@ -261,21 +261,21 @@ def test_what_is_odd_and_true_is_taken(place: tuple[str, int, int], value: objec
         (
             ("STATISTICS", 1, 4),
             "3) , ADD INDEX evil (id",
-            "has a SUB_PART in its index `part` that no server",
+            "has a SUB_PART in its index `part` that is invalid",
         ),
         (("STATISTICS", 1, 4), 10**9, "has a SUB_PART in its index `part`"),
         (("STATISTICS", 1, 8), "BTREE) x", "has an index type in its index `part`"),
         (("STATISTICS", 1, 6), "no", "has a NON_UNIQUE in its index `part`"),
-        (("STATISTICS", 0, 3), None, "is no column and no expression"),
-        (("STATISTICS", 1, 3), "nowhere", "over columns that the account does not see"),
-        (("COLUMNS", 1, 3), "int, x int", "of the type 'int, x int', which djlink does not know"),
+        (("STATISTICS", 0, 3), None, "is neither column nor expression"),
+        (("STATISTICS", 1, 3), "nowhere", "on columns that the account cannot see"),
+        (("COLUMNS", 1, 3), "int, x int", "of the type 'int, x int', which djlink does not support"),
         (("COLUMNS", 1, 3), "varchar(99999)", "of the type 'varchar(99999)'"),
         (("COLUMNS", 1, 7), "utf8mb4; x", "has a character set of its column `v`"),
         (("COLUMNS", 1, 4), "MAYBE", "has an IS_NULLABLE of its column `v`"),
-        (("COLUMNS", 4, 6), "on update ", "an ON UPDATE that no server gives"),
+        (("COLUMNS", 4, 6), "on update ", "an invalid ON UPDATE"),
         (("COLUMNS", 1, 11), -1, "has a spatial system of its column `v`"),
         (("COLUMNS", 1, 2), "id", "has two columns of one name"),
-        (("KEY_COLUMN_USAGE", 0, 3), "nowhere", "a foreign key `k` over columns"),
+        (("KEY_COLUMN_USAGE", 0, 3), "nowhere", "a foreign key `k` on columns"),
         (("KEY_COLUMN_USAGE", 0, 5), "x" * 65, "has a name in its key `k`"),
         (("REFERENTIAL_CONSTRAINTS", 0, 3), "CASCADE, x", "has a rule of its key `k`"),
         (("CHECK_CONSTRAINTS", 0, 3), 7, "has a check `small`"),
@@ -305,7 +305,7 @@ def test_a_table_with_a_name_that_is_none_is_refused_and_no_other() -> None:
     found = read(rows).tables
     assert found[U].unreadable is None
     [strange] = [t for place, t in found.items() if place != U]
-    assert strange.unreadable == "has a name that no server gives"
+    assert strange.unreadable == "has an invalid name"
     assert len(strange.name) <= 64
 
 
@@ -317,7 +317,7 @@ def test_rows_of_another_shape_are_an_error_of_that_server(kind: str, row: Seque
         assert read(rows).tables[U].unreadable is None
     except ServerError as raised:
         error = raised
-    assert error is None or (error.server == "lab" and "its catalogue cannot be read" in error.message)
+    assert error is None or (error.server == "lab" and "its catalog cannot be read" in error.message)
 
 
 def test_a_default_that_is_no_text_of_its_character_set_is_refused() -> None:
@@ -325,7 +325,7 @@ def test_a_default_that_is_no_text_of_its_character_set_is_refused() -> None:
     fake = Fake(rows)
     fake.stream = lambda statement: iter([(b"t", b"CREATE TABLE `t` (\n  `v` x DEFAULT '\xff\xfe'\n)")])  # type: ignore[method-assign]
     table = read_catalog(cast("Session", fake), ["s"]).tables[T]
-    assert table.unreadable == "has a default that is no text of its character set"
+    assert table.unreadable == "has a default that is not valid text in its character set"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_the_right_to_run_a_routine_is_read() -> None:
 def test_a_table_of_marks_is_known_by_kind_and_columns() -> None:
     table = read(ROWS).tables[T]
     assert "lacks the columns link_id" in str(unlike_marks(table))
-    assert unlike_marks(replace(table, kind="view")) == "is no table, but a view"
+    assert unlike_marks(replace(table, kind="view")) == "is not a table but a view"
 
 
 def test_lineage_is_read_where_its_rows_are_stored_by_the_server_itself() -> None:

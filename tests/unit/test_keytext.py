@@ -48,12 +48,12 @@ def test_bytes_are_written_in_hex_or_as_a_uuid(text: str) -> None:
     ("text", "words"),
     [
         ("subject=A1", "lacks `session`"),
-        ("subject=A1,session=3,day=x", "`day` is no attribute of the primary key"),
+        ("subject=A1,session=3,day=x", "`day` is not a primary key attribute"),
         ("subject=A1,session=x", "`session` is a number"),
         ("subject=A1,session=1 OR 1=1", "`session` is a number"),
         ("subject=A1,subject=A2,session=1", "twice"),
         ("subject", "is not `attribute=value`"),
-        ('{"subject": null, "session": 1}', "no null"),
+        ('{"subject": null, "session": 1}', "must be text or numbers"),
         ('{"subject": ', "not JSON"),
     ],
 )
@@ -64,5 +64,5 @@ def test_what_is_no_key_is_told_with_how_it_is_written(text: str, words: str) ->
 
 
 def test_bytes_that_are_not_hex_are_told() -> None:
-    with pytest.raises(UsageError, match="not written in hex"):
+    with pytest.raises(UsageError, match="is not in hex"):
         parse_key("uuid=abc", link("uuid"))

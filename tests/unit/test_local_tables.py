@@ -306,11 +306,13 @@ def test_a_column_added_to_the_key_is_a_problem_of_the_master_and_of_all_that_ha
 
 def test_a_problem_says_where_to_undo_what() -> None:
     [(_, there)] = drift(with_columns(NEEDED), SAME, "complete").problems
-    assert there.startswith("let the source undo the change, or leave the link out; or, where no row of your")
+    assert there.startswith(
+        "ask the source's owner to undo the change, or exclude the link; or, if it has no rows of your"
+    )
     [(_, here)] = drift(BEFORE, changed(columns=(*BEFORE.columns, NEEDED)), "complete").problems
     assert here.startswith("undo the change on the local server")
     [(_, parts)] = drift(BEFORE, Here(("t",)), "complete").problems
-    assert "DROP TABLE `ours`.`t__p`; the next apply makes all of them anew" in parts
+    assert "DROP TABLE `ours`.`t__p`; the next apply recreates all of them" in parts
     named = Here(changed=(replace(Q, schema="ours", foreign_keys=()),))
     [(_, name)] = drift(replace(BEFORE, parts=(P, Q)), named, "complete").problems
-    assert name.startswith("rename the local table, or drop it")
+    assert name.startswith("rename or drop the local table")

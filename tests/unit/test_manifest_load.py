@@ -328,7 +328,7 @@ def test_other_endings_in_a_folder_are_told(tmp_path: Path) -> None:
     written(tmp_path, "x", "d/b.yml")
     manifest, found = read([tmp_path / "d"])
     assert manifest is not None
-    assert [d.summary for d in found] == ["`b.yml` is not read: of a folder only `*.yaml` is"]
+    assert [d.summary for d in found] == ["`b.yml` is not read: only `*.yaml` files of a folder are read"]
 
 
 def test_a_folder_can_be_overlaid(tmp_path: Path) -> None:
@@ -340,12 +340,12 @@ def test_a_folder_can_be_overlaid(tmp_path: Path) -> None:
 def test_paths_that_give_nothing_are_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     good = written(tmp_path, one(""))
-    assert [d.summary for d in read([])[1]] == ["no manifest file is given"]
+    assert [d.summary for d in read([])[1]] == ["no manifest file given"]
     (missing,) = read([tmp_path / "none.yaml"])[1]
     assert missing.summary == "the file cannot be read: No such file or directory"
     assert "djlink init" in str(missing.help)
-    assert [d.summary for d in read([tmp_path / "empty"])[1]] == ["the folder holds no `*.yaml`"]
-    assert [d.summary for d in read([good, good])[1]] == ["the file is given twice"]
+    assert [d.summary for d in read([tmp_path / "empty"])[1]] == ["the folder contains no `*.yaml` file"]
+    assert [d.summary for d in read([good, good])[1]] == ["the file is named twice"]
     assert [d.summary for d in read(["a\0b"])[1]] == ["the file cannot be read: not a path"]
 
 

@@ -77,7 +77,7 @@ def test_two_globs_equally_close_are_refused_with_both_lines(tmp_path: Path) -> 
     with pytest.raises(ManifestError) as raised:
         chosen(spec, "session")
     (found,) = raised.value.diagnostics
-    assert found.summary == "`*on` and `Se*` match `s.session` equally closely"
+    assert found.summary == "`*on` and `Se*` match `s.session` and are equally specific"
     assert (found.location.line, found.location.column) == (12, 11)
     assert "m.yaml:11" in str(found.help)
 

@@ -26,20 +26,20 @@ S3 = "raw: {protocol: s3, endpoint: s3.lab.example, bucket: b, %s}"
     ("text", "summary", "help"),
     [
         ("raw: {▸location: x}", "`sources.lab_a.store_settings.raw` has no `protocol`", "protocol: file"),
-        ("raw: {protocol: ▸fil, location: x}", "`protocol: fil` is not known", "did you mean `file`"),
-        ("▸raw: {protocol: s3, endpoint: x}", "a store of the protocol s3 needs `bucket`", None),
-        ("raw: {protocol: file, location: x, ▸bucket: b}", "`bucket` is not of the protocol file", None),
+        ("raw: {protocol: ▸fil, location: x}", "unknown `protocol: fil`", "did you mean `file`"),
+        ("▸raw: {protocol: s3, endpoint: x}", "a store with protocol s3 requires `bucket`", None),
+        ("raw: {protocol: file, location: x, ▸bucket: b}", "`bucket` does not apply to protocol file", None),
         ("raw: {protocol: file, ▸locaton: x, location: y}", "unknown key `locaton`", "location"),
         ("raw: {protocol: file, location: ▸5}", "`location` must be text", "quote"),
         ("▸raw: [a]", "`raw` must be a mapping of settings, or the name of a store", None),
         ('▸raw: ""', "`raw` is empty", None),
         (
             S3 % '▸secret_key: "plain", access_key: "${env:A}"',
-            "`secret_key` stands in the manifest",
+            "the manifest contains the value of `secret_key`",
             "${env:NAME}",
         ),
-        ("▸" + S3 % 'access_key: "${env:A}"', "`access_key` and `secret_key` go together", None),
-        (S3 % 'location: ▸"${env:}"', "a reference is misspelt", "${env:NAME}"),
+        ("▸" + S3 % 'access_key: "${env:A}"', "give `access_key` and `secret_key` together", None),
+        (S3 % 'location: ▸"${env:}"', "a reference is misspelled", "${env:NAME}"),
     ],
 )
 def test_what_is_wrong_is_told_at_its_place(

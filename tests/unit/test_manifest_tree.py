@@ -118,7 +118,7 @@ def test_what_yaml_readers_disagree_about_must_be_quoted(tmp_path: Path, text: s
     assert isinstance(typed(text), Surprise)
     found = told(tmp_path, one(f"where: {{a: ▸{text}}}"))
     assert found.summary.startswith(f"`{text}` ")
-    assert f'quote it if text is meant: "{text}"' in str(found.help)
+    assert f'quote it if it is text: "{text}"' in str(found.help)
     assert found.width == len(text)
     assert found.path == "sources.lab_a.schemas.s.tables.T.where.a"
     assert rule(tmp_path, f'where: {{a: "{text}"}}').options.where is not None
@@ -170,36 +170,36 @@ def test_explicit_text_tags_and_quotes_make_text() -> None:
 @pytest.mark.parametrize(
     ("text", "summary", "help"),
     [
-        ("a: 1\n▸a: 2\n", "the key `a` stands twice in one mapping", "it stands first in line 1"),
-        ("a: {b: 1, ▸b: 2}\n", "the key `b` stands twice in one mapping", "line 1"),
+        ("a: 1\n▸a: 2\n", "the key `a` occurs twice in one mapping", "it first occurs in line 1"),
+        ("a: {b: 1, ▸b: 2}\n", "the key `b` occurs twice in one mapping", "line 1"),
         ("a: ▸*nothing\n", "an alias (`*`) without an anchor", "quote text that starts with `*`"),
         ("a: &animals 1\nb: ▸*animal\n", "an alias (`*`) without an anchor", "did you mean `*animals`?"),
-        ("a: &x [▸*x]\n", "an alias stands inside of its own anchor", None),
-        ("a: &x 1\nb: ▸&x 2\n", "an anchor of this name is set twice", "a name of its own"),
+        ("a: &x [▸*x]\n", "an alias refers to an anchor that contains it", None),
+        ("a: &x 1\nb: ▸&x 2\n", "an anchor with this name is set twice", "a different name"),
         ("&x ▸a: 1\n", None, None),
-        ("a: ▸!thing 1\n", "an unknown tag", "use no tags"),
-        ("a: ▸!!int 1\n", "an unknown tag", "use no tags"),
-        ("a: ▸!x [1]\n", "an unknown tag", "use no tags"),
-        ("a: ▸!x {b: 1}\n", "an unknown tag", "use no tags"),
-        ("a: 1\n▸--- b\n", "a manifest is one YAML document", "a file of its own"),
-        ("▸- a\n- b\n", "a manifest is a mapping", "manifest: 1"),
-        ("▸just text\n", "a manifest is a mapping", "manifest: 1"),
+        ("a: ▸!thing 1\n", "an unknown tag", "do not use tags"),
+        ("a: ▸!!int 1\n", "an unknown tag", "do not use tags"),
+        ("a: ▸!x [1]\n", "an unknown tag", "do not use tags"),
+        ("a: ▸!x {b: 1}\n", "an unknown tag", "do not use tags"),
+        ("a: 1\n▸--- b\n", "a manifest must be a single YAML document", "a separate file"),
+        ("▸- a\n- b\n", "a manifest must be a mapping", "manifest: 1"),
+        ("▸just text\n", "a manifest must be a mapping", "manifest: 1"),
         ("a: {▸[b]: c}\n", "a key must be text", "quote text that starts with"),
         ("a: {<<: 1, <<: 2}\n", None, None),
-        ("a: {b: {<<: ▸3}}\n", "`<<` takes a mapping", "*anchor"),
-        ("a: b▸: c\n", "a second colon in one value", 'holds ": "'),
-        ("a: ▸'x\nb: 1\n", "a quote is opened and not closed", "same line"),
+        ("a: {b: {<<: ▸3}}\n", "`<<` requires a mapping", "*anchor"),
+        ("a: b▸: c\n", "a second colon in one value", 'contains ": "'),
+        ("a: ▸'x\nb: 1\n", "an unclosed quote", "same line"),
         ('a: "x▸\\q"\n', "an unknown escape", "single quotes"),
-        ("a: ▸[1, 2\n", "a bracket is opened and not closed by `]`", None),
+        ("a: ▸[1, 2\n", "a bracket is not closed by `]`", None),
         ("a: {b: 1 c▸: 2}\n", "expected `,` or `}`", "quote text"),
-        ("a: ▸@b\n", "a character that cannot start a value", "@"),
-        ("a: ▸%b\n", "a character that cannot start a value", "%"),
+        ("a: ▸@b\n", "a value cannot start with this character", "@"),
+        ("a: ▸%b\n", "a value cannot start with this character", "%"),
         ("a: b\n▸\tc: d\n", "a tab", "two spaces"),
         ("a:\n▸\tb: c\n", "a tab", "two spaces"),
-        ("a:\n  b: 1\n ▸c: 2\n", "the indentation or a colon is wrong", "one column"),
-        ("a: {password: ▸${env:X}}\n", "a reference inside of `{}` or `[]` must be quoted", '"${env:NAME}"'),
-        ("a: [▸${file:x}]\n", "a reference inside of `{}` or `[]` must be quoted", '"${env:NAME}"'),
-        ("a: {b: x▸${env:X}y}\n", "a reference inside of `{}` or `[]` must be quoted", '"${env:NAME}"'),
+        ("a:\n  b: 1\n ▸c: 2\n", "the indentation or a colon is wrong", "align the keys"),
+        ("a: {password: ▸${env:X}}\n", "a reference inside `{}` or `[]` must be quoted", '"${env:NAME}"'),
+        ("a: [▸${file:x}]\n", "a reference inside `{}` or `[]` must be quoted", '"${env:NAME}"'),
+        ("a: {b: x▸${env:X}y}\n", "a reference inside `{}` or `[]` must be quoted", '"${env:NAME}"'),
         ("a: b▸\x07\n", "a character that YAML does not allow (U+0007)", "Remove"),
         ("a: 1\nb: ▸\x00\n", "a character that YAML does not allow (U+0000)", "Remove"),
     ],
@@ -243,19 +243,19 @@ def test_columns_count_characters_not_bytes(tmp_path: Path) -> None:
 def test_a_bomb_of_aliases_is_refused_without_being_written_out(tmp_path: Path) -> None:
     levels = "".join(f"x-{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 12))
     found = problems(tmp_path, "x-0: &l0 [1]\n" + levels + HEAD)
-    assert [d.summary for d in found] == ["with its aliases written out the file has more than 400000 values"]
+    assert [d.summary for d in found] == ["with its aliases expanded, the file has more than 400000 values"]
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "{b: " * 5000, "- " * 5000])
 def test_deep_nesting_is_refused_and_does_not_recurse(tmp_path: Path, text: str) -> None:
     found = problems(tmp_path, text)
-    assert [d.summary for d in found] == ["nested deeper than 60 levels"]
+    assert [d.summary for d in found] == ["nesting is deeper than 60 levels"]
 
 
 def test_depth_by_aliases_is_refused(tmp_path: Path) -> None:
     levels = "".join(f"x-{n}: &l{n} [[[[[*l{n - 1}]]]]]\n" for n in range(1, 20))
     found = problems(tmp_path, "x-0: &l0 [1]\n" + levels + HEAD)
-    assert [d.summary for d in found] == ["with its aliases written out nested deeper than 60 levels"]
+    assert [d.summary for d in found] == ["with its aliases expanded, nesting is deeper than 60 levels"]
 
 
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_secret_behind_an_anchor_is_never_shown(tmp_path: Path) -> None:
     assert SECRET not in repr([d.summary for d in problems(tmp_path, text)])
     text = "x-c: &c hunter2\n" + HEAD.replace("}", ", password: *c, port: x}")
     found = problems(tmp_path, text)
-    assert "a password stands in the manifest" in [d.summary for d in found]
+    assert "the manifest contains a password" in [d.summary for d in found]
     assert SECRET not in repr(found)
 
 
@@ -483,4 +483,4 @@ def test_rules_keep_the_line_of_their_key(tmp_path: Path) -> None:
 
 def test_deep_nesting_that_the_parser_itself_stumbles_over_is_told_as_such(tmp_path: Path) -> None:
     found = problems(tmp_path, "a: " + "[" * 70 + "@")  # the scanner is ahead of the events
-    assert [d.summary for d in found] == ["nested deeper than 60 levels"]
+    assert [d.summary for d in found] == ["nesting is deeper than 60 levels"]

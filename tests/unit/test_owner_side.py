@@ -155,7 +155,7 @@ def test_only_the_word_yes_is_a_yes(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     assert agreed("Delete these rows from the source?") is meant
-    assert "Delete these rows from the source? Only `yes` will do: " in capsys.readouterr().err
+    assert "Delete these rows from the source? Type yes to confirm: " in capsys.readouterr().err
 
 
 def link(manifest: str) -> OwnedLink:
@@ -179,18 +179,18 @@ ASKED = TableStanding(
 def test_a_board_says_who_holds_what_who_agreed_and_who_is_waited_for() -> None:
     assert [line.plain for line in board_lines([ASKED])] == [
         "s.T",
-        "  atlas (atlas@x.example)  9 rows held since 2026-11-02 · 3 asked for",
-        "  map (map@x.example)  holds nothing of it · 3 approved",
-        "  memory (memory@x.example)  holds nothing of it · 3 approved",
-        "  other (other@x.example)  holds nothing of it",
+        "  atlas (atlas@x.example)  9 rows held since 2026-11-02 · 3 requested",
+        "  map (map@x.example)  holds no row · 3 approved",
+        "  memory (memory@x.example)  holds no row · 3 approved",
+        "  other (other@x.example)  holds no row",
         "  2 of 3 labs approved; waiting for atlas (atlas@x.example), 12 days",
-        "  3 rows asked for that a lab does not hold: it does not pull them",
+        "  3 rows requested that a lab does not hold: the lab will not pull them",
     ]
 
 
 def test_progress_ends_and_says_so_and_is_silent_where_nothing_was_asked_for() -> None:
     done = TableStanding(("s", "t"), "s.T", 3, (Standing(link("map"), approved=3),))
-    assert list(progress(done)) == ["1 of 1 lab approved: the approved rows can be deleted"]
+    assert list(progress(done)) == ["1 of 1 lab approved: the source can delete the approved rows"]
     assert list(progress(TableStanding(("s", "t"), "s.T", 3, (Standing(link("map"), held=3),)))) == []
 
 
@@ -203,7 +203,7 @@ def test_who_is_touched_is_told_with_how_much_of_it() -> None:
     assert [line.plain for line in touched_lines(tables)] == [
         "  s.Trial  1 row  not linked",
         "  s.T      12 rows  held by map (map@x.example) 2",
-        "  s.U      1 row  held by nobody",
+        "  s.U      1 row  held by no lab",
     ]
 
 

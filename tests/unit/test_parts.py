@@ -67,7 +67,7 @@ def test_a_chain_that_loses_the_key_is_told() -> None:
     stim = table("m__stim", "t s", "t s", "t > m__trial t")
     found = masters(M, trial, stim)["m"]
     assert held(found, "m__stim") is None
-    assert "`m__stim` refers to `m__trial` by columns that do not hold" in str(unprotectable(found))
+    assert "`m__stim` refers to `m__trial` by columns that do not contain" in str(unprotectable(found))
 
 
 def test_only_what_reaches_the_master_in_its_own_schema_is_a_part() -> None:
@@ -88,7 +88,7 @@ def test_what_refers_to_a_part_that_is_not_seen_belongs_to_the_master_and_is_tol
     stim = table("m__stim", "x y t", "x y t", "x y t > m__trial x y t")
     found = masters(M, stim)
     assert list(found) == ["m"]
-    assert "`m__trial`, a part that is gone or not visible" in str(unprotectable(found["m"]))
+    assert "`m__trial`, a part that does not exist or is not visible" in str(unprotectable(found["m"]))
     assert parts_among(["m__stim"], [("m__stim", "m__trial")]) == {}, "without its master"
 
 
@@ -99,7 +99,7 @@ def test_a_circle_of_parts_is_opened_where_a_key_may_be_null() -> None:
     assert [p.name for p in master.parts] == ["m__b", "m__a"]
     assert parents_first(master.parts)[1] == {("m__b", "k0")}
     [note] = circle_notes(master)
-    assert note.startswith("m__b.a, b, i: plain columns here")
+    assert note.startswith("m__b.a, b, i: plain columns locally")
     linked = {("s", t.name): LinkedTable("x", t.key, "here", t.name) for t in master.tables}
     local, plain = local_definition(master, "here", linked)
     named = {t.name: {k.parent_table for k in t.foreign_keys} for t in local.parts}

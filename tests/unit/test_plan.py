@@ -219,11 +219,7 @@ def test_a_plan_does_not_depend_on_the_order_of_anything(
     facts = list(seen.snapshots)
     random.shuffle(facts)
     other = Observation(
-        seen.manifest,
-        seen.digest,
-        seen.files,
-        seen.local,
-        seen.sources,
+        seen.head,
         {a: seen.footings[a] for a in facts},
         {a: seen.snapshots[a] for a in facts},
         seen.refusals,
@@ -306,7 +302,7 @@ def test_every_refusal_is_told(situation: tuple[list[Link], LinkGraph, Observati
 
 def test_a_link_that_was_neither_observed_nor_refused_is_a_defect() -> None:
     link = plan_facts.link("a.b.C")
-    with pytest.raises(ValueError, match=r"a\.b\.C was neither observed nor refused"):
+    with pytest.raises(ValueError, match=r"a\.b\.C has no observation and no refusal"):
         make([link], LinkGraph.build(["a.b.C"], []), plan_facts.observation({}))
 
 
@@ -322,6 +318,6 @@ def test_a_parent_that_the_link_user_cannot_see_is_told_with_its_grant() -> None
     link = plan_facts.link("a.b.C", plain=["b.p", "b.q"], unseen=[("b.p", grant)])
     [plan] = make([link], LinkGraph.build(["a.b.C"], []), plan_facts.observation({"a.b.C": {}})).links
     hidden, plain = plan.warnings
-    assert hidden.startswith("its parent b.p is not linked, and the link user cannot see it:")
-    assert hidden.endswith(f"let the source's administrator run: {grant}")
+    assert hidden.startswith("its parent b.p is not linked and not visible to the link user:")
+    assert hidden.endswith(f"ask the source's administrator to run: {grant}")
     assert plain == "its parent b.q is not linked: the foreign key becomes plain columns"

@@ -61,15 +61,15 @@ def test_off_a_terminal_a_link_gets_a_line_at_its_start_and_end_and_every_five_s
             (1, Advanced("a.b.C", 100, 500, 10_000_000)),
             (4.5, Advanced("a.b.C", 600, 3000, 60_000_000)),
             (1, Advanced("a.b.C", 700, 3500, 70_000_000)),
-            (0, Said("a.b.C", "lost the connection; connecting again")),
+            (0, Said("a.b.C", "lost the connection; reconnecting")),
             (4.0, Advanced("a.b.C", 1240, 6200, 124_000_000)),
             (0.1, LinkOutcome("a.b.C", "done", True, 1240, 6200, 124_000_000, seconds=10.6)),
         ]
     )
     assert told == [
-        "a.b.C: begun, 1,240 rows due",
+        "a.b.C: started, 1,240 rows due",
         "a.b.C: 600 of 1,240 rows (3,000 rows with parts, 60 MB), 11 MB/s in 5.5s, 5.9s left",
-        "a.b.C: lost the connection; connecting again",
+        "a.b.C: lost the connection; reconnecting",
         "a.b.C: 1,240 of 1,240 rows (6,200 rows with parts, 124 MB), 12 MB/s in 10s",
         "✓ a.b.C: created, 1,240 rows pulled (4,960 of parts, 124 MB), 11s",
     ]

@@ -118,7 +118,7 @@ def test_an_unchanged_link_is_listed_for(worth_knowing: dict[str, object]) -> No
 def test_a_link_that_waits_stands_below_the_one_that_stops_it_only() -> None:
     text = shown(plan_lines(samples.rich_plan()))
     assert text.count("lab_b.stim.Lick") == 1
-    assert "not attempted below it: lab_b.stim.Lick, lab_b.stim.Trial" in text
+    assert "not attempted, because they depend on this link: lab_b.stim.Lick, lab_b.stim.Trial" in text
 
 
 def test_a_link_that_waits_for_one_outside_the_plan_is_listed_itself() -> None:
@@ -149,7 +149,7 @@ def test_a_problem_of_the_local_server_is_shown() -> None:
 
 def test_a_report_that_was_interrupted_says_how_to_go_on() -> None:
     text = shown(report_lines(samples.quiet_plan(), replace(samples.report(), interrupted=True)))
-    assert "Interrupted. What was committed stays; `djlink apply` goes on from here." in text
+    assert "Interrupted. Committed changes are kept; run `djlink apply` to continue." in text
 
 
 def test_many_files_are_abbreviated() -> None:

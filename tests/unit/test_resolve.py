@@ -157,7 +157,7 @@ def test_parts_wait_and_are_waited_for_like_their_masters(tmp_path: Path) -> Non
     unseen = [t for t in tables if t.name != "mouse__ear"]
     found = resolved(tmp_path, {"lab": {"tables": ["Mouse", "Cage"]}}, catalog(unseen))
     assert waiting(found) == {"k.lab.Cage": ("k.lab.Mouse",)}
-    assert "mouse__ear is not there any more, or the link user has no right" in next(
+    assert "mouse__ear no longer exists, or the link user has no privilege" in next(
         r.reason for r in found.refusals if r.address == "k.lab.Mouse"
     )
 
@@ -168,7 +168,7 @@ def test_a_table_to_which_two_globs_are_equally_close_is_refused_alone_and_all_b
     lab = {"tables": {"m*": {}, "*e": {"pull": "needed"}, "rig": {}}}
     found = resolved(tmp_path, {"img": {"tables": "*"}, "lab": lab}, catalog(TABLES))
     [told] = [r for r in found.refusals if r.address == "k.lab.Mouse"]
-    assert told.reason == "`*e` and `m*` match `lab.mouse` equally closely"
+    assert told.reason == "`*e` and `m*` match `lab.mouse` and are equally specific"
     assert "name the table" in str(told.hint)
     assert waiting(found) == {"k.img.Session": ("k.lab.Mouse",)}
     assert {link.address for link in found.links} >= {"k.lab.Rig", "k.img.Alone"}
@@ -177,7 +177,7 @@ def test_a_table_to_which_two_globs_are_equally_close_is_refused_alone_and_all_b
 
 @pytest.mark.parametrize(
     ("rules", "hint"),
-    [("*", "leave it out (`exclude`)"), (["Mouse"], "take it out of the manifest")],
+    [("*", "exclude it (`exclude`)"), (["Mouse"], "remove it from the manifest")],
     ids=["glob", "name"],
 )
 def test_the_way_out_of_a_table_that_cannot_be_linked_fits_how_it_is_declared(
@@ -203,8 +203,8 @@ def test_a_refusal_has_the_address_that_the_link_would_have_and_never_that_of_an
     found = resolved(tmp_path, {"img": {"tables": ["Tail"]}, "lab": {"tables": rules}}, there)
     told = {r.address: r.reason for r in found.refusals}
     assert told.keys() == {address, "k.img.Tail"}
-    assert "lab._mouse is not there any more" in told[address]
-    with pytest.raises(UsageError, match="_mouse is not there any more"):
+    assert "lab._mouse no longer exists" in told[address]
+    with pytest.raises(UsageError, match="_mouse no longer exists"):
         check_address(found, [], address)
     assert select(found, [], [address]).refusals
 
@@ -216,7 +216,7 @@ def _mark(table: str) -> Mark:
 
 @pytest.mark.parametrize(
     ("name", "today", "words"),
-    [("session", "session", "is not there any more"), ("session", "sitting", "renamed to `sitting`")],
+    [("session", "session", "no longer exists"), ("session", "sitting", "renamed to `sitting`")],
 )
 def test_a_name_that_was_linked_means_the_table_that_its_outbound_table_refers_to(
     tmp_path: Path, name: str, today: str, words: str
@@ -437,7 +437,7 @@ def test_the_refusal_of_a_link_that_is_left_out_is_told_and_what_follows_from_it
 def test_what_is_not_declared_is_no_target(tmp_path: Path) -> None:
     found = resolved(tmp_path, TYPO, catalog(TABLES))
     for targets, excludes in ((["k.img.Feild"], []), ([], ["k.img.Feild"])):
-        with pytest.raises(UsageError, match="no link of this manifest") as caught:
+        with pytest.raises(UsageError, match="this manifest has no such link") as caught:
             select(found, [DOWN], targets, excludes)
         assert "k.img.Field" in str(caught.value.hint)
 
@@ -447,8 +447,8 @@ def test_what_is_not_declared_is_no_target(tmp_path: Path) -> None:
     [
         ("k.img.Sessoin", "the source has no such table"),
         ("k.gone.Any", "k.gone: the schema does not exist"),
-        ("d.img.Scan", "d cannot be used: refused the login"),
-        ("k.img.Nothing", "no link of this manifest"),
+        ("d.img.Scan", "d is unavailable: refused the login"),
+        ("k.img.Nothing", "this manifest has no such link"),
     ],
 )
 def test_an_address_that_is_no_link_is_answered_with_the_cause(

@@ -79,8 +79,8 @@ def test_a_mariadb_that_calls_itself_mysqld_is_taken_as_mariadb_alone(programs: 
 def test_where_nothing_is_to_be_had_one_error_says_what_to_install() -> None:
     with pytest.raises(SandboxError, match="no mysql server is installed") as caught:
         found()
-    assert "apt-get and dpkg-deb are not there" in caught.value.message
-    assert "docker is not there" in caught.value.message
+    assert "apt-get and dpkg-deb are not installed" in caught.value.message
+    assert "docker is not installed" in caught.value.message
     assert caught.value.hint is not None
     for words in ("apt install", "dnf install", "brew install", "Docker", MYSQLD_VARIABLE):
         assert words in caught.value.hint
@@ -90,7 +90,7 @@ def test_an_engine_that_does_not_answer_is_no_docker(programs: Path) -> None:
     silent = programs / "docker"
     silent.write_text("#!/bin/sh\nexit 1\n")
     silent.chmod(0o755)
-    with pytest.raises(SandboxError, match="no Docker engine answers"):
+    with pytest.raises(SandboxError, match="the Docker engine does not respond"):
         found()
 
 

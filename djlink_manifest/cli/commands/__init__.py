@@ -1,1 +1,1 @@
-"""One module for each command, or for commands that share their work."""
+"""The commands: one module for each, or for commands that share code."""

@@ -1,4 +1,4 @@
-"""The command that takes tables over."""
+"""The command that takes over tables."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.terminal import line
 
 
-@click.command(short_help="Take over tables that carry another mark or none.")
+@click.command(short_help="Take over tables owned by another manifest, or by none.")
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
 @file_option
 @click.option(
     "--from",
     "given_up",
     metavar="MANIFEST",
-    help="Take tables of another lab's manifest of this name, which has given them up.",
+    help="Take over tables that the manifest MANIFEST of another lab has given up.",
 )
-@click.option("--auto-approve", is_flag=True, help="Do not ask.")
-@json_option("Print what would be, or was, taken over as JSON; needs --auto-approve to do it.")
+@click.option("--auto-approve", is_flag=True, help="Do not ask for confirmation.")
+@json_option("Print the adoption as JSON. Nothing is written without --auto-approve.")
 @output_options
 def adopt(
     addresses: tuple[str, ...],
@@ -30,12 +30,14 @@ def adopt(
     auto_approve: bool,
     as_json: bool,
 ) -> int:
-    """Take over the tables of links (source.schema.Table, or globs) whose marks are another's, or missing.
+    """Take over the tables of links (source.schema.Table, or globs) that are owned by another manifest, or by
+    none.
 
-    For a manifest that was renamed, a local server that was moved or restored, tables whose marks were lost,
-    and tables that were copied by hand. Definitions and keys are compared first; what does not fit is refused
-    and never altered or dropped. It shows whose the tables are and what an apply would do afterwards, asks
-    for `yes`, and writes the marks, nothing else. The rows follow with `djlink apply`.
+    Use this after a manifest was renamed, after a local server was moved or restored, for tables whose marks
+    were lost, and for tables that were copied by hand. Definitions and keys are compared first; tables that
+    do not match are refused and never altered or dropped. The command shows who owns the tables and what an
+    apply would do afterwards, asks for confirmation, and writes only the marks. Then run `djlink apply` to
+    pull the rows.
 
     \b
     Examples:
@@ -64,7 +66,7 @@ def adopt(
         screen.json(rehearsal_json(rehearsed, adopted=do))
     elif do:
         option = "".join(f" -f {each}" for each in files)
-        screen.tell([line(f"Adopted. The rows follow with: djlink apply{option}")])
+        screen.tell([line(f"Adopted. To pull the rows, run: djlink apply{option}")])
     elif rehearsed.adoptions:
         screen.tell([line("Not adopted. Nothing was changed.")])
     undone = bool(rehearsed.adoptions) and not do and not as_json

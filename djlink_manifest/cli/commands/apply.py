@@ -1,4 +1,4 @@
-"""The command that changes things: it shows the plan, asks, does it, and tells how each link ended."""
+"""The command that changes the servers: it shows the plan, asks for confirmation, and applies it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,28 @@ if TYPE_CHECKING:
     from djlink_manifest.report.apply.events import Telling
 
 
-@click.command(short_help="Show the plan, ask, do it.")
+@click.command(short_help="Show the plan, ask for confirmation and apply it.")
 @scope_options
-@click.option("--auto-approve", is_flag=True, help="Do not ask. No deletion is approved by this.")
+@click.option(
+    "--auto-approve",
+    is_flag=True,
+    help="Do not ask for confirmation. Requested deletions are not approved by this.",
+)
 @verify_option
 @limit_option
-@json_option("Print the plan, the progress and the end as JSON, one object a line; needs --auto-approve.")
+@json_option(
+    "Print the plan, the progress and the result as JSON, one object per line; requires --auto-approve."
+)
 @output_options
 def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
-    """Show the plan, ask for `yes`, and do it; then say what is done, failed and not attempted.
+    """Show the plan, ask for confirmation, apply it, and report which links are done, failed or not
+    attempted.
 
-    Where the plan lists deletions that await an approval, `yes` approves those too. --auto-approve never
-    does: they wait for `djlink approve`.
+    If the plan lists deletions that await approval, typing `yes` approves them too. --auto-approve does not
+    approve them; use `djlink approve`.
 
-    Ctrl-C finishes the batches in hand; what was committed stays, and the next apply goes on from there. A
-    second Ctrl-C aborts at once.
+    Ctrl-C finishes the current batches; committed changes are kept, and the next apply continues from there.
+    A second Ctrl-C stops immediately.
 
     \b
     Examples:
@@ -78,13 +85,13 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
 
 
 def check_that_one_can_ask(as_json: bool, before: str = "djlink plan", again: str = "djlink apply") -> None:
-    """Raise UsageError where there is no person to ask; it names what shows, and what does it unasked."""
+    """Raise UsageError if nobody can be asked; the hint names the commands to use instead."""
     if as_json:
-        raise UsageError("`apply --json` asks nothing", hint="say that you agree: --auto-approve")
+        raise UsageError("`apply --json` cannot ask for confirmation", hint="add --auto-approve")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "there is no terminal to ask on, so nothing was planned or changed",
-            hint=f"look at `{before}`, then run `{again} --auto-approve`",
+            "there is no terminal to ask for confirmation; nothing was planned or changed",
+            hint=f"review `{before}`, then run `{again} --auto-approve`",
         )
 
 
@@ -98,14 +105,14 @@ def _telling(screen: Screen, as_json: bool) -> Telling:
 
 
 def question(deletions: int) -> str:
-    """What is asked before a plan is applied; `yes` approves the deletions that it lists."""
+    """Return the question before an apply; `yes` also approves the deletions that the plan lists."""
     what = f", and approve the {counted(deletions, 'deletion')} that it lists" if deletions else ""
     return f"Apply this plan{what}?"
 
 
 def said_yes(question: str) -> bool:
-    """Whether the person at the terminal types the word `yes`, and nothing else."""
-    sys.stderr.write(f"\n{question} Only `yes` will do: ")
+    """Return whether the person at the terminal types exactly `yes`."""
+    sys.stderr.write(f"\n{question} Type yes to confirm: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):

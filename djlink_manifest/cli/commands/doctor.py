@@ -1,4 +1,4 @@
-"""The command that looks the servers over."""
+"""The command that checks the servers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.waiting import Waiting
 
 
-@click.command(short_help="Look the servers over: what hurts, and its fix.")
+@click.command(short_help="Check the servers for problems and print the fixes.")
 @file_option
-@click.option("--quiet", "-q", is_flag=True, help="Leave out what is well.")
-@json_option("Print all findings as JSON, what is well too.")
+@click.option("--quiet", "-q", is_flag=True, help="Omit findings that are ok.")
+@json_option("Print all findings as JSON, including those that are ok.")
 @output_options
 def doctor(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
-    """Look over every server of the manifest and say what hurts, why, and what mends it.
+    """Check every server of the manifest and report each problem with its cause and its fix.
 
-    It asks for the login, TLS as the session really has it, versions, privileges and roles, settings, clocks,
-    the marks of both sides and the stores of external files. Nothing is changed, but for a file of 16 bytes
-    that is written to each local store in use, read, and taken away. A server that is down does not stop the
-    others. Findings are ok, notes (to know), warnings (they will hurt) and errors (djlink cannot work so,
-    exit 1).
+    The checks cover the login, the TLS state of the session, versions, privileges and roles, settings,
+    clocks, the marks on both sides and the stores of external files. Nothing is changed, except that a file
+    of 16 bytes is written to each local store in use, read, and removed. A server that is down does not stop
+    the checks of the others. Findings are ok, notes (for information), warnings (likely to cause problems)
+    and errors (djlink cannot work; exit 1).
 
     \b
     Examples:

@@ -9,17 +9,18 @@ from djlink_manifest.cli.options.manifest_options import Scope, file_option, jso
 from djlink_manifest.cli.terminal.screen import current
 
 
-@click.command(short_help="Why one entity is here, or is not.")
+@click.command(short_help="Explain why one entity is linked or not.")
 @click.argument("address", metavar="ADDRESS")
 @click.argument("key", metavar="KEY")
 @file_option
 @json_option("Print the explanation as JSON.")
 @output_options
 def explain(address: str, key: str, files: tuple[str, ...], as_json: bool) -> int:
-    """Explain one entity of a link: where it is, which rule or parent decides, what an apply would do.
+    """Explain one entity of a link: where it exists, which rule or parent decides, and what an apply would
+    do.
 
-    ADDRESS is a link (source.schema.Table), KEY its primary key as `attribute=value,…` or as a JSON object;
-    bytes are written in hex (0x1f2e). It prints keys, and with a text in `where` that text. Nothing is
+    ADDRESS is a link (source.schema.Table). KEY is the entity's primary key, as `attribute=value,…` or as a
+    JSON object; write bytes in hex (0x1f2e). The output contains keys and the SQL text of `where`. Nothing is
     changed.
 
     \b

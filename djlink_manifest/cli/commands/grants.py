@@ -1,4 +1,4 @@
-"""The command that prints the SQL for an administrator: what each account needs, and no more."""
+"""The command that prints the SQL with the privileges that each account needs."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
     from djlink_manifest.reconcile.bootstrap.grants import AccountGrants
 
 
-@click.command(short_help="Print the SQL that gives each account its rights.")
+@click.command(short_help="Print the SQL that grants each account its privileges.")
 @file_option
 @click.option(
-    "--owner", metavar="USER", help="Also what this account, of those who own the source tables, needs."
+    "--owner", metavar="USER", help="Also print the privileges for this account of a source's owner."
 )
 @click.option(
     "--server",
     "servers",
     multiple=True,
     metavar="NAME",
-    help="Only this server: a source's name, or `local`. Repeatable.",
+    help="Print only this server: a source's name, or `local`. Repeatable.",
 )
 @json_option("Print the statements as JSON.")
 @output_options
 def grants(files: tuple[str, ...], owner: str | None, servers: tuple[str, ...], as_json: bool) -> None:
-    """Print the SQL that an administrator of each server runs, so that djlink can work there.
+    """Print the SQL that an administrator must run on each server before djlink can work there.
 
-    It gives the link users, the local user and, with --owner, the owners of the sources exactly what they
-    need. No server is asked, and no password is read. MySQL and MariaDB take the same statements.
+    It grants the link users, the local user and, with --owner, the owners of the sources exactly the
+    privileges they need. No server is contacted, and no password is read. The statements work on MySQL and
+    MariaDB.
 
     \b
     Examples:
@@ -61,7 +62,7 @@ def _script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
             yield ""
         yield f"-- {plain(each.server)} ({plain(each.host)}): the {each.role} {plain(each.account)}"
         if each.role == "owner":
-            yield "-- beside the rights on their own schemas, which stay; none on the outbound schema itself"
-        yield f"-- where it does not exist yet: {plain(each.create_user)}"
+            yield "-- in addition to the rights on their own schemas; grant no rights on the outbound schema"
+        yield f"-- if it does not exist yet: {plain(each.create_user)}"
         yield from each.schemas
         yield from each.grants

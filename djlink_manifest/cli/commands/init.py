@@ -1,4 +1,4 @@
-"""`djlink init --from`: a manifest written from what a server has."""
+"""`djlink init --from`: generate a manifest from a server's catalog."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from djlink_manifest.manifest.text.references import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What `init --from` was asked for, as on the command line; None for what was not said."""
+    """The options of `init --from` as on the command line; None for options that were not given."""
 
     place: str
     files: tuple[str, ...]
@@ -50,20 +50,20 @@ class Asked:
 
     @property
     def source(self) -> str:
-        """The source's name in the manifest."""
+        """Return the source's name in the manifest."""
         return self.place.partition(".")[0]
 
     @property
     def schema(self) -> str:
-        """The schema on the source's server."""
+        """Return the schema on the source's server."""
         return self.place.partition(".")[2]
 
 
 def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
-    """The text of the manifest, the file it is usually written to, how it is used, and what it leaves out.
+    """Return the manifest's text, its usual file name, how to use it, and what it skips.
 
-    Raises UsageError for options that do not go together, ServerError, ManifestError for a manifest that is
-    there and not valid.
+    Raises UsageError for options that cannot be combined, ServerError, and ManifestError for an existing
+    manifest that is not valid.
     """
     from djlink_manifest.manifest.load import load
     from djlink_manifest.reconcile.bootstrap.draft import draft_schemas, outbound_schema
@@ -71,7 +71,8 @@ def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
 
     if not asked.source or not asked.schema:
         raise UsageError(
-            f"`--from {asked.place}` is not SOURCE.schema", hint="as in: djlink init --from princeton.ephys"
+            f"`--from {asked.place}` is not SOURCE.schema",
+            hint="for example: djlink init --from princeton.ephys",
         )
     files = asked.files or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
     base = load(list(files)) if files else None
@@ -108,18 +109,19 @@ def _check_options(asked: Asked, known: SourceSpec | None) -> None:
     ]
     if known is not None and given:
         raise UsageError(
-            f"the source `{asked.source}` is declared at {known.location}: {', '.join(given)} has no place",
-            hint="leave it out, or choose another source name",
+            f"the source `{asked.source}` is declared at {known.location}, so {', '.join(given)} does not "
+            "apply",
+            hint="omit the option, or choose another source name",
         )
     if known is None and asked.host is None:
         raise UsageError(
-            f"the source `{asked.source}` is in no manifest here, so its server is not known",
+            f"the source `{asked.source}` is not declared in a manifest, so its server is unknown",
             hint=f"djlink init --from {asked.place} --host db.{asked.source}.example",
         )
     if asked.password is not None and not only_references(asked.password):
         raise UsageError(
-            "`--password` takes a reference, never a password",
-            hint="as in: --password '${env:LINK_PASS}', or '${file:secrets/link}'",
+            "`--password` takes a reference, not a password",
+            hint="for example: --password '${env:LINK_PASS}', or '${file:secrets/link}'",
         )
 
 
@@ -157,13 +159,17 @@ def _head(asked: Asked) -> DraftHead:
 
 def _opening(asked: Asked, files: tuple[str, ...]) -> list[str]:
     lines = [
-        f"Written by `djlink init --from {asked.place}` from what the server has. Take out what you do",
-        "not want, narrow the rest with `where`, then: djlink plan. Numbers of rows are estimates.",
+        f"Written by `djlink init --from {asked.place}` from the server's catalog. Remove the tables that "
+        "you do",
+        "not need, restrict the others with `where`, then run: djlink plan. Row counts are estimates.",
     ]
     if files:
         options = " ".join(f"-f {each}" for each in files)
-        return [*lines, f"It is laid over {', '.join(files)}: djlink plan {options} -f THIS-FILE"]
-    return [*lines, "`name` marks what it owns, `contact` is shown to the owners: write your own."]
+        return [*lines, f"It is merged over {', '.join(files)}: djlink plan {options} -f THIS-FILE"]
+    return [
+        *lines,
+        "`name` marks the tables that it owns, `contact` is shown to source owners: write your own.",
+    ]
 
 
 def _why_not(schemas: Iterable[DraftSchema]) -> Iterator[str]:
@@ -174,16 +180,16 @@ def _why_not(schemas: Iterable[DraftSchema]) -> Iterator[str]:
 
 
 def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, str]:
-    """The draft and its text, without the tables for which the manifest would not be valid.
+    """Return the draft and its text without the tables that would make the manifest invalid.
 
-    Raises UsageError where nothing is left, DjlinkError where the draft is not valid for another reason.
+    Raises UsageError if no table remains, DjlinkError if the draft is invalid for another reason.
     """
     while True:
         if not any(table.left_out is None for each in draft.schemas for table in each.tables):
             raise UsageError(
-                f"there is nothing in {asked.place} to link that is not linked already"
+                f"{asked.place} has no table to link, or all of them are linked already"
                 + "".join(f"\n{reason}" for reason in _why_not(draft.schemas)),
-                hint="`djlink plan` shows what is linked",
+                hint="`djlink status` lists the links",
             )
         used = tuple(s for s in draft.schemas if any(t.left_out is None for t in s.tables))
         text = drafted(replace(draft, schemas=used))
@@ -194,14 +200,14 @@ def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, 
         if fewer == draft:
             first = problems[0]
             raise DjlinkError(
-                f"what would be written is not valid: line {first.location.line}: {first.summary}",
+                f"the generated manifest is not valid: line {first.location.line}: {first.summary}",
                 hint=first.help or "write it by hand: djlink init",
             )
         draft = fewer
 
 
 def _problems(text: str, files: tuple[str, ...]) -> list[Diagnostic]:
-    """The errors of the manifest that the text makes, laid over the files."""
+    """Return the errors of the generated manifest, merged over the files."""
     from djlink_manifest.manifest.load import read
 
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +217,7 @@ def _problems(text: str, files: tuple[str, ...]) -> list[Diagnostic]:
 
 
 def _without(draft: Draft, problems: list[Diagnostic]) -> Draft:
-    """The draft without the tables that the problems are about, or without a schema that they are about."""
+    """Return the draft without the tables, or the schema, that the problems concern."""
     schemas = list[DraftSchema]()
     for schema in draft.schemas:
         place = f"sources.{draft.source}.schemas.{schema.name}"
@@ -228,12 +234,12 @@ def _without(draft: Draft, problems: list[Diagnostic]) -> Draft:
 
 
 def _names(problem: Diagnostic, draft: Draft, schema: DraftSchema) -> bool:
-    """Whether a problem of an option elsewhere (`schema_name`) is about a schema of the draft."""
+    """Return whether a problem of an option elsewhere (`schema_name`) concerns a schema of the draft."""
     return f"`{draft.source}.{schema.name}`" in problem.summary
 
 
 def _words(problem: Diagnostic) -> str:
-    """A problem as the reason to leave a table out. Lines of a file that is not written tell nothing."""
+    """Return a problem as the reason to skip a table, without line numbers of the unwritten file."""
     help = problem.help
     if help is None or "draft.yaml" in help:
         return problem.summary

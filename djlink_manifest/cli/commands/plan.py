@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: plan, status, graph."""
+"""Commands that read and change nothing: plan, status, graph."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from djlink_manifest.report.screen.terminal import line
 CHANGES = 2
 
 
-@click.command(short_help="Show what would be done.")
+@click.command(short_help="Show the changes that an apply would make.")
 @scope_options
 @verify_option
 @limit_option
 @json_option("Print the plan as JSON (schemas/plan.schema.json).")
 @click.option(
-    "--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes, 0 where there are none."
+    "--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, with 0 if there are none."
 )
 @output_options
 def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> int:
-    """Show what would be done, link by link, and what is in the way. Nothing is changed.
+    """Show the changes that an apply would make, link by link, and what blocks them. Nothing is changed.
 
-    A blocked link is an error (exit 1); a deletion that awaits approval is not.
+    A blocked link is an error (exit 1). A deletion that awaits approval is not an error.
 
     \b
     Examples:
@@ -60,13 +60,13 @@ def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> 
     return CHANGES if detailed_exitcode and made.has_changes else 0
 
 
-@click.command(short_help="One line for each link.")
+@click.command(short_help="Show one line per link.")
 @scope_options
 @verify_option
 @json_option("Print the status as JSON.")
 @output_options
 def status(scope: Scope, verify: bool, as_json: bool) -> int:
-    """Show one line for each link: its rows on each side, what is pending, what is in the way.
+    """Show one line per link: its rows on each side, pending changes, and what blocks them.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def status(scope: Scope, verify: bool, as_json: bool) -> int:
     return 1 if made.has_errors else 0
 
 
-@click.command(short_help="Draw which link needs which.")
+@click.command(short_help="Draw the dependencies between links.")
 @scope_options
 @click.option(
     "--format",
@@ -97,11 +97,11 @@ def status(scope: Scope, verify: bool, as_json: bool) -> int:
     type=click.Choice(["mermaid", "dot"]),
     default="mermaid",
     show_default=True,
-    help="mermaid for Markdown, dot for Graphviz.",
+    help="Output format: mermaid for Markdown, dot for Graphviz.",
 )
 @output_options
 def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
-    """Draw which link needs which, as text for mermaid or Graphviz; arrows run from parent to child.
+    """Draw the dependencies between links as text for mermaid or Graphviz. Arrows point from parent to child.
 
     \b
     Examples:
@@ -118,5 +118,5 @@ def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
         screen.tell(refusal_lines(job.refusals))
         down = [server for server in job.servers if server.problem]
     for server in down:
-        screen.tell([line(f"No link of source {server.name} is drawn: {server.problem}")])
+        screen.tell([line(f"The links of source {server.name} are not drawn: {server.problem}")])
     return 1 if job.refusals or down else 0

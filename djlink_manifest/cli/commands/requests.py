@@ -1,4 +1,4 @@
-"""Commands for what sources ask to delete: requests shows it, approve agrees to it."""
+"""Commands for requested deletions: requests shows them, approve approves them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from djlink_manifest.manifest.models.values import Manifest
 
 
-@click.command(short_help="Show what sources ask to delete.")
+@click.command(short_help="Show the deletions that sources request.")
 @click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
 @scope_options
-@click.option("--keys", is_flag=True, help="Show the requested rows by their keys.")
+@click.option("--keys", is_flag=True, help="List the keys of the requested rows.")
 @json_option("Print the requests as JSON, without keys.")
 @output_options
 def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool) -> int:
-    """Show what sources ask to delete: how many, who, since when, why, and what would go along here.
+    """Show the deletions that sources request: how many rows, by whom, since when, why, and which local rows
+    would be deleted with them.
 
-    Rows of your own tables that depend on requested rows keep them from going; they are listed with the
+    Rows of your own tables that depend on requested rows prevent their deletion; they are listed with the
     DataJoint line that deletes them.
 
     \b
@@ -63,35 +64,40 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
                 for each in shown:
                     if each.requests and each.requests.asked:
                         screen.show(key_lines(each.address, job.requested(each.address)))
-    # of these nobody can say what is asked for
+    # the requests of these links could not be read
     if not as_json:
         screen.tell(unknown_lines(shown))
     screen.tell(refusal_lines(plan.refusals))
-    screen.tell(line(f"{s.name} cannot be used: {s.problem}") for s in plan.sources if s.problem)
+    screen.tell(line(f"{s.name} is unavailable: {s.problem}") for s in plan.sources if s.problem)
     return 1 if plan.has_errors else 0
 
 
-@click.command(short_help="Agree to what a source asks to delete.")
+@click.command(short_help="Approve the deletions that a source requests.")
 @click.argument("address")
 @scope_options
-@click.option("--orphans", is_flag=True, help="Agree to delete local rows whose source row is gone, by name.")
-@click.option("--by", metavar="NAME", help="Who agrees.  [default: the user of this machine]")
+@click.option(
+    "--orphans",
+    is_flag=True,
+    help="Approve the deletion of all local rows without a source row; their keys are listed.",
+)
+@click.option("--by", metavar="NAME", help="Name of the approver.  [default: the current user]")
 @click.option(
     "--into",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file that gets the entry.  [default: the one that has `approvals`, else the last manifest]",
+    help="File to add the entry to.  [default: the one that has `approvals`, else the last manifest]",
 )
 @output_options
 def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Path | None) -> int:
-    """Agree to the deletions that the source of the link ADDRESS asks for now, as an entry of `approvals`.
+    """Approve the deletions that are currently requested for the link ADDRESS, as an entry of `approvals`.
 
-    Nothing is deleted yet: the entry can be reviewed in a pull request, and the next apply carries it out.
-    It holds for the very set of requests that stands now, and for what goes along now. Later requests wait
-    for the next approval; a set that has changed, or more going along, voids it.
+    Nothing is deleted yet: the entry can be reviewed in a pull request, and the next apply carries it out. It
+    covers exactly the current set of requests and the rows that would currently be deleted with them. Later
+    requests wait for the next approval. If the set changes, or if more rows would be deleted with it, the
+    approval is void.
 
-    With --orphans it is about the local rows whose source row is gone, or that the lab added: they are shown
-    by their keys, and the entry holds for all of these and no others.
+    With --orphans, the entry covers the local rows without a source row (deleted at the source or inserted
+    locally). Their keys are listed, and the entry covers all of these rows and no others.
 
     \b
     Examples:
@@ -117,20 +123,24 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
         mine = next((p for p in plan.links if p.address == address), None)
         block = next((b for b in mine.blocked if b.whole), None) if mine else None
         if block is not None:
-            raise UsageError(f"{address}: {block.reason}", hint=block.hint or "`djlink plan` shows why")
-        where = "`djlink status` counts orphans" if orphans else "`djlink requests` shows what is asked for"
-        raise UsageError(f"nothing of {address} awaits an approval", hint=where)
+            raise UsageError(
+                f"{address}: {block.reason}", hint=block.hint or "`djlink plan` shows the reason"
+            )
+        where = (
+            "`djlink status` counts orphans" if orphans else "`djlink requests` lists the requested deletions"
+        )
+        raise UsageError(f"no deletion of {address} awaits approval", hint=where)
     [approval] = given
     target = into or _target(scope, manifest)
     text = read_text(target) if target.exists() else ""
     replace_file(target, with_approval(text, approval, str(target)))
     what = counted(approval.count, "deletion")
-    screen.tell([line(f"Wrote the approval of {what} of {address} into {target}. Then: djlink apply")])
+    screen.tell([line(f"Wrote the approval of {what} of {address} to {target}. Next: djlink apply")])
     return 0
 
 
 def prune(scope: Scope) -> Iterator[Path]:
-    """Take spent approvals out of the manifest's files; the files that were changed."""
+    """Remove spent approvals from the manifest's files, and return the changed files."""
     from djlink_manifest.manifest.edit.approvals import without_approvals
 
     screen = current()
@@ -148,7 +158,7 @@ def prune(scope: Scope) -> Iterator[Path]:
 
 
 def _target(scope: Scope, manifest: Manifest) -> Path:
-    """The file for a new entry: one that has `approvals`, else the last one, or a new one in its folder."""
+    """Return the file for a new entry: one with `approvals`, the last one, or a new one in its folder."""
     from djlink_manifest.manifest.edit.approvals import has_approvals
 
     for name in reversed(manifest.files):

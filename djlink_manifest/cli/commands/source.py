@@ -1,4 +1,4 @@
-"""The owner's commands: who holds what, asking, withdrawing, deleting. They need no manifest."""
+"""The owner's commands: view, request, withdraw, delete. They need no manifest."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     from djlink_manifest.owner.desk import Desk
 
-MOST_REASON = 1000  # characters that the tables of requests take
+MOST_REASON = 1000  # characters that fit in the tables of requests
 
 
-@click.group(short_help="For owners of a source: see, ask, withdraw, delete.")
+@click.group(short_help="For owners of a source: view, request, withdraw, delete.")
 def source() -> None:
-    """For the owner of source tables: see who holds rows, ask labs to let go of them, delete.
+    """For the owner of source tables: view who holds rows, request their deletion, delete them.
 
-    These commands use the owner's own account on the source's server, and no manifest. They look through
-    every schema `…_owner` that the account sees. A row can be deleted when no lab holds it; a lab that lets
-    go of it says so by an approval.
+    These commands use the owner's account on the source's server and need no manifest. They read every schema
+    `…_owner` that the account can see. A row can be deleted when no lab holds it; a lab releases a requested
+    row by approving the request.
 
     \b
     Examples:
@@ -47,12 +47,14 @@ def source() -> None:
     """
 
 
-@source.command(short_help="Who holds what, and how far requests are.")
+@source.command(short_help="Show which lab holds which rows, and the state of requests.")
 @restriction_options(required=False)
 @dependents_option
-@click.option("--keys", is_flag=True, help="Also list the rows held: their keys, and since when.")
+@click.option(
+    "--keys", is_flag=True, help="Also list the keys of the held rows and since when they are held."
+)
 @server_options
-@json_option("Print it as JSON.")
+@json_option("Print the result as JSON.")
 @output_options
 def held(
     server: Server,
@@ -62,10 +64,10 @@ def held(
     keys: bool,
     as_json: bool,
 ) -> int:
-    """Show what each lab holds, what it was asked for and what it has approved.
+    """Show which rows each lab holds, which deletions are requested, and which are approved.
 
-    Without TABLE: of every linked table. With it: of these rows and all that hang on them, which have to go
-    first; a row that any lab holds cannot be deleted.
+    Without TABLE, every linked table is shown. With TABLE, the selected rows and all rows that depend on them
+    are shown; dependent rows must be deleted first. A row that any lab holds cannot be deleted.
 
     \b
     Examples:
@@ -80,7 +82,7 @@ def held(
     with server.open() as desk:
         if table is None:
             if keys:
-                raise UsageError("--keys wants a table", hint="djlink source held ephys.Recording --keys")
+                raise UsageError("--keys requires a table", hint="djlink source held ephys.Recording --keys")
             board, found = desk.board(), []
         else:
             with desk.gathered(desk.table(table), where, dependents=not no_dependents) as gathered:
@@ -98,13 +100,13 @@ def held(
         return _unreadable(desk, screen)
 
 
-@source.command(short_help="Ask labs to let go of rows.")
+@source.command(short_help="Request the deletion of rows from the labs that hold them.")
 @restriction_options(required=True)
-@click.option("--reason", required=True, help="Why; the labs read it.")
+@click.option("--reason", required=True, help="Reason for the deletion, shown to the labs.")
 @dependents_option
 @yes_option
 @server_options
-@json_option("Print what was done as JSON; needs --yes.")
+@json_option("Print the result as JSON; requires --yes.")
 @output_options
 def request(
     server: Server,
@@ -115,10 +117,12 @@ def request(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Ask every lab to let go of these rows and of all that hang on them, so that they can be deleted.
+    """Request the deletion of these rows, and of all rows that depend on them, from every lab that holds
+    them.
 
-    Shown first: how many rows, of which tables, and who holds them. From then on no lab pulls them anew. A
-    lab that has deleted its copies approves; `djlink source held` shows how far that is.
+    The command first shows how many rows of which tables are concerned and who holds them. Requested rows are
+    not pulled again. A lab approves a request by deleting its copies; `djlink source held` shows the
+    progress.
 
     \b
     Examples:
@@ -137,34 +141,34 @@ def request(
             touched = gathered.standings()
             screen.tell(touched_lines(touched))
             if not gathered.named:
-                screen.tell([line("No such rows. Nothing was asked for.")])
+                screen.tell([line("No such rows. Nothing was requested.")])
                 return 1
             if not any(each.links for each in touched):
                 screen.tell([line("No lab has linked these tables: delete the rows with DataJoint.")])
                 return 1
-            if not yes and not agreed("Ask for the deletion of these rows?"):
-                screen.tell([line("Not asked for. Nothing was changed.")])
+            if not yes and not agreed("Request the deletion of these rows?"):
+                screen.tell([line("Not requested. Nothing was changed.")])
                 return 1
             done = gathered.request(reason.strip())
         if as_json:
             screen.json({"format_version": 1, "requested": done_json(done)})
         else:
-            screen.show(done_lines(done, "asked for"))
+            screen.show(done_lines(done, "requested"))
         new = sum(each.count for each in done)
-        screen.tell([line("All of it had been asked for before." if not new else "Asked for.")])
+        screen.tell([line("Everything was requested earlier." if not new else "Requested.")])
         return _unreadable(desk, screen)
 
 
-@source.command(short_help="Take requests back.")
+@source.command(short_help="Withdraw requests.")
 @restriction_options(required=True)
 @click.option(
     "--approved",
     is_flag=True,
-    help="Also let labs pull again what they have approved and deleted; the rows stay.",
+    help="Also allow labs to pull again the rows whose deletion they approved; the rows stay.",
 )
 @dependents_option
 @server_options
-@json_option("Print what was done as JSON.")
+@json_option("Print the result as JSON.")
 @output_options
 def withdraw(
     server: Server,
@@ -174,10 +178,11 @@ def withdraw(
     no_dependents: bool,
     as_json: bool,
 ) -> int:
-    """Take back the requests for these rows and for what hangs on them.
+    """Withdraw the requests for these rows and for the rows that depend on them.
 
-    What a lab has approved it has deleted: there is nothing left to withdraw, which is told and ends with an
-    error. --approved lets the lab pull such rows again. Each withdrawal leaves an entry in the ledger.
+    An approved request cannot be withdrawn, because the lab has deleted its copies; the command reports this
+    and exits with 1. --approved allows the lab to pull such rows again. Each withdrawal is recorded in the
+    ledger.
 
     \b
     Examples:
@@ -200,28 +205,38 @@ def withdraw(
         for each, standing in refused:
             words = f"{counted(standing.approved, 'row')} of {each.name} cannot be withdrawn"
             screen.tell(
-                [line((f"{words}: {standing.link.lab} has approved and deleted its copies", "yellow"))]
+                [
+                    line(
+                        (
+                            f"{words}: {standing.link.lab} has already approved the deletion and deleted "
+                            "its copies",
+                            "yellow",
+                        )
+                    )
+                ]
             )
         if refused:
-            screen.tell([line(("  next: --approved lets them be pulled again; the rows stay", "dim"))])
+            screen.tell(
+                [line(("  next: --approved allows the labs to pull them again; the rows stay", "dim"))]
+            )
         if not any(each.count for each in done):
             screen.tell([line("Nothing was withdrawn.")])
             return 1
         return _unreadable(desk, screen) or (1 if refused else 0)
 
 
-@source.command(short_help="Delete rows that all labs have let go of.")
+@source.command(short_help="Delete rows that all labs have released.")
 @restriction_options(required=False)
 @yes_option
 @server_options
-@json_option("Print what was done as JSON; needs --yes.")
+@json_option("Print the result as JSON; requires --yes.")
 @output_options
 def delete(server: Server, table: str | None, where: Condition | None, yes: bool, as_json: bool) -> int:
-    """Delete the rows of TABLE that were asked for and that no lab holds, what hangs on them first.
+    """Delete the requested rows of TABLE that no lab holds, and first the rows that depend on them.
 
-    Shown first: how many rows, of which tables. What is still held, or has something held hanging on it,
-    stays, and is told with who holds it. All is done in one transaction. Files in external stores are not
-    touched; DataJoint's garbage collection removes them.
+    The command first shows how many rows of which tables it would delete. Rows that are still held, or that
+    have held rows depending on them, stay; the command shows who holds them. All rows are deleted in one
+    transaction. Files in external stores are not touched; DataJoint's garbage collection removes them.
 
     \b
     Examples:
@@ -232,7 +247,7 @@ def delete(server: Server, table: str | None, where: Condition | None, yes: bool
 
     screen = current()
     if table is None:
-        raise UsageError("which table?", hint="`djlink source held` shows the tables with approved rows")
+        raise UsageError("no table given", hint="`djlink source held` shows the tables with approved rows")
     check_that_one_can_ask(yes, as_json)
     with server.open() as desk:
         with desk.gathered(desk.table(table), where, asked=True) as gathered:
@@ -243,7 +258,7 @@ def delete(server: Server, table: str | None, where: Condition | None, yes: bool
                 screen.tell([line((f"{counted(stay, 'row')} of {table} cannot be deleted yet:", "yellow"))])
                 screen.tell(board_lines([each for each in before if each.held]))
             if not gathered.freed:
-                screen.tell([line("No rows that were asked for and that nobody holds. Nothing was deleted.")])
+                screen.tell([line("No requested row is free of holders. Nothing was deleted.")])
                 return 1
             screen.tell(touched_lines(gathered.standings("free")))
             if not yes and not agreed("Delete these rows from the source?"):
@@ -257,17 +272,17 @@ def delete(server: Server, table: str | None, where: Condition | None, yes: bool
         return _unreadable(desk, screen)
 
 
-@source.command(short_help="Print the way out of a lab that has vanished.")
+@source.command(short_help="Print the SQL that removes the links of a lab that has vanished.")
 @click.argument("manifest")
-@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this table. Repeatable.")
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Print only this table. Repeatable.")
 @server_options
 @output_options
 def detach(server: Server, manifest: str, tables: tuple[str, ...]) -> int:
-    """Print the SQL by which the server's administrator takes the links of the lab MANIFEST apart.
+    """Print the SQL with which the server's administrator removes the links of the lab MANIFEST.
 
-    For a lab that is gone and answers no request. Nothing is run: the owner's account may not. Afterwards the
-    rows are no longer held; the ledgers stay. The lab's copies stay with the lab, and it is told at its next
-    plan that its links are gone.
+    Use this for a lab that no longer answers requests. The command runs nothing, because the owner's account
+    lacks the privileges. After the SQL has run, the rows are no longer held; the ledgers stay. The lab keeps
+    its copies, and its next plan reports that the links are gone.
 
     \b
     Examples:
@@ -286,13 +301,19 @@ def _nothing(table: str | None) -> list[Text]:
     if table:
         return [line("No rows.")]
     return [
-        line("No links: no schema of owner's views is seen."),
-        line(("  next: `djlink grants --owner USER` of the lab prints the right that is missing", "dim")),
+        line("No links: no schema with owner views is visible to this account."),
+        line(
+            (
+                "  next: ask the lab for the output of `djlink grants --owner USER`, which grants the "
+                "missing privilege",
+                "dim",
+            )
+        ),
     ]
 
 
 def _unreadable(desk: Desk, screen: Screen) -> int:
-    """Tell what cannot be read; the exit code."""
+    """Report the schemas that cannot be read, and return the exit code."""
     from djlink_manifest.report.commands.owner import unreadable_lines
 
     screen.tell(unreadable_lines(desk.unreadable))

@@ -1,4 +1,4 @@
-"""Commands that ask nothing of a server: init (but with --from), validate, fmt."""
+"""Commands that need no server: init (without --from), validate, fmt."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ MOST_WARNINGS = 20
 
 @click.command(short_help="Write a starter manifest.")
 @click.argument("path", required=False)
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
     "--from",
     "place",
     metavar="SOURCE.schema",
-    help="Write it from what this schema of a source's server has, its parents in other schemas included.",
+    help="Generate it from this schema of a source's server and the parents in other schemas.",
 )
 @server_options
 @output_options
 def init(path: str | None, force: bool, place: str | None, **server: Any) -> None:
-    """Write a starter manifest to PATH (djlink.yaml), or to stdout where PATH is `-`.
+    """Write a starter manifest to PATH (default: djlink.yaml), or to stdout if PATH is `-`.
 
-    Beside it goes manifest.schema.json, by which editors complete and check what is typed; not with `-`.
+    Unless PATH is `-`, manifest.schema.json is written to the same folder, which lets editors complete and
+    check the manifest.
 
-    With --from the server is asked, and what is written validates and plans: each table that can be linked,
-    parents in other schemas as `pull: needed`, and for each table that cannot be linked a comment that says
-    why. A source of a manifest that is here (djlink.yaml, or -f) is asked as that says, and what is written
-    (schema.yaml) is laid over it; another one needs --host. Passwords are references, never text.
+    With --from, the manifest is generated from the server's catalog and is ready to plan: it lists each table
+    that can be linked, parents in other schemas as `pull: needed`, and a comment with the reason for each
+    table that cannot be linked. If an existing manifest (djlink.yaml, or -f) declares the source, its
+    settings are used and the new file (schema.yaml) is merged over it; otherwise --host is required.
+    Passwords are written as references, never as text.
 
     \b
     Examples:
@@ -74,14 +76,14 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
     option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
     screen.tell(
         [
-            line(f"Wrote {path}. Name your servers and tables in it, then: djlink validate{option}"),
-            line(f"Wrote {schema}, by which editors complete and check it."),
+            line(f"Wrote {path}. Enter your servers and tables in it, then run: djlink validate{option}"),
+            line(f"Wrote {schema}, which lets editors complete and check the manifest."),
         ]
     )
 
 
 def _schema_beside(path: str) -> dict[Path, str]:
-    """The JSON Schema that the first line of a manifest names, beside it."""
+    """Return the path of the JSON Schema that the first line of a manifest names."""
     from djlink_manifest.manifest.edit.write import SCHEMA
     from djlink_manifest.manifest.models.schema import manifest_schema, rendered
 
@@ -89,11 +91,11 @@ def _schema_beside(path: str) -> dict[Path, str]:
 
 
 def _write_all(texts: dict[Path, str], force: bool) -> None:
-    """Write files, or none of them where one is there with another text."""
+    """Write all files, or none if one exists with different text."""
     for target, text in texts.items():
         if target.exists() and not force and not _holds(target, text):
-            hint = "name another file, or overwrite it with --force"
-            raise UsageError(f"{target} is there already", hint=hint)
+            hint = "choose another file, or overwrite it with --force"
+            raise UsageError(f"{target} already exists", hint=hint)
     for target, text in texts.items():
         replace_file(target, text)
 
@@ -102,7 +104,7 @@ def _check_no_server(server: dict[str, Any]) -> None:
     given = [name for name, value in server.items() if value not in (None, ())]
     if given:
         option = "-f" if given[0] == "files" else "--" + given[0].replace("_", "-")
-        raise UsageError(f"`{option}` goes with --from", hint="djlink init --from SOURCE.schema …")
+        raise UsageError(f"`{option}` requires --from", hint="djlink init --from SOURCE.schema …")
 
 
 def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
@@ -112,7 +114,7 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
     text, usual, options, left_out = from_server(Asked(place=place, **server))
     screen.tell(
         [
-            *(line(("warning", "yellow"), f": left out: {each}") for each in left_out[:MOST_WARNINGS]),
+            *(line(("warning", "yellow"), f": skipped: {each}") for each in left_out[:MOST_WARNINGS]),
             *([line(f"… and {len(left_out) - MOST_WARNINGS} more")] if len(left_out) > MOST_WARNINGS else []),
         ]
     )
@@ -125,15 +127,16 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
         texts |= _schema_beside(target)
     _write_all(texts, force)
     own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {target}"
-    screen.tell([line(f"Wrote {target}. Take out what you do not want, then: djlink plan{own}")])
+    screen.tell([line(f"Wrote {target}. Remove the tables that you do not need, then run: djlink plan{own}")])
 
 
-@click.command(short_help="Check the manifest, offline.")
+@click.command(short_help="Check the manifest without connecting to a server.")
 @file_option
 @json_option("Print the problems as JSON.")
 @output_options
 def validate(files: tuple[str, ...], as_json: bool) -> int:
-    """Check the manifest without a server; every problem is shown with file, line and column.
+    """Check the manifest without connecting to a server. Every problem is shown with its file, line and
+    column.
 
     \b
     Examples:
@@ -157,15 +160,15 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
     return 0 if manifest is not None else 1
 
 
-@click.command(short_help="Lay out manifests the common way.")
+@click.command(short_help="Format manifests.")
 @file_option
 @click.option(
-    "--check", is_flag=True, help="Change nothing; exit 3 and name the files that are not formatted."
+    "--check", is_flag=True, help="Change nothing; exit with 3 and list the files that are not formatted."
 )
-@click.option("--prune", is_flag=True, help="First take out spent approvals; this asks the servers.")
+@click.option("--prune", is_flag=True, help="First remove spent approvals; this connects to the servers.")
 @output_options
 def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
-    """Lay out manifests the common way: indentation, quotes, the order of keys. Comments stay.
+    """Format manifests: indentation, quotes and the order of keys. Comments are kept.
 
     \b
     Examples:
@@ -179,17 +182,17 @@ def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
 
     screen = current()
     if check and prune:
-        raise UsageError("--check changes nothing, and --prune does", hint="give one of them")
+        raise UsageError("--check and --prune cannot be combined", hint="use one of them")
     if prune:
         for path in pruned(Scope(files, (), (), None)):
-            screen.show([line(f"{path}: spent approvals taken out")])
+            screen.show([line(f"{path}: spent approvals removed")])
     changed: list[tuple[Path, str]] = []
     for path in _yaml_files(chosen(files)):
         text = read_text(path)
         new = formatted(text, str(path))
         if new != text:
             changed.append((path, new))
-    # every file is read and formatted before the first is written: one with an error changes none
+    # all files are read and formatted before the first is written, so that an error changes none
     for path, new in changed:
         if not check:
             replace_file(path, new)
@@ -205,7 +208,7 @@ def _yaml_files(paths: tuple[str, ...]) -> list[Path]:
             continue
         inside = sorted(each for each in path.glob("*.yaml") if not each.name.startswith("."))
         if not inside:
-            raise UsageError(f"the folder {path} holds no `*.yaml`")
+            raise UsageError(f"the folder {path} contains no `*.yaml` file")
         found += inside
     return list(dict.fromkeys(found))
 

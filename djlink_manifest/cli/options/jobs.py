@@ -1,4 +1,4 @@
-"""From a scope to an open job; what is waited for is shown meanwhile."""
+"""Open a job for a scope, and show what is being waited for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def loaded(scope: Scope, screen: Screen) -> Manifest:
-    """The manifest; its warnings are told. Raises ManifestError with every problem."""
+    """Return the manifest and report its warnings. Raises ManifestError with every problem."""
     from djlink_manifest.manifest.load import read
 
     manifest, diagnostics = read(chosen(scope.files))
@@ -34,9 +34,9 @@ def loaded(scope: Scope, screen: Screen) -> Manifest:
 
 @contextmanager
 def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[Job, Waiting]]:
-    """A job that is open, servers reached and links resolved; and what shows the words of its further work.
+    """Open a job, its servers connected and its links resolved, and return it with its progress display.
 
-    The latter is to be entered around that work, and left before anything else is printed.
+    The display must be open during further work of the job, and closed before anything else is printed.
     """
     # the drivers and the graph library load here, not for --help or validate
     from djlink_manifest.reconcile.pipeline import open_job
@@ -59,7 +59,7 @@ def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[J
 
 
 def user_name() -> str:
-    """The user of this machine, who agrees to a deletion."""
+    """Return the current user's name, as the approver of deletions."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -67,5 +67,5 @@ def user_name() -> str:
 
 
 def today() -> str:
-    """The day, in UTC."""
+    """Return the current date in UTC."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%d")

@@ -24,7 +24,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The links that a command works on: which manifest, which part of it, how many at the same time.
+    """The links that a command works on: the manifest, the selection, and how many at the same time.
 
     `limit` replaces every `max_deletions`.
     """
@@ -43,15 +43,15 @@ def output_options(command: _F) -> _F:
         type=click.Choice(["auto", "always", "never"]),
         expose_value=False,
         callback=_set_colour,
-        help="Colours; auto: on a terminal, unless NO_COLOR is set.  [default: auto]",
+        help="When to use colors; auto: on a terminal, unless NO_COLOR is set.  [default: auto]",
     )
     debug = click.option(
         "--debug",
         is_flag=True,
         expose_value=False,
         callback=_set_debug,
-        help="Show each statement that is sent to a server, with its time and rows but no value, and where "
-        "in djlink an error came from.",
+        help="Log each statement with its duration and row count, without values, and show a traceback for "
+        "errors.",
     )
     return colour(debug(command))
 
@@ -64,7 +64,8 @@ def file_option(command: _F) -> _F:
         "files",
         multiple=True,
         metavar="FILE",
-        help=f"A manifest, or a folder of them; again: laid over the first.  [default: {DEFAULT_MANIFEST}]",
+        help="A manifest, or a folder of manifests. Repeatable: later ones override earlier ones.  "
+        f"[default: {DEFAULT_MANIFEST}]",
     )(command)
 
 
@@ -86,27 +87,28 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "targets",
         multiple=True,
         metavar="ADDRESS",
-        help="Only this link (source.schema.Table), or a glob of them, and all that it needs; what keeps it "
-        "from being done is told. Repeatable.",
+        help="Only this link (source.schema.Table, or a glob) and the links that it needs; anything that "
+        "blocks it is reported. Repeatable.",
     )
     exclude = click.option(
         "--exclude",
         "excludes",
         multiple=True,
         metavar="ADDRESS",
-        help="Leave out a link, or a glob of them, and all that need it. Repeatable.",
+        help="Skip this link (source.schema.Table, or a glob) and the links that need it. Repeatable.",
     )
     parallel = click.option(
         "--parallelism",
         type=click.IntRange(1, MOST_PARALLEL),
         metavar="N",
-        help="How many links at the same time.  [default: by processors and sources, 2 to 4]",
+        help="Maximum number of links to process at the same time.  [default: 2 to 4, by processors and "
+        "sources]",
     )
     return file_option(target(exclude(parallel(with_scope))))
 
 
 def server_options(command: _F) -> _F:
-    """Give a command the options that say how a source is reached which no manifest has."""
+    """Give a command the options that describe a source that is not in a manifest."""
     for option in reversed(
         (
             click.option(
@@ -115,37 +117,46 @@ def server_options(command: _F) -> _F:
                 "files",
                 multiple=True,
                 metavar="FILE",
-                help="With --from: a manifest that has the source.  [default: djlink.yaml, where it is]",
+                help="With --from: a manifest that declares the source.  [default: djlink.yaml, if it "
+                "exists]",
             ),
-            click.option("--host", metavar="HOST", help="With --from: the source's server."),
+            click.option("--host", metavar="HOST", help="With --from: the host of the source's server."),
             click.option(
-                "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Its port.  [default: 3306]"
+                "--port",
+                type=click.IntRange(1, 65535),
+                metavar="PORT",
+                help="The server's port.  [default: 3306]",
             ),
             click.option(
-                "--user", metavar="USER", help="The link user, or a reference.  [default: ${env:LINK_USER}]"
+                "--user",
+                metavar="USER",
+                help="The link user, or a reference to it.  [default: ${env:LINK_USER}]",
             ),
             click.option(
                 "--password",
                 metavar="REF",
-                help="A reference to its password.  [default: ${env:LINK_PASS}]",
+                help="A reference to the link user's password.  [default: ${env:LINK_PASS}]",
             ),
-            click.option("--ca", metavar="FILE", help="The authority (PEM) of its certificate."),
-            click.option("--no-tls", "tls", flag_value=False, default=None, help="Do not encrypt."),
+            click.option(
+                "--ca", metavar="FILE", help="The certificate authority (PEM) of the server's certificate."
+            ),
+            click.option("--no-tls", "tls", flag_value=False, default=None, help="Connect without TLS."),
             click.option(
                 "--outbound",
                 metavar="SCHEMA",
-                help="Our schema on it.  [default: the one on which the link user has all rights]",
+                help="The outbound schema on the server.  [default: the one on which the link user has all "
+                "privileges]",
             ),
             click.option(
                 "--local-host",
                 metavar="HOST",
-                help="The server that receives.  [default: ${env:DJ_HOST}]",
+                help="The host of the local server.  [default: ${env:DJ_HOST}]",
             ),
             click.option(
                 "--local-port",
                 type=click.IntRange(1, 65535),
                 metavar="PORT",
-                help="Its port.  [default: 3306]",
+                help="The server's port.  [default: 3306]",
             ),
             click.option("--name", metavar="NAME", help="The manifest's name.  [default: our-lab]"),
         )
@@ -164,7 +175,7 @@ def verify_option(command: _F) -> _F:
     return click.option(
         "--verify",
         is_flag=True,
-        help="Compare the rows too, not only keys and counts; every page of the tables is read.",
+        help="Compare whole rows, not only keys and counts. This reads every page of the tables.",
     )(command)
 
 
@@ -180,7 +191,7 @@ def limit_option(command: Callable[..., int]) -> Callable[..., int]:
         "most",
         metavar="N|P%",
         callback=_limit,
-        help="Let so many entities of a link go without a review, instead of its `max_deletions`.",
+        help="Maximum rows per link to delete without approval, instead of `max_deletions`.",
     )(with_limit)
 
 
@@ -194,13 +205,16 @@ def _limit(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
-    """The files to read: those given, else `djlink.yaml` of this folder. Raises UsageError without either."""
+    """Return the files to read: those given, else `djlink.yaml` of this folder.
+
+    Raises UsageError if there are none.
+    """
     if files:
         return files
     if not Path(DEFAULT_MANIFEST).exists():
         raise UsageError(
-            f"no manifest: there is no {DEFAULT_MANIFEST} in this folder",
-            hint="`djlink init` writes a starter; `-f FILE` names another",
+            f"there is no {DEFAULT_MANIFEST} in this folder",
+            hint="run `djlink init` to write one, or name another file with `-f FILE`",
         )
     return (DEFAULT_MANIFEST,)
 

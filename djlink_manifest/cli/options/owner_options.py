@@ -1,4 +1,4 @@
-"""What the owner's commands have in common: the server, the rows that are meant, the question."""
+"""Options that the owner's commands share: the server, the rows, the confirmation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server and account as the options say."""
+    """The server and account given by the options."""
 
     host: str
     port: str
@@ -38,7 +38,7 @@ class Server:
         return Location(str(Path.cwd() / "command line"), 1, 1)
 
     def open(self) -> AbstractContextManager[Desk]:
-        """A desk there."""
+        """Open a desk on the server."""
         from djlink_manifest.manifest.models.secrets import resolve_server
         from djlink_manifest.owner.desk import open_desk
 
@@ -65,34 +65,39 @@ def server_options(command: _F) -> _F:
         **others: Any,
     ) -> Any:
         if bool(tls_cert) != bool(tls_key):
-            raise UsageError("--tls-cert and --tls-key go together")
+            raise UsageError("--tls-cert and --tls-key must be given together")
         files = tls_ca or tls_cert
         if files and tls is False:
-            raise UsageError("--no-tls and files for TLS do not go together")
+            raise UsageError("--no-tls cannot be combined with TLS files")
         password = f"${{file:{password_file}}}" if password_file else f"${{env:{password_env}}}"
         asked = Tls(tls_ca, tls_cert, tls_key) if files else tls
         return command(server=Server(host, str(port), user, password, asked), **others)
 
     options = (
-        click.option("--host", default="${env:DJ_HOST}", help="The source's server.  [default: DJ_HOST]"),
+        click.option(
+            "--host", default="${env:DJ_HOST}", help="The host of the source's server.  [default: DJ_HOST]"
+        ),
         click.option("--port", type=click.IntRange(1, 65535), default=3306, show_default=True),
         click.option("--user", default="${env:DJ_USER}", help="The owner's account.  [default: DJ_USER]"),
-        click.option("--password-file", metavar="FILE", help="A file that holds the password."),
+        click.option("--password-file", metavar="FILE", help="A file that contains the password."),
         click.option(
             "--password-env",
             metavar="NAME",
             default="DJ_PASS",
             show_default=True,
-            help="The environment variable that holds it.",
+            help="The environment variable that contains the password.",
         ),
         click.option(
             "--tls/--no-tls",
             default=None,
-            help="Encrypted and verified, or plain.  [default: plain on this machine only]",
+            help="Whether to encrypt the connection and verify the server.  [default: yes, except on this "
+            "machine]",
         ),
-        click.option("--tls-ca", metavar="FILE", help="The authority to verify the server by (PEM)."),
-        click.option("--tls-cert", metavar="FILE", help="A certificate of one's own, with --tls-key."),
-        click.option("--tls-key", metavar="FILE", help="The key of --tls-cert."),
+        click.option(
+            "--tls-ca", metavar="FILE", help="The certificate authority (PEM) to verify the server with."
+        ),
+        click.option("--tls-cert", metavar="FILE", help="The client certificate; requires --tls-key."),
+        click.option("--tls-key", metavar="FILE", help="The private key of --tls-cert."),
     )
     made: Any = with_server
     for option in reversed(options):
@@ -101,7 +106,7 @@ def server_options(command: _F) -> _F:
 
 
 def restriction_options(required: bool) -> Callable[[_F], _F]:
-    """Give a command the table and the rows that it is about, as `table` and `where`."""
+    """Give a command the table and the selected rows, as `table` and `where`."""
 
     def give(command: _F) -> _F:
         @wraps(command)
@@ -112,10 +117,12 @@ def restriction_options(required: bool) -> Callable[[_F], _F]:
 
             where = restriction(pairs, texts)
             if every and where is not None:
-                raise UsageError("--all and a restriction do not go together")
+                raise UsageError("--all cannot be combined with a restriction")
             if required and where is None and not every:
                 raise UsageError(
-                    "which rows?", hint="name them: subject=A001, or --where 'SQL'; --all means every row"
+                    "no rows selected",
+                    hint="restrict the rows with subject=A001 or --where 'SQL', or select every row with "
+                    "--all",
                 )
             return command(table=table, where=where, **others)
 
@@ -123,14 +130,16 @@ def restriction_options(required: bool) -> Callable[[_F], _F]:
             "--all",
             "every",
             is_flag=True,
-            help="Every row of the table." if required else "Every row of the table, as without it.",
+            help="Select every row of the table."
+            if required
+            else "Select every row of the table, which is the default.",
         )(with_restriction)
         made = click.option(
             "--where",
             "texts",
             multiple=True,
             metavar="SQL",
-            help="A condition over the table's own columns. Repeatable: all must hold.",
+            help="A condition on the table's own columns. Repeatable: all conditions must hold.",
         )(made)
         made = click.argument("pairs", nargs=-1, metavar="[COLUMN=VALUE]...")(made)
         return click.argument("table", required=required)(made)  # type: ignore[no-any-return]  # likewise
@@ -139,24 +148,26 @@ def restriction_options(required: bool) -> Callable[[_F], _F]:
 
 
 dependents_option = click.option(
-    "--no-dependents", is_flag=True, help="Leave out the rows of other tables that hang on these."
+    "--no-dependents", is_flag=True, help="Ignore the rows of other tables that depend on these."
 )
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def check_that_one_can_ask(yes: bool, as_json: bool) -> None:
-    """Raise UsageError where a question is due and nobody can be asked."""
+    """Raise UsageError if a confirmation is required and nobody can be asked."""
     if yes:
         return
     if as_json:
-        raise UsageError("--json asks nothing", hint="say that you agree: --yes")
+        raise UsageError("--json cannot ask for confirmation", hint="add --yes")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("there is no terminal to ask on, so nothing was done", hint="add --yes")
+        raise UsageError(
+            "there is no terminal to ask for confirmation; nothing was changed", hint="add --yes"
+        )
 
 
 def agreed(question: str) -> bool:
-    """Whether the person at the terminal types the word `yes`, and nothing else."""
-    sys.stderr.write(f"\n{question} Only `yes` will do: ")
+    """Return whether the person at the terminal types exactly `yes`."""
+    sys.stderr.write(f"\n{question} Type yes to confirm: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):

@@ -1,1 +1,1 @@
-"""The terminal: the screen, files, failures as text and exit code, and Ctrl-C."""
+"""The terminal: the screen, files, errors as text and exit code, and Ctrl-C."""

@@ -1,4 +1,4 @@
-"""What went wrong, told on stderr, and the exit code that follows."""
+"""Report errors on stderr, and choose the exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def told(error: BaseException, screen: Screen) -> int:
-    """Tell an error that ended the command and return the exit code. Never raises."""
+    """Report the error that ended the command and return the exit code. Never raises."""
     try:
         return _told(error, screen)
     except OSError:
@@ -61,13 +61,13 @@ def _told(error: BaseException, screen: Screen) -> int:
 
 
 def _unexpected(error: BaseException, screen: Screen) -> None:
-    """One line without the error's own text, which may quote a value that nobody should see."""
+    """Return one line without the error's own text, which may contain a confidential value."""
     next_step = (
-        "please report it with the output above"
+        "report it with the output above"
         if screen.debug
-        else "run the same command with --debug and please report what it prints"
+        else "run the same command with --debug and report its output"
     )
-    problem = f"djlink failed in a way that it should not ({type(error).__name__})"
+    problem = f"unexpected error in djlink ({type(error).__name__})"
     screen.tell(error_lines(DjlinkError(problem, hint=next_step)))
 
 
@@ -79,7 +79,7 @@ def _traceback(error: BaseException, screen: Screen) -> None:
 
 
 def _let_go_of_streams() -> None:
-    """Point stdout and stderr nowhere, so that the interpreter's last flush does not complain."""
+    """Redirect stdout and stderr to nowhere, so that the interpreter's last flush does not fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Files that commands read and replace."""
+"""Read and replace files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from djlink_manifest.errors import UsageError
 
 
 def read_text(path: Path) -> str:
-    """The text of a file with its own line ends. Raises UsageError where it is not UTF-8."""
+    """Return the text of a file with its own line ends. Raises UsageError if it is not UTF-8."""
     try:
         # newline="" keeps the line ends of the file
         with path.open(encoding="utf-8", newline="") as file:
@@ -19,7 +19,7 @@ def read_text(path: Path) -> str:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Put the text where the file is, whole or not at all; a link is followed, the file's mode kept."""
+    """Replace a file with the text atomically; links are followed and the file's mode is kept."""
     target = path.resolve()
     passing = target.with_name(f".{target.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C during an apply: the first one asks for a good end, the second one ends at once."""
+"""Ctrl-C during an apply: the first one requests a clean end, the second one ends at once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from contextlib import contextmanager
 
 from djlink_manifest.errors import Interrupted
 
-FINISHING = "Finishing the batches in hand. Press Ctrl-C again to abort at once."
+FINISHING = "Finishing the current batches. Press Ctrl-C again to stop immediately."
 ABORTED = b"\nAborted. What was committed stays; `djlink apply` goes on from here.\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def interruptible(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
-    """While this is open, the first SIGINT or SIGTERM sets `stop` and says so, the second ends the process.
+    """Let the first SIGINT or SIGTERM set `stop` and print a message, and the second one end the process.
 
-    A thread of its own acts on the signals: in a signal handler, which may interrupt the main thread
-    anywhere, neither `stop.set()` nor writing to a stream is safe. Aborting is safe at any moment: the
-    servers undo what was not committed.
+    A separate thread handles the signals, because neither `stop.set()` nor writing to a stream is safe in a
+    signal handler, which may interrupt the main thread anywhere. Aborting is always safe: the servers undo
+    uncommitted changes.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)

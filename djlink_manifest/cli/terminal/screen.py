@@ -1,4 +1,4 @@
-"""The two streams of a command, with or without colour."""
+"""The two output streams of a command, with or without color."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Colour = Literal["auto", "always", "never"]
 
 
 class _Console(Console):
-    """A console that lets a broken pipe be an error, instead of ending the process in any thread."""
+    """A console that raises on a broken pipe instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
-        """Let the error through."""
+        """Raise the error."""
         raise BrokenPipeError
 
 
@@ -40,16 +40,16 @@ class Screen:
         _write(self.console(sys.stderr), lines)
 
     def data(self, text: str) -> None:
-        """Write text that is a result, as it is, to stdout."""
+        """Write a result to stdout unchanged."""
         sys.stdout.write(text)
         sys.stdout.flush()
 
     def json(self, value: Any, *, indent: int | None = 2) -> None:
-        """Write a JSON value to stdout, in ASCII, so that no control character is ever in it."""
+        """Write a JSON value to stdout in ASCII, so that it contains no control character."""
         self.data(json.dumps(value, indent=indent, ensure_ascii=True) + "\n")
 
     def console(self, stream: TextIO) -> Console:
-        """A console for the stream; nothing in what it prints is taken as markup."""
+        """Return a console for the stream that does not interpret markup."""
         force = True if self.colour == "always" else None
         plain = self.colour == "never" or (self.colour == "auto" and bool(os.environ.get("NO_COLOR")))
         system: Literal["auto", "standard"] | None = "standard" if force else "auto"
@@ -65,12 +65,12 @@ class Screen:
 
 
 def current() -> Screen:
-    """The screen of the command that runs."""
+    """Return the screen of the running command."""
     return cast(Screen, click.get_current_context().find_object(Screen))
 
 
 def soften(stream: TextIO) -> None:
-    """Let a stream whose encoding lacks a sign write `?` instead of failing."""
+    """Make a stream write `?` for signs that its encoding lacks."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
 

@@ -33,7 +33,9 @@ def check_addresses(at: Checked) -> None:
         if (approval.link, approval.keys) in seen:
             steps = approval.origin.path
             at.warning(
-                steps, f"the same deletions of `{approval.link}` are approved twice", "keep one of the two"
+                steps,
+                f"the same deletions of `{approval.link}` are approved twice",
+                "keep one of the two entries",
             )
         seen.add((approval.link, approval.keys))
 
@@ -64,11 +66,11 @@ def _found(address: str, manifest: Manifest) -> tuple[SourceSpec, SchemaSpec, st
         return f"`{address}` is not the address of a link", FORM
     source = next((s for s in manifest.sources if s.name == words[0]), None)
     if source is None:
-        return f"`{address}`: there is no source `{words[0]}`", did_you_mean(
+        return f"`{address}`: source `{words[0]}` does not exist", did_you_mean(
             words[0], [s.name for s in manifest.sources]
         )
     if is_glob(words[2]) or table_fault(words[2]):
-        return f"`{address}`: `{words[2]}` is not the name of one table that can be linked", FORM
+        return f"`{address}`: `{words[2]}` is not the name of a single table that can be linked", FORM
     schema = next((s for s in source.schemas if s.name == words[1]), None)
     if schema is None:
         help = did_you_mean(words[1], [s.name for s in source.schemas])
@@ -90,8 +92,8 @@ def _check_dependencies(at: Checked) -> None:
     for circle in circles(edges):
         shown = " → ".join([*circle, circle[0]])
         there = places[circle[0]]
-        help = "take out one of these `depends_on`"
-        at.error(there, f"`depends_on` goes in a circle: {shown}", help, key=True)
+        help = "remove one of these `depends_on`"
+        at.error(there, f"`depends_on` forms a cycle: {shown}", help, key=True)
 
 
 def _dependency(
@@ -111,7 +113,7 @@ def _dependency(
     sure, parent = linked(schema, table)
     if sure == "no":
         names = [r.pattern for r in schema.rules if not r.is_glob]
-        help = did_you_mean(table, names) or "link it, or take it out of `depends_on`"
+        help = did_you_mean(table, names) or "link it, or remove it from `depends_on`"
         at.problems.error(f"`depends_on`: `{address}` is not linked", spot, path, help)
     if parent is rule:
         what = (
@@ -119,9 +121,7 @@ def _dependency(
             if not rule.is_glob
             else f"`{rule.pattern}` matches `{table}` itself"
         )
-        at.problems.error(
-            f"`depends_on`: {what}", spot, path, "take it out, or give the table a key of its own"
-        )
+        at.problems.error(f"`depends_on`: {what}", spot, path, "remove it, or give the table its own key")
         return None
     return None if parent is None or parent.is_glob else f"{source.name}.{schema.name}.{parent.pattern}"
 
@@ -134,13 +134,13 @@ def _check_removed(address: str, at: Checked) -> None:
         if "has no schema" in found[0]:
             return  # the schema went out together with its last link
         at.problems.error(
-            f"`removed`: {found[0]}", spot, path, found[1] or "the source must stay until `removed` is done"
+            f"`removed`: {found[0]}", spot, path, found[1] or "keep the source until `removed` is done"
         )
         return
     sure, rule = linked(found[1], found[2])
     if sure == "yes":
         place = f" at {rule.location}" if rule else ""
-        help = "take it out of `tables`, or, where a glob matches it, add it to `exclude`"
+        help = "remove it from `tables`, or add it to `exclude` if a glob matches it"
         at.problems.error(f"`removed`: `{address}` is still linked{place}", spot, path, help)
 
 
@@ -150,9 +150,9 @@ def _check_approval(approval: Approval, at: Checked) -> None:
     there = (*steps, "link")
     found = _found(approval.link, at.manifest)
     if len(found) == 2:
-        at.warning(there, f"an approval for what is not linked: {found[0]}", found[1])
+        at.warning(there, f"an approval for a table that is not linked: {found[0]}", found[1])
     elif linked(found[1], found[2])[0] == "no":
-        at.warning(there, f"an approval for what is not linked: `{approval.link}`", "take it out")
+        at.warning(there, f"an approval for a table that is not linked: `{approval.link}`", "remove it")
     there = (*steps, "with")
     path = dotted(there)
     for address, _ in approval.along:
@@ -163,13 +163,16 @@ def _check_approval(approval: Approval, at: Checked) -> None:
     if at.is_wrong(there):
         return
     if bool(approval.until) == approval.orphans:
-        words = "an approval has either `until` or `orphans: true`"
-        at.error(there if approval.until else steps, words, "`djlink approve` writes it whole")
+        words = "an approval needs either `until` or `orphans: true`"
+        at.error(there if approval.until else steps, words, "let `djlink approve` write the entry")
         return
     last = date.fromisoformat(approval.date) + timedelta(days=1)
     if approval.until and date.fromisoformat(approval.until[:10]) > last:
-        words = "`until` lies after the day of the approval: requests that nobody has seen would be covered"
-        at.warning(there, words, "`djlink approve` writes the present set")
+        words = (
+            "`until` is later than the day of the approval, so the approval would cover requests that "
+            "nobody has reviewed"
+        )
+        at.warning(there, words, "let `djlink approve` write an entry for the present set")
 
 
 def _rules(manifest: Manifest) -> Iterator[tuple[SourceSpec, SchemaSpec, TableRule]]:

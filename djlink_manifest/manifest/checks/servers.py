@@ -33,7 +33,7 @@ def check_servers(at: Checked) -> None:
         at.warning(
             ("contact",),
             "`contact` is missing",
-            "write `contact: you@lab.example`; owners see it beside their data",
+            "write `contact: you@lab.example`; source owners see it with the rows that you hold",
         )
     _check_references(at.root, (), at.problems)
     _check_swapped(at)
@@ -51,7 +51,7 @@ def _check_swapped(at: Checked) -> None:
                     at.error(
                         here,
                         f"`{key}` refers to a password: `${{{each.kind}:{each.name}}}`",
-                        f"refer to what holds the {key}; its value is shown, and a password must not be",
+                        f"refer to the {key} itself: this value is displayed, and a password must not be",
                     )
 
 
@@ -79,8 +79,9 @@ def _check_server(server: ServerSpec, at: Checked) -> None:
         at.problems.conceal(spot_of(at.root, (*steps, "password")))  # where it stands, be it an anchor's line
         at.error(
             (*steps, "password"),
-            "a password stands in the manifest" if server.password else "`password` is empty",
-            f"write `password: ${{env:{variable}}}` and set the variable; if this was committed, change it",
+            "the manifest contains a password" if server.password else "`password` is empty",
+            f"write `password: ${{env:{variable}}}` and set the variable; if this was committed, change the "
+            "password",
             key=True,
         )
     for key in ("host", "user"):
@@ -95,15 +96,15 @@ def _check_host(steps: Steps, server: ServerSpec, at: Checked) -> None:
     here = (*steps, "host")
     if "://" in server.host or "@" in server.host:
         at.problems.conceal(spot_of(at.root, here))
-        help = "write the host's name alone; `port`, `user` and `password` have keys of their own"
-        at.error(here, "`host` is a URL or holds a login", help, key=True)
+        help = "write only the host name; use the keys `port`, `user` and `password` for the rest"
+        at.error(here, "`host` is a URL or contains a login", help, key=True)
     elif "${" in server.host or not server.host.strip():
         return
     elif re.fullmatch(r"[^:\[\]]+:\d+", server.host):
         host, _, port = server.host.partition(":")
-        at.error(here, "`host` holds a port", f"write `host: {host}` and `port: {port}`")
+        at.error(here, "`host` contains a port", f"write `host: {host}` and `port: {port}`")
     elif re.search(r"[\s/\\`'\"]", server.host):
-        at.error(here, "`host` is not the name or address of a host")
+        at.error(here, "`host` is not a host name or address")
 
 
 def _check_tls(steps: Steps, tls: TlsSpec, at: Checked) -> None:
@@ -111,14 +112,14 @@ def _check_tls(steps: Steps, tls: TlsSpec, at: Checked) -> None:
     if at.is_wrong(here):
         return  # what does not fit was taken out
     if not (tls.ca or tls.cert or tls.key):
-        help = "write `tls: true` to verify against the system's authorities"
-        at.error(here, "`tls` names no file", help, key=True)
+        help = "write `tls: true` to verify with the system's certificate authorities"
+        at.error(here, "`tls` does not name a file", help, key=True)
     elif bool(tls.cert) != bool(tls.key):
         there, missing = ("cert", "key") if tls.cert else ("key", "cert")
         at.error(
             (*here, there),
             f"`tls` has `{there}` without `{missing}`",
-            "a client's certificate and its key go together",
+            "give the client certificate and its key together",
             key=True,
         )
 
@@ -151,10 +152,10 @@ def _check_text(leaf: Leaf, spot: Spot, steps: Steps, problems: Problems) -> Non
     if _resolved(steps):
         if _broken(leaf.value):
             help = "a reference is `${env:NAME}` or `${file:path}`"
-            problems.error("a reference is misspelt", spot, dotted(steps), help)
+            problems.error("a reference is misspelled", spot, dotted(steps), help)
     elif references.has_reference(leaf.value):
         problems.error(
-            "a reference stands where none is resolved",
+            "references are not resolved here",
             spot,
             dotted(steps),
             "references work in host, port, user, password, tls, outbound and store_settings",

@@ -32,7 +32,7 @@ def check_stores(at: Checked) -> None:
         for store in source.store_settings:
             steps = store.origin.path
             if not store.name.strip():
-                at.error(steps, "a store without a name", key=True)
+                at.error(steps, "a store has no name", key=True)
             if not isinstance(store.settings, str):
                 _check_settings(dict(store.settings), steps, at)
             elif not store.settings.strip():
@@ -53,24 +53,28 @@ def _check_settings(settings: Mapping[str, Any], steps: Steps, at: Checked) -> N
         if not references.only_references(settings[key]):
             here = (*steps, key)
             at.problems.conceal(spot_of(at.root, here))
-            help = f"write `{key}: ${{env:NAME}}` and set the variable; if this was committed, change it"
-            at.error(here, f"`{key}` stands in the manifest", help, key=True)
+            help = (
+                f"write `{key}: ${{env:NAME}}` and set the variable; if this was committed, change the secret"
+            )
+            at.error(here, f"the manifest contains the value of `{key}`", help, key=True)
     if protocol not in _NEEDS:
         if not at.is_wrong(steps):
             here = (*steps, "protocol")
             help = did_you_mean(protocol, _NEEDS) or (
-                "here are file, s3, gcs and azure; set a store of another protocol up in DataJoint's "
-                "configuration, and write its name"
+                "supported are file, s3, gcs and azure; configure a store of another protocol in "
+                "DataJoint's configuration, and write its name here"
             )
-            at.error(here, f"`protocol: {protocol}` is not known", help)
+            at.error(here, f"unknown `protocol: {protocol}`", help)
         return
     for key in _NEEDS[protocol]:
         if not settings.get(key, "").strip() and not at.is_wrong(steps):
-            words = f"a store of the protocol {protocol} needs `{key}`"
+            words = f"a store with protocol {protocol} requires `{key}`"
             at.error(steps, words, key=True)
     for key in sorted(given - _ALSO[protocol] - _ALWAYS):
         here = (*steps, key)
-        at.error(here, f"`{key}` is not of the protocol {protocol}", key=True)
+        at.error(here, f"`{key}` does not apply to protocol {protocol}", key=True)
     if protocol == "s3" and bool(settings.get("access_key")) != bool(settings.get("secret_key")):
-        words = "`access_key` and `secret_key` go together; without both, the machine's own identity counts"
+        words = (
+            "give `access_key` and `secret_key` together; without both, the machine's own identity is used"
+        )
         at.error(steps, words, key=True)

@@ -53,7 +53,7 @@ def check_tables(at: Checked) -> None:
 def _check_schema_name(schema: SchemaSpec, at: Checked) -> None:
     steps = schema.origin.path
     if is_glob(schema.name):
-        help = "name each schema; globs stand below `tables`"
+        help = "name each schema; globs are allowed only below `tables`"
         at.error(steps, "a schema cannot be a glob", help, key=True)
     elif fault := identifier_fault(schema.name):
         at.error(steps, f"the schema's name {fault}", key=True)
@@ -69,7 +69,7 @@ def _check_keys(keys: list[Key], problems: Problems) -> None:
                 summary = (
                     f"`{other}` is listed twice" if one == other else f"`{other}` and `{one}` are one table"
                 )
-                help = f"it also stands at {first.location}; keep one of them"
+                help = f"the other entry is at {first.location}; keep one of them"
                 problems.error(summary, spot, dotted(steps), help)
     for group in _grouped(keys, lambda name: weight(name) if is_glob(name) else None):
         for (one, _, first), (other, steps, spot) in combinations(group[:MAX_GLOBS], 2):
@@ -77,9 +77,9 @@ def _check_keys(keys: list[Key], problems: Problems) -> None:
                 same = (
                     "is listed twice"
                     if one == other
-                    else f"and `{one}` match the same tables, equally closely"
+                    else f"and `{one}` match the same tables and are equally specific"
                 )
-                help = f"`{one}` stands at {first.location}; keep one, or make it longer"
+                help = f"`{one}` is at {first.location}; keep one, or make one more specific"
                 problems.error(f"`{other}` {same}", spot, dotted(steps), help)
 
 
@@ -100,20 +100,20 @@ def _check_exclude(schema: SchemaSpec, keys: list[Key], at: Checked) -> None:
         spot = spot_of_item(at.root, steps, pattern)
         if not globs:
             at.problems.warning(
-                f"`exclude` has `{pattern}`, but `tables` has no glob for it to leave out of",
+                f"`exclude` has `{pattern}`, but `tables` has no glob to exclude it from",
                 spot,
                 dotted(steps),
-                "take it out",
+                "remove it",
             )
         elif pattern in named:
             at.problems.error(
-                f"`{pattern}` is both in `tables` and in `exclude`", spot, dotted(steps), "keep one of them"
+                f"`{pattern}` is in both `tables` and `exclude`", spot, dotted(steps), "keep one of them"
             )
         elif not pattern.strip():
-            at.problems.error("`exclude` holds an empty name", spot, dotted(steps))
+            at.problems.error("`exclude` contains an empty name", spot, dotted(steps))
         elif all(covers(pattern, glob) for glob in globs):
             at.problems.warning(
-                f"`exclude: {pattern}` leaves out all that the globs match", spot, dotted(steps)
+                f"`exclude: {pattern}` excludes every table that the globs match", spot, dotted(steps)
             )
 
 
@@ -124,22 +124,23 @@ def _check_rule(rule: TableRule, source: SourceSpec, schema: SchemaSpec, at: Che
         there = (*steps, "outbound_table")
         at.error(
             there,
-            "`outbound_table` on a glob: all its tables would share one outbound table",
-            "name the table in a key of its own",
+            "`outbound_table` on a glob would give all its tables the same outbound table",
+            "give the table its own key",
             key=True,
         )
     where = (*steps, "where")
     if options.pull == "needed" and node_at(at.root, where) is not None:
         at.error(
             where,
-            "`where` on a table that is `pull: needed`: its children decide which rows are wanted",
+            "`where` does not apply to a table with `pull: needed`, because its children decide which rows "
+            "are wanted",
             _where_help(at.root, steps),
             key=True,
         )
     for store, local in options.stores:
         there = nearest_setting(at.root, steps, "stores")
         if not store.strip() or not local.strip():
-            at.error(there, "`stores` holds an empty name", key=True)
+            at.error(there, "`stores` contains an empty name", key=True)
     _check_placeholders(options.schema_name, nearest_setting(at.root, steps, "schema_name"), at)
 
 
@@ -147,17 +148,19 @@ def _where_help(root: Fields, steps: Steps) -> str:
     setting = nearest_setting(root, steps, "pull")
     inherited = setting[:-1] != steps
     place = f" (`pull` is set at {spot_of(root, setting, key=True).location})" if inherited else ""
-    return f"take `where` out, or write `pull: all` here{place}"
+    return f"remove `where`, or write `pull: all` here{place}"
 
 
 def _check_placeholders(pattern: str, steps: Steps, at: Checked) -> None:
     for name in re.findall(r"\{([^{}]*)\}", pattern):
         if name not in {"source", "schema"} and not pattern[: pattern.index("{" + name)].endswith("$"):
-            help = did_you_mean(name, ["source", "schema"]) or "known are `{source}` and `{schema}`"
+            help = (
+                did_you_mean(name, ["source", "schema"]) or "the placeholders are `{source}` and `{schema}`"
+            )
             at.error(steps, f"`schema_name` has an unknown placeholder `{{{name}}}`", help)
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", pattern)):
-        help = "known are `{source}` and `{schema}`"
-        at.error(steps, "`schema_name` has a brace without its partner", help)
+        help = "the placeholders are `{source}` and `{schema}`"
+        at.error(steps, "`schema_name` has an unmatched brace", help)
 
 
 def _check_something_wanted(at: Checked) -> None:
@@ -167,22 +170,25 @@ def _check_something_wanted(at: Checked) -> None:
     spot = spot_of(at.root, ("sources",), key=True)
     if not rules and at.manifest.removed:
         at.problems.warning(
-            "nothing is linked any more", spot, "sources", "what `removed` lists is done by `djlink apply`"
+            "no table is linked any more",
+            spot,
+            "sources",
+            "`djlink apply` carries out the entries of `removed`",
         )
     elif not rules:
         help = "list schemas and tables below `sources`"
-        at.problems.error("nothing is wanted: the manifest names no table", spot, "sources", help)
+        at.problems.error("no row is wanted: the manifest names no table", spot, "sources", help)
     elif all(rule.options.pull == "needed" for rule in rules):
         at.problems.error(
-            "nothing is wanted: every table is `pull: needed`, and no other one needs them",
+            "no row is wanted: every table is `pull: needed`, and no other table refers to them",
             spot,
             "sources",
-            "let at least one table be `pull: all`",
+            "set `pull: all` for at least one table",
         )
     for source in at.manifest.sources:
         if not source.schemas and rules:
             steps = ("sources", source.name)
-            at.warning(steps, f"nothing is linked from `{source.name}`", "list its `schemas`", key=True)
+            at.warning(steps, f"no table of `{source.name}` is linked", "list its `schemas`", key=True)
 
 
 def nearest_setting(root: Fields, steps: Steps, option: str) -> Steps:

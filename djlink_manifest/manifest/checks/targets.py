@@ -76,7 +76,8 @@ def _check_local_schemas(targets: list[Target], at: Checked) -> None:
             )
         elif _same_server(at.manifest.local, target.source) and target.local_schema == target.schema:
             at.problems.error(
-                f"the local schema `{target.local_schema}` is the source schema itself: one host, one port",
+                f"the local schema `{target.local_schema}` is the source schema itself: host and port are "
+                "the same",
                 spot,
                 path,
                 "set `schema_name`",
@@ -91,10 +92,10 @@ def _check_local_tables(exact: list[Target], problems: Problems) -> None:
             if _one_local_table(other, target):
                 both = f"`{target.address}` and `{other.address}`"
                 problems.error(
-                    f"{both} have one local table, in `{target.local_schema}`",
+                    f"{both} have the same local table, in `{target.local_schema}`",
                     target.spot,
                     dotted(target.steps),
-                    f"the other stands at {other.spot.location}; give one of them another `schema_name`",
+                    f"the other is at {other.spot.location}; give one of them another `schema_name`",
                 )
                 break
         others.append(target)
@@ -123,8 +124,8 @@ def _check_outbound_tables(exact: list[Target], at: Checked) -> None:
             steps = (*target.steps, "outbound_table")
             at.error(
                 steps,
-                f"`{target.address}` and `{other.address}` have one outbound table, `{name}`",
-                f"the other stands at {other.spot.location}; give one of them another name, or none",
+                f"`{target.address}` and `{other.address}` have the same outbound table, `{name}`",
+                f"the other is at {other.spot.location}; give one of them another name, or remove the name",
             )
 
 
@@ -134,8 +135,8 @@ def _check_outbound_schema(source: SourceSpec, at: Checked) -> None:
             steps = ("sources", source.name, "outbound")
             at.error(
                 steps,
-                f"the outbound schema `{source.outbound}` is one of the schemas that are linked",
-                "outbound tables need a schema of their own",
+                f"the outbound schema `{source.outbound}` is also a linked schema",
+                "use a separate schema for outbound tables",
             )
 
 

@@ -32,10 +32,10 @@ def with_approval(text: str, approval: Approval, file: str) -> str:
     entry, before = entry_value(approval), values(text)
     by_hand = f"add it by hand, or name another file with --into:\n{KEY}:\n  - {one_line(entry)}"
     if before is None:
-        raise ApprovalsError(f"{file} is not a mapping in YAML, so no approval can be added", hint=by_hand)
+        raise ApprovalsError(f"{file} is not a YAML mapping, so no approval can be added", hint=by_hand)
     old = before.get(KEY)
     if not isinstance(old, list | None):
-        raise ApprovalsError(f"the `{KEY}` of {file} are no list", hint=by_hand)
+        raise ApprovalsError(f"`{KEY}` of {file} is not a list", hint=by_hand)
 
     def change(root: Any, item: Item) -> None:
         mine = root.get(KEY)
@@ -55,7 +55,7 @@ def with_approval(text: str, approval: Approval, file: str) -> str:
         lambda new: _is(new, wanted) and not _lost(text, new),
     )
     if found is None:
-        words = f"the `{KEY}` of {file} are written in a way that djlink does not change"
+        words = f"`{KEY}` of {file} has a layout that djlink cannot edit"
         raise ApprovalsError(words, hint=by_hand)
     return found
 
@@ -93,8 +93,8 @@ def without_approvals(text: str, lines: Collection[int], file: str) -> str:
     )
     if found is None:
         raise ApprovalsError(
-            f"the `{KEY}` of {file} are written in a way that djlink does not change",
-            hint=f"take out by hand what begins in line {', '.join(map(str, sorted(lines)))}",
+            f"`{KEY}` of {file} has a layout that djlink cannot edit",
+            hint=f"delete by hand the entries that begin in line {', '.join(map(str, sorted(lines)))}",
         )
     return found
 

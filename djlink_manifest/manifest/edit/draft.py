@@ -127,12 +127,12 @@ def _stores(draft: Draft, indent: str) -> Iterator[str]:
     if not names:
         return
     for words in (
-        f"Tables here keep values in stores. In place of {PLACEHOLDER} name stores of your own:",
-        "of DataJoint's configuration, `default` for its default one, `inline` for the row itself.",
+        f"Some tables keep values in stores. Replace {PLACEHOLDER} with stores of your own:",
+        "names from DataJoint's configuration, `default` for its default store, `inline` for the row itself.",
     ):
         yield f"{indent}# {words}"
     yield f"{indent}stores: {_mapping(names)}"
-    yield f"{indent}# How theirs are reached, where DataJoint's configuration here has none of the name:"
+    yield f"{indent}# How to reach the source's stores, if DataJoint's configuration has none of that name:"
     yield f"{indent}# store_settings:"
     for name in names:
         yield f"{indent}#   {written(name)}: {{protocol: file, location: /mnt/theirs}}"
@@ -168,7 +168,7 @@ def _table(table: DraftTable, indent: str, *, with_stores: bool) -> Iterator[str
     about = f"  # {comment(table.about)}" if table.about else ""
     settings = [] if table.pull == "all" else [f"pull: {table.pull}"]
     if with_stores and table.stores:
-        yield f"{indent}# take `stores` out where that of the source says it; else name yours"
+        yield f"{indent}# delete `stores` if the one of the source applies; otherwise name your stores"
         settings.append(f"stores: {_mapping(table.stores)}")
     # never nothing: over another manifest that would take the table out
     yield f"{indent}{written(table.key)}: {{{', '.join(settings)}}}{about}"

@@ -41,9 +41,9 @@ def formatted(text: str, file: str = "manifest") -> str:
         if result == before:
             break
     else:
-        raise FormatError("the layout does not settle", hint="leave the file as it is, and tell the authors")
+        raise FormatError("formatting does not converge", hint="keep the file as it is, and report this")
     if _content(result) != _content(text):
-        raise FormatError("the formatted text would not say the same", hint="leave the file as it is")
+        raise FormatError("formatting would change the meaning", hint="keep the file as it is")
     return result
 
 
@@ -136,28 +136,29 @@ def starter(schema: str = SCHEMA) -> str:
 
 _STARTER = """\
 #
-# Which tables of which servers are linked to ours. Check it with `djlink validate`, see what it means with
-# `djlink plan`, do it with `djlink apply`. Secrets are references: ${env:NAME} or ${file:path}.
+# The tables of other servers to link to the local server. Check this file with `djlink validate`, preview the
+# changes with `djlink plan`, and make them with `djlink apply`. Secrets are references: ${env:NAME} or
+# ${file:path}.
 manifest: 1
 name: our-lab                          # marks what this manifest owns on the servers
-contact: data@ourlab.example           # shown to the owners of what is held
+contact: data@ourlab.example           # shown to the owners of held rows
 
-local:                                 # the server that receives
+local:                                 # the server that receives the rows
   host: db.ourlab.example
   user: ${env:DJ_USER}
   password: ${env:DJ_PASS}
 
 defaults:
   schema_name: "{source}_{schema}"     # the local schema; lab_a's `session` becomes `lab_a_session`
-  # deletions: auto                    # do what a source asks to delete, without a review
-  # unwanted: release                  # delete here what is wanted no longer, and let go of it
+  # deletions: auto                    # carry out requested deletions without a review
+  # unwanted: release                  # delete and release rows that are no longer wanted
 
 sources:
   lab_a:                               # the first word of each address: lab_a.session.Session
     host: db.lab-a.example
     user: ${env:LINK_USER}
     password: ${env:LINK_PASS}
-    outbound: ourlab_outbound          # our schema on their server: what we hold
+    outbound: ourlab_outbound          # our schema on their server: the rows that we hold
     schemas:
       lab:
         tables:

@@ -60,7 +60,7 @@ def _moment(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise _problem("must be a moment in UTC such as `2026-11-20T09:00:00Z`")
+    raise _problem("must be a UTC time such as `2026-11-20T09:00:00Z`")
 
 
 def _day(text: str) -> str:
@@ -93,7 +93,7 @@ OutboundName = Annotated[
 ]
 Digest = Annotated[
     str,
-    AfterValidator(_shaped(_DIGEST, 71, "a digest as `djlink approve` writes it, `sha256:` and hex digits")),
+    AfterValidator(_shaped(_DIGEST, 71, "a digest as written by `djlink approve`: `sha256:` and hex digits")),
     WithJsonSchema({"type": "string", "pattern": f"^{_DIGEST.pattern}$"}),
 ]
 Moment = Annotated[

@@ -16,12 +16,12 @@ class EquallyClose(ManifestError):
             (
                 Diagnostic(
                     severity="error",
-                    summary=f"`{second.pattern}` and `{first.pattern}` match `{schema.name}.{table}` equally "
-                    "closely",
+                    summary=f"`{second.pattern}` and `{first.pattern}` match `{schema.name}.{table}` and "
+                    "are equally specific",
                     location=second.location,
                     path=f"schemas.{schema.name}.tables.{second.pattern}",
-                    help=f"`{first.pattern}` stands at {first.location}; name the table, or make one glob "
-                    "longer",
+                    help=f"`{first.pattern}` is at {first.location}; name the table, or make one glob more "
+                    "specific",
                     width=len(second.pattern),
                 ),
             )

@@ -25,37 +25,37 @@ def identifier_fault(name: str) -> str | None:
     if len(name) > MAX_NAME:
         return f"is longer than {MAX_NAME} characters"
     if found := _UNUSABLE.search(name):
-        shown = {" ": "a space", ".": "a dot", "`": "a backtick"}.get(
-            found[0], "a character that cannot be used"
-        )
-        return f"holds {shown}"
+        shown = {" ": "a space", ".": "a dot", "`": "a backtick"}.get(found[0], "an invalid character")
+        return f"contains {shown}"
     if max(name) > "\uffff":
-        return "holds a character that the server does not allow"
+        return "contains a character that the server does not allow"
     return None
 
 
 def source_fault(name: str) -> str | None:
     """Why a source cannot have this name, as the end of a sentence; else None."""
     if name == "local":
-        return "is `local`, which is the receiving server's"
+        return "is `local`, which is reserved for the local server"
     if len(name) > MAX_NAME:
         return f"is longer than {MAX_NAME} characters"
     if not _SOURCE.fullmatch(name):
-        return "must be letters, digits, `_` and `-`, starting with a letter"
+        return "must consist of letters, digits, `_` and `-`, and start with a letter"
     return None
 
 
 def table_fault(name: str) -> str | None:
     """Why a key below `tables` names no table that can be linked, as the end of a sentence; else None."""
     if is_hidden(name):
-        return "starts with `~`: DataJoint and djlink keep their own tables there"
+        return "starts with `~`, which is reserved for tables of DataJoint and djlink"
     if is_glob(name):
         return (
-            None if not re.search(r"[\x00-\x1f`/\\.\s]", name) else "holds a character that no table name has"
+            None
+            if not re.search(r"[\x00-\x1f`/\\.\s]", name)
+            else "contains a character that is invalid in a table name"
         )
     master = name.split(".")[0] if re.fullmatch(r"[A-Z]\w*\.[A-Z]\w*", name) else master_of(name)
     if master is not None:
-        return f"is a part: parts come with their master, `{master}`"
+        return f"is a part; parts are linked with their master, `{master}`"
     if fault := identifier_fault(name):
         return fault
     return None
@@ -64,7 +64,7 @@ def table_fault(name: str) -> str | None:
 def unlinkable(table: str) -> str | None:
     """Why a table that a server has cannot be linked by its name, as the end of a sentence; else None."""
     if found := _GLOB.search(table):
-        return f"holds `{found[0]}`, which stands for other characters in a manifest"
+        return f"contains `{found[0]}`, which is a glob character in a manifest"
     return table_fault(table)
 
 

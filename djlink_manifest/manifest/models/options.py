@@ -22,39 +22,41 @@ class FallingOptions(Model):
 
     pull: Pull = Field(
         "all",
-        description="all: every wanted entity. needed: only what wanted children refer to. "
-        "none: nothing new; what is held is what is wanted.",
+        description="all: every wanted entity. needed: only entities that wanted children refer to. none: "
+        "no new entities; the held entities are the wanted ones.",
     )
     deletions: Deletions = Field(
         "review",
-        description="review: a deletion that the source asks for waits for an approval. auto: it is done.",
+        description="review: a requested deletion waits for an approval. auto: it is carried out.",
     )
     unwanted: Unwanted = Field(
         "keep",
-        description="What becomes of entities pulled earlier and wanted no longer. keep, or release: "
-        "delete locally and let go at the source.",
+        description="What to do with pulled entities that are no longer wanted. keep: keep them. release: "
+        "delete them locally and release them at the source.",
     )
     changed: Changed = Field(
         "report",
-        description="What `--verify` does about rows that differ. report, or mend: update them.",
+        description="What `--verify` does with rows that differ. report: report them. mend: update them.",
     )
     max_deletions: Annotated[Limit, From(Max)] = Field(
         DEFAULT_LIMIT,
-        description="At most so many entities of a link, or so much of it, are deleted without an approval, "
-        "all or nothing. Never less than 1.",
+        description="Maximum entities per link, as a number or a percentage, to delete without an "
+        "approval, all or nothing. Never less than 1.",
         examples=["5%", 20],
         json_schema_extra={"default": f"{DEFAULT_LIMIT.value:g}%"},
     )
     stores: Annotated[tuple[tuple[str, str], ...], From(dict[str, str], pairs)] = Field(
         (),
-        description="Source store: local store, for external files. `default` is the default store of either "
-        "side, `*` every other store of the source, and the target `inline` the row itself.",
+        description="Maps source stores to local stores for external files. `default` is the default store "
+        "of either side, `*` stands for all other stores of the source, and the target `inline` for the "
+        "row itself.",
         examples=[{"raw": "ourlab_raw"}, {"*": "default", "figures": "inline"}],
         json_schema_extra={"default": {}},
     )
     schema_name: str = Field(
         "{schema}",
-        description="The local schema; `{source}` and `{schema}` stand for the source's and schema's names.",
+        description="The local schema; `{source}` and `{schema}` are replaced by the names of the source "
+        "and the schema.",
         examples=["ours_{source}_{schema}"],
     )
 
@@ -73,17 +75,17 @@ class Options(FallingOptions):
     where: Annotated[Condition | None, From(Annotated[Any, WHERE_SCHEMA], lambda value, origin: None)] = (
         Field(  # `falling` reads it, with the place of every part
             None,
-            description="Which rows: SQL over its own columns, a mapping (column: value, or any of a list), "
-            "or a list of these (or).",
+            description="Selects rows: SQL over the table's own columns, a mapping (column: value, or a "
+            "list of values), or a list of these (combined with OR).",
             examples=["session_date > '2020-01-01'", {"subject": ["A001", "A002"]}],
         )
     )
     outbound_table: Annotated[str | None, From(OutboundName)] = Field(
-        None, description="The base name of the outbound tables; derived where unset."
+        None, description="The base name of the outbound tables. Default: derived from the table's name."
     )
     depends_on: Annotated[tuple[str, ...], From(list[str], sorted_names)] = Field(
         (),
-        description="Links that come first although no foreign key says so.",
+        description="Links to process first in addition to foreign key parents.",
         examples=[["princeton.lab.Subject"]],
     )
 

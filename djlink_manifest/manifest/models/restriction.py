@@ -22,7 +22,7 @@ def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:
         if not equals or identifier_fault(column):
             raise UsageError(
                 f"{pair}: not COLUMN=VALUE",
-                hint="write SQL as --where 'contrast > 0.5', with quotes around it",
+                hint="write SQL as --where 'contrast > 0.5', in quotes",
             )
         values.setdefault(column, []).append(None if value == "NULL" else value)
     terms: list[Condition] = [Equals(column, tuple(each)) for column, each in values.items()]
@@ -34,7 +34,7 @@ def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:
             shown = f", at `{near}`" if near and "\0" not in near else ""
             raise UsageError(
                 f"--where is refused: {refused.message}{shown}",
-                hint="it is one SQL condition over the table's own columns",
+                hint="write one SQL condition on the table's own columns",
             ) from None
         terms.append(Sql(text.strip()))
     if not terms:

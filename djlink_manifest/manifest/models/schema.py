@@ -26,7 +26,7 @@ def manifest_schema() -> dict[str, Any]:
     for name, definition in schema["$defs"].items():
         _tidy(definition, with_defaults=name == "Defaults")
     _tidy(schema, with_defaults=False)
-    schema["patternProperties"] = {"^x-": {"description": "Ignored; a place for anchors."}}
+    schema["patternProperties"] = {"^x-": {"description": "Ignored; use it for anchors."}}
     return {"$schema": _DIALECT, **schema, "title": "djlink manifest"}
 
 
@@ -37,7 +37,7 @@ def overlay_schema() -> dict[str, Any]:
     for definition in [schema, *whole]:
         definition.pop("required", None)
         definition["properties"] = {key: _or_null(value) for key, value in definition["properties"].items()}
-    return {**schema, "title": "djlink manifest, a part of one"}
+    return {**schema, "title": "Part of a djlink manifest"}
 
 
 def rendered(schema: dict[str, Any]) -> str:
@@ -48,7 +48,7 @@ def rendered(schema: dict[str, Any]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write the schemas, or with `--check` tell whether they are fresh; the exit code."""
     if not (FOLDER.parent / "pyproject.toml").is_file():
-        sys.stderr.write("the schemas belong to a checkout of djlink; this is an installed copy\n")
+        sys.stderr.write("the schemas are part of a checkout of djlink; this is an installed copy\n")
         return 1
     stale = 0
     for name, schema in ((MANIFEST, manifest_schema()), (OVERLAY, overlay_schema())):

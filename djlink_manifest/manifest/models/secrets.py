@@ -66,7 +66,10 @@ def resolve_server(spec: NamedServer, environ: Mapping[str, str]) -> ServerAddre
     port = text(spec.port, "port").strip()
     if not host or "/" in host or any(c.isspace() for c in host):
         raise _error(
-            spec, "host", "`host` does not resolve to a host name", "it is a name or address, without a port"
+            spec,
+            "host",
+            "`host` does not resolve to a host name",
+            "write a host name or address without a port",
         )
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise _error(spec, "port", "`port` does not resolve to a number from 1 to 65535", None)
@@ -91,7 +94,9 @@ def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:
     if fault := identifier_fault(name):
         raise _error(source, "outbound", f"the outbound schema's name {fault}", None)
     if has_reference(source.outbound) and name == _password(source, environ):
-        words = "`outbound` and `password` resolve to one value, and a schema's name is no secret"
+        words = (
+            "`outbound` and `password` resolve to the same value, but the name of a schema is not a secret"
+        )
         raise _error(source, "outbound", words, "set the variable that `outbound` refers to")
     return name
 
@@ -183,7 +188,7 @@ def _resolved(reference: Reference, folder: str, environ: Mapping[str, str]) -> 
             f"the environment variable {reference.name} is {state}", f"export {reference.name}=..."
         )
     path = _path(reference.name, folder, environ)
-    hint = "write the value into it, readable by you alone"
+    hint = "write the value to that file, readable only by you"
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -228,7 +233,7 @@ def _pem(spec: NamedServer, key: str, environ: Mapping[str, str]) -> str | None:
             spec,
             f"tls.{key}",
             f"`tls.{key}`: there is no file {path}",
-            "relative paths start from the manifest",
+            "relative paths are relative to the manifest",
         )
     return str(path)
 

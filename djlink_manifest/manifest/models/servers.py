@@ -12,10 +12,10 @@ from djlink_manifest.manifest.models.written import From, Model, Placed, kind
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.manifest.text.references import LOCAL_PASS, LOCAL_USER
 
-USER = "The account. Unset: `${env:DJ_USER}` at local, `${env:LINK_USER}` at a source."
+USER = "The account. Default: `${env:DJ_USER}` at local, `${env:LINK_USER}` at a source."
 PASSWORD = (
-    "A reference, never the password itself. "
-    "Unset: `${env:DJ_PASS}` at local, `${env:LINK_PASS}` at a source."
+    "A reference to the password, never the password itself. Default: `${env:DJ_PASS}` at local, "
+    "`${env:LINK_PASS}` at a source."
 )
 PASSWORDS = ["${env:LINK_PASS}", "${file:/run/secrets/link}"]
 
@@ -24,7 +24,9 @@ class TlsSpec(Model):
     """PEM files for an encrypted and verified connection; relative paths start from this file's folder."""
 
     ca: str = Field(
-        "", description="The authority that signed the server's certificate.", examples=["certs/lab.pem"]
+        "",
+        description="The certificate authority that signed the server's certificate.",
+        examples=["certs/lab.pem"],
     )
     cert: str = Field("", description="The certificate that identifies djlink to the server.")
     key: str = Field("", description="The private key of `cert`.")
@@ -46,8 +48,9 @@ class ServerSpec(Placed):
         ),
     ] = Field(
         None,
-        description="true: encrypted and verified against the system's authorities. false: plain. "
-        "A mapping: encrypted and verified with these files. Unset: false for a loopback host, else true.",
+        description="true: encrypted, verified with the system's certificate authorities. false: not "
+        "encrypted. A mapping: encrypted, verified with these files. Default: false for a loopback host, "
+        "otherwise true.",
         examples=[True, {"ca": "certs/lab.pem"}],
     )
 
@@ -63,13 +66,15 @@ class StoreSettings(Model):
     protocol: str = Field(description="file, s3, gcs or azure.", examples=["s3"])
     location: str = Field(
         "",
-        description="The folder, or the prefix in the bucket. Relative folders start from this file's.",
+        description="The folder, or the prefix in the bucket. Relative folders are relative to this file.",
         examples=["/mnt/princeton/raw"],
     )
-    endpoint: str = Field("", description="The S3 service, host and port.", examples=["s3.princeton.example"])
+    endpoint: str = Field(
+        "", description="Host and port of the S3 service.", examples=["s3.princeton.example"]
+    )
     bucket: str = Field("", description="The bucket (s3, gcs).")
     container: str = Field("", description="The container (azure).")
-    secure: bool = Field(True, description="Whether the S3 service is reached by HTTPS.")
+    secure: bool = Field(True, description="Whether to use HTTPS for the S3 service.")
     access_key: str = Field("", description="A reference (s3).", examples=["${env:PRINCETON_KEY}"])
     secret_key: str = Field("", description="A reference (s3).", examples=["${file:/run/secrets/s3}"])
     token: str = Field("", description="A reference (gcs).")
@@ -78,7 +83,7 @@ class StoreSettings(Model):
     account_key: str = Field("", description="A reference (azure).")
     connection_string: str = Field("", description="A reference (azure).")
     schema_prefix: str = Field(
-        "", description="The section of objects by schema and table, where it is not `_schema`."
+        "", description="The section of objects by schema and table, if it is not `_schema`."
     )
 
 

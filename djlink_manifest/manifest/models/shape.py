@@ -47,16 +47,16 @@ _LEVELS: tuple[tuple[str, type[Model]], ...] = (
     ("approvals.*", Approval),
 )
 _PLACES: dict[type[Model], str] = {
-    Manifest: "at the top",
-    ServerSpec: "at `local` or a source",
-    SourceSpec: "at a source",
-    FallingOptions: "at `defaults`, a source, a schema or a table",
-    SchemaSpec: "at a schema",
-    Options: "at a table",
+    Manifest: "at the top level",
+    ServerSpec: "in `local` or a source",
+    SourceSpec: "in a source",
+    FallingOptions: "in `defaults`, a source, a schema or a table",
+    SchemaSpec: "in a schema",
+    Options: "in a table",
     TlsSpec: "below `tls`",
-    StoreSettings: "at a store below `store_settings`",
-    Removed: "at an entry of `removed`",
-    Approval: "at an entry of `approvals`",
+    StoreSettings: "in a store below `store_settings`",
+    Removed: "in an entry of `removed`",
+    Approval: "in an entry of `approvals`",
 }
 _PLACEHOLDERS: dict[str, object] = {
     "manifest": 1,
@@ -69,8 +69,8 @@ _PLACEHOLDERS: dict[str, object] = {
 }
 _MISSING_HELP = {
     "manifest": "write `manifest: 1`, the version of the format",
-    "name": "write `name: my-lab`; it marks on the servers what this manifest owns",
-    "local": "the server that receives: `local: {host: ...}`",
+    "name": "write `name: my-lab`; it marks the tables that this manifest owns",
+    "local": "name the local server: `local: {host: ...}`",
     "host": "write `host: db.lab.example`",
     "tables": 'write `tables: "*"` for all tables',
     "protocol": "write `protocol: file`, or s3, gcs or azure",
@@ -92,7 +92,7 @@ _KINDS = {
     "list_type": ("must be a list", "write it as `[one, two]`"),
 }
 _TAGGED = {
-    "tables": ('must be a mapping, a list of names, or a text such as "*"', None),
+    "tables": ('must be a mapping, a list of names, or text such as "*"', None),
     "tls": ("must be true, false, or a mapping of `ca`, `cert` and `key`", None),
 }
 _STORE = ("must be a mapping of settings, or the name of a store", None)
@@ -170,7 +170,7 @@ def _report_choice(root: Fields, steps: Steps, expected: str, shown: str, proble
     listed = ", ".join(f"`{c}`" for c in choices[:-1]) + (" or " if choices[1:] else "") + f"`{choices[-1]}`"
     help = did_you_mean(value, choices) if isinstance(value, str) else None
     if steps == ("manifest",):
-        help = "this djlink reads version 1 of the format"
+        help = "this version of djlink reads version 1 of the format"
     problems.error(f"{shown} must be {listed}", spot_of(root, steps), dotted(steps), help)
 
 
@@ -190,13 +190,13 @@ def _key_help(steps: Steps) -> str | None:
     if near and near.casefold() != f"did you mean `{name}`?":
         elsewhere = _belongs(name)
         return elsewhere or near
-    return _belongs(name) or (f"known here: {', '.join(sorted(known))}" if known else None)
+    return _belongs(name) or (f"valid keys: {', '.join(sorted(known))}" if known else None)
 
 
 def _belongs(name: str) -> str | None:
     for level, where in _PLACES.items():
         if name in _keys(level):
-            return f"`{name}` stands {where}"
+            return f"`{name}` belongs {where}"
     return None
 
 
@@ -221,7 +221,7 @@ def _without_nulls(node: Fields, problems: Problems, steps: Steps, told: set[Ste
         is_table, in_where = free and len(steps) == 5, free and len(steps) >= 6 and key == "where"
         if isinstance(entry.value, Leaf) and entry.value.value is None and not is_table:
             told.add(here)
-            help = _NULL_HELP.get(str(steps[-1]) if steps else "", "give it one, or take the line out")
+            help = _NULL_HELP.get(str(steps[-1]) if steps else "", "give it a value, or remove the line")
             problems.error(f"`{key}` has no value", entry.spot, dotted(here), _MISSING_HELP.get(key, help))
             continue
         if isinstance(entry.value, Fields) and not in_where:

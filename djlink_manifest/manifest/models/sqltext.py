@@ -84,10 +84,10 @@ def check(text: str, *, steady: bool = False) -> None:
             "NEXT",
             "VALUE",
         ):
-            raise Refused("`NEXT VALUE FOR`: it writes", token.at)
+            raise Refused("`NEXT VALUE FOR`, which writes", token.at)
     for one, two, three in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if one.text == "." and one.kind == "other" and two.kind in {"word", "name"} and three.text == "(":
-            raise Refused("a function of a schema may do anything", two.at)
+            raise Refused("a stored function, which may have side effects", two.at)
     if steady:
         _check_steady(tokens)
 
@@ -136,7 +136,7 @@ def _end_of_quote(text: str, start: int) -> int:
             at += 2
         else:
             return at + 1
-    raise Refused(f"a quote ({quote}) is opened and not closed", start)
+    raise Refused(f"an unclosed quote ({quote})", start)
 
 
 def _check_balance(tokens: list[Token]) -> None:
@@ -146,21 +146,21 @@ def _check_balance(tokens: list[Token]) -> None:
             opened.append(token.at)
         elif token.kind == "other" and token.text == ")":
             if not opened:
-                raise Refused("a parenthesis is closed that was not opened", token.at)
+                raise Refused("a closing parenthesis without an opening one", token.at)
             opened.pop()
     if opened:
-        raise Refused("a parenthesis is opened and not closed", opened[-1])
+        raise Refused("an unclosed parenthesis", opened[-1])
 
 
 def _check_character(token: Token) -> None:
     if token.text == ";":
-        raise Refused("a `;`: only one condition can be given", token.at)
+        raise Refused("a `;`; only one condition is allowed", token.at)
     if token.text == "@":
         raise Refused("a variable (`@`)", token.at)
     if token.text == ":":
-        raise Refused("a `:`: no assignments or parameters", token.at)
+        raise Refused("a `:`; assignments and parameters are not allowed", token.at)
     if token.text in {"?", "{", "}", "[", "]", "\\"}:
-        raise Refused(f"a `{token.text}` outside of quotes", token.at)
+        raise Refused(f"a `{token.text}` outside quotes", token.at)
     if ord(token.text) < 32:
         raise Refused("a control character", token.at)
 
@@ -171,13 +171,13 @@ def _check_word(token: Token, called: bool) -> None:
     name = _folded(token)
     if token.kind == "word":
         if name == "INTO":
-            raise Refused("`INTO`: a condition writes nothing", token.at)
+            raise Refused("`INTO`; a condition cannot write", token.at)
         if name in _SUBQUERY:
-            raise Refused(f"a subquery (`{name}`): a condition reads its own table only", token.at)
+            raise Refused(f"a subquery (`{name}`); a condition can read only its own table", token.at)
         if name in _CLAUSE and not (called and name in _ALSO_FUNCTIONS):
-            raise Refused(f"`{name}`: write the condition alone", token.at)
+            raise Refused(f"`{name}`; write only the condition", token.at)
     if called and (name in _ACTING or name.startswith(_ACTING_STARTS)):
-        raise Refused(f"`{name}()`: it waits, locks, writes or reads files", token.at)
+        raise Refused(f"`{name}()`, which waits, locks, writes or reads files", token.at)
 
 
 def _check_steady(tokens: list[Token]) -> None:
@@ -192,7 +192,11 @@ def _check_steady(tokens: list[Token]) -> None:
             or (token.kind == "word" and name in _CHANGING_WORDS)
             or (name == "UNIX_TIMESTAMP" and empty_call)
         ):
-            raise Refused(f"`{name}` changes by itself, and `unwanted: release` would delete by it", token.at)
+            raise Refused(
+                f"the value of `{name}` changes over time, so `unwanted: release` would delete rows over "
+                "time",
+                token.at,
+            )
 
 
 def _folded(token: Token) -> str:

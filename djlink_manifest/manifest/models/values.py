@@ -84,12 +84,12 @@ class SchemaSpec(Placed, FallingOptions):
         ),
     ] = Field(
         alias="tables",
-        description="Tables by class (Session), table name (__spikes) or glob (*); the most specific wins. "
-        "A list, or one text, where no table has options.",
+        description="Tables by class (Session), table name (__spikes) or glob (*); the most specific key "
+        "wins. Use a list, or one text, if no table has options.",
         examples=["*", ["Session", "SessionNote"], {"*": {"pull": "needed"}, "Session": None}],
     )
     exclude: Annotated[tuple[str, ...], From(list[str], sorted_names)] = Field(
-        (), description="Globs and names of tables that the globs leave out."
+        (), description="Names and globs of tables to exclude from the globs of `tables`."
     )
 
     @property
@@ -105,7 +105,7 @@ class SourceSpec(ServerSpec, FallingOptions):
     password: str = Field(LINK_PASS, description=PASSWORD, examples=PASSWORDS, repr=False)
     outbound: str = Field(
         LINK_OUTBOUND,
-        description="The schema on this server for the outbound tables. Unset: `${env:LINK_OUTBOUND}`.",
+        description="The schema on this server for the outbound tables. Default: `${env:LINK_OUTBOUND}`.",
         examples=["ourlab_outbound"],
     )
     store_settings: Annotated[
@@ -122,8 +122,9 @@ class SourceSpec(ServerSpec, FallingOptions):
         ),
     ] = Field(
         (),
-        description="How the source's stores are reached, by the names that its tables use: settings, or the "
-        "name of another store of this source or of DataJoint's configuration. `default` is the default one.",
+        description="How to reach the source's stores, by the names that its tables use: settings, or the "
+        "name of another store of this source or of DataJoint's configuration. `default` is the default "
+        "store.",
         examples=[{"raw": {"protocol": "file", "location": "/mnt/princeton/raw"}, "default": "raw"}],
     )
     schemas: Annotated[tuple[SchemaSpec, ...], From(dict[str, SchemaSpec], _by_name)] = Field(
@@ -147,7 +148,7 @@ class SourceSpec(ServerSpec, FallingOptions):
 class Removed(Placed):
     """A link that was taken out of `sources`."""
 
-    table: Literal["keep", "drop"] = Field(description="What becomes of the local table.")
+    table: Literal["keep", "drop"] = Field(description="What to do with the local table.")
 
     @property
     def address(self) -> str:
@@ -167,15 +168,20 @@ class Approval(Placed):
 
     link: str = Field(description="The link's address.", examples=["princeton.ephys.Recording"])
     keys: Digest = Field(description="The digest of their keys.")
-    count: int = Field(ge=1, description="How many entities it is about.")
+    count: int = Field(ge=1, description="The number of approved entities.")
     until: Moment = Field(
-        "", description="Requests up to this moment (UTC) are covered. Not with `orphans`, else required."
+        "", description="Requests up to this time (UTC) are covered. Required, except with `orphans`."
     )
     orphans: bool = Field(
-        False, description="true: the local rows whose source row is gone, not those that a source asks for."
+        False,
+        description="true: the approval is for local rows without a source row, not for requested deletions.",
     )
     along: Annotated[tuple[tuple[str, int], ...], From(dict[str, Annotated[int, Field(ge=0)]], pairs)] = (
-        Field((), alias="with", description="How many entities of descendants go along, by address.")
+        Field(
+            (),
+            alias="with",
+            description="The number of descendant entities that are deleted too, by address.",
+        )
     )
     by: str = Field(min_length=1, description="Who approved.")
     date: Day = Field(description="When.")
@@ -195,9 +201,9 @@ class Manifest(Model):
         description="Marks what this manifest owns on the servers.", examples=["hippocampus-atlas"]
     )
     contact: str = Field(
-        "", description="Shown to owners beside what is held.", examples=["data@ourlab.example"]
+        "", description="Shown to source owners with the held rows.", examples=["data@ourlab.example"]
     )
-    local: ServerSpec = Field(description="The server that receives.")
+    local: ServerSpec = Field(description="The local server, which receives the rows.")
     defaults: Defaults = Field(
         default_factory=Defaults.model_construct, description="Options for every source."
     )
@@ -205,10 +211,10 @@ class Manifest(Model):
         (), description="The servers that tables come from, by name."
     )
     removed: Annotated[tuple[Removed, ...], From(dict[str, Removed], _by_name)] = Field(
-        (), description="Links taken out, by address: said, reviewed, then done."
+        (), description="Links to remove, by address."
     )
     approvals: Annotated[tuple[Approval, ...], From(list[Approval], _approvals)] = Field(
-        (), description="Agreed deletion sets."
+        (), description="Approved deletion sets."
     )
     files: Annotated[tuple[str, ...], PlainValidator(lambda value: value), SkipJsonSchema()] = ()
     """The files read."""

@@ -21,7 +21,10 @@ def condition(entry: Entry, path: str, problems: Problems, *, steady: bool = Fal
     if isinstance(node, Items):
         if not node.items:
             problems.error(
-                "`where` is an empty list: it would match no row", entry.spot, path, "`pull: none` says that"
+                "`where` is an empty list, which matches no row",
+                entry.spot,
+                path,
+                "use `pull: none` for that",
             )
             return None
         terms = [_one(item, item.spot, f"{path}[{i}]", problems, steady) for i, item in enumerate(node.items)]
@@ -38,10 +41,10 @@ def _one(node: Node, spot: Spot, path: str, problems: Problems, steady: bool) ->
             return _equalities(node, spot, path, problems)
         case Items():
             problems.error(
-                "a list inside of the list of `where`",
+                "a list inside the list of `where`",
                 node.spot,
                 path,
-                "write one list; its members are or-ed",
+                "write one list; its items are combined with OR",
             )
         case Leaf():
             problems.error(f"`where` is {_FORMS}", node.spot, path, "quote SQL text")
@@ -58,7 +61,7 @@ def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> 
             f"`where` is refused: {refused.message}{shown}" if text.strip() else "`where` is empty",
             spot,
             path,
-            "SQL in `where` is one condition over the table's own columns",
+            "SQL in `where` must be one condition on the table's own columns",
         )
         return None
     return Sql(text.strip())
@@ -66,9 +69,7 @@ def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> 
 
 def _equalities(node: Fields, spot: Spot, path: str, problems: Problems) -> Condition | None:
     if not node.entries:
-        problems.error(
-            "`where` is an empty mapping: it would match every row", spot, path, "leave `where` out"
-        )
+        problems.error("`where` is an empty mapping, which matches every row", spot, path, "remove `where`")
         return None
     terms = [_equality(node.entries[key], f"{path}.{key}", problems) for key in sorted(node.entries)]
     found = tuple(term for term in terms if term is not None)
@@ -86,21 +87,21 @@ def _equality(entry: Entry, path: str, problems: Problems) -> Equals | None:
             return Equals(entry.key, (value,))
         case Items(items=()):
             problems.error(
-                "an empty list of values: no row would match", entry.spot, path, "`pull: none` says that"
+                "an empty list of values, which matches no row", entry.spot, path, "use `pull: none` for that"
             )
         case Items(items=items):
             values: list[Scalar] = []
             for item in items:
                 if not isinstance(item, Leaf):
-                    problems.error("a value is text, a number, true, false or null", item.spot, path)
+                    problems.error("a value must be text, a number, true, false or null", item.spot, path)
                     return None
                 values.append(item.value)
             return Equals(entry.key, tuple(values))
         case Fields():
             problems.error(
-                "a value is text, a number, true, false, null, or a list of these",
+                "a value must be text, a number, true, false, null, or a list of these",
                 entry.spot,
                 path,
-                'for a comparison write SQL: "contrast > 0.5"',
+                'for comparisons, write SQL: "contrast > 0.5"',
             )
     return None

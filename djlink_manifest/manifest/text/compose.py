@@ -49,21 +49,23 @@ class Composer:
         event = next(self.events)
         if not isinstance(event, yaml.StreamEndEvent):
             raise self.stop(
-                "a manifest is one YAML document", event, "put the second document into a file of its own"
+                "a manifest must be a single YAML document",
+                event,
+                "put the second document into a separate file",
             )
         return root
 
     def node(self, event: yaml.Event, depth: int, key: str = "") -> Node:
         """The node that starts with an event."""
         if depth > MAX_DEPTH:
-            raise self.stop(f"nested deeper than {MAX_DEPTH} levels", event)
+            raise self.stop(f"nesting is deeper than {MAX_DEPTH} levels", event)
         if isinstance(event, yaml.AliasEvent):
             return self.aliased(event, key)
         anchor = getattr(event, "anchor", None)
         if anchor is not None:
             if anchor in self.anchors:
                 raise self.stop(
-                    "an anchor of this name is set twice", event, "give each anchor a name of its own"
+                    "an anchor with this name is set twice", event, "give each anchor a different name"
                 )
             self.anchors[anchor] = None
         node: Node
@@ -76,9 +78,9 @@ class Composer:
         else:
             raise AssertionError(event)
         if node.size > MAX_NODES:
-            raise self.stop(f"with its aliases written out the file has more than {MAX_NODES} values", event)
+            raise self.stop(f"with its aliases expanded, the file has more than {MAX_NODES} values", event)
         if node.depth > MAX_DEPTH:
-            raise self.stop(f"with its aliases written out nested deeper than {MAX_DEPTH} levels", event)
+            raise self.stop(f"with its aliases expanded, nesting is deeper than {MAX_DEPTH} levels", event)
         if anchor is not None:
             self.anchors[anchor] = node
         return node
@@ -95,7 +97,7 @@ class Composer:
             )
         node = self.anchors[name]
         if node is None:
-            raise self.stop("an alias stands inside of its own anchor", event)
+            raise self.stop("an alias refers to an anchor that contains it", event)
         return node
 
     def leaf(self, event: yaml.ScalarEvent, key: str) -> Leaf:
@@ -105,7 +107,7 @@ class Composer:
             self.problems.conceal(spot)
         if event.tag is not None and event.tag not in _TEXT_TAGS:
             raise self.stop(
-                "an unknown tag (`!`)", event, "manifests use no tags; quote text that starts with `!`"
+                "an unknown tag (`!`)", event, "manifests do not use tags; quote text that starts with `!`"
             )
         if event.tag is not None or not event.implicit[0]:
             return Leaf(event.value, spot)
@@ -117,7 +119,7 @@ class Composer:
     def sequence(self, start: yaml.SequenceStartEvent, depth: int) -> Items:
         """A list."""
         if start.tag not in {None, "!", _SEQ_TAG}:
-            raise self.stop("an unknown tag (`!`)", start, "manifests use no tags")
+            raise self.stop("an unknown tag (`!`)", start, "manifests do not use tags")
         items: list[Node] = []
         size = 1
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
@@ -129,7 +131,7 @@ class Composer:
     def mapping(self, start: yaml.MappingStartEvent, depth: int) -> Fields:
         """A mapping, what `<<` brings along last."""
         if start.tag not in {None, "!", _MAP_TAG}:
-            raise self.stop("an unknown tag (`!`)", start, "manifests use no tags")
+            raise self.stop("an unknown tag (`!`)", start, "manifests do not use tags")
         entries: dict[str, Entry] = {}
         merged: list[Fields] = []
         seen_merge = False
@@ -142,7 +144,7 @@ class Composer:
             ):
                 if seen_merge:
                     self.problems.error(
-                        "`<<` stands twice in one mapping", self.spot(event), help="`<<: [*one, *two]`"
+                        "`<<` occurs twice in one mapping", self.spot(event), help="`<<: [*one, *two]`"
                     )
                 seen_merge = True
                 merged += self.merge_sources(next(self.events), depth)
@@ -150,9 +152,9 @@ class Composer:
             entry = self.entry(event, depth)
             if (first := entries.get(entry.key)) is not None:
                 self.problems.error(
-                    f"the key `{entry.key}` stands twice in one mapping",
+                    f"the key `{entry.key}` occurs twice in one mapping",
                     entry.spot,
-                    help=f"it stands first in line {first.spot.location.line}; keep one of them",
+                    help=f"it first occurs in line {first.spot.location.line}; keep one of them",
                 )
                 continue
             entries[entry.key] = entry
@@ -179,7 +181,7 @@ class Composer:
             raise self.stop("an anchor (`&`) on a key", event, "put it on the value")
         key = leaf.value if isinstance(leaf.value, str) else event.value
         if leaf.surprise is not None or not isinstance(leaf.value, str):
-            help = f'quote it: "{key}"' if key else "a key stands before the colon"
+            help = f'quote it: "{key}"' if key else "write a key before the colon"
             self.problems.error(
                 f"the key `{key}` must be quoted to be text" if key else "a key is missing",
                 leaf.spot,
@@ -194,7 +196,7 @@ class Composer:
         found = [each for each in sources if isinstance(each, Fields)]
         if len(found) != len(sources):
             self.problems.error(
-                "`<<` takes a mapping or a list of mappings", self.spot(event), help="write `<<: *anchor`"
+                "`<<` requires a mapping or a list of mappings", self.spot(event), help="write `<<: *anchor`"
             )
         return found
 

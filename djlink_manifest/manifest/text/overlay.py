@@ -72,10 +72,11 @@ def _beside(one: Fields, other: Fields, problems: Problems, path: Path) -> Field
             entries[key] = replace(present, value=joined(present.value, entry.value))
         elif where != ("manifest",) or _text(present.value) != _text(entry.value):
             problems.error(
-                f"the key `{key}` stands in two files of one directory",
+                f"the key `{key}` occurs in two files of one directory",
                 entry.spot,
                 ".".join(where),
-                f"it also stands at {present.spot.location}; keep one, or overlay the files with -f",
+                f"the other is at {present.spot.location}; keep one, or name the files separately with -f, "
+                "so that the later one overrides",
             )
     return replace(one, entries=entries)
 
@@ -92,9 +93,8 @@ def _nothing_to_remove(base: Fields, entry: Entry, problems: Problems, path: Pat
     table = len(path) == 5 and path[0] == "sources" and path[2] == "schemas" and path[4] == "tables"
     near = did_you_mean(entry.key, base.entries)
     problems.error(
-        f"nothing to remove: no earlier file has `{entry.key}` here",
+        f"no earlier file has `{entry.key}` here to remove",
         entry.spot,
         ".".join((*path, entry.key)),
-        near
-        or (f"to add a table without options write `{entry.key}: {{}}`" if table else "take the line out"),
+        near or (f"to add a table without options write `{entry.key}: {{}}`" if table else "remove the line"),
     )

@@ -38,7 +38,7 @@ def parts(text: str) -> tuple[str | Reference, ...]:
         at = match.end()
     found.append(text[at:])
     if any(isinstance(part, str) and "${" in part for part in found):
-        raise BadReference("a reference is opened by `${` and not closed by `}`")
+        raise BadReference("a reference is not closed: `${` without `}`")
     return tuple(part for part in found if part != "")
 
 

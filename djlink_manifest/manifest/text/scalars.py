@@ -66,19 +66,21 @@ def _escaped(character: str) -> str:
 def _surprise(text: str) -> Surprise | None:
     word = text.lower()
     if word in _WORDS:
-        return Surprise("is true or false to some YAML readers and text to others", str(_WORDS[word]).lower())
+        return Surprise("is a boolean for some YAML parsers and text for others", str(_WORDS[word]).lower())
     if word == "null":
-        return Surprise("is nothing to some YAML readers and text to others", "null")
+        return Surprise("is null for some YAML parsers and text for others", "null")
     if _SEXAGESIMAL.fullmatch(text):
-        return Surprise("is a number in base 60 to some YAML readers", "the number")
+        return Surprise("is a base-60 number for some YAML parsers", "the number")
     if _BASED.fullmatch(text):
-        return Surprise("is a number in another base to some YAML readers", "the decimal number")
+        return Surprise("is a number in another base for some YAML parsers", "the decimal number")
     if _OCTAL.fullmatch(text):
         return Surprise(
-            "has a leading zero: some YAML readers take it for an octal number", "the decimal number"
+            "has a leading zero, which makes it an octal number for some YAML parsers", "the decimal number"
         )
     if _NUMBER.fullmatch(text):
-        return Surprise("is a number whose spelling would be lost", "the number in its shortest form")
+        return Surprise(
+            "is a number whose spelling would not be preserved", "the number in its shortest form"
+        )
     if _SPECIAL.fullmatch(text):
-        return Surprise("is not a finite number to some YAML readers", "another value")
+        return Surprise("is not a finite number for some YAML parsers", "another value")
     return None

@@ -18,23 +18,27 @@ def explained(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[str, S
     lines = LINE_END.split(text)
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return "this is not YAML", Spot(Location(file, 1, 1)), None
+        return "invalid YAML", Spot(Location(file, 1, 1)), None
     here = _spot(mark, lines, file)
     line = lines[mark.line] if mark.line < len(lines) else ""
     number = here.location.line
     if _open_brackets(lines, mark) > MAX_DEPTH:  # the parser reads ahead, and stumbles over very many
-        return f"nested deeper than {MAX_DEPTH} levels", here, None
+        return f"nesting is deeper than {MAX_DEPTH} levels", here, None
     reference = _unquoted_reference(here, lines)
     if reference is not None:
         return (
-            "a reference inside of `{}` or `[]` must be quoted: its own braces would be YAML",
+            "a reference inside `{}` or `[]` must be quoted, because YAML would read its braces",
             Spot(Location(file, number, reference + 1), 2),
             'write "${env:NAME}" in quotes',
         )
     problem = (error.problem or "").lower()
     if "tab" in problem or line[mark.column : mark.column + 1] == "\t" or _indented_by_tab(line, mark.column):
         column = line.find("\t") if "\t" in line[: mark.column + 1] else mark.column
-        return "a tab; YAML is indented by spaces", Spot(Location(file, number, column + 1)), "use two spaces"
+        return (
+            "a tab; YAML must be indented with spaces",
+            Spot(Location(file, number, column + 1)),
+            "use two spaces",
+        )
     start = here if error.context_mark is None else _spot(error.context_mark, lines, file)
     at_end = mark.line >= len(lines) - 1 and not line[mark.column :].strip()
     return _by_kind(problem, (error.context or "").lower(), here, start, at_end)
@@ -44,24 +48,28 @@ def _by_kind(
     problem: str, context: str, here: Spot, start: Spot, at_end: bool
 ) -> tuple[str, Spot, str | None]:
     if "mapping values are not allowed" in problem:
-        return "a second colon in one value", here, 'quote a value that holds ": ", or mend the indentation'
+        return (
+            "a second colon in one value",
+            here,
+            'quote a value that contains ": ", or correct the indentation',
+        )
     if "quoted scalar" in context and ("end of stream" in problem or "document indicator" in problem):
-        return "a quote is opened and not closed", start, "close it on the same line"
+        return "an unclosed quote", start, "close it on the same line"
     if "escape" in problem:
         return "an unknown escape after `\\` in double quotes", here, "use single quotes, or write `\\\\`"
     if "flow" in context:
         bracket = "}" if "mapping" in context else "]"
         if at_end:
-            return f"a bracket is opened and not closed by `{bracket}`", start, None
-        return f"expected `,` or `{bracket}`", here, "quote text that holds one of `{}[],:`"
+            return f"a bracket is not closed by `{bracket}`", start, None
+        return f"expected `,` or `{bracket}`", here, "quote text that contains one of `{}[],:`"
     if "cannot start any token" in problem:
-        return "a character that cannot start a value", here, "quote text that starts with one of @ ` %"
+        return "a value cannot start with this character", here, "quote text that starts with one of @ ` %"
     if "block mapping" in context or "simple key" in context or "block collection" in context:
-        help = "keys of one mapping start in one column, each with `: `"
+        help = "align the keys of a mapping, each followed by `: `"
         return "the indentation or a colon is wrong", here, help
     if "block sequence entries" in problem:
-        return "a list item (`- `) stands where none can", here, "start it on a line of its own, indented"
-    return "this is not YAML", here, None
+        return "a list item (`- `) is not allowed here", here, "start it on a new line, indented"
+    return "invalid YAML", here, None
 
 
 def _spot(mark: yaml.error.Mark, lines: list[str], file: str) -> Spot:

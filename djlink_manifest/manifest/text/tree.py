@@ -40,13 +40,13 @@ def parse(content: bytes, file: str, problems: Problems) -> Fields | None:
         problems.error(summary, spot, help=help)
         return None
     except (yaml.YAMLError, ValueError, OverflowError):  # a reader's refusal has no mark
-        problems.error("this is not YAML", start)
+        problems.error("invalid YAML", start)
         return None
     if root is None or (isinstance(root, Leaf) and root.value is None):
         return Fields({}, start)
     if not isinstance(root, Fields):
         problems.error(
-            "a manifest is a mapping of keys to values", root.spot, help="start with `manifest: 1`"
+            "a manifest must be a mapping of keys to values", root.spot, help="start with `manifest: 1`"
         )
         return None
     kept = Fields(
@@ -76,7 +76,7 @@ def decoded(content: bytes, file: str, problems: Problems) -> str | None:
         line, column = len(before), len(before[-1]) + 1
         code = f"U+{ord(strange[0]):04X}"
         problems.error(
-            f"the file holds a character that YAML does not allow ({code})",
+            f"the file contains a character that YAML does not allow ({code})",
             Spot(Location(file, line, column)),
             help="is this a text file? Remove the character",
         )
@@ -105,5 +105,5 @@ def _report_surprises(root: Fields, problems: Problems) -> None:
                 f"{name} {node.surprise.reason}",
                 node.spot,
                 path,
-                f"quote it if text is meant: {quoted}; else write {node.surprise.meant}",
+                f"quote it if it is text: {quoted}; otherwise write {node.surprise.meant}",
             )

@@ -35,7 +35,7 @@ class State(Enum):
     DEPRECATED = "deprecated"
     UNPROTECTED = "unprotected"
     UNPROTECTED_REQUESTED = "unprotected, requested or approved"
-    APPROVED_HELD = "approved, yet held"
+    APPROVED_HELD = "approved, still held"
     ORPHAN = "orphan"
     IMPOSSIBLE = "impossible"
 
@@ -53,9 +53,9 @@ class Step(Enum):
     AWAIT_REVIEW = "await review"
     APPROVE = "approve"
     REGISTER = "register if equal"
-    MEND = "mend"
+    MEND = "repair"
     REPORT = "report"
-    BLOCK = "say the ways out"
+    BLOCK = "block"
 
 
 @dataclass(frozen=True, slots=True)

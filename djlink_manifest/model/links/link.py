@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,3 +106,10 @@ class Link:
 def copied_columns(theirs: TableDefinition, ours: TableDefinition) -> tuple[Column, ...]:
     """The source's columns whose values are written here: all but those computed by the local table."""
     return tuple(c for c in theirs.columns if ours.column(c.name).generated is None)
+
+
+def not_pulled(parent: str, parents: Collection[str]) -> str:
+    """Say why an entity is skipped with its parent; the class name stands for it if unique in `parents`."""
+    name = parent.rpartition(".")[2]
+    alike = [other for other in parents if other.rpartition(".")[2] == name]
+    return f"their {name if len(alike) < 2 else parent} is not pulled"

@@ -61,13 +61,13 @@ class LocalRule:
         name = f"{self.ours.schema}.{self.ours.name}"
         match self.of:
             case ForeignKey(parent_schema=schema, parent_table=table):
-                which = "" if self.linked else ", which is not linked"
-                return f"their parent in {schema}.{table}{which}, is missing there, and {name} refers to it"
+                which = "" if self.linked else " (not linked)"
+                return f"their parent row in {schema}.{table}{which} is missing, and {name} refers to it"
             case Index(name=index):
-                return f"their value of the unique key `{index}`, which was added to {name}, is taken"
+                return f"their value of the unique key `{index}`, which was added to {name}, is already used"
             case Leftover(parts=parts):
                 names = ", ".join(f"{part.schema}.{part.name}" for part in parts)
-                return f"part rows of theirs stand in {names} without their master row"
+                return f"their part rows in {names} have no master row"
             case Check(name=check, expression=text):
                 return f"they fail the check `{check}`, which was added to {name}: {text}"
 
@@ -75,12 +75,10 @@ class LocalRule:
     def hint(self) -> str:
         """What to do about it."""
         place = f"`{self.ours.schema}`.`{self.ours.name}`"
-        out = "leave them out with `where`"
+        out = "exclude these entities with `where`"
         match self.of:
             case ForeignKey(name=name):
-                first = (
-                    "apply again once that link has brought it" if self.linked else "link the parent again"
-                )
+                first = "apply again once that link has pulled it" if self.linked else "link the parent again"
                 return f"{first}; or drop the key: ALTER TABLE {place} DROP FOREIGN KEY `{name}`; or {out}"
             case Leftover():
                 why = "foreign key checks were off on the local server"

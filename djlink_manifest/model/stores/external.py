@@ -95,7 +95,7 @@ class BadObject(ValueError):
     """What a row says of its object cannot be followed; the message says why, and repeats no value."""
 
 
-_NOT_WRITTEN = "its metadata is not what DataJoint writes"
+_NOT_WRITTEN = "its metadata is not in DataJoint's format"
 
 
 def external_of(column: Column) -> External | None:
@@ -214,7 +214,7 @@ def transport(
     inline = external.store is not None and target_of(stores, external.store) == INLINE
     if target is None or (target == INLINE) != inline:
         where = f"it is in the store `{source}` of the source"
-        raise BadObject(f"{where}, and `stores` does not say where that goes for this column")
+        raise BadObject(f"{where}, but `stores` has no local store for this column")
     if inline:
         return Transport(
             source, path, INLINE, _joined(place.local_schema, place.local_table), hashed, size
@@ -277,7 +277,7 @@ def _shared_path(store: Store, path: str) -> str:
         # a file in the place of the section's folders would bar it; some filesystems ignore capitals
         mine, others = f"{there}/".casefold(), f"{kept}/".casefold()
         if kept and (mine.startswith(others) or others.startswith(mine)):
-            raise BadObject(f"its path meets `{kept}/`, a section of the local store that is DataJoint's own")
+            raise BadObject(f"its path is in `{kept}/`, a section of the local store that DataJoint reserves")
     return there
 
 

@@ -26,9 +26,9 @@ class BadPath(ValueError):
 def store_path(text: object) -> StorePath:
     """Check that a path stays below the top of any store, and return it. Raises BadPath."""
     if not isinstance(text, str) or not text:
-        raise BadPath("is none")
+        raise BadPath("is empty")
     if "\\" in text or _UNUSABLE.search(text):
-        raise BadPath("holds a character that no path in a store may have")
+        raise BadPath("contains a character that is invalid in a store path")
     steps = text.split("/")
     if {".", ".."} & set(steps) or not steps[0] or _DRIVE.match(text):
         raise BadPath("leads out of the store")

@@ -77,7 +77,7 @@ class Stores:
             return found
         what = f"the default store of {source}" if name == DEFAULT else f"the store `{name}` of {source}"
         return NoStore(
-            f"nothing says how {what} is reached",
+            f"no settings say how to reach {what}",
             f"below `sources.{source}.store_settings` write `{name}:` with its protocol and location, "
             "or the name of a store of DataJoint's configuration",
         )
@@ -102,5 +102,5 @@ def _unknown(name: str, stores: Stores) -> NoStore:
         if close
         else f"it has {known}"
         if known
-        else "set `stores` there (datajoint.json, DJ_STORES), or say where else in the manifest",
+        else "set `stores` there (datajoint.json, DJ_STORES), or name another store in the manifest",
     )

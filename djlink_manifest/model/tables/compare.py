@@ -65,8 +65,9 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
             yield Difference(
                 "extra",
                 name,
-                f"its foreign key to {key.parent_schema}.{key.parent_table} is to no linked parent: rows "
-                "without their parent there are blocked; link the parent again, or drop that foreign key",
+                f"it still has a foreign key to {key.parent_schema}.{key.parent_table}, which is no longer "
+                f"linked; rows without a parent in {key.parent_schema}.{key.parent_table} cannot be "
+                "inserted; link the parent again, or drop that foreign key",
             )
 
 
@@ -77,7 +78,8 @@ def _check_differences(expected: TableDefinition, found: TableDefinition) -> Ite
             yield Difference(
                 "extra",
                 expected.name,
-                f"its check `{check.name}` is not the source's: rows that fail it are refused; drop it",
+                f"its check `{check.name}` does not exist at the source; rows that violate it are refused; "
+                "drop it",
             )
 
 

@@ -192,7 +192,7 @@ def _as_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _NO_TABLES = {
     "view": "is a view: a foreign key cannot hold its rows",
     "sequence": "is a sequence: it has no rows",
-    "versioned": "is system-versioned: each change of a row makes another one",
+    "versioned": "is system-versioned: each change of a row creates another row",
 }
 
 
@@ -200,7 +200,7 @@ def unlike_a_table(found: TableDefinition) -> str | None:
     """Why what stands under a name of djlink's is no table of rows, as the end of a sentence; else None."""
     if found.unreadable is not None:
         return found.unreadable
-    return f"is no table, but a {found.kind}" if found.kind in ("view", "sequence") else None
+    return f"is not a table but a {found.kind}" if found.kind in ("view", "sequence") else None
 
 
 def unprotectable(table: TableDefinition) -> str | None:
@@ -212,15 +212,13 @@ def unprotectable(table: TableDefinition) -> str | None:
         if each.kind in _NO_TABLES:
             return f"{what} {_NO_TABLES[each.kind]}"
         if each.engine.lower() != "innodb":
-            return f"{what} is kept by the {each.engine} engine, which has no foreign keys"
+            return f"{what} uses the {each.engine} engine, which does not support foreign keys"
         if each.partitioned:
-            return f"{what} is partitioned, and partitioned tables take no foreign keys"
+            return f"{what} is partitioned, and partitioned tables do not support foreign keys"
         if not each.key:
             return f"{what} has no primary key"
         if each.prefix_key:
-            return (
-                f"{what} has a primary key over the first characters of a column, which no foreign key takes"
-            )
+            return f"{what} has a primary key on a prefix of a column, which foreign keys cannot reference"
     for part in table.parts:
         if table.master_columns(part) is None:
             return f"its part `{part.name}` {_out_of_reach(table, part)}"
@@ -233,11 +231,11 @@ def _out_of_reach(table: TableDefinition, part: TableDefinition) -> str:
     named = [k.parent_table for k in part.foreign_keys if k.parent_schema == table.schema]
     unseen = sorted(name for name in named if name not in known and master_of(name) == table.name)
     if unseen:
-        return f"refers to `{unseen[0]}`, a part that is gone or not visible to the link user"
+        return f"refers to `{unseen[0]}`, a part that does not exist or is not visible to the link user"
     if table.name in named:
         return "has no foreign key to the whole primary key of its master"
     through = next((name for name in named if name in known and name != part.name), part.name)
-    return f"refers to `{through}` by columns that do not hold the whole primary key of `{table.name}`"
+    return f"refers to `{through}` by columns that do not contain the whole primary key of `{table.name}`"
 
 
 def master_columns(

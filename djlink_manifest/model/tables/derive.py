@@ -93,8 +93,8 @@ def circle_notes(source: TableDefinition) -> tuple[str, ...]:
     """The foreign keys that become plain columns because parts refer to each other in a circle, in words."""
     _, closing = parents_first(source.parts)
     return tuple(
-        f"{part.name}.{', '.join(key.columns)}: plain columns here, since this foreign key to "
-        f"{key.parent_table} closes a circle of parts"
+        f"{part.name}.{', '.join(key.columns)}: plain columns locally, because this foreign key to "
+        f"{key.parent_table} closes a cycle of parts"
         for part in source.parts
         for key in part.foreign_keys
         if (part.name, key.name) in closing
@@ -242,7 +242,7 @@ def _local_requested(master: TableDefinition) -> TableDefinition:
         (*(_key_copy(c) for c in master.key_columns), *extra),
         master.key,
         foreign_keys=(key,),
-        comment="entities whose deletion the source asks for",
+        comment="entities whose deletion the source requests",
         collation=TEXT_COLLATION,
     )
 

@@ -117,11 +117,11 @@ def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
     )
     made = replace(made, checks=tuple(_checks(fitting, table, made)))
     if any(c.charset != made.column(c.name).charset for c in table.columns if c.is_text):
-        fitting.problems += [f"as `{table.name}` would be there, {words}" for words in too_wide(made)]
+        fitting.problems += [f"as the local `{table.name}`, {words}" for words in too_wide(made)]
     most = _MOST_KEY_COLUMNS[fitting.vendor]
     if len(made.key) > most:
         fitting.problems.append(
-            f"`{table.name}` has a key of {len(made.key)} columns, of which it takes {most}"
+            f"`{table.name}` has a key of {len(made.key)} columns; the server allows {most}"
         )
     return made
 
@@ -131,7 +131,9 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
     if column.collation is not None:
         column = _collated(fitting, place, column)
     if not is_type(column.type):
-        fitting.problems.append(f"column `{place}` is of the type {column.type}, which djlink does not know")
+        fitting.problems.append(
+            f"column `{place}` is of the type {column.type}, which djlink does not support"
+        )
     for text in (column.generated, column.default if column.default_is_expression else None):
         if text is not None and not is_contained(text):
             fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
@@ -140,29 +142,33 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
         or (column.stored and _of_session(table, column))
         or not _known_words(column.generated)
     ):
-        fitting.note("a plain column here with the values that the source computes", place)
+        fitting.note("a plain local column with the values that the source computes", place)
         column = replace(column, generated=None, stored=False)
     if not fitting.crosses:
         return _with_known_default(fitting, place, column)
     if column.srid is not None:
-        fitting.note(f"values of any spatial system here, not of {column.srid} alone", place)
+        fitting.note(f"locally, values of any spatial reference system, not only {column.srid}", place)
         column = replace(column, srid=None)
     if column.type.endswith(_COMPRESSED):
-        fitting.note("not compressed here", place)
+        fitting.note("not compressed locally", place)
         column = replace(column, type=column.type.removesuffix(_COMPRESSED))
     base = column.base_type
     if base in _ONLY_THERE[fitting.source.vendor]:
-        fitting.problems.append(f"column `{place}` is of the type {column.type}, which it has not")
+        fitting.problems.append(
+            f"column `{place}` is of the type {column.type}, which the server does not have"
+        )
     decimals = _DECIMAL.match(column.type)
     if decimals and int(decimals[1]) > _MOST_DECIMALS[fitting.vendor]:
-        fitting.problems.append(f"column `{place}` is of the type {column.type}: too many decimals for it")
+        fitting.problems.append(
+            f"column `{place}` is of the type {column.type}, which has too many decimals for the server"
+        )
     renamed = _RENAMED[fitting.vendor].get(base)
     if renamed:
         column = replace(column, type=renamed)
     if column.default_is_expression and column.default is not None:
         column = _with_default(fitting, place, column)
     if fitting.vendor == "mariadb" and column.invisible and not column.nullable and column.default is None:
-        fitting.note("a visible column here", place)
+        fitting.note("a visible column locally", place)
         column = replace(column, invisible=False)
     return column
 
@@ -187,14 +193,14 @@ def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
     if known is None:
         known = _bytewise(fitting, column) or _safe(fitting)
         fitting.note(
-            f"{known} here for {column.collation}, which the local server has not; no two values merge, "
-            "and case and accents count",
+            f"{known} locally for {column.collation}, which the local server does not have; all values stay "
+            "distinct, and comparisons are sensitive to case and accents",
             place,
         )
     charset = fitting.target.collations[known]
     type_ = longer(column.type, column.charset or charset, charset)
     if type_ != column.type:
-        fitting.note(f"{type_} here, so that all of a {column.type} fits in {charset}", place)
+        fitting.note(f"{type_} locally, so that every {column.type} value fits in {charset}", place)
     return replace(column, type=type_, collation=known, charset=charset)
 
 
@@ -258,17 +264,17 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
         place = f"{table.name}.{index.name}"
         unlimited = {p.column for p in index.parts if p.length is None} & whole_texts
         if fitting.vendor == "mariadb" and any(part.column is None for part in index.parts):
-            fitting.note("an index over an expression, which MariaDB has not: left out", place)
+            fitting.note("an index on an expression, which MariaDB does not support: omitted", place)
         elif not all(_may_index(part.expression) for part in index.parts):
-            fitting.note("an index over an expression that djlink does not know: left out", place)
+            fitting.note("an index on an expression that djlink does not support: omitted", place)
         elif fitting.vendor == "mysql" and documents & {p.column for p in index.parts}:
-            fitting.note("an index over JSON, which MySQL has not: left out", place)
+            fitting.note("an index on JSON, which MySQL does not support: omitted", place)
         elif fitting.vendor == "mysql" and unlimited and index.kind != "FULLTEXT":
-            fitting.note("an index over whole texts, which MySQL has not: left out", place)
+            fitting.note("an index on whole text columns, which MySQL does not support: omitted", place)
         elif fitting.vendor == "mysql" and index.kind == "HASH":
-            fitting.note("a unique index by hash, over more than MySQL's indexes take: left out", place)
+            fitting.note("a unique hash index, longer than MySQL allows: omitted", place)
         elif len(index.parts) > _MOST_KEY_COLUMNS[fitting.vendor]:
-            fitting.note("an index over more columns than MySQL takes: left out", place)
+            fitting.note("an index on more columns than MySQL allows: omitted", place)
         else:
             yield index
 

@@ -54,10 +54,10 @@ def too_wide(table: TableDefinition) -> Iterator[str]:
     for words, parts in keys:
         width = sum(_part(table, part) for part in parts)
         if width > MOST_OF_A_KEY:
-            yield f"{words} has {width} bytes, and {MOST_OF_A_KEY} are allowed"
+            yield f"{words} has {width} bytes, but only {MOST_OF_A_KEY} are allowed"
     row = sum(_stored(column) for column in table.columns)
     if row > MOST_OF_A_ROW:
-        yield f"a row has {row} bytes beside its texts and blobs, and {MOST_OF_A_ROW} are allowed"
+        yield f"a row has {row} bytes without its texts and blobs, but only {MOST_OF_A_ROW} are allowed"
 
 
 def _part(table: TableDefinition, part: IndexPart) -> int:

@@ -1,1 +1,1 @@
-"""Take over tables that carry another mark or none."""
+"""Take over tables owned by another manifest, or by none."""

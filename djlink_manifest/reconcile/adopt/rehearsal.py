@@ -20,7 +20,7 @@ from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 
 _SAME_RULE = {"NO ACTION": "RESTRICT"}  # InnoDB makes no difference
-REVIEW = "mend the table, or move it out of the way; djlink alters and drops nothing to make it fit"
+REVIEW = "correct the table, or rename it; djlink does not alter or drop tables to make them match"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +124,17 @@ def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None) -> Refusal | None:
     blocks = [b for b in plan.blocked if b.whole]
     if blocks:
         above = [b for b in blocks if b.kind == "upstream"]
-        hint = "adopt those in the same command, or mend them first" if above else blocks[0].hint
+        hint = "adopt them in the same command, or resolve their problems first" if above else blocks[0].hint
         return Refusal(plan.address, "; ".join(b.reason for b in blocks), hint, plan.location)
     if snapshot is None:
-        raise ValueError(f"{plan.address} was neither observed nor blocked")
+        raise ValueError(f"{plan.address} has no observation and no refusal")
     if not snapshot.local_rows or _known(plan, snapshot):
         return None
     return Refusal(
         plan.address,
-        f"none of its {snapshot.local_rows:,} local rows is held or has an equal one at the source: this is "
-        "not the table that they came from",
-        "check `host`, `port` and the source's schema; else choose another local schema (`schema_name`)",
+        f"none of its {snapshot.local_rows:,} local rows is held or equals a source row, so the rows do not "
+        "come from this source table",
+        "check `host`, `port` and the source's schema, or choose another local schema (`schema_name`)",
         plan.location,
     )
 
@@ -190,7 +190,7 @@ def _refusals(
         place = f"{mark.source_schema}.{mark.source_table}"
         if (mark.source_schema, mark.source_table) != (link.definition.schema, link.definition.name):
             yield refusal(
-                f"its tables are of another link: of {place}, says the mark of `{mark.manifest}`",
+                f"its tables belong to another link, {place}, according to the mark of `{mark.manifest}`",
                 "choose other tables with `outbound_table` or `schema_name`",
             )
         stranger = mark.manifest != ground.manifest and mark.fingerprint != fingerprint(ground.local.identity)
@@ -198,13 +198,14 @@ def _refusals(
             who = f" ({mark.contact})" if mark.contact else ""
             yield refusal(
                 f"its tables belong to the manifest `{mark.manifest}`{who} of another local server, "
-                f"`{mark.local_server}`: another lab's, which would lose its protection",
-                f"ask them; where they have given it up: djlink adopt {link.address} --from {mark.manifest}",
+                f"`{mark.local_server}`; that lab would lose the protection of its rows",
+                f"ask that lab; if it has given up the link: djlink adopt {link.address} --from "
+                f"{mark.manifest}",
             )
         if (mark.local_schema, mark.local_table) != here and here not in ground.local.tables:
             yield refusal(
-                f"its local table is {mark.local_schema}.{mark.local_table}; there is no {'.'.join(here)}",
-                "keep `schema_name` as it was, or rename the local tables first, with their parts",
+                f"its local table is {mark.local_schema}.{mark.local_table}; {'.'.join(here)} does not exist",
+                "restore the former `schema_name`, or rename the local tables and their parts first",
             )
     beside = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     for words in _misfits(beside, ground.source, True):
@@ -226,9 +227,9 @@ def _misfits(tables: tuple[TableDefinition, ...], catalog: Catalog, keyed: bool)
         words = [d.words for d in differences(expected, found) if d.kind not in let_go]
         words += [w for key in expected.foreign_keys if keyed for w in _other_rule(key, found)]
         if found.engine.lower() != "innodb" or found.kind != "table":
-            words.append(f"it is no InnoDB table ({found.engine or found.kind})")
+            words.append(f"it is not an InnoDB table ({found.engine or found.kind})")
         if words:
-            yield f"{found.schema}.{found.name} on {catalog.server} does not fit: {'; '.join(words)}"
+            yield f"{found.schema}.{found.name} on {catalog.server} does not match: {'; '.join(words)}"
 
 
 def _other_rule(expected: ForeignKey, found: TableDefinition) -> Iterator[str]:
@@ -246,11 +247,14 @@ def _notes(link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None) -
     for mark in filter(None, (theirs, ours)):
         if mark.fingerprint != mine:
             yield (
-                f"the local server that it was made for, `{mark.local_server}`, is refused from then on; "
-                "what it holds and this one lacks is pulled here, or let go of"
+                f"the local server that it was created for, `{mark.local_server}`, is refused from then on; "
+                "rows that it holds and this server lacks are pulled or released"
             )
             break
     if ours is not None and ours.outbound_schema != link.outbound_schema:
-        yield f"what the outbound schema `{ours.outbound_schema}` holds of it stays held there"
+        yield f"rows that the outbound schema `{ours.outbound_schema}` holds for it stay held there"
     if theirs is None and ours is not None and ours.definition is not None:
-        yield f"nothing on {link.source} protects its local rows now; those equal to the source's will be"
+        yield (
+            f"its local rows are not protected on {link.source}; rows that equal their source rows will be "
+            "protected"
+        )

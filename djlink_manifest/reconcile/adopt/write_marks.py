@@ -60,8 +60,8 @@ def _check(each: Adoption, there: Writer, here: Writer) -> None:
     ):
         if marks.marked_id(session, schema, new.table_name) != (before and before.link_id):
             raise DjlinkError(
-                f"the mark of {schema}.{new.table_name} is another one than a moment ago",
+                f"the mark of {schema}.{new.table_name} has changed in the meantime",
                 link=each.address,
                 server=session.name,
-                hint="run djlink adopt again and look at what it shows",
+                hint="run djlink adopt again and check its output",
             )

@@ -30,11 +30,11 @@ def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[
         return LinkOutcome(wanted.address, status, problem=problem, hint=hint, seconds=seconds)
 
     if stop.is_set():
-        return outcome("skipped", "interrupted before it began")
+        return outcome("skipped", "interrupted before it started")
     try:
         _patiently(wanted, site, stop, say)
     except Interrupted:
-        return outcome("failed", "interrupted; what was done stays, the next apply goes on")
+        return outcome("failed", "interrupted; completed steps are kept, and the next apply continues")
     except DjlinkError as error:
         return outcome("failed", error.message, error.hint)
     return replace(outcome("done"), released=wanted.held, taken_out=True)
@@ -48,7 +48,7 @@ def _patiently(wanted: Removal, site: Site, stop: threading.Event, say: Callable
         with site.sources[wanted.source].session() as there, site.local.session() as here:
             for step in _steps(wanted, there, here):
                 if stop.is_set():
-                    raise Interrupted("stopped after the step in hand", link=wanted.address)
+                    raise Interrupted("stopped after the current step", link=wanted.address)
                 site.locks.check(wanted, wanted.link_id, there, here)
                 step()
 

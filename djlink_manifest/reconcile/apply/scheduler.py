@@ -136,7 +136,7 @@ def _hindered(run: Run, turn: Turn) -> str | None:
     A link above it failed; or the tables could not be made of one whose rows go along with its own.
     """
     if run.stop.is_set():
-        return "interrupted before it began"
+        return "interrupted before it started"
     along = run.unmade.intersection(changed_by(turn.address, turn.actions))
     stopped = along | (run.site.graph.upstream([turn.address]) & run.broken if run.broken else set())
     return f"{', '.join(sorted(stopped))} failed" if stopped else None
@@ -154,7 +154,7 @@ def _attempt(run: Run, turn: Turn) -> None:
         with run.workers.busy():
             _work_and_reconnect(run, turn)
     except Interrupted:
-        words = "interrupted; what was committed stays, the next apply goes on"
+        words = "interrupted; committed changes are kept, and the next apply continues"
         run.tell(outcome("failed", words), broken=True)
     except Otherwise as found:
         tally.blocked.append(found.blocked)

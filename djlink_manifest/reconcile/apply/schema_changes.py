@@ -75,10 +75,10 @@ def alter_local(bench: Bench, action: AlterLocal) -> None:
             raise
         names = ", ".join(i.name for i in action.alteration.indexes)
         raise ServerError(
-            f"the rows of {action.table} do not allow the source's unique index {names}: {error.message}",
+            f"the rows of {action.table} violate the source's unique index {names}: {error.message}",
             code=error.code,
             server=bench.local.name,
-            hint="look for local rows without protection that have the same values",
+            hint="look for unprotected local rows with the same values",
         ) from error
     bench.tally.altered = True
 
@@ -97,7 +97,7 @@ def note_definition(bench: Bench, action: NoteDefinition) -> Blocked | None:
     """
     left = bench.tally.unfilled + bench.tally.aside
     if action.after_rows and left:
-        return Blocked("upstream", "the refill stays due, for entities that were left as they are", left)
+        return Blocked("upstream", "the refill is still due for entities that were left unchanged", left)
     link, of = bench.link, (action.link_id, action.digest, action.contact)
     if action.server != LOCAL:
         again(bench, partial(marks.complete_mark, bench.source, link.outbound_schema, *of))
@@ -111,7 +111,7 @@ def note_filled(bench: Bench, action: NoteFilled) -> Blocked | None:
     """Say in the local mark that the table made anew has all rows that outbound holds, if it has."""
     with differing_keys(bench.link, True, True, bench.source, bench.local) as (missing, _):
         if missing is not None and missing.count:
-            return Blocked("upstream", "rows that outbound holds are missing here still", missing.count)
+            return Blocked("upstream", "rows in outbound are still missing locally", missing.count)
     schema = bench.link.local.schema
     again(bench, partial(marks.write_remade, bench.local, schema, action.link_id, False))
     return None
@@ -125,11 +125,11 @@ def add_foreign_key(bench: Bench, action: AddForeignKey) -> None:
         _make(bench, bench.local, action.key.name, text)
     except RowsRefused as error:
         raise ServerError(
-            f"rows of {bench.link.local.schema}.{action.table} have no parent in {action.parent}: no foreign "
-            "key yet",
+            f"the foreign key was not added: rows of {bench.link.local.schema}.{action.table} have no parent "
+            f"in {action.parent}",
             code=error.code,
             server=bench.local.name,
-            hint="let the parent's link want those rows too, or delete the local rows without parent",
+            hint="make the parent's link pull those rows too, or delete the local rows without a parent",
         ) from error
     bench.tally.foreign_keys += 1
 
@@ -141,8 +141,8 @@ def make_views(bench: Bench, action: MakeViews) -> None:
         try:
             patiently(bench, partial(owner_views.make_view, bench.source, view, source))
         except MissingPrivilege as error:
-            hint = f"; let the source's administrator run: {error.hint}" if error.hint else ""
-            bench.tally.unmade = f"the owner's views are not made: {error.message}{hint}"
+            hint = f"; ask the source's administrator to run: {error.hint}" if error.hint else ""
+            bench.tally.unmade = f"the owner views were not created: {error.message}{hint}"
             return
 
 

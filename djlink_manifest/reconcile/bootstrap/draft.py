@@ -116,7 +116,7 @@ class _View:
             return f"the name of its schema {fault}"
         names = (table.name, class_name(table.name))
         if any(schema == table.schema and name in names for schema, name in self.removed):
-            return "`removed` takes it out: where that is done and it shall be linked again, delete the entry"
+            return "it is listed in `removed`: after the removal, delete the entry to link the table again"
         account = self.catalog.identity.account
         for each in table.tables:
             needed = ("SELECT", "REFERENCES") if each is table else ("SELECT",)
@@ -152,10 +152,13 @@ class _View:
             for key in table.foreign_keys:
                 place = (key.parent_schema, key.parent_table)
                 parent = self.masters(place[0]).get(place[1])
-                why = self.fault(parent) if parent is not None else "the link user cannot see it"
+                why = self.fault(parent) if parent is not None else "it is not visible to the link user"
                 if why is not None and place not in told:
                     told.add(place)
-                    yield f"its parent {place[0]}.{place[1]} is not linked ({why}): plain columns here"
+                    yield (
+                        f"its parent {place[0]}.{place[1]} is not linked ({why}): its foreign key becomes "
+                        "plain columns"
+                    )
 
 
 def _about(table: TableDefinition, sizes: Mapping[TableName, Size]) -> str:

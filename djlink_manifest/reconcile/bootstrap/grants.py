@@ -52,8 +52,8 @@ def account_grants(
         if name not in known:
             close = nearest(name, known)
             raise UsageError(
-                f"--server {name}: no server of this manifest",
-                hint=f"did you mean `{close}`?" if close else f"it has {', '.join(known)}",
+                f"--server {name}: this manifest has no such server",
+                hint=f"did you mean `{close}`?" if close else f"the servers are {', '.join(known)}",
             )
     found = list[AccountGrants]()
     for source in manifest.sources:

@@ -28,8 +28,8 @@ def prospect(spec: ServerSpec, schema: str, environ: Mapping[str, str]) -> Catal
             close = nearest(schema, sorted(catalog.all_schemas))
             rights = grant(["SELECT", "REFERENCES"], schema, catalog.identity.account)
             raise UsageError(
-                f"{spec.name} has no schema `{schema}`, or the link user has no right on it",
-                hint=f"did you mean `{close}`?" if close else f"let its administrator run: {rights}",
+                f"{spec.name} has no schema `{schema}`, or the link user has no privilege on it",
+                hint=f"did you mean `{close}`?" if close else f"ask its administrator to run: {rights}",
             )
         read = {schema}
         while more := unread_parents(catalog, read):

@@ -176,8 +176,8 @@ class DeletionOf:
     def _check(self, counts: Mapping[str, int]) -> None:
         more = [a for a, n in counts.items() if a != self.bench.link.address and n > self.along_left[a]]
         if more:
-            reason = f"more would go along than the plan showed: of {', '.join(more)}"
-            hint = "plan again; what was committed stays"
+            reason = f"more rows would be deleted than the plan showed: of {', '.join(more)}"
+            hint = "plan again; committed changes are kept"
             raise Otherwise(self.bench, Blocked("error", reason, self.left, hint))
 
     def _tell_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
@@ -251,5 +251,5 @@ def _telling(bench: Bench) -> Iterator[None]:
             f"rows of a table that the local account cannot see refer to them: {error.message}",
             code=error.code,
             server=error.server,
-            hint="let the account see that table (GRANT SELECT) and plan again; nothing of it was deleted",
+            hint="grant the account SELECT on that table and plan again; none of these rows was deleted",
         ) from error

@@ -158,8 +158,8 @@ def _local_mark(link: Link, ground: Ground) -> Mark | None:
 
 
 NOT_OURS = (
-    "rename or drop it, if nobody needs it, or choose another schema; djlink neither reads nor changes a "
-    "table of that name that is not its own"
+    "rename it, drop it if nobody needs it, or choose another schema; djlink does not use a table of that "
+    "name that it did not create"
 )
 
 
@@ -195,13 +195,15 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     everything = grant(OUTBOUND_RIGHTS, schema, account)
     if schema not in source.all_schemas:
         yield (
-            f"the outbound schema `{schema}` does not exist on {link.source}, or is not for the link user",
-            f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; {everything}",
+            f"the outbound schema `{schema}` does not exist on {link.source}, or is not visible to the link "
+            "user",
+            f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
+            f"{everything}",
         )
     lacking = missing(source.grants, OUTBOUND_RIGHTS, schema)
     if lacking:
         words = f"the link user lacks {', '.join(lacking)} on the outbound schema `{schema}`"
-        yield words, f"let the source's administrator run: {everything}"
+        yield words, f"ask the source's administrator to run: {everything}"
     for table in link.definition.tables:
         needed = SOURCE_RIGHTS if table is link.definition else ("SELECT",)
         lacking = missing(source.grants, needed, table.schema, table.name)
@@ -210,12 +212,12 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
                 f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
             )
             rights = grant(SOURCE_RIGHTS, table.schema, account)
-            yield words, f"let the source's administrator run: {rights}"
+            yield words, f"ask the source's administrator to run: {rights}"
     lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)
     if lacking:
         words = f"the local user lacks {', '.join(lacking)} on the local schema `{link.local.schema}`"
         rights = grant(LOCAL_RIGHTS, link.local.schema, ground.local.identity.account)
-        yield words, f"let the local administrator run: {rights}"
+        yield words, f"ask the local administrator to run: {rights}"
 
 
 def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
@@ -231,11 +233,11 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
     if old is not None and any(d.kind == "differs" for d in differences(ledger, old)):
         found = found or ledger  # one that fits stays of the link's earlier life
     if theirs is None and found is not None:
-        words = f"a table {found.schema}.{found.name} stands on {link.source} that djlink did not make"
+        words = f"the table {found.schema}.{found.name} on {link.source} was not created by djlink"
         yield words, other_outbound
     found = next((t for t in link.local.tables if (t.schema, t.name) in ground.local.tables), None)
     if ours is None and found is not None:
-        yield f"a local table {found.schema}.{found.name} stands that djlink did not make", other_local
+        yield f"the local table {found.schema}.{found.name} was not created by djlink", other_local
     mine = ground.link_id(link)
     for mark, place, hint in ((theirs, outbound, other_outbound), (ours, local, other_local)):
         if mark is None:
@@ -245,23 +247,24 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             yield f"{place} belongs to the manifest `{mark.manifest}`{who}", hint
         elif mark.fingerprint != fingerprint(ground.local.identity):
             yield (
-                f"{place} was made for another local server, `{mark.local_server}`: this is a copy, or moved",
-                "work on the server it was made for, or give this manifest another name and outbound schema; "
-                f"moved here for good: djlink adopt {link.address}",
+                f"{place} belongs to another local server, `{mark.local_server}`: this server is a copy of "
+                "that one, or it was moved",
+                "use that server, or give this manifest another name and outbound schema; if the server "
+                f"was moved permanently: djlink adopt {link.address}",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
-                f"its local table is {mark.local_schema}.{mark.local_table}, and the manifest says {local}",
-                "keep `schema_name` as it was. To move it: take the link out of `sources`, write "
-                f"`removed: {{{written(link.address)}: {{table: drop}}}}` and apply; then link it anew",
+                f"its local table is {mark.local_schema}.{mark.local_table}, but the manifest names {local}",
+                "restore the former `schema_name`. To move the table: delete the link from `sources`, write "
+                f"`removed: {{{written(link.address)}: {{table: drop}}}}` and apply; then link it again",
             )
         elif theirs is None and mark.definition is not None:
             # the local mark is completed last, so no interruption leaves this; going on could mix two sources
             yield (
-                f"{local} is linked, and {link.source} knows nothing of it: this is another server or "
-                "outbound schema than before, or what stood there was dropped",
-                f"check `host`, `port` and `outbound` of {link.source}; if they are right and the outbound "
-                f"tables are gone for good: djlink adopt {link.address}",
+                f"{local} is linked, but {link.source} has no record of it: the server or outbound schema "
+                "is a different one, or its tables were dropped",
+                f"check `host`, `port` and `outbound` of {link.source}; if they are correct and the "
+                f"outbound tables are lost: djlink adopt {link.address}",
             )
         elif mark.link_id != mine:
             yield f"{place} carries the mark of another link", hint
@@ -275,6 +278,6 @@ def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         words = [d.words for d in differences(expected, found) if d.kind in ("differs", "column")]
         if words:
             name = f"{found.schema}.{found.name}"
-            said = f"the outbound table {name} does not fit the source's definition: {'; '.join(words)}"
+            said = f"the outbound table {name} does not match the source's definition: {'; '.join(words)}"
             yield said, UNDO_THERE
     yield from local_drift(link, _local_mark(link, ground), ground.local).problems

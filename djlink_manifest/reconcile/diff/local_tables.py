@@ -17,12 +17,12 @@ from djlink_manifest.model.tables.naming import CONSTRAINT
 from djlink_manifest.reconcile.state.snapshot import Alteration
 
 ANEW = (
-    "or, where no row of your own is in it and none of your tables refers to it, drop the local table with "
-    "all its parts: the next apply makes it anew and pulls what is held"
+    "or, if it has no rows of your own and no table of yours refers to it, drop the local table with all "
+    "its parts: the next apply recreates it and pulls its held rows"
 )
-UNDO_THERE = f"let the source undo the change, or leave the link out; {ANEW}"
-UNDO_HERE = f"undo the change on the local server, so that the table is again as the source's; {ANEW}"
-LEFT_OVER = "an apply that changed its tables did not end"
+UNDO_THERE = f"ask the source's owner to undo the change, or exclude the link; {ANEW}"
+UNDO_HERE = f"undo the change on the local server, so that the table matches the source again; {ANEW}"
+LEFT_OVER = "an apply that changed its tables was interrupted"
 
 
 @dataclass(slots=True)
@@ -53,8 +53,8 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
         if stands is None:
             found.make.append(table)
         elif whole and not view.is_ours(table, stands):
-            words = f"a local table {table.schema}.{table.name} stands that djlink did not make"
-            found.problems.append((f"{words}, and the source added a part of that name", _RENAME))
+            words = f"the local table {table.schema}.{table.name} was not created by djlink"
+            found.problems.append((f"{words}, but the source added a part of that name", _RENAME))
         else:
             _compare(view, table, stands, found)
     found.problems += _left_parts(link, local) if complete and not whole else ()
@@ -65,7 +65,7 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     return found
 
 
-_RENAME = "rename the local table, or drop it: it has the name of a part of the source's"
+_RENAME = "rename or drop the local table: a part of the source has that name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,12 @@ def _compare(view: _View, table: TableDefinition, stands: TableDefinition, found
             (there if view.mark is None or view.redefined else here).append(difference.words)
     name = f"{table.schema}.{table.name}"
     if there:
-        words = f"the local table {name} does not fit the source's definition, which changed after linking"
+        words = f"the local table {name} does not match the source's definition, which changed after linking"
         found.problems.append((f"{words}: {'; '.join(there)}", UNDO_THERE))
     if here:
-        words = f"the local table {name} does not fit the source's definition, since it was changed here"
+        words = (
+            f"the local table {name} does not match the source's definition, because it was changed locally"
+        )
         found.problems.append((f"{words}: {'; '.join(here)}", UNDO_HERE))
     if columns or indexes:
         found.alter.append(Alteration(table.name, tuple(columns), tuple(indexes)))
@@ -143,7 +145,7 @@ def _missing_column(
     elif column.name in table.key:
         there.append(f"the source added column `{column.name}` to the primary key")
     elif needs_value:
-        there.append(f"the source added column `{column.name}`, which is NOT NULL and has no default")
+        there.append(f"the source added column `{column.name}`, which is NOT NULL without a default")
     else:
         place = table.column_names.index(column.name)
         columns.append((column, table.column_names[place - 1] if place else None))
@@ -163,11 +165,13 @@ def _more(
     elif made:
         there.append(f"the source dropped column `{column.name}`")
     else:
-        there.append(f"column `{column.name}` is not at the source: it was dropped there, or added here")
+        there.append(
+            f"column `{column.name}` does not exist at the source: it was dropped there, or added locally"
+        )
 
 
 def _note(table: TableDefinition, difference: Difference) -> str:
-    return f"changed here: {table.schema}.{table.name}: {difference.words}"
+    return f"changed locally: {table.schema}.{table.name}: {difference.words}"
 
 
 def _why_refill(view: _View, found: LocalDrift) -> str | None:
@@ -178,7 +182,7 @@ def _why_refill(view: _View, found: LocalDrift) -> str | None:
     added += [f"`{c.name}` of {a.table}" for a in found.alter for c, _ in a.columns if c.generated is None]
     dropped = [f"part {t.name}" for t in parts if not view.may_be_added(t)]
     why = [f"for {', '.join(added)}, which the source added after linking"] if added else []
-    why += [f"for {', '.join(dropped)}, which was dropped here"] if dropped else []
+    why += [f"for {', '.join(dropped)}, which was dropped locally"] if dropped else []
     return "; ".join(why) or None
 
 
@@ -187,8 +191,10 @@ def _left_parts(link: Link, local: Catalog) -> Iterator[tuple[str, str]]:
     copied = link.local.tables[1 : len(link.definition.tables)]
     left = [f"`{t.schema}`.`{t.name}`" for t in copied if (t.schema, t.name) in local.tables]
     if left:
-        words = f"the local table {link.local.schema}.{link.local.name} was dropped here, and its parts stand"
-        hint = f"drop them too: DROP TABLE {', '.join(reversed(left))}; the next apply makes all of them anew"
+        words = (
+            f"the local table {link.local.schema}.{link.local.name} was dropped, but its parts still exist"
+        )
+        hint = f"drop them too: DROP TABLE {', '.join(reversed(left))}; the next apply recreates all of them"
         yield words, hint
 
 
@@ -200,7 +206,7 @@ def _dropped_parts(link: Link, local: Catalog) -> Iterator[str]:
         if name in expected or local.mark(schema, name) is not None:
             continue
         if _is_linked(local.tables[schema, name], link, local):
-            yield f"the source dropped its part: the local part {schema}.{name} stays as it is"
+            yield f"the source dropped its part: the local part {schema}.{name} is kept unchanged"
 
 
 def _is_linked(table: TableDefinition, link: Link, local: Catalog) -> bool:

@@ -33,7 +33,7 @@ def views_to_make(link: Link, source: Catalog) -> tuple[tuple[OwnerView, ...], s
         elif tuple(c.name for c in found.columns) != view.columns:
             other.append(view)
     why = [
-        *(["the owner's views are missing"] if absent else []),
+        *(["the owner views are missing"] if absent else []),
         *(["their definer is not the link user"] if foreign else []),
         *(["their columns are not those of this version"] if other else []),
     ]
@@ -45,14 +45,14 @@ def owners_lack(source: Catalog, outbound: str) -> tuple[str, str] | None:
     schema, account = owner_schema(outbound), source.identity.account
     rights = grant(OWNER_SCHEMA_RIGHTS, schema, account)
     if schema not in source.all_schemas:
-        words = f"the owners of {source.server} cannot ask for deletions: there is no schema `{schema}`"
+        words = f"the owners of {source.server} cannot request deletions: there is no schema `{schema}`"
         create = f"CREATE SCHEMA IF NOT EXISTS `{schema.replace('`', '``')}`;"
-        return words, f"let the source's administrator run: {create} {rights}"
+        return words, f"ask the source's administrator to run: {create} {rights}"
     lacking = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
     if lacking:
         words = (
-            f"the owners of {source.server} cannot ask for all deletions: the link user lacks "
+            f"the owners of {source.server} cannot request deletions in all links: the link user lacks "
             f"{', '.join(lacking)} on `{schema}`"
         )
-        return words, f"let the source's administrator run: {rights}"
+        return words, f"ask the source's administrator to run: {rights}"
     return None

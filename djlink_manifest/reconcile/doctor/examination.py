@@ -35,7 +35,7 @@ from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.stores.errors import HINT
 
-_STORELESS = "no table with external values can be linked; their stores were not looked at"
+_STORELESS = "tables with external values cannot be linked; their stores were not checked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = 
         wanted[spec.name] = (spec, frozenset(s.name for s in spec.schemas) | held, held)
 
     def look(name: str) -> _Seen | DjlinkError:
-        (say or (lambda words: None))(f"asking {name}")
+        (say or (lambda words: None))(f"checking {name}")
         return _look(*wanted[name], environ)
 
     with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
@@ -169,8 +169,10 @@ def _findings(
 
 def _unseen(name: str) -> str:
     if name == "local":
-        return "nothing can be planned or applied; links and marks were not looked at"
-    return "its links are left out of plans and applies until it is back; the others go on"
+        return "nothing can be planned or applied; links and marks were not checked"
+    return (
+        "its links are skipped by plan and apply until the server is available; other links are not affected"
+    )
 
 
 def _source_findings(

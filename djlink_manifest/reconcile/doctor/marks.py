@@ -22,9 +22,9 @@ def mark_findings(
             name,
             "same server",
             "note",
-            "by host name, port and data directory it is the local server itself",
-            "its rows are copied within one server, and protected there like those of any other source",
-            f"nothing has to be done; tables of {name} that need no protection are at hand without a link",
+            "its host name, port and data directory are those of the local server",
+            "its rows are copied within one server and protected like those of any other source",
+            f"no action needed; tables of {name} that need no protection can be used without a link",
         )
     theirs = source.marks.get(outbound, ())
     ours = [m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())]
@@ -35,15 +35,15 @@ def mark_findings(
     agreeing = own & here.keys()
     unfinished = [m for m in (*theirs, *here.values()) if m.link_id in agreeing and m.definition is None]
     if agreeing:
-        yield Finding(name, "marks", "ok", f"{_links(len(agreeing))} marked alike on both sides")
+        yield Finding(name, "marks", "ok", f"{_links(len(agreeing))} with the same marks on both sides")
     if unfinished:
         yield Finding(
             name,
             "marks",
             "note",
-            f"{_links(len({m.link_id for m in unfinished}))} not made to the end",
+            f"{_links(len({m.link_id for m in unfinished}))} not completely created",
             "an apply was interrupted",
-            "`djlink apply` goes on from there",
+            "run `djlink apply` to continue",
         )
     yield from _one_sided(name, outbound, links, theirs, ours, own)
 
@@ -60,10 +60,11 @@ def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine
                 name,
                 "marks",
                 "error",
-                f"{_links(count)} in `{outbound}` made for another local server, `{server}`",
-                "this local server is a copy of that one, or it was moved: two servers that hold the same "
-                "rows would let go of each other's",
-                "work on the server they were made for; moved for good: `djlink adopt ADDRESS`",
+                f"{_links(count)} in `{outbound}` created for another local server, `{server}`",
+                "this local server is a copy of that one, or it was moved; two servers that hold the same "
+                "rows would release each other's rows",
+                "use the server they were created for; if the server was moved permanently: `djlink adopt "
+                "ADDRESS`",
             )
         else:
             yield Finding(
@@ -71,9 +72,10 @@ def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine
                 "marks",
                 "warning",
                 f"{_links(count)} in `{outbound}` of the manifest `{whose}`{who}, local server `{server}`",
-                "its links are refused here; an account of yours may write into what another lab holds",
-                "an outbound schema of its own for each manifest (`outbound`); yours, under another name: "
-                "`djlink adopt ADDRESS`",
+                "its links are refused here, and this account can write to the outbound tables of another "
+                "lab",
+                "use a separate outbound schema for each manifest (`outbound`); if the links are yours "
+                "under another name: `djlink adopt ADDRESS`",
             )
 
 
@@ -94,11 +96,11 @@ def _one_sided(
             name,
             "marks",
             "error",
-            f"{_links(len(lost))} linked here, and `{outbound}` knows nothing of them: "
+            f"{_links(len(lost))} linked locally but unknown to `{outbound}`: "
             + ", ".join(f"{m.local_schema}.{m.local_table}" for m in lost[:5]),
-            "another server answers to this name than before, or what stood there was dropped: "
-            "nothing protects these rows at the source",
-            f"check `host`, `port` and `outbound` of {name}; if they are right: `djlink adopt ADDRESS`",
+            "a different server now uses this name, or its outbound tables were dropped; nothing protects "
+            "these rows at the source",
+            f"check `host`, `port` and `outbound` of {name}; if they are correct: `djlink adopt ADDRESS`",
         )
     local = {m.link_id for m in ours}
     alone = [
@@ -111,10 +113,10 @@ def _one_sided(
             name,
             "marks",
             "warning",
-            f"{_links(len(alone))} held at {name}, without a mark on the local server: "
+            f"{_links(len(alone))} held at {name} without a mark on the local server: "
             + ", ".join(f"{m.local_schema}.{m.local_table}" for m in alone[:5]),
-            "the local tables were dropped, or their marks were",
-            "`djlink plan` says what would be made anew; tables that stand: `djlink adopt ADDRESS`",
+            "the local tables or their marks were dropped",
+            "`djlink plan` shows what would be recreated; for existing tables: `djlink adopt ADDRESS`",
         )
 
 
@@ -131,17 +133,17 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
             "owner schema",
             "warning",
             f"{account} lacks {', '.join(lacking)} on `{schema}`",
-            "the owners' views are not made, or not made anew; the rows are pulled all the same",
-            f"let the source's administrator run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
+            "owner views are not created or updated; rows are pulled all the same",
+            f"ask the source's administrator to run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
         )
         return
     yield Finding(
         name,
         "owner schema",
         "warning",
-        f"`{schema}` does not exist, or is not for the link user",
-        "the source's owners cannot see who holds a row that they cannot delete, nor ask for its deletion",
-        f"let the source's administrator run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
+        f"`{schema}` does not exist, or is not visible to the link user",
+        "the source's owners cannot see who holds a row and cannot request its deletion",
+        f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
         + grant(OWNER_SCHEMA_RIGHTS, schema, account),
     )
 

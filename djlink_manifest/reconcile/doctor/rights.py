@@ -76,7 +76,7 @@ def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: C
     lacking = [f for need in needs for f in _missing(name, need, health, catalog)]
     yield from lacking
     if not lacking:
-        yield Finding(name, "privileges", "ok", "all that are needed")
+        yield Finding(name, "privileges", "ok", "all required privileges")
     yield from _roles(name, health, bool(lacking), catalog)
     if any(need.what == SOURCE for need in needs):
         yield from _dangerous(name, health, catalog)
@@ -103,8 +103,8 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
                 "privileges",
                 "error",
                 f"{need.what} `{need.schema}` does not exist",
-                "nothing can be linked from it" if need.what == SOURCE else "nothing can be held",
-                f"check the name, or let an administrator run: CREATE SCHEMA `{_quoted(need.schema)}`;",
+                "no table of it can be linked" if need.what == SOURCE else "no row can be held",
+                f"check the name, or ask an administrator to run: CREATE SCHEMA `{_quoted(need.schema)}`;",
             )
         return
     rights = tuple(r for r in need.rights if any(r in each for each in lacks.values()))
@@ -114,12 +114,12 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
         on = f"{', '.join(tables[:5])} of {on}"
     given = [role for role in health.roles if not role.active and _gives(role, rights, need, places)]
     if given:
-        why = f"the role `{given[0].name}` would give it, and is not active: its rights do not count"
-        fix = f"let an administrator run: {_default_role(given[0], catalog)}"
+        why = f"the role `{given[0].name}` grants this but is not active, so its privileges do not apply"
+        fix = f"ask an administrator to run: {_default_role(given[0], catalog)}"
     else:
-        why = "without it the links concerned are refused, or stop in the middle"
+        why = "without it, the affected links are refused or fail during an apply"
         make = "" if exists or need.what == SOURCE else _create(need, catalog)
-        fix = f"let an administrator run: {make}{grant(need.rights, need.schema, account)}"
+        fix = f"ask an administrator to run: {make}{grant(need.rights, need.schema, account)}"
     yield Finding(name, "privileges", "error", f"{account} lacks {', '.join(rights)} on {on}", why, fix)
 
 
@@ -147,8 +147,8 @@ def _roles(name: str, health: Health, lacking: bool, catalog: Catalog) -> Iterat
             "roles",
             "note",
             f"not active: {', '.join(f'`{r.name}`' for r in idle)}",
-            "rights of a role count only while it is active; nothing that is needed is missing",
-            f"where djlink shall have them: {_default_role(idle[0], catalog)}",
+            "privileges of a role apply only while it is active; no required privilege is missing",
+            f"to give them to djlink: {_default_role(idle[0], catalog)}",
         )
     active = [role.name for role in health.roles if role.active]
     if active:
@@ -166,9 +166,9 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
                 name,
                 "GRANT wildcards",
                 "warning",
-                f"the GRANT on `{pattern}` holds a wildcard, and partial_revokes is ON",
-                "`_` and `%` stand for themselves on this server: the GRANT covers no other name",
-                f"let an administrator run: {grant(need.rights, need.schema, account)}",
+                f"the GRANT on `{pattern}` contains a wildcard, and partial_revokes is ON",
+                "`_` and `%` are literal on this server, so the GRANT covers no other name",
+                f"ask an administrator to run: {grant(need.rights, need.schema, account)}",
             )
         elif "%" not in pattern:
             escaped = re.sub(r"(?<!\\)_", r"\\_", pattern)
@@ -176,9 +176,9 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
                 name,
                 "GRANT wildcards",
                 "note",
-                f"the GRANT on `{pattern}` covers every schema with any letter in the place of `_`",
-                "the account has rights on schemas that nobody meant",
-                f"write `{escaped}`: {grant(need.rights, need.schema, account)} then REVOKE the other",
+                f"the GRANT on `{pattern}` matches every schema with any character in place of `_`",
+                "the account has privileges on unintended schemas",
+                f"use `{escaped}`: {grant(need.rights, need.schema, account)} then REVOKE the other one",
             )
     yield from _one_alone(name, need, matching, health, catalog)
 
@@ -200,8 +200,8 @@ def _one_alone(
             "warning" if any(role.active for role in health.roles) else "error",
             f"{len(matching)} GRANTs match the schema `{need.schema}` ({listed}), and the one on `{counts}` "
             f"lacks {', '.join(lacking)}",
-            "the server takes the rights of the most exact one alone, and does not add them up",
-            f"let an administrator run: {grant(need.rights, need.schema, catalog.identity.account)}",
+            "the server applies only the most specific one and does not combine them",
+            f"ask an administrator to run: {grant(need.rights, need.schema, catalog.identity.account)}",
         )
 
 
@@ -223,8 +223,9 @@ def _too_much(name: str, need: Need, health: Health, catalog: Catalog) -> Iterat
             "privileges",
             "note",
             f"{catalog.identity.account} may also {', '.join(sorted(found))} on `{need.schema}`",
-            "djlink reads there and needs SELECT, REFERENCES alone; who has the password can do more",
-            "let an administrator take it away, or make an account for djlink (docs/operations.md, Accounts)",
+            "djlink needs only SELECT and REFERENCES there; anyone with the password can do more",
+            "ask an administrator to revoke it, or to create an account for djlink (docs/operations.md, "
+            "Accounts)",
         )
 
 
@@ -241,9 +242,9 @@ def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]
             "privileges",
             "warning",
             f"{account} may EXECUTE routines ({', '.join(sorted(places.pop('EXECUTE')))})",
-            "what the source's owner writes into a function, or into a view over one, could act with the "
-            "rights of the link user, who writes into the outbound schema",
-            f"let an administrator take EXECUTE from {account_name(account)}; djlink calls no routine",
+            "code that the source's owner puts into a function, or into a view that calls one, could run "
+            "with the privileges of the link user, which can write to the outbound schema",
+            f"ask an administrator to revoke EXECUTE from {account_name(account)}; djlink calls no routine",
         )
     if places:
         yield Finding(
@@ -251,8 +252,9 @@ def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]
             "privileges",
             "warning",
             f"{account} also has {', '.join(sorted(places))}",
-            "djlink needs none of it; who has the password, or misleads this account, can do more",
-            f"let an administrator take it from {account_name(account)} (docs/operations.md, Accounts)",
+            "djlink needs none of these; anyone who has the password or misleads this account can do more",
+            f"ask an administrator to revoke them from {account_name(account)} (docs/operations.md, "
+            "Accounts)",
         )
 
 

@@ -19,8 +19,9 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "local",
             "max_allowed_packet",
             "note",
-            f"{packet(ours):,} bytes here, {packet(theirs):,} at {name}",
-            f"{name} may hold a row that is too large to be written here; its entity is refused, alone",
+            f"{packet(ours):,} bytes locally, {packet(theirs):,} at {name}",
+            f"{name} may have a row that is too large for the local server; only the entity of that row is "
+            "refused",
             f"SET GLOBAL max_allowed_packet = {packet(theirs)}; and in the local server's configuration",
         )
     if theirs.zone_minutes != ours.zone_minutes:
@@ -29,9 +30,9 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "time_zone",
             "note",
             f"{theirs.zone}; the local server: {ours.zone}",
-            "TIMESTAMP values are linked as the same instants, and each server shows them in its own zone; "
-            "DATETIME values are linked as they are written",
-            "compare times of two servers in UTC: SET time_zone = '+00:00'",
+            "TIMESTAMP values are copied as the same instants, which each server shows in its own time "
+            "zone; DATETIME values are copied unchanged",
+            "to compare times of two servers, use UTC: SET time_zone = '+00:00'",
         )
     apart = theirs.ahead - ours.ahead
     if abs(apart) - theirs.give_or_take - ours.give_or_take >= CLOCK_WARNING:
@@ -40,8 +41,8 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "clock",
             "warning",
             f"{abs(apart):,.1f} s {'ahead of' if apart > 0 else 'behind'} the local server's",
-            "what happened first cannot be told from times of two servers",
-            "let the machine whose clock is wrong keep time by NTP",
+            "times of the two servers cannot be put in order",
+            "synchronize the clock that is wrong by NTP",
         )
     small, large = (int(h.globals.get("innodb_page_size", "0")) for h in (ours, theirs))
     if 0 < small < large:
@@ -49,9 +50,9 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "local",
             "innodb_page_size",
             "warning",
-            f"{small:,} bytes here, {large:,} at {name}",
+            f"{small:,} bytes locally, {large:,} at {name}",
             "a table or index of the source may be too wide for the local server",
-            "the setting can be changed only when a server is made; leave such tables out",
+            "the setting can be changed only when a server is created; exclude such tables",
         )
     case = (theirs.globals.get("lower_case_table_names"), ours.globals.get("lower_case_table_names"))
     if case[0] != case[1]:
@@ -59,9 +60,9 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             name,
             "lower_case_table_names",
             "note",
-            f"{case[0]} there, {case[1]} on the local server",
-            "names with capitals mean other tables on the two servers",
-            "write names in lower case",
+            f"{case[0]} at the source, {case[1]} on the local server",
+            "names with uppercase letters refer to different tables on the two servers",
+            "use lowercase names",
         )
 
 
@@ -77,9 +78,11 @@ def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catal
             name,
             "collations",
             "note",
-            f"{collation} of {tables} of its tables is not on the local server",
-            "those columns get a collation that merges no values; case and accents count in comparisons here",
-            "nothing has to be done (docs/vendors.md); a local server of the same vendor and version has it",
+            f"{collation}, used by {tables} of its tables, does not exist on the local server",
+            "those columns get a collation that keeps all values distinct; local comparisons are sensitive "
+            "to case and accents",
+            "no action needed (docs/vendors.md); a local server of the same vendor and version has this "
+            "collation",
         )
     capitals = sorted(
         {t.schema for link in links for t in (link.definition, link.local) if _raised(t.schema)}
@@ -89,11 +92,11 @@ def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catal
     if folded and (capitals or named):
         yield Finding(
             name,
-            "names with capitals",
+            "uppercase names",
             "error",
             f"{', '.join([*capitals, *named][:5])}",
-            "this server folds them to lower case, so that what djlink made is not found again",
-            "rename them in lower case, or leave them out",
+            "this server converts them to lowercase, so djlink cannot find the tables that it created",
+            "rename them to lowercase, or exclude them",
         )
     if not theirs.named_zones:
         asking = sorted(link.address for link in links if link.where and _uses(link.where, "CONVERT_TZ"))
@@ -102,9 +105,9 @@ def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catal
                 name,
                 "named time zones",
                 "error",
-                f"not loaded, and `where` of {', '.join(asking)} calls CONVERT_TZ",
-                "CONVERT_TZ gives NULL for a zone by name, and NULL is not true: nothing is wanted",
-                "mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql, on that server; or write offsets",
+                f"not loaded, but `where` of {', '.join(asking)} calls CONVERT_TZ",
+                "CONVERT_TZ returns NULL for a named time zone, so `where` is not met and no row is wanted",
+                "run on that server: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or use offsets",
             )
 
 
@@ -118,11 +121,11 @@ def folded_local(links: Iterable[Link], ours: Health) -> Iterator[Finding]:
     if raised:
         yield Finding(
             "local",
-            "names with capitals",
+            "uppercase names",
             "error",
             ", ".join(raised[:5]),
-            "the local server folds them to lower case, so that what djlink made is not found again",
-            "give local schemas names in lower case (`schema_name`), and leave out tables with capitals",
+            "the local server converts them to lowercase, so djlink cannot find the tables that it created",
+            "use lowercase local schema names (`schema_name`), and exclude tables with uppercase names",
         )
 
 

@@ -47,12 +47,12 @@ def _tls(name: str, is_loopback: bool, health: Health, now: datetime) -> Iterato
                 name,
                 "TLS certificate",
                 "warning",
-                f"it {'ended' if over else 'ends'} on {ends:%Y-%m-%d}",
-                "from then on no session is made, since the certificate is verified",
-                "let the server's administrator put a new certificate in its place",
+                f"{'expired' if over else 'expires'} on {ends:%Y-%m-%d}",
+                "after that date no connection is possible, because the certificate is verified",
+                "ask the server's administrator to replace the certificate",
             )
     elif is_loopback:
-        yield Finding(name, "TLS", "ok", "not encrypted; the session does not leave this machine")
+        yield Finding(name, "TLS", "ok", "not encrypted; the connection stays on this machine")
     else:
         offers = "; the server offers TLS" if health.certificate_ends else ""
         yield Finding(
@@ -60,7 +60,7 @@ def _tls(name: str, is_loopback: bool, health: Health, now: datetime) -> Iterato
             "TLS",
             "warning",
             f"not encrypted{offers}",
-            "rows, and with some accounts the password, can be read and changed on the way",
+            "rows, and with some accounts the password, can be read and changed in transit",
             "`tls: true`, or `tls: {ca: FILE}` with the server's authority (docs/operations.md, TLS)",
         )
 
@@ -69,29 +69,29 @@ def _clock(name: str, health: Health) -> Finding:
     away = max(0.0, abs(health.ahead) - health.give_or_take)
     words = f"{abs(health.ahead):,.1f} s {'ahead of' if health.ahead > 0 else 'behind'} this machine"
     if away < CLOCK_NOTE:
-        return Finding(name, "clock", "ok", "agrees with this machine's")
+        return Finding(name, "clock", "ok", "matches this machine's clock")
     return Finding(
         name,
         "clock",
         "warning" if away >= CLOCK_WARNING else "note",
         words,
-        "what stands beside rows (pulled_at, requested_at) is the server's time; times of two servers, "
-        "and of this machine, cannot be put in order",
-        "let the machine whose clock is wrong keep time by NTP (timedatectl, chronyc tracking)",
+        "timestamps of rows (pulled_at, requested_at) are the server's time; times of two servers, or of a "
+        "server and this machine, cannot be put in order",
+        "synchronize the clock that is wrong by NTP (timedatectl, chronyc tracking)",
     )
 
 
 def _writable(name: str, health: Health) -> Iterator[Finding]:
-    what = "its protection (outbound rows)" if name != "local" else "what is pulled"
+    what = "its outbound rows" if name != "local" else "pulled rows"
     for variable in ("innodb_read_only", "super_read_only", "read_only"):
         if is_on(health, variable):
             yield Finding(
                 name,
                 variable,
                 "error",
-                f"{health.globals[variable]}: the server takes no write of ours",
-                f"{what} cannot be written; perhaps this is a replica",
-                f"set `host` of `{name}` to the server that is written to, or run there: "
+                f"{health.globals[variable]}: the server rejects writes",
+                f"{what} cannot be written; the server may be a replica",
+                f"set `host` of `{name}` to the primary server, or run on this one: "
                 + (
                     "restart it without --innodb-read-only"
                     if variable == "innodb_read_only"
@@ -99,19 +99,19 @@ def _writable(name: str, health: Health) -> Iterator[Finding]:
                 ),
             )
             return
-    yield Finding(name, "read_only", "ok", "the server takes writes")
+    yield Finding(name, "read_only", "ok", "the server accepts writes")
 
 
 def _keys(name: str, health: Health) -> Iterator[Finding]:
     if not is_on(health, "foreign_key_checks"):
-        held = "a row that is held can be deleted" if name != "local" else "rows without a parent come about"
+        held = "a row that is held can be deleted" if name != "local" else "rows without a parent can appear"
         yield Finding(
             name,
             "foreign_key_checks",
             "error",
             "OFF for every new session",
-            f"sessions of others do not check foreign keys: {held} and nobody is told",
-            "SET GLOBAL foreign_key_checks = ON; and take it out of the server's configuration",
+            f"other sessions do not check foreign keys: {held} without notice",
+            "SET GLOBAL foreign_key_checks = ON; and remove the setting from the server's configuration",
         )
     if not is_on(health, "explicit_defaults_for_timestamp"):
         yield Finding(
@@ -119,7 +119,7 @@ def _keys(name: str, health: Health) -> Iterator[Finding]:
             "explicit_defaults_for_timestamp",
             "warning",
             "OFF",
-            "a `timestamp NOT NULL` column of a new table gets a default and ON UPDATE that nobody wrote",
+            "a `timestamp NOT NULL` column of a new table gets an implicit default and ON UPDATE",
             "SET GLOBAL explicit_defaults_for_timestamp = ON;",
         )
 
@@ -131,8 +131,8 @@ def _binary_log(name: str, health: Health) -> Iterator[Finding]:
             "binlog_format",
             "error",
             "STATEMENT",
-            "InnoDB refuses writes under READ COMMITTED then (error 1665), and djlink writes so",
-            "SET GLOBAL binlog_format = ROW; (the default), then new sessions",
+            "InnoDB then refuses writes under READ COMMITTED (error 1665), which djlink uses",
+            "SET GLOBAL binlog_format = ROW; (the default), then reconnect",
         )
 
 
@@ -146,7 +146,7 @@ def _packet(name: str, health: Health) -> Iterator[Finding]:
         "max_allowed_packet",
         "warning",
         f"{size:,} bytes",
-        "a row that is larger, as it stands in an INSERT, is refused; small packets also make pulls slow",
+        "larger rows are refused by an INSERT; small packets also make pulls slow",
         "SET GLOBAL max_allowed_packet = 1073741824; and in the server's configuration",
     )
 
@@ -160,9 +160,9 @@ def _sessions(name: str, health: Health) -> Iterator[Finding]:
             "max_user_connections",
             "warning",
             f"{mine} for this account",
-            f"an apply opens up to {SESSIONS_LEAST} sessions with four links at the same time",
-            "run with `--parallelism 1`, or let the administrator allow the account more "
-            "(ALTER USER … WITH MAX_USER_CONNECTIONS)",
+            f"an apply with four parallel links opens up to {SESSIONS_LEAST} sessions",
+            "run with `--parallelism 1`, or ask the administrator to raise the limit of the account (ALTER "
+            "USER … WITH MAX_USER_CONNECTIONS)",
         )
     if most and most - health.connected < SESSIONS_LEAST:
         yield Finding(
@@ -170,7 +170,7 @@ def _sessions(name: str, health: Health) -> Iterator[Finding]:
             "max_connections",
             "warning",
             f"{health.connected} of {most} sessions are taken",
-            "further sessions are refused while none is free",
+            "further sessions are refused until one is free",
             "run with `--parallelism 1`, end idle sessions, or: SET GLOBAL max_connections = "
             f"{most + 10 * SESSIONS_LEAST};",
         )
@@ -180,9 +180,9 @@ def _sessions(name: str, health: Health) -> Iterator[Finding]:
                 name,
                 variable,
                 "warning",
-                f"{health.session[variable]}, and the session may not change it",
-                "the server ends a long comparison or copy in the middle",
-                f"SET GLOBAL {variable} = 0; or an account without that limit",
+                f"{health.session[variable]}, and the session cannot change it",
+                "the server aborts long comparisons and copies",
+                f"SET GLOBAL {variable} = 0; or use an account without that limit",
             )
 
 
@@ -196,9 +196,9 @@ def _case(name: str, health: Health) -> Iterator[Finding]:
         "lower_case_table_names",
         "note",
         value,
-        "schemas and tables that differ by case alone are one here, and names with capitals come out "
-        + ("otherwise than they were written" if value == "1" else "in two ways"),
-        "write names in lower case; the setting itself can be changed only when a server is made",
+        "schemas and tables that differ only in case are the same here, and names with uppercase letters "
+        "appear " + ("differently from how they were written" if value == "1" else "in two spellings"),
+        "use lowercase names; the setting itself can be changed only when a server is created",
     )
 
 
@@ -210,8 +210,8 @@ def _sql_mode(name: str, health: Health) -> Iterator[Finding]:
             "sql_mode",
             "note",
             "not strict",
-            "djlink and DataJoint set a strict mode of their own; other programs' values that do not fit are "
-            "cut without an error, and then linked as they are",
+            "djlink and DataJoint set a strict mode themselves; values of other programs that do not fit "
+            "are truncated without an error and then linked as they are",
             "SET GLOBAL sql_mode = CONCAT(@@global.sql_mode, ',STRICT_TRANS_TABLES');",
         )
     else:
@@ -225,9 +225,9 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             name,
             "character set",
             "error",
-            f"our session speaks {', '.join(sorted(charsets))}, not utf8mb4",
-            "text would be changed on its way",
-            "take `skip-character-set-client-handshake` and SET NAMES in init_connect out of the server's "
+            f"the session uses {', '.join(sorted(charsets))} instead of utf8mb4",
+            "text would be changed in transit",
+            "remove `skip-character-set-client-handshake` and SET NAMES in init_connect from the server's "
             "configuration",
         )
     if health.globals.get("init_connect"):
@@ -235,9 +235,9 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             name,
             "init_connect",
             "note",
-            "each new session runs statements of the server's",
-            "what they set, djlink sets again as it needs it; a statement that fails ends the session",
-            "look at SELECT @@init_connect;",
+            "each new session runs statements set by the server",
+            "djlink overrides the settings that it needs; a failing statement ends the session",
+            "check SELECT @@init_connect;",
         )
     if is_on(health, "local_infile"):
         yield Finding(
@@ -245,6 +245,6 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             "local_infile",
             "note",
             "ON",
-            "djlink sends no file, and no server can ask it for one; other clients may be asked",
-            "SET GLOBAL local_infile = OFF; where nothing on this server needs it",
+            "djlink never sends files to a server; other clients may do so on request",
+            "SET GLOBAL local_infile = OFF; if nothing on this server needs it",
         )

@@ -15,8 +15,8 @@ from djlink_manifest.servers.stores.errors import HINT
 from djlink_manifest.servers.stores.probe import probe
 
 _WHY = {
-    "local": "external objects have nowhere to go: the links that bring them there stop",
-    "source": "its external objects cannot be read: the links that bring them stop",
+    "local": "external objects cannot be stored; the links that need the store are blocked",
+    "source": "external objects cannot be read; the links that need the store are blocked",
 }
 
 
@@ -31,7 +31,7 @@ def store_findings(links: Iterable[Link], refusals: Iterable[Refusal], depot: De
             "stores",
             "error",
             f"{address}: {refusal.reason}",
-            "it has external values, and is refused as it is",
+            "it has external values and is refused",
             refusal.hint or HINT,
         )
     usable = [link for address, link in using.items() if address not in refused]
@@ -48,5 +48,5 @@ def _looked_at(owner: str, name: str, depot: Depot) -> Finding:
     except DjlinkError as error:
         why = _WHY["local" if owner == "local" else "source"]
         return Finding(owner, subject, "error", error.message, why, error.hint or HINT)
-    done = "written to and read" if owner == "local" else "can be read"
+    done = "can be written to and read" if owner == "local" else "can be read"
     return Finding(owner, subject, "ok", f"{words}: {done}")

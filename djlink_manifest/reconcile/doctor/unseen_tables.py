@@ -10,8 +10,8 @@ from djlink_manifest.model.server.health import Finding
 from djlink_manifest.model.server.rights import account_name
 from djlink_manifest.reconcile.plan.messages import quoted
 
-SUBJECT = "tables not seen"
-WHY = "a deletion of linked rows would delete or change rows of such a table of yours, and no one be told"
+SUBJECT = "invisible tables"
+WHY = "deleting linked rows would delete or change rows of such a table without notice"
 
 
 def deletes_unasked(manifest: Manifest) -> bool:
@@ -28,10 +28,10 @@ def unseen_findings(
     `unasked`: the manifest lets rows be deleted without a person's word.
     """
     if unseen is None:
-        words = "the account cannot tell which tables that it does not see refer to linked ones"
+        words = "the account cannot tell whether tables that it cannot see refer to linked tables"
         fix = (
-            f"where others have tables here: GRANT PROCESS ON *.* TO {account_name(account)}; (it then "
-            "sees all foreign keys, and the statements of all sessions); else nothing has to be done"
+            f"if others have tables on this server: GRANT PROCESS ON *.* TO {account_name(account)}; (it "
+            "then sees all foreign keys and the statements of all sessions); otherwise no action is needed"
         )
         yield Finding("local", SUBJECT, "warning" if unasked else "note", words, WHY, fix)
         return
@@ -39,6 +39,6 @@ def unseen_findings(
         words = f"{', '.join(names)} refers to {schema}.{table} with ON DELETE CASCADE or SET NULL"
         grants = " ".join(f"GRANT SELECT ON {quoted(name)} TO {account_name(account)};" for name in names)
         why = f"{WHY}: such deletions are blocked"
-        yield Finding("local", SUBJECT, "warning", words, why, f"let an administrator run: {grants}")
+        yield Finding("local", SUBJECT, "warning", words, why, f"ask an administrator to run: {grants}")
     if not unseen:
-        yield Finding("local", SUBJECT, "ok", "none would lose or change rows by themselves")
+        yield Finding("local", SUBJECT, "ok", "no such table would lose or change rows")

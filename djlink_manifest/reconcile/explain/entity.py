@@ -96,7 +96,8 @@ class Inquiry:
 def of_the_set(plan: LinkPlan) -> LinkPlan:
     """The plan of a link for one entity, whose deletion is decided with all others of the link."""
     hint = (
-        "deletions are decided as a set: `djlink plan` says what becomes of it, `djlink requests` who asked"
+        "deletions are decided for the whole set: see `djlink plan` for the decision, `djlink requests` "
+        "for the requests"
     )
     blocked = tuple(replace(b, hint=hint) if b.kind == "review" else b for b in plan.blocked)
     return replace(plan, blocked=blocked)

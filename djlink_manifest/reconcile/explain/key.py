@@ -26,7 +26,7 @@ def parse_key(text: str, link: Link) -> tuple[str | bytes, ...]:
         if name not in link.key:
             close = nearest(name, link.key)
             raise UsageError(
-                f"`{name}` is no attribute of the primary key of {link.address}",
+                f"`{name}` is not a primary key attribute of {link.address}",
                 hint=f"did you mean `{close}`?" if close else _example(link),
             )
     lacking = [name for name in link.key if name not in given]
@@ -45,7 +45,7 @@ def _pairs(text: str, link: Link) -> dict[str, str]:
         except ValueError as error:
             raise UsageError(f"the key is not JSON: {error}", hint=_example(link)) from None
         if any(v is None or isinstance(v, dict | list) for v in value.values()):
-            raise UsageError("a key holds texts and numbers, no null, list or object", hint=_example(link))
+            raise UsageError("key values must be text or numbers", hint=_example(link))
         return {name: str(int(v) if isinstance(v, bool) else v) for name, v in value.items()}
     found = dict[str, str]()
     for part in text.split(","):
@@ -53,10 +53,10 @@ def _pairs(text: str, link: Link) -> dict[str, str]:
         if not equals or not name.strip():
             raise UsageError(
                 f"`{part.strip()}` is not `attribute=value`",
-                hint=f"{_example(link)}; values with a comma are written as JSON",
+                hint=f"{_example(link)}; write values that contain a comma as JSON",
             )
         if name.strip() in found:
-            raise UsageError(f"`{name.strip()}` stands in the key twice", hint=_example(link))
+            raise UsageError(f"`{name.strip()}` occurs twice in the key", hint=_example(link))
         found[name.strip()] = value.strip()
     return found
 
@@ -64,7 +64,7 @@ def _pairs(text: str, link: Link) -> dict[str, str]:
 def _value(column: Column, text: str, link: Link) -> str | bytes:
     if column.is_number and not _NUMBER.fullmatch(text):
         raise UsageError(
-            f"`{column.name}` is a number ({column.type}), and {text!r} is none", hint=_example(link)
+            f"`{column.name}` is a number ({column.type}), but {text!r} is not", hint=_example(link)
         )
     if column.base_type not in _BYTES:
         return text
@@ -76,11 +76,11 @@ def _value(column: Column, text: str, link: Link) -> str | bytes:
         except ValueError:
             pass
     raise UsageError(
-        f"`{column.name}` is of bytes ({column.type}), and {text!r} is not written in hex",
+        f"`{column.name}` contains bytes ({column.type}), but {text!r} is not in hex",
         hint="write 0x1f2e",
     )
 
 
 def _example(link: Link) -> str:
     columns = ",".join(f"{c.name}={'0x1f2e' if c.base_type in _BYTES else '…'}" for c in link.key_columns)
-    return f"the key of {link.address} is written {columns}"
+    return f"write the key of {link.address} as {columns}"

@@ -75,11 +75,15 @@ class Reasons:
         if link.pull == "none":
             # a link that is refused is looked at as if nothing new were wanted of it
             why = "`pull: none`" if link.address in self.sides.footings else "the link is blocked"
-            words = f"{why}: what is held is wanted, nothing new"
+            words = f"{why}: held rows stay wanted, new rows are not"
             return [Reason("pull", held, words, place=str(link.location))]
         found = list[Reason]()
         if link.where is not None:
-            state = {True: "is met", False: "is not met", None: "is NULL for this row, and NULL is not true"}
+            state = {
+                True: "is met",
+                False: "is not met",
+                None: "is NULL for this row, which counts as not met",
+            }
             words = f"`where` {state[verdict.meets]}: {spelt(link.where)}"
             found.append(Reason("where", bool(verdict.meets), words, place=str(link.location)))
         holding = dict(verdict.holds)
@@ -93,7 +97,7 @@ class Reasons:
         """The requests and approvals that bar it, its own or an ancestor's."""
         found = list[Reason]()
         if presence.requested:
-            found.append(Reason("request", False, "the source asks to delete it"))
+            found.append(Reason("request", False, "its deletion is requested"))
         if presence.approved:
             found.append(Reason("request", False, "its deletion was approved: it is not pulled again"))
         if not verdict.barred or found:
@@ -102,7 +106,7 @@ class Reasons:
             for each in self._parents(reference, "barred"):
                 above = (yield reference.parent, each).explanation
                 because = tuple(r for r in above.reasons if r.rule == "request")
-                words = "an entity that it refers to is asked back"
+                words = "the deletion of an entity that it refers to is requested"
                 found.append(
                     Reason("request", False, words, reference.parent, key=above.key, because=because)
                 )
@@ -123,8 +127,8 @@ class Reasons:
                     into.taken.append(unique)
                 elif why is not None:
                     into.obstacles.append(why)
-                whose = "another entity of this link" if held else "a local row of the lab's own"
-                words = f"its value of {unique.words} is taken by {whose}"
+                whose = "another entity of this link" if held else "a local row of your own"
+                words = f"its value of {unique.words} is used by {whose}"
                 yield Reason("unique key", False, words, link.address, one_entity.key_text(link, owner))
 
     def unmet(self, into: Hindrances) -> Iterator[Reason]:
@@ -153,7 +157,7 @@ class Reasons:
                 if above.cannot_come:
                     into.waiting.append(reference.parent)
                     because = tuple(r for r in above.explanation.reasons if not r.holds)
-                    words = f"{by_columns(self.link, reference)} names an entity that cannot come"
+                    words = f"{by_columns(self.link, reference)} refers to an entity that is blocked"
                     key = above.explanation.key
                     found.append(
                         Reason("foreign key", False, words, reference.parent, key=key, because=because)
@@ -189,8 +193,10 @@ class Reasons:
         if holds is not False:
             named = self._parents(reference, "all")
             if not named:
-                return Reason("foreign key", True, f"{by} names no row of {parent.address}", parent.address)
-            what = "allowed" if holds else "restricted by nothing"
+                return Reason(
+                    "foreign key", True, f"{by} refers to no row of {parent.address}", parent.address
+                )
+            what = "allowed" if holds else "no rule restricts this link"
             key = one_entity.key_text(parent, named[0])
             return Reason("foreign key", True, f"{by}: {what}", parent.address, key)
         out = self._parents(reference, "left out")
@@ -199,19 +205,19 @@ class Reasons:
             above.append((yield parent.address, each))
         because = tuple(r for each in above for r in each.explanation.reasons if not r.holds)
         key = one_entity.key_text(parent, out[0]) if out else ()
-        words = f"{by} names what is left out"
+        words = f"{by} refers to a row that is not wanted"
         return Reason("foreign key", False, words, parent.address, key=key, because=because)
 
     def _needed(self) -> Iterator[Reason]:
         scene = self.sides.scene
         children = scene.children.get(self.link.address, ())
         if not children:
-            words = "`pull: needed`, and no link refers to it"
+            words = "`pull: needed`, but no link refers to it"
             yield Reason("needed by", False, words, place=str(self.link.location))
         for child, reference in children:
             rows, wanted = one_entity.users(self.sides.source, scene, child, reference, self.raw)
             words = f"{by_columns(scene.links[child], reference)}: {rows_naming(rows)}"
-            words += f", {wanted:,} of them of wanted or held entities" if rows else ""
+            words += f", {wanted:,} of them in wanted or held entities" if rows else ""
             yield Reason("needed by", wanted > 0, words, child)
 
     def _parents(self, reference: Reference, which: one_entity.Which, limit: int = SHOWN) -> list[RawRow]:

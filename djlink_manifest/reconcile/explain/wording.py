@@ -32,4 +32,4 @@ def by_columns(link: Link, reference: Reference) -> str:
 
 def rows_naming(count: int) -> str:
     """How many rows name an entity."""
-    return f"{count:,} row names it" if count == 1 else f"{count:,} rows name it"
+    return f"{count:,} row refers to it" if count == 1 else f"{count:,} rows refer to it"

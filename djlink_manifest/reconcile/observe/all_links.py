@@ -45,7 +45,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     links for the rows that they hold. What fails for one link is a refusal of that link, and a source that
     fails as a whole refuses all of its links. `verify`: rows are compared too.
     """
-    links, local, sources, depot = stage.links, stage.local, stage.sources, stage.depot
+    links, local, sources, depot = stage.links, stage.local, stage.sources, stage.at.depot
     refusals = dict(footings.refusals)
     scenes = dict[str, Scene]()
     for name, reached in sources.items():
@@ -67,7 +67,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
         if level is not None and level.is_level and not verify:
             snapshots[address] = level_snapshot(level)
             return
-        stage.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
+        stage.options.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
         above = stage.graph.upstream([address]) - {address}
         try:
@@ -98,7 +98,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     for wave in stage.graph.subset(stage.scope).waves():
         found = dict[str, PackedKeys]()
         stopped = stage.graph.downstream(refusals)
-        with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+        with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
             list(threads.map(one, [a for a in wave if a not in stopped]))
         blocked |= {address: packed for address, packed in found.items() if packed.count}
     return Survey(snapshots, refusals, blocked, scenes, keys)
@@ -125,7 +125,9 @@ def _glances(
         due += [(name, group) for group in groups(links, stage.sources[name].catalog.sizes)]
 
     def look(name: str, group: Sequence[Link]) -> Mapping[str, Glance]:
-        stage.say(f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}")
+        stage.options.say(
+            f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}"
+        )
         try:
             sources = stage.sources[name].readers
             with understood(name), sources.session() as there, stage.local.readers.session() as here:
@@ -134,7 +136,7 @@ def _glances(
             return {}
 
     found = dict[str, Glance]()
-    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
         for seen in threads.map(lambda each: look(*each), due):
             found |= seen
     return found
@@ -165,8 +167,8 @@ def _conditions(
         with source.readers.session() as session:
             problem = check_condition(session, link)
         if problem:
-            words = f"the server does not take `where`: {problem}"
-            hint = "correct the condition; it may use the table's own columns only"
+            words = f"the server rejects `where`: {problem}"
+            hint = "correct the condition; it can use only the table's own columns"
             found[address] = Refusal(address, words, hint, link.location)
     return found
 

@@ -45,25 +45,50 @@ class Footings:
 
 
 @dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of a job: the local one, the sources that were reached, what is told of all sources.
+
+    `facts` tells of each source that was not reached why; `depot` has the stores of external objects.
+    """
+
+    local: Reached
+    sources: Mapping[str, Reached]
+    facts: tuple[ServerFacts, ...]
+    depot: Depot
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a job works: so many links at the same time; `limit` replaces every `max_deletions`."""
+
+    parallelism: int
+    say: Words
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A manifest resolved against its servers.
 
-    `sources` are those that were reached, `servers` what is told of all, with the problem of each that was
-    not. `outbound` gives each source's outbound schema, `selection` what a command is about. `limit` replaces
-    every `max_deletions`; `parallelism` is the number of links at the same time.
+    `outbound` gives each source's outbound schema, `selection` what a command is about.
     """
 
     manifest: Manifest
-    local: Reached
-    sources: Mapping[str, Reached]
-    servers: tuple[ServerFacts, ...]
+    at: Servers
     resolved: Resolved
     outbound: Mapping[str, str]
     selection: Selection
-    parallelism: int
-    say: Words
-    depot: Depot
-    limit: Limit | None = None
+    options: Options
+
+    @property
+    def local(self) -> Reached:
+        """The local server."""
+        return self.at.local
+
+    @property
+    def sources(self) -> Mapping[str, Reached]:
+        """The sources that were reached."""
+        return self.at.sources
 
     @property
     def scope(self) -> frozenset[str]:

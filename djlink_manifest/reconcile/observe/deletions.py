@@ -25,6 +25,7 @@ from djlink_manifest.reconcile.state.deletion_requests import (
     BEFORE_ALL,
     Asked,
     Closure,
+    DeletionFacts,
     LabRows,
     LinkDeletions,
     RequestSet,
@@ -50,22 +51,16 @@ APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and
 
 @dataclass(frozen=True, slots=True)
 class Deletions:
-    """What was observed: per link, and the foreign keys along which deletions spread.
+    """What was observed: the facts for the plan, and what its apply needs beside.
 
-    `lately` says of each link concerned how many of its entities went in 24 hours without a review;
-    `refusals` are links of which deletions could not be observed; `unseen` names, by link, the tables that
-    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know;
-    `unfilled` names, by link, the links below it whose local tables lack rows that are to come back; `keys`
-    are the sets that may go, by link.
+    `dependents` are the foreign keys along which deletions spread, `keys` the sets that may go, by link;
+    `refusals` are links of which deletions could not be observed.
     """
 
-    links: Mapping[str, LinkDeletions]
+    facts: DeletionFacts
     dependents: Dependents
-    lately: Mapping[str, int]
-    refusals: Mapping[str, Refusal]
-    unseen: Mapping[str, tuple[str, ...]] | None
-    unfilled: Mapping[str, tuple[str, ...]]
     keys: Mapping[str, PlanKeys]
+    refusals: Mapping[str, Refusal]
 
 
 def observe_deletions(
@@ -104,7 +99,7 @@ def observe_deletions(
     keys_of = dict[str, PlanKeys]()
 
     def one(link: Link) -> None:
-        stage.say(f"looking at deletions of {link.address}")
+        stage.options.say(f"reading the deletion requests of {link.address}")
         try:
             readers = sources[link.source].readers
             with understood(link.source), readers.session() as there, local.readers.session() as here:
@@ -120,7 +115,7 @@ def observe_deletions(
             words = f"{error.server}: {error.message}"
             refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
 
-    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
         list(threads.map(one, [link for link in due if link.address in asked]))
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
@@ -138,7 +133,7 @@ def observe_deletions(
                 keys_of[address] = replace(keys_of.get(address, NOTHING_SEEN), unwanted=going)
     unseen = None if acting is None else dict(_by_link(standing, acting))
     unfilled = _unfilled(stage, footings)
-    return Deletions(found, dependents, lately, refusals, unseen, unfilled, keys_of)
+    return Deletions(DeletionFacts(found, lately, unseen, unfilled), dependents, keys_of, refusals)
 
 
 def _unfilled(stage: Stage, footings: Mapping[str, Footing]) -> Mapping[str, tuple[str, ...]]:
@@ -160,10 +155,10 @@ def unseen_below(stage: Stage, addresses: Collection[str]) -> tuple[str, str] | 
     tables = sorted({name for _, names in _by_link(links, acting) for name in names})
     if not tables:
         return None
-    rules = "ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+    rules = "ON DELETE CASCADE or SET NULL, and the local account cannot read its rows"
     grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
-    reason = f"{', '.join(tables)} refers to its rows, or to rows below them, with {rules}"
-    return reason, f"let the local account see it ({grants})"
+    reason = f"{', '.join(tables)} refers to its rows, or to rows that depend on them, with {rules}"
+    return reason, f"grant the local account access ({grants})"
 
 
 def _by_link(

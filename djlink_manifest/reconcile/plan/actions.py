@@ -15,7 +15,7 @@ from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.reconcile.state.snapshot import Alteration
 
-ADDED = "the source added it after linking"
+ADDED = "added at the source after linking"
 LOCAL = "local"
 
 

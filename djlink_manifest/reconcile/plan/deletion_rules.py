@@ -22,7 +22,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Mend,
     NoteRequests,
 )
-from djlink_manifest.reconcile.plan.messages import AGAIN, ASKED, ORPHANS, how, how_again, quoted
+from djlink_manifest.reconcile.plan.messages import AGAIN, ASKED, ORPHANS, how, how_again, quoted, requested
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     LinkDeletions,
@@ -88,11 +88,10 @@ class Decider:
         actions, blocked = list(_certain(link, steps)), list[Blocked]()
         until = moment_text(seen.newest)
         if seen.unnoted or seen.overdue:
-            words = "what the source asks for has changed"
+            words = "the source's requests have changed"
             actions.append(NoteRequests(seen.unnoted, seen.overdue, words, seen.unheld, until=until))
         if seen.granted.here:
-            words = "asked for by the source, and agreed to"
-            granted = _delete(seen.granted, "granted", words, seen)
+            granted = _delete(seen.granted, "granted", "deletion requested and granted", seen)
             self._do(link, seen.granted, granted, actions, blocked)
         about_orphans = [a for a in approvals if a.orphans]
         rest = [a for a in approvals if not a.orphans]
@@ -128,22 +127,29 @@ class Decider:
             if problem:
                 here, place = covered.closure.here, approval.location
                 void.append(
-                    Blocked("review", f"{ASKED}; the approval at {place} is void: {problem}", here, how(link))
+                    Blocked(
+                        "review",
+                        f"{requested(seen)}; the approval at {place} is void: {problem}",
+                        here,
+                        how(link),
+                    )
                 )
                 continue
-            words = f"asked for by the source, approved by {approval.by} on {approval.date}"
+            words = f"deletion requested, approved by {approval.by} on {approval.date}"
             action = _delete(covered.closure, "approved", words, seen, approval)
             if self._do(link, covered.closure, action, actions, blocked):
                 bounds = (approval.keys, approval.until, approval.by)
                 actions.append(Claim(link.source, covered.count, f"approved by {approval.by}", *bounds))
             later = waiting.closure.here - covered.closure.here
             if later:
-                blocked.append(Blocked("review", f"{ASKED} after the last approval", later, how(link)))
+                blocked.append(
+                    Blocked("review", f"{requested(seen)}, after the last approval", later, how(link))
+                )
             return spent, []
         if waiting.closure.here:
-            reason = self._review(link, waiting.closure)
+            reason = self._review(link, waiting.closure, requested(seen))
             if reason is None:
-                words = "asked for by the source; `deletions: auto`"
+                words = "deletion requested, approved by `deletions: auto`"
                 action = _delete(waiting.closure, "auto", words, seen)
                 self._do(link, waiting.closure, action, actions, blocked)
                 return spent, []
@@ -176,24 +182,25 @@ class Decider:
                     "review",
                     f"{ORPHANS}; the approval at {a.location} is void: {problems[a.location]}",
                     found.count,
-                    f"`djlink approve {link.address} --orphans` shows them and agrees",
+                    f"`djlink approve {link.address} --orphans` lists and approves them",
                 )
                 for a in approvals
             ]
         return []
 
-    def _review(self, link: Link, closure: Closure) -> str | None:
-        """Why the deletion waits for a person, or None where it does not."""
+    def _review(self, link: Link, closure: Closure, asked: str) -> str | None:
+        """Say why the deletion waits for a person, or None where it does not. `asked` begins the sentence."""
         if link.deletions == "review":
-            return f"{ASKED}; not approved"
+            return f"{asked}, not yet approved"
         strict = [a for a, _ in closure.whole if a in self.links and self.links[a].deletions == "review"]
         if strict:
             return (
-                f"{ASKED}; not approved, and {', '.join(strict)}, which goes along, says `deletions: review`"
+                f"{asked}, not yet approved; it also deletes rows of {', '.join(strict)}, which has "
+                "`deletions: review`"
             )
         over = self._over(link, closure)
         if over:
-            return f"{ASKED}; not approved, and {over}"
+            return f"{asked}, not yet approved: {over}"
         return None
 
     def _unwanted(
@@ -201,26 +208,27 @@ class Decider:
     ) -> tuple[int, tuple[str, ...]]:
         if closure.entities:
             over = self._over(link, closure)
-            why = "wanted no longer (`unwanted: release`)"
+            why = "no longer wanted (`unwanted: release`)"
             hidden = self._unfilled(link, closure.entities, why)
             hidden = hidden or self._hidden([link.address], closure.entities, why)
             if hidden:
                 blocked.append(hidden)
             elif over:
-                reason = f"wanted no longer (`unwanted: release`), and {over}"
+                reason = f"no longer wanted (`unwanted: release`): {over}"
                 hint = (
-                    "where the manifest did not change, the source's rows did: look at them first; if all is "
-                    "meant, raise `max_deletions` for the link, or plan and apply with --max-deletions"
+                    "if the manifest did not change, the source's rows did: check them first; if the "
+                    "deletion is intended, raise `max_deletions` for the link, or run plan and apply with "
+                    "--max-deletions"
                 )
                 blocked.append(Blocked("review", reason, closure.entities, hint))
             else:
                 self._count(link, closure)
-                words = "wanted no longer (`unwanted: release`)"
+                words = "no longer wanted (`unwanted: release`)"
                 actions.append(Delete(closure.entities, (), closure.rows, "unwanted", words))
         if not closure.held:
             return 0, ()
         by = ", ".join(f"{rows.table} ({rows.rows:,})" for rows in closure.lab)
-        return closure.held, (f"{closure.held:,} wanted no longer are kept: needed by {by}",)
+        return closure.held, (f"{closure.held:,} no longer wanted but kept: rows of {by} refer to them",)
 
     def _do(
         self,
@@ -245,7 +253,10 @@ class Decider:
         out = sorted(a for a, _ in closure.whole if a not in self.usable)
         if out:
             verb = "is" if len(out) == 1 else "are"
-            reason = f"{why}; entities of {', '.join(out)} go along, which {verb} blocked or not in this plan"
+            reason = (
+                f"{why}; it also deletes entities of {', '.join(out)}, which {verb} blocked or not in this "
+                "plan"
+            )
             blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
             return False
         goes = bool(closure.entities or gone or action.cause == "approved")
@@ -266,17 +277,22 @@ class Decider:
         below = self.unfilled.get(link.address)
         if not below:
             return None
-        reason = f"{why}; rows of {', '.join(below)} that may go along are missing here and come back first"
-        return Blocked("upstream", reason, count, "plan and apply again once they are filled")
+        reason = (
+            f"{why}; rows of {', '.join(below)} that may refer to them are missing locally and are pulled "
+            "first"
+        )
+        return Blocked("upstream", reason, count, "plan and apply again once they are pulled")
 
     def _hidden(self, addresses: Sequence[str], count: int, why: str) -> Blocked | None:
         """What is in the way where rows that nobody can look into would go, or change, along."""
         tables = sorted({name for a in addresses for name in self.unseen.get(a, ())})
         if not tables:
             return None
-        rules = "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot see its rows"
+        rules = (
+            "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot read its rows"
+        )
         grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
-        hint = f"let the local account see it ({grants}), then plan again"
+        hint = f"grant the local account access ({grants}), then plan again"
         return Blocked("error", f"{why}; {', '.join(tables)} {rules}", count, hint)
 
     def _over(self, link: Link, closure: Closure) -> str | None:
@@ -290,7 +306,7 @@ class Decider:
             total = count + before + self.going[address]
             if total > most:
                 of = "" if address == link.address else f" of {address}"
-                return f"more than `max_deletions`: {total:,}{of} in 24 hours, at most {most:,}"
+                return f"`max_deletions` exceeded: {total:,}{of} in 24 hours, limit {most:,}"
         return None
 
     def _count(self, link: Link, closure: Closure) -> None:
@@ -301,19 +317,19 @@ def _certain(link: Link, steps: Mapping[Step, int]) -> tuple[Action, ...]:
     """What needs no decision: the local rows are gone, or were said to be."""
     found = list[Action]()
     if steps[Step.MEND]:
-        found.append(Mend(link.source, steps[Step.MEND], "approved for deletion, and yet held in outbound"))
+        found.append(Mend(link.source, steps[Step.MEND], "deletion approved, but still in outbound"))
     if steps[Step.APPROVE]:
-        found.append(Approve(link.source, steps[Step.APPROVE], f"{ASKED}, and they are gone locally"))
+        found.append(Approve(link.source, steps[Step.APPROVE], f"{ASKED}, local rows already deleted"))
     return tuple(found)
 
 
 def _undecided(steps: Mapping[Step, int]) -> Iterator[Blocked]:
-    """What is due in a link whose deletions could not be looked at, as its tables are not complete."""
-    hint = "the next apply completes the link's tables; plan again then"
+    """What is due in a link whose deletions could not be looked at, as its tables are incomplete."""
+    hint = "apply once to complete the link's tables, then plan again"
     if steps[Step.AWAIT_REVIEW]:
-        yield Blocked("review", f"{ASKED}; not approved", steps[Step.AWAIT_REVIEW], hint)
+        yield Blocked("review", f"{ASKED}, not yet approved", steps[Step.AWAIT_REVIEW], hint)
     if steps[Step.DELETE_RELEASE]:
-        words = "wanted no longer (`unwanted: release`), and still here"
+        words = "no longer wanted (`unwanted: release`), still present locally"
         yield Blocked("review", words, steps[Step.DELETE_RELEASE], hint)
 
 
@@ -331,7 +347,7 @@ def _problem(covered: RequestSet, approval: Approval) -> str | None:
     more = excess(covered.closure, approval)
     if more:
         told = ", ".join(f"{a} {now:,} ({agreed:,} approved)" for a, now, agreed in more)
-        return f"more goes with it now: {told}"
+        return f"it now deletes more rows: {told}"
     return None
 
 

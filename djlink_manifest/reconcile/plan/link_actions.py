@@ -30,11 +30,11 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.state.snapshot import Alteration, Footing, LinkSnapshot, ReliedOn
 
-MISSING = "held in outbound, missing locally"
-HANGS_ON = "the rows that they refer to are gone, as far as these do not come back"
-COMPLETE = "its tables are made from the source's definition"
-CHANGED = "the source's definition changed in nothing that the tables here need"
-FILLED = "the local table that was made anew has all that outbound holds"
+MISSING = "in outbound but missing locally"
+HANGS_ON = "the rows that they refer to are gone and do not come back"
+COMPLETE = "its tables match the source's definition"
+CHANGED = "the source's definition changed, but not the parts that the local tables use"
+FILLED = "the recreated local table has all rows that outbound holds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Facts:
 def structure(facts: Facts) -> Iterator[Action]:
     """The tables and views to make or alter before anything else is done, and the marks of it."""
     link, footing = facts.link, facts.footing
-    why = "new link" if footing.is_new else "its tables are not complete"
+    why = "new link" if footing.is_new else "its tables are incomplete"
     due = link.definition.digest() if footing.refill is not None else None
     if footing.make_outbound or footing.mark_outbound:
         made = footing.make_outbound
@@ -96,33 +96,33 @@ def rows(facts: Facts) -> Iterator[Action]:
     comes_again = steps[Step.PULL_AGAIN] - snapshot.stuck_again
     gives_up = footing.remade and (comes_again > 0 or steps[Step.RELEASE]) and snapshot.hanging
     if steps[Step.RELEASE]:
-        words = "gone locally, and not to be pulled again"
+        words = "missing locally and not pullable"
         yield Release(link.source, steps[Step.RELEASE], words, lost=footing.remade)
     if gives_up:
         yield GiveUp(link.source, snapshot.hanging, HANGS_ON)
     if snapshot.equal:
-        why = "local rows equal to the source's, without protection"
+        why = "unprotected local rows that equal their source rows"
         if link.unwanted == "release" and _unprotected_unwanted(snapshot):
-            why += "; those of them that are not wanted the next plan releases"
+            why += "; the next plan releases those that are not wanted"
         yield Register(link.source, snapshot.equal, why)
     yield from _refill(facts)
     yield from _after_refill(facts)
     if comes_again > 0:
-        why = "held in outbound, and the local table was dropped" if footing.remade else MISSING
-        yield PullAgain(comes_again, f"{why}: pull again", whole=footing.remade)
+        why = "in outbound, but the local table was dropped" if footing.remade else MISSING
+        yield PullAgain(comes_again, f"{why}; pull again", whole=footing.remade)
     if steps[Step.PULL] > snapshot.stuck:
         yield Pull(
             steps[Step.PULL] - snapshot.stuck,
             snapshot.to_pull_parts,
             snapshot.to_pull_bytes,
-            "new link" if footing.is_new else "wanted, and not here yet",
+            "new link" if footing.is_new else "wanted, not yet pulled",
             objects=snapshot.to_pull_objects,
         )
     if footing.remade and (gives_up or not _stay_lost(snapshot)):
         yield NoteFilled(_id_of(footing), FILLED)
     for table, key in footing.add_foreign_keys:
         parent = f"{key.parent_schema}.{key.parent_table}"
-        yield AddForeignKey(table, key.columns, parent, "its parent is linked now", key=key)
+        yield AddForeignKey(table, key.columns, parent, "its parent is now linked", key=key)
 
 
 def taken_note_of(facts: Facts) -> Iterator[Action]:
@@ -198,7 +198,7 @@ def _refill(facts: Facts) -> Iterator[Action]:
             yield Refill(differ - aside, "definition", footing.refill)
     elif link.changed == "mend" and (snapshot.changed or 0) > aside:
         also = ", or lack external objects" if snapshot.lost else ""
-        yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from the source's rows{also}")
+        yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from their source rows{also}")
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

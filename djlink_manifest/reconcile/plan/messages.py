@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 
-ASKED = "the source asked to delete them"
-ORPHANS = "local rows whose source row is gone, or that the lab added"
-STRAYS = "held, requested or approved, and their source row is gone, which the foreign keys forbid"
-AGAIN = "their deletion was approved before, and they are here again without protection"
+ASKED = "deletion requested"
+ORPHANS = "no source row (deleted at the source or inserted locally)"
+STRAYS = "held, requested or approved, but their source row is missing, which the foreign keys should prevent"
+AGAIN = "their deletion was approved earlier, but they are in the local table again, unprotected"
+
+
+def requested(seen: LinkDeletions) -> str:
+    """Say when the deletions that await a decision were requested, by the day of the newest request."""
+    if seen.waiting is None or seen.waiting.until is None:
+        return ASKED
+    newest = seen.waiting.until.date()
+    several = any(each.since.date() != newest for each in seen.asked)
+    return f"{ASKED}{', most recently' if several else ''} on {newest}"
 
 
 def quoted(name: str) -> str:
@@ -18,21 +28,23 @@ def quoted(name: str) -> str:
 def how_again(link: Link) -> str:
     """What to do about rows that were approved and are here again."""
     return (
-        f"delete those rows of {link.local.schema}.{link.local.name} yourself; or let the owner permit them "
-        "again (`djlink source withdraw … --approved`), and those that equal the source's are held anew"
+        f"delete those rows of {link.local.schema}.{link.local.name} yourself; or ask the owner to allow "
+        "them again (`djlink source withdraw … --approved`), and djlink protects those that equal their "
+        "source rows"
     )
 
 
 def how_strays(link: Link) -> str:
     """What to do about rows in the outbound schema whose source row is gone."""
     return (
-        "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): let its owner "
-        "restore those rows before new ones take their keys; or "
-        f"`djlink approve {link.address} --orphans` shows them and agrees to delete what is here of them. "
-        "Until then nothing of the link is refilled"
+        "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): ask its owner to "
+        f"restore those rows before new rows take their keys; or `djlink approve {link.address} --orphans` "
+        "lists them and approves deleting their local copies. Until then the link is not refilled"
     )
 
 
 def how(link: Link) -> str:
     """How to look at requests, and how to agree."""
-    return f"`djlink requests {link.address} --keys` shows which; `djlink approve {link.address}` agrees"
+    return (
+        f"`djlink requests {link.address} --keys` lists them; `djlink approve {link.address}` approves them"
+    )

@@ -63,7 +63,7 @@ class LinkPlan:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nothing of this link is done."""
+        """Whether the link is blocked, so nothing is done."""
         return any(b.whole for b in self.blocked)
 
     @property
@@ -119,7 +119,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     A link whose footing or snapshot is missing must have a refusal of its address; it and all links below it
     are not attempted.
     """
-    by_address = {link.address: link for link in links}
+    by_address, head = {link.address: link for link in links}, seen.head
     refused: dict[str, list[Refusal]] = defaultdict(list)
     for refusal in seen.refusals:
         refused[refusal.address].append(refusal)
@@ -130,11 +130,11 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         by_address,
         usable=frozenset(a for a in seen.snapshots if a in by_address and a not in refused),
         held={address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
-        lately=seen.lately,
+        lately=seen.deletions.lately,
         approvals=seen.approvals,
         limit=seen.limit,
-        unseen=seen.unseen or {},
-        unfilled=seen.unfilled,
+        unseen=seen.deletions.unseen or {},
+        unfilled=seen.deletions.unfilled,
     )
     spent = list[Approval]()
     plans: dict[str, LinkPlan] = {}
@@ -152,11 +152,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
             in_the_way = tuple(_in_the_way(refused[address], stopped))
             plans[address] = _link_plan(base, link, in_the_way, seen, (decider, spent))
     return Plan(
-        seen.manifest,
-        seen.digest,
-        seen.files,
-        seen.local,
-        seen.sources,
+        *(head.manifest, head.digest, head.files, head.local, head.sources),
         links=tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
         refusals=tuple(r for r in seen.refusals if r.address not in by_address),
         forgotten=seen.forgotten,
@@ -202,8 +198,8 @@ def _link_plan(
     if in_the_way:
         return replace(base, blocked=in_the_way)
     if footing is None or snapshot is None:
-        raise ValueError(f"{link.address} was neither observed nor refused")
-    steps, deletions = steps_of(link, footing, snapshot.counts), seen.deletions.get(link.address)
+        raise ValueError(f"{link.address} has no observation and no refusal")
+    steps, deletions = steps_of(link, footing, snapshot.counts), seen.deletions.links.get(link.address)
     relied = seen.relied.get(link.address)
     complete = not (footing.make_local or footing.make_outbound)
     decision = decider.decide(link, steps, deletions, complete=complete, remade=footing.remade)
@@ -231,7 +227,7 @@ def _link_plan(
                 for each in obstacles(link, snapshot, steps)
                 if each.reason != STRAYS or not any(map(_is_of_orphans, decision.actions))
             ),
-            *relied_on(link, relied, seen.files),
+            *relied_on(link, relied, seen.head.files),
         ),
         drift=tuple(drifts(link, footing, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
@@ -253,6 +249,6 @@ def concerned(plan: Plan) -> frozenset[str]:
 
 def _spent(approval: Approval) -> str:
     return (
-        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent, it "
-        "covers nothing that is open: `djlink fmt --prune` takes it out"
+        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent: it "
+        "covers no open request; `djlink fmt --prune` removes it"
     )

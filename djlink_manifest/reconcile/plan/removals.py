@@ -138,16 +138,19 @@ def _in_the_way(
 ) -> Iterator[Blocked]:
     here = f"{mark.local_schema}.{mark.local_table}"
     if mark.fingerprint != fingerprint(local.identity):
-        words = f"{here} was made for another local server, `{mark.local_server}`: this is a copy, or moved"
-        yield Blocked("error", words, hint="take the link out on the server it was made for", whole=True)
+        words = (
+            f"{here} belongs to another local server, `{mark.local_server}`: this server is a copy of that "
+            "one, or it was moved"
+        )
+        yield Blocked("error", words, hint="remove the link on that server", whole=True)
     elif ours is None and (mark.local_schema, mark.local_table) in local.tables and entry.table == "drop":
-        words = f"the local table {here} does not carry the link's mark: it is not dropped"
+        words = f"the local table {here} does not carry the link's mark, so it is not dropped"
         yield Blocked("error", words, hint="write `table: keep`", whole=True)
     if entry.table == "drop":
         own = sorted({".".join(table) for table, _ in dependents if table not in links})
         if own:
             words = f"tables of your own depend on {here}: {', '.join(own)}"
-            hint = "drop those first, or their foreign keys, or write `table: keep`"
+            hint = "drop those tables or their foreign keys first, or write `table: keep`"
             yield Blocked("error", words, hint=hint, whole=True)
 
 
@@ -158,8 +161,8 @@ def _names(key: ForeignKey, tables: Collection[TableName]) -> bool:
 def left_out(removal: Removal) -> str:
     """Words for a link that is not taken out by a plan of a part of the manifest."""
     return (
-        f"`removed: {removal.address}` is not in this plan, as --target or --exclude leave it out: "
-        f"{removal.held:,} rows of it stay held; --target {removal.address} takes it out alone"
+        f"`removed: {removal.address}` is not in this plan because of --target or --exclude: "
+        f"{removal.held:,} of its rows stay held; --target {removal.address} removes it alone"
     )
 
 
@@ -167,4 +170,4 @@ def done(entries: Iterable[Removed], found: Mapping[str, object]) -> Iterator[st
     """Words for the entries of which nothing is left to do."""
     for entry in entries:
         if entry.address not in found:
-            yield f"{entry.location}: `removed: {entry.address}` is done; the entry can go"
+            yield f"{entry.location}: `removed: {entry.address}` is done; delete the entry"

@@ -17,9 +17,9 @@ from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.state.snapshot import Footing, LinkSnapshot, ReliedOn
 
 UNSURE = (
-    "deletions: the local account cannot tell whether a table that it does not see refers to linked ones "
-    "with ON DELETE CASCADE or SET NULL; rows of such a table would go, or change, unnoticed; "
-    "`djlink doctor` says which right lets it see"
+    "deletions: the local account cannot tell whether a table that it cannot see refers to linked tables "
+    "with ON DELETE CASCADE or SET NULL; rows of such a table would be deleted or changed without notice; "
+    "`djlink doctor` names the missing privilege"
 )
 
 
@@ -28,10 +28,10 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
     if steps[Step.REGISTER] > snapshot.equal:
         yield Blocked(
             "error",
-            "local rows without protection that differ from the source's: perhaps the lab's own",
+            "unprotected local rows that differ from their source rows, possibly your own",
             steps[Step.REGISTER] - snapshot.equal,
-            f"compare them with the source; delete the local rows of {link.local.schema}.{link.local.name} "
-            "and they are pulled anew",
+            "compare them with the source; if you delete the local rows of "
+            f"{link.local.schema}.{link.local.name}, they are pulled again",
         )
     strays = snapshot.in_state(State.IMPOSSIBLE)
     if strays:
@@ -39,10 +39,10 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
     for key, count in snapshot.taken:
         yield Blocked(
             "error",
-            f"their unique value of {key} is taken by a local row of the lab's own",
+            f"their unique value of {key} is used by a local row of your own",
             count,
-            "change or delete the local rows with the same value, and they are pulled; or leave them out "
-            "with `where`",
+            "change or delete the local rows with the same value, then plan again; or exclude these "
+            "entities with `where`",
         )
     hindered = Counter[Obstacle]()
     for obstacle, count in (*snapshot.hindered, *snapshot.hindered_again):
@@ -57,33 +57,34 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
     if snapshot.lacking:
         yield Blocked(
             "error",
-            "an external object of theirs is missing at the source, or is not what it should be",
+            "one of their external objects is missing or damaged at the source",
             snapshot.lacking,
-            "let the source mend them, or leave them out with `where`; the others are pulled",
+            "ask the source's owner to repair the objects, or exclude these entities with `where`; the "
+            "others are pulled",
         )
     waiting = Counter(dict(snapshot.waiting))
     waiting.update(dict(snapshot.waiting_again))
     for parent, count in waiting.items():
-        yield Blocked("upstream", f"they need entities of {parent} that are blocked", count)
+        yield Blocked("upstream", f"their parents in {parent} are blocked", count)
 
 
 def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iterator[Blocked]:
     """Entities that are not refilled, for what refers to rows of theirs that would go or change."""
     if relied is None:
         return
-    why = "a refill would delete rows of theirs, or change values, to which others refer: "
+    why = "a refill would delete or change their rows that other rows refer to: "
     if relied.unseen:
         grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in relied.unseen)
-        tables = f"{', '.join(relied.unseen)}, with CASCADE or SET NULL, which the local account cannot see"
-        hint = f"let the local account see it ({grants}), then plan again"
+        tables = f"{', '.join(relied.unseen)}, with CASCADE or SET NULL, which the local account cannot read"
+        hint = f"grant the local account access ({grants}), then plan again"
         yield Blocked("error", f"{why}{tables}", relied.entities, hint)
     elif relied.lab:
         tables = ", ".join(f"{name} ({rows:,} rows)" for name, rows in relied.lab)
-        hint = f"delete those rows of your own, then `djlink apply --verify` again: {_line(link, files)}"
+        hint = f"delete those rows of your own, then run `djlink apply --verify` again: {_line(link, files)}"
         yield Blocked("error", f"{why}rows of your own, {tables}", relied.entities, hint)
     else:
         tables = ", ".join(f"{address} ({rows:,} rows)" for address, rows in relied.linked)
-        hint = "apply, which brings those links up to date, then `djlink apply --verify` again"
+        hint = "run `djlink apply` to update those links, then `djlink apply --verify` again"
         yield Blocked("upstream", f"{why}{tables}", relied.entities, hint)
 
 
@@ -100,30 +101,31 @@ def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Dri
         yield Drift(words)
     if footing.redefined and footing.is_level:
         yield Drift(
-            "the source's definition changed after linking in nothing that rows need, such as a comment or a "
-            "default; the local tables keep theirs",
-            hint="nothing to do: the next apply that works on this link takes note, and it is said no more",
+            "the source's definition changed after linking in a way that does not affect rows, such as a "
+            "comment or a default; the local tables are unchanged",
+            hint="no action needed: the next apply that changes this link records the new definition",
         )
     if link.changed == "report" and snapshot.changed:
         yield Drift(
-            "differ from the source's rows: changed there after the pull, or here",
+            "they differ from their source rows: changed at the source after the pull, or locally",
             snapshot.changed,
-            "with `changed: mend` for this link `djlink apply --verify` brings them to what the source has",
+            "set `changed: mend` for this link; `djlink apply --verify` then updates them to the source's "
+            "values",
         )
     if snapshot.lost:
         objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
-        yield Drift(f"missing here or altered: {objects}")
+        yield Drift(f"missing or altered locally: {objects}")
     orphans = snapshot.in_state(State.ORPHAN)
     if orphans:
         yield Drift(
             ORPHANS,
             orphans,
-            f"`djlink approve {link.address} --orphans` shows them and agrees to delete them here",
+            f"`djlink approve {link.address} --orphans` lists them and approves deleting them locally",
         )
     for part in snapshot.parts if snapshot.changed is None else ():
         if part.held != part.local:
             yield Drift(
-                f"part {part.part}: {part.local:,} rows here, {part.held:,} at the source for what is held",
+                f"part {part.part}: {part.local:,} local rows, {part.held:,} source rows of held entities",
                 abs(part.held - part.local),
             )
 
@@ -132,8 +134,8 @@ def unlinked_warnings(link: Link) -> tuple[str, ...]:
     """Foreign keys that become plain columns: to parents that are not linked, or closing a circle."""
     unseen = dict(link.unseen)
     plain = (
-        f"its parent {table} is not linked, and the link user cannot see it: the foreign key becomes plain "
-        f"columns; to link it too, let the source's administrator run: {unseen[table]}"
+        f"its parent {table} is not linked and not visible to the link user: the foreign key becomes plain "
+        f"columns; to link it, ask the source's administrator to run: {unseen[table]}"
         if table in unseen
         else f"its parent {table} is not linked: the foreign key becomes plain columns"
         for table in link.plain
@@ -143,5 +145,5 @@ def unlinked_warnings(link: Link) -> tuple[str, ...]:
 
 def unsure(seen: Observation, actions: Iterable[Action]) -> Iterator[str]:
     """What nobody can know of a deletion that is planned."""
-    if seen.unseen is None and any(isinstance(a, Delete) for a in actions):
+    if seen.deletions.unseen is None and any(isinstance(a, Delete) for a in actions):
         yield UNSURE

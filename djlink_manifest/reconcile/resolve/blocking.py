@@ -41,7 +41,8 @@ class Barrier:
             perhaps = self._perhaps_itself(candidate)
             if perhaps is not None:
                 words = (
-                    f"it may mean this table, which `{_rule(candidate).pattern}` chooses with other options"
+                    f"it may refer to this table, which `{_rule(candidate).pattern}` selects with other "
+                    "options"
                 )
                 causes.append((perhaps, words))
             for cause, more in dict.fromkeys(causes):
@@ -90,11 +91,11 @@ class Barrier:
             return (whole.refusal, "") if declared else None
         if spec is None:
             unknown = [u for u in self.unresolved if u.rule is None and u.tables is None]
-            return _maybe(unknown, schema, f"it may mean the schema of its parent {schema}.{table}")
+            return _maybe(unknown, schema, f"it may refer to the schema of its parent {schema}.{table}")
         unknown = [
             u for u in self.unresolved if u.schema == schema and u.rule is not None and u.tables is None
         ]
-        return _maybe(unknown, class_name(table), f"it may mean its parent {schema}.{table}")
+        return _maybe(unknown, class_name(table), f"it may refer to its parent {schema}.{table}")
 
     def _perhaps_itself(self, candidate: Candidate) -> Refusal | None:
         """The refusal of a name that may be meant for this table, which a glob chooses with other options."""

@@ -109,10 +109,10 @@ def _no_schema(source: SourceSpec, schema: SchemaSpec, catalog: Catalog, hints: 
     rights = grant(SOURCE_RIGHTS, schema.name, catalog.identity.account)
     known = frozenset(place for place in hints.named if place[0] == schema.name)
     if close and not known:
-        hint = f"did you mean `{close}`? Else let the source's administrator run: {rights}"
+        hint = f"did you mean `{close}`? Otherwise ask the source's administrator to run: {rights}"
     else:
-        hint = f"check the name, or let the source's administrator run: {rights}"
-    words = "the schema does not exist, or the link user has no right on it"
+        hint = f"check the name, or ask the source's administrator to run: {rights}"
+    words = "the schema does not exist, or the link user has no privilege on it"
     refusal = Refusal(f"{source.name}.{schema.name}", words, hint, schema.location)
     return Unresolved(refusal, schema.name, None, known or None)
 

@@ -147,8 +147,8 @@ def untie(keys: Iterable[LinkKey]) -> Untied:
 def _loose(key: LinkKey, circle: tuple[str, ...]) -> str:
     columns = ", ".join(key.key.columns)
     return (
-        f"its foreign key {key.table.name} ({columns}) to {key.parent} becomes plain columns, since the "
-        f"source's foreign keys go in a circle: {' → '.join(circle)}"
+        f"its foreign key {key.table.name} ({columns}) to {key.parent} becomes plain columns, because the "
+        f"source's foreign keys form a cycle: {' → '.join(circle)}"
     )
 
 
@@ -165,12 +165,10 @@ def tied_refusals(untied: Untied, keys: Iterable[LinkKey], links: Mapping[str, L
             parent = min(parent for child, parent in inside if child == address)
             steps = circle_through(inside, address, parent)
             lines = [f"{a} needs {b} by {', '.join(inside[a, b])}" for a, b in pairwise(steps)]
-            words = (
-                f"the source's foreign keys go in a circle, and none in it may be NULL: {'; '.join(lines)}"
-            )
+            words = f"the source's foreign keys form a cycle without a nullable key: {'; '.join(lines)}"
             hint = (
-                "take one of these links out of the manifest, or leave it out (`exclude`): then the foreign "
-                "keys to it become plain columns"
+                "remove one of these links from the manifest, or exclude it (`exclude`): foreign keys to "
+                "it then become plain columns"
             )
             yield Refusal(address, words, hint, links[address].location)
 
@@ -190,6 +188,8 @@ def without_circles(edges: Iterable[Edge], links: Mapping[str, Link]) -> tuple[l
             parent = min(parent for child, parent in inside if child == address)
             steps = circle_through(inside, address, parent)
             lines = [f"{a} needs {b} ({kinds[a, b]})" for a, b in pairwise(steps)]
-            words = f"these links need each other in a circle: {'; '.join(lines)}"
-            refusals.append(Refusal(address, words, "take out a `depends_on` of it", links[address].location))
+            words = f"these links depend on each other in a cycle: {'; '.join(lines)}"
+            refusals.append(
+                Refusal(address, words, "remove a `depends_on` of the cycle", links[address].location)
+            )
     return [e for e in edges if e not in cut], refusals

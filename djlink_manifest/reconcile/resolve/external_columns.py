@@ -70,17 +70,18 @@ def unreadable(table: TableDefinition) -> Iterator[tuple[str, str | None]]:
     columns = [f"{t.name}.{c.name}" for t in table.tables for c in t.columns if is_legacy(c)]
     if columns:
         yield (
-            f"it keeps values in an external store as DataJoint before 2.0 did: {', '.join(columns)}",
-            "leave it out (`exclude`), or let the source migrate it (`datajoint.migrate`)",
+            "it keeps values in an external store in the format of DataJoint before 2.0: "
+            f"{', '.join(columns)}",
+            "exclude it (`exclude`), or ask the source's owner to migrate it (`datajoint.migrate`)",
         )
     columns = [
         f"{t.name}.{c.name}" for t in table.tables for c, e in external_columns(t) if not is_codec(e.codec)
     ]
     if columns:
         yield (
-            f"the comment of {', '.join(columns)} names no codec: letters, digits, `_`, `-` and `.` "
-            "make its name",
-            "leave it out (`exclude`), or let the source's owner mend the comment",
+            f"the comment of {', '.join(columns)} does not name a codec; a codec name consists of letters, "
+            "digits, `_`, `-` and `.`",
+            "exclude it (`exclude`), or ask the source's owner to correct the comment",
         )
 
 
@@ -94,12 +95,12 @@ def _column_problems(
         if target is None:
             known = ", ".join(f"`{name}`" for name in sorted(stores.configured))
             yield (
-                f"it keeps {named} in the store `{store}`, and `stores` does not say where that goes",
+                f"it keeps {named} in the store `{store}`, but `stores` has no local store for it",
                 f"write `stores: {{{written(store)}: <local store>}}`; "
                 + (
                     f"DataJoint's configuration has {known}"
                     if known
-                    else "DataJoint's configuration has none yet"
+                    else "DataJoint's configuration has no store yet"
                 ),
             )
             continue
@@ -110,7 +111,7 @@ def _column_problems(
         if target == INLINE and stiff:
             yield (
                 f"it cannot keep {', '.join(stiff)} in the row (`{store}: inline`)",
-                "only `<blob@>` and `<attach@>` can; name a local store, or leave it out (`exclude`)",
+                "only `<blob@>` and `<attach@>` can be inline; name a local store, or exclude it (`exclude`)",
             )
 
 
@@ -122,8 +123,9 @@ def _same_places(
         theirs, ours = stores.of_source(source, name), stores.local(target_of(mapping, name) or "")
         if isinstance(theirs, Store) and isinstance(ours, Store) and theirs.place == ours.place:
             yield (
-                f"the stores `{name}` of {source} and `{ours.name}` here are one ({ours.where}), and both "
-                f"schemas are called `{table.schema}`: garbage collection would delete the source's objects",
+                f"the store `{name}` of {source} and the local store `{ours.name}` are the same "
+                f"({ours.where}), and both schemas are called `{table.schema}`: garbage collection would "
+                "delete the source's objects",
                 "name another local schema (`schema_name`) or another local store (`stores`)",
             )
 

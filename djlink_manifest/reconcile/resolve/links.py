@@ -259,12 +259,12 @@ def _depends(
                 continue
             cause, hint = refusal_about(other, refusals), None
             if source_of(other) not in catalogs:
-                words = f"it depends on {other}, whose server cannot be used"
+                words = f"it depends on {other}, whose server is unavailable"
             elif cause is not None:
-                words = f"it depends on {other}, and {cause.address} cannot be linked: {cause.reason}"
+                words = f"it depends on {other}, but {cause.address} cannot be linked: {cause.reason}"
                 hint = cause.hint
             else:
-                words = f"it depends on {other}, which is no link of this manifest"
+                words = f"it depends on {other}, which is not a link of this manifest"
                 close = nearest(other, sorted(names))
                 hint = f"did you mean `{close}`?" if close else None
             causes = (cause.address,) if cause else ()

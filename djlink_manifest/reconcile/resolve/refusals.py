@@ -45,13 +45,14 @@ def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catal
     if any(t.unreadable is not None for t in table.tables):
         words = f"the source table cannot be linked: {unprotectable(table)}"
         hint = (
-            f"{_out(rule)}; where the link user sees it in part, let the source's administrator run: {rights}"
+            f"{_out(rule)}; if it is only partly visible to the link user, ask the source's administrator "
+            f"to run: {rights}"
         )
         return Refusal(address, words, hint, rule.location)
     return Refusal(
         address,
-        f"the link user lacks SELECT on {table.schema}.{table.name}: its columns cannot be seen",
-        f"let the source's administrator run: {rights}",
+        f"the link user lacks SELECT on {table.schema}.{table.name}: its columns are not visible",
+        f"ask the source's administrator to run: {rights}",
         rule.location,
     )
 
@@ -64,8 +65,8 @@ def unusable_name(table: TableDefinition) -> str | None:
     master = master_of(table.name)
     if master is not None:
         if any(key.parent_table == master for key in table.foreign_keys):
-            return f"is that of a part of `{master}`, which is gone or not visible to the link user"
-        return f"is that of a part of `{master}`, to which no chain of its foreign keys leads"
+            return f"is that of a part of `{master}`, which does not exist or is not visible to the link user"
+        return f"is that of a part of `{master}`, but its foreign keys do not lead to that table"
     for each in table.tables:
         fault = unlinkable(each.name) if each is table else identifier_fault(each.name)
         if fault is not None:
@@ -76,8 +77,10 @@ def unusable_name(table: TableDefinition) -> str | None:
 def misnamed(address: str, rule: TableRule, table: str, fault: str) -> Refusal:
     """A table whose name no manifest could give it."""
     alone = re.sub(r"([*?\[])", r"[\1]", table)
-    out = f"leave it out (`exclude: [{json.dumps(alone)}]`)" if rule.is_glob else _out(rule)
-    return Refusal(address, f"its name {fault}", f"{out}, or let the source's owner rename it", rule.location)
+    out = f"exclude it (`exclude: [{json.dumps(alone)}]`)" if rule.is_glob else _out(rule)
+    return Refusal(
+        address, f"its name {fault}", f"{out}, or ask the source's owner to rename it", rule.location
+    )
 
 
 def undecided(address: str, error: EquallyClose) -> Refusal:
@@ -103,17 +106,22 @@ def no_table(
     if (schema, rule.pattern) in catalog.tables and master_of(rule.pattern):
         master = class_name(str(master_of(rule.pattern)))
         return Refusal(
-            address, f"it is a part of {master}", f"link {master}; its parts come along", rule.location
+            address, f"it is a part of {master}", f"link {master}; its parts are included", rule.location
         )
     renamed = sorted(name for _, name in known or () if (schema, name) in catalog.tables)
     if renamed:
-        words = f"the source has no such table any more: it was renamed to `{renamed[0]}`"
-        hint = f"let the source undo that; or take the link out (`removed`) and link `{renamed[0]}` anew"
+        words = f"the source no longer has this table: it was renamed to `{renamed[0]}`"
+        hint = (
+            "ask the source's owner to undo the renaming; or remove the link (`removed`) and link "
+            f"`{renamed[0]}`"
+        )
         return Refusal(address, words, hint, rule.location)
     if known:
         return not_seen(address, rule, sorted(known), catalog)
     close = nearest(rule.pattern, names)
-    hint = f"did you mean `{close}`?" if close else "check the name, and the link user's rights on the table"
+    hint = (
+        f"did you mean `{close}`?" if close else "check the name, and the link user's privileges on the table"
+    )
     return Refusal(address, "the source has no such table", hint, rule.location)
 
 
@@ -124,8 +132,12 @@ def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog
     account = catalog.identity.account
     rights = " ".join(grant(SOURCE_RIGHTS, schema, account, name) for schema, name in lacking)
     out = _out(rule)
-    hint = f"{out}, or let the source's administrator run: {rights}" if rights else f"{out} if it is gone"
-    words = f"{named} is not there any more, or the link user has no right on it"
+    hint = (
+        f"{out}, or ask the source's administrator to run: {rights}"
+        if rights
+        else f"{out} if it no longer exists"
+    )
+    words = f"{named} no longer exists, or the link user has no privilege on it"
     return Refusal(address, words, hint, rule.location)
 
 
@@ -143,7 +155,9 @@ def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version
         yield Refusal(candidate.address, words, hint and hint.replace(_EXCLUDE, out), where)
     requested = requested_part_name(plain_name(table.name))
     if any(plain_name(p.name) == requested for p in table.parts):
-        yield Refusal(candidate.address, f"its part `{requested}` has the name of djlink's own", out, where)
+        yield Refusal(
+            candidate.address, f"its part `{requested}` has a name that djlink reserves", out, where
+        )
     if candidate.options.where is not None:
         yield from (
             Refusal(candidate.address, words, hint, where)
@@ -151,12 +165,12 @@ def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version
         )
 
 
-_EXCLUDE = "leave it out (`exclude`)"
+_EXCLUDE = "exclude it (`exclude`)"
 
 
 def _out(rule: TableRule) -> str:
     """How a table that a rule chooses is not linked: `exclude` leaves nothing out that is named exactly."""
-    return _EXCLUDE if rule.is_glob else "take it out of the manifest"
+    return _EXCLUDE if rule.is_glob else "remove it from the manifest"
 
 
 def first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:

@@ -89,7 +89,7 @@ def matching(
         if not matched and not any(concerns(pattern, address) for address in unresolved):
             close = nearest(pattern, sorted(known))
             hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
-            raise UsageError(f"{option} {pattern}: no link of this manifest", hint=hint)
+            raise UsageError(f"{option} {pattern}: this manifest has no such link", hint=hint)
         found |= matched
     return found
 
@@ -111,11 +111,11 @@ def check_address(resolved: Resolved, servers: Iterable[ServerFacts], address: s
         return
     for server in servers:
         if server.problem and concerns(address, server.name):
-            raise UsageError(f"{address}: {server.name} cannot be used: {server.problem}", hint=server.hint)
+            raise UsageError(f"{address}: {server.name} is unavailable: {server.problem}", hint=server.hint)
     told = refusal_about(address, resolved.refusals)
     if told is not None:
         about = "" if told.address == address else f"{told.address}: "
         raise UsageError(f"{address}: {about}{told.reason}", hint=told.hint)
     close = nearest(address, sorted(resolved.graph.nodes))
     hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
-    raise UsageError(f"{address}: no link of this manifest", hint=hint)
+    raise UsageError(f"{address}: this manifest has no such link", hint=hint)

@@ -33,8 +33,8 @@ def target_refusals(
     )
     told = set[tuple[str, str]]()
     for groups, what, option in (
-        (by_local, "it would have the same local table as", "schema_name"),
-        (by_outbound, "it would have the same outbound table as", "outbound_table"),
+        (by_local, "it has the same local table as", "schema_name"),
+        (by_outbound, "it has the same outbound table as", "outbound_table"),
         (by_source, "it links the same table of the same server into the same schema as", "outbound"),
     ):
         for target, group in groups.items():
@@ -43,7 +43,7 @@ def target_refusals(
                 if others and (link.address, others) not in told:
                     told.add((link.address, others))
                     words = f"{what} {others}: {'.'.join(target[-2:])}"
-                    yield Refusal(link.address, words, f"part them with `{option}`", link.location)
+                    yield Refusal(link.address, words, f"separate them with `{option}`", link.location)
     yield from _into_sources(manifest, links, outbound, homes)
 
 
@@ -57,7 +57,7 @@ def _into_sources(
             schema = outbound[spec.name]
             taken.update({each.name: f"a source schema of {spec.name}" for each in spec.schemas})
             taken[schema] = f"the outbound schema of {spec.name}"
-            taken[owner_schema(schema)] = f"the schema of the owner's views of {spec.name}"
+            taken[owner_schema(schema)] = f"the owner schema of {spec.name}"
     for link in links:
         if link.local.schema in taken:
             what = f"{taken[link.local.schema]}, which is the local server itself"

@@ -20,7 +20,7 @@ def where_problems(where: Condition, table: TableDefinition) -> Iterator[tuple[s
             if name not in table.column_names:
                 close = nearest(name, table.column_names)
                 hint = f"did you mean `{close}`?" if close else f"it has {', '.join(table.column_names)}"
-                yield f"`where` names the column `{name}`, which the table does not have", hint
+                yield f"`where` uses the column `{name}`, which the table does not have", hint
                 return
             column = table.column(name)
             numbers = [v for v in values if isinstance(v, (int, float))]

@@ -278,4 +278,4 @@ def fitting(spent: int, rows: int, entities: int) -> int:
 def stop_here(bench: Bench) -> None:
     """Raise Interrupted where the person asked to stop."""
     if bench.stop.is_set():
-        raise Interrupted("stopped after the batch in hand", link=bench.link.address)
+        raise Interrupted("stopped after the current batch", link=bench.link.address)

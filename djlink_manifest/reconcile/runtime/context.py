@@ -88,8 +88,8 @@ def open_site(stage: Stage, due: Set[str], found: Found, besides: Set[str] = fro
                 local=local_writers,
                 locks=locks,
                 holder=holder(),
-                parallelism=stage.parallelism,
-                depot=stage.depot,
+                parallelism=stage.options.parallelism,
+                depot=stage.at.depot,
             )
         finally:
             for pool in (*writers.values(), local_writers):

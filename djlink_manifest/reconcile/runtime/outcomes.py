@@ -38,17 +38,17 @@ def ended(outcome: Callable[..., LinkOutcome], tally: Tally) -> LinkOutcome:
     if not refused:
         return outcome(
             "failed",
-            f"the external objects of {_counted(tally.objectless)} could not be brought: {reasons}",
-            "mend them at the source, or leave these entities out with `where`; the others were pulled",
+            f"the external objects of {_counted(tally.objectless)} could not be copied: {reasons}",
+            "repair them at the source, or exclude these entities with `where`; the others were pulled",
         )
     objectless = (
-        f"; the objects of {_counted(tally.objectless)} could not be brought" if tally.objectless else ""
+        f"; the objects of {_counted(tally.objectless)} could not be copied" if tally.objectless else ""
     )
     return outcome(
         "failed",
         f"the local server refused {_counted(refused)}{objectless}: {reasons}",
         "look for local rows with the same unique value, for missing parents, and for rows of your own that "
-        "refer to part rows which the source has no longer; the others were pulled and refilled",
+        "refer to part rows no longer at the source; the others were pulled and refilled",
     )
 
 
@@ -57,7 +57,8 @@ def _left(tally: Tally) -> str | None:
     if not tally.aside:
         return None
     return (
-        f"{_counted(tally.aside)} not refilled, for rows that refer to theirs: plan again, which lists them"
+        f"{_counted(tally.aside)} not refilled, because other rows refer to theirs; plan again to list "
+        "those rows"
     )
 
 

@@ -98,6 +98,23 @@ class LinkDeletions:
     newest: datetime = BEFORE_ALL
 
 
+@dataclass(frozen=True, slots=True)
+class DeletionFacts:
+    """What was observed of deletions in all links, as a plan takes it.
+
+    `links` says what was observed by link, `lately` how many entities of each went in 24 hours without a
+    review. `unseen` names, by link, tables that the local account cannot see and that refer with ON DELETE
+    CASCADE or SET NULL; None where it cannot know. `unfilled` names, by link, the links below it whose local
+    tables were dropped or lack a part: what of theirs would go along with a deletion is not known until they
+    are filled.
+    """
+
+    links: Mapping[str, LinkDeletions] = field(default_factory=dict)
+    lately: Mapping[str, int] = field(default_factory=dict)
+    unseen: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
+    unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 def moment(text: str) -> datetime:
     """A moment of the approvals file (`2026-11-20T09:00:00Z`), as the servers' sessions have it: UTC."""
     whole, _, fraction = text.removesuffix("Z").partition(".")

@@ -1,1 +1,1 @@
-"""What an apply reports while it runs and at its end."""
+"""Report an apply while it runs and at its end."""

@@ -1,4 +1,4 @@
-"""How an apply is told from its plan to its end: for a person, or as JSON, one object a line."""
+"""Report an apply from its plan to its end: for a person, or as JSON, one object per line."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from djlink_manifest.report.screen.terminal import line
 
 
 class Telling(Protocol):
-    """The three things that an apply tells."""
+    """Reports the plan, the progress and the result of an apply."""
 
     def plan(self, plan: Plan) -> None:
-        """Tell what would be done."""
+        """Report the plan before it is applied."""
 
     def display(self) -> Display:
-        """What takes the events while it is done."""
+        """Return the display that receives the events of the apply."""
 
     def end(self, plan: Plan, report: Report) -> None:
-        """Tell what was done."""
+        """Report the result."""
 
 
 class Prose:
-    """For a person: plan and end go to `show`, the progress to a console, `animated` on a terminal."""
+    """Reports to a person: plan and result go to `show`, progress to a console, `animated` on a terminal."""
 
     def __init__(self, show: Callable[[Iterable[Text]], None], console: Console, *, animated: bool) -> None:
         self._show = show
@@ -44,7 +44,7 @@ class Prose:
         self._show(plan_lines(plan))
 
     def display(self) -> Display:
-        """Bars, or lines now and then."""
+        """Return progress bars, or occasional lines."""
         return Bars(self._console) if self._animated else Lines(self._console)
 
     def end(self, plan: Plan, report: Report) -> None:
@@ -53,7 +53,7 @@ class Prose:
 
 
 class Records:
-    """For a program: each value goes to `write`; messages of our own go to a console."""
+    """Reports to a program: each value goes to `write`; djlink's own messages go to a console."""
 
     def __init__(self, write: Callable[[Any], None], console: Console) -> None:
         self._write = write
@@ -64,7 +64,7 @@ class Records:
         self._write({"type": "plan", "plan": plan_json(plan)})
 
     def display(self) -> Display:
-        """A record for each event."""
+        """Return a display that writes a record for each event."""
         return _Stream(self._console, self._write)
 
     def end(self, plan: Plan, report: Report) -> None:
@@ -78,6 +78,6 @@ class _Stream(Lines):
         self._write = write
 
     def __call__(self, event: Event) -> None:
-        """Write a record. A reader that is gone must not end the work half-way: writing the end fails."""
+        """Write a record. A closed reader does not stop the apply; writing the result fails instead."""
         with suppress(OSError):
             self._write(event_json(event))

@@ -1,6 +1,6 @@
-"""The progress of an apply: bars on a terminal, else a line now and then.
+"""Show the progress of an apply: bars on a terminal, otherwise occasional lines.
 
-Events come from several threads. Where the stream is gone, the work goes on untold.
+Events come from several threads. If the stream is closed, the apply continues without a display.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EVERY_SECONDS = 5.0
 
 
 class Display(Protocol):
-    """What shows an apply while it runs; to be entered before and left after it."""
+    """Shows the progress of an apply; a context manager that is open while the apply runs."""
 
     def __enter__(self) -> Display: ...
 
@@ -36,14 +36,14 @@ class Display(Protocol):
     ) -> None: ...
 
     def __call__(self, event: Event) -> None:
-        """Show what happened."""
+        """Show an event."""
 
     def announce(self, words: str) -> None:
-        """Show a message of our own."""
+        """Show a message of djlink's own."""
 
 
 class Lines:
-    """A line when a link begins and ends, and about every five seconds in between."""
+    """Writes a line when a link starts and ends, and about every five seconds in between."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -62,7 +62,7 @@ class Lines:
         return None
 
     def __call__(self, event: Event) -> None:
-        """Write a line for the event, unless the link's last one was just written."""
+        """Write a line for the event, unless a line of the same link was just written."""
         with self._guard:
             told = self._line(event)
         if told is not None:
@@ -79,7 +79,7 @@ class Lines:
                 self._started[address] = self._told[address] = now
                 self._due[address] = entities
                 due = f", {counted(entities, 'row')} due" if entities else ""
-                return line(f"{address}: begun{due}")
+                return line(f"{address}: started{due}")
             case Advanced(address=address):
                 if now - self._told.get(address, now) < EVERY_SECONDS:
                     return None
@@ -97,7 +97,7 @@ class Lines:
 
 
 class Bars:
-    """A bar for each link at work; a line above them for each that has ended."""
+    """Shows a bar for each link at work, and a line above the bars for each link that has ended."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -123,7 +123,7 @@ class Bars:
             self._progress.stop()
 
     def __call__(self, event: Event) -> None:
-        """Move the link's bar, or write the line of its end."""
+        """Advance the link's bar, or write a line when the link has ended."""
         match event:
             case LinkStarted(address=address, entities=entities):
                 task = self._progress.add_task(
@@ -151,7 +151,7 @@ class Bars:
 
 
 class _Field(ProgressColumn):
-    """A field of the task, as text that is not interpreted."""
+    """Shows a field of the task as plain text, without interpreting markup."""
 
     def __init__(self, name: str, style: str) -> None:
         super().__init__(table_column=Column(no_wrap=True))
@@ -159,15 +159,15 @@ class _Field(ProgressColumn):
         self._style = style
 
     def render(self, task: Task) -> Text:
-        """The field's text."""
+        """Return the field's text."""
         return line((str(task.fields[self._name]), self._style))
 
 
 class _Figures(ProgressColumn):
-    """Rows done of rows due, all rows and bytes, bytes a second, the time left."""
+    """Shows the rows done and due, all rows and bytes, the bytes per second, and the time left."""
 
     def render(self, task: Task) -> Text:
-        """The figures of the task."""
+        """Return the figures of the task."""
         of = f"/{round(task.total):,}" if task.total else ""
         volume = _volume(task.fields["rows"], task.fields["bytes"])
         seconds = task.elapsed or 0.0
@@ -191,17 +191,17 @@ def _rate(sent: int, seconds: float) -> str:
 
 
 def _left(done: int, due: int, seconds: float) -> str:
-    """How long the rest takes at the pace so far; nothing where that is not known, or all is done."""
+    """Return the time left at the pace so far, or nothing if it is unknown or all rows are done."""
     return f", {duration(seconds * (due - done) / done)} left" if 0 < done < due and seconds > 0 else ""
 
 
 def _print(console: Console, text: Text) -> None:
-    # a progress line that cannot be written must not end the work it tells of
+    # a progress line that cannot be written must not stop the apply
     with suppress(OSError, ValueError, UnicodeError):
         console.print(text, soft_wrap=True)
 
 
 def on_stderr() -> Display:
-    """What shows an apply on standard error: bars on a terminal, lines elsewhere, a notebook too."""
+    """Return the display for standard error: bars on a terminal, lines elsewhere, including notebooks."""
     console = Console(stderr=True, highlight=False)
     return Bars(console) if console.is_terminal and not console.is_jupyter else Lines(console)

@@ -1,1 +1,1 @@
-"""What the other commands report: adoption, doctor, explanation, the owner's side."""
+"""Render the results of the other commands: adoption, doctor, explanation, the owner's commands."""

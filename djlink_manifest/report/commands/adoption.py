@@ -1,4 +1,4 @@
-"""What an adoption would do, as lines and as JSON."""
+"""Render an adoption as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 
 
 def rehearsal_lines(rehearsal: Rehearsal) -> list[Text]:
-    """Whose tables would be taken, what is refused, and the plan as it will be then."""
+    """Return the tables to adopt with their owners, the refusals, and the plan after the adoption."""
     lines = list[Text]()
     if rehearsal.adoptions:
         lines.append(line(("Adopt", "bold")))
@@ -26,19 +26,23 @@ def rehearsal_lines(rehearsal: Rehearsal) -> list[Text]:
     for address in rehearsal.right:
         lines.append(
             line(
-                ("Nothing to do  ", "bold"),
-                f"{address}: nothing of it stands, or it is marked as it shall be",
+                ("No change  ", "bold"),
+                f"{address}: its tables do not exist yet, or already belong to this manifest",
             )
         )
     if rehearsal.refusals:
         lines += [line(("Refused", "bold")), *refusal_lines(rehearsal.refusals)]
     if rehearsal.plan is not None:
-        lines += [line(), line(("Then an apply would do this:", "bold")), *plan_lines(rehearsal.plan)]
+        lines += [
+            line(),
+            line(("Afterwards, an apply would make these changes:", "bold")),
+            *plan_lines(rehearsal.plan),
+        ]
     return lines
 
 
 def rehearsal_json(rehearsal: Rehearsal, *, adopted: bool) -> dict[str, Any]:
-    """The same as a value; `adopted` tells whether it was done."""
+    """Return the rehearsal as a JSON value; `adopted` states whether the marks were written."""
     return {
         "format_version": FORMAT_VERSION,
         "adopted": adopted,
@@ -75,9 +79,9 @@ def _adoption(each: Adoption) -> list[Text]:
 
 def _words(mark: Mark | None) -> str:
     if mark is None:
-        return "without a mark"
+        return "owned by no manifest"
     who = f" ({mark.contact})" if mark.contact else ""
-    return f"of the manifest `{mark.manifest}`{who}, local server `{mark.local_server}`"
+    return f"owned by the manifest `{mark.manifest}`{who}, local server `{mark.local_server}`"
 
 
 def _whose(mark: Mark | None) -> dict[str, Any] | None:

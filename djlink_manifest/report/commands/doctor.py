@@ -1,4 +1,4 @@
-"""What the doctor found, as lines and as JSON."""
+"""Render the doctor's findings as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SIGNS: dict[Level, tuple[str, str]] = {
 
 
 def diagnosis_lines(diagnosis: Diagnosis, *, quiet: bool = False) -> list[Text]:
-    """A block for each server, each finding with why it matters and what mends it; then how many there are.
+    """Return the findings of each server, with their reasons and fixes, and a line with the totals.
 
-    `quiet` leaves out what is well.
+    `quiet` omits findings that are ok.
     """
     lines = list[Text]()
     for patient in diagnosis.patients:
@@ -36,7 +36,7 @@ def diagnosis_lines(diagnosis: Diagnosis, *, quiet: bool = False) -> list[Text]:
 
 
 def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The servers and all findings, those that are well too."""
+    """Return the servers and all findings, including those that are ok, as a JSON value."""
     return {
         "format_version": FORMAT_VERSION,
         "manifest": diagnosis.manifest,
@@ -70,4 +70,4 @@ def _sums(diagnosis: Diagnosis) -> str:
         for level in ("error", "warning", "note")
         if diagnosis.count(level)
     ]
-    return f"Doctor: {', '.join(told)}." if told else "Doctor: all is well."
+    return f"Doctor: {', '.join(told)}." if told else "Doctor: no problems found."

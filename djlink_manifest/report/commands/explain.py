@@ -1,4 +1,4 @@
-"""One entity explained, as lines and as JSON."""
+"""Render the explanation of one entity as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LETTERS = (
 
 
 def explanation_lines(told: Explanation, plan: LinkPlan) -> list[Text]:
-    """Where the entity is, why it is wanted or not, what follows, and what is in the way."""
+    """Return where the entity exists, why it is wanted or not, the next step, and what blocks it."""
     place = f"   {plan.location}" if plan.location else ""
     lines = [line((told.address, "bold"), f"  {keyed(told.key)}", (place, "dim"))]
     facts: list[Span] = ["  "]
@@ -44,7 +44,9 @@ def explanation_lines(told: Explanation, plan: LinkPlan) -> list[Text]:
         facts += [(f"{letter} {int(value)}", "bold green" if value else "dim"), f" {word}   "]
     lines += [line(*facts), line("  ", ("state    ", "cyan"), (told.state, "bold"))]
     if told.equal is not None:
-        same = "its rows are the same on both sides" if told.equal else "its rows differ on the two sides"
+        same = (
+            "its rows are the same on both sides" if told.equal else "its rows differ between the two sides"
+        )
         lines.append(line("  ", ("rows     ", "cyan"), same))
     lines += [line("  ", ("since    ", "cyan"), words) for words in _records(told.records)]
     lines += [line(), line(("Wanted: ", "bold"), _wanted(told))]
@@ -53,7 +55,7 @@ def explanation_lines(told: Explanation, plan: LinkPlan) -> list[Text]:
 
 
 def explanation_json(told: Explanation, plan: LinkPlan) -> dict[str, Any]:
-    """The same as a value; times are in UTC."""
+    """Return the explanation as a JSON value; times are in UTC."""
     stamps = {
         name: value.isoformat(sep=" ") if hasattr(value, "isoformat") else value
         for name, value in asdict(told.records).items()
@@ -75,16 +77,16 @@ def explanation_json(told: Explanation, plan: LinkPlan) -> dict[str, Any]:
 
 
 def keyed(key: KeyText) -> str:
-    """`subject=A1, session=3`."""
+    """Return a key as text: `subject=A1, session=3`."""
     return ", ".join(f"{name}={value}" for name, value in key)
 
 
 def _wanted(told: Explanation) -> str:
     if not told.presence.source:
-        return "no, the source has no such row"
+        return "no: the source has no such row"
     if told.wanted and told.pullable:
         return "yes, and pullable" if told.reasons else "yes: no rule restricts this link"
-    return "yes, but not to be pulled" if told.wanted else "no"
+    return "yes, but not pullable" if told.wanted else "no"
 
 
 def _reasons(reasons: Iterable[Reason], indent: str) -> Iterator[Text]:
@@ -92,7 +94,7 @@ def _reasons(reasons: Iterable[Reason], indent: str) -> Iterator[Text]:
         sign = ("✓", "bold green") if each.holds else ("✗", "bold red")
         who = f": {each.parent}" if each.parent else ""
         key = f" ({keyed(each.key)})" if each.key else ""
-        key += ", for the reasons above" if each.repeated else ""
+        key += ", see above" if each.repeated else ""
         place = f"   {each.place}" if each.place else ""
         yield line(
             indent,
@@ -112,20 +114,20 @@ def _records(records: Records) -> Iterator[str]:
         yield f"held since {records.pulled_at} UTC"
     if records.requested_at:
         reason = f": {records.reason}" if records.reason else ""
-        yield f"{records.requested_by} asked to delete it at {records.requested_at} UTC{reason}"
+        yield f"deletion requested by {records.requested_by} at {records.requested_at} UTC{reason}"
     if records.granted_at:
-        yield f"the deletion was granted at {records.granted_at} UTC"
+        yield f"deletion granted at {records.granted_at} UTC"
     if records.approved_at:
-        yield f"{records.approved_by} approved its deletion at {records.approved_at} UTC"
+        yield f"deletion approved by {records.approved_by} at {records.approved_at} UTC"
 
 
 def _follows(told: Explanation, plan: LinkPlan) -> Iterator[Text]:
     step = "nothing" if told.step == Step.NOTHING.value else told.step
-    yield line(("Follows: ", "bold"), step)
+    yield line(("Next step: ", "bold"), step)
     if plan.is_stopped:
-        yield line("  ", ("!", "bold yellow"), " nothing of this link is done")
+        yield line("  ", ("!", "bold yellow"), " the link is blocked, so nothing is done")
     elif any(isinstance(action, ROWS) for action in plan.actions):
-        yield line("  ", ("✓", "bold green"), " the next `djlink apply` does it")
+        yield line("  ", ("✓", "bold green"), " the next `djlink apply` does this")
     for block in plan.blocked:
         sign = ("⏸", "bold magenta") if block.kind == "review" else ("!", "bold yellow")
         yield line("  ", sign, f" {block.reason}")

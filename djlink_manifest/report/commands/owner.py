@@ -1,4 +1,4 @@
-"""What an owner is shown: who holds what, what was asked for, who agreed, who is waited for."""
+"""Render the owner's view: who holds which rows, which deletions are requested, approved or awaited."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ HOUR, DAY = 3600, 86_400
 
 
 def age(seconds: int) -> str:
-    """`12 days`, `5 hours`, `less than an hour`."""
+    """Return a duration in words: `12 days`, `5 hours`, `less than an hour`."""
     if seconds >= DAY:
         return counted(seconds // DAY, "day")
     return counted(seconds // HOUR, "hour") if seconds >= HOUR else "less than an hour"
 
 
 def board_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
-    """Each table, a line for each lab, and how far its requests are."""
+    """Return each table with a line for each lab and the state of its requests."""
     for number, table in enumerate(tables):
         if number:
             yield line()
@@ -39,29 +39,29 @@ def board_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
 
 
 def progress(table: TableStanding) -> Iterator[str]:
-    """How far the requests for a table's entities are: `2 of 3 labs approved; waiting for …, 12 days`."""
+    """Yield sentences on the requests of a table: `2 of 3 labs approved; waiting for …, 12 days`."""
     asked, agreed = table.asked, table.agreed
     if asked:
         waiting = sorted((s for s in asked if s.waiting), key=lambda s: -s.waiting_seconds)
         who = "; ".join(f"{s.link.lab}, {age(s.waiting_seconds)}" for s in waiting)
         labs = f"{len(agreed)} of {counted(len(asked), 'lab')} approved"
-        yield f"{labs}; waiting for {who}" if who else f"{labs}: the approved rows can be deleted"
+        yield f"{labs}; waiting for {who}" if who else f"{labs}: the source can delete the approved rows"
     barred = max((each.requested - each.waiting for each in table.links), default=0)
     if barred:
-        yield f"{counted(barred, 'row')} asked for that a lab does not hold: it does not pull them"
+        yield f"{counted(barred, 'row')} requested that a lab does not hold: the lab will not pull them"
 
 
 def touched_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
-    """What a request or a deletion is about, what hangs on others first, with who holds how much of it."""
+    """Yield the tables that a request or a deletion concerns, dependents first, with who holds their rows."""
     width = max((len(table.name) for table in tables), default=0)
     for table in tables:
         held = [f"{each.link.lab} {each.held:,}" for each in table.links if each.held]
-        who = f"held by {', '.join(held)}" if held else ("held by nobody" if table.links else "not linked")
+        who = f"held by {', '.join(held)}" if held else ("held by no lab" if table.links else "not linked")
         yield line((f"  {table.name:<{width}}", "bold"), f"  {counted(table.rows or 0, 'row')}  ", who)
 
 
 def done_lines(done: Sequence[Done], what: str) -> Iterator[Text]:
-    """What was done, a line for each table and lab; what changed nothing is left out."""
+    """Yield a line for each table and lab with changed rows."""
     for each in done:
         if each.count:
             whom = f" of {each.link.lab}" if each.link else ""
@@ -69,14 +69,14 @@ def done_lines(done: Sequence[Done], what: str) -> Iterator[Text]:
 
 
 def unreadable_lines(unreadable: Sequence[Unreadable]) -> Iterator[Text]:
-    """The schemas and links that tell nothing, with the next step."""
+    """Yield the schemas and links that cannot be read, with the next step."""
     for each in unreadable:
         yield line((f"{each.schema} cannot be read: {each.reason}", "yellow"))
         yield line((f"  next: {each.hint}", "dim"))
 
 
 def board_json(tables: Sequence[TableStanding], unreadable: Sequence[Unreadable]) -> JSON:
-    """The same as a JSON value."""
+    """Return the tables and the unreadable schemas as a JSON value."""
     return {
         "format_version": 1,
         "tables": [_table(table) for table in tables],
@@ -85,7 +85,7 @@ def board_json(tables: Sequence[TableStanding], unreadable: Sequence[Unreadable]
 
 
 def done_json(done: Sequence[Done]) -> list[JSON]:
-    """What was done, by table and lab."""
+    """Return the changed rows by table and lab as JSON values."""
     return [
         {
             "table": ".".join(each.table),
@@ -126,10 +126,10 @@ def _has(each: Standing) -> str:
     words = [
         f"{counted(each.held, 'row')} held since {each.since:%Y-%m-%d}"
         if each.held and each.since
-        else "holds nothing of it"
+        else "holds no row"
     ]
     if each.waiting:
-        words.append(f"{each.waiting:,} asked for")
+        words.append(f"{each.waiting:,} requested")
     if each.approved:
         words.append(f"{each.approved:,} approved")
     return " · ".join(words)

@@ -1,1 +1,1 @@
-"""A plan as text, JSON, HTML and drawing, and its summary."""
+"""Render a plan as text, JSON, HTML and drawing, and the summary of an apply."""

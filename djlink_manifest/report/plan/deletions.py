@@ -1,4 +1,4 @@
-"""What sources ask to delete and what is done about it, as rows of the plan screen."""
+"""Render requested deletions, and the actions on them, as rows of the plan screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REASONS = 3  # shown in a plan; `djlink requests` shows all
 
 
 def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
-    """The deletions of a link: what is done, what awaits a decision, who asked and why."""
+    """Return the deletions of a link: the actions, the open decisions, the requests with their reasons."""
     rows = [*_done(link), *_reviews(link)]
     if link.requests and rows:
         rows += asked_rows(link, reasons)
@@ -28,7 +28,7 @@ def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
 
 
 def asked_rows(link: LinkPlan, most: int | None = None) -> Iterator[Row]:
-    """Who asked for what, since when and why: one row for each reason."""
+    """Yield a row for each reason of the requests: how many rows, requested by whom, and since when."""
     seen = link.requests
     if seen is None:
         return
@@ -47,20 +47,20 @@ def _done(link: LinkPlan) -> Iterator[Row]:
         match action:
             case Delete():
                 if action.entities:
-                    yield Row(DELETE, "", f"delete {counted(action.entities, 'row')} here: {action.reason}")
+                    yield Row(DELETE, "", f"delete {counted(action.entities, 'local row')}: {action.reason}")
                 else:
-                    yield Row(DELETE, "", f"take up the approval: {action.reason}")
+                    yield Row(DELETE, "", f"claim the approved requests: {action.reason}")
                 yield from _details(action.along, action.rows)
             case Claim(entities=entities, reason=reason):
                 words = f"note: the approval of {counted(entities, 'request')}, at the source: {reason}"
                 yield Row(NOTE, "", words, style="dim")
             case Approve(entities=entities, reason=reason):
-                yield Row(DELETE, "", f"approve {counted(entities, 'row')} at the source: {reason}")
+                yield Row(DELETE, "", f"approve the deletion of {counted(entities, 'row')}: {reason}")
             case Mend(entities=entities, reason=reason):
-                yield Row(RESUME, "", f"mend {counted(entities, 'row')} at the source: {reason}")
+                yield Row(RESUME, "", f"repair {counted(entities, 'row')} at the source: {reason}")
             case NoteRequests(new=new, withdrawn=withdrawn):
                 changes = [f"{n:,} {what}" for n, what in ((new, "new"), (withdrawn, "withdrawn")) if n]
-                yield Row(RESUME, "", f"note requests in the local DeletionRequested: {', '.join(changes)}")
+                yield Row(RESUME, "", f"update the local DeletionRequested: {', '.join(changes)}")
             case _:
                 pass
 
@@ -79,15 +79,16 @@ def _reviews(link: LinkPlan) -> Iterator[Row]:
 
 
 def closure_rows(closure: Closure) -> Iterator[Row]:
-    """What would go along, by link and by local table, and what of the lab's own keeps it from going."""
+    """Yield what would be deleted too, by link and by local table, and the lab's own rows that prevent it."""
     yield from _details(closure.along, closure.rows)
     for each in closure.lab:
         words = (
-            f"{counted(closure.held, 'row')} cannot go: {counted(each.rows, 'row')} of {each.table} depend"
+            f"{counted(closure.held, 'row')} cannot be deleted: {counted(each.rows, 'row')} of {each.table} "
+            "depend on them"
         )
         yield Row(NOTE, "", words, style="yellow")
         if each.line:
-            yield Row(NOTE, "", f"to delete those: {each.line}", style="dim")
+            yield Row(NOTE, "", f"to delete the dependent rows: {each.line}", style="dim")
 
 
 def _details(along: tuple[tuple[str, int], ...], rows: tuple[tuple[str, int], ...]) -> Iterator[Row]:
@@ -99,9 +100,9 @@ def _details(along: tuple[tuple[str, int], ...], rows: tuple[tuple[str, int], ..
 
 def _asked(each: Asked, now: datetime | None) -> str:
     since = each.since.strftime("%Y-%m-%d")
-    age = f", {_age(each.since, now)}" if now else ""
-    reason = f": {each.reason}" if each.reason else ", without a reason"
-    return f"{counted(each.count, 'row')} asked by {each.by} since {since}{age}{reason}"
+    age = f" ({_age(each.since, now)})" if now else ""
+    reason = f": {each.reason}" if each.reason else ": no reason given"
+    return f"{counted(each.count, 'row')} requested by {each.by} since {since}{age}{reason}"
 
 
 def _age(since: datetime, now: datetime) -> str:

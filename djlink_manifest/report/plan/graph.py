@@ -1,4 +1,4 @@
-"""The graph of links as mermaid or dot text; an arrow runs from a link to the links that need it."""
+"""Draw the graph of links as mermaid or dot text; arrows point from a link to the links that need it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from djlink_manifest.report.screen.terminal import plain
 
 
 def mermaid(graph: LinkGraph) -> str:
-    """A mermaid flowchart, one box a link, one frame a source server."""
+    """Return a mermaid flowchart with a box for each link and a frame for each source server."""
     numbers = {address: f"n{number}" for number, address in enumerate(graph.nodes)}
     lines = ["flowchart LR"]
     for number, (source, addresses) in enumerate(_by_source(graph)):
@@ -21,7 +21,7 @@ def mermaid(graph: LinkGraph) -> str:
 
 
 def dot(graph: LinkGraph) -> str:
-    """A Graphviz digraph, one box a link, one cluster a source server."""
+    """Return a Graphviz digraph with a box for each link and a cluster for each source server."""
     lines = ["digraph djlink {", "  rankdir=LR;", "  node [shape=box];"]
     for number, (source, addresses) in enumerate(_by_source(graph)):
         lines.append(f"  subgraph cluster_{number} {{")

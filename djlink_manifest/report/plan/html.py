@@ -1,4 +1,4 @@
-"""Plans and small tables as HTML, for notebooks: the same words as on the screen, every text escaped."""
+"""Render plans and small tables as HTML for notebooks, in the words of the screen, with all text escaped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CELL = "text-align:left;vertical-align:top;padding:1px 10px 1px 0"
 
 
 def plan_html(plan: Plan) -> str:
-    """The plan as a fragment: head, one table of waves and deletions, and the closing sentences."""
+    """Return the plan as an HTML fragment: head, a table of waves and deletions, and closing sentences."""
     named = sections(plan)
     head = "".join(f"<div>{escape(line.plain)}</div>" for line in head_lines(plan))
     body = "".join(_section(title, rows) for title, rows in named if rows)
@@ -35,7 +35,7 @@ def plan_html(plan: Plan) -> str:
 
 
 def table_html(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """A titled table of two columns."""
+    """Return a titled table of two columns."""
     cells = "".join(
         "<tr>" + "".join(f'<td style="{_CELL}">{escape(plain(text))}</td>' for text in row) + "</tr>"
         for row in rows

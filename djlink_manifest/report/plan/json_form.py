@@ -1,4 +1,4 @@
-"""Plans and reports as JSON values. They hold counts and names, and no secret, row or key."""
+"""Render plans and reports as JSON values. They contain counts and names, but no secret, row or key."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ JSON = dict[str, Any]
 
 
 def plan_json(plan: Plan) -> JSON:
-    """The plan as `schemas/plan.schema.json` describes it."""
+    """Return the plan in the form of `schemas/plan.schema.json`."""
     return {
         "format_version": FORMAT_VERSION,
         "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
@@ -74,7 +74,7 @@ def plan_json(plan: Plan) -> JSON:
 
 
 def status_json(plan: Plan) -> JSON:
-    """What stands of each link, and how much is pending."""
+    """Return the counts of each link and its pending changes."""
     return {
         "format_version": FORMAT_VERSION,
         "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
@@ -96,7 +96,7 @@ def status_json(plan: Plan) -> JSON:
 
 
 def report_json(report: Report) -> JSON:
-    """The end of an apply."""
+    """Return the result of an apply."""
     return {
         "format_version": FORMAT_VERSION,
         "succeeded": report.succeeded,
@@ -108,7 +108,7 @@ def report_json(report: Report) -> JSON:
 
 
 def event_json(event: Event) -> JSON:
-    """One line of the stream of `apply --json`."""
+    """Return one line of the stream of `apply --json`."""
     match event:
         case LinkStarted():
             return {"type": "link_started", **asdict(event)}
@@ -121,7 +121,7 @@ def event_json(event: Event) -> JSON:
 
 
 def link_json(link: LinkPlan) -> JSON:
-    """One link of a plan."""
+    """Return one link of a plan."""
     return {
         "address": link.address,
         "wave": link.wave,
@@ -231,9 +231,9 @@ def _definitions(definitions: Iterable[TableDefinition]) -> list[JSON]:
 
 
 def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:
-    """What sources ask to delete, link by link, and what would go with it.
+    """Return the requested deletions link by link, with the rows that would be deleted too.
 
-    `unknown` are the links of which nothing is looked at.
+    `unknown` are the links whose requests could not be read.
     """
     return {
         "format_version": FORMAT_VERSION,

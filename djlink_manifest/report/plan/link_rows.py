@@ -1,4 +1,4 @@
-"""The rows of one link on the plan screen."""
+"""Render one link as rows of the plan screen."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BOOKKEEPING = {CopyLineage: "lineage", NoteDefinition: "definition", NoteFilled:
 
 
 def is_shown(link: LinkPlan) -> bool:
-    """Whether the link has rows among the waves; an unchanged one has them only for what is worth knowing."""
+    """Return whether the link appears among the waves: with changes, drift, warnings or kept rows."""
     only_reviews = bool(link.blocked) and all(b.kind == "review" for b in link.blocked)
     here = any(not isinstance(action, DELETIONS) for action in link.actions)
     changed = here or (bool(link.blocked) and not only_reviews)
@@ -45,9 +45,9 @@ def is_shown(link: LinkPlan) -> bool:
 
 
 def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> list[Row]:
-    """What is done for a link and what is not.
+    """Return the rows of a link: its actions, its blocked entities and its notes.
 
-    `acting` are the addresses of the plan that have something to do; `below` those that wait for this one.
+    `acting` are the addresses with actions; `below` are the links that wait for this one.
     """
     rows = [*_action_rows(link), *_blocked_rows(link, below), *_notes(link, acting)]
     first, *others = rows or [Row(NOTE, "", "")]
@@ -59,7 +59,7 @@ def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> 
 
 
 def waiting_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:
-    """For each link that stops others: the addresses that wait for it, near and far, sorted."""
+    """Return, for each link that stops others, the sorted addresses of all links that wait for it."""
     by_address = {link.address: link for link in links}
     causes: dict[str, frozenset[str]] = {}
     for link in sorted(links, key=lambda each: each.wave):
@@ -89,7 +89,7 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 pass
             case MakeViews(views=views, reason=reason):
                 if not link.new:
-                    yield Row(CREATE, "", f"make {counted(len(views), 'view')} for the owner: {reason}")
+                    yield Row(CREATE, "", f"create {counted(len(views), 'owner view')}: {reason}")
             case Pull(entities=entities):
                 yield Row(CREATE, "", f"pull {counted(entities, 'row')}{_baggage(action)}")
             case PullAgain(entities=entities, reason=reason):
@@ -107,7 +107,8 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 yield Row(
                     CHANGE,
                     "",
-                    "values become the source's; part rows that are gone there are deleted here",
+                    "local values are replaced by the source's; part rows missing at the source are "
+                    "deleted locally",
                     style="dim",
                 )
             case Register(entities=entities, reason=reason):
@@ -127,16 +128,16 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
 def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:
     added = [name for a in actions if a.reason == ADDED and isinstance(a, CreateLocal) for name in a.tables]
     if added and len(actions) == 1:
-        return f"new: local {'part' if len(added) == 1 else 'parts'} {listed(added)}: {ADDED}"
+        return f"new local {'part' if len(added) == 1 else 'parts'} {listed(added)}: {ADDED}"
     made = [
         "outbound" if isinstance(a, CreateOutbound) else "local"
         for a in actions
         if isinstance(a, CreateOutbound | CreateLocal) and a.tables
     ]
     if not made:
-        return "write the missing mark of the link"
-    tables = f"{' and '.join(made)} table" + (", the owner's views" if with_views else "")
-    return f"new: {tables}" if new else f"complete: make what is missing of the {tables}"
+        return "write the link's missing mark"
+    tables = f"{' and '.join(made)} tables" + (", owner views" if with_views else "")
+    return f"new: {tables}" if new else f"complete the {tables}"
 
 
 def _baggage(pull: Pull) -> str:
@@ -163,7 +164,7 @@ def _blocked_rows(link: LinkPlan, below: Sequence[str]) -> Iterator[Row]:
         if block.hint:
             yield Row(TROUBLE, "", f"next: {block.hint}", style="dim")
     if below:
-        yield Row(TROUBLE, "", f"not attempted below it: {listed(below)}")
+        yield Row(TROUBLE, "", f"not attempted, because they depend on this link: {listed(below)}")
 
 
 def _notes(link: LinkPlan, acting: Collection[str]) -> Iterator[Row]:
@@ -173,9 +174,9 @@ def _notes(link: LinkPlan, acting: Collection[str]) -> Iterator[Row]:
         if drift.hint:
             yield Row(TROUBLE, "", f"next: {drift.hint}", style="dim")
     for reason, entities in link.left_out:
-        yield Row(NOTE, "", f"{counted(entities, 'row')} left out: {reason}", style="dim")
+        yield Row(NOTE, "", f"{counted(entities, 'row')} skipped: {reason}", style="dim")
     if link.kept:
-        yield Row(NOTE, "", f"{counted(link.kept, 'row')} kept, though wanted no longer", style="dim")
+        yield Row(NOTE, "", f"{counted(link.kept, 'row')} kept although no longer wanted", style="dim")
     for warning in link.warnings:
         yield Row(NOTE, "", f"warning: {warning}", style="yellow")
     if link.actions:

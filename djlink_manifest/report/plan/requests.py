@@ -1,4 +1,4 @@
-"""What sources ask to delete, as lines: `djlink requests`."""
+"""Render requested deletions as lines, for `djlink requests`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from djlink_manifest.report.screen.terminal import line
 
 
 def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
-    """The requests of these links, with what would go along and the next step."""
+    """Return the requests of these links, with the rows that would be deleted too and the next step."""
     rows = list[Row]()
     for link in links:
         if link.requests and link.requests.asked:
@@ -23,18 +23,18 @@ def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
     if not rows:
         looked_at = [link for link in links if not link.is_stopped]
         of = "these links" if len(looked_at) == len(links) else "the links that are not blocked"
-        return [line(f"No source asks to delete anything of {of}.")] if looked_at or not links else []
+        return [line(f"No deletion is requested for {of}.")] if looked_at or not links else []
     asked = sum(a.count for link in links if link.requests for a in link.requests.asked)
-    total = line((f"{counted(asked, 'row')} asked for.", "bold"))
+    total = line((f"Deletion of {counted(asked, 'row')} requested.", "bold"))
     return [*set_in_columns(rows), line(), total]
 
 
 def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
-    """The links of which nobody knows what is asked for, as nothing of them is looked at, and why."""
+    """Return the links whose requests could not be read, and why."""
     rows = list[Row]()
     for link in links:
         for block in (b for b in link.blocked if b.whole):
-            words = f"what is asked for is not known: {block.reason}"
+            words = f"requests could not be read: {block.reason}"
             rows.append(Row(TROUBLE, link.address, words, str(link.location or "")))
             if block.hint:
                 rows.append(Row(TROUBLE, "", f"next: {block.hint}", style="dim"))
@@ -42,7 +42,7 @@ def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
 
 
 def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterator[Text]:
-    """A line for each requested row."""
+    """Yield a line for the key of each requested row."""
     yield line()
     yield line((address, "bold"))
     for key in keys:
@@ -50,15 +50,18 @@ def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterat
 
 
 def orphan_lines(plan: Plan, address: str) -> Iterator[Text]:
-    """The local rows of a link without a source row: how many, and what would go with them."""
+    """Yield a link's local rows without a source row, and the rows that would be deleted with them."""
     for link in plan.links:
         found = link.requests.orphans if link.requests and link.address == address else None
         if found is not None and found.count:
-            words = f"{counted(found.count, 'row')} here whose source row is gone, or that the lab added"
+            words = (
+                f"{counted(found.count, 'local row')} without a source row (deleted at the source or "
+                "inserted locally)"
+            )
             yield from set_in_columns([Row(REVIEW, address, words), *closure_rows(found.closure)])
 
 
 def _idle(link: LinkPlan) -> Iterator[Row]:
-    """Requests about which nothing is to be done: nothing of them is here."""
-    yield Row(NOTE, link.address, "not held here: nothing to do, they are not pulled")
+    """Yield the requests that need no decision, because the requested rows are not held."""
+    yield Row(NOTE, link.address, "not held: the requested rows are not pulled; nothing to approve")
     yield from asked_rows(link)

@@ -1,4 +1,4 @@
-"""The sentences that a plan ends with."""
+"""Write the closing sentences of a plan."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from djlink_manifest.report.screen.figures import counted, size, stored
 
 
 def closing(plan: Plan) -> tuple[str, ...]:
-    """What would be done, then what would not, one sentence a line."""
+    """Return the sentences on the planned changes, then on everything else."""
     totals = of_plan(plan)
     rest = _rest(plan, totals)
     if plan.has_changes:
         out = sum(not r.blocked for r in plan.removals)
-        removed = [f"{counted(out, 'link')} to take out"] if out else []
+        removed = [f"{counted(out, 'link')} to remove"] if out else []
         return (f"Plan: {', '.join([*removed, *_changes(totals, bool(removed))])}.", *rest)
     if totals.unchanged == totals.links and not plan.has_errors:
         up_to_date = "is up to date" if totals.links == 1 else "are up to date"
@@ -23,7 +23,7 @@ def closing(plan: Plan) -> tuple[str, ...]:
 
 
 def left_over(plan: Plan) -> tuple[str, ...]:
-    """What an apply of the plan leaves undone: one sentence, or none."""
+    """Return the sentence on what an apply of the plan does not do, if any."""
     return _rest(plan, of_plan(plan))
 
 
@@ -40,31 +40,31 @@ def _changes(totals: Totals, more: bool) -> list[str]:
         (totals.create, f"{counted(totals.create, 'link')} to create"),
         (totals.complete, f"{counted(totals.complete, 'link')} to complete"),
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
-        (totals.views, f"owner's views of {counted(totals.views, 'link')} to make"),
+        (totals.views, f"owner views of {counted(totals.views, 'link')} to create"),
         (totals.alter, f"{counted(totals.alter, 'link')} to alter"),
         (totals.pull, f"{counted(totals.pull, 'row')} to pull{volume}"),
         (totals.resume, f"{totals.resume:,} to resume"),
         (totals.refill, f"{totals.refill:,} to refill"),
         (totals.register, f"{totals.register:,} to protect"),
         (totals.release, f"{totals.release:,} to release"),
-        (totals.delete, f"{counted(totals.delete, 'row')} to delete here{_along(totals.along)}"),
+        (totals.delete, f"{counted(totals.delete, 'row')} to delete locally{_along(totals.along)}"),
         (totals.approve, f"{totals.approve:,} to approve"),
-        (totals.mend, f"{totals.mend:,} to mend"),
-        (totals.note, f"requests of {counted(totals.note, 'link')} to note"),
+        (totals.mend, f"{totals.mend:,} to repair"),
+        (totals.note, f"requests of {counted(totals.note, 'link')} to record"),
     )
     said = [words for count, words in phrases if count]
-    return said if said or more else ["nothing to count"]
+    return said if said or more else ["no rows to change"]
 
 
 def _along(count: int) -> str:
-    return f" (and {count:,} along)" if count else ""
+    return f" (plus {count:,} of other links)" if count else ""
 
 
 def _rest(plan: Plan, totals: Totals) -> tuple[str, ...]:
     unusable = sum(bool(server.problem) for server in (plan.local, *plan.sources))
     refused = len(plan.refusals)
     phrases = (
-        (unusable, f"{counted(unusable, 'server')} not usable"),
+        (unusable, f"{counted(unusable, 'server')} unavailable"),
         (refused, f"{counted(refused, 'part')} of the manifest refused"),
         (totals.awaiting, f"{_sets(totals.awaiting)} approval ({counted(totals.awaiting_rows, 'row')})"),
         (totals.blocked, f"{counted(totals.blocked, 'link')} blocked"),

@@ -1,4 +1,4 @@
-"""One line a link: what stands, what is pending, what is in the way."""
+"""Render the status, one line per link: counts, pending changes, and what blocks them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADINGS = ("link", "source", "outbound", "local", "pending")
 
 
 def status_lines(plan: Plan) -> list[Text]:
-    """The servers, the links by address, what is refused, and the sentences that the plan ends with."""
+    """Return the servers, the links by address, the refusals, and the closing sentences of the plan."""
     cells = [
         (
             link.address,
@@ -54,17 +54,17 @@ def _pending(link: LinkPlan) -> str:
         (totals.create, "to create"),
         (totals.complete, "tables to complete"),
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
-        (totals.views, "owner's views to make"),
+        (totals.views, "owner views to create"),
         (totals.alter, "tables to alter"),
         (totals.pull, f"{totals.pull:,} to pull"),
         (totals.resume, f"{totals.resume:,} to resume"),
         (totals.refill, f"{totals.refill:,} to refill"),
         (totals.register, f"{totals.register:,} to protect"),
         (totals.release, f"{totals.release:,} to release"),
-        (totals.delete, f"{totals.delete:,} to delete here"),
+        (totals.delete, f"{totals.delete:,} to delete locally"),
         (totals.approve, f"{totals.approve:,} to approve"),
-        (totals.mend, f"{totals.mend:,} to mend"),
-        (totals.note, "requests to note"),
+        (totals.mend, f"{totals.mend:,} to repair"),
+        (totals.note, "requests to record"),
         (totals.awaiting, f"{counted(totals.awaiting_rows, 'row')} awaiting approval"),
         (totals.blocked_rows, f"{counted(totals.blocked_rows, 'row')} blocked"),
         (totals.drifting, "drift"),

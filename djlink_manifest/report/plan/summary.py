@@ -1,4 +1,4 @@
-"""The end of an apply, as lines: done, failed, not attempted."""
+"""Render the result of an apply as lines: done, failed, not attempted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from djlink_manifest.report.screen.terminal import line
 
 
 def report_lines(plan: Plan, report: Report) -> list[Text]:
-    """What was done, what failed and why, what was not attempted, and one sentence with the sums."""
+    """Return the links that are done, failed or not attempted, with reasons, and a line of totals."""
     lines: list[Text] = []
     for title, status in (("Done", "done"), ("Failed", "failed"), ("Not attempted", "skipped")):
         rows = [row for each in report.outcomes if each.status == status for row in _rows(each)]
@@ -27,15 +27,15 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
     lines.append(line((_sentence(report), "bold")))
     lines += [line((sentence, "bold")) for sentence in left_over(plan)]
     if report.interrupted:
-        lines.append(line("Interrupted. What was committed stays; `djlink apply` goes on from here."))
+        lines.append(line("Interrupted. Committed changes are kept; run `djlink apply` to continue."))
     elif any(each.status == "failed" for each in report.outcomes):
-        lines.append(line("What was committed stays; after mending, `djlink apply` goes on from here."))
+        lines.append(line("Committed changes are kept; fix the errors, then run `djlink apply` to continue."))
     return lines
 
 
 def outcome_words(outcome: LinkOutcome) -> str:
-    """What was really committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
-    words = ["created"] if outcome.created else ["taken out"] if outcome.taken_out else []
+    """Return what was committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
+    words = ["created"] if outcome.created else ["removed"] if outcome.taken_out else []
     words += ["altered"] if outcome.altered else []
     if outcome.foreign_keys:
         words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
@@ -49,10 +49,10 @@ def outcome_words(outcome: LinkOutcome) -> str:
             (outcome.refilled, "refilled"),
             (outcome.registered, "protected"),
             (outcome.released, "released"),
-            (outcome.deleted, f"deleted here ({counted(outcome.deleted_rows, 'row')} in all)"),
+            (outcome.deleted, f"deleted locally ({counted(outcome.deleted_rows, 'row')} in total)"),
             (outcome.approved, "approved"),
-            (outcome.mended, "mended"),
-            (outcome.noted, "noted as requested"),
+            (outcome.mended, "repaired"),
+            (outcome.noted, "recorded as requested"),
             (outcome.refused, "refused"),
         )
         if count
@@ -66,11 +66,11 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
         if outcome.problem:
             yield Row(NOTE, "", outcome.problem, style="yellow")
     elif outcome.status == "failed":
-        yield Row(FAILED, outcome.address, outcome.problem or "no reason was given", style="red")
+        yield Row(FAILED, outcome.address, outcome.problem or "no reason given", style="red")
         if _wrote(outcome):
             yield Row(NOTE, "", f"committed before: {outcome_words(outcome)}", style="dim")
     else:
-        yield Row(WAITS, outcome.address, outcome.problem or "no reason was given", style="dim")
+        yield Row(WAITS, outcome.address, outcome.problem or "no reason given", style="dim")
     if outcome.hint:
         yield Row(NOTE, "", f"next: {outcome.hint}", style="dim")
 

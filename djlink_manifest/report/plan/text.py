@@ -1,4 +1,4 @@
-"""The plan screen, as lines."""
+"""Render the plan screen as lines."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from djlink_manifest.report.screen.terminal import Span, line, plain
 
 
 def plan_lines(plan: Plan) -> list[Text]:
-    """The whole screen: head, legend, waves, deletions, what is refused or forgotten, the closing sentences.
+    """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
 
-    Unchanged links are counted, not listed, unless there is something to know about them.
+    Unchanged links are counted, and listed only with drift, warnings or kept rows.
     """
     named = sections(plan)
     lines = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
@@ -33,17 +33,17 @@ def plan_lines(plan: Plan) -> list[Text]:
 
 
 def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
-    """The titled parts of the screen, those without rows too."""
+    """Return the titled sections of the screen, including empty ones."""
     return [
         *_waves(plan),
         (
             "Deletions (children first)",
             [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
         ),
-        ("Taken out", [row for each in plan.removals for row in _removal_rows(each)]),
+        ("Removed links", [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
         (
-            "Forgotten: held for this manifest, declared no longer",
+            "Forgotten: links that this manifest holds but no longer declares",
             [_forgotten_row(f) for f in plan.forgotten],
         ),
         ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
@@ -51,12 +51,12 @@ def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
 
 
 def refusal_lines(refusals: Iterable[Refusal]) -> list[Text]:
-    """Parts of the manifest that nothing can be done about, each with the next step."""
+    """Return the refused parts of the manifest, each with the next step."""
     return set_in_columns([row for refusal in refusals for row in _refusal_rows(refusal)])
 
 
 def head_lines(plan: Plan) -> Iterator[Text]:
-    """The manifest, the local server and a line for each source server."""
+    """Yield the manifest, the local server, and a line for each source server."""
     local = plan.local
     version = f" ({local.vendor} {local.version})" if local.vendor else ""
     yield line(
@@ -137,7 +137,7 @@ def _removal_rows(removal: Removal) -> Iterator[Row]:
                 yield Row(TROUBLE, "", f"next: {block.hint}", style="dim")
         return
     local = f"{removal.local_schema}.{removal.local_table}"
-    kept = f"drop {local}" if removal.table == "drop" else f"{local} stays, an ordinary table"
+    kept = f"drop {local}" if removal.table == "drop" else f"keep {local} as an ordinary table"
     yield Row(DELETE, removal.address, f"release {counted(removal.held, 'row')}, {kept}", place)
     for (schema, name), key in removal.drop_keys:
         yield Row(NOTE, "", f"drop the foreign key {key} of {schema}.{name}", style="dim")

@@ -1,4 +1,4 @@
-"""The sums of a plan that its last sentence and its JSON state."""
+"""Compute the totals of a plan for its closing sentence and its JSON."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ class Totals:
 
 
 def of_plan(plan: Plan) -> Totals:
-    """The sums over the plan's links."""
+    """Return the totals of the plan's links."""
     return _sums(plan.links)
 
 
 def of_link(link: LinkPlan) -> Totals:
-    """The sums of one link."""
+    """Return the totals of one link."""
     return _sums((link,))
 
 
 def is_waiting(link: LinkPlan) -> bool:
-    """Whether nothing of the link is done because of links above it alone."""
+    """Return whether the link is stopped only by links above it."""
     return link.is_stopped and all(b.kind == "upstream" for b in link.blocked if b.whole)
 
 

@@ -1,1 +1,1 @@
-"""What all reports are built from: lines, tables, figures, diagnostics, the waiting line."""
+"""Build reports from lines, tables, figures, diagnostics and the waiting line."""

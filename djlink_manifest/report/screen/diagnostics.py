@@ -1,4 +1,4 @@
-"""Problems of a manifest, and errors, as lines and as JSON."""
+"""Render problems of a manifest, and errors, as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHOWN_BEFORE = 60
 
 
 def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
-    """Every problem with its place, the line of the file and a caret below what is meant; then how many."""
+    """Return every problem with its place, its line and carets below the text concerned, then the totals."""
     lines = [each for diagnostic in diagnostics for each in _diagnostic(diagnostic)]
     counts = tally(diagnostics)
     return [*lines, line((counts, "bold"))] if counts else lines
 
 
 def tally(diagnostics: Sequence[Diagnostic]) -> str:
-    """`2 errors, 1 warning`; empty where there is nothing."""
+    """Return the counts in words: `2 errors, 1 warning`; empty if there are none."""
     errors = sum(d.severity == "error" for d in diagnostics)
     warnings = len(diagnostics) - errors
     words = [counted(errors, "error")] if errors else []
@@ -33,7 +33,7 @@ def tally(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def error_lines(error: DjlinkError) -> list[Text]:
-    """An error with the link, the place in the manifest, the server and the next step, where known."""
+    """Return an error with its link, manifest line, server and next step, as far as they are known."""
     first, *others = plain_lines(error.message) or [type(error).__name__]
     place = f"   ({error.location})" if error.location else ""
     details = [
@@ -52,7 +52,10 @@ def error_lines(error: DjlinkError) -> list[Text]:
 
 
 def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
-    """The result of `validate --json`. Lines and columns count from 1, `end` is the first column after."""
+    """Return the result of `validate --json`.
+
+    Lines and columns count from 1; `end` is the first column after the text.
+    """
     errors = sum(d.severity == "error" for d in diagnostics)
     return {
         "format_version": FORMAT_VERSION,
@@ -97,7 +100,7 @@ def _diagnostic(diagnostic: Diagnostic) -> Iterator[Text]:
 
 
 def _window(snippet: str, column: int, width: int) -> tuple[str, int, int]:
-    """The line, or the part of a long one around the column; cells before the carets; how many carets."""
+    """Return the part of the line around the column, the cells before the carets, and their number."""
     start = min(max(0, column - 1), len(snippet))
     end = min(max(start + 1, start + width), max(len(snippet), start + 1))
     first = 0 if len(snippet) <= WIDEST_SNIPPET or start < SHOWN_BEFORE else start - SHOWN_BEFORE

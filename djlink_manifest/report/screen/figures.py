@@ -1,4 +1,4 @@
-"""Counts, sizes and times in words."""
+"""Write counts, sizes and durations in words."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 link`, `1,240 links`."""
+    """Return a count with its noun: `1 link`, `1,240 links`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def size(count: int) -> str:
-    """Bytes in decimal units, with two or three figures: `512 B`, `1.2 kB`, `18 MB`."""
+    """Return a size in decimal units with two or three figures: `512 B`, `1.2 kB`, `18 MB`."""
     if count < 1000:
         return f"{count} B"
     power = 1
@@ -24,13 +24,13 @@ def size(count: int) -> str:
 
 
 def stored(objects: int, volume: int, unsized: int = 0) -> str:
-    """External objects: `1 file`, `20 files of 3.8 MB`, `20 files of 3.8 MB and more`."""
+    """Return a number of external objects: `1 file`, `20 files of 3.8 MB`, `20 files of 3.8 MB and more`."""
     of = f" of {size(volume)}" if volume else ""
     return f"{counted(objects, 'file')}{of}{' and more' if of and unsized else ''}"
 
 
 def duration(seconds: float) -> str:
-    """`0.8s`, `42s`, `3m 20s`, `2h 05m`."""
+    """Return a duration: `0.8s`, `42s`, `3m 20s`, `2h 05m`."""
     if seconds < 9.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)
@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:
-    """`a, b, c`, or the first ones `and 7 more`."""
+    """Return the names `a, b, c`, or the first ones `and 7 more`."""
     if len(names) <= limit + 1:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit:,} more"

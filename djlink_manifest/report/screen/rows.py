@@ -1,4 +1,4 @@
-"""Rows of the plan screen: a symbol, a subject, words and a place, set in columns."""
+"""Lay out rows of the plan screen in columns: a symbol, a subject, words and a place."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Row:
 
 
 def set_in_columns(rows: Sequence[Row], indent: str = "  ") -> list[Text]:
-    """The rows as lines: words below each other, places below each other at the right."""
+    """Return the rows as lines, with words aligned and places aligned at the right."""
     subjects = [cell_len(plain(row.subject)) for row in rows]
     width = max((w for w in subjects if w <= WIDEST_SUBJECT), default=0)
     with_place = [cell_len(plain(row.words)) for row in rows if row.place]

@@ -17,19 +17,19 @@ Span: TypeAlias = "str | tuple[str, str]"
 
 
 def plain(text: str) -> str:
-    """The text on one line, with everything that a terminal might act upon as a visible escape."""
+    """Return the text on one line, with control characters as visible escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escaped(c) for c in text)
 
 
 def plain_lines(text: str) -> list[str]:
-    """The lines of a text, each made safe; no lines for an empty text."""
+    """Return the lines of a text, each made safe to print; no lines for an empty text."""
     return [plain(each) for each in text.split("\n")] if text else []
 
 
 def line(*spans: Span) -> Text:
-    """One line of these spans, made safe, without a line end."""
+    """Return one line of these spans, made safe to print, without a line end."""
     made = Text(end="")
     for span in spans:
         text, style = (span, "") if isinstance(span, str) else span

@@ -1,4 +1,4 @@
-"""What is being waited for while servers are read: a spinner on a terminal, else a line now and then."""
+"""Show what is being waited for while servers are read: a spinner on a terminal, otherwise lines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Waiting:
             self._status.stop()
 
     def __call__(self, words: str) -> None:
-        """Show what is done at the moment; a stream that is gone does not end the work."""
+        """Show the current activity; a closed stream does not stop the work."""
         with self._guard, suppress(OSError, ValueError):
             if self._status:
                 self._status.update(line(words))

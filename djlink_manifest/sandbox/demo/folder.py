@@ -30,13 +30,13 @@ def shipped_manifest() -> str:
 def check_folder(folder: Path) -> None:
     """Raise SandboxError where the demo's files cannot be written without touching what is somebody's."""
     if folder.exists() and not folder.is_dir():
-        raise SandboxError(f"{folder} is not a folder", hint="give the demo another folder")
+        raise SandboxError(f"{folder} is not a folder", hint="choose another folder for the demo")
     for name in (MANIFEST, ENVIRONMENT, AUTHORITY, APPROVALS):
         path = folder / name
         if (path.exists() or path.is_symlink()) and not _is_ours(path):
             raise SandboxError(
-                f"{path} is there already, and is not as the demo wrote it",
-                hint="move it away, or give the demo another folder",
+                f"{path} already exists and was not written by the demo",
+                hint="move it away, or choose another folder for the demo",
             )
 
 

@@ -118,7 +118,10 @@ def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> Stage:
     authority = servers["princeton"].ca_path
     write_folder(folder, environment, authority.read_text() if authority else "")
     rows = sum(sum(each.counts().values()) for each in sources.values())
-    say(f"Their owners have filled them with DataJoint: {rows} rows. The manifest is {folder / MANIFEST}.")
+    say(
+        f"Their owners have filled them with {rows} rows through DataJoint. The manifest is "
+        f"{folder / MANIFEST}."
+    )
     return Stage(servers, folder, environment, sources, owner_passwords)
 
 
@@ -135,18 +138,18 @@ def _datajoint_environment(server: SandboxServer, password: str) -> dict[str, st
 
 def play(stage: Stage) -> None:
     """The stations, one after another."""
-    headline("What would be done?")
+    headline("Preview the changes")
     djlink(stage, "plan")
-    headline("Do it")
+    headline("Apply them")
     djlink(stage, "apply", "--auto-approve")
     headline("Princeton records three more sessions")
     pipelines.add_rows(stage.sources["princeton"])
-    say("The owner's own script inserted them; `populate()` computed what follows.")
+    say("The owner's script inserted them; `populate()` computed the dependent rows.")
     djlink(stage, "plan")
     djlink(stage, "apply", "--auto-approve")
     headline("The owner at princeton deletes rows")
     show_protection(stage)
-    headline("Princeton asks to delete a session")
+    headline("Princeton requests the deletion of a session")
     show_deletion(stage)
     headline("The local server")
     show_local(stage)
@@ -161,19 +164,19 @@ def show_deletion(stage: Stage) -> None:
         "                   SELECT subject, session_date, session_number, 'wrong animal'\n"
         "                   FROM session.session WHERE subject = 'A001' ORDER BY session_date LIMIT 1"
     )
-    say("The session was recorded from another animal. Until it is let go, its owner cannot delete it:")
+    say("The session was recorded from another animal. Until it is released, its owner cannot delete it:")
     say(f"  owner@princeton> {ask}")
     with closing(server.connect(OWNER, stage.owner_passwords["princeton"])) as connection:
         connection.cursor().execute(ask)
         connection.commit()
-    say("\nThe lab that linked it sees who asks, why, and what hangs on it here:\n")
+    say("\nThe lab that linked it sees who requests the deletion, why, and which local rows depend on it:\n")
     djlink(stage, "requests")
-    say("\nIt agrees. The entry can be reviewed like any other change of the manifest:\n")
+    say("\nIt approves. The entry can be reviewed like any other change of the manifest:\n")
     djlink(stage, "approve", ASKED_LINK, "--by", "a.lee", "--into", APPROVALS)
     djlink(stage, "apply", "--auto-approve", "-f", MANIFEST, "-f", APPROVALS)
     session = stage.sources["princeton"].tables["session.Session"]
     (key,) = (session & {"subject": "A001"}).keys(order_by="session_date", limit=1)
-    say("\nNow the owner's own delete works, with all that hangs on the session there:")
+    say("\nNow the owner's own delete works, including all rows that depend on the session:")
     say("  owner@princeton> (Session & key).delete()")
     say(f"  {(session & key).delete(prompt=False)} session deleted")
 
@@ -192,7 +195,7 @@ def show_protection(stage: Stage) -> None:
             say(f"  ERROR {refusal.args[0]}: {refusal.args[1]}")
         else:
             raise SandboxError(f"the source deleted {count} rows that were pulled", server="princeton")
-        say("Notes on A003, a rat, were not pulled. The owner's delete works as ever:")
+        say("Notes on A003, a rat, were not pulled. The owner's delete works as before:")
         say(f"  owner@princeton> {free}")
         say(f"  {connection.cursor().execute(free)} rows deleted")
 
@@ -203,7 +206,7 @@ def show_local(stage: Stage) -> None:
     password = stage.environment["DEMO_LOCAL_PASSWORD"]
     with closing(pipelines.connect(stage.servers["local"], LOCAL_USER, password)) as connection:
         modules: dict[str, Any] = {}
-        say(f"  {'table':<24} {'at the source':>14} {'here':>6}")
+        say(f"  {'table':<24} {'source rows':>14} {'local rows':>10}")
         for source, pipeline in stage.sources.items():
             for name, rows in pipeline.counts().items():
                 schema, *classes = name.split(".")
@@ -213,7 +216,7 @@ def show_local(stage: Stage) -> None:
                 table: Any = modules[local]
                 for each in classes:
                     table = getattr(table, each)
-                say(f"  {name:<24} {rows:>14} {len(table()):>6}")
+                say(f"  {name:<24} {rows:>14} {len(table()):>10}")
         session, lab, ephys = (modules[f"princeton_{name}"] for name in ("session", "lab", "ephys"))
         people = lab.User.proj("full_name", experimenter="user")
         say("\nLinked tables join like any others. Sessions with their experimenters and sorted units:\n")
@@ -223,18 +226,18 @@ def show_local(stage: Stage) -> None:
 def say_what_next(stage: Stage, *, runs_on: bool) -> None:
     """What a person can try while the servers run."""
     headline("What to try next")
-    when = "While the servers run" if runs_on else "With `djlink demo --keep` the servers run on. Then"
+    when = "While the servers run" if runs_on else "With `djlink demo --keep` the servers keep running. Then"
     say(
         f"""{when}, in another terminal:
 
   cd {shlex.quote(str(stage.folder.resolve()))} && . ./{ENVIRONMENT}
   djlink plan
 
-- In {MANIFEST} write `Subject: {{}}`, without its `where`, and plan: the rats and all that is theirs.
-- Add `exclude: [Training]` below `behavior`, and plan: what becomes of what refers to it.
-- Delete rows here, and plan. They are wanted and held, so they come back:
+- In {MANIFEST} write `Subject: {{}}`, without its `where`, and plan: the rats and their rows.
+- Add `exclude: [Training]` below `behavior`, and plan: see what happens to the tables that refer to it.
+- Delete local rows, and plan. They are wanted and held, so they are pulled again:
   {TRY_DELETE}
-- Give a wrong password (DEMO_JANELIA_PASSWORD=x djlink plan): the other source goes on."""
+- Give a wrong password (DEMO_JANELIA_PASSWORD=x djlink plan): the other source is still applied."""
     )
 
 
@@ -243,12 +246,12 @@ def leave_running(stage: Stage) -> None:
     for server in stage.servers.values():
         server.keep()
     pids = " ".join(str(server.pid) for server in stage.servers.values())
-    say(f"\nThe servers run on. This stops them and removes their data: kill {pids}")
+    say(f"\nThe servers keep running. To stop them and remove their data: kill {pids}")
 
 
 def wait_for_enter() -> None:
     """Return at Enter, Ctrl-C or the end of standard input."""
-    say("\nThe servers run until you press Enter here.")
+    say("\nThe servers run until you press Enter.")
     with suppress(KeyboardInterrupt):
         sys.stdin.readline()
 
@@ -266,7 +269,7 @@ def djlink(stage: Stage, *arguments: str) -> None:
             raise
     if code:
         raise SandboxError(
-            f"`djlink {' '.join(arguments)}` ended with exit code {code}", hint="its own message stands above"
+            f"`djlink {' '.join(arguments)}` failed with exit code {code}", hint="see its message above"
         )
 
 

@@ -33,7 +33,7 @@ MORE_FOLDERS = (
     "/usr/local/opt/mysql/bin",
 )
 INSTALL: dict[Vendor, str] = {
-    "mysql": "install a MySQL server (Debian: apt-get and dpkg-deb suffice; Ubuntu: apt install "
+    "mysql": "install a MySQL server (Debian: apt-get and dpkg-deb are sufficient; Ubuntu: apt install "
     "mysql-server-core-8.0; Fedora: dnf install community-mysql-server; macOS: brew install mysql), or start "
     f"Docker, or set {MYSQLD_VARIABLE} to the path of mysqld",
     "mariadb": "install a MariaDB server (Debian, Ubuntu: apt install mariadb-server-core; Fedora: dnf "
@@ -78,7 +78,8 @@ def find_server(vendor: Vendor = "mysql", tell: Tell = silent) -> ServerBinary:
         except SandboxError as error:
             reasons.append(f"{what}: {error.message}")
     raise SandboxError(
-        f"no {vendor} server is installed, and none can be had otherwise\n  " + "\n  ".join(reasons),
+        f"no {vendor} server is installed, and none can be downloaded or run in a container\n  "
+        + "\n  ".join(reasons),
         hint=INSTALL[vendor],
     )
 
@@ -88,7 +89,7 @@ def _named_server(path: str) -> ServerBinary:
     if binary is None or binary.vendor != "mysql":
         raise SandboxError(
             f"{MYSQLD_VARIABLE} is {path}, which is not a MySQL server of version {OLDEST_MYSQL} or later",
-            hint="give the path of a mysqld that runs, or unset the variable",
+            hint="set it to the path of a working mysqld, or unset the variable",
         )
     return binary
 

@@ -21,9 +21,9 @@ IMAGE = "mysql:9"
 def pulled_image(tell: Callable[[str], None]) -> str:
     """The image of a MySQL server, pulled where it is missing; SandboxError where no engine answers."""
     if not shutil.which("docker"):
-        raise SandboxError("docker is not there")
+        raise SandboxError("docker is not installed")
     if _docker("version", "--format", "{{.Server.Version}}").returncode:
-        raise SandboxError("no Docker engine answers")
+        raise SandboxError("the Docker engine does not respond")
     if _docker("image", "inspect", IMAGE).returncode:
         tell(f"Pulling the Docker image {IMAGE}, once.")
         pulled = _docker("pull", "--quiet", IMAGE)
@@ -38,7 +38,7 @@ def version_in(image: str) -> str:
     version = re.search(r"Ver (\d+\.\d+\.\d+)", answer.stdout)
     if version is None:
         raise SandboxError(
-            f"the server in the image {image} does not say its version: {answer.stderr.strip()}"
+            f"cannot read the version of the server in the image {image}: {answer.stderr.strip()}"
         )
     return version[1]
 

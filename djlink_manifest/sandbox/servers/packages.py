@@ -76,13 +76,13 @@ def unpacked(vendor: Literal["mysql", "mariadb", "mariadb-client"], tell: Callab
 def _archive(vendor: str) -> Archive:
     """The archive to take `vendor` from, by the mirror that apt on this machine is configured with."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise SandboxError("apt-get and dpkg-deb are not there")
+        raise SandboxError("apt-get and dpkg-deb are not installed")
     system = platform.freedesktop_os_release()
     names = {system.get("ID"), *system.get("ID_LIKE", "").split()}
     distribution = "Ubuntu" if "ubuntu" in names else "Debian"
     release = system.get(f"{distribution.upper()}_CODENAME") or system.get("VERSION_CODENAME", "sid")
     if not Path(KEYRINGS[distribution]).exists():
-        raise SandboxError(f"{KEYRINGS[distribution]} is not there, so packages could not be verified")
+        raise SandboxError(f"{KEYRINGS[distribution]} does not exist, so packages cannot be verified")
     return Archive(
         distribution=distribution,
         mirror=_mirror(release) or MIRRORS[distribution],
@@ -159,7 +159,7 @@ def _newest(known: Sequence[str], pattern: str) -> str:
     """The package whose name meets `pattern`, of the highest version where the names carry one."""
     found = [name for name in known if re.fullmatch(pattern, name)]
     if not found:
-        raise SandboxError(f"the archive has no package that meets {pattern}")
+        raise SandboxError(f"the archive has no package that matches {pattern}")
     return max(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
 
@@ -174,7 +174,7 @@ def _write_launcher(folder: Path, program: str) -> None:
     )
     programs = [path for path in (root / "usr/sbin" / program, root / "usr/bin" / program) if path.exists()]
     if not linkers or not programs:
-        raise SandboxError(f"the packages hold no {program}, or no dynamic linker to run it with")
+        raise SandboxError(f"the packages contain no {program}, or no dynamic linker to run it")
     places = [
         *root.glob("lib/*-linux-gnu*"),
         *root.glob("usr/lib/*-linux-gnu*"),

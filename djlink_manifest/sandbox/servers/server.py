@@ -113,7 +113,7 @@ class SandboxServer:
     def restart(self) -> None:
         """Start again on the same port and data, after an orderly shutdown where the server still runs."""
         if not self.command:
-            raise SandboxError(f"server {self.name} is restarted only by the process that started it")
+            raise SandboxError(f"server {self.name} can be restarted only by the process that started it")
         self.process.shut_down()
         self.launch(os.getpid())
         self.wait_until_ready()
@@ -176,7 +176,7 @@ class SandboxServer:
                     raise SandboxError(
                         f"the throwaway {self.vendor} server {self.name} does not start: {error.args[-1]}\n"
                         + self._log_tail(),
-                        hint="the lines above are the end of its log",
+                        hint="see the end of its log above",
                         server=self.name,
                     ) from error
                 time.sleep(0.02)

@@ -61,7 +61,7 @@ def _initialise_mariadb(binary: ServerBinary, folder: Path) -> None:
     shares = [Path(places.get("lc-messages-dir") or base), base / "share/mysql", base / "share/mariadb"]
     share = next((place for place in shares if list(place.glob(MARIADB_SCRIPTS[0]))), None)
     if share is None:
-        raise SandboxError(f"MariaDB's scripts for the system tables are not below {base}")
+        raise SandboxError(f"MariaDB's scripts for the system tables do not exist below {base}")
     scripts = [path for pattern in MARIADB_SCRIPTS for path in sorted(share.glob(pattern))]
     statements = "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"
     statements += "".join(path.read_text() + "\n" for path in scripts)
@@ -73,5 +73,5 @@ def _run(command: list[str], text: str = "") -> str:
     result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if result.returncode:
         said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-15:])
-        raise SandboxError(f"no data directory could be made with {command[0]}:\n{said}")
+        raise SandboxError(f"no data directory could be created with {command[0]}:\n{said}")
     return result.stdout

@@ -42,13 +42,13 @@ def whole_defaults(session: Session, schema: str, name: str, columns: Iterable[C
     except MissingPrivilege:  # no such table is linked; its defaults do not matter
         return list(columns)
     if len(rows) != 1 or len(rows[0]) < 2:
-        raise BadValue("has a SHOW CREATE TABLE that no server gives")
+        raise BadValue("has an invalid SHOW CREATE TABLE")
     try:
         text = rows[0][1] or b""
         found = {m["name"].replace(b"``", b"`").decode(): m for m in _LITERAL.finditer(text)}
         return [_mended(c, found[c.name]) if is_doubtful(c) and c.name in found else c for c in columns]
     except (ValueError, LookupError) as error:  # bytes that are no text of their character set
-        raise BadValue("has a default that is no text of its character set") from error
+        raise BadValue("has a default that is not valid text in its character set") from error
 
 
 def _mended(column: Column, literal: re.Match[bytes]) -> Column:

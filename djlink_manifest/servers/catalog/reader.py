@@ -43,7 +43,7 @@ def read_catalog(session: Session, schemas: Iterable[str], marked: Iterable[str]
     of which the server says what no server says is `unreadable`, and no other suffers from it. Collations are
     left out: the local server alone is asked for them (`read_collations`). Raises ServerError.
     """
-    with understood(session.name, "its catalogue cannot be read"), session.reading():
+    with understood(session.name, "its catalog cannot be read"), session.reading():
         return _read(session, frozenset(schemas), frozenset(marked))
 
 
@@ -72,7 +72,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
         place = faults.place(row[0], row[1])
         if place is None:
             place = (shortened(shown(row[0])), shortened(shown(row[1])))
-            faults.found[place] = "has a name that no server gives"
+            faults.found[place] = "has an invalid name"
         kind = _kind(row[2])
         with faults.of(place):
             sizes[place] = Size(as_int(row[7] or 0, "a number of rows"), as_int(row[8] or 0, "a size"))

@@ -80,11 +80,11 @@ def read_columns(
             column = dialect.column(facts, (*place, facts.name) in checks.json)
             as_type(column.type, f"a column `{facts.name}`")
             if column.on_update is not None and not _NOW.fullmatch(column.on_update):
-                raise BadValue(f"has a column `{facts.name}` with an ON UPDATE that no server gives")
+                raise BadValue(f"has a column `{facts.name}` with an invalid ON UPDATE")
             if column.srid is not None and column.base_type not in SPATIAL_TYPES:
-                raise BadValue(f"has a column `{facts.name}` with a spatial system that no server gives")
+                raise BadValue(f"has a column `{facts.name}` with an invalid spatial system")
             if (column.charset or column.collation) and column.base_type not in TEXT_TYPES:
-                raise BadValue(f"has a column `{facts.name}` with a character set that no server gives")
+                raise BadValue(f"has a column `{facts.name}` with an invalid character set")
             found[place].append(column)
     return found
 
@@ -152,7 +152,7 @@ def _index_part(
     kind = as_choice(kind, f"an index type {of}", KINDS)
     text = as_optional_text(expression, f"an expression {of}")
     if (column is None) == (not text):
-        raise BadValue(f"has a part {of} that is no column and no expression")
+        raise BadValue(f"has a part {of} that is neither column nor expression")
     named = None if column is None else as_name(column, f"a column {of}")
     # a spatial index has a length here that no DDL takes
     prefix = as_optional_int(length, f"a SUB_PART {of}", 1, LONGEST_PREFIX)
@@ -204,7 +204,7 @@ def read_foreign_keys(
                 on_update=on_update,
             )
             if len({r[1:3] for r in rows}) > 1 or _doubled(key.columns) or _doubled(key.parent_columns):
-                raise BadValue(f"has a foreign key `{name}` that no server gives")
+                raise BadValue(f"has an invalid foreign key `{name}`")
             found[place].append(key)
     return found
 
@@ -229,10 +229,10 @@ def check_whole(table: TableDefinition) -> None:
     names = {name.lower() for name in table.column_names}
     for key in table.foreign_keys:
         if not set(key.columns) <= set(table.column_names):
-            raise BadValue(f"has a foreign key `{key.name}` over columns that the account does not see")
+            raise BadValue(f"has a foreign key `{key.name}` on columns that the account cannot see")
     for index in table.indexes:
         if not {p.column.lower() for p in index.parts if p.column is not None} <= names:
-            raise BadValue(f"has an index `{index.name}` over columns that the account does not see")
+            raise BadValue(f"has an index `{index.name}` on columns that the account cannot see")
 
 
 def _doubled(names: Sequence[str]) -> bool:

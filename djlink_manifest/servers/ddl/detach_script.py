@@ -15,8 +15,8 @@ from djlink_manifest.servers.sql import table
 def way_out(links: Sequence[OwnedLink], sources: Mapping[OwnedLink, TableDefinition]) -> str:
     """The script. Views go before the tables that they show; the ledgers stay."""
     lines = [
-        "-- For an administrator of this server. Afterwards the source's owner can delete the rows.",
-        "-- The copies at the lab stay there. Ask the lab before you run this.",
+        "-- For an administrator of this server. Afterwards, the source's owner can delete the rows.",
+        "-- The lab keeps its copies. Ask the lab before you run this.",
     ]
     for link in links:
         lines += ["", *_of_link(link, sources[link])]

@@ -107,7 +107,7 @@ def foreign_key(key: ForeignKey) -> str:
     """The constraint's clause; both rules are always written."""
     for rule in (key.on_delete, key.on_update):
         if rule not in _RULES:
-            raise ServerError(f"a foreign key rule that is none: {rule!r}")
+            raise ServerError(f"an invalid foreign key rule: {rule!r}")
     return (
         f"CONSTRAINT {ident(key.name).text} FOREIGN KEY ({idents(key.columns).text})"
         f" REFERENCES {table(key.parent_schema, key.parent_table).text} ({idents(key.parent_columns).text})"
@@ -188,5 +188,7 @@ def _contained(expression: str) -> str:
     unknown = unknown_words(expression)
     if unknown:
         words = ", ".join(unknown)
-        raise ServerError(f"an expression of the source's definition has {words}, which djlink does not know")
+        raise ServerError(
+            f"an expression of the source's definition has {words}, which djlink does not support"
+        )
     return expression

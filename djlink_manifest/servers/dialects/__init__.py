@@ -70,5 +70,5 @@ def check_supported(version: Version, server: str) -> None:
         raise Unreachable(
             f"the server is {version.vendor} {version.text}, which djlink does not support",
             server=server,
-            hint=f"use MySQL {oldest[0]} or MariaDB {oldest[1]}, or later ones",
+            hint=f"use MySQL {oldest[0]}, MariaDB {oldest[1]}, or a later version",
         )

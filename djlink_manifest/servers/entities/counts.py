@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.entity import Presence
-from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.link import Link, not_pulled
 from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.set_terms import Barring, Scene, SetTerms
@@ -197,14 +197,20 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
     sets = Sets(session, scene)
     reasons, cases = list[str](), list[Sql]()
     if link.where is not None:
-        reasons.append("not in `where`")
+        reasons.append("not selected by `where`")
         cases.append(Sql("NOT m.`~meets`"))
-    for reference, holds in sets.parent_conditions(link, "m"):
-        part = "" if reference.child_table == link.definition.name else f" (by part {reference.child_table})"
-        reasons.append(f"{reference.parent} leaves them out{part}")
+    conditions = sets.parent_conditions(link, "m")
+    parents = {reference.parent for reference, _ in conditions}
+    for reference, holds in conditions:
+        part = (
+            ""
+            if reference.child_table == link.definition.name
+            else f" (referenced by part {reference.child_table})"
+        )
+        reasons.append(f"{not_pulled(reference.parent, parents)}{part}")
         cases.append(sql("NOT {}", holds))
     if link.pull == "needed":
-        reasons.append("nothing wanted needs them")
+        reasons.append("no wanted row refers to them")
         cases.append(sql("NOT {}", sets.is_wanted(link.address, "m", link.key) or Sql("TRUE")))
     meets = sql("({}) IS TRUE", condition(link.where)) if link.where is not None else Sql("TRUE")
     whens = joined(" ", [sql("WHEN {} THEN {}", case, number) for number, case in enumerate(cases)])

@@ -123,13 +123,13 @@ class _Tables:
                 raise
             # the server's own words quote a value of some row
             raise ServerError(
-                f"`where` of {link.address} cannot be evaluated for all rows: the server does not convert a"
-                f" value that it meets (error {error.code})",
+                f"`where` of {link.address} cannot be evaluated for all rows: the server cannot convert one "
+                f"of the values (error {error.code})",
                 code=error.code,
                 server=self._session.name,
                 link=link.address,
-                hint=f"compare values of one type in `where` of {link.address}: text with text in quotes,"
-                " numbers with numbers",
+                hint=f"compare values of the same type in `where` of {link.address}: text with quoted text, "
+                "numbers with numbers",
             ) from None
 
     def _create(self, of: SetId, which: int) -> EntityKeys:

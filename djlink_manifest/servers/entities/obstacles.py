@@ -33,12 +33,12 @@ def obstacle(link: Link, scene: Scene, number: int) -> Obstacle | None:
     kind, place = number // STALE * STALE, number % STALE
     if kind == STALE:
         waits = link.changed == "mend"
-        first = "" if waits else "say `changed: mend` for this link; "
+        first = "" if waits else "set `changed: mend` for this link; "
         return Obstacle(
-            f"their unique value of {uniques(link)[place].words} is still that of a local row, which the "
+            f"their unique value of {uniques(link)[place].words} is still used by a local row that the "
             "source has changed since",
-            f"{first}`djlink apply --verify` brings that row to what the source has, and the next apply "
-            "pulls them; or leave them out with `where`",
+            f"{first}`djlink apply --verify` updates that row, and the next apply pulls them; "
+            "or exclude these entities with `where`",
             waits,
         )
     if kind not in (GONE, LATE):
@@ -48,15 +48,16 @@ def obstacle(link: Link, scene: Scene, number: int) -> Obstacle | None:
     name = f"{parent.definition.schema}.{reference.parent_table}"
     if kind == GONE:
         return Obstacle(
-            f"they refer to rows of {name} that the source does not have, which its foreign keys forbid",
-            "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): let its owner "
-            "restore those rows, or delete these; or leave them out with `where`",
+            f"they refer to rows of {name} that do not exist at the source, which its foreign keys should "
+            "prevent",
+            "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): ask its owner "
+            "to restore those rows or to delete these; or exclude these entities with `where`",
         )
     waits = parent.changed == "mend"
-    first = "" if waits else f"say `changed: mend` for {parent.address}; "
+    first = "" if waits else f"set `changed: mend` for {parent.address}; "
     return Obstacle(
-        f"they refer to rows of {name} that came after their entities of {parent.address} were pulled",
-        f"{first}`djlink apply --verify` brings those rows, and the next apply pulls them",
+        f"they refer to rows of {name} that were added after their entities of {parent.address} were pulled",
+        f"{first}`djlink apply --verify` adds those rows, and the next apply pulls them",
         waits,
     )
 

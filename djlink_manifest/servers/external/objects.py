@@ -135,7 +135,7 @@ class Objects:
             return value
         transported, ours = found
         if self._brought.get(transported, "") is not None:
-            raise ObjectRefused("its object changed at the source while it was pulled")
+            raise ObjectRefused("its object changed at the source during the pull")
         if transported.local == INLINE:
             return self._depot.content(transported)
         return json.dumps(ours).encode()
@@ -155,7 +155,7 @@ class Objects:
                 metadata, external, place, self._link.stores, prefix=prefix, local=self._local
             )
         except BadObject as error:
-            raise ObjectRefused(f"an object of {place.source_table} cannot be followed: {error}") from error
+            raise ObjectRefused(f"an object of {place.source_table} cannot be located: {error}") from error
 
     def _forget_values(self, wanted: Mapping[Transport, None]) -> None:
         """Take away the values that went into the rows of earlier batches."""

@@ -55,7 +55,8 @@ class KeySets:
             except MissingPrivilege as error:
                 rights = grant(("CREATE TEMPORARY TABLES",), self._schema, self._session.identity.account)
                 raise MissingPrivilege(
-                    f"the account may make no temporary table in `{self._schema}`, for sets of rows",
+                    f"the account cannot create temporary tables in `{self._schema}`, which are needed for "
+                    "sets of rows",
                     code=error.code,
                     server=self._session.name,
                     hint=rights,

@@ -13,10 +13,10 @@ from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.sql import idents, sql, table
 
 VIEWS_MEND = (
-    "the lab's next `djlink apply` makes its views anew; if the lab has vanished, let an administrator of "
-    "this server run `djlink source detach` with an account of theirs"
+    "the lab's next `djlink apply` recreates its views; if the lab has vanished, ask an administrator of "
+    "this server to run `djlink source detach` with their account"
 )
-_STRANGE = "let the server's administrator look at who made its views"
+_STRANGE = "ask the server's administrator who created its views"
 
 
 def all_schemas(session: Session) -> frozenset[str]:
@@ -54,7 +54,9 @@ def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
         )
     )
     if strange:
-        reason = f"its view `{strange[0][0]}` works by the rights of who reads it: djlink did not make it"
+        reason = (
+            f"its view `{strange[0][0]}` runs with the privileges of its reader: djlink did not create it"
+        )
         return Unreadable(schema, reason, _STRANGE)
     with session.reading():
         return _read_links(session, schema)
@@ -86,7 +88,7 @@ def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
         return Unreadable(schema, f"its list of links {bad}", _STRANGE)
     elsewhere = [link.outbound for link in found if not _is_beside(link.outbound, schema)]
     if elsewhere:
-        reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not make it"
+        reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not create it"
         return Unreadable(schema, reason, _STRANGE)
     return found
 
@@ -120,10 +122,13 @@ def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
             sql("SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {}", schema)
         )
         names = ", ".join(f"`{row[0]}`" for row in definers)
-        reason = f"its views work by the rights of {names}, an account that is gone or has lost its rights"
+        reason = (
+            f"its views run with the privileges of {names}, an account that no longer exists or has lost "
+            "its privileges"
+        )
         return Unreadable(schema, reason, VIEWS_MEND)
     if error.code in BROKEN_VIEW:
-        return Unreadable(schema, "its views do not fit the tables behind them", VIEWS_MEND)
+        return Unreadable(schema, "its views do not match their tables", VIEWS_MEND)
     if isinstance(error, ConnectionLost):
         raise error
     return Unreadable(schema, error.message, error.hint or "ask the server's administrator")

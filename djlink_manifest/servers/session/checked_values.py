@@ -129,14 +129,14 @@ def as_type(value: object, what: str) -> str:
     """A column's type that djlink knows, as DDL takes it."""
     text = as_text(value, what)
     if not is_type(text):
-        raise BadValue(f"has {what} of the type {_shown(text)}, which djlink does not know")
+        raise BadValue(f"has {what} of the type {_shown(text)}, which djlink does not support")
     return text
 
 
 def of_width(row: Sequence[object], width: int) -> Sequence[object]:
     """A row of so many values."""
     if len(row) != width:
-        raise BadValue(f"is told of in a row of {len(row)} values where {width} were asked for")
+        raise BadValue(f"is described by a row of {len(row)} values instead of {width}")
     return row
 
 
@@ -154,7 +154,7 @@ def _shown(value: object) -> str:
 
 
 def _bad(what: str, value: object) -> BadValue:
-    return BadValue(f"has {what} that no server gives: {_shown(value)}")
+    return BadValue(f"has {what} that is invalid: {_shown(value)}")
 
 
 def _can_be_sent(text: str) -> bool:

@@ -68,15 +68,15 @@ BROKEN_VIEW = frozenset({1054, 1146, 1356})
 
 
 @contextmanager
-def understood(server: str, words: str = "its answers cannot be understood") -> Iterator[None]:
-    """Turn what answers that no server gives (text for a number, too few values) raise into a ServerError."""
+def understood(server: str, words: str = "its responses cannot be parsed") -> Iterator[None]:
+    """Turn what malformed answers (text for a number, too few values) raise into a ServerError."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise ServerError(
             f"{words}: {type(error).__name__}",
             server=server,
-            hint="see that it is a MySQL or MariaDB server, and that nothing between changes its answers",
+            hint="check that it is a MySQL or MariaDB server, and that no proxy changes its responses",
         ) from error
 
 
@@ -89,30 +89,30 @@ def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity 
             f"the connection was lost: {words}",
             code=code,
             server=server,
-            hint="see that the server runs and the network holds; then run djlink apply again",
+            hint="check the server and the network, then run djlink apply again",
         )
     if code in DENIED:
         return MissingPrivilege(
             words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
         )
     if code in EXISTS:
-        hint = "it appeared since the plan was made: plan again"
+        hint = "it was created after the plan was made: plan again"
         return AlreadyThere(words, code=code, server=server, hint=hint)
     if code in REFUSED_ROWS:
         return RowsRefused(words, code=code, server=server)
     return ServerError(words, code=code, server=server, hint=_HINTS.get(code or 0))
 
 
-_AGAIN = "what was committed stays, and djlink apply goes on from there"
+_AGAIN = "committed changes are kept; run djlink apply to continue"
 _HINTS = {
-    **dict.fromkeys(SPACE, f"the server's disk or tablespace is full: make room there; {_AGAIN}"),
+    **dict.fromkeys(SPACE, f"the server's disk or tablespace is full: free space there; {_AGAIN}"),
     **dict.fromkeys(
         READ_ONLY,
-        f"the server takes no writes, as a replica or under maintenance: name the one that does; {_AGAIN}",
+        f"the server is read-only (a replica, or under maintenance): name the primary server; {_AGAIN}",
     ),
     **dict.fromkeys(
         WAITED | DEADLOCK,
-        f"another session keeps these rows: look for long transactions (SHOW PROCESSLIST); {_AGAIN}",
+        f"another session locks these rows: look for long transactions (SHOW PROCESSLIST); {_AGAIN}",
     ),
 }
 
@@ -147,39 +147,44 @@ def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
             f"{place} refused the login of {address.user}: {words}",
             code=code,
             server=address.name,
-            hint="check `user` and `password` of this server, and that the account may come from this host"
+            hint="check `user` and `password` of this server, and that the account can connect from this host"
             + (" and is not locked" if code in LOCKED_ACCOUNT else "")
-            + ("" if address.tls else " and needs no TLS"),
+            + ("" if address.tls else " and does not require TLS"),
         )
     if code in FULL:
         return Unreachable(
-            f"{place} takes no further session: {words}",
+            f"{place} accepts no further session: {words}",
             code=code,
             server=address.name,
-            hint="try again later or with a smaller --parallelism, or let its administrator allow more",
+            hint="try again later or with a smaller --parallelism, or ask its administrator to allow more "
+            "sessions",
         )
     if code in PLAIN_REFUSED:
         return Unreachable(
-            f"{place} takes no plain session: {words}",
+            f"{place} requires TLS: {words}",
             code=code,
             server=address.name,
-            hint="ask for TLS: `tls: {ca: FILE}`, or `tls: true` where the system knows the authority",
+            hint="use TLS: `tls: {ca: FILE}`, or `tls: true` if the system trusts the certificate authority",
         )
     if isinstance(error, FileNotFoundError):
         return Unreachable(
-            f"a file of `tls` cannot be read: {error}", server=address.name, hint="check ca, cert and key"
+            f"a file of `tls` cannot be read: {error}",
+            server=address.name,
+            hint="check `ca`, `cert` and `key`",
         )
     told = words.replace(address.host, "").lower()
     if "ssl" in told or "certificate" in told or isinstance(error, ssl.SSLError):
         return Unreachable(
-            f"no TLS session with {place}: {words}",
+            f"TLS connection to {place} failed: {words}",
             code=code,
             server=address.name,
-            hint="`tls: {ca: FILE}` names the server's authority; `tls: false` gives up TLS",
+            hint="set the server's certificate authority with `tls: {ca: FILE}`, or disable TLS with `tls: "
+            "false`",
         )
     return Unreachable(
         f"{place} cannot be reached: {words}",
         code=code,
         server=address.name,
-        hint="check `host` and `port` of this server, and that it runs and lets this host in",
+        hint="check `host` and `port` of this server, that it is running, and that it accepts connections "
+        "from this host",
     )

@@ -227,7 +227,7 @@ class Writer(Session):
         except ServerError as error:
             if error.code in WAITED:
                 raise TableInUse(
-                    "the table is in use: another session holds it",
+                    "the table is in use by another session",
                     code=error.code,
                     server=self.name,
                     hint="look for long transactions on it (SHOW PROCESSLIST), then run djlink apply again",
@@ -270,7 +270,7 @@ def _identify(session: Session) -> tuple[ServerIdentity, int]:
         version, account, host, folder = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4))
         numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6)]
     except (BadValue, LookupError) as error:
-        raise ServerError(f"the server does not say what it is: it {error}", server=session.name) from error
+        raise ServerError(f"the server does not identify itself: it {error}", server=session.name) from error
     port, packet, number = numbers
     return ServerIdentity(
         version_of(version), account, host, port, datadir=folder, max_allowed_packet=packet

@@ -85,11 +85,11 @@ class WireConnection(_Driver):
                 closing: Any = self  # the driver's method is in no stub
                 closing._force_close()
                 raise err.InternalError(
-                    "the server asked for a file of this machine, and got none"
+                    "the server requested a file of this machine; the request was refused"
                 ) from error
         self._result, self.warnings, self.fed = None, 0, 0
         if not self._packet().is_load_local_packet():
-            raise err.InternalError("the server did not ask for the rows")
+            raise err.InternalError("the server did not request the rows")
         try:
             for chunk in feed:
                 self.write_packet(chunk)

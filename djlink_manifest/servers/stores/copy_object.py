@@ -41,7 +41,7 @@ class Halt:
     def check(self) -> None:
         """Raise Interrupted where it is so."""
         if self.stop.is_set() or self.ended.is_set():
-            raise Interrupted("stopped while an object was copied")
+            raise Interrupted("stopped during the copy of an object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Errand:
             if not right:
                 self.ours.remove(goal)
         if not right:
-            raise StoreError(f"what was written to {goal} in the {self.ours.name} is not what was sent")
+            raise StoreError(f"the data written to {goal} in the {self.ours.name} differs from the data sent")
         return Brought(1, found.size)
 
     def folder(self, path: str, goal: str, threads: ThreadPoolExecutor) -> Brought:
@@ -88,7 +88,7 @@ class Errand:
             self.theirs.inside(name)
             if sizes.get(name) != size:
                 words = (
-                    f"{path} in the {self.theirs.name} is not whole: {name} is missing or has another size"
+                    f"{path} in the {self.theirs.name} is incomplete: {name} is missing or has another size"
                 )
                 raise ObjectRefused(f"its folder {words}")
         copied = [
@@ -125,7 +125,7 @@ class Errand:
                 with told(self.theirs, path):
                     alike = mine == digest_of(self.theirs, path, self.halt)
         if not alike and self.shared:
-            raise ObjectRefused(f"another file stands at {goal} in the {self.ours.name}")
+            raise ObjectRefused(f"a different file exists at {goal} in the {self.ours.name}")
         return alike
 
     def _written(self, path: str, found: Found, goal: str, hashed: str | None) -> tuple[bytes, str | None]:
@@ -144,7 +144,7 @@ class Errand:
                     upload.write(chunk)
             if size != found.size or (hashed is not None and base32(digest.digest()) != hashed):
                 raise ObjectRefused(
-                    f"its object {path} in the {self.theirs.name} is not what was stored there"
+                    f"its object {path} in the {self.theirs.name} differs from what was stored there"
                 )
             with told(self.ours, goal, writing=True):
                 tag = upload.commit()
@@ -177,7 +177,7 @@ def list_beside(store: OpenStore, path: str, beside: Found | None) -> bytes | No
     if beside is None:
         return None
     if beside.is_folder or beside.size > LARGEST_LIST:
-        raise ObjectRefused(f"the list of the files of {path} in the {store.name} is no such list")
+        raise ObjectRefused(f"the file list of {path} in the {store.name} is not valid")
     return b"".join(store.read(path + MANIFEST))
 
 

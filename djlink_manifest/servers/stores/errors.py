@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from djlink_manifest.errors import DjlinkError, ObjectRefused, StoreError
 from djlink_manifest.servers.stores.store import OpenStore
 
-HINT = "see that it is there and its settings are right (docs/stores.md); then run djlink again"
+HINT = "check that it exists and that its settings are correct (docs/stores.md); then run djlink again"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP}  # one object's place, and no fault of the store
@@ -29,12 +29,12 @@ def told(store: OpenStore, path: str | None = None, *, writing: bool = False) ->
     except (FileNotFoundError, PermissionError) as error:
         if path is not None and not writing and store.of != "local":
             missing = isinstance(error, FileNotFoundError)
-            state = "is missing in" if missing else "may not be read in"
+            state = "is missing in" if missing else "cannot be read in"
             raise ObjectRefused(f"its object {path} {state} the {store.name}") from error
         raise StoreError(_words(store, error, path, writing), hint=HINT) from error
     except OSError as error:
         if path is not None and error.errno in _IN_THE_WAY:
-            words = f"in the {store.name} something else stands where {path} needs a file or a folder"
+            words = f"in the {store.name}, {path} needs a file or a folder where something else exists"
             raise ObjectRefused(words) from error
         kind = StoreError if error.errno in {*_FULL, errno.EROFS} else Passing
         raise kind(_words(store, error, path, writing), hint=HINT) from error

@@ -84,7 +84,7 @@ class FolderStore(OpenStore):
         else:
             place = Path(os.path.realpath(place))
         if not place.is_relative_to(root):
-            raise self.refusal("leads out of it: a link in the store's folder leads elsewhere")
+            raise self.refusal("leads out of the store: a link in the store's folder points elsewhere")
         return place.relative_to(root).parts
 
     def _look_at(self, path: StorePath) -> Found | None:
@@ -99,7 +99,7 @@ class FolderStore(OpenStore):
         if stat.S_ISDIR(found.st_mode):
             return Found(0, is_folder=True)
         if not stat.S_ISREG(found.st_mode):
-            raise self.refusal("leads to what is neither a file nor a folder")
+            raise self.refusal("leads to something other than a file or a folder")
         return Found(found.st_size)
 
     def _files_at(self, path: StorePath) -> list[tuple[str, int]]:
@@ -126,9 +126,9 @@ class FolderStore(OpenStore):
             return info.st_size
         target = self._look_at(self.inside(f"{path}/{place}"))  # which refuses what is no file
         if target is None:
-            raise self.refusal("holds a link to nothing")
+            raise self.refusal("contains a broken link")
         if target.is_folder:
-            raise self.refusal("holds a link to a folder, whose files would be left out")
+            raise self.refusal("contains a link to a folder, whose files would be omitted")
         return target.size
 
     def _read_at(self, path: StorePath, stop: threading.Event | None) -> Iterator[bytes]:
@@ -137,7 +137,7 @@ class FolderStore(OpenStore):
             number = os.open(steps[-1] if steps else ".", _READ, dir_fd=folder)
         try:
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise self.refusal("leads to what is no file")
+                raise self.refusal("does not lead to a file")
             while chunk := os.read(number, CHUNK):
                 yield chunk
         finally:

@@ -54,7 +54,7 @@ class _Remote(OpenStore):
         bucket = settings.get("bucket") or settings.get("container")
         self._fs.invalidate_cache()
         if bucket and not self._fs.exists(bucket):
-            raise FileNotFoundError(f"there is no bucket `{bucket}`, or it is not for this account")
+            raise FileNotFoundError(f"there is no bucket `{bucket}`, or this account has no access to it")
 
     def peek(self) -> None:
         """Raise where what lies at the top of the store cannot be seen."""
@@ -80,7 +80,7 @@ class _Remote(OpenStore):
             if name.endswith("/") or info["type"] == "directory":  # a marker of a folder
                 continue
             if not name.startswith(begin):
-                raise self.refusal("is a folder whose listing names what is not in it")
+                raise self.refusal("is a folder whose listing names files that are not in it")
             found.append((name.removeprefix(begin), int(info["size"] or 0)))
         return found
 
@@ -118,7 +118,7 @@ class _Remote(OpenStore):
             bucket, key, *more = self._fs.split_path(whole)
             place = f"{bucket}/{key}" if not any(more) else ""
         if place.lstrip("/") != wanted.lstrip("/"):
-            raise self.refusal("is read otherwise by its protocol, and would lead elsewhere")
+            raise self.refusal("is interpreted differently by its protocol and would lead elsewhere")
         if len(key.encode()) > LONGEST_KEY:
             raise self.refusal("is too long")
         return whole
@@ -150,7 +150,7 @@ def _s3_chunks(fs: Any, path: str, stop: threading.Event | None) -> Iterator[byt
                     attempts.got_on()
                     yield chunk
             if position < size:
-                raise ConnectionError("the connection ended before the object did")
+                raise ConnectionError("the connection ended before the end of the object")
         except (*S3_RETRYABLE_ERRORS, ConnectionError) as error:
             if tag is None:
                 raise

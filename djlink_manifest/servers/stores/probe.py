@@ -48,4 +48,4 @@ def _try_out(store: OpenStore) -> None:
             store.remove(path)
             store.tidy(scratch)
     if read != text:
-        raise StoreError(f"the {store.name} does not give back what was written to it", hint=HINT)
+        raise StoreError(f"the {store.name} does not return what was written to it", hint=HINT)

@@ -52,7 +52,7 @@ def _checked(config: Any, name: str) -> Store | NoStore:
     try:
         return Store(name, config.get_store_spec(name))
     except DataJointError as error:
-        return NoStore(f"the store `{name}` is not rightly set up: {error}", _CONFIGURATION)
+        return NoStore(f"the store `{name}` is not set up correctly: {error}", _CONFIGURATION)
 
 
 def _given(source: str, name: str, store: Store | str) -> Store | NoStore | str:
@@ -67,4 +67,4 @@ def _given(source: str, name: str, store: Store | str) -> Store | NoStore | str:
         return Store(name, config.get_store_spec(name))
     except DataJointError as error:
         words = str(error).replace(f'config.stores["{name}"]', f"store_settings.{name}")
-        return NoStore(f"the store `{name}` of {source} is not rightly set up: {words}", None)
+        return NoStore(f"the store `{name}` of {source} is not set up correctly: {words}", None)

@@ -109,7 +109,7 @@ class OpenStore(ABC):
 
     def refusal(self, reason: str) -> ObjectRefused:
         """What is raised for a path that cannot be followed; `reason` is the end of a sentence about it."""
-        hint = "let the owner of the row mend it" if self.of != "local" else "see docs/stores.md"
+        hint = "ask the owner of the row to correct it" if self.of != "local" else "see docs/stores.md"
         return ObjectRefused(f"the path of an object in the {self.name} {reason}", hint=hint)
 
     @abstractmethod

@@ -80,7 +80,7 @@ def copy(
             budget.spend(statement.rows, len(statement.text))
             taken = local.send(statement.text)
             if taken != statement.rows:
-                raise RowsRefused(f"{statement.rows} rows were sent and {taken} taken", server=local.name)
+                raise RowsRefused(f"{statement.rows} rows were sent but {taken} inserted", server=local.name)
             written += taken
     finally:
         rows.close()  # type: ignore[attr-defined]  # a generator; closing it frees the session
@@ -90,7 +90,7 @@ def copy(
 def row_too_long(size: int, local: Writer) -> RowsRefused:
     """The error for a row of so many bytes, which the local server does not take."""
     return RowsRefused(
-        f"a row of {size:,} bytes is over max_allowed_packet, {local.identity.max_allowed_packet:,}",
+        f"a row of {size:,} bytes exceeds max_allowed_packet, {local.identity.max_allowed_packet:,}",
         server=local.name,
         hint=f"on the local server: SET GLOBAL max_allowed_packet = {1 << size.bit_length()}",
     )

@@ -27,7 +27,7 @@ from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql, 
 from djlink_manifest.servers.transfer.insert import Budget, row_too_long
 
 CHUNK_BYTES = 1 << 18
-NO_LINE = "the source's server could not write a row as a line"
+NO_LINE = "the source's server could not format a row as a line"
 
 _PLAIN = frozenset(
     {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year", "date", "time", "datetime"}
@@ -139,7 +139,7 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
     sent = budget.rows - before
     if warnings or taken != sent:
         raise NotLoaded(
-            f"{sent} rows were sent and {taken} taken, with {warnings} warnings", server=local.name
+            f"{sent} rows were sent but {taken} inserted, with {warnings} warnings", server=local.name
         )
     return taken
 

@@ -111,7 +111,7 @@ class People(RuleBasedStateMachine):
             try:
                 gathered.free()
             except DjlinkError as error:
-                if "does not say what" not in error.message:
+                if "cannot be read, so the rows" not in error.message:
                     raise
                 told = True
             else:
