@@ -17,9 +17,6 @@ import pytest
 
 from djlink_manifest.sandbox.demo.folder import MANIFEST, shipped_manifest
 
-# One demo serves most tests: they run in one worker.
-pytestmark = pytest.mark.xdist_group("demo")
-
 DEMO = [sys.executable, "-m", "djlink_manifest", "demo"]
 README = Path(__file__).parents[2] / "README.md"
 STATIONS = (

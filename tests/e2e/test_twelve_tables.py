@@ -13,8 +13,6 @@ from djlink_manifest.sandbox.demo import pipeline
 from tests.support.pipelines.atlas import COLUMNS, Atlas, keys, rows
 from tests.support.servers import Servers, drop_everything, new_names
 
-pytestmark = pytest.mark.xdist_group("twelve tables")
-
 
 @pytest.fixture(scope="module")
 def atlas(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:

@@ -11,7 +11,7 @@ import pymysql
 import pytest
 
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.owners import Source, new_source, printed
+from tests.support.pipelines.owners import Source, new_source, printed
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE
 from tests.support.sql import ask

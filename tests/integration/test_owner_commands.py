@@ -13,7 +13,7 @@ import pytest
 from djlink_manifest.cli import run
 from djlink_manifest.sandbox.demo.pipeline import connect, load_datajoint
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.owners import SESSIONS_AND_SCANS, Source, new_source
+from tests.support.pipelines.owners import SESSIONS_AND_SCANS, Source, new_source
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all

@@ -9,7 +9,7 @@ from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS
 from djlink_manifest.model.tables.owner_views import KINDS, owner_schema
 from djlink_manifest.reconcile.plan.actions import MakeViews
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.owners import SESSIONS_AND_SCANS, Source, new_source
+from tests.support.pipelines.owners import SESSIONS_AND_SCANS, Source, new_source
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.servers import ALIKE, PAIRS
 from tests.support.sql import ask, run_all

@@ -14,7 +14,7 @@ from djlink_manifest.servers.owner.views import read_links
 from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.session import Session
 from tests.support.command import run
-from tests.support.owners import Source, new_source
+from tests.support.pipelines.owners import Source, new_source
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all

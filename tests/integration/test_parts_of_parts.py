@@ -12,7 +12,7 @@ from djlink_manifest.reconcile.plan.actions import Delete, Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from tests.support.definitions import every_value
 from tests.support.notebooks import Notebook, notebook
-from tests.support.owners import Source, new_source
+from tests.support.pipelines.owners import Source, new_source
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE, PAIRS
 from tests.support.sql import ask, run_all

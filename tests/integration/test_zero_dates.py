@@ -10,7 +10,7 @@ import pytest
 
 from djlink_manifest.model.links.entity import State
 from djlink_manifest.reconcile.plan.actions import Delete, NoteRequests, Refill
-from tests.support.owners import new_source
+from tests.support.pipelines.owners import new_source
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE
 
