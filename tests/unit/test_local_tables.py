@@ -118,8 +118,12 @@ def changed(**changes: object) -> Here:
 
 SAME = Here()
 ALL_OF_T = ["make t", "make t__p", "make t__deletion_requested"]
-THERE = "problem: the local table ours.t does not fit the source's definition, which changed after linking: "
-LOCALLY = "problem: the local table ours.t does not fit the source's definition, since it was changed here: "
+THERE = (
+    "problem: the local table ours.t does not match the source's definition, which changed after linking: "
+)
+LOCALLY = (
+    "problem: the local table ours.t does not match the source's definition, because it was changed locally: "
+)
 ADDED = "which the source added after linking"
 
 CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
@@ -127,7 +131,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     "nothing happened since an earlier version": (BEFORE, SAME, "earlier version", []),
     "a change of tables did not end": (
         *(BEFORE, SAME, "changing"),
-        ["refill an apply that changed its tables did not end"],
+        ["refill an apply that changed its tables was interrupted"],
     ),
     # what the source did
     "the source added a column": (
@@ -144,7 +148,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     ),
     "the source added a column that needs a value": (
         *(with_columns(NEEDED), SAME, "complete"),
-        [f"{THERE}the source added column `z`, which is NOT NULL and has no default"],
+        [f"{THERE}the source added column `z`, which is NOT NULL without a default"],
     ),
     "the source added a generated column, which needs no rows": (
         *(with_columns(TWICE), SAME, "complete"),
@@ -168,19 +172,19 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         Here(changed=(replace(Q, schema="ours", foreign_keys=()),)),
         "complete",
         [
-            "problem: a local table ours.t__q stands that djlink did not make, and the source added a part "
+            "problem: the local table ours.t__q was not created by djlink, but the source added a part "
             "of that name"
         ],
     ),
     "the source dropped a part": (
         *(replace(BEFORE, parts=()), SAME, "complete"),
-        ["note: the source dropped its part: the local part ours.t__p stays as it is"],
+        ["note: the source dropped its part: the local part ours.t__p is kept unchanged"],
     ),
     "the source dropped a column": (
         *(replace(BEFORE, columns=BEFORE.columns[:1], indexes=(), foreign_keys=()), SAME, "complete"),
         [
             f"{THERE}the source dropped column `x`",
-            "note: ours.t: its foreign key to ours.room is to no linked parent: rows without their parent "
+            "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows without a "
             "there are blocked; link the parent again, or drop that foreign key",
         ],
     ),
@@ -196,7 +200,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     ),
     "a column was added here": (
         *(BEFORE, changed(columns=(*BEFORE.columns, Z)), "complete"),
-        ["note: changed here: ours.t: column `z` was added"],
+        ["note: changed locally: ours.t: column `z` was added"],
     ),
     "a column that needs a value was added here": (
         *(BEFORE, changed(columns=(*BEFORE.columns, NEEDED)), "complete"),
@@ -208,7 +212,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     ),
     "an index was dropped here": (
         *(BEFORE, changed(indexes=()), "complete"),
-        ["note: changed here: ours.t: the index `by_x` is missing"],
+        ["note: changed locally: ours.t: the index `by_x` is missing"],
     ),
     "a foreign key was dropped here": (
         *(BEFORE, changed(foreign_keys=()), "complete"),
@@ -217,12 +221,12 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     "a check was added here": (
         *(BEFORE, changed(checks=(Check("own", "x > 0"),)), "complete"),
         [
-            "note: ours.t: its check `own` is not the source's: rows that fail it are refused; drop it",
+            "note: ours.t: its check `own` does not exist at the source; rows that violate it are refused; drop it",
         ],
     ),
     "a part was dropped here": (
         *(BEFORE, Here(("t__p",)), "complete"),
-        ["make t__p", "refill for part t__p, which was dropped here"],
+        ["make t__p", "refill for part t__p, which was dropped locally"],
     ),
     "djlink's own part was dropped here, which has no rows of the source": (
         *(BEFORE, Here(("t__deletion_requested",)), "complete"),
@@ -233,7 +237,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         *(BEFORE, Here(("t",)), "complete"),
         [
             "make t",
-            "problem: the local table ours.t was dropped here, and its parts stand",
+            "problem: the local table ours.t was dropped, but its parts still exist",
         ],
     ),
     # both
@@ -246,7 +250,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         "complete",
         [
             "add t.z after x",
-            "note: changed here: ours.t: column `own` was added",
+            "note: changed locally: ours.t: column `own` was added",
             f"refill for `z` of t, {ADDED}",
         ],
     ),
@@ -255,7 +259,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         "earlier version",
         [
             "add t.z after x",
-            f"{THERE}column `own` is not at the source: it was dropped there, or added here",
+            f"{THERE}column `own` does not exist at the source: it was dropped there, or added locally",
             f"refill for `z` of t, {ADDED}",
         ],
     ),
