@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -34,6 +35,7 @@ __all__ = ["rig", "s3"]  # fixtures of their own modules
 _pairs = {str(pair): pair for pair in PAIRS}
 # of the tests that name none; not all of them pass on the others
 USUAL_PAIR = _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
+GARBAGE = 50_000  # objects that may be made before cycles among them are looked for
 RUN_FOLDER = pytest.StashKey[Path]()
 
 
@@ -43,13 +45,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pair", choices=sorted(_pairs), help=words)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of other pairs than `--pair`."""
+    """Leave out the tests of other pairs than `--pair`; those that share fixtures of a module go together."""
+    for item in items:
+        if _shares(item) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {_pair_of(item)}"))
     pair = config.getoption("pair")
     others = [item for item in items if pair and str(_pair_of(item)) != pair]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in set(others)]
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that is made once for its module."""
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(each.scope == "module" for several in fixtures.values() for each in several)
 
 
 def _pair_of(item: pytest.Item) -> Pair:
@@ -76,6 +88,13 @@ def pytest_configure_node(node: Any) -> None:
     """Tell a worker (pytest-xdist) which folder, and whose the servers are."""
     node.workerinput["djlink_folder"] = str(node.config.stash[RUN_FOLDER])
     node.workerinput["djlink_owner"] = os.getpid()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now lasts as long as the run: looking it through for cycles takes a tenth of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

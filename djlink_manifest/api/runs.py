@@ -30,12 +30,18 @@ from djlink_manifest.reconcile.plan.actions import (
     Action,
     AlterLocal,
     Approve,
+    Claim,
+    CopyLineage,
     CreateLocal,
     CreateOutbound,
     Delete,
+    GiveUp,
     Mend,
+    NoteDefinition,
+    NoteFilled,
     NoteRequests,
     PullAgain,
+    Refill,
     Release,
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
@@ -45,7 +51,9 @@ from djlink_manifest.report.apply.progress import on_stderr
 from djlink_manifest.retry import Retry
 
 STRUCTURE = (CreateOutbound, CreateLocal)
-GIVING_UP = (Release, Delete)  # what a pull leaves alone
+# with what has to be done where tables are made beside rows that are here already
+MAKING = (*STRUCTURE, AlterLocal, CopyLineage, NoteDefinition)
+GIVING_UP = (Release, GiveUp, Claim, Delete)  # what a pull leaves alone
 TELLING = (Release, Approve, Mend)  # what ends a deletion that was done here
 NOTING = (NoteRequests, Approve, Mend)
 # another session has the link's lock for a moment
@@ -62,9 +70,14 @@ def made(home: Home, asked: Asked) -> tuple[Tables, frozenset[tuple[str, str]]]:
     with _opened(home, asked) as job:
         plan = job.plan()
         _check(home, plan)
-        doing = _limited(plan, {home.address}, lambda action: isinstance(action, STRUCTURE))
+        doing = _limited(plan, {home.address}, _makes)
         _succeeded(home, applied(job, doing, lambda event: None))
         return _made_of(job, home)
+
+
+def _makes(action: Action) -> bool:
+    """Whether an action makes tables or is what has to be done with it, rows that are here included."""
+    return isinstance(action, MAKING) or (isinstance(action, Refill) and action.cause == "definition")
 
 
 def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]:
@@ -259,7 +272,8 @@ def _worded(home: Home, plan: LinkPlan) -> LinkPlan:
 def _check_parents(mine: LinkPlan) -> None:
     """LinkRefused where entities were asked for and every one of them lacks a parent here."""
     missing = {e.parent: n for e in mine.needs if (n := _skipped_with(mine, e.parent))}
-    pulls = any(not isinstance(a, (*STRUCTURE, *GIVING_UP, *NOTING)) for a in mine.actions)
+    others = (*MAKING, NoteFilled, *GIVING_UP, *NOTING)
+    pulls = any(not isinstance(a, others) for a in mine.actions)
     if not missing or pulls or mine.local_rows > mine.kept:
         return
     count = sum(missing.values())

@@ -19,7 +19,7 @@ from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_here
 from djlink_manifest.reconcile.diff.owner_views import owners_lack
 from djlink_manifest.reconcile.observe.all_links import Survey, survey
-from djlink_manifest.reconcile.observe.context import Stage, without_rules
+from djlink_manifest.reconcile.observe.context import Stage, lineage_schemas, without_rules
 from djlink_manifest.reconcile.observe.deletions import (
     Deletions,
     observe_deletions,
@@ -31,12 +31,13 @@ from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_r
 from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
 from djlink_manifest.reconcile.plan import plan as planning
 from djlink_manifest.reconcile.plan.approvals import approval_of_orphans, approvals_of
-from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
 from djlink_manifest.reconcile.resolve.selection import check_address
-from djlink_manifest.reconcile.runtime.context import Site, open_site
+from djlink_manifest.reconcile.runtime.context import Found, Site, open_site
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
+from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, joined
 from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal, ServerFacts
 from djlink_manifest.servers.session.session import Row
 
@@ -54,7 +55,7 @@ class Job:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._all = stage.links
-        self.servers: tuple[ServerFacts, ...] = stage.servers
+        self.servers: tuple[ServerFacts, ...] = stage.at.facts
         self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(stage.scope))
         self.graph: LinkGraph = stage.graph.subset(stage.scope)
         self.refusals: tuple[Refusal, ...] = stage.selection.refusals
@@ -79,7 +80,8 @@ class Job:
         found = self._deletions = observe_deletions(stage, footings.found, seen, orphans_of)
         relied, refusals = observe_relied(stage, footings.found, seen)
         found = replace(found, refusals={**found.refusals, **refusals})
-        self._seen = replace(self._observation(seen, found, removals, left), relied=relied)
+        lineage = {name: lineage_schemas(reached.catalog) for name, reached in stage.sources.items()}
+        self._seen = replace(self._observation(seen, found, removals, left), relied=relied, lineage=lineage)
         plan = planning.make(self.links, self.graph, self._seen)
         LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
         return plan
@@ -97,31 +99,23 @@ class Job:
         """All that was observed, as the plan takes it."""
         stage, manifest = self.stage, self.stage.manifest
         refusals = {**seen.refusals, **found.refusals}
+        local = stage.local.facts(len(self.links))
+        entries = (e for e in manifest.removed if e.address in stage.removed)
         return Observation(
-            manifest.name,
-            manifest.digest,
-            manifest.files,
-            stage.local.facts(len(self.links)),
-            self.servers,
+            Head(manifest.name, manifest.digest, manifest.files, local, self.servers),
             self._footings,
             seen.snapshots,
-            tuple(r for r in refusals.values() if stage.selection.tells(r)),
-            counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
-            (
-                *done(
-                    (e for e in manifest.removed if e.address in stage.removed),
-                    {r.address: r for r in removals},
-                ),
+            refusals=tuple(r for r in refusals.values() if stage.selection.tells(r)),
+            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
+            warnings=(
+                *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
                 *self._owners_lack(),
             ),
-            found.links,
-            found.lately,
-            manifest.approvals,
-            stage.limit,
-            removals,
-            found.unseen,
-            found.unfilled,
+            deletions=found.facts,
+            approvals=manifest.approvals,
+            limit=stage.options.limit,
+            removals=removals,
         )
 
     def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:
@@ -179,8 +173,6 @@ class Job:
         # late, for a plan needs nothing of what acts
         from djlink_manifest.reconcile.apply.scheduler import apply
 
-        if self._deletions is None:
-            raise ValueError("apply requires a plan of the same job")
         guard = threading.Lock()
 
         def one_at_a_time(event: Event) -> None:
@@ -193,7 +185,7 @@ class Job:
 
         sources = {each.source for each in plan.removals if not each.blocked}
         with self._site(concerned(plan), sources) as site:
-            return apply(plan, site, one_at_a_time, stop, self._deletions.dependents)
+            return apply(plan, site, one_at_a_time, stop)
 
     @contextmanager
     def holding(self, addresses: Set[str]) -> Iterator[None]:
@@ -203,27 +195,31 @@ class Job:
         }
         with self._site(linked) as site:
             for address in sorted(linked):
-                site.locks.take(site.links[address], site.marks[address].link_id)
+                site.locks.take(site.links[address], site.link_id(address))
             yield
 
     def _site(self, due: Set[str], besides: Set[str] = frozenset()) -> AbstractContextManager[Site]:
         """The site of these links, over what the last plan observed, and of the sources `besides`."""
-        if self._survey is None:
-            raise ValueError("a job without a plan has no observation")
-        stage = self.stage
-        return open_site(
-            due,
-            (stage.manifest.name, stage.manifest.contact),
-            self._all,
-            stage.graph,
-            self._footings,
-            self._survey.scenes,
-            self._survey.blocked,
-            stage.local,
-            stage.sources,
-            stage.parallelism,
-            stage.depot,
-            besides,
+        return open_site(self.stage, due, self._found(), besides)
+
+    def _found(self) -> Found:
+        """What the last plan's observation leaves for its apply."""
+        if self._survey is None or self._deletions is None:
+            raise ValueError("apply requires a plan of the same job")
+        seen, deletions, footings = self._survey, self._deletions, self._footings
+        held = frozenset(a for a, f in footings.items() if f.holds(self._all[a]))
+        return Found(
+            marks={a: f.mark for a, f in footings.items() if f.mark is not None},
+            marked=frozenset(a for a, f in footings.items() if not f.mark_outbound),
+            held=held,
+            complete=frozenset(a for a in held if not footings[a].make_outbound),
+            scenes=seen.scenes,
+            blocked=seen.blocked,
+            keys={
+                a: joined(seen.keys.get(a, NOTHING_SEEN), deletions.keys.get(a, NOTHING_SEEN))
+                for a in {*seen.keys, *deletions.keys}
+            },
+            dependents=deletions.dependents,
         )
 
     def _owners_lack(self) -> list[str]:

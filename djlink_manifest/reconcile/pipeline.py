@@ -13,7 +13,7 @@ from djlink_manifest.model.links.link import Limit
 from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.connect import Reached, Words, reach_all, same_servers, with_collations
-from djlink_manifest.reconcile.observe.context import Stage, usual_parallelism
+from djlink_manifest.reconcile.observe.context import Options, Servers, Stage, usual_parallelism
 from djlink_manifest.reconcile.observe.stores import open_depot
 from djlink_manifest.reconcile.resolve.links import local_schemas, resolve
 from djlink_manifest.reconcile.resolve.selection import select
@@ -87,17 +87,6 @@ def open_job(
         )
         selection = select(resolved, facts, targets, excludes, below=below, removed=going)
         workers = parallelism or usual_parallelism(len(sources))
-        at = (
-            manifest,
-            base,
-            sources,
-            tuple(facts),
-            resolved,
-            outbound,
-            selection,
-            workers,
-            say,
-            depot,
-            limit,
-        )
-        yield Job(Stage(*at))
+        servers = Servers(base, sources, tuple(facts), depot)
+        options = Options(workers, say, limit)
+        yield Job(Stage(manifest, servers, resolved, outbound, selection=selection, options=options))

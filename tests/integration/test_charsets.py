@@ -14,6 +14,9 @@ from tests.support.rig import Rig
 from tests.support.servers import PAIRS, Pair, drop_everything, new_names
 from tests.support.sql import ask, run_all
 
+# what the servers hold of each character set is asked once
+pytestmark = pytest.mark.xdist_group("character sets")
+
 Units = Mapping[str, frozenset[bytes]]
 MANY = "SELECT a.d * 4096 + b.d * 256 + c.d * 16 + d.d AS n FROM {0} a, {0} b, {0} c, {0} d"
 WIDTHS = {"utf32": (4,)}

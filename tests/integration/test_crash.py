@@ -89,7 +89,8 @@ def undisturbed(found: Scene, every: bool = False) -> tuple[list[str], Any]:
     answer = found.applier(manifest=str(found.manifest), every=every)
     assert not answer["problems"]
     assert not answer["again"]
-    assert answer["kinds"] == ["CreateLocal", "CreateOutbound", "Pull", "PullAgain", "Register", "Release"]
+    rows = ["Pull", "PullAgain", "Register", "Release"]
+    assert answer["kinds"] == ["CopyLineage", "CreateLocal", "CreateOutbound", "NoteDefinition", *rows]
     assert check_whole(found.rig, found.links) == 5 + 3 + 4
     return answer["changes"], tuple(saved.without(*VOLATILE) for saved in found.state())
 

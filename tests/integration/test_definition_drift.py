@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from djlink_manifest.reconcile.explain import commands
-from djlink_manifest.reconcile.plan.actions import ADDED, AlterLocal, CreateLocal, Refill
+from djlink_manifest.reconcile.plan.actions import (
+    ADDED,
+    AlterLocal,
+    CopyLineage,
+    CreateLocal,
+    NoteDefinition,
+    Refill,
+)
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime import batches
 from tests.support.definitions import definition, every_value, facts
@@ -98,7 +105,9 @@ def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_fille
     assert [(a.tables, a.reason) for a in made] == [
         ((f"{here}.scan__note", f"{here}.scan__sub_note"), ADDED),
     ]
-    altered = {a.table: a for a in link.actions if isinstance(a, AlterLocal)}
+    alters = [a for a in link.actions if isinstance(a, AlterLocal)]
+    altered = {a.table: a for a in alters if not a.after_rows}
+    late = [a for a in alters if a.after_rows]
     assert altered[f"{here}.scan"].columns == (
         "first_of varchar(9)",
         "contrast float",
@@ -106,7 +115,11 @@ def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_fille
         "serial int",
         "twice int",
     )
-    assert set(altered[f"{here}.scan"].indexes) == {"unique serial", "by_v"}
+    assert altered[f"{here}.scan"].indexes == ("by_v",)
+    assert [(a.table, a.columns, a.indexes) for a in late] == [(f"{here}.scan", (), ("unique serial",))]
+    assert link.actions.index(late[0]) > link.actions.index(
+        next(a for a in link.actions if isinstance(a, Refill))
+    )
     assert "the source added `first_of varchar(9)`, `contrast float`" in altered[f"{here}.scan"].reason
     assert altered[f"{here}.scan__field"].columns == ("y decimal(5,2)",)
     [refill] = [a for a in link.actions if isinstance(a, Refill)]
@@ -131,7 +144,8 @@ def test_additions_meet_a_table_of_marks_that_an_earlier_version_made(linked: Ri
 def test_an_index_alone_is_added_without_a_refill(linked: Rig) -> None:
     run_all(linked, "ALTER TABLE {lab}.scan ADD KEY by_v (v), ADD UNIQUE KEY by_u (u)")
     plan, report = linked.apply(everything(linked))
-    assert [type(a) for a in scan(plan, linked).actions] == [AlterLocal]
+    kinds = [AlterLocal, CopyLineage, AlterLocal, NoteDefinition, NoteDefinition]
+    assert [type(a) for a in scan(plan, linked).actions] == kinds
     assert report.succeeded
     is_level(linked, "scan")
 
@@ -161,8 +175,8 @@ def test_a_refill_whose_entities_were_refused_stays_due(linked: Rig) -> None:
         (2, None),
         (3, 1),
     ]
-    [action] = scan(linked.plan(everything(linked)), linked).actions
-    assert isinstance(action, Refill)
+    actions = scan(linked.plan(everything(linked)), linked).actions
+    assert [type(a) for a in actions] == [CopyLineage, Refill, NoteDefinition, NoteDefinition]
     locally(linked, "ALTER TABLE @here.scan__field DROP KEY mine")
     _, report = linked.apply(everything(linked))
     assert [o.refilled for o in report.outcomes] == [1]

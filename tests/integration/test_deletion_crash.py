@@ -89,7 +89,7 @@ def test_a_deletion_killed_at_any_change_loses_nothing_and_the_next_apply_ends_i
         answer = found.applier(manifest=str(found.manifest))
         assert not answer["problems"]
         assert not answer["again"]
-        assert answer["kinds"] == ["Delete", "NoteRequests"]
+        assert answer["kinds"] == ["Claim", "Delete", "NoteRequests"]
         made, end = answer["changes"], end_of(found)
         check(found)
         commits = [n for n, text in enumerate(made, 1) if text.startswith("COMMIT")]

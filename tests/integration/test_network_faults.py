@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_an_outage_of_seconds_is_waited_for(lab: Faulty, server: str) -> None:
 def test_an_outage_that_lasts_fails_its_links_alone_and_the_next_run_goes_on(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     with proxied(lab.rig, lab.document, "lab_a") as proxy:
 
         def outage(event: Event) -> None:
@@ -159,7 +160,7 @@ def test_an_outage_that_lasts_fails_its_links_alone_and_the_next_run_goes_on(
 def test_a_source_that_goes_away_between_plan_and_apply_stops_its_links_alone(
     lab: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     with proxied(lab.rig, lab.document, "lab_a") as proxy, lab.rig.job(lab.document) as job:
         plan = job.plan()
         proxy.open.clear()

@@ -98,7 +98,7 @@ def test_a_server_killed_and_restarted_in_the_middle_is_waited_for(own: Faulty, 
 def test_a_source_that_stays_down_fails_its_links_alone_and_the_next_run_goes_on(
     own: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     killed = own.rig.servers.lab_a
     _, report = own.apply(at_entities("Subject", 2, killed.kill))
     try:
@@ -196,7 +196,7 @@ def test_links_wait_for_sessions_that_the_server_has_not_to_spare(lab: Faulty) -
 def test_a_server_without_a_session_to_spare_is_told_and_the_other_sources_are_done(
     lab: Faulty, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "RECONNECTS", 2)
+    monkeypatch.setattr(applying, "AGAIN", replace(applying.AGAIN, tries=2))
     user = "lab" if server == "local" else "link"
     with lab.rig.job(lab.document, parallelism=1) as job:
         plan = job.plan()

@@ -13,9 +13,10 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.stores.external import Objects
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
-from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
+    DeletionFacts,
     LabRows,
     LinkDeletions,
     RequestSet,
@@ -190,15 +191,13 @@ def observation(
     """What was observed of all links."""
     sources = tuple(ServerFacts(name, f"{name}.example", problem="no route to host") for name in unreachable)
     return Observation(
-        "atlas",
-        "d1" * 32,
-        ("atlas.yaml",),
-        ServerFacts("local", "db.example"),
-        sources,
+        Head("atlas", "d1" * 32, ("atlas.yaml",), ServerFacts("local", "db.example"), sources),
         {address: footing(each) for address, each in facts.items()},
         {address: snapshot(each) for address, each in facts.items()},
         tuple(refusals),
-        deletions={a: deletions(each["deletions"]) for a, each in facts.items() if "deletions" in each},
-        lately={a: each["lately"] for a, each in facts.items() if "lately" in each},
+        deletions=DeletionFacts(
+            {a: deletions(each["deletions"]) for a, each in facts.items() if "deletions" in each},
+            {a: each["lately"] for a, each in facts.items() if "lately" in each},
+        ),
         approvals=tuple(map(approval, approvals)),
     )

@@ -16,9 +16,14 @@ from djlink_manifest.model.links.entity import Presence, Standing, State, Step, 
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.tables.definition import Column, TableDefinition
-from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.plan.plan import LinkPlan, make
-from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, RequestSet
+from djlink_manifest.reconcile.state.deletion_requests import (
+    Closure,
+    DeletionFacts,
+    LinkDeletions,
+    RequestSet,
+)
 from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot, ServerFacts
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "lifecycle.md"
@@ -134,15 +139,12 @@ def plan_of_one(presence: Presence, standing: Standing, *, equal: int) -> LinkPl
     entities = EntityClass(presence, wanted=standing.wanted, pullable=standing.pullable)
     missing = (definition,) if standing.remade else ()
     stands = Footing("1", False, False, make_local=missing, remade=standing.remade)
+    princeton = ServerFacts("princeton", "localhost")
     seen = Observation(
-        manifest="atlas",
-        digest="0" * 64,
-        files=("atlas.yaml",),
-        local=ServerFacts("local", "localhost"),
-        sources=(ServerFacts("princeton", "localhost"),),
+        Head("atlas", "0" * 64, ("atlas.yaml",), ServerFacts("local", "localhost"), (princeton,)),
         footings={link.address: stands},
         snapshots={link.address: LinkSnapshot(counts={entities: 1}, equal=equal, outbound_rows=1)},
-        deletions={link.address: deletions_of_one(step_for(presence, standing))},
+        deletions=DeletionFacts({link.address: deletions_of_one(step_for(presence, standing))}),
     )
     return make([link], LinkGraph.build([link.address], []), seen).links[0]
 
@@ -160,7 +162,8 @@ def deletions_of_one(step: Step) -> LinkDeletions:
 
 def shown(plan: LinkPlan) -> set[str]:
     """How the one entity stands in the plan, in the words of the second table."""
-    words = {type(action).__name__ for action in plan.actions} - {"CreateLocal"}
+    besides = {"CreateLocal", "CopyLineage", "NoteDefinition", "NoteFilled"}  # what concerns no entity
+    words = {type(action).__name__ for action in plan.actions} - besides
     words |= {f"blocked ({blocked.kind})" for blocked in plan.blocked if blocked.count}
     words |= {"drift"} if plan.drift else set()
     words |= {"counted as kept"} if plan.kept else set()

@@ -19,11 +19,16 @@ from djlink_manifest.reconcile.plan.actions import (
     AlterLocal,
     Approve,
     Blocked,
+    Claim,
+    CopyLineage,
     CreateLocal,
     CreateOutbound,
     Delete,
+    GiveUp,
     MakeViews,
     Mend,
+    NoteDefinition,
+    NoteFilled,
     NoteRequests,
     Pull,
     PullAgain,
@@ -122,6 +127,16 @@ def action_in_words(action: Action) -> str:
             return f"pull {entities}{along}"
         case AlterLocal(columns=columns, indexes=indexes):
             return f"alter local {', '.join([*columns, *indexes])}"
+        case CopyLineage():
+            return "copy lineage"
+        case NoteDefinition(server=server, after_rows=after_rows):
+            return f"note definition on {server}" + (" after rows" if after_rows else "")
+        case NoteFilled():
+            return "note filled"
+        case GiveUp(entities=entities):
+            return f"give up {entities}"
+        case Claim(entities=entities):
+            return f"claim {entities}"
         case Refill(entities=entities, cause=cause):
             return f"refill {entities} for {cause}"
         case PullAgain(entities=entities):
@@ -204,11 +219,7 @@ def test_a_plan_does_not_depend_on_the_order_of_anything(
     facts = list(seen.snapshots)
     random.shuffle(facts)
     other = Observation(
-        seen.manifest,
-        seen.digest,
-        seen.files,
-        seen.local,
-        seen.sources,
+        seen.head,
         {a: seen.footings[a] for a in facts},
         {a: seen.snapshots[a] for a in facts},
         seen.refusals,

@@ -84,6 +84,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "reason": "new link",
         "server": "local",
         "objects": {"count": 2481, "bytes": 7_200_000_000, "unsized": 1},
+        "writes_to": ["lab_a", "local"],
     }
     assert session["location"] == {"file": "atlas.yaml", "line": 12, "column": 9}
     assert links["lab_a.ephys.Scan"]["after"] == [

@@ -22,10 +22,9 @@ def public(of: type) -> set[str]:
 
 
 def test_what_a_reading_session_can_do_is_told_one_by_one() -> None:
-    # `scratch` and `send_scratch` take statements on temporary tables alone; see below
     assert public(Session) == {
         *("dialect", "rows", "row", "value", "stream", "packets", "pieces", "snapshot", "reading"),
-        *("scratch", "send_scratch", "take_role", "set_up", "close", "MODE"),
+        *("take_role", "set_up", "close", "MODE"),
     }
 
 
@@ -156,31 +155,3 @@ def test_a_table_that_is_none_of_the_sessions_is_no_target() -> None:
     tables.drop(OWN)
     with pytest.raises(ValueError, match="not a temporary table"):
         tables.delete(OWN)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"DELETE FROM {OTHER.text}",
-        f"DELETE {OTHER.text} FROM {OTHER.text} JOIN {OWN.text} d ON TRUE",
-        f"INSERT INTO {OTHER.text} (`a`) SELECT `a` FROM {OWN.text}",
-        f"REPLACE INTO {OWN.text} (`a`) VALUES (1)",
-        f"UPDATE {OTHER.text} c JOIN {OWN.text} d ON TRUE SET d.a = 1",
-        f"TRUNCATE TABLE {OWN.text}",
-        f"DROP TABLE {OTHER.text}",
-        f"ALTER TABLE {OWN.text} RENAME {OTHER.text}",
-        f"DELETE FROM {OWN.text}x",
-        "SELECT 1",
-        "",
-    ],
-)
-def test_a_statement_composed_elsewhere_names_such_a_table_first(text: str) -> None:
-    tables, texts = made(reads=True)
-    before = list(texts)
-    with pytest.raises(ValueError, match="not a statement on a temporary table"):
-        tables.run(Sql(text))
-    with pytest.raises(ValueError, match="not a statement on a temporary table"):
-        tables.run(text.encode())
-    assert texts == before
-    tables.run(Sql(f"DELETE FROM {OWN.text}"))
-    assert texts[-1] == f"DELETE FROM {OWN.text}"

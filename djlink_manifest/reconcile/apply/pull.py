@@ -7,13 +7,15 @@ goes by ranges of its key instead, several at once: what no list names need not 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 from djlink_manifest.errors import RowsRefused
 from djlink_manifest.reconcile.observe.keys import differing_keys
+from djlink_manifest.reconcile.plan.actions import Pull, PullAgain
 from djlink_manifest.reconcile.runtime import batches as sizes
 from djlink_manifest.reconcile.runtime.batches import (
     SOURCE_ROW_GONE,
@@ -29,7 +31,6 @@ from djlink_manifest.servers.entities.collision_table import StuckTable
 from djlink_manifest.servers.entities.set_terms import all_is_pullable
 from djlink_manifest.servers.keys.key_ranges import KeyRange, Ranges, has_ranges, held_in
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
-from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.transfer.batch import copy_entities, copy_range
 from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget
@@ -37,47 +38,63 @@ from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget
 SPREAD_ENTITIES, SPREAD_BYTES = 50_000, 256 << 20  # from here on a link is pulled by ranges, several at once
 
 
-def pull(
-    bench: Bench,
-    *,
-    missing_too: bool,
-    whole: bool = False,
-    new: bool,
-    bytes_each: float,
-    entities: int = 0,
-    blocked: PackedKeys | None = None,
-) -> None:
-    """Pull entities: those held and missing locally (`missing_too`), and pullable ones not yet held (`new`).
+def pull(bench: Bench, action: Pull) -> None:
+    """Pull pullable entities that are not held yet, those too that came after the plan.
 
-    `whole`: of the missing ones all that a table made anew had, whether pullable now or not.
-
-    `bytes_each` is an estimate that sizes the first batch; what batches really hold sizes the next ones. So
-    many `entities` are expected: many are pulled in several ranges of the key at once. `blocked` are the
-    entities that the plan shows as blocked; later ones are for the local server to refuse.
+    The plan's estimate sizes the first batch; what batches really hold sizes the next ones. Many are pulled
+    in several ranges of the key at once. Entities that the plan shows as blocked are left out; later ones are
+    for the local server to refuse.
     """
+    if bench.resumed:
+        # what the lost session registered and did not copy is in outbound now, and missing here
+        _pull_missing(bench, whole=False)
     link, source = bench.link, bench.source
-    spread = False
+    bytes_each = action.bytes / action.entities if action.entities else 0.0
     with key_table(source, link, "work", looked_up=False) as work:
         with (
-            differing_keys(link, True, True, source, bench.local) as (missing, extra),
-            StuckTable(source, link, "stuck") if blocked else nullcontext() as stuck,
+            differing_keys(link, True, True, source, bench.local) as (_, extra),
+            _stuck(bench) as stuck,
         ):
-            if stuck and blocked:
-                stuck.add(blocked)
-            if missing_too and missing is not None:
-                out = stuck.name if stuck else None
-                if whole:
-                    registrations.add_lost(bench.scene, link, missing, work, "comes", out)
-                else:
-                    registrations.add_missing(bench.scene, link, missing, work, pullable=True, stuck=out)
             plain = not stuck and not (extra and extra.count) and all_is_pullable(bench.scene, link)
-            large = entities >= SPREAD_ENTITIES or entities * bytes_each >= SPREAD_BYTES
-            spread = new and plain and large and bench.objects is None and has_ranges(link)
-            if new and not spread:
+            large = action.entities >= SPREAD_ENTITIES or action.bytes >= SPREAD_BYTES
+            spread = plain and large and bench.objects is None and has_ranges(link)
+            if not spread:
                 registrations.add_pullable(bench.scene, link, extra, work, stuck.name if stuck else None)
         _pull_keys(bench, work, bytes_each)
     if spread:
         _pull_ranges(bench, bytes_each)
+
+
+def pull_again(bench: Bench, action: PullAgain) -> None:
+    """Pull what is held and missing locally; `whole`: all that a table made anew had, pullable or not."""
+    _pull_missing(bench, whole=action.whole)
+
+
+def _pull_missing(bench: Bench, *, whole: bool) -> None:
+    link, source = bench.link, bench.source
+    with key_table(source, link, "work", looked_up=False) as work:
+        with (
+            differing_keys(link, True, True, source, bench.local) as (missing, _),
+            _stuck(bench) as stuck,
+        ):
+            out = stuck.name if stuck else None
+            if missing is not None and whole:
+                registrations.add_lost(bench.scene, link, missing, work, "comes", stuck=out)
+            elif missing is not None:
+                registrations.add_missing(bench.scene, link, missing, work, pullable=True, stuck=out)
+        _pull_keys(bench, work, 0.0)
+
+
+@contextmanager
+def _stuck(bench: Bench) -> Iterator[StuckTable | None]:
+    """The entities that the plan shows as blocked, in a temporary table; None where there are none."""
+    blocked = bench.found.blocked.get(bench.link.address)
+    if not blocked:
+        yield None
+        return
+    with StuckTable(bench.source, bench.link, "stuck") as stuck:
+        stuck.add(blocked)
+        yield stuck
 
 
 def _pull_ranges(bench: Bench, bytes_each: float) -> None:
@@ -139,7 +156,9 @@ def _whole_range(bench: Bench, within: KeyRange) -> tuple[int, int, int]:
 
     def copy() -> None:
         budget.spent = budget.rows = 0
-        entities = copy_range(bench.source, bench.local, bench.link, within, held, budget, bench.check)
+        entities = copy_range(
+            *(bench.source, bench.local, bench.link, within), held=held, budget=budget, check=bench.check
+        )
         _count(bench, entities, budget)
         found.append(entities)
 
@@ -182,7 +201,8 @@ def _batch(bench: Bench, work: KeyTable, first: int, last: int) -> tuple[int, in
 
 def _register(bench: Bench, work: KeyTable, first: int, last: int, *, blindly: bool) -> None:
     with bench.source.transaction():
-        registrations.register(bench.source, bench.scene, bench.link, work, first, last, blindly=blindly)
+        among = (bench.source, bench.scene, bench.link, work)
+        registrations.register(*among, first=first, last=last, blindly=blindly)
         bench.check()
 
 
@@ -193,7 +213,12 @@ def _copy(bench: Bench, work: KeyTable, low: int, high: int) -> Budget:
         budget.spent = budget.rows = 0
         bring(bench, work, low, high)
         entities = copy_entities(
-            bench.source, bench.local, bench.link, work, low, high, budget, bench.check, bench.convert
+            *(bench.source, bench.local, bench.link, work),
+            first=low,
+            last=high,
+            budget=budget,
+            check=bench.check,
+            convert=bench.convert,
         )
         _count(bench, entities, budget)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from djlink_manifest.reconcile.observe.keys import changed_entities
+from djlink_manifest.reconcile.plan.actions import Refill
 from djlink_manifest.reconcile.runtime import batches as work
 from djlink_manifest.reconcile.runtime.batches import Bench
 from djlink_manifest.servers.keys.key_table import KeyTable
@@ -13,15 +14,16 @@ from djlink_manifest.servers.transfer.refresh import drop_scratch, refill_entiti
 from djlink_manifest.servers.transfer.reliance import Reliance, reliance_on
 
 
-def refill(bench: Bench, *, verify: bool, requested: bool = False) -> None:
+def refill(bench: Bench, action: Refill) -> None:
     """Refill the held and present entities whose rows differ from the source's, looked at anew.
 
-    `verify`: also those that lack external objects here. `requested`: also those that are asked back.
+    For `rows` also those that lack external objects here; for a `definition` also those that are asked back.
 
     So what an interrupted refill has done is not done again. Entities on whose rows others rely are left as
     they are, by the foreign keys as they are now. The first batch is small, as nobody knows yet
     what an entity holds.
     """
+    verify, requested = action.cause == "rows", action.cause == "definition"
     lost = bench.objects.lost(bench.local, bench.source) if verify and bench.objects is not None else []
     with changed_entities(bench.link, bench.source, bench.local, lost, requested=requested) as changed:
         reliance = reliance_on(bench.local, bench.link) if changed.count else Reliance()
@@ -49,9 +51,13 @@ def _refill(
         budget.spent = budget.rows = 0
         work.bring(bench, changed, low, high)
         done = refill_entities(
-            *(source, local, link, changed, low, high, budget, reliance),
-            bench.check,
-            bench.convert,
+            *(source, local, link, changed),
+            first=low,
+            last=high,
+            budget=budget,
+            reliance=reliance,
+            check=bench.check,
+            convert=bench.convert,
             requested=requested,
         )
         bench.tally.refilled += done.entities

@@ -1,7 +1,8 @@
-"""Carry out a plan: wave by wave, the links of a wave at the same time, each outcome told.
+"""Carry out a plan: a loop over its actions, in the rounds that the plan gives, each outcome told.
 
-The plan says which kinds of work a link gets; how much of each is looked at again under the link's lock,
-since sources move. Nothing is done that the plan does not show.
+The plan says what is done, with which definitions, and within which bounds; executors look at rows again
+under the link's lock, since sources move. Nothing is done that the plan does not show, but for locks and the
+signature of their holder.
 """
 
 from __future__ import annotations
@@ -10,143 +11,79 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, ServerError, Unreachable
-from djlink_manifest.model.links.referrers import Dependents
-from djlink_manifest.reconcile.apply import schema_changes
-from djlink_manifest.reconcile.apply.link_worker import (
-    Run,
-    bench_of,
-    has_structure,
-    locked,
-    make_structure,
-    work_on,
+from djlink_manifest.errors import (
+    ConnectionLost,
+    DjlinkError,
+    Interrupted,
+    LinkLocked,
+    ServerError,
+    Unreachable,
 )
+from djlink_manifest.reconcile.apply import schema_changes
+from djlink_manifest.reconcile.apply.execute import execute
 from djlink_manifest.reconcile.apply.removals import take_out
-from djlink_manifest.reconcile.deletion import requested as work_of_deletion
-from djlink_manifest.reconcile.deletion.orphans import delete_orphans
+from djlink_manifest.reconcile.apply.run import Run, bench_of, changed_by
 from djlink_manifest.reconcile.plan.actions import (
+    Action,
     Approve,
+    CreateOutbound,
     Delete,
+    GiveUp,
     Mend,
+    NoteRequests,
     Pull,
     PullAgain,
     Refill,
     Register,
     Release,
 )
-from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan, concerned
+from djlink_manifest.reconcile.plan.order import Lane, Turn, is_structure, rounds
+from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal
-from djlink_manifest.reconcile.runtime.batches import Bench, Tally
+from djlink_manifest.reconcile.runtime.batches import Bench, Otherwise
 from djlink_manifest.reconcile.runtime.context import Site
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, LinkStarted, Listener, Report, Said
 from djlink_manifest.reconcile.runtime.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.runtime.workers import Workers
+from djlink_manifest.retry import Attempts, Retry
 from djlink_manifest.servers.ownership import marks
 from djlink_manifest.servers.session.errors import is_passing
-from djlink_manifest.servers.session.session import Writer
 
-RECONNECTS = 5  # tries to go on after a lost connection, counted anew whenever a batch was committed
-
-
-class _Step(Protocol):
-    """Some work of one link, with sessions to do it. `resumed`: an earlier session of this apply was lost."""
-
-    def __call__(
-        self, run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool
-    ) -> None:
-        """Do it; again from the start does no harm."""
+# after a lost connection; counted anew whenever a batch was committed
+AGAIN = Retry(5, lambda failures: 2.0**failures / 2, is_passing, doing="connecting again")
+ROWS = (Release, GiveUp, Register, Refill, PullAgain, Pull)  # ask which links have requests now
 
 
-def apply(
-    plan: Plan, site: Site, listener: Listener, stop: threading.Event, dependents: Dependents
-) -> Report:
-    """Carry out the plan's actions. `stop` ends it after the batches in hand.
-
-    First links are taken out. Where there are deletions all tables are made next, parents first, so that no
-    deletion meets a missing one; all that was approved is claimed, and deletions are done, children first.
-    Then all else is done, parents first: the tables of a link, then its rows. `dependents` are the local
-    foreign keys along which deletions spread.
+def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> Report:
+    """Carry out the plan's removals, then its rounds of actions. `stop` ends it after the batches in hand.
 
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
     """
     started = time.monotonic()
-    due = [p for p in plan.links if p.actions and not p.is_stopped]
+    due = [p.address for p in plan.links if p.actions and not p.is_stopped]
     wanted, going = concerned(plan), [r for r in plan.removals if not r.blocked]
     _take_locks([p.address for p in plan.links if p.address in wanted], going, site)
-    held = {a for a, f in site.footings.items() if f.holds(site.links[a])}
-    complete = {a for a in held if not site.footings[a].make_outbound}
-    run = Run(site, listener, stop, held, complete, Workers(max(1, site.parallelism)))
+    run = Run(site, listener, stop, Workers(max(1, site.parallelism)))
+    entities = {p.address: sum(map(_entities, p.actions)) for p in plan.links}
     removed = [_take_out(each, site, listener, stop) for each in going]
     with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
-        deleting = [p for p in reversed(due) if any(isinstance(a, work_of_deletion.KINDS) for a in p.actions)]
-        if deleting:
-            _in_waves(run, [p for p in due if has_structure(run, p)], make_structure, threads, more=True)
-            _delete(run, deleting, dependents, threads)
-        _in_waves(run, due, work_on, threads)
-    outcomes = (*removed, *(run.outcomes[p.address] for p in due))
+        for each in rounds(plan.links):
+            list(threads.map(partial(_do_lane, run, entities), each))
+    outcomes = (*removed, *(run.outcomes[address] for address in due))
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
-
-
-def _in_waves(
-    run: Run, due: Sequence[LinkPlan], step: _Step, threads: ThreadPoolExecutor, *, more: bool = False
-) -> None:
-    """Do a step of all links that have not failed, wave after wave; `more` work follows it."""
-    for wave in sorted({p.wave for p in due}):
-        now = [p for p in due if p.wave == wave and p.address not in run.outcomes]
-        list(threads.map(lambda p: _attempt(run, p, step, more=more), now))
 
 
 def _take_out(wanted: Removal, site: Site, listener: Listener, stop: threading.Event) -> LinkOutcome:
     outcome = take_out(wanted, site, stop, lambda words: listener(Said(wanted.address, words)))
     listener(outcome)
     return outcome
-
-
-def _delete(
-    run: Run, deleting: Sequence[LinkPlan], dependents: Dependents, threads: ThreadPoolExecutor
-) -> None:
-    """Claim all that was approved, then delete: of each source one link of `deleting` after another.
-
-    A deletion of which entities of other links are part is left alone where the tables of one of these could
-    not be made.
-    """
-    unmade = set(run.outcomes)
-
-    def claim(bench: Bench, plan: LinkPlan, resumed: bool) -> None:
-        work_of_deletion.claim(bench, plan.actions, resumed=resumed)
-
-    def delete(bench: Bench, plan: LinkPlan, resumed: bool) -> None:
-        work_of_deletion.carry_out(bench, plan.actions, dependents, resumed=resumed)
-        delete_orphans(bench, plan.actions, dependents, resumed=resumed)
-
-    def of_source(name: str) -> None:
-        mine = [p for p in deleting if run.site.links[p.address].source == name]
-        for step, chosen in ((claim, [p for p in mine if _claims(p)]), (delete, mine)):
-            for plan in chosen:
-                if plan.address not in run.outcomes:
-                    _attempt(run, plan, _on_bench(step), more=True, needs=unmade.intersection(locked(plan)))
-
-    list(threads.map(of_source, sorted({run.site.links[p.address].source for p in deleting})))
-
-
-def _claims(plan: LinkPlan) -> bool:
-    return any(isinstance(a, Delete) and a.cause == "approved" for a in plan.actions)
-
-
-def _on_bench(step: Callable[[Bench, LinkPlan, bool], None]) -> _Step:
-    def work(run: Run, plan: LinkPlan, tally: Tally, source: Writer, local: Writer, *, resumed: bool) -> None:
-        bench = bench_of(run, plan, tally, source, local)
-        schema_changes.sign(bench, run.site.marks[plan.address], run.site.holder)
-        step(bench, plan, resumed)
-
-    return work
 
 
 def _take_locks(due: Sequence[str], going: Sequence[Removal], site: Site) -> None:
@@ -156,16 +93,16 @@ def _take_locks(due: Sequence[str], going: Sequence[Removal], site: Site) -> Non
     """
     marked, gone = defaultdict[tuple[str, str], list[str]](list), set[str | None]()
     for address in due:
-        link, mark = site.links[address], site.marks[address]
+        link, link_id = site.links[address], site.link_id(address)
         if gone & {link.source, site.local.address.name}:
             continue
         try:
-            site.locks.take(link, mark.link_id)
+            site.locks.take(link, link_id)
         except (ConnectionLost, Unreachable) as error:
             gone.add(error.server)
             continue
-        if not site.footings[address].mark_outbound:
-            marked[link.source, link.outbound_schema].append(mark.link_id)
+        if address in site.found.marked:
+            marked[link.source, link.outbound_schema].append(link_id)
     for each in going:
         try:
             if not gone & {each.source, site.local.address.name}:
@@ -179,77 +116,148 @@ def _take_locks(due: Sequence[str], going: Sequence[Removal], site: Site) -> Non
             marks.write_holder(writer, schema, ids, site.holder)
 
 
-def _attempt(
-    run: Run, plan: LinkPlan, step: _Step, *, more: bool = False, needs: Set[str] = frozenset()
-) -> None:
-    """Do some work of one link and tell how it ended. No exception of ours leaves it.
+def _do_lane(run: Run, entities: dict[str, int], lane: Lane) -> None:
+    """Do the turns of a lane one after another, those of links that have not failed."""
+    for turn in lane:
+        if turn.address in run.outcomes:
+            continue
+        makes = all(map(is_structure, turn.actions))
+        if (turn.last or not makes) and turn.address not in run.begun and not _hindered(run, turn):
+            run.begun.add(turn.address)
+            run.listener(LinkStarted(turn.address, entities[turn.address]))
+        _attempt(run, turn)
+        if makes and turn.address in run.broken:
+            run.unmade.add(turn.address)
 
-    `more`: it is not the link's last work, so that its end is told only where it failed. `needs` are failed
-    links without which it cannot be done.
+
+def _hindered(run: Run, turn: Turn) -> str | None:
+    """Why a turn is not attempted; None where nothing is in the way.
+
+    A link above it failed; or the tables could not be made of one whose rows go along with its own.
     """
-    started = time.monotonic()
-    tally = run.tallies[plan.address]
-
-    outcome = partial(outcome_of, plan.address, tally, started)
-    stopped = sorted(needs | run.site.graph.upstream([plan.address]) & run.broken) if run.broken else []
     if run.stop.is_set():
-        run.tell(outcome("skipped", "interrupted before it started"), broken=True)
-    elif stopped:
-        run.tell(outcome("skipped", f"{', '.join(stopped)} failed"), broken=True)
+        return "interrupted before it started"
+    along = run.unmade.intersection(changed_by(turn.address, turn.actions))
+    stopped = along | (run.site.graph.upstream([turn.address]) & run.broken if run.broken else set())
+    return f"{', '.join(sorted(stopped))} failed" if stopped else None
+
+
+def _attempt(run: Run, turn: Turn) -> None:
+    """Do a turn; tell how it ended where it failed or was the link's last. No exception of ours leaves it."""
+    started, tally = time.monotonic(), run.tallies[turn.address]
+    outcome = partial(outcome_of, turn.address, tally, started)
+    hindered = _hindered(run, turn)
+    if hindered:
+        run.tell(outcome("skipped", hindered), broken=True)
+        return
+    try:
+        with run.workers.busy():
+            _work_and_reconnect(run, turn)
+    except Interrupted:
+        words = "interrupted; committed changes are kept, and the next apply continues"
+        run.tell(outcome("failed", words), broken=True)
+    except Otherwise as found:
+        tally.blocked.append(found.blocked)
+        run.tell(outcome("failed", found.message, found.hint), broken=True)
+    except DjlinkError as error:
+        run.tell(outcome("failed", error.message, error.hint), broken=True)
+    except Exception as error:  # a defect of ours in one link must not take the others down untold
+        # the type and the place alone: the text of an exception may hold a row's value
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        words = f"unexpected {type(error).__name__} at {where}"
+        run.tell(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
     else:
-        try:
-            _with_reconnects(run, plan, tally, step)
-        except Interrupted:
-            run.tell(
-                outcome("failed", "interrupted; committed changes are kept, and the next apply continues"),
-                broken=True,
-            )
-        except DjlinkError as error:
-            run.tell(outcome("failed", error.message, error.hint), broken=True)
-        except Exception as error:  # a defect of ours in one link must not take the others down untold
-            # the type and the place alone: the text of an exception may hold a row's value
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{Path(frame.filename).name}:{frame.lineno}"
-            words = f"unexpected {type(error).__name__} at {where}"
-            run.tell(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
-        else:
-            if not more:
-                run.tell(ended(outcome, tally))
+        if turn.last:
+            run.tell(ended(outcome, tally))
 
 
-def _with_reconnects(run: Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
-    """Work on the link; after a lost connection go on with new sessions. Every step can be repeated."""
-    if step is not make_structure and plan.address not in run.begun:
-        run.begun.add(plan.address)
-        run.listener(LinkStarted(plan.address, _entities(plan)))
-    with run.workers.busy():
-        _work_and_reconnect(run, plan, tally, step)
+@dataclass(slots=True)
+class _Progress:
+    """How far a turn is: the number of actions done, and whether a session was lost at the next one."""
+
+    done: int = 0
+    resumed: bool = False
 
 
-def _work_and_reconnect(run: Run, plan: LinkPlan, tally: Tally, step: _Step) -> None:
-    site, tries, before = run.site, 0, -1
+def _work_and_reconnect(run: Run, turn: Turn) -> None:
+    """Do a turn; after a lost connection go on with new sessions, at the action that was in hand."""
+    tally, progress, before = run.tallies[turn.address], _Progress(), -1
+    attempts = Attempts(AGAIN, run.stop, lambda words: run.listener(Said(turn.address, words)))
     while True:
         try:
-            for address in locked(plan):
-                site.locks.take(site.links[address], site.marks[address].link_id)
-            with (
-                site.sources[site.links[plan.address].source].session() as source,
-                site.local.session() as local,
-            ):
-                return step(run, plan, tally, source, local, resumed=tries > 0)
+            with _opened(run, turn) as bench:
+                return _do_actions(run, turn, bench, progress)
         except (ConnectionLost, Unreachable) as error:
             if not is_passing(error):
                 raise
-            progress = committed(tally) + tally.objects
-            tries = 1 if progress != before else tries + 1
-            before = progress
-            if tries >= RECONNECTS or run.stop.is_set() or error.server in run.given_up:
+            progress.resumed = True
+            made = committed(tally) + tally.objects + progress.done
+            if made != before:
+                attempts.got_on()
+            before = made
+            if attempts.is_last(error) or run.stop.is_set() or error.server in run.given_up:
                 run.given_up.add(error.server or "")
                 raise
-            run.listener(Said(plan.address, f"{error.message}; reconnecting"))
-            run.stop.wait(2.0**tries / 2)
+            attempts.failed(error)
 
 
-def _entities(plan: LinkPlan) -> int:
+@contextmanager
+def _opened(run: Run, turn: Turn) -> Iterator[Bench]:
+    """The bench of a turn, with its locks taken, and signed."""
+    site = run.site
+    for address in changed_by(turn.address, turn.actions):
+        site.locks.take(site.links[address], site.link_id(address))
+    with (
+        site.sources[site.links[turn.address].source].session() as source,
+        site.local.session() as local,
+        ExitStack() as stack,
+    ):
+        yield bench_of(run, turn, (source, local), stack)
+
+
+def _do_actions(run: Run, turn: Turn, bench: Bench, progress: _Progress) -> None:
+    """Do the actions of a turn that are not done yet.
+
+    After one that failed what a source asks for is noted still: nobody shall wait for an answer in vain.
+    """
+    _sign(run, turn, bench)
+    has_scene = False
+    while progress.done < len(turn.actions):
+        action = turn.actions[progress.done]
+        bench.resumed = progress.resumed
+        if isinstance(action, ROWS) and not has_scene:
+            bench.scene, has_scene = run.scene_now(bench.link.source, bench.source), True
+        try:
+            _do(run, bench, action)
+        except (ConnectionLost, Interrupted, LinkLocked):
+            raise
+        except DjlinkError:
+            for later in turn.actions[progress.done + 1 :]:
+                if isinstance(later, NoteRequests):
+                    execute(bench, later)
+            raise
+        progress.done += 1
+        progress.resumed = False
+        if isinstance(action, CreateOutbound):
+            _sign(run, turn, bench)
+
+
+def _do(run: Run, bench: Bench, action: Action) -> None:
+    blocked = execute(bench, action)
+    if blocked is not None and blocked not in bench.tally.blocked:
+        bench.tally.blocked.append(blocked)
+    if isinstance(action, CreateOutbound):
+        with run.guard:
+            run.made.add(bench.link.address)
+
+
+def _sign(run: Run, turn: Turn, bench: Bench) -> None:
+    """Say in the link's mark, once it stands, who applies."""
+    if turn.address in run.site.found.marked or turn.address in run.made:
+        schema_changes.sign(bench, run.site.holder)
+
+
+def _entities(action: Action) -> int:
     counted = (Pull, PullAgain, Refill, Register, Release, Delete, Approve, Mend)
-    return sum(a.entities for a in plan.actions if isinstance(a, counted))
+    return action.entities if isinstance(action, counted) else 0

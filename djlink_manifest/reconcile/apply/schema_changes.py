@@ -1,129 +1,142 @@
 """What an apply makes for one link: marks, tables, columns, indexes, lineage, late foreign keys.
 
-Every step can be repeated.
+One function executes one kind of action. Each can be repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import replace
 from functools import partial
 
 from djlink_manifest.errors import AlreadyThere, MissingPrivilege, RowsRefused, ServerError
-from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.reconcile.observe.keys import differing_keys
+from djlink_manifest.reconcile.plan.actions import (
+    LOCAL,
+    AddForeignKey,
+    AlterLocal,
+    Blocked,
+    CopyLineage,
+    CreateLocal,
+    CreateOutbound,
+    MakeViews,
+    NoteDefinition,
+    NoteFilled,
+)
 from djlink_manifest.reconcile.runtime.batches import Bench, again, patiently
-from djlink_manifest.reconcile.state.snapshot import Alteration, Footing
+from djlink_manifest.reconcile.state.snapshot import Alteration
 from djlink_manifest.servers.ddl import lineage, owner_views, tables
 from djlink_manifest.servers.ownership import marks
 from djlink_manifest.servers.session.session import Writer
 
 
-def build(bench: Bench, footing: Footing, mark: Mark, lineage_schemas: Set[str], new_schema: bool) -> None:
-    """Make what is missing of the link's marks, then of its outbound tables, then of its local ones.
-
-    `lineage_schemas` are the source's schemas that have a `~lineage` table. Where rows that are here must be
-    looked over, the mark says so before the first table is touched, and `finish` ends it.
-    """
-    link = bench.link
-    patiently(bench, partial(marks.ensure_marks, bench.source, link.outbound_schema))
-    if new_schema:
-        tables.ensure_schema(bench.local, link.local.schema, link.local.collation)
-    patiently(bench, partial(marks.ensure_marks, bench.local, link.local.schema))
-    patiently(bench, partial(marks.ensure_later_columns, bench.local, link.local.schema))
-    theirs, ours = (
-        replace(mark, table_name=link.outbound_table),
-        replace(mark, table_name=link.local.name),
-    )
+def create_outbound(bench: Bench, action: CreateOutbound) -> None:
+    """Write the link's mark at the source, then make the outbound tables that are missing."""
+    assert action.mark is not None, "a plan that was observed has the mark"
+    schema = bench.link.outbound_schema
+    patiently(bench, partial(marks.ensure_marks, bench.source, schema))
     # the rows of all links of a schema lie side by side in one table: writing them may deadlock
-    again(bench, partial(marks.write_mark, bench.source, link.outbound_schema, theirs))
-    again(bench, partial(marks.write_mark, bench.local, link.local.schema, ours))
-    if footing.refill is not None:
-        digest = link.definition.digest()
-        due = partial(marks.require_refill, bench.local, link.local.schema, mark.link_id, digest)
-        again(bench, due)
-    if footing.remade:
-        # before its table is made, so that rows which are missing after an interruption are known as lost
-        again(bench, partial(marks.write_remade, bench.local, link.local.schema, mark.link_id, True))
-    for table in footing.make_outbound:
+    again(bench, partial(marks.write_mark, bench.source, schema, action.mark))
+    for table in action.definitions:
         _create(bench, bench.source, table)
-    for alteration in footing.alter_local:
-        plain = tuple(i for i in alteration.indexes if not i.unique)
-        _alter(bench, replace(alteration, indexes=plain))
-    for table in footing.make_local:
-        _create(bench, bench.local, table)
-    rows = lineage.read_lineage(bench.source, link, bench.scene.links.values(), lineage_schemas)
-    again(bench, partial(lineage.write_lineage, bench.local, link.local.schema, rows))
-    if not footing.completes_late:
-        _complete(bench, mark)
-    bench.tally.created = bool(footing.make_outbound or footing.make_local)
-    bench.tally.altered = bool(footing.alter_local)
+        bench.tally.created = True
 
 
-def finish(bench: Bench, footing: Footing, mark: Mark) -> None:
-    """After the refill: add the unique indexes, and say in the marks that all is as the source defines it.
+def create_local(bench: Bench, action: CreateLocal) -> None:
+    """Write the link's local mark, with what is not done yet, then make the local tables that are missing.
 
-    Where entities were refused, or left as they are, the refill stays due.
+    So rows that are missing after an interruption are known as lost, and those to be looked over as due.
     """
-    for alteration in footing.alter_local:
-        try:
-            _alter(bench, replace(alteration, columns=(), indexes=alteration.unique))
-        except RowsRefused as error:
-            names = ", ".join(i.name for i in alteration.unique)
-            raise ServerError(
-                f"the rows of {bench.link.local.schema}.{alteration.table} violate the source's unique "
-                f"index {names}: {error.message}",
-                code=error.code,
-                server=bench.local.name,
-                hint="look for unprotected local rows with the same values",
-            ) from error
-    if not (bench.tally.unfilled or bench.tally.aside):
-        _complete(bench, mark)
+    assert action.mark is not None, "a plan that was observed has the mark"
+    schema, mark = bench.link.local.schema, action.mark
+    if action.new_schema:
+        tables.ensure_schema(bench.local, schema, bench.link.local.collation)
+    _ensure_local_marks(bench)
+    again(bench, partial(marks.write_mark, bench.local, schema, mark))
+    if action.refill is not None:
+        again(bench, partial(marks.require_refill, bench.local, schema, mark.link_id, action.refill))
+    if action.remade:
+        again(bench, partial(marks.write_remade, bench.local, schema, mark.link_id, True))
+    for table in action.definitions:
+        _create(bench, bench.local, table)
+        bench.tally.created = True
 
 
-def end_remaking(bench: Bench, mark: Mark) -> None:
+def alter_local(bench: Bench, action: AlterLocal) -> None:
+    """Add columns and indexes to a local table; where rows must be looked over, the mark says so before."""
+    assert action.alteration is not None, "a plan that was observed has the alteration"
+    if action.refill is not None:
+        _ensure_local_marks(bench)
+        schema, due = bench.link.local.schema, action.refill
+        again(bench, partial(marks.require_refill, bench.local, schema, action.link_id, due))
+    try:
+        _alter(bench, action.alteration)
+    except RowsRefused as error:
+        if not action.after_rows:
+            raise
+        names = ", ".join(i.name for i in action.alteration.indexes)
+        raise ServerError(
+            f"the rows of {action.table} violate the source's unique index {names}: {error.message}",
+            code=error.code,
+            server=bench.local.name,
+            hint="look for unprotected local rows with the same values",
+        ) from error
+    bench.tally.altered = True
+
+
+def copy_lineage(bench: Bench, action: CopyLineage) -> None:
+    """Write DataJoint's lineage of the link's tables into the local schema."""
+    schemas = frozenset(action.schemas)
+    rows = lineage.read_lineage(bench.source, bench.link, bench.scene.links.values(), schemas)
+    again(bench, partial(lineage.write_lineage, bench.local, bench.link.local.schema, rows))
+
+
+def note_definition(bench: Bench, action: NoteDefinition) -> Blocked | None:
+    """Say in one side's mark from which definition its tables are made.
+
+    Where entities were refused, or left as they are, their refill stays due.
+    """
+    left = bench.tally.unfilled + bench.tally.aside
+    if action.after_rows and left:
+        return Blocked("upstream", "the refill is still due for entities that were left unchanged", left)
+    link, of = bench.link, (action.link_id, action.digest, action.contact)
+    if action.server != LOCAL:
+        again(bench, partial(marks.complete_mark, bench.source, link.outbound_schema, *of))
+        return None
+    _ensure_local_marks(bench)
+    again(bench, partial(marks.complete_local_mark, bench.local, link.local.schema, *of, link.local))
+    return None
+
+
+def note_filled(bench: Bench, action: NoteFilled) -> Blocked | None:
     """Say in the local mark that the table made anew has all rows that outbound holds, if it has."""
     with differing_keys(bench.link, True, True, bench.source, bench.local) as (missing, _):
         if missing is not None and missing.count:
-            return
+            return Blocked("upstream", "rows in outbound are still missing locally", missing.count)
     schema = bench.link.local.schema
-    again(bench, partial(marks.write_remade, bench.local, schema, mark.link_id, False))
+    again(bench, partial(marks.write_remade, bench.local, schema, action.link_id, False))
+    return None
 
 
-def take_note(bench: Bench, mark: Mark) -> None:
-    """Say in the marks what the source's definition is now; nothing of it concerns the tables here."""
-    patiently(bench, partial(marks.ensure_later_columns, bench.local, bench.link.local.schema))
-    _complete(bench, mark)
+def add_foreign_key(bench: Bench, action: AddForeignKey) -> None:
+    """Add a local foreign key to a parent that was linked later; the server checks every row."""
+    assert action.key is not None, "a plan that was observed has the foreign key"
+    text = tables.add_foreign_key(bench.link.local.schema, action.table, action.key)
+    try:
+        _make(bench, bench.local, action.key.name, text)
+    except RowsRefused as error:
+        raise ServerError(
+            f"the foreign key was not added: rows of {bench.link.local.schema}.{action.table} have no parent "
+            f"in {action.parent}",
+            code=error.code,
+            server=bench.local.name,
+            hint="make the parent's link pull those rows too, or delete the local rows without a parent",
+        ) from error
+    bench.tally.foreign_keys += 1
 
 
-def sign(bench: Bench, mark: Mark, holder: str) -> None:
-    """Say in the link's mark who applies now."""
-    schema = bench.link.outbound_schema
-    again(bench, partial(marks.write_holder, bench.source, schema, [mark.link_id], holder))
-
-
-def add_late_keys(bench: Bench, footing: Footing) -> None:
-    """Add the local foreign keys to parents that were linked later; the server checks every row."""
-    for number, (table, key) in enumerate(footing.add_foreign_keys, start=1):
-        text = tables.add_foreign_key(bench.link.local.schema, table, key)
-        parent = f"{key.parent_schema}.{key.parent_table}"
-        try:
-            _make(bench, bench.local, key.name, text)
-        except RowsRefused as error:
-            raise ServerError(
-                f"the foreign key was not added: rows of {bench.link.local.schema}.{table} have no parent "
-                f"in {parent}",
-                code=error.code,
-                server=bench.local.name,
-                hint="make the parent's link pull those rows too, or delete the local rows without a parent",
-            ) from error
-        bench.tally.foreign_keys = number
-
-
-def make_views(bench: Bench, footing: Footing) -> None:
+def make_views(bench: Bench, action: MakeViews) -> None:
     """Make or replace the owner's views. Where a right is missing it is said, and the link goes on."""
-    for view in footing.make_views:
+    for view in action.definitions:
         source = bench.link.definition if view.key else None
         try:
             patiently(bench, partial(owner_views.make_view, bench.source, view, source))
@@ -133,12 +146,16 @@ def make_views(bench: Bench, footing: Footing) -> None:
             return
 
 
-def _complete(bench: Bench, mark: Mark) -> None:
-    link, digest = bench.link, bench.link.definition.digest()
-    there, here = link.outbound_schema, link.local.schema
-    again(bench, partial(marks.complete_mark, bench.source, there, mark.link_id, digest, mark.contact))
-    complete = marks.complete_local_mark
-    again(bench, partial(complete, bench.local, here, mark.link_id, digest, mark.contact, link.local))
+def sign(bench: Bench, holder: str) -> None:
+    """Say in the link's mark who applies now: no part of a plan, for its lock says it as well."""
+    schema, link_id = bench.link.outbound_schema, bench.found.marks[bench.link.address].link_id
+    again(bench, partial(marks.write_holder, bench.source, schema, [link_id], holder))
+
+
+def _ensure_local_marks(bench: Bench) -> None:
+    schema = bench.link.local.schema
+    patiently(bench, partial(marks.ensure_marks, bench.local, schema))
+    patiently(bench, partial(marks.ensure_later_columns, bench.local, schema))
 
 
 def _alter(bench: Bench, alteration: Alteration) -> None:

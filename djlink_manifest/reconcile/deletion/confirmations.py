@@ -10,6 +10,7 @@ from functools import partial
 
 from djlink_manifest.reconcile.observe.keys import differing_keys
 from djlink_manifest.reconcile.runtime.batches import KEYS_AT_ONCE, Bench, again, release, stop_here
+from djlink_manifest.reconcile.state.plan_keys import KeySet
 from djlink_manifest.servers.keys.key_list import KeyList, key_list
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.outbound import registrations, requests
@@ -18,34 +19,43 @@ from djlink_manifest.servers.session.session import RawRow
 ENTITIES_AT_ONCE = KEYS_AT_ONCE  # in a transaction
 
 
-def approve_gone(bench: Bench) -> None:
-    """Approve requests for what is gone locally, which is proved under locks on both servers.
+def approve_gone(bench: Bench, seen: KeySet) -> None:
+    """Approve those of the requests seen whose rows are gone locally, which is proved under locks.
 
-    Not where the local table was made anew: its rows were deleted by nobody, and are pulled again.
+    Not for a local table that was made anew: its rows were deleted by nobody, and are pulled again.
     """
     link, source = bench.link, bench.source
-    if bench.remade:
-        return
     with differing_keys(link, True, True, source, bench.local) as (missing, _):
         if missing is None or not missing.count:
             return
         with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
             work.add_from(requests.requested_in(link, missing.name))
-            _in_pages(bench, work, partial(_approve_gone, listed))
+            _in_pages(bench, work, seen, partial(_approve_gone, listed))
 
 
-def give_up_lost(bench: Bench) -> None:
-    """Release or approve what a table made anew lacks and what is not to come again."""
+def release_lost(bench: Bench) -> None:
+    """Release what a table made anew lacks and what is not to come again."""
+    _lost(bench, bench.keys.released)
+
+
+def give_up(bench: Bench) -> None:
+    """Release or approve what a table made anew lacks, where its parents are held no longer."""
+    _lost(bench, bench.keys.lost, requested_too=True)
+
+
+def _lost(bench: Bench, seen: KeySet, *, requested_too: bool = False) -> None:
     link, source = bench.link, bench.source
     with differing_keys(link, True, True, source, bench.local) as (missing, _):
         if missing is None or not missing.count:
             return
         with key_table(source, link, "gone") as gone:
             registrations.add_lost(bench.scene, link, missing, gone, "released")
-            _in_pages(bench, gone, release)
+            _in_pages(bench, gone, seen, release)
+        if not requested_too:
+            return
         with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
             registrations.add_lost(bench.scene, link, missing, work, "approved")
-            _in_pages(bench, work, partial(_approve_gone, listed))
+            _in_pages(bench, work, seen, partial(_approve_gone, listed))
 
 
 def _approve_gone(listed: KeyList, bench: Bench, keys: Sequence[RawRow]) -> None:
@@ -66,7 +76,7 @@ def mend(bench: Bench) -> None:
     """Of what is approved and yet held: gone locally, the outbound row goes; present, the approval goes."""
     with key_table(bench.source, bench.link, "doomed") as work:
         work.add_from(requests.approved_yet_held(bench.link))
-        _in_pages(bench, work, _mend)
+        _in_pages(bench, work, bench.keys.mended, _mend)
 
 
 def _mend(bench: Bench, keys: Sequence[RawRow]) -> None:
@@ -80,7 +90,12 @@ def _mend(bench: Bench, keys: Sequence[RawRow]) -> None:
     bench.advanced()
 
 
-def _in_pages(bench: Bench, work: KeyTable, step: Callable[[Bench, list[RawRow]], None]) -> None:
+def _in_pages(
+    bench: Bench, work: KeyTable, seen: KeySet, step: Callable[[Bench, list[RawRow]], None]
+) -> None:
+    """Do a step with those of the keys that the plan saw, some at a time."""
     for first, last in work.pages(ENTITIES_AT_ONCE):
-        again(bench, partial(step, bench, work.keys(first, last)))
+        keys = seen.among(work.keys(first, last))
+        if keys:
+            again(bench, partial(step, bench, keys))
         stop_here(bench)

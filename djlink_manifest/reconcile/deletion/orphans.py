@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from djlink_manifest.errors import DjlinkError
-from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.reconcile.deletion.requested import DeletionOf
 from djlink_manifest.reconcile.observe.deletions import gone_at_source
-from djlink_manifest.reconcile.plan.actions import Action, Delete
-from djlink_manifest.reconcile.runtime.batches import KEYS_AT_ONCE, Bench, again
+from djlink_manifest.reconcile.plan.actions import Blocked, Delete
+from djlink_manifest.reconcile.runtime.batches import KEYS_AT_ONCE, Bench, Otherwise, again
+from djlink_manifest.reconcile.state.plan_keys import KeySet
 from djlink_manifest.servers.keys.key_list import KeysInHand
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.outbound.deletion_set import doomed
@@ -18,12 +17,12 @@ from djlink_manifest.servers.outbound.orphans import digest_of_orphans, stream_o
 from djlink_manifest.servers.outbound.requests import forget_strays
 from djlink_manifest.servers.session.session import RawRow
 
+CHANGED = "the local rows that were approved have changed since the plan was made: none was deleted"
 
-def delete_orphans(bench: Bench, actions: Sequence[Action], dependents: Dependents, *, resumed: bool) -> None:
-    """Delete the orphans that the plan deletes."""
-    for action in actions:
-        if isinstance(action, Delete) and action.cause == "orphans":
-            DeletionOfOrphans(bench, dependents, action).run(resumed=resumed)
+
+def delete_orphans(bench: Bench, action: Delete) -> None:
+    """Delete the orphans that an approval names. Raises Otherwise where they are others now."""
+    DeletionOfOrphans(bench, action).run()
 
 
 class DeletionOfOrphans(DeletionOf):
@@ -32,20 +31,18 @@ class DeletionOfOrphans(DeletionOf):
     There is no row at the source by which a deletion could be told to be half done, so none ever is.
     """
 
-    def __init__(self, bench: Bench, dependents: Dependents, action: Delete) -> None:
-        super().__init__(bench, dependents, "orphans", [action])
-        self.keys = action.keys
+    @property
+    def seen(self) -> KeySet:
+        """The orphans that can go, as the plan was made."""
+        return self.bench.keys.orphans
 
-    def run(self, *, resumed: bool = False) -> None:
-        """Delete them, if they are still those that were approved.
-
-        `resumed`: an earlier session of this apply was lost, perhaps after they went.
-        """
+    def run(self) -> None:
+        """Delete them, if they are still those that were approved."""
         bench, link = self.bench, self.bench.link
         members = self.dependents.below(link.address)
         with gone_at_source(link, bench.source, bench.local) as found:
-            if resumed and not digest_of_orphans(bench.source, link, found)[1]:
-                return
+            if bench.resumed and not digest_of_orphans(bench.source, link, found)[1]:
+                return  # they went with the session that was lost
             self.found = found
             with doomed(bench.local, self.dependents, members) as sets, self._key_lists(members):
                 again(bench, partial(self._batch, sets, None))
@@ -54,13 +51,9 @@ class DeletionOfOrphans(DeletionOf):
 
     def _agreed(self, asked: KeysInHand | None) -> list[RawRow]:
         bench = self.bench
-        if digest_of_orphans(bench.source, bench.link, self.found)[0] != self.keys:
-            raise DjlinkError(
-                "the local rows that were approved have changed since the plan was made: none was deleted",
-                link=bench.link.address,
-                hint="plan again",
-            )
-        return list(stream_orphans(bench.source, bench.link, self.found))
+        if digest_of_orphans(bench.source, bench.link, self.found)[0] != self.action.keys:
+            raise Otherwise(bench, Blocked("error", CHANGED, self.action.entities, "plan again"))
+        return self.seen.among(list(stream_orphans(bench.source, bench.link, self.found)))
 
     def _tell_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
         """Forget what has no source row; approve or release the rest."""

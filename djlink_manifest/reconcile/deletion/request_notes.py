@@ -6,13 +6,11 @@ What goes in the same apply is entered into the ledger and not noted here.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
-from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, LinkLocked
-from djlink_manifest.reconcile.plan.actions import NoteRequests
-from djlink_manifest.reconcile.runtime.batches import Bench, again
+from djlink_manifest.reconcile.runtime.batches import Bench, Notes, again
 from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.outbound import request_queries, requests
 from djlink_manifest.servers.outbound.local_notes import Noted, noted, noted_links
@@ -28,14 +26,16 @@ Entering: TypeAlias = Callable[[Writer, KeysInHand], None]
 class Noting:
     """Requests that the local `DeletionRequested` does not say as the source does, where it says nothing yet.
 
-    All that a batch holds are to be entered, and what stays is looked at in the end. `unwritten` is how many
-    are here, as was planned; `entered` are those that the ledger has and whose rows did not go.
+    All that a batch holds are to be entered, and what stays is looked at in the end. `unheld`: entities
+    without an outbound row are among them; requests after `until` are left for the next plan. `gone` is how
+    many went; `entered` are those that the ledger has and whose rows did not go.
     """
 
-    def __init__(self, bench: Bench, action: NoteRequests) -> None:
+    def __init__(self, bench: Bench, unheld: bool, until: datetime | None) -> None:
         self.bench = bench
-        self.action = action
-        self.unwritten = action.new
+        self.unheld = unheld
+        self.until = until
+        self.gone = 0
         self.entered = set[RawRow]()
 
     def enter(self, batch: NumberedKeys) -> None:
@@ -46,12 +46,12 @@ class Noting:
     def went(self, keys: Collection[RawRow]) -> None:
         """Take note that the rows of these keys went: nothing is to be noted of them."""
         self.entered.difference_update(keys)
-        self.unwritten -= len(keys)
+        self.gone += len(keys)
         self.bench.tally.noted += len(keys)
 
-    def finish(self) -> None:
-        """Enter the requests that are left, then bring the local part up to date."""
-        if self.unwritten <= 0 and not self.entered:
+    def finish(self, new: int) -> None:
+        """Enter the requests that are left, then bring the local part up to date; `new` as was planned."""
+        if new <= self.gone and not self.entered:
             return
         with noted(self.bench.local, self.bench.link) as notes:
             withdrawn = set(self.entered)
@@ -66,7 +66,7 @@ class Noting:
         """The requests as they stand now, each taken out of `others`."""
         size = len(self.bench.link.key)
         for row in request_queries.stream_requests(
-            self.bench.source, self.bench.link, unheld=self.action.unheld
+            self.bench.source, self.bench.link, unheld=self.unheld, until=self.until
         ):
             others.discard(row[:size])
             yield row
@@ -99,10 +99,10 @@ class Renoting(Noting):
     `lacking` are those that the ledger lacks too, `staying` those of them whose rows are still here.
     """
 
-    def __init__(self, bench: Bench, action: NoteRequests, notes: Noted) -> None:
-        super().__init__(bench, action)
+    def __init__(self, bench: Bench, unheld: bool, until: datetime | None, notes: Noted) -> None:
+        super().__init__(bench, unheld, until)
         self.notes = notes
-        notes.add(request_queries.stream_requests(bench.source, bench.link, unheld=action.unheld))
+        notes.add(request_queries.stream_requests(bench.source, bench.link, unheld=unheld, until=until))
         self.surplus = notes.surplus()
         self.lacking = dict.fromkeys(notes.lacking())  # in key order
         self.staying = set(self.lacking)
@@ -124,7 +124,7 @@ class Renoting(Noting):
         self.staying.difference_update(keys)
         self.bench.tally.noted += before - len(self.staying)
 
-    def finish(self) -> None:
+    def finish(self, new: int) -> None:
         """Enter the requests that are left, then bring the local part up to date."""
         if not self.staying and not self.surplus:
             return
@@ -134,20 +134,10 @@ class Renoting(Noting):
         self.bench.advanced()
 
 
-@contextmanager
-def noting(bench: Bench, action: NoteRequests | None) -> Iterator[Noting | None]:
-    """Note after the block what is asked for and stayed, even if deletions failed; None: nothing to note."""
-    if action is None:
-        yield None
-        return
-    first = not action.unheld and not noted_links(bench.local, [bench.link])
-    with nullcontext() if first else noted(bench.local, bench.link) as notes:
-        found = Noting(bench, action) if notes is None else Renoting(bench, action, notes)
-        try:
-            yield found
-        except (ConnectionLost, Interrupted, LinkLocked):
-            raise
-        except DjlinkError:
-            found.finish()
-            raise
-        found.finish()
+def noting(bench: Bench, *, unheld: bool, until: datetime | None) -> Notes:
+    """The noting of requests up to a moment: the bench's, or a new one that ends with its sessions."""
+    if bench.notes is None:
+        first = not unheld and not noted_links(bench.local, [bench.link])
+        notes = None if first else bench.stack.enter_context(noted(bench.local, bench.link))
+        bench.notes = Noting(bench, unheld, until) if notes is None else Renoting(bench, unheld, until, notes)
+    return bench.notes

@@ -10,16 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from functools import partial
 
-from djlink_manifest.errors import DjlinkError, ServerError
-from djlink_manifest.model.links.referrers import Dependents
-from djlink_manifest.reconcile.deletion.confirmations import approve_gone, mend
-from djlink_manifest.reconcile.deletion.request_notes import Noting, noting
-from djlink_manifest.reconcile.plan.actions import Action, Approve, Delete, Mend, NoteRequests
-from djlink_manifest.reconcile.runtime.batches import KEYS_AT_ONCE, Bench, again, fitting, stop_here
+from djlink_manifest.errors import ServerError
+from djlink_manifest.reconcile.deletion.confirmations import approve_gone
+from djlink_manifest.reconcile.deletion.request_notes import noting
+from djlink_manifest.reconcile.plan.actions import Blocked, Claim, Delete, NoteRequests
+from djlink_manifest.reconcile.runtime.batches import (
+    KEYS_AT_ONCE,
+    Bench,
+    Otherwise,
+    again,
+    fitting,
+    stop_here,
+)
 from djlink_manifest.reconcile.state.deletion_requests import moment
+from djlink_manifest.reconcile.state.plan_keys import KeySet
 from djlink_manifest.servers.entities.unwanted import add_unwanted
 from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.keys.key_table import key_table
@@ -31,106 +37,84 @@ from djlink_manifest.servers.session.session import RawRow
 
 ENTITIES_AT_ONCE = 10_000  # the most in a transaction; fewer where they have many rows
 ENTITIES_FIRST = 1_000  # of the first one, whose rows tell
-KINDS = (Delete, Approve, Mend, NoteRequests)
+CHANGED = "the requests that were approved have changed since the plan was made: nothing was deleted"
 
 
-def claim(bench: Bench, actions: Sequence[Action], *, resumed: bool) -> None:
-    """Grant at the source what an approval covers, if it is still what was approved.
-
-    `resumed`: an earlier session of this apply was lost here, perhaps after its claim was committed.
-    """
-    for action in actions:
-        if not isinstance(action, Delete) or action.cause != "approved":
-            continue
-        assert action.until is not None, "an approved deletion says until when"
-        again(bench, partial(_claim, bench, action, moment(action.until), resumed))
+def claim(bench: Bench, action: Claim) -> None:
+    """Grant at the source what an approval covers. Raises Otherwise where it is not what was approved."""
+    again(bench, partial(_claim, bench, action))
 
 
-def _claim(bench: Bench, action: Delete, when: datetime, resumed: bool) -> None:
-    source, link = bench.source, bench.link
+def _claim(bench: Bench, action: Claim) -> None:
+    source, link, until = bench.source, bench.link, moment(action.until)
     with source.transaction():
-        found = request_queries.request_digest(source, link, when, lock=True)
-        if resumed and not found.count:
-            return
-        if found.keys != action.keys:
-            raise DjlinkError(
-                "the requests that were approved have changed since the plan was made: nothing was deleted",
-                link=link.address,
-                hint="plan again",
-            )
-        requests.claim(source, link, when, action.by or "")
+        found = request_queries.request_digest(source, link, until, lock=True)
+        if bench.resumed and not found.count:
+            return  # the claim of the session that was lost was committed
+        # a request made since the others were locked, and dated back, is granted too, and undone with them
+        if found.keys != action.keys or requests.claim(source, link, until, action.by) != found.count:
+            raise Otherwise(bench, Blocked("error", CHANGED, action.entities, "plan again"))
         bench.check()
 
 
-def carry_out(bench: Bench, actions: Sequence[Action], dependents: Dependents, *, resumed: bool) -> None:
-    """Do what a plan says of the link's deletions, after the claim."""
-    notes = [action for action in actions if isinstance(action, NoteRequests)]
-    with noting(bench, notes[0] if notes else None) as noted:
-        _carry_out(bench, actions, dependents, noted, resumed=resumed)
+def note_requests(bench: Bench, action: NoteRequests) -> None:
+    """Bring the local part up to date, with what deletions before have noted."""
+    until = moment(action.until) if action.until else None
+    noting(bench, unheld=action.unheld, until=until).finish(action.new)
 
 
-def _carry_out(
-    bench: Bench, actions: Sequence[Action], dependents: Dependents, noted: Noting | None, *, resumed: bool
-) -> None:
-    kinds = {type(action) for action in actions}
-    if Mend in kinds:
-        mend(bench)
-    deletions = [action for action in actions if isinstance(action, Delete)]
-    agreed = [d for d in deletions if d.cause in ("granted", "approved") and d.entities]
-    for cause, chosen in (("granted", agreed), ("auto", [d for d in deletions if d.cause == "auto"])):
-        if chosen:
-            DeletionOf(bench, dependents, cause, chosen, noted).run()  # type: ignore[arg-type]  # one of the causes
-    for each in deletions:
-        if each.cause == "unwanted":
-            delete_unwanted(bench, dependents, each.entities)
-    if Approve in kinds or (resumed and deletions):
-        approve_gone(bench)
+def delete(bench: Bench, action: Delete) -> None:
+    """Delete the requested entities that the plan saw, as far as they may go still."""
+    deletion = DeletionOf(bench, action)
+    if action.entities:
+        deletion.run()
+    if (bench.resumed or deletion.left > 0) and not action.remade:
+        # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
+        approve_gone(bench, deletion.seen)
 
 
 class DeletionOf:
-    """The deletion of requested entities, with all that hangs on them; never more than the plan showed."""
+    """The deletion of requested entities that a plan saw, with all that hangs on them; never of others."""
 
-    def __init__(
-        self,
-        bench: Bench,
-        dependents: Dependents,
-        cause: Cause,
-        chosen: Sequence[Delete],
-        noted: Noting | None = None,
-    ) -> None:
-        self.bench, self.dependents, self.cause, self.noted = bench, dependents, cause, noted
-        self.left = sum(d.entities for d in chosen)
-        self.along_left = Counter[str]()
-        for each in chosen:
-            self.along_left.update(dict(each.along))
-        self.unheld = any(d.unheld for d in chosen)
+    def __init__(self, bench: Bench, action: Delete) -> None:
+        self.bench, self.action, self.dependents = bench, action, bench.found.dependents
+        self.cause: Cause = "granted" if action.cause == "approved" else action.cause
+        self.left = action.entities
+        self.along_left = Counter(dict(action.along))
         self.lists = dict[str, KeyList]()
+        records, self.notes = action.records, bench.notes
+        if records is not None:
+            self.notes = noting(bench, unheld=action.unheld, until=moment(records))
+
+    @property
+    def seen(self) -> KeySet:
+        """The entities that can go, as the plan was made."""
+        return self.bench.keys.granted if self.action.cause == "granted" else self.bench.keys.waiting
 
     def run(self) -> None:
         """Batch after batch, until what the plan showed is done or nothing more is asked for."""
-        bench, link = self.bench, self.bench.link
+        bench, link, action = self.bench, self.bench.link, self.action
         members = self.dependents.below(link.address)
+        until = moment(action.until) if action.until else None
+        granted_only = self.cause == "granted"
         with (
             key_table(bench.source, link, "doomed", looked_up=False) as asked,
             doomed(bench.local, self.dependents, members) as sets,
             self._key_lists(members),
         ):
             asked.add_from(
-                requests.doomed_requests(link, granted_only=self.cause == "granted", unheld=self.unheld)
+                requests.doomed_requests(link, granted_only=granted_only, unheld=action.unheld, until=until)
             )
             first, size = 1, min(ENTITIES_FIRST, ENTITIES_AT_ONCE)
             while first <= asked.count:
                 keys = NumberedKeys(asked, first, min(first + size - 1, asked.count))
                 before = bench.tally.deleted_rows
-                if self.noted:
-                    self.noted.enter(keys)
+                if self.notes:
+                    self.notes.enter(keys)
                 again(bench, partial(self._batch, sets, keys))
                 stop_here(bench)
                 first += keys.count
                 size = min(ENTITIES_AT_ONCE, fitting(0, bench.tally.deleted_rows - before, keys.count))
-        if self.left > 0:
-            # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
-            approve_gone(bench)
 
     @contextmanager
     def _key_lists(self, members: Sequence[str]) -> Iterator[None]:
@@ -161,8 +145,8 @@ class DeletionOf:
             whole = asked if asked and asked.count == len(mine) else None
             for address in reversed(gone):
                 self._tell_source(address, gone[address], whole if address == link.address else None)
-        if self.noted:
-            self.noted.went(mine)
+        if self.notes:
+            self.notes.went(mine)
         self.left -= len(mine)
         self.along_left.subtract({a: len(k) for a, k in gone.items() if a != link.address})
         bench.tally.deleted += len(mine)
@@ -173,7 +157,8 @@ class DeletionOf:
     def _agreed(self, asked: KeysInHand | None) -> list[RawRow]:
         """Which of the keys may still go; they stay so until the source's transaction ends."""
         assert asked is not None, "requests are deleted by the numbers of a key table"
-        return requests.lock_requests(self.bench.source, asked, granted_only=self.cause == "granted")
+        granted_only = self.cause == "granted"
+        return self.seen.among(requests.lock_requests(self.bench.source, asked, granted_only=granted_only))
 
     def _gather(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
         """Find, under locks, what is here of these entities and what hangs on them and can go too."""
@@ -187,20 +172,13 @@ class DeletionOf:
             sets.hold_back()
             sets.clear(address)
             sets.spread()
-        if sets.count(address) > self.left:  # requests that came after the plan
-            fewer = sets.keys(address)[: max(0, self.left)]
-            sets.clear()
-            sets.add(address, fewer)
-            sets.spread()
 
     def _check(self, counts: Mapping[str, int]) -> None:
         more = [a for a, n in counts.items() if a != self.bench.link.address and n > self.along_left[a]]
         if more:
-            raise DjlinkError(
-                f"more rows would be deleted than the plan showed: of {', '.join(more)}",
-                link=self.bench.link.address,
-                hint="plan again; committed changes are kept",
-            )
+            reason = f"more rows would be deleted than the plan showed: of {', '.join(more)}"
+            hint = "plan again; committed changes are kept"
+            raise Otherwise(self.bench, Blocked("error", reason, self.left, hint))
 
     def _tell_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
         """Approve what was requested, release the rest.
@@ -224,9 +202,9 @@ class DeletionOf:
             requests.release(source, listed, self.cause)
 
 
-def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None:
-    """Delete what is wanted no longer and nothing refers to, then release it; at most so many entities."""
-    link, left = bench.link, entities
+def delete_unwanted(bench: Bench) -> None:
+    """Delete what the plan saw wanted no longer, is so still and nothing refers to, then release it."""
+    link, dependents = bench.link, bench.found.dependents
     with (
         key_table(bench.source, link, "found", looked_up=False) as found,
         key_table(bench.source, link, "doomed", looked_up=False) as unwanted,
@@ -235,13 +213,13 @@ def delete_unwanted(bench: Bench, dependents: Dependents, entities: int) -> None
     ):
         add_unwanted(bench.scene, link, found, unwanted)
         for first, last in unwanted.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
-            before = bench.tally.deleted
-            again(bench, partial(_unwanted_batch, bench, sets, listed, unwanted.keys(first, last), left))
-            left -= bench.tally.deleted - before
+            keys = bench.keys.unwanted.among(unwanted.keys(first, last))
+            if keys:
+                again(bench, partial(_unwanted_batch, bench, sets, listed, keys))
             stop_here(bench)
 
 
-def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[RawRow], left: int) -> None:
+def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[RawRow]) -> None:
     link, source, local = bench.link, bench.source, bench.local
     with source.transaction():
         held = set(registrations.lock_outbound(source, link, keys))
@@ -252,10 +230,6 @@ def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[
             sets.lock(local, link.address)
             sets.hold_back_one(link.address)
             gone = sets.keys(link.address)
-            if len(gone) > left:
-                gone = gone[: max(0, left)]
-                sets.clear()
-                sets.add(link.address, gone)
             rows = sets.delete(local)
             bench.check()
         listed.put(gone)

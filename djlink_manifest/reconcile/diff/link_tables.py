@@ -24,11 +24,12 @@ from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What all links of one manifest stand on: its name and the two catalogues."""
+    """What all links of one manifest stand on: its name and contact, and the two catalogues."""
 
     manifest: str
     source: Catalog
     local: Catalog
+    contact: str = ""
 
     def link_id(self, link: Link) -> str:
         """The id that the link's marks carry."""
@@ -82,6 +83,8 @@ def footing(link: Link, ground: Ground, linked: frozenset[TableName] = frozenset
         views_why=why,
         rules=local_rules(link, ground.local.tables, linked),
         remade=gone or (ours is not None and ours.remade),
+        mark=theirs or ground.new_mark(link, ground.contact),
+        new_schema=link.local.schema not in ground.local.all_schemas,
     )
 
 

@@ -15,7 +15,7 @@ from djlink_manifest.reconcile.explain.reasons import Sides
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.all_links import source_scene
 from djlink_manifest.reconcile.observe.context import Stage
-from djlink_manifest.reconcile.plan.observation import Observation
+from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan, make
 from djlink_manifest.reconcile.resolve.selection import Selection, check_address, concerns, matching
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
@@ -27,7 +27,7 @@ def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
     Raises UsageError for what is no link or no key of it, ServerError.
     """
     stage = job.stage
-    check_address(stage.resolved, stage.servers, address)
+    check_address(stage.resolved, stage.at.facts, address)
     link = stage.links[address]
     values = parse_key(key, link)
     source, links, footings = stage.sources[link.source], stage.links, stage.footings()
@@ -45,15 +45,12 @@ def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
         )
         explained = Inquiry(sides).explain(scene.links[address], values)
     above = stage.graph.upstream([address])
+    of = (stage.manifest.name, stage.manifest.digest, stage.manifest.files)
     plan = make(
         tuple(links[a] for a in sorted(above)),
         stage.graph.subset(above),
         Observation(
-            stage.manifest.name,
-            stage.manifest.digest,
-            stage.manifest.files,
-            local=stage.local.facts(len(above)),
-            sources=stage.servers,
+            Head(*of, stage.local.facts(len(above)), stage.at.facts),
             footings=footings.found,
             snapshots={**{a: LinkSnapshot({}) for a in above}, address: explained.snapshot},
             refusals=tuple(r for r in refusals.values() if r.address in above),
@@ -68,14 +65,14 @@ def rehearse(job: Job, patterns: Sequence[str], given_up: str | None = None) -> 
     `given_up` names another lab's manifest whose tables may be taken. Raises UsageError for no link.
     """
     stage, found = job.stage, dict[str, Adoption | Refusal | None]()
-    chosen, nodes = matching(stage.resolved, stage.servers, patterns, "adopt"), stage.graph.nodes
+    chosen, nodes = matching(stage.resolved, stage.at.facts, patterns, "adopt"), stage.graph.nodes
     for refusal in stage.resolved.refusals:
         if refusal.address not in nodes and any(concerns(p, refusal.address) for p in patterns):
             found[refusal.address] = refusal
     for pattern in patterns:
-        named = matching(stage.resolved, stage.servers, [pattern], "adopt")
+        named = matching(stage.resolved, stage.at.facts, [pattern], "adopt")
         if not named and not any(concerns(pattern, address) for address in found):
-            check_address(stage.resolved, stage.servers, pattern)  # names the server that is down
+            check_address(stage.resolved, stage.at.facts, pattern)  # names the server that is down
     links, contact = stage.links, stage.manifest.contact
     for address in sorted(chosen):
         link = links[address]
@@ -103,6 +100,6 @@ def _as_adopted(
     manifest = stage.manifest.model_copy(update={"removed": ()})  # those are no matter of an adoption
     refused = tuple(r for r in stage.resolved.refusals if r.address in scope)
     selection = Selection(scope, frozenset(), scope, refused)
-    at = replace(stage, manifest=manifest, local=local, sources=sources, selection=selection, limit=None)
-    job = Job(at)
+    at, options = replace(stage.at, local=local, sources=sources), replace(stage.options, limit=None)
+    job = Job(replace(stage, manifest=manifest, at=at, selection=selection, options=options))
     return job.plan(), job.observed.snapshots

@@ -14,6 +14,7 @@ from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.observe.context import Footings, Stage
 from djlink_manifest.reconcile.observe.link import level_snapshot, observe
 from djlink_manifest.reconcile.resolve.external_columns import store_names
+from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 from djlink_manifest.servers.compare.bulk_check import Glance, glance, groups
 from djlink_manifest.servers.entities.counts import barring_links, check_condition
@@ -27,13 +28,14 @@ class Survey:
     """What was observed.
 
     `refusals` has those given and those found; `scenes` what the SQL of each source is made from, in the plan
-    and in its apply; `blocked` the entities that cannot come, by link.
+    and in its apply; `blocked` the entities that cannot come, by link, and `keys` those that go.
     """
 
     snapshots: Mapping[str, LinkSnapshot]
     refusals: Mapping[str, Refusal]
     blocked: Mapping[str, PackedKeys]
     scenes: Mapping[str, Scene]
+    keys: Mapping[str, PlanKeys]
 
 
 def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
@@ -43,7 +45,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     links for the rows that they hold. What fails for one link is a refusal of that link, and a source that
     fails as a whole refuses all of its links. `verify`: rows are compared too.
     """
-    links, local, sources, depot = stage.links, stage.local, stage.sources, stage.depot
+    links, local, sources, depot = stage.links, stage.local, stage.sources, stage.at.depot
     refusals = dict(footings.refusals)
     scenes = dict[str, Scene]()
     for name, reached in sources.items():
@@ -58,21 +60,23 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     snapshots: dict[str, LinkSnapshot] = {}
     comparable = {a for a, f in footings.found.items() if a in links and f.is_comparable(links[a])}
     blocked: dict[str, PackedKeys] = {}  # of earlier waves, while a wave is observed
+    keys = dict[str, PlanKeys]()
 
     def one(address: str) -> None:
         link, level = links[address], seen.get(address)
         if level is not None and level.is_level and not verify:
             snapshots[address] = level_snapshot(level)
             return
-        stage.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
+        stage.options.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
+        above = stage.graph.upstream([address]) - {address}
         try:
             with (
                 understood(source.address.name),
                 source.readers.session() as there,
                 local.readers.session() as here,
             ):
-                snapshots[address], found[address] = observe(
+                snapshots[address], found[address], keys[address] = observe(
                     link,
                     footings.found[address],
                     scenes[link.source],
@@ -84,6 +88,7 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
                     depot,
                     level.digests if level is not None else None,
                     verify=verify,
+                    hangs=any(keys[a].lets_go for a in above if a in keys),
                 )
             if link.stores and (snapshots[address].brings or footings.found[address].refill is not None):
                 depot.check(link.source, store_names(link.definition), store_names(link.local))
@@ -93,10 +98,10 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
     for wave in stage.graph.subset(stage.scope).waves():
         found = dict[str, PackedKeys]()
         stopped = stage.graph.downstream(refusals)
-        with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+        with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
             list(threads.map(one, [a for a in wave if a not in stopped]))
-        blocked |= {address: keys for address, keys in found.items() if keys.count}
-    return Survey(snapshots, refusals, blocked, scenes)
+        blocked |= {address: packed for address, packed in found.items() if packed.count}
+    return Survey(snapshots, refusals, blocked, scenes, keys)
 
 
 def _glances(
@@ -120,7 +125,9 @@ def _glances(
         due += [(name, group) for group in groups(links, stage.sources[name].catalog.sizes)]
 
     def look(name: str, group: Sequence[Link]) -> Mapping[str, Glance]:
-        stage.say(f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}")
+        stage.options.say(
+            f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}"
+        )
         try:
             sources = stage.sources[name].readers
             with understood(name), sources.session() as there, stage.local.readers.session() as here:
@@ -129,7 +136,7 @@ def _glances(
             return {}
 
     found = dict[str, Glance]()
-    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
         for seen in threads.map(lambda each: look(*each), due):
             found |= seen
     return found

@@ -10,13 +10,15 @@ from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.local_rules import Leftover, LocalRule
-from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.server.catalog import Catalog, TableName
+from djlink_manifest.model.tables.naming import LINEAGE
 from djlink_manifest.reconcile.diff.link_tables import Ground, footing, holding
 from djlink_manifest.reconcile.observe.connect import Reached, Words
 from djlink_manifest.reconcile.observe.stores import Depot
 from djlink_manifest.reconcile.resolve.links import Resolved
 from djlink_manifest.reconcile.resolve.selection import Selection
 from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ServerFacts
+from djlink_manifest.servers.ddl.lineage import is_lineage
 
 
 def usual_parallelism(sources: int) -> int:
@@ -43,25 +45,50 @@ class Footings:
 
 
 @dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of a job: the local one, the sources that were reached, what is told of all sources.
+
+    `facts` tells of each source that was not reached why; `depot` has the stores of external objects.
+    """
+
+    local: Reached
+    sources: Mapping[str, Reached]
+    facts: tuple[ServerFacts, ...]
+    depot: Depot
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a job works: so many links at the same time; `limit` replaces every `max_deletions`."""
+
+    parallelism: int
+    say: Words
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A manifest resolved against its servers.
 
-    `sources` are those that were reached, `servers` what is told of all, with the problem of each that was
-    not. `outbound` gives each source's outbound schema, `selection` what a command is about. `limit` replaces
-    every `max_deletions`; `parallelism` is the number of links at the same time.
+    `outbound` gives each source's outbound schema, `selection` what a command is about.
     """
 
     manifest: Manifest
-    local: Reached
-    sources: Mapping[str, Reached]
-    servers: tuple[ServerFacts, ...]
+    at: Servers
     resolved: Resolved
     outbound: Mapping[str, str]
     selection: Selection
-    parallelism: int
-    say: Words
-    depot: Depot
-    limit: Limit | None = None
+    options: Options
+
+    @property
+    def local(self) -> Reached:
+        """The local server."""
+        return self.at.local
+
+    @property
+    def sources(self) -> Mapping[str, Reached]:
+        """The sources that were reached."""
+        return self.at.sources
 
     @property
     def scope(self) -> frozenset[str]:
@@ -90,7 +117,8 @@ class Stage:
 
     def ground(self, source: str) -> Ground:
         """What the links of a source stand on."""
-        return Ground(self.manifest.name, self.sources[source].catalog, self.local.catalog)
+        manifest, catalog = self.manifest, self.sources[source].catalog
+        return Ground(manifest.name, catalog, self.local.catalog, manifest.contact)
 
     def footings(self) -> Footings:
         """Find every link's footing."""
@@ -110,6 +138,12 @@ class Stage:
             else:
                 found[link.address] = stands
         return Footings(found, refusals, frozenset(held))
+
+
+def lineage_schemas(source: Catalog) -> tuple[str, ...]:
+    """The schemas of a source that have DataJoint's table of lineage, sorted."""
+    tables = source.tables.items()
+    return tuple(sorted(schema for (schema, name), t in tables if name == LINEAGE and is_lineage(t)))
 
 
 def without_rules(footings: Footings, dropped: Set[tuple[TableName, str]]) -> Footings:

@@ -22,13 +22,16 @@ from djlink_manifest.reconcile.observe.context import Stage
 from djlink_manifest.reconcile.observe.keys import differing_keys
 from djlink_manifest.reconcile.plan.messages import quoted
 from djlink_manifest.reconcile.state.deletion_requests import (
+    BEFORE_ALL,
     Asked,
     Closure,
+    DeletionFacts,
     LabRows,
     LinkDeletions,
     RequestSet,
     moment,
 )
+from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, KeySet, PlanKeys
 from djlink_manifest.reconcile.state.snapshot import Footing, LinkSnapshot, Refusal
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
 from djlink_manifest.servers.entities.one_entity import key_text
@@ -48,20 +51,16 @@ APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and
 
 @dataclass(frozen=True, slots=True)
 class Deletions:
-    """What was observed: per link, and the foreign keys along which deletions spread.
+    """What was observed: the facts for the plan, and what its apply needs beside.
 
-    `lately` says of each link concerned how many of its entities went in 24 hours without a review;
-    `refusals` are links of which deletions could not be observed; `unseen` names, by link, the tables that
-    the account cannot see and that refer with ON DELETE CASCADE or SET NULL, None where nobody can know;
-    `unfilled` names, by link, the links below it whose local tables lack rows that are to come back.
+    `dependents` are the foreign keys along which deletions spread, `keys` the sets that may go, by link;
+    `refusals` are links of which deletions could not be observed.
     """
 
-    links: Mapping[str, LinkDeletions]
+    facts: DeletionFacts
     dependents: Dependents
-    lately: Mapping[str, int]
+    keys: Mapping[str, PlanKeys]
     refusals: Mapping[str, Refusal]
-    unseen: Mapping[str, tuple[str, ...]] | None
-    unfilled: Mapping[str, tuple[str, ...]]
 
 
 def observe_deletions(
@@ -93,28 +92,30 @@ def observe_deletions(
             and (link.address in asked or _unwanted(link, seen.snapshots[link.address]))
         ]
         schemas = {link.local.schema for link in standing} if due else set[str]()
-        keys = keys_to(here, schemas)
-        dependents = Dependents.of(standing, keys)
-        acting = acting_unseen(here, schemas, {table for table, _ in keys}) if due else {}
+        referring = keys_to(here, schemas)
+        dependents = Dependents.of(standing, referring)
+        acting = acting_unseen(here, schemas, {table for table, _ in referring}) if due else {}
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
+    keys_of = dict[str, PlanKeys]()
 
     def one(link: Link) -> None:
-        stage.say(f"reading the deletion requests of {link.address}")
+        stage.options.say(f"reading the deletion requests of {link.address}")
         try:
             readers = sources[link.source].readers
             with understood(link.source), readers.session() as there, local.readers.session() as here:
                 snapshot = seen.snapshots[link.address]
-                found[link.address] = _requests(
+                found[link.address], keys_of[link.address] = _requests(
                     link, snapshot, dependents, by_link[link.address], there, here
                 )
                 if link.address in named:
-                    of = _orphans(link, dependents, there, here)
+                    of, keys = _orphans(link, dependents, there, here)
                     found[link.address] = replace(found[link.address], orphans=of)
+                    keys_of[link.address] = replace(keys_of[link.address], orphans=keys)
         except ServerError as error:
             words = f"{error.server}: {error.message}"
             refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
 
-    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
         list(threads.map(one, [link for link in due if link.address in asked]))
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
@@ -126,10 +127,13 @@ def observe_deletions(
     for name in sorted({link.source for link in due}):
         mine = [x for x in due if x.source == name and _unwanted(x, seen.snapshots[x.address])]
         with sources[name].readers.session() as there, local.readers.session() as here:
-            for address, closure in _unwanted_closures(mine, seen.scenes[name], dependents, there, here):
+            closures = _unwanted_closures(mine, seen.scenes[name], dependents, there, here)
+            for address, closure, going in closures:
                 found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
+                keys_of[address] = replace(keys_of.get(address, NOTHING_SEEN), unwanted=going)
     unseen = None if acting is None else dict(_by_link(standing, acting))
-    return Deletions(found, dependents, lately, refusals, unseen, _unfilled(stage, footings))
+    unfilled = _unfilled(stage, footings)
+    return Deletions(DeletionFacts(found, lately, unseen, unfilled), dependents, keys_of, refusals)
 
 
 def _unfilled(stage: Stage, footings: Mapping[str, Footing]) -> Mapping[str, tuple[str, ...]]:
@@ -184,7 +188,8 @@ def _requests(
     approvals: Collection[Approval],
     there: Session,
     here: Session,
-) -> LinkDeletions:
+) -> tuple[LinkDeletions, PlanKeys]:
+    """What is asked for, with the keys of what can go of it."""
     unheld = snapshot.in_state(State.UNPROTECTED_REQUESTED) > 0
     # what was approved before is in no digest, so no approval can name it
     open_only = None if link.deletions == "auto" else False
@@ -193,9 +198,11 @@ def _requests(
         of = _Asking(link, unheld, sets, there)
         digest = request_queries.request_digest(there, link)
         granted = of.closure(granted=True)
+        keys_granted = KeySet(sets.keys(link.address))
         waiting = RequestSet(
             digest.keys, digest.count, digest.until, of.closure(granted=False, approved=open_only)
         )
+        keys_waiting = KeySet(sets.keys(link.address))
         moments = {a.until: moment(a.until) for a in approvals if not a.orphans}
         before = dict[str, RequestSet]()
         for text, when in moments.items():
@@ -205,7 +212,7 @@ def _requests(
                 before[text] = RequestSet(each.keys, each.count, each.until, closure)
         again = of.put(granted=False, approved=True) if unheld and open_only is False else 0
         unnoted, overdue = _changes(link, unheld, granted.here + waiting.closure.here, there, here)
-        return LinkDeletions(
+        found = LinkDeletions(
             tuple(Asked(r.reason, r.by, r.count, r.since) for r in request_queries.asked_rows(there, link)),
             granted,
             waiting,
@@ -215,7 +222,9 @@ def _requests(
             unheld=unheld,
             now=there.value(sql("SELECT CURRENT_TIMESTAMP")),
             again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
+            newest=request_queries.newest_request(there, link) or BEFORE_ALL,
         )
+        return found, PlanKeys(granted=keys_granted, waiting=keys_waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,21 +282,23 @@ def gone_at_source(link: Link, source: Session, local: Session) -> Iterator[KeyT
         yield found
 
 
-def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) -> RequestSet:
+def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) -> tuple[RequestSet, KeySet]:
+    """The orphans of a link, and the keys of those that can go."""
     with gone_at_source(link, there, here) as found:
         if not found.count:
-            return RequestSet("", 0, None, Closure())
+            return RequestSet("", 0, None, Closure()), KeySet()
         keys, count = digest_of_orphans(there, link, found)
         with closures(here, dependents, link.address) as sets:
             sets.add(link.address, stream_orphans(there, link, found))
             sets.keep_present(link.address)
-            return RequestSet(keys, count, None, measured(sets, link.address))
+            closure = measured(sets, link.address)
+            return RequestSet(keys, count, None, closure), KeySet(sets.keys(link.address))
 
 
 def _unwanted_closures(
     links: Sequence[Link], scene: Scene, dependents: Dependents, there: Session, here: Session
-) -> Iterator[tuple[str, Closure]]:
-    """Of each link what is wanted no longer and can go: nothing that stays refers to it."""
+) -> Iterator[tuple[str, Closure, KeySet]]:
+    """Of each link what is wanted no longer and can go, with its keys: nothing that stays refers to it."""
     if not links:
         return
     with doomed(here, dependents, [link.address for link in links]) as sets:
@@ -299,7 +310,8 @@ def _unwanted_closures(
         for link in links:
             count = sets.count(link.address)
             lab = tuple(LabRows(name, n) for name, n in sorted(holders[link.address].items()))
-            yield link.address, Closure(count, held=before.get(link.address, 0) - count, lab=lab)
+            closure = Closure(count, held=before.get(link.address, 0) - count, lab=lab)
+            yield link.address, closure, KeySet(sets.keys(link.address))
 
 
 def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:

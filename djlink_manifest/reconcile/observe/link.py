@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
-from djlink_manifest.model.links.entity import Presence, State, state_of
+from djlink_manifest.model.links.entity import Presence, State, Step, state_of
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import Leftover, LocalRule, Obstacle, leftover
 from djlink_manifest.model.links.unique import uniques
 from djlink_manifest.model.server.catalog import Size, TableName
 from djlink_manifest.model.stores.external import NO_OBJECTS
 from djlink_manifest.reconcile.observe.keys import changed_entities, differing_keys, equal_unprotected
-from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot, PartRows
+from djlink_manifest.reconcile.state.plan_keys import KeySet, PlanKeys
+from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot, PartRows, steps_of
 from djlink_manifest.servers.compare.bulk_check import Glance
 from djlink_manifest.servers.compare.key_diff import SideDigests
 from djlink_manifest.servers.entities import counts as census
@@ -23,11 +25,14 @@ from djlink_manifest.servers.entities.obstacles import obstacle
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external.objects import objects_to_pull
 from djlink_manifest.servers.external.verify import lacking_at_source, lost_here
-from djlink_manifest.servers.keys.key_table import KeyTable
+from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
-from djlink_manifest.servers.session.session import Session
-from djlink_manifest.servers.sql import table
+from djlink_manifest.servers.outbound import registrations, requests
+from djlink_manifest.servers.session.session import RawRow, Session
+from djlink_manifest.servers.sql import Sql, table
 from djlink_manifest.servers.stores.transport import Depot
+
+KEYS_AT_ONCE = 10_000
 
 
 def observe(
@@ -43,19 +48,22 @@ def observe(
     seen: SideDigests | None = None,
     *,
     verify: bool = False,
-) -> tuple[LinkSnapshot, PackedKeys]:
-    """The snapshot of one link, and its entities that cannot come for what the local tables hold.
+    hangs: bool = False,
+) -> tuple[LinkSnapshot, PackedKeys, PlanKeys]:
+    """The snapshot of one link, its entities that cannot come for what the local tables hold, and what goes.
 
     `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to;
     `comparable` the links whose local tables have a place for every row of the source; `seen` the digests of
-    both sides where they were asked already.
+    both sides where they were asked already; `hangs` tells that outbound rows of a link above are let go.
     `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over; and
     the external objects, whose stores `depot` has. Raises ServerError.
     """
 
-    def look(rules: tuple[LocalRule, ...], seen: SideDigests | None) -> tuple[LinkSnapshot, PackedKeys]:
+    def look(
+        rules: tuple[LocalRule, ...], seen: SideDigests | None
+    ) -> tuple[LinkSnapshot, PackedKeys, PlanKeys]:
         args = (link, footing, rules, scene, sizes, source, local, blocked, comparable, depot, seen)
-        return _observe(*args, verify=verify)
+        return _observe(*args, verify=verify, hangs=hangs)
 
     found, left = look(footing.rules, seen), leftover(link)
     if left is None or not footing.is_comparable(link) or not _has_left(left, found[0], local):
@@ -88,7 +96,8 @@ def _observe(
     seen: SideDigests | None,
     *,
     verify: bool,
-) -> tuple[LinkSnapshot, PackedKeys]:
+    hangs: bool,
+) -> tuple[LinkSnapshot, PackedKeys, PlanKeys]:
     has_outbound = link.address in scene.held
     has_local = not any(t.name == link.local.name for t in footing.make_local)
     complete = footing.is_comparable(link)  # else parts or columns are missing, or not filled
@@ -139,13 +148,21 @@ def _observe(
             different = cannot_come if _unprotected(counts) and scene.children.get(link.address) else None
             found = equal_unprotected(link, scene, extra, source, local, different)
             equal = sum(len(keys) for keys in found)
-        if stuck is not None:
-            cannot_come.add(stuck.own_keys(missing))
+        own = stuck.own_keys(missing) if stuck is not None else iter(())
+        lost = list(own) if footing.remade else []
+        cannot_come.add(lost if footing.remade else own)
+        hanging = sum(again.values())
+        if footing.remade and hangs and missing is not None:
+            hanging = missing.count
+            lost += _all_keys(missing)
+        keys = PlanKeys()
+        if not footing.make_outbound:
+            keys = _plan_keys(link, footing, scene, steps_of(link, footing, counts), (source, missing), lost)
         cannot_come.add(lacking)
-    changed, lost = None, 0
+    changed, without = None, 0
     if verify and complete and has_outbound:
-        lost, keys = lost_here(local, source, link, depot) if link.stores else (0, [])
-        with changed_entities(link, source, local, keys) as work:
+        without, lacking_here = lost_here(local, source, link, depot) if link.stores else (0, [])
+        with changed_entities(link, source, local, lacking_here) as work:
             changed = work.count
     snapshot = LinkSnapshot(
         counts=counts,
@@ -166,10 +183,57 @@ def _observe(
         hindered=_hindered(link, scene, why),
         hindered_again=_hindered(link, scene, again),
         changed=changed,
-        lost=lost,
+        lost=without,
         lacking=len(lacking),
+        hanging=hanging if footing.remade else 0,
     )
-    return snapshot, cannot_come
+    return snapshot, cannot_come, keys
+
+
+def _plan_keys(
+    link: Link,
+    footing: Footing,
+    scene: Scene,
+    steps: Counter[Step],
+    at: tuple[Session, KeyTable | None],
+    lost: list[RawRow],
+) -> PlanKeys:
+    """The keys of what is to be let go at the source, as far as it is not deleted here first.
+
+    `at` is the source, and the keys that are held there and missing here.
+    """
+    source, missing = at
+    gone = requests.requested_in(link, missing.name) if missing and steps[Step.APPROVE] else None
+    mended = requests.approved_yet_held(link) if steps[Step.MEND] else None
+    return PlanKeys(
+        gone=_keys_of(source, link, gone),
+        released=_released(link, footing, scene, missing) if missing and steps[Step.RELEASE] else KeySet(),
+        lost=KeySet(lost) if footing.remade else KeySet(),
+        mended=_keys_of(source, link, mended),
+    )
+
+
+def _released(link: Link, footing: Footing, scene: Scene, missing: KeyTable) -> KeySet:
+    with key_table(missing.session, link, "gone") as gone:
+        if footing.remade:
+            registrations.add_lost(scene, link, missing, gone, "released")
+        else:
+            registrations.add_missing(scene, link, missing, gone, pullable=False)
+        return KeySet(_all_keys(gone))
+
+
+def _keys_of(source: Session, link: Link, select: Sql | None) -> KeySet:
+    """The keys that a SELECT of the source gives."""
+    if select is None:
+        return KeySet()
+    with key_table(source, link, "gone") as found:
+        found.add_from(select)
+        return KeySet(_all_keys(found))
+
+
+def _all_keys(of: KeyTable) -> Iterator[RawRow]:
+    for first, last in of.pages(KEYS_AT_ONCE):
+        yield from of.keys(first, last)
 
 
 def level_snapshot(seen: Glance) -> LinkSnapshot:

@@ -52,7 +52,7 @@ def observe_relied(
 
     def one(address: str) -> None:
         link, reliance = links[address], reliances[address]
-        stage.say(f"searching for rows that refer to refilled rows of {address}")
+        stage.options.say(f"searching for rows that refer to refilled rows of {address}")
         try:
             with (
                 stage.sources[link.source].readers.session() as there,
@@ -67,7 +67,7 @@ def observe_relied(
         if relied.entities:
             found[address] = relied
 
-    with ThreadPoolExecutor(stage.parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
         list(threads.map(one, [a for a in links if reliances[a]]))
     return found, refusals
 

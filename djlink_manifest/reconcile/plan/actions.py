@@ -1,22 +1,36 @@
-"""The changes a plan can hold, one frozen class each, and what keeps a change from being one."""
+"""The changes a plan can hold, one frozen class each, and what keeps a change from being one.
+
+An action carries all that its executor needs: definitions, marks, bounds. What is only shown comes first, so
+that an action can be made by hand without the rest.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
+from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.owner_views import OwnerView
+from djlink_manifest.reconcile.state.snapshot import Alteration
 
 ADDED = "added at the source after linking"
+LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)
 class CreateOutbound:
-    """Make the link's tables in the outbound schema, which forbid the source to delete what is held."""
+    """Make the link's tables in the outbound schema, which forbid the source to delete what is held.
+
+    Before the tables of `definitions` the link's `mark` is written there, where there is none.
+    """
 
     server: str
     tables: tuple[str, ...]
     reason: str
+    definitions: tuple[TableDefinition, ...] = ()
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +40,85 @@ class MakeViews:
     server: str
     views: tuple[str, ...]
     reason: str
+    definitions: tuple[OwnerView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CreateLocal:
-    """Make the local table and its parts."""
+    """Make the local table and its parts.
+
+    Before the tables of `definitions` the link's `mark` is written, where there is none, into the local
+    schema, which is made where it is `new_schema`. The mark then says what is not done yet: `remade`, that
+    rows which outbound holds are missing here and deleted by nobody; `refill`, the digest of the source's
+    definition to which the rows that are here are to be brought.
+    """
 
     tables: tuple[str, ...]
     reason: str
-    server: str = "local"
+    server: str = LOCAL
+    definitions: tuple[TableDefinition, ...] = ()
+    mark: Mark | None = None
+    new_schema: bool = False
+    remade: bool = False
+    refill: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlterLocal:
     """Add to a local table what the source added to its own.
 
-    `columns` are names with types (`contrast float`), `indexes` names.
+    `columns` are names with types (`contrast float`), `indexes` names. `refill` is written into the mark of
+    `link_id` first, as by `CreateLocal`. `after_rows`: unique indexes, which only rows that were refilled can
+    be sure to meet.
     """
 
     table: str
     columns: tuple[str, ...]
     indexes: tuple[str, ...]
     reason: str
-    server: str = "local"
+    server: str = LOCAL
+    alteration: Alteration | None = None
+    refill: str | None = None
+    link_id: str = ""
+    after_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyLineage:
+    """Write DataJoint's lineage of the link's tables into the local schema.
+
+    `schemas` are the source's schemas that have a table of it; what these do not say follows from foreign
+    keys.
+    """
+
+    schemas: tuple[str, ...]
+    reason: str
+    server: str = LOCAL
+
+
+@dataclass(frozen=True, slots=True)
+class NoteDefinition:
+    """Say in one side's mark from which definition of the source all of its tables are made.
+
+    `digest` is the definition's; the local mark says then that no refill is due. `after_rows`: once entities
+    are refilled, and only if none was left as it is.
+    """
+
+    server: str
+    digest: str
+    reason: str
+    link_id: str = ""
+    contact: str = ""
+    after_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFilled:
+    """Say in the local mark that the table made anew has all rows that outbound holds, once it has."""
+
+    link_id: str
+    reason: str
+    server: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +129,8 @@ class AddForeignKey:
     columns: tuple[str, ...]
     parent: str
     reason: str
-    server: str = "local"
+    server: str = LOCAL
+    key: ForeignKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +145,7 @@ class Pull:
     parts: tuple[tuple[str, int], ...]
     bytes: int
     reason: str
-    server: str = "local"
+    server: str = LOCAL
     objects: Objects = NO_OBJECTS
 
 
@@ -88,7 +159,7 @@ class PullAgain:
 
     entities: int
     reason: str
-    server: str = "local"
+    server: str = LOCAL
     whole: bool = False
 
 
@@ -103,7 +174,7 @@ class Refill:
     entities: int
     cause: Literal["definition", "rows"]
     reason: str
-    server: str = "local"
+    server: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +188,23 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Delete outbound rows of entities that are gone locally, so that the source may delete them."""
+    """Delete outbound rows of entities that are gone locally, so that the source may delete them.
+
+    `lost`: the local table was made anew, so that what hangs on a row which is held no longer goes too.
+    """
+
+    server: str
+    entities: int
+    reason: str
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Release or approve entities that a table made anew lacks and that hang on what is held no longer.
+
+    At most `entities`: those that cannot come as the plan was made.
+    """
 
     server: str
     entities: int
@@ -132,7 +219,9 @@ class Delete:
     was claimed by an earlier apply; `approved` is claimed first, under the digest `keys` of the open requests
     up to `until`, in the name of `by`; `auto` needs no review; `unwanted` is wanted no longer; `orphans` are
     local rows without a source row, approved under the digest `keys`. `unheld`: entities without an outbound
-    row are among them.
+    row are among them. `remade`: the local table was made anew and lacks rows, which were deleted by nobody.
+    `records`: requests up to that moment which the local `DeletionRequested` does not say yet are entered
+    into the source's ledger before their rows go.
     """
 
     entities: int
@@ -144,7 +233,25 @@ class Delete:
     until: str | None = None
     by: str | None = None
     unheld: bool = False
-    server: str = "local"
+    server: str = LOCAL
+    remade: bool = False
+    records: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Grant at the source the requests that an approval covers, in the name of `by`.
+
+    They are the `entities` open requests up to `until`, held here or not, of the digest `keys`; nothing is
+    granted where they are others.
+    """
+
+    server: str
+    entities: int
+    reason: str
+    keys: str = ""
+    until: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,32 +276,23 @@ class Mend:
 class NoteRequests:
     """Bring the local part `DeletionRequested` up to date, and enter the changes into the source's ledger.
 
-    `unheld`: requested entities that are here without an outbound row are among them.
+    `unheld`: requested entities that are here without an outbound row are among them. Requests made after
+    `until`, a moment at the source, wait for the next plan.
     """
 
     new: int
     withdrawn: int
     reason: str
     unheld: bool = False
-    server: str = "local"
+    server: str = LOCAL
+    until: str | None = None
 
 
-Action: TypeAlias = (
-    CreateOutbound
-    | MakeViews
-    | CreateLocal
-    | AlterLocal
-    | AddForeignKey
-    | Pull
-    | PullAgain
-    | Refill
-    | Register
-    | Release
-    | Delete
-    | Approve
-    | Mend
-    | NoteRequests
-)
+Structure: TypeAlias = CreateOutbound | MakeViews | CreateLocal | AlterLocal | CopyLineage | AddForeignKey
+Bookkeeping: TypeAlias = NoteDefinition | NoteFilled
+Rows: TypeAlias = Pull | PullAgain | Refill | Register | Release | GiveUp
+Deletion: TypeAlias = Claim | Mend | Delete | Approve | NoteRequests
+Action: TypeAlias = Structure | Bookkeeping | Rows | Deletion
 
 
 @dataclass(frozen=True, slots=True)

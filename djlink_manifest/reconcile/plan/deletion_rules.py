@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Limit, Link
-from djlink_manifest.reconcile.plan.actions import Action, Approve, Blocked, Delete, Mend, NoteRequests
+from djlink_manifest.reconcile.plan.actions import (
+    Action,
+    Approve,
+    Blocked,
+    Claim,
+    Delete,
+    Mend,
+    NoteRequests,
+)
 from djlink_manifest.reconcile.plan.messages import AGAIN, ASKED, ORPHANS, how, how_again, quoted, requested
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
@@ -21,6 +29,7 @@ from djlink_manifest.reconcile.state.deletion_requests import (
     RequestSet,
     excess,
     moment,
+    moment_text,
 )
 
 
@@ -60,20 +69,27 @@ class Decider:
     going: Counter[str] = field(default_factory=Counter)
 
     def decide(
-        self, link: Link, steps: Mapping[Step, int], seen: LinkDeletions | None, *, complete: bool = True
+        self,
+        link: Link,
+        steps: Mapping[Step, int],
+        seen: LinkDeletions | None,
+        *,
+        complete: bool = True,
+        remade: bool = False,
     ) -> Decision:
         """Decide about one link. `seen` is None where nothing about deletions was, or could be, observed.
 
-        `complete`: all of the link's tables stand.
+        `complete`: all of the link's tables stand. `remade`: the local one was made anew and lacks rows.
         """
         approvals = [a for a in self.approvals if a.link == link.address]
         if seen is None:
             over = tuple(approvals) if complete else ()
             return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=over)
         actions, blocked = list(_certain(link, steps)), list[Blocked]()
+        until = moment_text(seen.newest)
         if seen.unnoted or seen.overdue:
             words = "the source's requests have changed"
-            actions.append(NoteRequests(seen.unnoted, seen.overdue, words, seen.unheld))
+            actions.append(NoteRequests(seen.unnoted, seen.overdue, words, seen.unheld, until=until))
         if seen.granted.here:
             granted = _delete(seen.granted, "granted", "deletion requested and granted", seen)
             self._do(link, seen.granted, granted, actions, blocked)
@@ -84,7 +100,11 @@ class Decider:
         if seen.again:
             blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
         kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
-        return Decision(tuple(actions), (*blocked, *void), warnings, kept, tuple(spent))
+        records = until if seen.unnoted or seen.overdue else None
+        actions = [
+            replace(a, remade=remade, records=records) if isinstance(a, Delete) else a for a in actions
+        ]
+        return Decision(tuple(sorted(actions, key=_turn)), (*blocked, *void), warnings, kept, tuple(spent))
 
     def _open(
         self,
@@ -117,7 +137,9 @@ class Decider:
                 continue
             words = f"deletion requested, approved by {approval.by} on {approval.date}"
             action = _delete(covered.closure, "approved", words, seen, approval)
-            self._do(link, covered.closure, action, actions, blocked)
+            if self._do(link, covered.closure, action, actions, blocked):
+                bounds = (approval.keys, approval.until, approval.by)
+                actions.append(Claim(link.source, covered.count, f"approved by {approval.by}", *bounds))
             later = waiting.closure.here - covered.closure.here
             if later:
                 blocked.append(
@@ -153,7 +175,7 @@ class Decider:
             words = f"{ORPHANS}; approved by {approval.by} on {approval.date}"
             action = _delete(found.closure, "orphans", words, seen, approval)
             gone = found.count - found.closure.here
-            self._do(link, found.closure, action, actions, blocked, ORPHANS, gone)
+            self._do(link, found.closure, action, actions, blocked, why=ORPHANS, gone=gone)
         if not fitting:
             blocked += [
                 Blocked(
@@ -215,15 +237,19 @@ class Decider:
         action: Delete,
         actions: list[Action],
         blocked: list[Blocked],
+        *,
         why: str = ASKED,
         gone: int = 0,
-    ) -> None:
-        """Let a set go, as far as nothing is in the way. `gone`: so many more of it are gone here already."""
+    ) -> bool:
+        """Let a set go, as far as nothing is in the way; whether the action is among the actions.
+
+        `gone`: so many more of it are gone here already.
+        """
         hidden = self._unfilled(link, closure.here, why)
         hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
         if hidden:
             blocked.append(hidden)
-            return
+            return False
         out = sorted(a for a, _ in closure.whole if a not in self.usable)
         if out:
             verb = "is" if len(out) == 1 else "are"
@@ -232,8 +258,9 @@ class Decider:
                 "plan"
             )
             blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
-            return
-        if closure.entities or gone or action.cause == "approved":
+            return False
+        goes = bool(closure.entities or gone or action.cause == "approved")
+        if goes:
             actions.append(action)
             if action.cause == "auto":
                 self._count(link, closure)
@@ -243,6 +270,7 @@ class Decider:
             hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
             reason = f"{why}; rows of your own depend on them: {tables}"
             blocked.append(Blocked("review", reason, closure.held, hint))
+        return goes
 
     def _unfilled(self, link: Link, count: int, why: str) -> Blocked | None:
         """What is in the way where tables below the link lack rows that may refer to what would go."""
@@ -326,14 +354,35 @@ def _problem(covered: RequestSet, approval: Approval) -> str | None:
 def _delete(
     closure: Closure, cause: str, reason: str, seen: LinkDeletions, approval: Approval | None = None
 ) -> Delete:
+    keys = seen.waiting.keys if cause == "auto" and seen.waiting else None
+    until = moment_text(seen.newest) if cause in ("granted", "auto") else None
     return Delete(
         closure.entities,
         closure.along,
         closure.rows,
         cause,  # type: ignore[arg-type]  # one of the causes, as text
         reason,
-        approval.keys if approval else None,
-        (approval.until or None) if approval else None,
-        approval.by if approval else None,
+        keys=approval.keys if approval else keys,
+        until=(approval.until or None) if approval else until,
+        by=approval.by if approval else None,
         unheld=seen.unheld,
     )
+
+
+def _turn(action: Action) -> int:
+    """The place of a kind of deletion in a link's order.
+
+    What is agreed to is claimed first. What is asked for is noted once it is known what of it stays. Orphans,
+    which go in one transaction, come last.
+    """
+    match action:
+        case Claim():
+            return 0
+        case Mend():
+            return 1
+        case Delete(cause=cause):
+            return {"granted": 2, "approved": 3, "auto": 4, "unwanted": 5, "orphans": 8}[cause]
+        case Approve():
+            return 6
+        case _:
+            return 7

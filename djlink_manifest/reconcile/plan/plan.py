@@ -5,24 +5,30 @@ Nothing in it depends on the order of the manifest's text, on the clock or on a 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Approval
-from djlink_manifest.model.links.entity import Standing, Step, step_for
+from djlink_manifest.model.links.entity import State, Step
 from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.plan.deletion_rules import Decider
-from djlink_manifest.reconcile.plan.link_actions import late_keys, row_actions, structure
+from djlink_manifest.reconcile.plan.link_actions import Facts, rows, structure, taken_note_of
 from djlink_manifest.reconcile.plan.messages import STRAYS
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on, unlinked_warnings, unsure
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
-from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, LinkSnapshot, Refusal, ServerFacts
+from djlink_manifest.reconcile.state.snapshot import (
+    Forgotten,
+    Refusal,
+    ReliedOn,
+    ServerFacts,
+    steps_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +65,6 @@ class LinkPlan:
     def is_stopped(self) -> bool:
         """Whether the link is blocked, so nothing is done."""
         return any(b.whole for b in self.blocked)
-
-    @property
-    def may_refill(self) -> bool:
-        """Whether rows that are here may be refilled: not while source rows are gone that are held.
-
-        Nor in the apply that deletes these here.
-        """
-        return not (any(b.reason == STRAYS for b in self.blocked) or any(map(_is_of_orphans, self.actions)))
 
     @property
     def is_unchanged(self) -> bool:
@@ -121,7 +119,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     A link whose footing or snapshot is missing must have a refusal of its address; it and all links below it
     are not attempted.
     """
-    by_address = {link.address: link for link in links}
+    by_address, head = {link.address: link for link in links}, seen.head
     refused: dict[str, list[Refusal]] = defaultdict(list)
     for refusal in seen.refusals:
         refused[refusal.address].append(refusal)
@@ -130,13 +128,13 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         needs[edge.child].append(edge)
     decider = Decider(
         by_address,
-        frozenset(a for a in seen.snapshots if a in by_address and a not in refused),
-        {address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
-        seen.lately,
-        seen.approvals,
-        seen.limit,
-        seen.unseen or {},
-        seen.unfilled,
+        usable=frozenset(a for a in seen.snapshots if a in by_address and a not in refused),
+        held={address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
+        lately=seen.deletions.lately,
+        approvals=seen.approvals,
+        limit=seen.limit,
+        unseen=seen.deletions.unseen or {},
+        unfilled=seen.deletions.unfilled,
     )
     spent = list[Approval]()
     plans: dict[str, LinkPlan] = {}
@@ -151,31 +149,41 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
                 warnings=unlinked_warnings(link),
             )
             stopped = [p for p in base.after if plans[p].is_stopped]
-            plans[address] = _link_plan(base, link, refused[address], stopped, seen, decider, spent)
+            in_the_way = tuple(_in_the_way(refused[address], stopped))
+            plans[address] = _link_plan(base, link, in_the_way, seen, (decider, spent))
     return Plan(
-        seen.manifest,
-        seen.digest,
-        seen.files,
-        seen.local,
-        seen.sources,
-        tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
-        tuple(r for r in seen.refusals if r.address not in by_address),
-        seen.forgotten,
-        (*seen.warnings, *map(_spent, spent), *unsure(seen, (a for p in plans.values() for a in p.actions))),
-        tuple(spent),
-        seen.removals,
+        *(head.manifest, head.digest, head.files, head.local, head.sources),
+        links=tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
+        refusals=tuple(r for r in seen.refusals if r.address not in by_address),
+        forgotten=seen.forgotten,
+        warnings=(
+            *seen.warnings,
+            *map(_spent, spent),
+            *unsure(seen, (a for p in plans.values() for a in p.actions)),
+        ),
+        spent=tuple(spent),
+        removals=seen.removals,
     )
+
+
+def _in_the_way(refusals: Sequence[Refusal], stopped: Sequence[str]) -> Iterator[Blocked]:
+    """Why nothing of a link is done: it is refused, or links above it are stopped."""
+    yield from (Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals)
+    if stopped and not refusals:
+        verb = "is" if len(stopped) == 1 else "are"
+        reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
+        yield Blocked("upstream", reason, whole=True)
 
 
 def _link_plan(
     base: LinkPlan,
     link: Link,
-    refusals: Sequence[Refusal],
-    stopped: Sequence[str],
+    in_the_way: tuple[Blocked, ...],
     seen: Observation,
-    decider: Decider,
-    spent: list[Approval],
+    deciding: tuple[Decider, list[Approval]],
 ) -> LinkPlan:
+    """The plan of one link; what decides about deletions comes with the spent approvals, which are added."""
+    decider, spent = deciding
     footing, snapshot = seen.footings.get(link.address), seen.snapshots.get(link.address)
     if footing is not None and snapshot is not None:
         base = replace(
@@ -187,29 +195,31 @@ def _link_plan(
             outbound_rows=snapshot.outbound_rows,
             local_rows=snapshot.local_rows,
         )
-    if refusals:
-        return replace(
-            base, blocked=tuple(Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals)
-        )
-    if stopped:
-        verb = "is" if len(stopped) == 1 else "are"
-        reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
-        return replace(base, blocked=(Blocked("upstream", reason, whole=True),))
+    if in_the_way:
+        return replace(base, blocked=in_the_way)
     if footing is None or snapshot is None:
         raise ValueError(f"{link.address} has no observation and no refusal")
-    steps, deletions = steps_of(link, footing, snapshot), seen.deletions.get(link.address)
+    steps, deletions = steps_of(link, footing, snapshot.counts), seen.deletions.links.get(link.address)
     relied = seen.relied.get(link.address)
     complete = not (footing.make_local or footing.make_outbound)
-    decision = decider.decide(link, steps, deletions, complete=complete)
+    decision = decider.decide(link, steps, deletions, complete=complete, remade=footing.remade)
     spent += decision.spent
+    # not while source rows are gone that are held, nor in the apply that deletes these here
+    may_refill = not (snapshot.in_state(State.IMPOSSIBLE) or any(map(_is_of_orphans, decision.actions)))
+    lineage = seen.lineage.get(link.source, ())
+    facts = Facts(
+        link,
+        footing,
+        snapshot,
+        steps,
+        relied=relied or ReliedOn(0),
+        may_refill=may_refill,
+        lineage=lineage,
+    )
+    actions = (*structure(facts), *decision.actions, *rows(facts))
     return replace(
         base,
-        actions=(
-            *structure(link, footing, snapshot),
-            *decision.actions,
-            *row_actions(link, footing, snapshot, steps, relied),
-            *late_keys(footing),
-        ),
+        actions=(*actions, *(taken_note_of(facts) if actions else ())),
         blocked=(
             *decision.blocked,
             *(
@@ -217,7 +227,7 @@ def _link_plan(
                 for each in obstacles(link, snapshot, steps)
                 if each.reason != STRAYS or not any(map(_is_of_orphans, decision.actions))
             ),
-            *relied_on(link, relied, seen.files),
+            *relied_on(link, relied, seen.head.files),
         ),
         drift=tuple(drifts(link, footing, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
@@ -235,20 +245,6 @@ def concerned(plan: Plan) -> frozenset[str]:
     acting = [link for link in plan.links if link.actions and not link.is_stopped]
     along = {a for link in acting for d in link.actions if isinstance(d, Delete) for a, _ in d.along}
     return frozenset({link.address for link in acting} | along)
-
-
-def steps_of(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Counter[Step]:
-    """How many entities of the link each step of the state table concerns."""
-    steps: Counter[Step] = Counter()
-    for entities, count in snapshot.counts.items():
-        standing = Standing(
-            wanted=entities.wanted,
-            pullable=entities.pullable,
-            release_unwanted=link.unwanted == "release",
-            remade=footing.remade,
-        )
-        steps[step_for(entities.presence, standing)] += count
-    return steps
 
 
 def _spent(approval: Approval) -> str:

@@ -77,7 +77,7 @@ def removal(
     outbound = (mark.outbound_schema, mark.outbound_table)
     beside = [(outbound[0], outbound[1] + suffix) for suffix in (REQUESTED, APPROVED)]
     ledger = (outbound[0], outbound[1] + HISTORY)
-    blocked = list(_in_the_way(entry, mark, local, ours, dependents, {*linked, *going}))
+    blocked = list(_in_the_way(entry, mark, local, ours, dependents, links={*linked, *going}))
     found = source.tables.get(outbound)
     if found is not None and found.kind != "table":
         found = None  # somebody's view: neither read nor dropped
@@ -133,6 +133,7 @@ def _in_the_way(
     local: Catalog,
     ours: Mark | None,
     dependents: Sequence[KeyTo],
+    *,
     links: Collection[TableName],
 ) -> Iterator[Blocked]:
     here = f"{mark.local_schema}.{mark.local_table}"

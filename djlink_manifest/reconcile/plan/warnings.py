@@ -145,5 +145,5 @@ def unlinked_warnings(link: Link) -> tuple[str, ...]:
 
 def unsure(seen: Observation, actions: Iterable[Action]) -> Iterator[str]:
     """What nobody can know of a deletion that is planned."""
-    if seen.unseen is None and any(isinstance(a, Delete) for a in actions):
+    if seen.deletions.unseen is None and any(isinstance(a, Delete) for a in actions):
         yield UNSURE

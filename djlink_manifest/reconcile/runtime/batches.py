@@ -6,11 +6,14 @@ Every step can be repeated; what stops in the middle is finished by the next app
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 from djlink_manifest.errors import (
+    DjlinkError,
     Interrupted,
     ObjectRefused,
     RowsRefused,
@@ -19,10 +22,14 @@ from djlink_manifest.errors import (
 )
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.observe.keys import differing_keys, equal_unprotected
+from djlink_manifest.reconcile.plan.actions import Blocked
+from djlink_manifest.reconcile.runtime.context import Found
 from djlink_manifest.reconcile.runtime.workers import Helpers
+from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, PlanKeys
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.external.objects import Objects
+from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.session.errors import is_passing_here
@@ -47,7 +54,7 @@ class Tally:
     they are, since rows of other tables rely on theirs; `refusals` the server's words, the first few; `begun`
     the tables, columns and keys whose making began; `along` are entities of other links that went with the
     `deleted` ones, `deleted_rows` all rows that went;
-    `unmade` what was left out, and why.
+    `unmade` what was left out, and why; `blocked` the actions that were not done, for what they found.
     """
 
     created: bool = False
@@ -74,20 +81,44 @@ class Tally:
     approved: int = 0
     mended: int = 0
     noted: int = 0
+    blocked: list[Blocked] = field(default_factory=list)
     guard: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Otherwise(DjlinkError):
+    """What an action finds under its locks is not what its plan saw: it is blocked, and ends the link."""
+
+    def __init__(self, bench: Bench, blocked: Blocked) -> None:
+        super().__init__(blocked.reason, link=bench.link.address, hint=blocked.hint)
+        self.blocked = blocked
+
+
+class Notes(Protocol):
+    """The noting of what a source asks for, while some of it is deleted."""
+
+    def enter(self, batch: NumberedKeys) -> None:
+        """Enter into the ledger those requests of a batch that it lacks."""
+
+    def went(self, keys: Collection[RawRow]) -> None:
+        """Take note that the rows of these keys went."""
+
+    def finish(self, new: int) -> None:
+        """Bring the local part up to date; so many requests were new to it as was planned."""
 
 
 @dataclass(slots=True)
 class Bench:
     """One link with the sessions to work on it.
 
-    `remade` tells that the local table was dropped and that not all held rows are back: what is missing there
-    was deleted by nobody. `guarded` raises where its locks, as the sessions see them, are no longer ours;
-    `helpers` lends further sessions to work at the same time.
-    `objects` brings its external objects, where it has any.
+    `found` is what the plan's observation left. `guarded` raises where its locks, as the sessions see them,
+    are no longer ours; `helpers` lends further sessions to work at the same time. `objects` brings its
+    external objects, where it has any. `resumed` tells that an earlier session of this apply was lost at the
+    action in hand, which may be done in part or whole. `notes` is the noting of requests that deletions
+    began, and `stack` ends with the sessions.
     """
 
     link: Link
+    found: Found
     scene: Scene
     source: Writer
     local: Writer
@@ -97,8 +128,15 @@ class Bench:
     advanced: Callable[[], None]
     say: Callable[[str], None]
     stop: threading.Event
+    stack: ExitStack
     objects: Objects | None = None
-    remade: bool = False
+    resumed: bool = False
+    notes: Notes | None = None
+
+    @property
+    def keys(self) -> PlanKeys:
+        """The sets of keys that the plan saw of the link."""
+        return self.found.keys.get(self.link.address, NOTHING_SEEN)
 
     @property
     def convert(self) -> Conversion:
@@ -111,7 +149,7 @@ class Bench:
 
 
 def release_gone(bench: Bench) -> None:
-    """Release what is held in outbound, gone locally and not to be pulled again."""
+    """Release what the plan saw held in outbound, gone locally and not to be pulled again."""
     link, source = bench.link, bench.source
     with differing_keys(link, True, True, source, bench.local) as (missing, _):
         if missing is None or not missing.count:
@@ -119,7 +157,9 @@ def release_gone(bench: Bench) -> None:
         with key_table(source, link, "gone") as gone:
             registrations.add_missing(bench.scene, link, missing, gone, pullable=False)
             for first, last in gone.pages(KEYS_AT_ONCE):
-                again(bench, partial(release, bench, gone.keys(first, last)))
+                keys = bench.keys.released.among(gone.keys(first, last))
+                if keys:
+                    again(bench, partial(release, bench, keys))
                 bench.advanced()
                 stop_here(bench)
 
@@ -182,7 +222,7 @@ def bring(bench: Bench, work: KeyTable, low: int, high: int) -> None:
     if bench.objects is None:
         return
     try:
-        bench.objects.bring(bench.source, work, low, high, bench.stop, counted)
+        bench.objects.bring(bench.source, work, low, high, stop=bench.stop, each=counted)
     except ObjectRefused:
         bench.tally.objectless += low == high
         raise

@@ -1,4 +1,4 @@
-"""What an apply works with: writers, locks, marks, and what is known of the schemas."""
+"""What an apply works with: writers, locks, and what its plan's observation found."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from datetime import datetime, timezone
 
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.model.server.catalog import Mark
-from djlink_manifest.model.tables.naming import LINEAGE
-from djlink_manifest.reconcile.diff.link_tables import Ground
-from djlink_manifest.reconcile.observe.connect import Reached
-from djlink_manifest.reconcile.state.snapshot import Footing
-from djlink_manifest.servers.ddl.lineage import is_lineage
+from djlink_manifest.reconcile.observe.context import Stage
+from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.servers.entities.set_terms import Scene
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.ownership.locks import Locks
@@ -27,76 +25,71 @@ from djlink_manifest.servers.stores.transport import Depot
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Links and their footings, pools of writers, locks, and what is known of the schemas.
+class Found:
+    """What a plan's observation leaves for its apply, beside the actions: sets of keys, and what SQL needs.
 
-    `marks` are the marks of the links due, as they stand or as they shall be written; `lineage` the (source,
-    schema) pairs with a `~lineage` table; `new_schemas` the local schemas to make; `scenes` what the SQL of
-    each source is made from; `blocked` the entities that the plan leaves out as they cannot come, by link;
+    `marks` are the links' marks, as they stand or as they shall be written, `marked` the links whose mark
+    stands at the source; `held` are those whose outbound table stands, `complete` those whose requests and
+    approvals stand too. `scenes` are what the SQL of each source is made from; `blocked` the entities that
+    cannot come, by link, `keys` those that go; `dependents` the local foreign keys along which deletions
+    spread.
+    """
+
+    marks: Mapping[str, Mark]
+    marked: frozenset[str]
+    held: frozenset[str]
+    complete: frozenset[str]
+    scenes: Mapping[str, Scene]
+    blocked: Mapping[str, PackedKeys]
+    keys: Mapping[str, PlanKeys]
+    dependents: Dependents
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Links with pools of writers and locks, and what was found of them.
+
     `holder` says who we are, for those who find a link locked; `depot` has the stores of external objects.
     """
 
     links: Mapping[str, Link]
     graph: LinkGraph
-    footings: Mapping[str, Footing]
-    marks: Mapping[str, Mark]
+    found: Found
     sources: Mapping[str, Pool[Writer]]
     local: Pool[Writer]
     locks: Locks
-    lineage: frozenset[tuple[str, str]]
-    new_schemas: frozenset[str]
-    scenes: Mapping[str, Scene]
-    blocked: Mapping[str, PackedKeys]
     holder: str
     parallelism: int
     depot: Depot
 
+    def link_id(self, address: str) -> str:
+        """The id in the marks of a link."""
+        return self.found.marks[address].link_id
+
 
 @contextmanager
-def open_site(
-    due: Set[str],
-    manifest: tuple[str, str],
-    links: Mapping[str, Link],
-    graph: LinkGraph,
-    footings: Mapping[str, Footing],
-    scenes: Mapping[str, Scene],
-    blocked: Mapping[str, PackedKeys],
-    local: Reached,
-    sources: Mapping[str, Reached],
-    parallelism: int,
-    depot: Depot,
-    besides: Set[str] = frozenset(),
-) -> Iterator[Site]:
+def open_site(stage: Stage, due: Set[str], found: Found, besides: Set[str] = frozenset()) -> Iterator[Site]:
     """The site of an apply of the links `due`; its sessions, and the locks with them, end with the block.
 
-    `manifest` is the manifest's name and contact; `besides` are sources of which links are taken out.
+    `besides` are sources of which links are taken out.
     """
+    links = stage.links
     names = sorted({links[a].source for a in due} | besides)
-    writers = {name: Pool(sources[name].address, Writer) for name in names}
-    local_writers = Pool(local.address, Writer)
-    schemas = {
-        (name, schema)
-        for name in names
-        for (schema, t), found in sources[name].catalog.tables.items()
-        if t == LINEAGE and is_lineage(found)
-    }
-    with closing(Locks(local.address, [sources[name].address for name in names])) as locks:
+    writers = {name: Pool(stage.sources[name].address, Writer) for name in names}
+    local_writers = Pool(stage.local.address, Writer)
+    addresses = [stage.sources[name].address for name in names]
+    with closing(Locks(stage.local.address, addresses)) as locks:
         try:
             yield Site(
                 links=links,
-                graph=graph,
-                footings=footings,
-                marks={a: _mark(links[a], manifest, sources[links[a].source], local) for a in due},
+                graph=stage.graph,
+                found=found,
                 sources=writers,
                 local=local_writers,
                 locks=locks,
-                lineage=frozenset(schemas),
-                new_schemas=frozenset(links[a].local.schema for a in due) - local.catalog.all_schemas,
-                scenes=scenes,
-                blocked=blocked,
                 holder=holder(),
-                parallelism=parallelism,
-                depot=depot,
+                parallelism=stage.options.parallelism,
+                depot=stage.at.depot,
             )
         finally:
             for pool in (*writers.values(), local_writers):
@@ -111,10 +104,3 @@ def holder() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()} (process {os.getpid()}, since {since})"
-
-
-def _mark(link: Link, manifest: tuple[str, str], source: Reached, local: Reached) -> Mark:
-    """The mark of a link: as it stands at the source, else as it shall be written."""
-    name, contact = manifest
-    stands = source.catalog.mark(link.outbound_schema, link.outbound_table)
-    return stands or Ground(name, source.catalog, local.catalog).new_mark(link, contact)

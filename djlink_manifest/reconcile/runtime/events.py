@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from djlink_manifest.reconcile.plan.actions import Blocked
+
 Status: TypeAlias = Literal["done", "failed", "skipped"]
 
 
@@ -43,6 +45,7 @@ class LinkOutcome:
     `done`: all of its actions were carried out; `failed`: `problem` and `hint` tell why, and what was
     committed before stays; `skipped`: not attempted, because of `problem`. The counts are what was really
     committed: `along` are entities of other links that went with the `deleted` ones, `deleted_rows` all rows.
+    `blocked` are actions that found things otherwise than their plan, and were not done.
     """
 
     address: str
@@ -69,6 +72,7 @@ class LinkOutcome:
     taken_out: bool = False
     objects: int = 0
     object_bytes: int = 0
+    blocked: tuple[Blocked, ...] = ()
 
 
 Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome

@@ -9,7 +9,9 @@ from dataclasses import fields
 from djlink_manifest.reconcile.runtime.batches import Tally
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
 
-_COUNTS = {f.name for f in fields(LinkOutcome)} & {f.name for f in fields(Tally)}  # what both have, by name
+_COUNTS = {f.name for f in fields(LinkOutcome)} & {f.name for f in fields(Tally)} - {
+    "blocked"
+}  # what both have, by name
 
 
 def outcome_of(
@@ -22,8 +24,9 @@ def outcome_of(
 ) -> LinkOutcome:
     """What was done of a link, since `started` on the monotonic clock, and how it ended."""
     counts = {name: getattr(tally, name) for name in _COUNTS}
+    seconds, blocked = time.monotonic() - started, tuple(tally.blocked)
     return LinkOutcome(
-        address, status, problem=problem, hint=hint, seconds=time.monotonic() - started, **counts
+        address, status, problem=problem, hint=hint, seconds=seconds, blocked=blocked, **counts
     )
 
 

@@ -11,6 +11,8 @@ from datetime import datetime
 
 from djlink_manifest.manifest.models.values import Approval
 
+BEFORE_ALL = datetime(1970, 1, 1)  # earlier than any request
+
 
 @dataclass(frozen=True, slots=True)
 class LabRows:
@@ -78,7 +80,8 @@ class LinkDeletions:
     `unwanted` is what is here and wanted no longer;
     `unheld` tells that requested entities are here without an outbound row; `now` is the source's clock;
     `again` counts entities that were approved before, and are here again without protection; `orphans` are
-    the local rows without a source row, where an approval names them or they were asked about.
+    the local rows without a source row, where an approval names them or they were asked about. `newest` is
+    the moment of the latest request of whatever kind: what is done about requests is bound to it.
     """
 
     asked: tuple[Asked, ...] = ()
@@ -92,6 +95,24 @@ class LinkDeletions:
     now: datetime | None = field(default=None, compare=False)
     again: int = 0
     orphans: RequestSet | None = None
+    newest: datetime = BEFORE_ALL
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionFacts:
+    """What was observed of deletions in all links, as a plan takes it.
+
+    `links` says what was observed by link, `lately` how many entities of each went in 24 hours without a
+    review. `unseen` names, by link, tables that the local account cannot see and that refer with ON DELETE
+    CASCADE or SET NULL; None where it cannot know. `unfilled` names, by link, the links below it whose local
+    tables were dropped or lack a part: what of theirs would go along with a deletion is not known until they
+    are filled.
+    """
+
+    links: Mapping[str, LinkDeletions] = field(default_factory=dict)
+    lately: Mapping[str, int] = field(default_factory=dict)
+    unseen: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
+    unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def moment(text: str) -> datetime:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.links.entity import Presence, State, state_of
+from djlink_manifest.model.links.entity import Presence, Standing, State, Step, state_of, step_for
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.tables.naming import class_name
@@ -67,7 +69,8 @@ class Footing:
     do not name the source's present definition; `make_views` are the owner's views to make or replace,
     `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
     anew by an apply that did not bring all held rows back. `rules` are what the local tables ask of rows and
-    the source's do not.
+    the source's do not. `mark` is the mark as it stands at the source, or as it shall be written;
+    `new_schema` tells that the local schema is missing.
     """
 
     link_id: str | None = None
@@ -84,6 +87,8 @@ class Footing:
     redefined: bool = False
     remade: bool = False
     rules: tuple[LocalRule, ...] = ()
+    mark: Mark | None = None
+    new_schema: bool = False
 
     @property
     def is_level(self) -> bool:
@@ -125,6 +130,20 @@ class EntityClass:
     presence: Presence
     wanted: bool
     pullable: bool
+
+
+def steps_of(link: Link, footing: Footing, counts: Mapping[EntityClass, int]) -> Counter[Step]:
+    """How many entities of the link each step of the state table concerns."""
+    steps: Counter[Step] = Counter()
+    for entities, count in counts.items():
+        standing = Standing(
+            wanted=entities.wanted,
+            pullable=entities.pullable,
+            release_unwanted=link.unwanted == "release",
+            remade=footing.remade,
+        )
+        steps[step_for(entities.presence, standing)] += count
+    return steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +188,7 @@ class LinkSnapshot:
     `hindered_again` are the same of what outbound holds and the local table lacks.
     Where external objects were verified, `lacking` counts those that lack one at the source, and `lost` the
     objects that are missing or altered here; the entities of these are among the `changed`.
+    Of a table made anew at most the `hanging` entities are let go, for what they refer to is held no longer.
     """
 
     counts: Mapping[EntityClass, int]
@@ -191,6 +211,7 @@ class LinkSnapshot:
     changed: int | None = None
     lost: int = 0
     lacking: int = 0
+    hanging: int = 0
 
     def in_state(self, state: State) -> int:
         """How many entities are in a state."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from djlink_manifest.reconcile.plan.actions import Approve, Delete, Mend, NoteRequests
+from djlink_manifest.reconcile.plan.actions import Approve, Claim, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.state.deletion_requests import Asked, Closure
 from djlink_manifest.report.screen.figures import counted, listed
 from djlink_manifest.report.screen.rows import DELETE, NOTE, RESUME, REVIEW, Row
 
-DELETIONS = (Delete, Approve, Mend, NoteRequests)
+DELETIONS = (Claim, Delete, Approve, Mend, NoteRequests)
 REASONS = 3  # shown in a plan; `djlink requests` shows all
 
 
@@ -51,6 +51,9 @@ def _done(link: LinkPlan) -> Iterator[Row]:
                 else:
                     yield Row(DELETE, "", f"claim the approved requests: {action.reason}")
                 yield from _details(action.along, action.rows)
+            case Claim(entities=entities, reason=reason):
+                words = f"note: the approval of {counted(entities, 'request')}, at the source: {reason}"
+                yield Row(NOTE, "", words, style="dim")
             case Approve(entities=entities, reason=reason):
                 yield Row(DELETE, "", f"approve the deletion of {counted(entities, 'row')}: {reason}")
             case Mend(entities=entities, reason=reason):

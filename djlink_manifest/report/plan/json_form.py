@@ -7,16 +7,23 @@ from dataclasses import asdict
 from typing import Any
 
 from djlink_manifest.errors import Location
+from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.reconcile.plan.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
     Approve,
+    Claim,
+    CopyLineage,
     CreateLocal,
     CreateOutbound,
     Delete,
+    GiveUp,
     MakeViews,
     Mend,
+    NoteDefinition,
+    NoteFilled,
     NoteRequests,
     Pull,
     PullAgain,
@@ -24,6 +31,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Register,
     Release,
 )
+from djlink_manifest.reconcile.plan.order import writes_to
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, moment_text
@@ -125,7 +133,7 @@ def link_json(link: LinkPlan) -> JSON:
         "local_rows": link.local_rows,
         "kept": link.kept,
         "left_out": [{"reason": reason, "count": count} for reason, count in link.left_out],
-        "actions": [_action(action) for action in link.actions],
+        "actions": [_action(action, source_of(link.address)) for action in link.actions],
         "blocked": [asdict(block) for block in link.blocked],
         "drift": [asdict(drift) for drift in link.drift],
         "warnings": list(link.warnings),
@@ -133,43 +141,93 @@ def link_json(link: LinkPlan) -> JSON:
     }
 
 
-def _action(action: Action) -> JSON:
+def _action(action: Action, source: str) -> JSON:
+    """An action of a link of this source: what is done, where it is written, within which bounds.
+
+    Definitions are told by their names and digests.
+    """
+    written, names = {"writes_to": sorted(writes_to(action, source))}, tuple[str, ...]()
     match action:
         case CreateOutbound():
-            return {"kind": "create_outbound", **asdict(action), "tables": list(action.tables)}
-        case CreateLocal():
-            return {"kind": "create_local", **asdict(action), "tables": list(action.tables)}
-        case MakeViews():
-            return {"kind": "make_views", **asdict(action), "views": list(action.views)}
-        case AlterLocal():
-            columns, indexes = list(action.columns), list(action.indexes)
-            return {"kind": "alter_local", **asdict(action), "columns": columns, "indexes": indexes}
-        case AddForeignKey():
-            return {"kind": "add_foreign_key", **asdict(action), "columns": list(action.columns)}
-        case Pull():
-            parts = [{"part": part, "rows": rows} for part, rows in action.parts]
-            return {"kind": "pull", **asdict(action), "parts": parts}
-        case PullAgain():
-            return {"kind": "pull_again", **asdict(action)}
-        case Refill():
-            return {"kind": "refill", **asdict(action)}
-        case Register():
-            return {"kind": "register", **asdict(action)}
-        case Release():
-            return {"kind": "release", **asdict(action)}
-        case Delete():
-            return {
-                "kind": "delete",
-                **asdict(action),
-                "along": _counts(action.along, "address", "entities"),
-                "rows": _counts(action.rows, "table", "rows"),
+            return {"kind": "create_outbound", **_fields(action, "server", "tables", "reason"), **written} | {
+                "definitions": _definitions(action.definitions)
             }
+        case CreateLocal():
+            names = ("tables", "reason", "server", "new_schema", "remade")
+            definitions = _definitions(action.definitions)
+            refill = action.refill is not None
+            return {"kind": "create_local", **_fields(action, *names), **written} | {
+                "definitions": definitions,
+                "refill": refill,
+            }
+        case MakeViews():
+            return {"kind": "make_views", **_fields(action, "server", "views", "reason"), **written}
+        case AlterLocal():
+            names = ("table", "columns", "indexes", "reason", "server", "after_rows")
+            refill = action.refill is not None
+            return {"kind": "alter_local", **_fields(action, *names), "refill": refill, **written}
+        case CopyLineage():
+            return {"kind": "copy_lineage", **_fields(action, "schemas", "reason", "server"), **written}
+        case NoteDefinition():
+            names = ("server", "digest", "reason", "after_rows")
+            return {"kind": "note_definition", **_fields(action, *names), **written}
+        case NoteFilled():
+            return {"kind": "note_filled", **_fields(action, "reason", "server"), **written}
+        case AddForeignKey():
+            names = ("table", "columns", "parent", "reason", "server")
+            return {"kind": "add_foreign_key", **_fields(action, *names), **written}
+        case _:
+            return {**_rows(action), **written}
+
+
+def _rows(
+    action: Pull
+    | PullAgain
+    | Refill
+    | Register
+    | Release
+    | GiveUp
+    | Claim
+    | Mend
+    | Delete
+    | Approve
+    | NoteRequests,
+) -> JSON:
+    """What is done with entities."""
+    plain = asdict(action)
+    match action:
+        case Pull():
+            return {"kind": "pull", **plain, "parts": _counts(action.parts, "part", "rows")}
+        case PullAgain():
+            return {"kind": "pull_again", **plain}
+        case Refill():
+            return {"kind": "refill", **plain}
+        case Register():
+            return {"kind": "register", **plain}
+        case Release():
+            return {"kind": "release", **plain}
+        case GiveUp():
+            return {"kind": "give_up", **plain}
+        case Claim():
+            return {"kind": "claim", **plain}
+        case Delete():
+            along = _counts(action.along, "address", "entities")
+            return {"kind": "delete", **plain, "along": along, "rows": _counts(action.rows, "table", "rows")}
         case Approve():
-            return {"kind": "approve", **asdict(action)}
+            return {"kind": "approve", **plain}
         case Mend():
-            return {"kind": "mend", **asdict(action)}
+            return {"kind": "mend", **plain}
         case NoteRequests():
-            return {"kind": "note_requests", **asdict(action)}
+            return {"kind": "note_requests", **plain}
+
+
+def _fields(action: Action, *names: str) -> JSON:
+    found = {name: getattr(action, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def _definitions(definitions: Iterable[TableDefinition]) -> list[JSON]:
+    return [{"table": f"{t.schema}.{t.name}", "digest": t.digest()} for t in definitions]
 
 
 def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:

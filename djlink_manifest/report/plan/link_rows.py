@@ -10,11 +10,16 @@ from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
     AlterLocal,
     Approve,
+    Claim,
+    CopyLineage,
     CreateLocal,
     CreateOutbound,
     Delete,
+    GiveUp,
     MakeViews,
     Mend,
+    NoteDefinition,
+    NoteFilled,
     NoteRequests,
     Pull,
     PullAgain,
@@ -27,6 +32,8 @@ from djlink_manifest.report.plan.deletions import DELETIONS
 from djlink_manifest.report.plan.totals import is_waiting
 from djlink_manifest.report.screen.figures import counted, listed, size, stored
 from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
+
+BOOKKEEPING = {CopyLineage: "lineage", NoteDefinition: "definition", NoteFilled: "all rows are back"}
 
 
 def is_shown(link: LinkPlan) -> bool:
@@ -89,6 +96,11 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 yield Row(RESUME, "", f"resume {counted(entities, 'row')}: {reason}")
             case AlterLocal(table=table, reason=reason):
                 yield Row(CHANGE, "", f"alter {table}: {reason}")
+            case GiveUp(entities=entities, reason=reason):
+                words = f"release or approve up to {counted(entities, 'row')} at the source: {reason}"
+                yield Row(DELETE, "", words)
+            case CopyLineage() | NoteDefinition() | NoteFilled():
+                pass  # told in one line below
             case Refill(entities=entities, cause=cause, reason=reason):
                 most = "up to " if cause == "definition" else ""
                 yield Row(CHANGE, "", f"refill {most}{counted(entities, 'row')}: {reason}")
@@ -106,8 +118,11 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
             case AddForeignKey(table=table, columns=columns, parent=parent, reason=reason):
                 words = f"add foreign key of {table} ({', '.join(columns)}) to {parent}: {reason}"
                 yield Row(CREATE, "", words)
-            case Delete() | Approve() | Mend() | NoteRequests():
+            case Claim() | Delete() | Approve() | Mend() | NoteRequests():
                 pass  # among the deletions
+    notes = [words for kind, words in BOOKKEEPING.items() if any(isinstance(a, kind) for a in link.actions)]
+    if notes:
+        yield Row(NOTE, "", f"note: {', '.join(notes)}", style="dim")
 
 
 def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.ddl.tables import column_list
@@ -67,15 +66,3 @@ class KeyTable(TemporaryTable):
 def key_table(session: Session, link: Link, label: str, *, looked_up: bool = True) -> KeyTable:
     """A key table for the time of a `with` block, which makes and drops it."""
     return KeyTable(session, link, label, looked_up=looked_up)
-
-
-@contextmanager
-def temporary(session: Session, name: Sql, columns: str) -> Iterator[None]:
-    """A temporary table for the time of the block; one of the same name that was left behind is dropped.
-
-    `columns` is what stands between the parentheses of its CREATE TABLE.
-    """
-    session.temporary.create(name, columns)
-    yield
-    # on an error the session is closed by its pool, and the table with it
-    session.temporary.drop(name)

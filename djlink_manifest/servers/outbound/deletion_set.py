@@ -10,16 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Dependents, Referrer, table_of
-from djlink_manifest.servers.ddl.tables import key_columns
 from djlink_manifest.servers.keys.key_ranges import KeyRange, orders
-from djlink_manifest.servers.keys.key_table import temporary
-from djlink_manifest.servers.query.rows import inserts, most_bytes, reading
+from djlink_manifest.servers.keys.temporary_table import EntityKeys
+from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
-from djlink_manifest.servers.sql import Sql, columns, equal, ident, idents, joined, not_among, sql, table
+from djlink_manifest.servers.sql import Sql, columns, equal, ident, joined, not_among, sql, table
 
 HELD = "~held"  # whether something that stays refers to the entity
+FLAG = f"{ident(HELD).text} tinyint NOT NULL DEFAULT 0"
 OTHERS = 8  # a range is deleted from in its order where at most an eighth of it stays
 
 
@@ -33,33 +32,32 @@ class Doomed:
         self.local = local
         self.dependents = dependents
         self.members = tuple(members)
+        self.sets = {
+            address: EntityKeys(local, link.local, link.local.schema, f"doomed_{number}", FLAG)
+            for number, address in enumerate(members)
+            for link in [dependents.links[address]]
+        }
         self.in_order = True  # rows are deleted by ranges where they can be
 
     def name(self, address: str) -> Sql:
         """The link's temporary table."""
-        number = self.members.index(address)
-        return table(self.dependents.links[address].local.schema, f"~djlink_doomed_{number}")
+        return self.sets[address].name
 
     def add(self, address: str, keys: Iterable[RawRow]) -> int:
         """Add keys, raw, each once, of which the local table may hold some; how many."""
-        link = self.dependents.links[address]
-        most, added = most_bytes(self.local), 0
-        for statement in inserts(self.name(address), link.key_columns, keys, most):
-            self.local.send_scratch(statement.text)
-            added += statement.rows
-        return added
+        return self.sets[address].add(keys)
 
     def keep_present(self, address: str) -> None:
         """Forget the keys that the local table does not hold."""
         link = self.dependents.links[address]
-        mine, sets, key = table(link.local.schema, link.local.name), self.name(address), link.local.key
-        self.local.scratch(sql("DELETE FROM {} WHERE {}", sets, not_among(mine, key, sets.text, key)))
+        mine, key = table(link.local.schema, link.local.name), link.local.key
+        self.sets[address].delete(not_among(mine, key, self.name(address).text, key))
 
     def clear(self, *spared: str) -> None:
         """Empty all sets but those of the links spared."""
         for address in self.members:
             if address not in spared:
-                self.local.scratch(sql("DELETE FROM {}", self.name(address)))
+                self.sets[address].delete()
 
     def spread(self, locking: Writer | None = None, locked: str | None = None) -> None:
         """Add, link by link, the entities with a row that refers to one of the sets.
@@ -96,7 +94,7 @@ class Doomed:
 
     def count(self, address: str) -> int:
         """How many entities the link's set holds."""
-        return int(self.local.value(sql("SELECT COUNT(*) FROM {}", self.name(address))))
+        return self.sets[address].counted()
 
     def counts(self) -> dict[str, int]:
         """The sizes of the sets that are not empty, parents first."""
@@ -151,7 +149,7 @@ class Doomed:
 
     def _take_out(self, addresses: Iterable[str]) -> None:
         for address in addresses:
-            self.local.scratch(sql("DELETE FROM {} WHERE {}", self.name(address), ident(HELD)))
+            self.sets[address].delete(ident(HELD))
 
     def keys(self, address: str) -> list[RawRow]:
         """The keys of a set, raw."""
@@ -205,25 +203,14 @@ class Doomed:
         assert referrer.address is not None
         child = self.dependents.links[referrer.address]
         mine = child.local.entity_columns(table_of(child, referrer.table))
-        first = ident(child.local.key[0])
-        self.local.scratch(
-            sql(
-                "INSERT INTO {} ({}) SELECT DISTINCT {} FROM {} ON DUPLICATE KEY UPDATE {} = {}.{}",
-                self.name(referrer.address),
-                idents(child.local.key),
-                columns("c", mine),
-                self._referring(address, referrer),
-                first,
-                self.name(referrer.address),
-                first,
-            )
+        self.sets[referrer.address].add_once(
+            sql("SELECT DISTINCT {} FROM {}", columns("c", mine), self._referring(address, referrer))
         )
 
     def _hold_along(self, address: str, referrer: Referrer, strangers: bool) -> int:
         """Mark what is held through one foreign key; how many entities."""
-        held, joined = ident(HELD), self._referring(address, referrer)
         if referrer.address is None or (strangers and referrer.address not in self.members):
-            return self.local.scratch(sql("UPDATE {} SET d.{} = 1 WHERE NOT d.{}", joined, held, held))
+            return self._hold(address, self._referrers(address, referrer))
         if referrer.address not in self.members:
             return 0
         child = self.dependents.links[referrer.address]
@@ -231,14 +218,31 @@ class Doomed:
         theirs = self.name(referrer.address)
         if strangers:
             stays = not_among(theirs, child.local.key, "c", mine)
-            return self.local.scratch(
-                sql("UPDATE {} SET d.{} = 1 WHERE NOT d.{} AND {}", joined, held, held, stays)
-            )
-        match = equal("e", child.local.key, "c", mine)
-        self.local.scratch(
-            sql("UPDATE {} JOIN {} e ON {} AND e.{} SET d.{} = 1", joined, theirs, match, held, held)
-        )
+            return self._hold(address, sql("{} AND {}", self._referrers(address, referrer), stays))
+        held = sql("JOIN {} e ON {} AND e.{}", theirs, equal("e", child.local.key, "c", mine), ident(HELD))
+        self._hold(address, self._referrers(address, referrer, held))
         return 0
+
+    def _hold(self, address: str, rows: Sql) -> int:
+        """Mark the entities `d` of which there are such rows; how many were not marked before.
+
+        A session that reads may join no real table in an UPDATE.
+        """
+        test = sql("NOT d.{} AND EXISTS (SELECT 1 FROM {})", ident(HELD), rows)
+        return self.sets[address].update({HELD: Sql("1")}, test)
+
+    def _referrers(self, address: str, referrer: Referrer, beside: Sql | None = None) -> Sql:
+        """The rows `c` that refer to an entity `d` of a set: a FROM clause with its condition."""
+        link = self.dependents.links[address]
+        own = link.local.entity_columns(table_of(link, referrer.parent))
+        return sql(
+            "{} p STRAIGHT_JOIN {} c ON {} {} WHERE {}",
+            table(*referrer.parent),
+            table(*referrer.table),
+            equal("c", referrer.columns, "p", referrer.parent_columns),
+            Sql("") if beside is None else beside,
+            equal("p", own, "d", link.local.key),
+        )
 
     def _referring(self, address: str, referrer: Referrer) -> Sql:
         """The set `d` of a link, joined with the rows `c` that refer to its entities."""
@@ -259,11 +263,6 @@ def doomed(local: Session, dependents: Dependents, members: Sequence[str]) -> It
     """Empty sets for these links, parents first, for the time of the block."""
     found = Doomed(local, dependents, members)
     with ExitStack() as stack:
-        for address in found.members:
-            stack.enter_context(temporary(local, found.name(address), _columns(dependents.links[address])))
+        for each in found.sets.values():
+            stack.enter_context(each)
         yield found
-
-
-def _columns(link: Link) -> str:
-    keys = idents(link.local.key).text
-    return f"{key_columns(link.local)}, {ident(HELD).text} tinyint NOT NULL DEFAULT 0, PRIMARY KEY ({keys})"

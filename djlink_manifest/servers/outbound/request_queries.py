@@ -16,6 +16,7 @@ from djlink_manifest.servers.outbound.requests import (
     ledger_table,
     of_request,
     open_requests,
+    requested_until,
     requests_table,
 )
 from djlink_manifest.servers.query.rows import reading
@@ -58,12 +59,22 @@ def asked_rows(session: Session, link: Link) -> list[AskedRow]:
     return [AskedRow(str(reason), str(by), int(count), since) for reason, by, count, since in rows]
 
 
-def stream_requests(session: Session, link: Link, *, unheld: bool) -> Iterator[RawRow]:
+def newest_request(session: Session, link: Link) -> datetime | None:
+    """The moment of the link's latest request of whatever kind; None where there is none."""
+    latest = sql("SELECT MAX({}) FROM {} r", of_request(link, "requested_at"), requests_table(link))
+    found: datetime | None = session.value(latest)
+    return found
+
+
+def stream_requests(
+    session: Session, link: Link, *, unheld: bool, until: datetime | None = None
+) -> Iterator[RawRow]:
     """Requests, raw: key, since when, by whom, why.
 
-    Those that are open and held or, with `unheld`, all; in key order.
+    Those that are open and held or, with `unheld`, all, up to a moment if said; in key order.
     """
     tests = [] if unheld else [among(outbound_table(link), link.key, "r", link.key), open_requests(link)]
+    tests += requested_until(link, until)
     names = ("requested_at", "requested_by", "reason")
     return session.stream(
         sql(

@@ -82,13 +82,16 @@ def asked_as(link: Link, *, granted: bool | None = None, until: datetime | None 
     tests = [_stands(link, "r")]
     if granted is not None:
         tests.append(sql("{} IS NOT NULL" if granted else "{} IS NULL", of_request(link, "granted_at")))
-    if until is not None:
-        tests.append(sql("{} <= {}", of_request(link, "requested_at"), until))
-    return tests
+    return [*tests, *requested_until(link, until)]
 
 
-def doomed_requests(link: Link, *, granted_only: bool, unheld: bool) -> Sql:
-    """The SELECT of the keys whose deletion was asked for and agreed to, in key order.
+def requested_until(link: Link, until: datetime | None) -> list[Sql]:
+    """The condition that the request `r` is not later than a moment; none where no moment is given."""
+    return [] if until is None else [sql("{} <= {}", of_request(link, "requested_at"), until)]
+
+
+def doomed_requests(link: Link, *, granted_only: bool, unheld: bool, until: datetime | None) -> Sql:
+    """The SELECT of the keys whose deletion was asked for and agreed to, up to a moment, in key order.
 
     `unheld`: those too that outbound does not hold, approved before or not: perhaps they are here.
     """
@@ -97,6 +100,7 @@ def doomed_requests(link: Link, *, granted_only: bool, unheld: bool) -> Sql:
         tests = [_stands(link, "r")]
     if granted_only:
         tests.append(sql("{} IS NOT NULL", of_request(link, "granted_at")))
+    tests += requested_until(link, until)
     keys = columns("r", link.key)
     return sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", keys, requests_table(link), both(tests), keys)
 

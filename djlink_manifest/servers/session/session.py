@@ -140,14 +140,6 @@ class Session:
         finally:
             self._rollback()
 
-    def scratch(self, statement: Sql) -> int:
-        """Run a statement on a temporary table of this session; the rows affected."""
-        return self.temporary.run(statement)
-
-    def send_scratch(self, statement: bytes) -> int:
-        """As `scratch`, for a statement that is bytes already."""
-        return self.temporary.run(statement)
-
     def take_role(self, name: str) -> None:
         """Have the privileges of one of the account's roles alone."""
         self._run(sql("SET ROLE {}", ident(name)))

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from djlink_manifest.servers.sql import Sql, comma, ident, idents, sql
 
-_VERBS = ("INSERT INTO ", "DELETE FROM ", "DELETE ", "UPDATE ")
-
 
 class TemporaryTables:
     """The temporary tables that a session has made and not dropped, by their quoted names."""
@@ -94,15 +92,6 @@ class TemporaryTables:
         changes = comma([sql("d.{} = {}", ident(column), value) for column, value in values.items()])
         return self._run(sql("UPDATE {} d{} SET {} WHERE {}", own, beside, changes, where))
 
-    def run(self, statement: Sql | bytes) -> int:
-        """Run a statement that was composed elsewhere and writes one of the tables; the rows affected."""
-        text = statement.text if isinstance(statement, Sql) else statement[:1024].decode(errors="replace")
-        verb = next((verb for verb in _VERBS if text.startswith(verb)), None)
-        if verb is None or not any(f"{text} ".startswith(f"{verb}{name} ") for name in self._made):
-            raise ValueError(f"not a statement on a temporary table: {text[:80]}")
-        # joined with other tables, an UPDATE counts as one of theirs
-        return self._define(statement) if verb == "UPDATE " else self._run(statement)
-
     def _own(self, name: Sql) -> Sql:
         if name.text not in self._made:
             raise ValueError(f"not a temporary table of this session: {name.text}")
@@ -112,9 +101,9 @@ class TemporaryTables:
         self.settle()
         return self._send(statement)
 
-    def _define(self, statement: Sql | str | bytes) -> int:
+    def _define(self, statement: str) -> None:
         """Run what is refused to a session that reads, though its target is a temporary table."""
         if self._reads and not self._may_write:
             self._send("SET SESSION TRANSACTION READ WRITE")
             self._may_write = True
-        return self._send(statement)
+        self._send(statement)

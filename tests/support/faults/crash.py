@@ -50,9 +50,11 @@ def apply_once(
     parallelism: int = 1,
     typed: bool = False,
     spread: bool = False,
+    twice: bool = True,
 ) -> dict[str, Any]:
     """Plan, apply, plan again, with or without `verify`; `typed`: somebody says yes to all deletions;
-    `spread`: every link is pulled by ranges, several at once, by as many workers as `parallelism` lets.
+    `spread`: every link is pulled by ranges, several at once, by as many workers as `parallelism` lets;
+    `twice`: False where nobody asks what the second plan says.
 
     At the `at`-th change, from 1, or with `every` at the `at`-th statement of whatever kind, it kills
     itself: before it is sent or, with `sent`, before its answer is read.
@@ -80,13 +82,17 @@ def apply_once(
             plan, _ = job.approved(plan, "a.lee", "2026-11-24")
         with watched(stop_here):
             report = job.apply(plan, lambda event: None, threading.Event())
-    with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
-        again = job.plan(verify=verify)
-    return {
+    answer = {
         "changes": made,
         "loading": len(loading),
         "kinds": sorted({type(a).__name__ for link in plan.links for a in link.actions}),
         "problems": [o.problem for o in report.outcomes if o.status != "done"],
+    }
+    if not twice:
+        return answer
+    with open_job(load([Path(manifest)]), os.environ, parallelism=parallelism) as job:
+        again = job.plan(verify=verify)
+    return answer | {
         "again": again.has_changes or again.has_errors,
         "changes_again": again.has_changes,
         "blocked": [[link.address, b.kind, b.reason] for link in again.links for b in link.blocked],

@@ -208,11 +208,16 @@ class History(People):
         with patch.dict(os.environ, self.place.rig.environ):
             return run(list(arguments))
 
-    def apply(self, typed: bool = False, **kill: Any) -> dict[str, Any]:
-        """Plan and apply in a process of its own; what it may not change is as before."""
+    def apply(self, typed: bool = False, rests: bool = False, **kill: Any) -> dict[str, Any]:
+        """Plan and apply in a process of its own; what it may not change is as before.
+
+        It plans again where something is to be known of that: whether all comes to rest (`rests`), and which
+        approvals are void.
+        """
         before = self.meaning()
         may_go, linked = before.may_go(typed), {t for t in self.out if self.place.is_linked(t)}
-        answer = self.place.applier(manifest=str(self.write()), typed=typed, **kill)
+        twice = rests or bool(self.agreed)
+        answer = self.place.applier(manifest=str(self.write()), typed=typed, twice=twice, **kill)
         self.told["applies"] += 1
         if answer.get("killed"):
             self.told["applies killed"] += 1
@@ -221,7 +226,7 @@ class History(People):
             assert "problems" in answer, answer
         after = self.meaning()
         void = after.void()
-        if "problems" in answer and not answer["problems"]:
+        if "blocked" in answer and not answer["problems"]:
             said = Counter(address for address, _, why in answer["blocked"] if "is void" in why)
             assert said == Counter(self.place.address(each.table) for each in void), (answer, void)
         new = [each for each in void if each not in self.void]
@@ -276,17 +281,17 @@ class History(People):
         """At the end one more apply does all that can be done; then the owner deletes what was approved."""
         if not hasattr(self, "loose"):
             return
-        answer = self.apply()
+        answer = self.apply(rests=True)
         if answer["problems"] and (self.out or self.asks_more):
             # what hung on a row that was deleted here and that a rule keeps out was refused once
-            answer = self.apply()
-        if answer["changes_again"] and {"CreateLocal", "PullAgain"} & {*answer["kinds"]}:
+            answer = self.apply(rests=True)
+        if answer["changes_again"] and {"CreateLocal", "PullAgain", "NoteFilled"} & {*answer["kinds"]}:
             # deletions wait until dropped tables are filled
-            answer = self.apply()
+            answer = self.apply(rests=True)
         if answer["changes_again"] and (self.out or ("Delete" in answer["kinds"] and self.more_may_go())):
             # the first took links out, which changes what the others lack; or it deleted, under an approval,
             # what had kept the rows that it hung on from going under `deletions: auto`
-            answer = self.apply()
+            answer = self.apply(rests=True)
         if answer["problems"] or answer["changes_again"]:
             raise AssertionError(f"not at rest: {answer}")
         self.check_all_is_here(answer["blocked"])

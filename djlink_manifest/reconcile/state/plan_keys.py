@@ -1,0 +1,76 @@
+"""The sets of keys that a plan counted, kept while its job is open: what came later is told from them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeAlias
+
+Key: TypeAlias = "tuple[bytes | None, ...]"  # a primary key, as servers send it
+SALT = secrets.token_bytes(16)  # of this process: nobody can aim at a key of the set
+
+
+def _digest(key: Key) -> int:
+    found = hashlib.blake2b(digest_size=8, key=SALT)
+    for value in key:
+        found.update(b"~" if value is None else b"%d:%b" % (len(value), value))
+    return int.from_bytes(found.digest(), "big")
+
+
+class KeySet:
+    """Some keys of one link, eight bytes each: a digest of each key, in order."""
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self._digests = array("Q", sorted(map(_digest, keys)))
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def __contains__(self, key: Key) -> bool:
+        digest = _digest(key)
+        place = bisect_left(self._digests, digest)
+        return place < len(self._digests) and self._digests[place] == digest
+
+    def among(self, keys: Sequence[Key]) -> list[Key]:
+        """Those of some keys that are in the set, in their order."""
+        return [key for key in keys if key in self]
+
+
+NO_KEYS = KeySet()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanKeys:
+    """What a plan saw of one link, by what its actions do with it.
+
+    `granted` and `waiting` are the requested entities that can go, claimed or not; `unwanted` those that go
+    as they are wanted no longer; `gone` the requested ones that are gone locally; `released` those held, gone
+    locally and not to come again; `lost` those that a table made anew lacks and that cannot come; `mended`
+    those approved, yet held; `orphans` the local rows without a source row that can go.
+    """
+
+    granted: KeySet = NO_KEYS
+    waiting: KeySet = NO_KEYS
+    unwanted: KeySet = NO_KEYS
+    gone: KeySet = NO_KEYS
+    released: KeySet = NO_KEYS
+    lost: KeySet = NO_KEYS
+    mended: KeySet = NO_KEYS
+    orphans: KeySet = NO_KEYS
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether outbound rows go of what is gone locally, and so what hangs on these may go."""
+        return any(map(len, (self.gone, self.released, self.lost, self.mended)))
+
+
+NOTHING_SEEN = PlanKeys()
+
+
+def joined(one: PlanKeys, other: PlanKeys) -> PlanKeys:
+    """The sets of two observations of a link that looked at different ones."""
+    return PlanKeys(**{f.name: getattr(one, f.name) or getattr(other, f.name) for f in fields(PlanKeys)})
