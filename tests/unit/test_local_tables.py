@@ -184,8 +184,9 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         *(replace(BEFORE, columns=BEFORE.columns[:1], indexes=(), foreign_keys=()), SAME, "complete"),
         [
             f"{THERE}the source dropped column `x`",
-            "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows without a "
-            "there are blocked; link the parent again, or drop that foreign key",
+            "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows "
+            "without a parent in ours.room cannot be inserted; link the parent again, or drop that foreign "
+            "key",
         ],
     ),
     "the source changed a type": (
@@ -221,7 +222,8 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     "a check was added here": (
         *(BEFORE, changed(checks=(Check("own", "x > 0"),)), "complete"),
         [
-            "note: ours.t: its check `own` does not exist at the source; rows that violate it are refused; drop it",
+            "note: ours.t: its check `own` does not exist at the source; rows that violate it are refused; "
+            "drop it",
         ],
     ),
     "a part was dropped here": (
@@ -305,7 +307,7 @@ def test_a_column_added_to_the_key_is_a_problem_of_the_master_and_of_all_that_ha
         f"{THERE.removeprefix('problem: ')}the source added column `z` to the primary key;"
         " the primary key is (id), not (id, z)"
     )
-    assert requested.startswith("the local table ours.t__deletion_requested does not fit")
+    assert requested.startswith("the local table ours.t__deletion_requested does not match")
 
 
 def test_a_problem_says_where_to_undo_what() -> None:
