@@ -31,7 +31,7 @@ CASES = (
     (["held", "Session", "--where", "nothing = 1"], "Unknown column 'nothing'"),
     (["held", "--keys"], "--keys requires a table"),
     (["request", "Session", "--reason", "x", "--yes"], "no rows selected"),
-    (["request", "Session", "--all", "id=1", "--reason", "x", "--yes"], "do not go together"),
+    (["request", "Session", "--all", "id=1", "--reason", "x", "--yes"], "cannot be combined"),
     (["request", "Session", "--all", "--reason", " ", "--yes"], "--reason takes 1 to 1,000"),
     (["request", "Session", "--all", "--reason", "x"], "no terminal to ask for confirmation"),
     (["request", "Session", "id=99", "--reason", "x", "--yes"], "No such rows"),
@@ -39,11 +39,11 @@ CASES = (
     (["delete"], "no table given"),
     (["delete", "Session", "--json"], "--json cannot ask for confirmation"),
     (["delete", "Session", "--yes"], "Nothing was deleted"),
-    (["detach", "atlsa"], "no link of the manifest"),
+    (["detach", "atlsa"], "`atlsa` has no link"),
     (["held", "--password-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
     (["held", "--password-file", "/nowhere/at/all"], "cannot be read"),
-    (["held", "--tls-cert", "x.pem"], "go together"),
-    (["held", "--no-tls", "--tls-ca", "x.pem"], "do not go together"),
+    (["held", "--tls-cert", "x.pem"], "must be given together"),
+    (["held", "--no-tls", "--tls-ca", "x.pem"], "cannot be combined"),
 )
 
 

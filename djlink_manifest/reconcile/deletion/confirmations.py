@@ -1,4 +1,4 @@
-"""What of a deletion is done already, said to the source: approvals of what is gone, mended half approvals.
+"""Confirm to the source the deletions already done locally, and repair interrupted approvals.
 
 What is gone here, and what is here still, is proved under locks on both servers.
 """

@@ -1,4 +1,4 @@
-"""What a link finds and lacks on its two servers: tables, marks, rights.
+"""Compare a link's required tables, marks and privileges with both catalogs.
 
 Pure: catalogues → footing or refusal.
 """

@@ -59,7 +59,7 @@ class Alteration:
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """What a link finds and lacks on its two servers before any row is looked at.
+    """What a link's required tables, marks and privileges lack in both catalogs, before any row is read.
 
     `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
     tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;

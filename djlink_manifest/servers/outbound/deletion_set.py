@@ -1,4 +1,4 @@
-"""Entities that are to go, and what would go with them, in temporary tables on the local server.
+"""The entities to delete and everything that references them, in temporary tables on the local server.
 
 Each link has a table of keys. From some keys of one link the others follow along the foreign keys that the
 local server really has; rows of the lab's own that refer to them hold them back.
