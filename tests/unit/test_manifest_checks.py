@@ -236,7 +236,7 @@ TABLE_KEYS = [
     (tables(f"▸{'x' * 65}:"), "the table's name is longer than 64", None),
     (
         tables('▸"lab.*":'),
-        "the table's name contains an invalid character that is invalid in a table name",
+        "the table's name contains a character that is invalid in a table name",
         None,
     ),
     (tables("Session:\n▸session:"), "`session` and `Session` are one table", ":11; keep one"),
