@@ -49,7 +49,7 @@ def test_a_deletion_is_seen_approved_done_and_its_approval_taken_out(lab: Rig) -
     lab.write(document(lab))
     session = lab.address("lab_a", "lab", "Session")
     assert "No deletion is requested" in djlink(lab, "requests").stdout
-    assert "nothing of" in djlink(lab, "approve", session, code=1).stderr
+    assert "no deletion of" in djlink(lab, "approve", session, code=1).stderr
     request(lab, "session", "name = 'ann'", "wrong animal")
 
     shown = djlink(lab, "requests", session, "--keys").stdout
@@ -114,5 +114,5 @@ def test_a_removed_link_is_shown_and_taken_out(lab: Rig) -> None:
     address = lab.address("lab_a", "lab", "Spikes")
     lab.write(document(lab, ["Subject", "Session"], removed={address: {"table": "drop"}}))
     assert "release 3 rows, drop" in djlink(lab, "plan").stdout
-    assert "taken out" in djlink(lab, "apply", "--auto-approve").stdout
+    assert "removed" in djlink(lab, "apply", "--auto-approve").stdout
     assert "is done; delete the entry" in djlink(lab, "plan").stdout

@@ -143,7 +143,7 @@ def test_another_server_that_answers_to_the_sources_name_is_refused_and_not_mixe
     plan, report = linked.apply(strange)
     assert report.outcomes == ()
     [blocked] = link_of(plan, linked.address("lab_a", "lab", "Subject")).blocked
-    assert "lab_a knows nothing of it" in blocked.reason
+    assert "lab_a has no record of it" in blocked.reason
     rehearsed = adopt(linked, strange)
     assert rehearsed.adoptions == ()
     assert any(
@@ -282,7 +282,7 @@ def test_what_does_not_fit_is_refused_and_left_as_it_is(
     rehearsed = rehearse(linked, {**everything(linked), "name": "renamed"})
     assert [a.address.rpartition(".")[2] for a in rehearsed.adoptions] == ["Subject"]
     [refusal] = rehearsed.refusals
-    assert "does not fit" in refusal.reason
+    assert "does not match" in refusal.reason
     assert words in refusal.reason
 
 

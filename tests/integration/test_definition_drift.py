@@ -346,7 +346,7 @@ def test_a_table_of_the_labs_own_with_the_name_of_a_new_part_is_not_taken_over(l
     run_all(linked, own.replace("%s", "{lab}"))
     plan, _ = linked.apply(everything(linked))
     [blocked] = scan(plan, linked).blocked
-    assert "scan__note stands that djlink did not make" in blocked.reason
+    assert "scan__note was not created by djlink" in blocked.reason
     assert locally(linked, "SELECT * FROM @here.scan__note") == [(1, 1)]
 
 

@@ -125,8 +125,8 @@ def test_needed_tells_who_needs_it_and_none_what_is_held(lab: Rig) -> None:
     frozen = chosen(lab, Rig={"pull": "none"}, Session={"where": {"id": [1, 5]}})
     held, _ = told(lab, frozen, "Rig", "code=r1")
     new, _ = told(lab, frozen, "Rig", "code=r2")
-    assert "nothing new" in only(held, "pull", holds=True).words
-    assert "nothing new" in only(new, "pull").words
+    assert "new rows are not" in only(held, "pull", holds=True).words
+    assert "new rows are not" in only(new, "pull").words
 
 
 @ALL
@@ -159,7 +159,7 @@ def test_a_request_on_an_ancestor_and_rows_of_the_labs_own_are_named(lab: Rig) -
     run_all(lab, "INSERT INTO {lab}.subject VALUES (8, 'y')")
     differs, plan = told(lab, document, "Subject", "id=8")
     assert (differs.state, differs.equal) == ("unprotected", False)
-    assert "differ from the source's" in plan.blocked[0].reason
+    assert "differ from their source rows" in plan.blocked[0].reason
     nowhere, plan = told(lab, document, "Subject", "id=123")
     assert (nowhere.state, nowhere.key, plan.blocked) == ("absent", (("id", "123"),), ())
 
@@ -218,8 +218,8 @@ def test_a_source_that_is_down_is_told_and_not_taken_for_a_wrong_address(lab: Ri
 def test_what_is_no_link_or_no_key_is_told_with_what_is(lab: Rig) -> None:
     with lab.job(chosen(lab)) as job:
         for table, key, words, hint in (
-            ("Subject", "id=1,m=2", "`m` is no attribute", "id=…"),
-            ("Subject", "idd=1", "`idd` is no attribute", "did you mean `id`?"),
+            ("Subject", "id=1,m=2", "`m` is not a primary key attribute", "id=…"),
+            ("Subject", "idd=1", "`idd` is not a primary key attribute", "did you mean `id`?"),
             ("Session", "id=1", "the key lacks `n`", "id=…,n=…"),
             ("Session", "id=one,n=1", "`id` is a number", "id=…,n=…"),
             ("Subjekt", "id=1", "this manifest has no such link", "Subject"),

@@ -671,7 +671,7 @@ def test_wrong_arguments_say_what_is_right() -> None:
         (lambda: Link(remote, remote), "no account"),
         (lambda: Link("a", remote), "LazySchema"),  # type: ignore[arg-type]
         (lambda: Link(local, remote, {"a": "s", "b": "s"}), "two local stores"),
-        (lambda: Link(local, remote, {"a": ["s", "t"], "b": "t"}), "`t` is given two"),
+        (lambda: Link(local, remote, {"a": ["s", "t"], "b": "t"}), "`t` is mapped to two"),
         (lambda: Link(local, remote, {"a": 1}), "names to names"),  # type: ignore[dict-item]
         (lambda: Link(local, remote, outbound="a b"), "a space"),
         (lambda: LazySchema(""), "is empty"),

@@ -102,9 +102,9 @@ def test_the_stores_of_a_source_can_be_named_its_default_one_too(notebook: Noteb
         assert str(caught.value.hint).startswith('give Link source_stores={"default": {')
         assert notebook.rig.run("local", f"SHOW DATABASES LIKE '{notebook.local}'") == []
         wrong: list[tuple[Any, str]] = [
-            ({"default": {"location": "/x"}}, "'default' is not so"),
-            ({"default": 1}, "'default' is not so"),
-            ({"": "theirs"}, "'' is not so"),
+            ({"default": {"location": "/x"}}, "'default' is invalid"),
+            ({"default": 1}, "'default' is invalid"),
+            ({"": "theirs"}, "'' is invalid"),
         ]
         for given, words in wrong:
             with pytest.raises(UsageError, match=words):

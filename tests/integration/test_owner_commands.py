@@ -23,7 +23,7 @@ ONLY_SCANS = {"other": {"tables": ["Scan"]}}
 
 CASES = (
     (["held", "Sesion"], "did you mean"),
-    (["held", "Session", "nr=1"], "the restriction names the column `nr`"),
+    (["held", "Session", "nr=1"], "the restriction uses the column `nr`"),
     (["held", "Session", "id=x"], "number column `id` with the text 'x'"),
     (["held", "Session", "id"], "not COLUMN=VALUE"),
     (["held", "Session", "--where", "id = 1; DROP TABLE x"], "--where is refused: a `;`"),
@@ -74,8 +74,8 @@ def test_an_owner_asks_waits_and_deletes_and_nothing_that_is_held_goes(source: S
     assert code == 0, err
     assert f"{other}.Note" in err, "shown though no lab has linked it"
     assert "not linked" in err
-    assert f"{lab}.Session of {source.rig.names('atlas')} (data@atlas.example): 1 row asked for" in out
-    assert f"{other}.Scan of {source.rig.names('map')} (data@map.example): 2 rows asked for" in out
+    assert f"{lab}.Session of {source.rig.names('atlas')} (data@atlas.example): 1 row requested" in out
+    assert f"{other}.Scan of {source.rig.names('map')} (data@map.example): 2 rows requested" in out
     assert source.says("request", "Session", "id=1", "--reason", "again", "--yes")[2].endswith(
         "Everything was requested earlier.\n"
     )
@@ -264,9 +264,9 @@ def test_a_lab_whose_account_is_gone_is_told_and_the_others_are_asked_and_its_ro
     ask(server, "DROP USER %s@'%%'", (rig.names("map_link"),))
     code, out, err = source.says("request", "Scan", "--where", "scan < 20", "--reason", "x", "--yes")
     assert code == 1
-    assert f"{rig.names('map_link')}@%`, an account that is gone" in err
+    assert f"{rig.names('map_link')}@%`, an account that no longer exists" in err
     assert "djlink source detach" in err
-    assert f"{rig.names('atlas')} (data@atlas.example): 2 rows asked for" in out
+    assert f"{rig.names('atlas')} (data@atlas.example): 2 rows requested" in out
     source.approve("atlas", "other_scan", "scan")
     code, out, err = source.says("delete", "Scan", "--yes")
     assert (code, out) == (1, "")

@@ -155,7 +155,7 @@ def test_views_of_a_dropped_or_other_account_are_replaced_by_plan_and_work_again
     assert error_of(source, f"SELECT * FROM {held}") in (1045, 1449)
     code, _, err = source.says("held")
     assert code == 1
-    assert f"`{rig.names('atlas_link')}@%`, an account that is gone" in err
+    assert f"`{rig.names('atlas_link')}@%`, an account that no longer exists" in err
     assert "djlink apply" in err
     source.documents["atlas"]["sources"]["lab_a"]["user"] = rig.names("new_link")
     ask(server, "CREATE USER %s@'%%' IDENTIFIED BY %s", (rig.names("new_link"), PASSWORD))

@@ -274,7 +274,7 @@ def test_defaults_checks_and_names_of_an_owner_stay_what_they_are(lab: Rig) -> N
     plan, report = lab.apply(every)
     assert report.succeeded, report.outcomes
     assert {r.address.split(".", 2)[2]: r.reason for r in plan.refusals} == {
-        "a/../../b": "its name holds an invalid character",
+        "a/../../b": "its name contains an invalid character",
         "a.b": "its name contains a dot",
     }
     theirs, ours = (

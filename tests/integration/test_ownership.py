@@ -75,7 +75,7 @@ def test_a_restored_copy_of_the_local_server_is_refused(linked: Rig, side: str) 
     before = checksums(linked)
     plan, report = linked.apply(everything(linked))
     reason, hint = refused(link_of(plan, linked.address("lab_a", "lab", "Subject")))
-    assert "was made for another local server, `db.before`" in reason
+    assert "belongs to another local server, `db.before`" in reason
     assert "use that server" in hint
     assert report.outcomes == ()
     assert checksums(linked) == before
@@ -95,7 +95,7 @@ def test_a_source_that_knows_nothing_of_a_finished_link_is_refused(linked: Rig) 
     before = checksums(linked)
     plan, report = linked.apply(everything(linked))
     reason, hint = refused(link_of(plan, linked.address("lab_a", "lab", "Subject")))
-    assert "lab_a knows nothing of it" in reason
+    assert "lab_a has no record of it" in reason
     assert "check `host`, `port` and `outbound` of lab_a" in hint
     assert report.outcomes == ()
     assert checksums(linked) == before

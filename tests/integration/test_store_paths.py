@@ -29,7 +29,7 @@ HASH = "abcdefghijklmnopqrstuvwx23"
 
 
 def bring(theirs: dict[str, Any], ours: dict[str, Any], path: str, goal: str = "goal") -> dict[str, str]:
-    """Bring one object, as an apply does, and the object `right`; why they could not be brought."""
+    """Bring one object, as an apply does, and the object `right`; why they could not be copied."""
     stores = Stores({"ours": Store("ours", ours)}, "ours", {"lab": {"raw": Store("raw", theirs)}})
     objects = [Transport("raw", path, "ours", goal), Transport("raw", "right", "ours", "right")]
     with closing(Depot(stores)) as depot:

@@ -134,7 +134,7 @@ def test_an_entity_whose_object_is_missing_or_altered_is_left_out_and_the_others
     [outcome] = report.outcomes
     assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 1, 2)
     assert outcome.problem is not None
-    assert "the external objects of 2 entities could not be brought" in outcome.problem
+    assert "the external objects of 2 entities could not be copied" in outcome.problem
     assert "differs from what was stored there" in outcome.problem
     assert case.sessions() == [3]
     held = f"SELECT number FROM {case.rig.outbound_table('lab', 'session')}"
@@ -209,7 +209,7 @@ def test_another_file_at_the_place_of_a_filepath_stays_and_refuses_the_entity(ca
     there.write_bytes(b"the lab's own!")
     [outcome] = case.apply()[1].outcomes
     assert outcome.problem is not None
-    assert "another file stands at rig/2026 01/data.bin" in outcome.problem
+    assert "a different file exists at rig/2026 01/data.bin" in outcome.problem
     assert there.read_bytes() == b"the lab's own!"
     assert case.sessions() == [2, 3]
 

@@ -22,13 +22,13 @@ LATIN = "CHARACTER SET latin1 COLLATE latin1_swedish_nopad_ci"
 UNPROTECTED = {
     "prefixed": (
         "CREATE TABLE {lab}.prefixed (a varchar(99), PRIMARY KEY (a(10)))",
-        "it has a primary key over the first characters of a column",
+        "it has a primary key on a prefix of a column",
     ),
     "part_prefixed": (
         "CREATE TABLE {lab}.part_prefixed (id int PRIMARY KEY);"
         "CREATE TABLE {lab}.part_prefixed__bit (id int, a varchar(99), PRIMARY KEY (id, a(10)),"
         " FOREIGN KEY (id) REFERENCES {lab}.part_prefixed (id))",
-        "its part `part_prefixed__bit` has a primary key over the first characters",
+        "its part `part_prefixed__bit` has a primary key on a prefix",
     ),
 }
 OF_MARIADB = {

@@ -284,7 +284,7 @@ def test_every_command_names_the_cause_where_an_address_is_declared_and_gives_no
     code, told = djlink(document, "requests")
     assert code == 1
     assert "the source has no such table" in told
-    assert "down cannot be used" in told
+    assert "down is unavailable" in told
     assert lab.local() == {}
 
 
@@ -380,10 +380,10 @@ def test_requests_of_a_blocked_link_are_called_unknown_and_never_none(lab: Lab, 
     for addresses in ((), (mouse,), (scan,)):
         code, out = djlink(document, "requests", *addresses)
         assert code == 1
-        assert "No deletion is requested to delete anything of these links" not in out
+        assert "No deletion is requested for these links" not in out
         assert f"{addresses[0] if addresses else mouse} requests could not be read: " in out
-        assert ("of the links that are not blocked." in out) == (not addresses)
-    for address, words in ((mouse, "names the column `spezies`"), (scan, f"{mouse} is blocked")):
+        assert ("for the links that are not blocked." in out) == (not addresses)
+    for address, words in ((mouse, "uses the column `spezies`"), (scan, f"{mouse} is blocked")):
         code, out = djlink(document, "approve", address)
         assert code == 1
         assert words in out
