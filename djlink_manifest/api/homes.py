@@ -156,13 +156,13 @@ class Decorated:
             self.wish,
             marks,
             local.spec,
-            source.spec,
-            schema,
-            contact,
-            where,
-            beside,
-            self._source_stores(),
-            removed,
+            source=source.spec,
+            outbound=schema,
+            contact=contact,
+            where=where,
+            beside=beside,
+            source_stores=self._source_stores(),
+            removed=removed,
         )
         return Asked(made, environ)
 

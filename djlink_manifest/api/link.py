@@ -89,7 +89,7 @@ class Link:
             StoreSpec.model_construct(origin=Origin.outside(place, name), settings=settings)
             for name, settings in sorted(self._source_stores.items())
         )
-        wish = Wish(source, cls.__name__, local, self.stores, place, theirs)
+        wish = Wish(source, cls.__name__, local, self.stores, location=place, source_stores=theirs)
         home = Decorated(self.local_schema, self.source_schema, wish, self.outbound, self.contact)
         tables = home.standing()
         if tables is None:

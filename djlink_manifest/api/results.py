@@ -83,11 +83,11 @@ def status_of(link: LinkPlan) -> Status:
         link.address,
         link.source_rows,
         link.outbound_rows,
-        link.local_rows,
-        sum(a.entities for a in link.actions if isinstance(a, Pull | PullAgain)),
-        link.kept,
-        link.blocked,
-        link.drift,
+        local=link.local_rows,
+        to_pull=sum(a.entities for a in link.actions if isinstance(a, Pull | PullAgain)),
+        kept=link.kept,
+        blocked=link.blocked,
+        drift=link.drift,
     )
 
 
@@ -98,13 +98,13 @@ def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
         link.address,
         mine.pulled,
         mine.rows,
-        mine.bytes,
-        mine.registered,
-        mine.seconds,
-        tuple(
+        bytes=mine.bytes,
+        registered=mine.registered,
+        seconds=mine.seconds,
+        left_out=tuple(
             ("outside the restriction" if reason == NOT_IN_WHERE else reason, n)
             for reason, n in link.left_out
         ),
-        link.blocked,
-        tuple(o for o in outcomes if o is not mine and (o.pulled or o.created)),
+        blocked=link.blocked,
+        along=tuple(o for o in outcomes if o is not mine and (o.pulled or o.created)),
     )

@@ -70,7 +70,9 @@ def open_job(
         base = with_collations(base, sources.values())
         catalogs = {name: r.catalog for name, r in sources.items()}
         depot = open_things.enter_context(open_depot(manifest, catalogs, environ, say))
-        resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores, same_servers(reached))
+        resolved = resolve(
+            manifest, catalogs, base.catalog, outbound, stores=depot.stores, homes=same_servers(reached)
+        )
         facts = []
         for name, address in sorted(addresses.items()):
             result = results[name]

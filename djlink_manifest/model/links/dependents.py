@@ -97,4 +97,8 @@ def _tie(
         return None
     named = next(t for t in masters[parent].tables if t.name == key.parent_table)
     own, theirs = own_columns(master, table), own_columns(masters[parent], named)
-    return None if own is None or theirs is None else Tie(place, table, own, key, parent, named, theirs)
+    return (
+        None
+        if own is None or theirs is None
+        else Tie(place, table, own, key, parent=parent, named=named, parent_own=theirs)
+    )

@@ -128,7 +128,7 @@ def _rules(
             owner: tuple[str, ...] = owner,
         ) -> LocalRule:
             parent = (of.parent_schema, of.parent_table) if isinstance(of, ForeignKey) else None
-            return LocalRule(theirs, stands, owner, columns, of, parent in linked)
+            return LocalRule(theirs, stands, owner, columns, of=of, linked=parent in linked)
 
         known = {key_shape(key) for key in expected.foreign_keys}
         for key in stands.foreign_keys:

@@ -217,7 +217,7 @@ def transport(
         raise BadObject(f"{where}, but `stores` has no local store for this column")
     if inline:
         return Transport(
-            source, path, INLINE, _joined(place.local_schema, place.local_table), hashed, size
+            source, path, INLINE, _joined(place.local_schema, place.local_table), hash=hashed, size=size
         ), {}
     store, shared = local[target], external.codec == "filepath"
     if shared:
@@ -235,7 +235,7 @@ def transport(
     if hashed is not None and "schema" in ours:
         ours["schema"] = place.local_schema
     ours.pop("url", None)  # of the source's object; DataJoint makes it anew
-    return Transport(source, path, target, there, hashed, size, shared), ours
+    return Transport(source, path, target, there, hash=hashed, size=size, shared=shared), ours
 
 
 def _hashed_path(store: Store, hashed: str, schema: str, codec: str) -> str:

@@ -132,7 +132,7 @@ class _View:
 
     def drafted(self, table: TableDefinition, pull: str) -> DraftTable:
         about, stores = _about(table, self.catalog.sizes), store_names(table)
-        return DraftTable(self.key(table), pull, about, (), self.fault(table), stores)
+        return DraftTable(self.key(table), pull, about, (), left_out=self.fault(table), stores=stores)
 
     def parents(self, name: TableName) -> Iterator[TableDefinition]:
         """The masters of the tables that a table's foreign keys name, as far as they are seen."""

@@ -105,7 +105,7 @@ def _compare(view: _View, table: TableDefinition, stands: TableDefinition, found
         if difference.foreign_key is not None:
             found.late_keys.append((difference.table, difference.foreign_key))
         elif difference.kind == "column" and column is not None:
-            _missing_column(view, table, column, columns, there, here)
+            _missing_column(view, table, column, columns, there=there, here=here)
         elif difference.kind == "index" and index is not None:
             taken = {i.name.lower() for i in stands.indexes}
             if (view.mark is None or view.redefined) and index.name.lower() not in taken:
@@ -113,7 +113,7 @@ def _compare(view: _View, table: TableDefinition, stands: TableDefinition, found
             else:
                 found.notes.append(_note(table, difference))
         elif difference.kind == "more" and column is not None:
-            _more(view, table, difference, column, there, found)
+            _more(view, table, difference, column, there=there, found=found)
         elif difference.kind == "extra":
             found.notes.append(f"{table.schema}.{table.name}: {difference.words}")
         else:

@@ -74,7 +74,9 @@ def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = 
             depot = opened.enter_context(open_depot(manifest, catalogs, environ, say or (lambda words: None)))
         except DjlinkError as error:
             name = error.server or "local"
-            troubles.append(Finding(name, "stores", "error", error.message, _STORELESS, error.hint or HINT))
+            troubles.append(
+                Finding(name, "stores", "error", error.message, why=_STORELESS, fix=error.hint or HINT)
+            )
         return Diagnosis(
             manifest.name,
             tuple(_patient(spec, seen[name]) for name, (spec, _, _) in wanted.items()),
@@ -118,12 +120,12 @@ def _patient(spec: ServerSpec, seen: _Seen | DjlinkError) -> Patient:
         spec.name,
         seen.address.host,
         seen.address.port,
-        True,
-        identity.version.vendor,
-        identity.version.text,
-        identity.account,
-        seen.health.cipher,
-        round(seen.health.ahead, 3),
+        reached=True,
+        vendor=identity.version.vendor,
+        version=identity.version.text,
+        account=identity.account,
+        cipher=seen.health.cipher,
+        ahead=round(seen.health.ahead, 3),
     )
 
 
@@ -144,7 +146,7 @@ def _findings(
     going = _going(manifest, seen, outbound)
     for name, one in seen.items():
         if isinstance(one, DjlinkError):
-            yield Finding(name, "reachable", "error", one.message, _unseen(name), one.hint or "")
+            yield Finding(name, "reachable", "error", one.message, why=_unseen(name), fix=one.hint or "")
             continue
         version = one.catalog.identity.version
         words = f"{version.vendor} {version.text} at {one.address.host}:{one.address.port}, as "
@@ -159,10 +161,12 @@ def _findings(
     for spec in manifest.sources:
         one, schema = seen[spec.name], outbound[spec.name]
         if isinstance(schema, DjlinkError):
-            yield Finding(spec.name, "outbound", "error", schema.message, "", schema.hint or "")
+            yield Finding(spec.name, "outbound", "error", schema.message, why="", fix=schema.hint or "")
         elif isinstance(one, _Seen):
             mine = [link for link in links if link.source == spec.name]
-            yield from _source_findings(manifest, spec, schema, mine, one, local, bool(going[spec.name]))
+            yield from _source_findings(
+                manifest, spec, schema, mine, one=one, local=local, removing=bool(going[spec.name])
+            )
     if resolved and not told:
         yield from store_findings(links, resolved.refusals, depot)
 
@@ -191,7 +195,9 @@ def _source_findings(
     if isinstance(local, _Seen):
         yield from between_findings(name, one.health, local.health)
         yield from link_findings(name, links, one.health, local.catalog)
-        yield from mark_findings(name, manifest.name, outbound, links, one.catalog, local.catalog)
+        yield from mark_findings(
+            name, manifest.name, outbound, links, source=one.catalog, local=local.catalog
+        )
 
 
 def _links(
@@ -210,9 +216,9 @@ def _links(
         if isinstance(one, _Seen) and isinstance(schema, str):
             catalogs[spec.name], names[spec.name] = one.catalog, schema
     try:
-        return resolve(manifest, catalogs, local.catalog, names, depot.stores, {}), []
+        return resolve(manifest, catalogs, local.catalog, names, stores=depot.stores, homes={}), []
     except DjlinkError as error:
-        found = Finding("local", "links", "error", error.message, "no link is made", error.hint or "")
+        found = Finding("local", "links", "error", error.message, why="no link is made", fix=error.hint or "")
         return None, [found]
 
 

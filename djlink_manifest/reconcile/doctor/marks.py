@@ -23,8 +23,8 @@ def mark_findings(
             "same server",
             "note",
             "its host name, port and data directory are those of the local server",
-            "its rows are copied within one server and protected like those of any other source",
-            f"no action needed; tables of {name} that need no protection can be used without a link",
+            why="its rows are copied within one server and protected like those of any other source",
+            fix=f"no action needed; tables of {name} that need no protection can be used without a link",
         )
     theirs = source.marks.get(outbound, ())
     ours = [m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())]
@@ -42,10 +42,10 @@ def mark_findings(
             "marks",
             "note",
             f"{_links(len({m.link_id for m in unfinished}))} not completely created",
-            "an apply was interrupted",
-            "run `djlink apply` to continue",
+            why="an apply was interrupted",
+            fix="run `djlink apply` to continue",
         )
-    yield from _one_sided(name, outbound, links, theirs, ours, own)
+    yield from _one_sided(name, outbound, links, theirs, ours=ours, own=own)
 
 
 def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine: str) -> Iterator[Finding]:
@@ -61,10 +61,10 @@ def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine
                 "marks",
                 "error",
                 f"{_links(count)} in `{outbound}` created for another local server, `{server}`",
-                "this local server is a copy of that one, or it was moved; two servers that hold the same "
-                "rows would release each other's rows",
-                "use the server they were created for; if the server was moved permanently: `djlink adopt "
-                "ADDRESS`",
+                why="this local server is a copy of that one, or it was moved; two servers that hold the "
+                "same rows would release each other's rows",
+                fix="use the server they were created for; if the server was moved permanently: `djlink "
+                "adopt ADDRESS`",
             )
         else:
             yield Finding(
@@ -72,9 +72,9 @@ def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine
                 "marks",
                 "warning",
                 f"{_links(count)} in `{outbound}` of the manifest `{whose}`{who}, local server `{server}`",
-                "its links are refused here, and this account can write to the outbound tables of another "
-                "lab",
-                "use a separate outbound schema for each manifest (`outbound`); if the links are yours "
+                why="its links are refused here, and this account can write to the outbound tables of "
+                "another lab",
+                fix="use a separate outbound schema for each manifest (`outbound`); if the links are yours "
                 "under another name: `djlink adopt ADDRESS`",
             )
 
@@ -98,9 +98,9 @@ def _one_sided(
             "error",
             f"{_links(len(lost))} linked locally but unknown to `{outbound}`: "
             + ", ".join(f"{m.local_schema}.{m.local_table}" for m in lost[:5]),
-            "a different server now uses this name, or its outbound tables were dropped; nothing protects "
-            "these rows at the source",
-            f"check `host`, `port` and `outbound` of {name}; if they are correct: `djlink adopt ADDRESS`",
+            why="a different server now uses this name, or its outbound tables were dropped; nothing "
+            "protects these rows at the source",
+            fix=f"check `host`, `port` and `outbound` of {name}; if they are correct: `djlink adopt ADDRESS`",
         )
     local = {m.link_id for m in ours}
     alone = [
@@ -115,8 +115,8 @@ def _one_sided(
             "warning",
             f"{_links(len(alone))} held at {name} without a mark on the local server: "
             + ", ".join(f"{m.local_schema}.{m.local_table}" for m in alone[:5]),
-            "the local tables or their marks were dropped",
-            "`djlink plan` shows what would be recreated; for existing tables: `djlink adopt ADDRESS`",
+            why="the local tables or their marks were dropped",
+            fix="`djlink plan` shows what would be recreated; for existing tables: `djlink adopt ADDRESS`",
         )
 
 
@@ -133,8 +133,8 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
             "owner schema",
             "warning",
             f"{account} lacks {', '.join(lacking)} on `{schema}`",
-            "owner views are not created or updated; rows are pulled all the same",
-            f"ask the source's administrator to run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
+            why="owner views are not created or updated; rows are pulled all the same",
+            fix=f"ask the source's administrator to run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
         )
         return
     yield Finding(
@@ -142,8 +142,8 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
         "owner schema",
         "warning",
         f"`{schema}` does not exist, or is not visible to the link user",
-        "the source's owners cannot see who holds a row and cannot request its deletion",
-        f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
+        why="the source's owners cannot see who holds a row and cannot request its deletion",
+        fix=f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
         + grant(OWNER_SCHEMA_RIGHTS, schema, account),
     )
 

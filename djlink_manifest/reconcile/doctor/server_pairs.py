@@ -20,9 +20,9 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "max_allowed_packet",
             "note",
             f"{packet(ours):,} bytes locally, {packet(theirs):,} at {name}",
-            f"{name} may have a row that is too large for the local server; only the entity of that row is "
-            "refused",
-            f"SET GLOBAL max_allowed_packet = {packet(theirs)}; and in the local server's configuration",
+            why=f"{name} may have a row that is too large for the local server; only the entity of that "
+            "row is refused",
+            fix=f"SET GLOBAL max_allowed_packet = {packet(theirs)}; and in the local server's configuration",
         )
     if theirs.zone_minutes != ours.zone_minutes:
         yield Finding(
@@ -30,9 +30,9 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "time_zone",
             "note",
             f"{theirs.zone}; the local server: {ours.zone}",
-            "TIMESTAMP values are copied as the same instants, which each server shows in its own time "
+            why="TIMESTAMP values are copied as the same instants, which each server shows in its own time "
             "zone; DATETIME values are copied unchanged",
-            "to compare times of two servers, use UTC: SET time_zone = '+00:00'",
+            fix="to compare times of two servers, use UTC: SET time_zone = '+00:00'",
         )
     apart = theirs.ahead - ours.ahead
     if abs(apart) - theirs.give_or_take - ours.give_or_take >= CLOCK_WARNING:
@@ -41,8 +41,8 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "clock",
             "warning",
             f"{abs(apart):,.1f} s {'ahead of' if apart > 0 else 'behind'} the local server's",
-            "times of the two servers cannot be put in order",
-            "synchronize the clock that is wrong by NTP",
+            why="times of the two servers cannot be put in order",
+            fix="synchronize the clock that is wrong by NTP",
         )
     small, large = (int(h.globals.get("innodb_page_size", "0")) for h in (ours, theirs))
     if 0 < small < large:
@@ -51,8 +51,8 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "innodb_page_size",
             "warning",
             f"{small:,} bytes locally, {large:,} at {name}",
-            "a table or index of the source may be too wide for the local server",
-            "the setting can be changed only when a server is created; exclude such tables",
+            why="a table or index of the source may be too wide for the local server",
+            fix="the setting can be changed only when a server is created; exclude such tables",
         )
     case = (theirs.globals.get("lower_case_table_names"), ours.globals.get("lower_case_table_names"))
     if case[0] != case[1]:
@@ -61,8 +61,8 @@ def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Findin
             "lower_case_table_names",
             "note",
             f"{case[0]} at the source, {case[1]} on the local server",
-            "names with uppercase letters refer to different tables on the two servers",
-            "use lowercase names",
+            why="names with uppercase letters refer to different tables on the two servers",
+            fix="use lowercase names",
         )
 
 
@@ -79,9 +79,9 @@ def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catal
             "collations",
             "note",
             f"{collation}, used by {tables} of its tables, does not exist on the local server",
-            "those columns get a collation that keeps all values distinct; local comparisons are sensitive "
-            "to case and accents",
-            "no action needed (docs/vendors.md); a local server of the same vendor and version has this "
+            why="those columns get a collation that keeps all values distinct; local comparisons are "
+            "sensitive to case and accents",
+            fix="no action needed (docs/vendors.md); a local server of the same vendor and version has this "
             "collation",
         )
     capitals = sorted(
@@ -95,8 +95,8 @@ def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catal
             "uppercase names",
             "error",
             f"{', '.join([*capitals, *named][:5])}",
-            "this server converts them to lowercase, so djlink cannot find the tables that it created",
-            "rename them to lowercase, or exclude them",
+            why="this server converts them to lowercase, so djlink cannot find the tables that it created",
+            fix="rename them to lowercase, or exclude them",
         )
     if not theirs.named_zones:
         asking = sorted(link.address for link in links if link.where and _uses(link.where, "CONVERT_TZ"))
@@ -106,8 +106,10 @@ def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catal
                 "named time zones",
                 "error",
                 f"not loaded, but `where` of {', '.join(asking)} calls CONVERT_TZ",
-                "CONVERT_TZ returns NULL for a named time zone, so `where` is not met and no row is wanted",
-                "run on that server: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or use offsets",
+                why="CONVERT_TZ returns NULL for a named time zone, so `where` is not met and no row is "
+                "wanted",
+                fix="run on that server: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or use "
+                "offsets",
             )
 
 
@@ -124,8 +126,9 @@ def folded_local(links: Iterable[Link], ours: Health) -> Iterator[Finding]:
             "uppercase names",
             "error",
             ", ".join(raised[:5]),
-            "the local server converts them to lowercase, so djlink cannot find the tables that it created",
-            "use lowercase local schema names (`schema_name`), and exclude tables with uppercase names",
+            why="the local server converts them to lowercase, so djlink cannot find the tables that it "
+            "created",
+            fix="use lowercase local schema names (`schema_name`), and exclude tables with uppercase names",
         )
 
 

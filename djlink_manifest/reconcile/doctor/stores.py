@@ -31,8 +31,8 @@ def store_findings(links: Iterable[Link], refusals: Iterable[Refusal], depot: De
             "stores",
             "error",
             f"{address}: {refusal.reason}",
-            "it has external values and is refused",
-            refusal.hint or HINT,
+            why="it has external values and is refused",
+            fix=refusal.hint or HINT,
         )
     usable = [link for address, link in using.items() if address not in refused]
     theirs = {(link.source, name) for link in usable for name in store_names(link.definition)}
@@ -47,6 +47,6 @@ def _looked_at(owner: str, name: str, depot: Depot) -> Finding:
         words = probe(depot, owner, name)
     except DjlinkError as error:
         why = _WHY["local" if owner == "local" else "source"]
-        return Finding(owner, subject, "error", error.message, why, error.hint or HINT)
+        return Finding(owner, subject, "error", error.message, why=why, fix=error.hint or HINT)
     done = "can be written to and read" if owner == "local" else "can be read"
     return Finding(owner, subject, "ok", f"{words}: {done}")

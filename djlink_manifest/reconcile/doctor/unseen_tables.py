@@ -33,12 +33,14 @@ def unseen_findings(
             f"if others have tables on this server: GRANT PROCESS ON *.* TO {account_name(account)}; (it "
             "then sees all foreign keys and the statements of all sessions); otherwise no action is needed"
         )
-        yield Finding("local", SUBJECT, "warning" if unasked else "note", words, WHY, fix)
+        yield Finding("local", SUBJECT, "warning" if unasked else "note", words, why=WHY, fix=fix)
         return
     for (schema, table), names in sorted(unseen.items()):
         words = f"{', '.join(names)} refers to {schema}.{table} with ON DELETE CASCADE or SET NULL"
         grants = " ".join(f"GRANT SELECT ON {quoted(name)} TO {account_name(account)};" for name in names)
         why = f"{WHY}: such deletions are blocked"
-        yield Finding("local", SUBJECT, "warning", words, why, f"ask an administrator to run: {grants}")
+        yield Finding(
+            "local", SUBJECT, "warning", words, why=why, fix=f"ask an administrator to run: {grants}"
+        )
     if not unseen:
         yield Finding("local", SUBJECT, "ok", "no such table would lose or change rows")

@@ -105,7 +105,7 @@ def observe_deletions(
             with understood(link.source), readers.session() as there, local.readers.session() as here:
                 snapshot = seen.snapshots[link.address]
                 found[link.address], keys_of[link.address] = _requests(
-                    link, snapshot, dependents, by_link[link.address], there, here
+                    link, snapshot, dependents, by_link[link.address], there=there, here=here
                 )
                 if link.address in named:
                     of, keys = _orphans(link, dependents, there, here)
@@ -217,8 +217,8 @@ def _requests(
             granted,
             waiting,
             before,
-            unnoted,
-            overdue,
+            unnoted=unnoted,
+            overdue=overdue,
             unheld=unheld,
             now=there.value(sql("SELECT CURRENT_TIMESTAMP")),
             again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),

@@ -103,8 +103,18 @@ def _observe(
     complete = footing.is_comparable(link)  # else parts or columns are missing, or not filled
     cannot_come = PackedKeys()
     with (
-        differing_keys(link, has_outbound, has_local, source, local, seen) as (missing, extra),
-        stuck_entities(source, local, scene, link, missing, extra, blocked, rules, comparable) as stuck,
+        differing_keys(link, has_outbound, has_local, source, local=local, seen=seen) as (missing, extra),
+        stuck_entities(
+            source,
+            local,
+            scene,
+            link=link,
+            missing=missing,
+            extra=extra,
+            blocked=blocked,
+            rules=rules,
+            comparable=comparable,
+        ) as stuck,
     ):
         prepare(source, scene, link)
         with source.snapshot():
@@ -146,7 +156,7 @@ def _observe(
         equal = 0
         if complete:
             different = cannot_come if _unprotected(counts) and scene.children.get(link.address) else None
-            found = equal_unprotected(link, scene, extra, source, local, different)
+            found = equal_unprotected(link, scene, extra, source, local=local, different=different)
             equal = sum(len(keys) for keys in found)
         own = stuck.own_keys(missing) if stuck is not None else iter(())
         lost = list(own) if footing.remade else []
@@ -157,7 +167,9 @@ def _observe(
             lost += _all_keys(missing)
         keys = PlanKeys()
         if not footing.make_outbound:
-            keys = _plan_keys(link, footing, scene, steps_of(link, footing, counts), (source, missing), lost)
+            keys = _plan_keys(
+                link, footing, scene, steps_of(link, footing, counts), at=(source, missing), lost=lost
+            )
         cannot_come.add(lacking)
     changed, without = None, 0
     if verify and complete and has_outbound:

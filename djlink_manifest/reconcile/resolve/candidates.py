@@ -151,7 +151,7 @@ def _of_schema(
     for rule in schema.rules:
         if not rule.is_glob and rule.pattern not in chosen:
             known_as = _part(schema, rule, catalog) or hints.meant(schema.name, rule.pattern)
-            refusal = no_table(place, rule, names, catalog, schema.name, known_as)
+            refusal = no_table(place, rule, names, catalog, schema=schema.name, known=known_as)
             left.append(Unresolved(refusal, schema.name, rule, known_as))
     return found, left
 

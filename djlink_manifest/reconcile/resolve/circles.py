@@ -43,7 +43,12 @@ class LinkKey:
         columns, table = self.key.columns, self.table
         nullable = tuple(name for name in columns if table.column(name).nullable)
         return Reference(
-            table.name, columns, nullable, self.parent, self.key.parent_table, self.key.parent_columns
+            table.name,
+            columns,
+            nullable,
+            self.parent,
+            parent_table=self.key.parent_table,
+            parent_columns=self.key.parent_columns,
         )
 
     @property
@@ -89,7 +94,7 @@ def link_keys(
             stands = local.tables.get((candidate.local_schema, plain_name(table.name)))
             here = stands is not None and any(_is_same(key, parent, k) for k in stands.foreign_keys)
             lacks = stands is not None and not here
-            yield LinkKey(candidate.address, parent.address, table, key, here, lacks)
+            yield LinkKey(candidate.address, parent.address, table, key, stands=here, lacks=lacks)
 
 
 def _is_same(key: ForeignKey, parent: LinkedTable, local: ForeignKey) -> bool:

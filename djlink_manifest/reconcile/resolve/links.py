@@ -96,7 +96,16 @@ def resolve(
             schema = outbound[source.name]
             chosen, unresolved = candidates(manifest, source, catalog, schema)
             found.append(
-                _Source.of(source, catalog, schema, manifest.name, chosen, unresolved, local, stores)
+                _Source.of(
+                    source,
+                    catalog,
+                    schema,
+                    manifest=manifest.name,
+                    chosen=chosen,
+                    unresolved=unresolved,
+                    local=local,
+                    stores=stores,
+                )
             )
     links = {link.address: link for each in found for link in each.links()}
     refusals = [
@@ -164,7 +173,17 @@ class _Source:
         }
         keys = [key for c in chosen for key in link_keys(c, linked, local)]
         return _Source(
-            spec, catalog, outbound, manifest, chosen, unresolved, fits, houses, linked, keys, untie(keys)
+            spec,
+            catalog,
+            outbound,
+            manifest=manifest,
+            candidates=chosen,
+            unresolved=unresolved,
+            fits=fits,
+            houses=houses,
+            linked=linked,
+            keys=keys,
+            untied=untie(keys),
         )
 
     def declared(self) -> Iterator[str]:

@@ -165,7 +165,15 @@ def approve(session: Writer, keys: KeysInHand, cause: Cause) -> int:
         )
     )
     who = sql("COALESCE({}, USER())", of_request(link, "granted_by"))
-    _enter(session, link, APPROVED[cause], requested, keys.matches(), who, of_request(link, "reason"))
+    _enter(
+        session,
+        link,
+        APPROVED[cause],
+        requested,
+        test=keys.matches(),
+        who=who,
+        reason=of_request(link, "reason"),
+    )
     return _let_go(session, keys)
 
 
@@ -174,7 +182,7 @@ def release(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     if not keys.count:
         return 0
     held, nobody = keys.joined(outbound_table(keys.link)), sql("{}", "")
-    _enter(session, keys.link, RELEASED[cause], held, keys.matches(), Sql("USER()"), nobody)
+    _enter(session, keys.link, RELEASED[cause], held, test=keys.matches(), who=Sql("USER()"), reason=nobody)
     return _let_go(session, keys)
 
 
@@ -186,7 +194,7 @@ def forget_strays(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     link = keys.link
     gone = not_among(source_table(link), link.key, "r", link.key)
     held, tests = keys.joined(outbound_table(link)), both([keys.matches(), gone])
-    _enter(session, link, RELEASED[cause], held, tests, Sql("USER()"), sql("{}", ""))
+    _enter(session, link, RELEASED[cause], held, test=tests, who=Sql("USER()"), reason=sql("{}", ""))
     forgotten = 0
     for of in (outbound_table(link), requests_table(link), approvals_table(link)):
         # no alias for what is deleted from: MySQL would look for it in a default schema
@@ -229,7 +237,7 @@ def record_requests(session: Writer, keys: KeysInHand) -> None:
     """Enter requests into the ledger: who asked, why, when."""
     link, requested = keys.link, keys.joined(requests_table(keys.link))
     who, reason, at = (of_request(link, name) for name in ("requested_by", "reason", "requested_at"))
-    _enter(session, link, REQUESTED, requested, keys.matches(), who, reason, at)
+    _enter(session, link, REQUESTED, of=requested, test=keys.matches(), who=who, reason=reason, at=at)
 
 
 def record_withdrawals(session: Writer, keys: KeysInHand) -> None:
@@ -251,7 +259,7 @@ def record_withdrawals(session: Writer, keys: KeysInHand) -> None:
         *(latest, equal("h", link.key, "r", link.key)),
     )
     test = sql("{} AND NOT {}", keys.matches(), entered)
-    _enter(session, link, WITHDRAWN, held, test, sql("{}", ""), sql("{}", ""))
+    _enter(session, link, WITHDRAWN, held, test=test, who=sql("{}", ""), reason=sql("{}", ""))
 
 
 def _stands(link: Link, alias: str) -> Sql:
