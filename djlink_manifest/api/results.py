@@ -93,18 +93,18 @@ def status_of(link: LinkPlan) -> Status:
 
 def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
     """What a pull did, from the link's plan and how the work ended."""
-    mine = next((o for o in outcomes if o.address == link.address), LinkOutcome(link.address, "done"))
+    outcome = next((o for o in outcomes if o.address == link.address), LinkOutcome(link.address, "done"))
     return Pulled(
         link.address,
-        mine.pulled,
-        mine.rows,
-        bytes=mine.bytes,
-        registered=mine.registered,
-        seconds=mine.seconds,
+        outcome.pulled,
+        outcome.rows,
+        bytes=outcome.bytes,
+        registered=outcome.registered,
+        seconds=outcome.seconds,
         left_out=tuple(
             ("outside the restriction" if reason == NOT_IN_WHERE else reason, n)
             for reason, n in link.left_out
         ),
         blocked=link.blocked,
-        along=tuple(o for o in outcomes if o is not mine and (o.pulled or o.created)),
+        along=tuple(o for o in outcomes if o is not outcome and (o.pulled or o.created)),
     )

@@ -124,9 +124,9 @@ def test_requests_are_withdrawn_and_after_an_approval_refused_with_who_approved(
     code, out, err = source.says("withdraw", "Session", "id=2", "--no-dependents")
     assert (code, err) == (0, "")
     assert "1 row withdrawn" in out
-    asked = source.view("atlas", "lab_session", "requests")
+    condition = source.view("atlas", "lab_session", "requests")
     with source.owner() as cursor:
-        cursor.execute(f"SELECT id FROM {asked}")
+        cursor.execute(f"SELECT id FROM {condition}")
         assert cursor.fetchall() == ((1,),)
     source.approve("atlas", "lab_session", "id, day")
     code, out, err = source.says("withdraw", "Session", "id=1", "--no-dependents")

@@ -135,9 +135,9 @@ def test_deleting_an_approval_and_then_the_request_lets_the_row_be_pulled_again(
     asked, approved = (source.view("atlas", "lab_session", k) for k in ("requests", "approved"))
     with source.owner() as cursor:
         cursor.execute(f"INSERT INTO {asked} (id, day) VALUES (3, '2026-01-01')")
-    here = source.rig.names(f"atlas_{source.rig.names('lab')}")
+    local_schema = source.rig.names(f"atlas_{source.rig.names('lab')}")
     for table in ("session__trial", "session"):
-        ask(source.rig.servers.local, f"DELETE FROM `{here}`.{table} WHERE id = 3")
+        ask(source.rig.servers.local, f"DELETE FROM `{local_schema}`.{table} WHERE id = 3")
     source.approve("atlas", "lab_session", "id, day")
     assert not source.rig.plan(source.documents["atlas"]).has_changes
     with source.owner() as cursor:

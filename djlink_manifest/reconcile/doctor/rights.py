@@ -73,11 +73,11 @@ def local_needs(schemas: Iterable[str], removing: Iterable[str] = ()) -> tuple[N
 
 def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: Catalog) -> Iterator[Finding]:
     """What is missing, what is too much, and what of the GRANTs means something else than it seems to."""
-    lacking = [f for need in needs for f in _missing(name, need, health, catalog)]
-    yield from lacking
-    if not lacking:
+    missing = [f for need in needs for f in _missing(name, need, health, catalog)]
+    yield from missing
+    if not missing:
         yield Finding(name, "privileges", "ok", "all required privileges")
-    yield from _roles(name, health, bool(lacking), catalog)
+    yield from _roles(name, health, bool(missing), catalog)
     if any(need.what == SOURCE for need in needs):
         yield from _dangerous(name, health, catalog)
     for need in needs:
@@ -105,7 +105,7 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
                 f"{need.what} `{need.schema}` does not exist",
                 why="no table of it can be linked" if need.what == SOURCE else "no row can be held",
                 fix="check the name, or ask an administrator to run: CREATE SCHEMA "
-                f"`{_quoted(need.schema)}`;",
+                f"`{_quoted_name(need.schema)}`;",
             )
         return
     rights = tuple(r for r in need.rights if any(r in each for each in lacks.values()))
@@ -133,18 +133,18 @@ def _gives(role: Role, rights: Iterable[str], need: Need, places: Iterable[str |
 def _create(need: Need, catalog: Catalog) -> str:
     if need.what == LOCAL or need.schema in catalog.all_schemas:
         return ""
-    return f"CREATE SCHEMA IF NOT EXISTS `{_quoted(need.schema)}`; "
+    return f"CREATE SCHEMA IF NOT EXISTS `{_quoted_name(need.schema)}`; "
 
 
 def _default_role(role: Role, catalog: Catalog) -> str:
     account = account_name(catalog.identity.account)
     word = "FOR" if catalog.identity.version.vendor == "mariadb" else "TO"
-    return f"SET DEFAULT ROLE `{_quoted(role.name)}` {word} {account};"
+    return f"SET DEFAULT ROLE `{_quoted_name(role.name)}` {word} {account};"
 
 
-def _roles(name: str, health: Health, lacking: bool, catalog: Catalog) -> Iterator[Finding]:
+def _roles(name: str, health: Health, any_missing: bool, catalog: Catalog) -> Iterator[Finding]:
     idle = [role for role in health.roles if not role.active]
-    if idle and not lacking:
+    if idle and not any_missing:
         yield Finding(
             name,
             "roles",
@@ -194,15 +194,15 @@ def _one_alone(
         return  # what no GRANT gives is told as missing
     counts = max(matching, key=_exactness)
     others = [g for g in health.grants if g.schema == "*"]
-    lacking = missing([matching[counts], *others], need.rights, need.schema)
-    if lacking:
+    missing_rights = missing([matching[counts], *others], need.rights, need.schema)
+    if missing_rights:
         listed = ", ".join(f"`{p}`" for p in sorted(matching))
         yield Finding(
             name,
             "GRANT wildcards",
             "warning" if any(role.active for role in health.roles) else "error",
             f"{len(matching)} GRANTs match the schema `{need.schema}` ({listed}), and the one on `{counts}` "
-            f"lacks {', '.join(lacking)}",
+            f"lacks {', '.join(missing_rights)}",
             why="the server applies only the most specific one and does not combine them",
             fix=f"ask an administrator to run: {grant(need.rights, need.schema, catalog.identity.account)}",
         )
@@ -263,5 +263,5 @@ def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]
         )
 
 
-def _quoted(name: str) -> str:
+def _quoted_name(name: str) -> str:
     return name.replace("`", "``")

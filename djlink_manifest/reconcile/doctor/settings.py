@@ -152,14 +152,14 @@ def _packet(name: str, health: Health) -> Iterator[Finding]:
 
 
 def _sessions(name: str, health: Health) -> Iterator[Finding]:
-    mine = int(health.session.get("max_user_connections", "0"))
+    allowed_sessions = int(health.session.get("max_user_connections", "0"))
     most = int(health.globals.get("max_connections", "0"))
-    if 0 < mine < SESSIONS_LEAST:
+    if 0 < allowed_sessions < SESSIONS_LEAST:
         yield Finding(
             name,
             "max_user_connections",
             "warning",
-            f"{mine} for this account",
+            f"{allowed_sessions} for this account",
             why=f"an apply with four parallel links opens up to {SESSIONS_LEAST} sessions",
             fix="run with `--parallelism 1`, or ask the administrator to raise the limit of the account "
             "(ALTER USER … WITH MAX_USER_CONNECTIONS)",

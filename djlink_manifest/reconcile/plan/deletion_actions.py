@@ -8,7 +8,7 @@ from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import Action, Approve, Blocked, Claim, Delete, Mend
-from djlink_manifest.reconcile.plan.messages import ASKED
+from djlink_manifest.reconcile.plan.messages import DELETION_REQUESTED
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     LinkDeletions,
@@ -25,7 +25,9 @@ def certain(link: Link, steps: Mapping[Step, int]) -> tuple[Action, ...]:
     if steps[Step.MEND]:
         found.append(Mend(link.source, steps[Step.MEND], "deletion approved, but still in outbound"))
     if steps[Step.APPROVE]:
-        found.append(Approve(link.source, steps[Step.APPROVE], f"{ASKED}, local rows already deleted"))
+        found.append(
+            Approve(link.source, steps[Step.APPROVE], f"{DELETION_REQUESTED}, local rows already deleted")
+        )
     return tuple(found)
 
 
@@ -33,16 +35,16 @@ def undecided(steps: Mapping[Step, int]) -> Iterator[Blocked]:
     """What is due in a link whose deletions could not be looked at, as its tables are incomplete."""
     hint = "apply once to complete the link's tables, then plan again"
     if steps[Step.AWAIT_REVIEW]:
-        yield Blocked("review", f"{ASKED}, not yet approved", steps[Step.AWAIT_REVIEW], hint)
+        yield Blocked("review", f"{DELETION_REQUESTED}, not yet approved", steps[Step.AWAIT_REVIEW], hint)
     if steps[Step.DELETE_RELEASE]:
         words = "no longer wanted (`unwanted: release`), still present locally"
         yield Blocked("review", words, steps[Step.DELETE_RELEASE], hint)
 
 
-def covered_by(approval: Approval, seen: LinkDeletions, waiting: RequestSet) -> RequestSet:
+def covered_by(approval: Approval, seen: LinkDeletions, requested: RequestSet) -> RequestSet:
     """The open requests that an approval is about."""
-    if waiting.until is None or moment(approval.until) >= waiting.until:
-        return waiting
+    if requested.until is None or moment(approval.until) >= requested.until:
+        return requested
     return seen.earlier[approval.until]
 
 
@@ -61,7 +63,7 @@ def deletion(
     closure: Closure, cause: str, reason: str, seen: LinkDeletions, approval: Approval | None = None
 ) -> Delete:
     """The deletion of a closure: under an approval bound to its digest and moment, else to what was seen."""
-    keys = seen.waiting.keys if cause == "auto" and seen.waiting else None
+    keys = seen.requested.keys if cause == "auto" and seen.requested else None
     until = moment_text(seen.newest) if cause in ("granted", "auto") else None
     return Delete(
         closure.entities,

@@ -28,7 +28,15 @@ from djlink_manifest.reconcile.plan.deletion_actions import (
     turn,
     undecided,
 )
-from djlink_manifest.reconcile.plan.messages import AGAIN, ASKED, ORPHANS, how, how_again, quoted, requested
+from djlink_manifest.reconcile.plan.messages import (
+    AGAIN,
+    DELETION_REQUESTED,
+    ORPHANS,
+    how,
+    how_again,
+    quoted_name,
+    requested,
+)
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     LinkDeletions,
@@ -93,12 +101,12 @@ class Decider:
         if seen.unnoted or seen.overdue:
             words = "the source's requests have changed"
             actions.append(NoteRequests(seen.unnoted, seen.overdue, words, seen.unheld, until=until))
-        if seen.granted.here:
+        if seen.granted.local:
             granted = deletion(seen.granted, "granted", "deletion requested and granted", seen)
             self._do(link, seen.granted, granted, actions, blocked)
         about_orphans = [a for a in approvals if a.orphans]
         rest = [a for a in approvals if not a.orphans]
-        spent, void = self._open(link, seen, rest, actions, blocked)
+        spent, void = self._requested(link, seen, rest, actions, blocked)
         spent += self._orphans(link, seen, about_orphans, actions, blocked)
         if seen.again:
             blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
@@ -109,7 +117,7 @@ class Decider:
         ]
         return Decision(tuple(sorted(actions, key=turn)), (*blocked, *void), warnings, kept, tuple(spent))
 
-    def _open(
+    def _requested(
         self,
         link: Link,
         seen: LinkDeletions,
@@ -118,22 +126,22 @@ class Decider:
         blocked: list[Blocked],
     ) -> tuple[list[Approval], list[Blocked]]:
         """Decide about requests that nobody has granted; the approvals that are spent, and the void ones."""
-        waiting, spent, void = seen.waiting, list[Approval](), list[Blocked]()
-        if waiting is None:
+        request_set, spent, void = seen.requested, list[Approval](), list[Blocked]()
+        if request_set is None:
             return list(approvals), void
         for approval in sorted(approvals, key=lambda a: a.until, reverse=True):
-            covered = covered_by(approval, seen, waiting)
+            covered = covered_by(approval, seen, request_set)
             if not covered.count:
                 spent.append(approval)
                 continue
             problem = problem_of(covered, approval)
             if problem:
-                here, place = covered.closure.here, approval.location
+                local_count, place = covered.closure.local, approval.location
                 void.append(
                     Blocked(
                         "review",
                         f"{requested(seen)}; the approval at {place} is void: {problem}",
-                        here,
+                        local_count,
                         how(link),
                     )
                 )
@@ -143,21 +151,21 @@ class Decider:
             if self._do(link, covered.closure, action, actions, blocked):
                 bounds = (approval.keys, approval.until, approval.by)
                 actions.append(Claim(link.source, covered.count, f"approved by {approval.by}", *bounds))
-            later = waiting.closure.here - covered.closure.here
+            later = request_set.closure.local - covered.closure.local
             if later:
                 blocked.append(
                     Blocked("review", f"{requested(seen)}, after the last approval", later, how(link))
                 )
             return spent, []
-        if waiting.closure.here:
-            reason = self._review(link, waiting.closure, requested(seen))
+        if request_set.closure.local:
+            reason = self._review(link, request_set.closure, requested(seen))
             if reason is None:
                 words = "deletion requested, approved by `deletions: auto`"
-                action = deletion(waiting.closure, "auto", words, seen)
-                self._do(link, waiting.closure, action, actions, blocked)
+                action = deletion(request_set.closure, "auto", words, seen)
+                self._do(link, request_set.closure, action, actions, blocked)
                 return spent, []
-            if not any(b.count == waiting.closure.here for b in void):
-                blocked.append(Blocked("review", reason, waiting.closure.here, how(link)))
+            if not any(b.count == request_set.closure.local for b in void):
+                blocked.append(Blocked("review", reason, request_set.closure.local, how(link)))
         return spent, void
 
     def _orphans(
@@ -177,7 +185,7 @@ class Decider:
         for approval in fitting[:1]:
             words = f"{ORPHANS}; approved by {approval.by} on {approval.date}"
             action = deletion(found.closure, "orphans", words, seen, approval)
-            gone = found.count - found.closure.here
+            gone = found.count - found.closure.local
             self._do(link, found.closure, action, actions, blocked, why=ORPHANS, gone=gone)
         if not fitting:
             blocked += [
@@ -191,19 +199,21 @@ class Decider:
             ]
         return []
 
-    def _review(self, link: Link, closure: Closure, asked: str) -> str | None:
-        """Say why the deletion waits for a person, or None where it does not. `asked` begins the sentence."""
+    def _review(self, link: Link, closure: Closure, requested: str) -> str | None:
+        """Say why the deletion waits for a person, or None where it does not. `requested` begins the
+        sentence.
+        """
         if link.deletions == "review":
-            return f"{asked}, not yet approved"
+            return f"{requested}, not yet approved"
         strict = [a for a, _ in closure.whole if a in self.links and self.links[a].deletions == "review"]
         if strict:
             return (
-                f"{asked}, not yet approved; it also deletes rows of {', '.join(strict)}, which has "
+                f"{requested}, not yet approved; it also deletes rows of {', '.join(strict)}, which has "
                 "`deletions: review`"
             )
         over = self._over(link, closure)
         if over:
-            return f"{asked}, not yet approved: {over}"
+            return f"{requested}, not yet approved: {over}"
         return None
 
     def _unwanted(
@@ -241,15 +251,15 @@ class Decider:
         actions: list[Action],
         blocked: list[Blocked],
         *,
-        why: str = ASKED,
+        why: str = DELETION_REQUESTED,
         gone: int = 0,
     ) -> bool:
         """Let a set go, as far as nothing is in the way; whether the action is among the actions.
 
         `gone`: so many more of it are gone here already.
         """
-        hidden = self._unfilled(link, closure.here, why)
-        hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
+        hidden = self._unfilled(link, closure.local, why)
+        hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.local, why)
         if hidden:
             blocked.append(hidden)
             return False
@@ -260,7 +270,7 @@ class Decider:
                 f"{why}; it also deletes entities of {', '.join(out)}, which {verb} blocked or not in this "
                 "plan"
             )
-            blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
+            blocked.append(Blocked("error", reason, closure.local, "plan without --target and --exclude"))
             return False
         goes = bool(closure.entities or gone or action.cause == "approved")
         if goes:
@@ -294,7 +304,7 @@ class Decider:
         rules = (
             "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot read its rows"
         )
-        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
+        grants = "; ".join(f"GRANT SELECT ON {quoted_name(name)}" for name in tables)
         hint = f"grant the local account access ({grants}), then plan again"
         return Blocked("error", f"{why}; {', '.join(tables)} {rules}", count, hint)
 

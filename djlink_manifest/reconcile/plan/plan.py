@@ -23,9 +23,9 @@ from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on, unlinked_warnings, unsure
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
-    Footing,
     Forgotten,
     LinkSnapshot,
+    LinkTables,
     Refusal,
     ReliedOn,
     ServerFacts,
@@ -190,43 +190,43 @@ def _link_plan(
 ) -> LinkPlan:
     """The plan of one link; what decides about deletions comes with the spent approvals, which are added."""
     decider, spent = deciding
-    footing, snapshot = seen.footings.get(link.address), seen.snapshots.get(link.address)
-    if footing is not None and snapshot is not None:
-        base = _counted(base, link, footing, snapshot)
+    link_tables, snapshot = seen.link_tables.get(link.address), seen.snapshots.get(link.address)
+    if link_tables is not None and snapshot is not None:
+        base = _counted(base, link, link_tables, snapshot)
     if in_the_way:
         return replace(base, blocked=in_the_way)
-    if footing is None or snapshot is None:
+    if link_tables is None or snapshot is None:
         raise ValueError(f"{link.address} has no observation and no refusal")
-    steps, deletions = steps_of(link, footing, snapshot.counts), seen.deletions.links.get(link.address)
+    steps, deletions = steps_of(link, link_tables, snapshot.counts), seen.deletions.links.get(link.address)
     relied = seen.relied.get(link.address)
-    complete = not (footing.make_local or footing.make_outbound)
-    decision = decider.decide(link, steps, deletions, complete=complete, remade=footing.remade)
+    complete = not (link_tables.make_local or link_tables.make_outbound)
+    decision = decider.decide(link, steps, deletions, complete=complete, remade=link_tables.remade)
     spent += decision.spent
     told = any(map(_is_of_orphans, decision.actions))
     # not while source rows are gone that are held, nor in the apply that deletes these here
     may_refill = not (snapshot.in_state(State.IMPOSSIBLE) or told)
     lineage = seen.lineage.get(link.source, ())
     aside = relied or ReliedOn(0)
-    facts = Facts(link, footing, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
+    facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
     actions = (*structure(facts), *decision.actions, *rows(facts))
-    hindered = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
+    found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *hindered, *relied_on(link, relied, seen.head.files)),
-        drift=tuple(drifts(link, footing, snapshot)),
+        blocked=(*decision.blocked, *found_obstacles, *relied_on(link, relied, seen.head.files)),
+        drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
         requests=deletions,
     )
 
 
-def _counted(base: LinkPlan, link: Link, footing: Footing, snapshot: LinkSnapshot) -> LinkPlan:
+def _counted(base: LinkPlan, link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> LinkPlan:
     """The plan of a link with what stands of it."""
     return replace(
         base,
-        new=footing.is_new,
-        warnings=(*base.warnings, *link.notes) if footing.is_new else base.warnings,
+        new=link_tables.is_new,
+        warnings=(*base.warnings, *link.notes) if link_tables.is_new else base.warnings,
         left_out=snapshot.left_out,
         source_rows=snapshot.source_rows,
         outbound_rows=snapshot.outbound_rows,

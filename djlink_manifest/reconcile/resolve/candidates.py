@@ -57,8 +57,8 @@ class Hints:
             for table in catalog.tables.values()
             for key in table.foreign_keys
         }
-        mine = [m for m in catalog.marks.get(outbound, ()) if m.manifest == manifest]
-        linked = {(m.source_schema, m.source_table): _today(m, catalog) for m in mine}
+        own_marks = [m for m in catalog.marks.get(outbound, ()) if m.manifest == manifest]
+        linked = {(m.source_schema, m.source_table): _today(m, catalog) for m in own_marks}
         return Hints(frozenset((named | set(linked.values())) - catalog.tables.keys()), linked)
 
     def meant(self, schema: str, pattern: str) -> frozenset[TableName] | None:
