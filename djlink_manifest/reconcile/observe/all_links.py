@@ -12,7 +12,7 @@ from djlink_manifest.model.links.selection import is_textual
 from djlink_manifest.model.tables.definition import unprotectable
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.observe.context import AllLinkTables, Context
-from djlink_manifest.reconcile.observe.link import level_snapshot, observe
+from djlink_manifest.reconcile.observe.link import ObservedLink, level_snapshot, observe
 from djlink_manifest.reconcile.resolve.external_columns import store_names
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
@@ -81,7 +81,7 @@ def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = 
                 source.readers.session() as source_session,
                 local.readers.session() as local_session,
             ):
-                snapshots[address], found[address], keys[address] = observe(
+                at = ObservedLink(
                     link,
                     link_tables.found[address],
                     source_links[link.source],
@@ -91,7 +91,10 @@ def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = 
                     blocked=blocked,
                     comparable=comparable,
                     store_transport=store_transport,
-                    seen=level.digests if level is not None else None,
+                )
+                snapshots[address], found[address], keys[address] = observe(
+                    at,
+                    level.digests if level is not None else None,
                     verify=verify,
                     hangs=any(keys[a].lets_go for a in above if a in keys),
                 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
-from djlink_manifest.model.links.entity import Presence, State, Step, state_of
+from djlink_manifest.model.links.entity import Presence, State, state_of
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import Leftover, LocalRule, Obstacle, leftover
 from djlink_manifest.model.links.unique import uniques
 from djlink_manifest.model.server.catalog import Size, TableName
-from djlink_manifest.model.stores.external import NO_OBJECTS
+from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.reconcile.observe.keys import changed_entities, differing_keys, equal_unprotected
-from djlink_manifest.reconcile.state.plan_keys import KeyDigests, PlanKeys
+from djlink_manifest.reconcile.observe.plan_keys import all_keys, plan_keys
+from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import EntityClass, LinkSnapshot, LinkTables, PartRows, steps_of
 from djlink_manifest.servers.compare.bulk_check import BulkCheck
 from djlink_manifest.servers.compare.key_diff import SideDigests
@@ -25,62 +26,61 @@ from djlink_manifest.servers.entities.obstacles import obstacle
 from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.external.objects import objects_to_pull
 from djlink_manifest.servers.external.verify import lost_local, missing_at_source
-from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
-from djlink_manifest.servers.outbound import registrations, requests
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, table
 from djlink_manifest.servers.stores.transport import StoreTransport
 
-KEYS_AT_ONCE = 10_000
+
+@dataclass(frozen=True, slots=True)
+class ObservedLink:
+    """A link, its tables, and the sessions in which it is observed.
+
+    `sizes` are the source server's estimates; `blocked` the entities of the links that it refers to which
+    cannot come by themselves; `comparable` the links whose local tables have a place for every row of the
+    source. `store_transport` has the stores of external objects.
+    """
+
+    link: Link
+    tables: LinkTables
+    source_links: SourceLinks
+    sizes: Mapping[TableName, Size]
+    source: Session
+    local: Session
+    blocked: Mapping[str, PackedKeys]
+    comparable: Collection[str]
+    store_transport: StoreTransport
+
+    @property
+    def has_outbound(self) -> bool:
+        """Whether the outbound table exists."""
+        return self.link.address in self.source_links.held
+
+    @property
+    def has_local(self) -> bool:
+        """Whether the local master table exists."""
+        return not any(t.name == self.link.local.name for t in self.tables.make_local)
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether no part or column is missing locally, or not filled yet."""
+        return self.tables.is_comparable(self.link)
 
 
 def observe(
-    link: Link,
-    link_tables: LinkTables,
-    source_links: SourceLinks,
-    sizes: Mapping[TableName, Size],
-    source: Session,
-    local: Session,
-    blocked: Mapping[str, PackedKeys],
-    comparable: Collection[str],
-    store_transport: StoreTransport,
-    seen: SideDigests | None = None,
-    *,
-    verify: bool = False,
-    hangs: bool = False,
+    at: ObservedLink, seen: SideDigests | None = None, *, verify: bool = False, hangs: bool = False
 ) -> tuple[LinkSnapshot, PackedKeys, PlanKeys]:
     """The snapshot of one link, its entities that cannot come for what the local tables hold, and what goes.
 
-    `sizes` are the source server's estimates; `blocked` such entities of the links that it refers to;
-    `comparable` the links whose local tables have a place for every row of the source; `seen` the digests of
-    both sides where they were asked already; `hangs` tells that outbound rows of a link above are let go.
-    `verify`: rows are compared too, unless the tables are to be altered, after which all are looked over; and
-    the external objects, whose stores `store_transport` has. Raises ServerError.
+    `seen` are the digests of both sides where they were asked already; `hangs` tells that outbound rows of a
+    link above are let go. `verify`: rows are compared too, unless the tables are to be altered, after which
+    all are looked over; and the external objects. Raises ServerError.
     """
-
-    def look(
-        rules: tuple[LocalRule, ...], seen: SideDigests | None
-    ) -> tuple[LinkSnapshot, PackedKeys, PlanKeys]:
-        args = (
-            link,
-            link_tables,
-            rules,
-            source_links,
-            sizes,
-            source,
-            local,
-            blocked,
-            comparable,
-            store_transport,
-            seen,
-        )
-        return _observe(*args, verify=verify, hangs=hangs)
-
-    found, left = look(link_tables.rules, seen), leftover(link)
-    if left is None or not link_tables.is_comparable(link) or not _has_left(left, found[0], local):
+    found, left = _observe(at, at.tables.rules, seen, verify=verify, hangs=hangs), leftover(at.link)
+    if left is None or not at.is_comparable or not _has_left(left, found[0], at.local):
         return found
-    return look((*link_tables.rules, left), None)
+    return _observe(at, (*at.tables.rules, left), None, verify=verify, hangs=hangs)
 
 
 def _has_left(left: LocalRule, seen: LinkSnapshot, local: Session) -> bool:
@@ -95,186 +95,140 @@ def _has_left(left: LocalRule, seen: LinkSnapshot, local: Session) -> bool:
 
 
 def _observe(
-    link: Link,
-    link_tables: LinkTables,
+    at: ObservedLink,
     rules: tuple[LocalRule, ...],
-    source_links: SourceLinks,
-    sizes: Mapping[TableName, Size],
-    source: Session,
-    local: Session,
-    blocked: Mapping[str, PackedKeys],
-    comparable: Collection[str],
-    store_transport: StoreTransport,
     seen: SideDigests | None,
     *,
     verify: bool,
     hangs: bool,
 ) -> tuple[LinkSnapshot, PackedKeys, PlanKeys]:
-    has_outbound = link.address in source_links.held
-    has_local = not any(t.name == link.local.name for t in link_tables.make_local)
-    complete = link_tables.is_comparable(link)  # else parts or columns are missing, or not filled
-    blocked_keys = PackedKeys()
+    link, tables, blocked_keys = at.link, at.tables, PackedKeys()
     with (
-        differing_keys(link, has_outbound, has_local, source, local=local, seen=seen) as (missing, extra),
+        differing_keys(link, at.has_outbound, at.has_local, at.source, local=at.local, seen=seen) as (
+            missing,
+            extra,
+        ),
         blocked_entities(
-            source,
-            local,
-            source_links,
+            at.source,
+            at.local,
+            at.source_links,
             link=link,
             missing=missing,
             extra=extra,
-            blocked=blocked,
+            blocked=at.blocked,
             rules=rules,
-            comparable=comparable,
+            comparable=at.comparable,
         ) as blocked_rows,
     ):
-        prepare(source, source_links, link)
-        with source.snapshot():
-            counts = {
-                EntityClass(*c): n
-                for c, n in entity_counts.count_classes(source, source_links, link, missing, extra).items()
-            }
-            to_pull = sum(
-                n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable
-            )
-            why = blocked_rows.counts(source_links, extra) if blocked_rows and to_pull else {}
-            taken, blocked_by_parent = _why_blocked(link, why)
-            again = (
-                blocked_rows.counts_again(source_links, missing)
-                if blocked_rows and missing and missing.count
-                else {}
-            )
-            _, blocked_by_parent_again = _why_blocked(link, again)
-            numbered = list(enumerate(rules, RULES))
-            refused = tuple((rule, why[n]) for n, rule in numbered if n in why)
-            refused_again = tuple((rule, again[n]) for n, rule in numbered if n in again)
-            to_pull -= sum(why.values())
-            left = blocked_rows.name if blocked_rows else None
-            absent = (
-                missing_at_source(source, source_links, link, store_transport, left)
-                if verify and to_pull and link.stores
-                else []
-            )
-            to_pull -= len(absent)
-            parts = entity_counts.part_rows_to_pull(source, source_links, link, left) if to_pull else ()
-            objects = (
-                objects_to_pull(source, source_links, link, left) if to_pull and link.stores else NO_OBJECTS
-            )
-            out = _total(counts, outbound=True)
-            total = _total(counts, source=True)
-            held = (
-                entity_counts.part_rows_held(
-                    source, link, missing, _total(counts, source=True, outbound=True) == total
-                )
-                if has_outbound and complete and not _count(extra)
-                else ()
-            )
+        prepare(at.source, at.source_links, link)
+        with at.source.snapshot():
+            found = entity_counts.count_classes(at.source, at.source_links, link, missing, extra)
+            counts = {EntityClass(*c): n for c, n in found.items()}
+            due = sum(n for c, n in counts.items() if state_of(c.presence) is State.UNSHARED and c.pullable)
+            why = blocked_rows.counts(at.source_links, extra) if blocked_rows and due else {}
+            again: Mapping[int, int] = {}
+            if blocked_rows and missing is not None and missing.count:
+                again = blocked_rows.counts_again(at.source_links, missing)
+            due -= sum(why.values())
+            coming = _coming(at, due, blocked_rows.name if blocked_rows else None, verify=verify)
+            held = _held_parts(at, counts, missing, extra)
             unwanted = any(c.presence.source and not c.wanted for c in counts)
-            reasons = entity_counts.left_out(source, source_links, link) if unwanted else ()
-        equal = 0
-        if complete:
-            different = (
-                blocked_keys if _unprotected(counts) and source_links.children.get(link.address) else None
-            )
-            found = equal_unprotected(link, source_links, extra, source, local=local, different=different)
-            equal = sum(len(keys) for keys in found)
+            reasons = entity_counts.left_out(at.source, at.source_links, link) if unwanted else ()
+        equal = _equal(at, counts, extra, blocked_keys)
         own = blocked_rows.own_keys(missing) if blocked_rows is not None else iter(())
-        lost = list(own) if link_tables.remade else []
-        blocked_keys.add(lost if link_tables.remade else own)
+        lost = list(own) if tables.remade else []
+        blocked_keys.add(lost if tables.remade else own)
         hanging = sum(again.values())
-        if link_tables.remade and hangs and missing is not None:
+        if tables.remade and hangs and missing is not None:
             hanging = missing.count
-            lost += _all_keys(missing)
+            lost += all_keys(missing)
         keys = PlanKeys()
-        if not link_tables.make_outbound:
-            keys = _plan_keys(
-                link,
-                link_tables,
-                source_links,
-                steps_of(link, link_tables, counts),
-                at=(source, missing),
-                lost=lost,
-            )
-        blocked_keys.add(absent)
-    changed, without = None, 0
-    if verify and complete and has_outbound:
-        without, missing_local = lost_local(local, source, link, store_transport) if link.stores else (0, [])
-        with changed_entities(link, source, local, missing_local) as work:
-            changed = work.count
+        if not tables.make_outbound:
+            steps = steps_of(link, tables, counts)
+            keys = plan_keys(link, tables, at.source_links, steps, at=(at.source, missing), lost=lost)
+        blocked_keys.add(coming.absent)
+    changed, without = _changed(at) if verify else (None, 0)
+    causes, causes_again = _causes(at, rules, why), _causes(at, rules, again)
     snapshot = LinkSnapshot(
         counts=counts,
-        source_rows=total,
-        outbound_rows=out,
+        source_rows=_total(counts, source=True),
+        outbound_rows=_total(counts, outbound=True),
         local_rows=_total(counts, local=True),
-        to_pull_parts=parts,
-        to_pull_bytes=_bytes(link, sizes, to_pull, parts),
-        to_pull_objects=objects,
+        to_pull_parts=coming.parts,
+        to_pull_bytes=_bytes(link, at.sizes, coming.entities, coming.parts),
+        to_pull_objects=coming.objects,
         left_out=reasons,
         equal=equal,
-        parts=tuple(_part_rows(link, held, local)),
-        taken=taken,
-        blocked_by_parent=blocked_by_parent,
-        refused=refused,
-        refused_again=refused_again,
-        blocked_by_parent_again=blocked_by_parent_again,
-        obstacles=_obstacles(link, source_links, why),
-        obstacles_again=_obstacles(link, source_links, again),
+        parts=tuple(_part_rows(link, held, at.local)),
+        taken=causes.taken,
+        blocked_by_parent=causes.by_parent,
+        refused=causes.refused,
+        refused_again=causes_again.refused,
+        blocked_by_parent_again=causes_again.by_parent,
+        obstacles=causes.obstacles,
+        obstacles_again=causes_again.obstacles,
         changed=changed,
         lost=without,
-        missing_objects=len(absent),
-        hanging=hanging if link_tables.remade else 0,
+        missing_objects=len(coming.absent),
+        hanging=hanging if tables.remade else 0,
     )
     return snapshot, blocked_keys, keys
 
 
-def _plan_keys(
-    link: Link,
-    link_tables: LinkTables,
-    source_links: SourceLinks,
-    steps: Counter[Step],
-    at: tuple[Session, KeyTable | None],
-    lost: list[RawRow],
-) -> PlanKeys:
-    """The keys of what is to be let go at the source, as far as it is not deleted here first.
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """What is to be pulled; `absent` are the entities whose external object is missing."""
 
-    `at` is the source, and the keys that are held there and missing here.
-    """
-    source, missing = at
-    gone = requests.requested_in(link, missing.name) if missing and steps[Step.APPROVE] else None
-    mended = requests.approved_yet_held(link) if steps[Step.MEND] else None
-    return PlanKeys(
-        gone=_keys_of(source, link, gone),
-        released=_released(link, link_tables, source_links, missing)
-        if missing and steps[Step.RELEASE]
-        else KeyDigests(),
-        lost=KeyDigests(lost) if link_tables.remade else KeyDigests(),
-        mended=_keys_of(source, link, mended),
+    entities: int
+    parts: tuple[tuple[str, int], ...]
+    objects: ObjectCounts
+    absent: list[RawRow]
+
+
+def _coming(at: ObservedLink, due: int, blocked: Sql | None, *, verify: bool) -> _Coming:
+    """What comes of so many entities; `blocked` is the table of those that cannot."""
+    source, source_links, link = at.source, at.source_links, at.link
+    absent = []
+    if verify and due and link.stores:
+        absent = missing_at_source(source, source_links, link, at.store_transport, blocked)
+    due -= len(absent)
+    parts = entity_counts.part_rows_to_pull(source, source_links, link, blocked) if due else ()
+    objects = objects_to_pull(source, source_links, link, blocked) if due and link.stores else NO_OBJECTS
+    return _Coming(due, parts, objects, absent)
+
+
+def _held_parts(
+    at: ObservedLink, counts: Mapping[EntityClass, int], missing: KeyTable | None, extra: KeyTable | None
+) -> tuple[tuple[str, int], ...]:
+    """The part rows of what is held, where these can be compared with the local ones; else none."""
+    if not at.has_outbound or not at.is_comparable or _count(extra):
+        return ()
+    every = _total(counts, source=True, outbound=True) == _total(counts, source=True)
+    return entity_counts.part_rows_held(at.source, at.link, missing, every)
+
+
+def _equal(
+    at: ObservedLink, counts: Mapping[EntityClass, int], extra: KeyTable | None, blocked_keys: PackedKeys
+) -> int:
+    """Count unprotected entities that equal the source's; those that differ are added to the blocked ones."""
+    if not at.is_comparable:
+        return 0
+    different = (
+        blocked_keys if _unprotected(counts) and at.source_links.children.get(at.link.address) else None
     )
+    found = equal_unprotected(at.link, at.source_links, extra, at.source, local=at.local, different=different)
+    return sum(len(keys) for keys in found)
 
 
-def _released(
-    link: Link, link_tables: LinkTables, source_links: SourceLinks, missing: KeyTable
-) -> KeyDigests:
-    with key_table(missing.session, link, "gone") as gone:
-        if link_tables.remade:
-            registrations.add_lost(source_links, link, missing, gone, "released")
-        else:
-            registrations.add_missing(source_links, link, missing, gone, pullable=False)
-        return KeyDigests(_all_keys(gone))
-
-
-def _keys_of(source: Session, link: Link, select: Sql | None) -> KeyDigests:
-    """The keys that a SELECT of the source gives."""
-    if select is None:
-        return KeyDigests()
-    with key_table(source, link, "gone") as found:
-        found.add_from(select)
-        return KeyDigests(_all_keys(found))
-
-
-def _all_keys(of: KeyTable) -> Iterator[RawRow]:
-    for first, last in of.pages(KEYS_AT_ONCE):
-        yield from of.keys(first, last)
+def _changed(at: ObservedLink) -> tuple[int | None, int]:
+    """Count entities that differ from the source's, None where they cannot be compared, and lost objects."""
+    if not at.is_comparable or not at.has_outbound:
+        return None, 0
+    without, missing = 0, list[RawRow]()
+    if at.link.stores:
+        without, missing = lost_local(at.local, at.source, at.link, at.store_transport)
+    with changed_entities(at.link, at.source, at.local, missing) as work:
+        return work.count, without
 
 
 def level_snapshot(seen: BulkCheck) -> LinkSnapshot:
@@ -290,21 +244,27 @@ def level_snapshot(seen: BulkCheck) -> LinkSnapshot:
     )
 
 
-def _obstacles(
-    link: Link, source_links: SourceLinks, counts: Mapping[int, int]
-) -> tuple[tuple[Obstacle, int], ...]:
-    found = ((obstacle(link, source_links, number), counts[number]) for number in sorted(counts))
-    return tuple((each, count) for each, count in found if each is not None)
+@dataclass(frozen=True, slots=True)
+class _Causes:
+    """Why entities cannot come, with their counts: by unique key, by parent, by local rule, by obstacle."""
+
+    taken: tuple[tuple[str, int], ...]
+    by_parent: tuple[tuple[str, int], ...]
+    refused: tuple[tuple[LocalRule, int], ...]
+    obstacles: tuple[tuple[Obstacle, int], ...]
 
 
-def _why_blocked(
-    link: Link, counts: Mapping[int, int]
-) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
-    """The counts of stuck entities by unique key, and by parent."""
+def _causes(at: ObservedLink, rules: tuple[LocalRule, ...], counts: Mapping[int, int]) -> _Causes:
+    """The causes that the numbers of a table of blocked entities stand for."""
+    link = at.link
     keys, above = uniques(link), parents(link)
-    taken = tuple((key.words, counts[n]) for n, key in enumerate(keys) if n in counts)
-    blocked_by_parent = tuple((a, counts[n]) for n, a in enumerate(above, start=len(keys)) if n in counts)
-    return taken, blocked_by_parent
+    obstacles = ((obstacle(link, at.source_links, number), counts[number]) for number in sorted(counts))
+    return _Causes(
+        tuple((key.words, counts[n]) for n, key in enumerate(keys) if n in counts),
+        tuple((a, counts[n]) for n, a in enumerate(above, start=len(keys)) if n in counts),
+        tuple((rule, counts[n]) for n, rule in enumerate(rules, RULES) if n in counts),
+        tuple((each, count) for each, count in obstacles if each is not None),
+    )
 
 
 def _unprotected(counts: Mapping[EntityClass, int]) -> bool:
