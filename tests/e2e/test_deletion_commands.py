@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -53,7 +54,7 @@ def test_a_deletion_is_seen_approved_done_and_its_approval_taken_out(lab: Rig) -
     request(lab, "session", "name = 'ann'", "wrong animal")
 
     shown = djlink(lab, "requests", session, "--keys").stdout
-    assert "2 rows: deletion requested, not yet approved" in shown
+    assert re.search(r"2 rows: deletion requested on \d{4}-\d\d-\d\d, not yet approved", shown)
     assert "wrong animal" in shown
     assert "name=ann, n=2" in shown
     assert "did you mean" in djlink(lab, "requests", session + "s", code=1).stderr

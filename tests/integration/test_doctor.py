@@ -311,7 +311,7 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
     )
     stranger = one(examined(lab), "lab_a", "marks")
     assert stranger.level == "warning"
-    assert "owned by the manifest `theirs` (o@x.example), local server `db.x`" in stranger.words
+    assert "of the manifest `theirs` (o@x.example), local server `db.x`" in stranger.words
     run_all(
         lab,
         "UPDATE {outbound}.`~djlink` SET manifest = 'x', contact = '', local_server = 'db.x',"

@@ -177,7 +177,7 @@ def test_a_schema_that_the_manifest_has_in_part_gets_the_rest_and_odd_names_alon
     assert run(["init", "--from", f"lab_a.{place}", "-f", "atlas.yaml"]) == 0
     said = capsys.readouterr().err
     for name in ("a*", "x/../..", "lone__part"):
-        assert f"warning: left out: {place}.{name}: its name" in said.replace("Lone.Part", "lone__part"), said
+        assert f"warning: skipped: {place}.{name}: its name" in said.replace("Lone.Part", "lone__part"), said
     text = Path(f"{place}.yaml").read_text()
     assert "On: {}" in text.replace('"', "")
     assert '"a,b": {}' in text

@@ -176,7 +176,7 @@ def test_a_local_row_of_the_labs_own_is_told_and_never_touched(linked: Rig) -> N
     plan, report = linked.apply(everything(linked))
     for table in ("Subject", "Session"):
         link = link_of(plan, linked.address("lab_a", "lab", table))
-        assert [(d.count, "the lab added" in d.reason) for d in link.drift] == [(1, True)]
+        assert [(d.count, "inserted locally" in d.reason) for d in link.drift] == [(1, True)]
         assert link.blocked == ()
     assert report.succeeded
     assert locally(linked, "SELECT COUNT(*) FROM {here}.subject") == [(5,)]

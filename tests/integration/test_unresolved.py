@@ -390,4 +390,4 @@ def test_requests_of_a_blocked_link_are_called_unknown_and_never_none(lab: Lab, 
         code, out = djlink(document, "requests", "--json", address)
         assert code == 1
         assert f'"address": "{address}", "reason"' in out
-    assert "1 row asked for." in djlink(lab.document({"Mouse": MUS}), "requests")[1]
+    assert "Deletion of 1 row requested." in djlink(lab.document({"Mouse": MUS}), "requests")[1]
