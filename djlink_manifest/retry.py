@@ -24,7 +24,7 @@ class Retry:
     tries: int
     pause: Callable[[int], float]
     passes: Callable[[Exception], bool]
-    doing: str = "trying again"
+    doing: str = "retrying"
 
     def run(self, step: Callable[[], _T], stop: threading.Event | None = None, say: Say | None = None) -> _T:
         """What the step returns. Raises its last error, or Interrupted where `stop` is set meanwhile."""
