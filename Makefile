@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/installed-runtime
 DEVELOPMENT := $(VENV)/installed-development
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS)
 
 .PHONY: help demo test unit integration histories kills lint coverage schema bench servers clean
 .DEFAULT_GOAL := help
@@ -51,7 +51,7 @@ kills: servers
 # Takes about twice as long as `make test`, so it is no part of it. Each process writes a file of its own.
 coverage: servers
 	@rm -rf .coverage
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) || failed=$$?; \
+	$(BIN)/coverage run -m pytest -n $(WORKERS) $(ARGS) || failed=$$?; \
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report --skip-covered; \
 	exit $${failed:-$$?}
 

@@ -35,20 +35,20 @@ def main() -> None:
     for source, local in PAIRS:
         if options.source not in (None, source):
             continue
-        with tempfile.TemporaryDirectory() as folder, grounds(source, local, Path(folder)) as ground:
-            head.append(f"{ground.pair}: {', '.join(ground.versions())}")
+        with tempfile.TemporaryDirectory() as folder, grounds(source, local, Path(folder)) as catalogs:
+            head.append(f"{catalogs.pair}: {', '.join(catalogs.versions())}")
             for measure in _chosen(options):
                 before = time.monotonic()
                 result = None
                 try:
-                    for result in measured(ground, measure, options.runs):
+                    for result in measured(catalogs, measure, options.runs):
                         print(result.latest(), flush=True)
                 except (BenchmarkFailed, pymysql.MySQLError) as error:
-                    failed.append(f"{ground.pair}, {measure.what}: {error}")
+                    failed.append(f"{catalogs.pair}, {measure.what}: {error}")
                     print(f"FAILED: {failed[-1]}", flush=True)
                 if result is not None and len(result.loads) == len(result.uses):
                     results.append(result)
-                _tidy(ground, measure)
+                _tidy(catalogs, measure)
                 print(f"  {_minutes(before)} with its data, {_minutes(started)} in all", flush=True)
                 text = _text(head, started, results)
                 save(options.save, name, text, results)
@@ -93,12 +93,12 @@ def _minutes(since: float) -> str:
     return f"{minutes} min {seconds:02} s"
 
 
-def _tidy(ground: Ground, measure: Measure) -> None:
+def _tidy(catalogs: Ground, measure: Measure) -> None:
     """Drop what later measures do not use, for the disk's sake."""
     if measure.scratch:
-        ground.forget()
+        catalogs.forget()
     for each in measure.scratch:
-        ground.source.execute(f"DROP TABLE IF EXISTS {SCHEMA}.{each}")
+        catalogs.source.execute(f"DROP TABLE IF EXISTS {SCHEMA}.{each}")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ def main(
     dj.config["safemode"] = False
     source = dj.Connection("127.0.0.1", "root", password, port=int(port))
     local = dj.Connection("127.0.0.1", "root", to_password, port=int(to_port))
-    theirs = dj.FreeTable(source, f"`{schema}`.`{table}`")
-    ours = dj.FreeTable(local, f"`{to_schema}`.`{table}`")
-    rows = theirs.to_dicts(order_by="KEY")
+    source_side = dj.FreeTable(source, f"`{schema}`.`{table}`")
+    local_side = dj.FreeTable(local, f"`{to_schema}`.`{table}`")
+    rows = source_side.to_dicts(order_by="KEY")
     for first in range(0, len(rows), CHUNK):
-        ours.insert(rows[first : first + CHUNK], allow_direct_insert=True)
+        local_side.insert(rows[first : first + CHUNK], allow_direct_insert=True)
 
 
 if __name__ == "__main__":

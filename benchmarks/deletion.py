@@ -13,39 +13,42 @@ HELD = f"{OUTBOUND}.bench_visit"
 KEPT = 1000  # entities that nobody asks for
 
 
-def prepared(ground: Ground, entities: int) -> None:
+def prepared(catalogs: Ground, entities: int) -> None:
     """Have masters with two part rows each pulled, and copies of all rows beside them."""
-    tables.visits(ground, entities + KEPT)
-    ground.forget()
-    ground.djlink("apply", "--auto-approve", "-f", ground.manifest("visit"))
-    for server in (ground.source, ground.local):
+    tables.visits(catalogs, entities + KEPT)
+    catalogs.forget()
+    catalogs.djlink("apply", "--auto-approve", "-f", catalogs.manifest("visit"))
+    for server in (catalogs.source, catalogs.local):
         server.execute(f"DROP DATABASE IF EXISTS {ASIDE}")
         server.execute(f"CREATE DATABASE {ASIDE}")
     for table in TABLES:
-        ground.local.execute(f"CREATE TABLE {ASIDE}.{table} AS SELECT * FROM {LOCAL}.{table}")
-    ground.source.execute(f"CREATE TABLE {ASIDE}.held AS SELECT * FROM {HELD}")
+        catalogs.local.execute(f"CREATE TABLE {ASIDE}.{table} AS SELECT * FROM {LOCAL}.{table}")
+    catalogs.source.execute(f"CREATE TABLE {ASIDE}.held AS SELECT * FROM {HELD}")
 
 
-def approved(ground: Ground, entities: int) -> Use:
+def approved(catalogs: Ground, entities: int) -> Use:
     """Let djlink delete what was asked for and approved."""
-    _put_back(ground)
-    ground.source.execute(
+    _put_back(catalogs)
+    catalogs.source.execute(
         f"INSERT INTO {HELD}_deletion_requested (subject, visit)"
         f" SELECT subject, visit FROM {SCHEMA}.visit WHERE visit <= {entities}"
     )
-    manifest, approvals = ground.manifest("visit"), ground.folder / "approvals.yaml"
+    manifest, approvals = catalogs.manifest("visit"), catalogs.folder / "approvals.yaml"
     approvals.unlink(missing_ok=True)
-    ground.djlink("approve", "source.bench.Visit", "--by", "benchmark", "--into", approvals, "-f", manifest)
-    use = ground.djlink("apply", "--auto-approve", "-f", manifest, "-f", approvals)
-    if ground.count(LOCAL, "visit") != KEPT or ground.count(OUTBOUND, "bench_visit", at_source=True) != KEPT:
+    catalogs.djlink("approve", "source.bench.Visit", "--by", "benchmark", "--into", approvals, "-f", manifest)
+    use = catalogs.djlink("apply", "--auto-approve", "-f", manifest, "-f", approvals)
+    if (
+        catalogs.count(LOCAL, "visit") != KEPT
+        or catalogs.count(OUTBOUND, "bench_visit", at_source=True) != KEPT
+    ):
         raise BenchmarkFailed("djlink did not delete what was approved, or more")
     return use
 
 
-def plain(ground: Ground, entities: int) -> Use:
+def plain(catalogs: Ground, entities: int) -> Use:
     """DELETE of the same rows: parts, masters, then what protects them, in sessions that are open."""
-    _put_back(ground)
-    with ground.cursors() as (source_cursor, local_cursor):
+    _put_back(catalogs)
+    with catalogs.cursors() as (source_cursor, local_cursor):
         started = time.monotonic()
         for table in reversed(TABLES):
             local_cursor.execute(f"DELETE FROM {LOCAL}.{table} WHERE visit <= {entities}")
@@ -53,21 +56,21 @@ def plain(ground: Ground, entities: int) -> Use:
         source_cursor.execute(f"DELETE FROM {HELD} WHERE visit <= {entities}")
         source_cursor.connection.commit()
         use = Use(time.monotonic() - started)
-    if ground.count(LOCAL, "visit") != KEPT:
+    if catalogs.count(LOCAL, "visit") != KEPT:
         raise BenchmarkFailed("the plain DELETE left rows behind")
     return use
 
 
-def _put_back(ground: Ground) -> None:
+def _put_back(catalogs: Ground) -> None:
     """Make everything what it was after the pull."""
-    ground.local.execute(f"DELETE FROM {LOCAL}.visit__deletion_requested")
+    catalogs.local.execute(f"DELETE FROM {LOCAL}.visit__deletion_requested")
     for suffix in ("_deletion_requested", "_deletion_approved", "_history"):
-        ground.source.execute(f"DELETE FROM {HELD}{suffix}")
+        catalogs.source.execute(f"DELETE FROM {HELD}{suffix}")
     for table in reversed(TABLES):
-        ground.local.execute(f"DELETE FROM {LOCAL}.{table}")
-    ground.source.execute(f"DELETE FROM {HELD}")
+        catalogs.local.execute(f"DELETE FROM {LOCAL}.{table}")
+    catalogs.source.execute(f"DELETE FROM {HELD}")
     for table in TABLES:
-        ground.local.execute(f"INSERT INTO {LOCAL}.{table} SELECT * FROM {ASIDE}.{table}")
-        ground.local.execute(f"ANALYZE TABLE {LOCAL}.{table}")
-    ground.source.execute(f"INSERT INTO {HELD} SELECT * FROM {ASIDE}.held")
-    ground.source.execute(f"ANALYZE TABLE {HELD}")
+        catalogs.local.execute(f"INSERT INTO {LOCAL}.{table} SELECT * FROM {ASIDE}.{table}")
+        catalogs.local.execute(f"ANALYZE TABLE {LOCAL}.{table}")
+    catalogs.source.execute(f"INSERT INTO {HELD} SELECT * FROM {ASIDE}.held")
+    catalogs.source.execute(f"ANALYZE TABLE {HELD}")

@@ -40,29 +40,29 @@ def main() -> None:
 
 def _measured(vendor: Vendor, depth: int, width: int, key: str) -> Mapping[str, float]:
     layers = [[f"t{n}_{place}" for place in range(width)] for n in range(depth)]
-    with tempfile.TemporaryDirectory() as folder, grounds(vendor, vendor, Path(folder)) as ground:
-        ground.fill(*_statements(layers, key))
-        ground.forget()
+    with tempfile.TemporaryDirectory() as folder, grounds(vendor, vendor, Path(folder)) as catalogs:
+        catalogs.fill(*_statements(layers, key))
+        catalogs.forget()
 
         def command(first: str, others: str, last: str, *words: str) -> float:
             rules = [first, *[others] * (depth - 2), last]
             tables = ", ".join(
                 f"{name}: {rule}" for names, rule in zip(layers, rules, strict=True) for name in names
             )
-            return ground.djlink(*words, "-f", ground.manifest(f"{{{tables}}}")).seconds
+            return catalogs.djlink(*words, "-f", catalogs.manifest(f"{{{tables}}}")).seconds
 
         command("{}", "{}", "{}", "validate")  # compiles the package
         found = {"where": command("{where: k < 3}", "{}", "{}", "plan")}
         found["needed"] = command("{pull: needed}", "{pull: needed}", "{where: k < 3}", "plan")
         command("{}", "{}", "{}", "apply", "--auto-approve")
-        ground.source.execute(
+        catalogs.source.execute(
             f"INSERT INTO {OUTBOUND}.{SCHEMA}_{layers[0][0]}_deletion_requested (k) VALUES (1)"
         )
         found["request"] = command("{}", "{}", "{}", "plan")
         auto = "{deletions: auto, max_deletions: 100}"
         found["deletion"] = command(auto, auto, auto, "apply", "--auto-approve")
         for name in [name for names in reversed(layers[1:]) for name in names] + [layers[0][0]]:
-            ground.source.execute(f"DELETE FROM {SCHEMA}.{name} WHERE k = 1")
+            catalogs.source.execute(f"DELETE FROM {SCHEMA}.{name} WHERE k = 1")
         return found
 
 
@@ -70,9 +70,9 @@ def _statements(layers: list[list[str]], key: str) -> Iterator[str]:
     above = list[str]()
     for names in layers:
         for name in names:
-            mine = {parent: "k" if key == "inherited" else f"to_{parent}" for parent in above}
-            columns = "".join(f", {c} int NOT NULL" for c in mine.values() if c != "k")
-            keys = "".join(f", FOREIGN KEY ({c}) REFERENCES {p} (k)" for p, c in mine.items())
+            own = {parent: "k" if key == "inherited" else f"to_{parent}" for parent in above}
+            columns = "".join(f", {c} int NOT NULL" for c in own.values() if c != "k")
+            keys = "".join(f", FOREIGN KEY ({c}) REFERENCES {p} (k)" for p, c in own.items())
             yield f"CREATE TABLE {name} (k int PRIMARY KEY{columns}{keys})"
             wide = 1 if key == "inherited" else 1 + len(above)
             rows = ", ".join(f"({', '.join([str(k)] * wide)})" for k in range(1, ROWS + 1))

@@ -100,10 +100,10 @@ class Ground:
     def cursors(self) -> Iterator[tuple[Any, Any]]:
         """Cursors of sessions at the source and on the local server, which commit when told to."""
         with (
-            self.source.connect() as there,
-            self.local.connect() as here,
-            there.cursor() as at_source,
-            here.cursor() as at_local,
+            self.source.connect() as source,
+            self.local.connect() as local,
+            source.cursor() as at_source,
+            local.cursor() as at_local,
         ):
             yield at_source, at_local
 
@@ -153,11 +153,11 @@ def grounds(source: Vendor, local: Vendor, folder: Path) -> Iterator[Ground]:
     }
     servers = start_servers(wanted)
     try:
-        ground = Ground(servers["source"], servers["local"], folder)
-        ground.source.execute(f"CREATE DATABASE {SCHEMA}")
-        create_link_user(ground.source, "link", PASSWORD, [SCHEMA], OUTBOUND)
-        create_local_user(ground.local, "lab", PASSWORD, [r"our\_%"])
-        yield ground
+        catalogs = Ground(servers["source"], servers["local"], folder)
+        catalogs.source.execute(f"CREATE DATABASE {SCHEMA}")
+        create_link_user(catalogs.source, "link", PASSWORD, [SCHEMA], OUTBOUND)
+        create_local_user(catalogs.local, "lab", PASSWORD, [r"our\_%"])
+        yield catalogs
     finally:
         for server in servers.values():
             server.stop()

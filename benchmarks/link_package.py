@@ -31,35 +31,42 @@ def environment() -> Path:
     return python.absolute()
 
 
-def pull(ground: Ground, table: str) -> Use:
+def pull(catalogs: Ground, table: str) -> Use:
     """A pull of the table with datajoint-link; the seconds of its `pull()` alone, not those of its start."""
-    for server, schema in ((ground.local, DUMPED), (ground.source, HELPERS)):
+    for server, schema in ((catalogs.local, DUMPED), (catalogs.source, HELPERS)):
         server.execute(f"DROP DATABASE IF EXISTS {schema}")
         server.execute(f"CREATE DATABASE {schema}")
     script = Path(__file__).with_name("link_script.py")
-    os.environ.update(LINK_USER="root", LINK_PASS=ground.source.root_password)
-    arguments = [str(ground.source.port), SCHEMA, HELPERS, table.capitalize()]
-    arguments += [str(ground.local.port), DUMPED, ground.local.root_password]
-    use = process([str(environment()), str(script), *arguments], ground.folder)
-    if ground.count(DUMPED, table) != ground.count(SCHEMA, table, at_source=True):
+    os.environ.update(LINK_USER="root", LINK_PASS=catalogs.source.root_password)
+    arguments = [str(catalogs.source.port), SCHEMA, HELPERS, table.capitalize()]
+    arguments += [str(catalogs.local.port), DUMPED, catalogs.local.root_password]
+    use = process([str(environment()), str(script), *arguments], catalogs.folder)
+    if catalogs.count(DUMPED, table) != catalogs.count(SCHEMA, table, at_source=True):
         raise BenchmarkFailed("datajoint-link left rows behind")
-    return _told(ground, use)
+    return _told(catalogs, use)
 
 
-def pull_by_djlink(ground: Ground, table: str) -> Use:
+def pull_by_djlink(catalogs: Ground, table: str) -> Use:
     """The same by djlink's Python API, of which too the seconds of `pull()` alone count."""
-    ground.forget()
+    catalogs.forget()
     script = Path(__file__).with_name("api_script.py")
-    arguments = [str(ground.source.port), SCHEMA, OUTBOUND, table.capitalize(), str(ground.local.port), LOCAL]
-    use = process([sys.executable, str(script), *arguments], ground.folder)
-    if ground.count(LOCAL, table) != ground.count(SCHEMA, table, at_source=True):
+    arguments = [
+        str(catalogs.source.port),
+        SCHEMA,
+        OUTBOUND,
+        table.capitalize(),
+        str(catalogs.local.port),
+        LOCAL,
+    ]
+    use = process([sys.executable, str(script), *arguments], catalogs.folder)
+    if catalogs.count(LOCAL, table) != catalogs.count(SCHEMA, table, at_source=True):
         raise BenchmarkFailed("djlink left rows behind")
-    return _told(ground, use)
+    return _told(catalogs, use)
 
 
-def _told(ground: Ground, use: Use) -> Use:
+def _told(catalogs: Ground, use: Use) -> Use:
     """The seconds that the script told, with the memory of its process."""
-    told = re.search(r"^seconds ([0-9.]+)$", (ground.folder / "command.log").read_text(), re.MULTILINE)
+    told = re.search(r"^seconds ([0-9.]+)$", (catalogs.folder / "command.log").read_text(), re.MULTILINE)
     if told is None:
         raise BenchmarkFailed("the script did not say how long its pull took")
     return Use(float(told[1]), use.megabytes)

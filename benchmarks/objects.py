@@ -27,7 +27,7 @@ from typing import Any
 from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.servers.stores.settings import read_stores
-from djlink_manifest.servers.stores.transport import Brought, Depot
+from djlink_manifest.servers.stores.transport import Brought, StoreTransport
 
 BLOCK = 1 << 20
 
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--secret-key", default="benchmark")
     asked = parser.parse_args()
     keys = {"access_key": asked.access_key, "secret_key": asked.secret_key}
-    there = nullcontext(asked.endpoint) if asked.endpoint else moto()
-    with tempfile.TemporaryDirectory() as folder, there as endpoint:
+    source = nullcontext(asked.endpoint) if asked.endpoint else moto()
+    with tempfile.TemporaryDirectory() as folder, source as endpoint:
         _make_bucket(endpoint, keys)
         file = {"protocol": "file", "location": folder}
         s3 = {
@@ -71,16 +71,16 @@ def main() -> None:
 
 def bring(source: dict[str, Any], path: str, local: dict[str, Any], goal: str) -> None:
     """Bring one object and print the peak memory."""
-    there, here = (
+    source_side, local_side = (
         read_stores({"lab": {"raw": Store("raw", settings)}}).of_source("lab", "raw")
         for settings in (source, local)
     )
-    assert isinstance(there, Store)
-    assert isinstance(here, Store)
-    stores = Stores({"ours": Store("ours", here.settings)}, "ours", {"lab": {"raw": there}})
+    assert isinstance(source_side, Store)
+    assert isinstance(local_side, Store)
+    stores = Stores({"ours": Store("ours", local_side.settings)}, "ours", {"lab": {"raw": source_side}})
     brought = list[Brought]()
-    with closing(Depot(stores)) as depot:
-        refused = depot.bring(
+    with closing(StoreTransport(stores)) as store_transport:
+        refused = store_transport.bring(
             "lab", [Transport("raw", path, "ours", goal)], "schema", threading.Event(), brought.append
         )
     assert not refused

@@ -80,23 +80,23 @@ class Result:
         """The last run, as a line of progress."""
         beside = len(self.others) == len(self.uses)
         other = f", {self.measure.peer} {self.others[-1].seconds:.2f} s" if beside else ""
-        mine = f"{self.pair}, {self.measure.what}: {self.uses[-1].seconds:.2f} s"
-        return f"{mine}{other}; load {self.loads[-1]:.1f}"
+        own = f"{self.pair}, {self.measure.what}: {self.uses[-1].seconds:.2f} s"
+        return f"{own}{other}; load {self.loads[-1]:.1f}"
 
     def row(self) -> str:
         """Its row of the table."""
         of, ratio = self.measure, self.ratio
-        mine, theirs, sign = f"{self.seconds:.2f} s", "-", "≤"
+        own, source, sign = f"{self.seconds:.2f} s", "-", "≤"
         if self.other_seconds is not None:
-            theirs = f"{of.peer} {self.other_seconds:.2f} s"
+            source = f"{of.peer} {self.other_seconds:.2f} s"
         if of.rows and self.other_seconds is not None:
-            mine += f", {of.rows / self.seconds:,.0f} rows/s"
-            theirs, sign = f"{theirs}, {of.rows / self.other_seconds:,.0f} rows/s", "≥"
+            own += f", {of.rows / self.seconds:,.0f} rows/s"
+            source, sign = f"{source}, {of.rows / self.other_seconds:,.0f} rows/s", "≥"
         cells = [
             self.pair,
             of.what,
-            mine,
-            theirs,
+            own,
+            source,
             f"{ratio:.3g}" if ratio else "-",
             f"{sign} {of.target:g}" if of.target else "-",
             f"{self.megabytes:.0f} MB",

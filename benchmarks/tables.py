@@ -7,9 +7,9 @@ from benchmarks.ground import Ground
 NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
 
 
-def narrow(ground: Ground, rows: int, name: str = "narrow") -> None:
+def narrow(catalogs: Ground, rows: int, name: str = "narrow") -> None:
     """Rows of some 60 bytes with a composite key of a text, a date and a number."""
-    ground.fill(
+    catalogs.fill(
         f"CREATE TABLE {name} (subject varchar(16), day date, number smallint, rate float, note varchar(40),"
         " PRIMARY KEY (subject, day, number)) CHARSET=utf8mb4",
         f"INSERT INTO {name} {NUMBERS.format(rows)} SELECT CONCAT('subject', i % 500),"
@@ -19,22 +19,22 @@ def narrow(ground: Ground, rows: int, name: str = "narrow") -> None:
     )
 
 
-def wide(ground: Ground, rows: int) -> None:
+def wide(catalogs: Ground, rows: int) -> None:
     """Rows of a megabyte of bytes that nothing compresses."""
-    ground.fill("CREATE TABLE wide (id int PRIMARY KEY, data longblob)")
+    catalogs.fill("CREATE TABLE wide (id int PRIMARY KEY, data longblob)")
     for first in range(1, rows + 1, 50):
         last = min(first + 49, rows)
         parts = ", ".join(["RANDOM_BYTES(1024)"] * 64)
-        ground.fill(
+        catalogs.fill(
             f"INSERT INTO wide {NUMBERS.format(last)}"
             f" SELECT i, REPEAT(CONCAT({parts}), 16) FROM n WHERE i >= {first}"
         )
-    ground.fill("ANALYZE TABLE wide")
+    catalogs.fill("ANALYZE TABLE wide")
 
 
-def masters(ground: Ground, rows: int) -> None:
+def masters(catalogs: Ground, rows: int) -> None:
     """Masters with ten part rows each."""
-    ground.fill(
+    catalogs.fill(
         "CREATE TABLE scan (subject varchar(16), scan int, rate float, PRIMARY KEY (subject, scan))",
         "CREATE TABLE scan__field (subject varchar(16), scan int, field tinyint, x double, y double,"
         " label varchar(20), PRIMARY KEY (subject, scan, field),"
@@ -46,7 +46,7 @@ def masters(ground: Ground, rows: int) -> None:
     )
 
 
-def many(ground: Ground, links: int) -> None:
+def many(catalogs: Ground, links: int) -> None:
     """Many small tables, each referring to the one before it in chains of ten."""
     statements = []
     for number in range(links):
@@ -54,12 +54,12 @@ def many(ground: Ground, links: int) -> None:
         key = f", FOREIGN KEY (k) REFERENCES {above} (k)" if number % 10 else ""
         statements.append(f"CREATE TABLE many_{number:04} (k int PRIMARY KEY, v varchar(20){key})")
         statements.append(f"INSERT INTO many_{number:04} VALUES (1, 'a'), (2, 'b'), (3, 'c')")
-    ground.fill(*statements)
+    catalogs.fill(*statements)
 
 
-def below(ground: Ground, rows: int) -> None:
+def below(catalogs: Ground, rows: int) -> None:
     """Lessons of 500 animals; trials, which inherit a lesson's key; remarks, which refer to a lesson."""
-    ground.fill(
+    catalogs.fill(
         "CREATE TABLE animal (animal int PRIMARY KEY, species int)",
         "CREATE TABLE lesson (lesson int PRIMARY KEY, animal int NOT NULL,"
         " FOREIGN KEY (animal) REFERENCES animal (animal))",
@@ -75,9 +75,9 @@ def below(ground: Ground, rows: int) -> None:
     )
 
 
-def visits(ground: Ground, rows: int) -> None:
+def visits(catalogs: Ground, rows: int) -> None:
     """Masters with two part rows each."""
-    ground.fill(
+    catalogs.fill(
         "CREATE TABLE visit (subject varchar(16), visit int, rate float, PRIMARY KEY (subject, visit))",
         "CREATE TABLE visit__sample (subject varchar(16), visit int, sample tinyint, value double,"
         " PRIMARY KEY (subject, visit, sample),"
@@ -89,7 +89,7 @@ def visits(ground: Ground, rows: int) -> None:
     )
 
 
-def wide_key(ground: Ground, rows: int) -> None:
+def wide_key(catalogs: Ground, rows: int) -> None:
     """Rows with a key of 16 columns, the most that InnoDB takes."""
     kinds = ("int", "smallint", "date", "varchar(12)")
     declared = ", ".join(f"k{n} {kinds[n % 4]}" for n in range(16))
@@ -100,7 +100,7 @@ def wide_key(ground: Ground, rows: int) -> None:
         "CONCAT('s', i % 41)",
     )
     filled = ", ".join(["i", *(values[n % 4].format(n) for n in range(1, 16))])
-    ground.fill(
+    catalogs.fill(
         f"CREATE TABLE keyed ({declared}, value double,"
         f" PRIMARY KEY ({', '.join(f'k{n}' for n in range(16))})) CHARSET=utf8mb4",
         f"INSERT INTO keyed {NUMBERS.format(rows)} SELECT {filled}, i / 3 FROM n",

@@ -116,7 +116,7 @@ class TableInUse(ServerError):
     """A DDL statement gave up waiting for a table that another session uses."""
 
 
-class AlreadyThere(ServerError):
+class AlreadyExists(ServerError):
     """A table or foreign key to be made stands already."""
 
 
@@ -155,7 +155,7 @@ class UnlinkFailed(DjlinkError):
     """A link was taken out in part; what was done stays, and doing it again goes on from there."""
 
 
-class SourceNotTold(DjlinkError):
+class SourceNotConfirmed(DjlinkError):
     """Rows were deleted here, and the source could not be told: it holds them still. Nothing is lost."""
 
 

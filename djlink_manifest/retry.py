@@ -26,9 +26,11 @@ class Retry:
     passes: Callable[[Exception], bool]
     doing: str = "retrying"
 
-    def run(self, step: Callable[[], _T], stop: threading.Event | None = None, say: Say | None = None) -> _T:
+    def run(
+        self, step: Callable[[], _T], stop: threading.Event | None = None, report: Say | None = None
+    ) -> _T:
         """What the step returns. Raises its last error, or Interrupted where `stop` is set meanwhile."""
-        attempts = Attempts(self, stop, say)
+        attempts = Attempts(self, stop, report)
         while True:
             try:
                 return step()
@@ -39,11 +41,11 @@ class Retry:
 class Attempts:
     """The failures of a step that is not one call, since it was last seen to get on."""
 
-    def __init__(self, policy: Retry, stop: threading.Event | None = None, say: Say | None = None) -> None:
+    def __init__(self, policy: Retry, stop: threading.Event | None = None, report: Say | None = None) -> None:
         self._policy = policy
         # without an event of the caller's, Ctrl-C is raised in the pause itself
         self._stop = stop or threading.Event()
-        self._say = say
+        self._say = report
         self._failures = 0
 
     def got_on(self) -> None:

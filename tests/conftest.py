@@ -97,6 +97,14 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(GARBAGE)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the workers (pytest-xdist) together what belongs together."""
+    from tests.support.workers import Together
+
+    return Together(config, log)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers, after an interrupt too."""
     if not _is_worker(config) and RUN_FOLDER in config.stash:

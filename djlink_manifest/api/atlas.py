@@ -107,11 +107,11 @@ class Atlas(Mapping[str, Any]):
         if link is None and down is not None:
             self._links = None  # it may be up when it is asked for again
             raise Unreachable(str(down.problem), server=down.name, link=address, hint=down.hint)
-        told = refusal_about(address, self._refused) if link is None else None
-        if told is not None:
+        refusal = refusal_about(address, self._refused) if link is None else None
+        if refusal is not None:
             self._links = None  # it may be mended when it is asked for again
             raise LinkRefused(
-                f"{address}: {told.reason}", link=address, location=told.location, hint=told.hint
+                f"{address}: {refusal.reason}", link=address, location=refusal.location, hint=refusal.hint
             )
         if link is None:
             close = nearest(address, sorted(self._all()))

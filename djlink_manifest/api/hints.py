@@ -48,6 +48,6 @@ def in_python(hint: str | None) -> str | None:
             "or the name of a store of DataJoint's configuration"
         )
     hint = _MANIFESTS_ONLY.sub("", hint)
-    for words, ours in _CALLED.items():
-        hint = hint.replace(words, ours)
+    for words, python_words in _CALLED.items():
+        hint = hint.replace(words, python_words)
     return hint

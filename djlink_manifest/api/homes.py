@@ -10,10 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from djlink_manifest.api.asking import NAME, Asked, StoreNames, Wish, decorated, letting_go, narrowed
 from djlink_manifest.api.connecting import connection_to, knows_stores
 from djlink_manifest.api.hints import in_python
-from djlink_manifest.api.schema import LazySchema, Server
+from djlink_manifest.api.manifests import (
+    NAME,
+    BoundManifest,
+    LinkDeclaration,
+    StoreNames,
+    decorated,
+    letting_go,
+    narrowed,
+)
+from djlink_manifest.api.schema import BoundServer, LazySchema
 from djlink_manifest.errors import SecretError, UsageError
 from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_server, resolve_stores
 from djlink_manifest.manifest.models.servers import StoreSpec
@@ -76,13 +84,13 @@ class Home(Protocol):
     def source_connection(self) -> Any:
         """DataJoint's connection to the source, with the link user's account."""
 
-    def pulling(self, where: Condition | None) -> Asked:
+    def pulling(self, where: Condition | None) -> BoundManifest:
         """What to ask for so that the entities which meet a condition are pulled."""
 
-    def letting_go(self) -> Asked:
+    def letting_go(self) -> BoundManifest:
         """What to ask for so that the source is told of what is gone here."""
 
-    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+    def taken_out(self, table: Literal["keep", "drop"]) -> BoundManifest:
         """What to ask for so that the link is taken out. Raises UsageError where that is not for a class."""
 
     def worded(self, hint: str | None) -> str | None:
@@ -99,23 +107,23 @@ class Decorated:
 
     local: LazySchema
     source: LazySchema
-    wish: Wish
+    declaration: LinkDeclaration
     outbound: str
     contact: str | None
     along: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        _stores[self._place()] = self.wish.stores, self.wish.source_stores
+        _stores[self._place()] = self.declaration.stores, self.declaration.source_stores
 
     @property
     def name(self) -> str:
         """The name of the class."""
-        return self.wish.name
+        return self.declaration.name
 
     @property
     def address(self) -> str:
         """The source's host stands for its name."""
-        return f"{self._source_name()}.{self.wish.schema}.{self.wish.name}"
+        return f"{self._source_name()}.{self.declaration.schema}.{self.declaration.name}"
 
     @property
     def connection(self) -> Any:
@@ -128,14 +136,14 @@ class Decorated:
         spec = SourceSpec.at(source.spec, "", store_settings=self._source_stores())
         return _source_connection(spec, environ)
 
-    def pulling(self, where: Condition | None) -> Asked:
+    def pulling(self, where: Condition | None) -> BoundManifest:
         """The link and, to refer to, all that were decorated before, in whatever process."""
-        return self._asked(where)
+        return self._bound(where)
 
-    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+    def taken_out(self, table: Literal["keep", "drop"]) -> BoundManifest:
         """All that were decorated before, without this one."""
-        origin = Origin.outside(self.wish.location, self.address)
-        return self._asked(None, Removed.model_construct(origin=origin, table=table))
+        origin = Origin.outside(self.declaration.location, self.address)
+        return self._bound(None, Removed.model_construct(origin=origin, table=table))
 
     def worded(self, hint: str | None) -> str | None:
         """`Link` says what a manifest would."""
@@ -145,7 +153,7 @@ class Decorated:
         """Do not name its stores to other links any more."""
         _stores.pop(self._place(), None)
 
-    def _asked(self, where: Condition | None, removed: Removed | None = None) -> Asked:
+    def _bound(self, where: Condition | None, removed: Removed | None = None) -> BoundManifest:
         local, source, environ = self._servers()
         address = resolve_server(source.spec, environ)
         schema = self._outbound_schema()
@@ -153,30 +161,30 @@ class Decorated:
         contact = self.contact if self.contact is not None else _someone()
         beside = {place[1:]: each[0] for place, each in _stores.items() if place[0] == source.spec.name}
         made = decorated(
-            self.wish,
+            self.declaration,
             marks,
             local.spec,
-            source.spec,
-            schema,
-            contact,
-            where,
-            beside,
-            self._source_stores(),
-            removed,
+            source=source.spec,
+            outbound=schema,
+            contact=contact,
+            where=where,
+            beside=beside,
+            source_stores=self._source_stores(),
+            removed=removed,
         )
-        return Asked(made, environ)
+        return BoundManifest(made, environ)
 
-    def letting_go(self) -> Asked:
+    def letting_go(self) -> BoundManifest:
         """Nothing is wanted, of this link nor of those below it."""
-        asked = self.pulling(None)
-        return Asked(letting_go(asked.manifest), asked.environ)
+        bound = self.pulling(None)
+        return BoundManifest(letting_go(bound.manifest), bound.environ)
 
-    def standing(self) -> Tables | None:
+    def existing(self) -> Tables | None:
         """The link's tables where the local server has them all, which needs no word from the source."""
         local = self.local.server("local")
         address = resolve_server(local.spec, {**os.environ, **local.given})
         marks = marks_in(address, self.local.database, NAME)
-        found = next((m for m in marks if self.wish.is_of(m) and m.definition is not None), None)
+        found = next((m for m in marks if self.declaration.is_of(m) and m.definition is not None), None)
         if found is None:
             return None
         with suppress(SecretError):  # where it is not set, that is told when the source is needed
@@ -188,17 +196,17 @@ class Decorated:
         return self.source.place
 
     def _place(self) -> tuple[str, str, str]:
-        return self._source_name(), self.wish.schema, self.wish.name
+        return self._source_name(), self.declaration.schema, self.declaration.name
 
     def _source_stores(self) -> tuple[StoreSpec, ...]:
         """The source's stores as this link and those beside it name them; its own word counts first."""
-        found = {spec.name: spec for spec in self.wish.source_stores}
+        found = {spec.name: spec for spec in self.declaration.source_stores}
         for place, (_, beside) in _stores.items():
             if place[0] == self._source_name():
                 found = {spec.name: spec for spec in beside} | found
         return tuple(found[name] for name in sorted(found))
 
-    def _servers(self) -> tuple[Server, Server, Mapping[str, str]]:
+    def _servers(self) -> tuple[BoundServer, BoundServer, Mapping[str, str]]:
         local = self.local.server("local")
         source = self.source.server(self._source_name())
         return local, source, {**os.environ, **local.given, **source.given}
@@ -223,17 +231,19 @@ class Listed:
         """A connection with the account that the manifest names."""
         return _source_connection(self._spec(), os.environ)
 
-    def pulling(self, where: Condition | None) -> Asked:
+    def pulling(self, where: Condition | None) -> BoundManifest:
         """The manifest as it stands, or narrowed to a condition and what that needs."""
         if where is None:
-            return Asked(self.manifest, os.environ)
-        return Asked(narrowed(self.manifest, self._spec().name, *self.tables.source, where), os.environ)
+            return BoundManifest(self.manifest, os.environ)
+        return BoundManifest(
+            narrowed(self.manifest, self._spec().name, *self.tables.source, where), os.environ
+        )
 
-    def letting_go(self) -> Asked:
+    def letting_go(self) -> BoundManifest:
         """The manifest's links, none of them wanted."""
-        return Asked(letting_go(self.manifest), os.environ)
+        return BoundManifest(letting_go(self.manifest), os.environ)
 
-    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+    def taken_out(self, table: Literal["keep", "drop"]) -> BoundManifest:
         """Refused: while the manifest declares the link, the next apply would make it again."""
         raise UsageError(
             f"{self.address} is a link of the manifest `{self.manifest.name}`, which must remove it",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from djlink_manifest.api import runs
-from djlink_manifest.api.asking import StoreNames, Wish
 from djlink_manifest.api.homes import Decorated
 from djlink_manifest.api.linked import linked_class
+from djlink_manifest.api.manifests import LinkDeclaration, StoreNames
 from djlink_manifest.api.schema import LazySchema
 from djlink_manifest.errors import LinkRefused, Location, UsageError
 from djlink_manifest.manifest.models.names import identifier_fault
@@ -20,7 +20,7 @@ from djlink_manifest.manifest.text.references import LINK_OUTBOUND, has_referenc
 from djlink_manifest.model.tables.naming import source_of
 
 
-class Link:
+class LinkDecorator:
     """Decorates a class named as a source table: it becomes the local table that the source's rows come into.
 
     `local_schema` receives; `source_schema` is a LazySchema with a host. `stores` maps each local store to
@@ -85,13 +85,15 @@ class Link:
                 location=place,
             )
         source, local = self.source_schema.database, self.local_schema.database
-        theirs = tuple(
+        source_stores = tuple(
             StoreSpec.model_construct(origin=Origin.outside(place, name), settings=settings)
             for name, settings in sorted(self._source_stores.items())
         )
-        wish = Wish(source, cls.__name__, local, self.stores, place, theirs)
-        home = Decorated(self.local_schema, self.source_schema, wish, self.outbound, self.contact)
-        tables = home.standing()
+        declaration = LinkDeclaration(
+            source, cls.__name__, local, self.stores, location=place, source_stores=source_stores
+        )
+        home = Decorated(self.local_schema, self.source_schema, declaration, self.outbound, self.contact)
+        tables = home.existing()
         if tables is None:
             _check_order(home)
             tables, unlinked = runs.made(home, home.pulling(None))
@@ -112,14 +114,14 @@ def _check_order(home: Decorated) -> None:
     for before in list(_linked_before):
         child, unlinked = before
         same = source_of(home.address) == source_of(child.address)
-        parents = [place for place in unlinked if home.wish.names(*place)]
+        parents = [place for place in unlinked if home.declaration.names(*place)]
         if same and parents:
             _linked_before.remove(before)
             raise LinkRefused(
                 f"{child.address} refers to {home.address}, but was linked before it and without the "
                 "foreign key",
                 link=home.address,
-                location=home.wish.location,
+                location=home.declaration.location,
                 hint=f"link the parent first: decorate {home.name}, then {child.name} again",
             )
 
@@ -135,7 +137,7 @@ def _stores(stores: Mapping[str, str | Sequence[str]]) -> StoreNames:
                 f"Link: `stores` must map names to names, not {names[1]!r} to {names[0]!r}",
                 hint='stores={"local_store": "source_store"}',
             )
-    sources = [theirs for theirs, _ in pairs]
+    sources = [source_name for source_name, _ in pairs]
     twice = sorted({name for name in sources if sources.count(name) > 1})
     if twice:
         raise UsageError(f"Link: the source store `{twice[0]}` is mapped to two local stores")

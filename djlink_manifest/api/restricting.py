@@ -13,7 +13,7 @@ from typing import Any
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models import sqltext
 from djlink_manifest.manifest.text.problems import nearest
-from djlink_manifest.model.links.selection import AnyOf, Condition, Sql
+from djlink_manifest.model.links.selection import AnyOf, Condition, SqlCondition
 
 MOST_KEYS = 10_000
 
@@ -36,12 +36,12 @@ def condition_of(source: Any, restrictions: Sequence[Any]) -> Condition | None:
         return None
     _tried(source, expression)
     whole = expression._top is None and expression.support == source.support
-    text = expression.where_clause().removeprefix(" WHERE ") if whole else _among(source, expression)
+    text = expression.where_clause().removeprefix(" WHERE ") if whole else _key_condition(source, expression)
     if text == "(False)":
         return AnyOf(())
     if "\0" in text:
         raise UsageError("a restriction contains a NUL character", hint="restrict by the key instead")
-    return Sql(text.replace("%%", "%"))  # DataJoint doubles it for the driver's format
+    return SqlCondition(text.replace("%%", "%"))  # DataJoint doubles it for the driver's format
 
 
 def _prepared(source: Any, restriction: Any) -> Any:
@@ -131,7 +131,7 @@ def _tried(source: Any, expression: Any) -> None:
         raise UsageError(f"the source rejects the restriction: {error}") from error
 
 
-def _among(source: Any, expression: Any) -> str:
+def _key_condition(source: Any, expression: Any) -> str:
     """That the key is among those of an expression with a limit, in a derived table of its own."""
     keys = ", ".join(f"`{name}`" for name in source.primary_key)
     return f"({keys}) IN (SELECT {keys} FROM ({expression.make_sql(source.primary_key)}) AS `t`)"

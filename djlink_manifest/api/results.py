@@ -83,28 +83,28 @@ def status_of(link: LinkPlan) -> Status:
         link.address,
         link.source_rows,
         link.outbound_rows,
-        link.local_rows,
-        sum(a.entities for a in link.actions if isinstance(a, Pull | PullAgain)),
-        link.kept,
-        link.blocked,
-        link.drift,
+        local=link.local_rows,
+        to_pull=sum(a.entities for a in link.actions if isinstance(a, Pull | PullAgain)),
+        kept=link.kept,
+        blocked=link.blocked,
+        drift=link.drift,
     )
 
 
 def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
     """What a pull did, from the link's plan and how the work ended."""
-    mine = next((o for o in outcomes if o.address == link.address), LinkOutcome(link.address, "done"))
+    outcome = next((o for o in outcomes if o.address == link.address), LinkOutcome(link.address, "done"))
     return Pulled(
         link.address,
-        mine.pulled,
-        mine.rows,
-        mine.bytes,
-        mine.registered,
-        mine.seconds,
-        tuple(
+        outcome.pulled,
+        outcome.rows,
+        bytes=outcome.bytes,
+        registered=outcome.registered,
+        seconds=outcome.seconds,
+        left_out=tuple(
             ("outside the restriction" if reason == NOT_IN_WHERE else reason, n)
             for reason, n in link.left_out
         ),
-        link.blocked,
-        tuple(o for o in outcomes if o is not mine and (o.pulled or o.created)),
+        blocked=link.blocked,
+        along=tuple(o for o in outcomes if o is not outcome and (o.pulled or o.created)),
     )

@@ -10,15 +10,15 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from djlink_manifest.api.asking import Asked
 from djlink_manifest.api.homes import Home, Tables
+from djlink_manifest.api.manifests import BoundManifest
 from djlink_manifest.api.results import Pulled, Status, pulled_of, status_of
 from djlink_manifest.errors import (
     DjlinkError,
     LinkLocked,
     LinkRefused,
     PullFailed,
-    SourceNotTold,
+    SourceNotConfirmed,
     Unreachable,
     UsageError,
 )
@@ -54,20 +54,20 @@ STRUCTURE = (CreateOutbound, CreateLocal)
 # with what has to be done where tables are made beside rows that are here already
 MAKING = (*STRUCTURE, AlterLocal, CopyLineage, NoteDefinition)
 GIVING_UP = (Release, GiveUp, Claim, Delete)  # what a pull leaves alone
-TELLING = (Release, Approve, Mend)  # what ends a deletion that was done here
+CONFIRMING = (Release, Approve, Mend)  # what ends a deletion that was done here
 NOTING = (NoteRequests, Approve, Mend)
 # another session has the link's lock for a moment
 UNLOCKED = Retry(10, lambda failures: 0.5, lambda error: isinstance(error, LinkLocked))
 
 
-def made(home: Home, asked: Asked) -> tuple[Tables, frozenset[tuple[str, str]]]:
+def made(home: Home, bound: BoundManifest) -> tuple[Tables, frozenset[tuple[str, str]]]:
     """Make the link's tables on both servers where they are missing.
 
     The tables, and the parents of the source, by schema and table, that are not linked.
 
     Raises LinkRefused, with nothing made, where the link cannot be.
     """
-    with _opened(home, asked) as job:
+    with _opened(home, bound) as job:
         plan = job.plan()
         _check(home, plan)
         doing = _limited(plan, {home.address}, _makes)
@@ -87,9 +87,9 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
     """
     with _opened(home, home.pulling(where)) as job:
         plan = job.plan()
-        mine = _check(home, plan)
+        link_plan = _check(home, plan)
         if not home.along:
-            _check_parents(mine)
+            _check_parents(link_plan)
         links = {p.address for p in plan.links} if home.along else {home.address}
         doing = _limited(plan, links, lambda action: not isinstance(action, GIVING_UP))
         if where is not None:
@@ -97,8 +97,8 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
         with on_stderr() if show and doing.has_changes else nullcontext(_quiet) as listener:
             report = applied(job, doing, listener)
     _succeeded(home, report)
-    return pulled_of(_worded(home, mine), report.outcomes), any(
-        isinstance(a, (*STRUCTURE, AlterLocal)) for a in mine.actions
+    return pulled_of(_worded(home, link_plan), report.outcomes), any(
+        isinstance(a, (*STRUCTURE, AlterLocal)) for a in link_plan.actions
     )
 
 
@@ -115,7 +115,7 @@ def _pullable_alone(plan: Plan) -> Plan:
 def status(home: Home, verify: bool) -> Status:
     """How the link stands. Raises LinkRefused where that cannot be told."""
     with _opened(home, home.pulling(None)) as job:
-        return status_of(_worded(home, _mine(home, job.plan(verify=verify))))
+        return status_of(_worded(home, _plan_of_link(home, job.plan(verify=verify))))
 
 
 def in_the_way(home: Home) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
@@ -151,18 +151,18 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
         with job.holding(below):
             yield committed
         if done:
-            _tell_source(home, job, below)
+            _confirm_to_source(home, job, below)
 
 
-def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
+def _confirm_to_source(home: Home, job: Job, links: Set[str]) -> None:
     """Release what is gone here, and approve what the source asked for. Raises SourceNotTold."""
     try:
         plan = job.plan()
         _check_all(home, plan, links)
-        telling = _limited(plan, links, lambda action: isinstance(action, TELLING))
-        _succeeded(home, UNLOCKED.run(lambda: applied(job, telling, _quiet)))
+        confirming = _limited(plan, links, lambda action: isinstance(action, CONFIRMING))
+        _succeeded(home, UNLOCKED.run(lambda: applied(job, confirming, _quiet)))
     except DjlinkError as error:
-        raise SourceNotTold(
+        raise SourceNotConfirmed(
             f"the rows are deleted locally, but the source still holds them: {error.message}",
             link=home.address,
             server=error.server,
@@ -173,18 +173,18 @@ def _tell_source(home: Home, job: Job, links: Set[str]) -> None:
 
 def refresh(home: Home) -> None:
     """Bring `DeletionRequested` up to date, and approve what is gone here; make tables that are missing."""
-    asked = home.pulling(None)
-    if not _refreshed(home, asked, complete=False):
-        made(home, asked)
-        _refreshed(home, asked, complete=True)
+    bound = home.pulling(None)
+    if not _refreshed(home, bound, complete=False):
+        made(home, bound)
+        _refreshed(home, bound, complete=True)
 
 
-def _refreshed(home: Home, asked: Asked, *, complete: bool) -> bool:
+def _refreshed(home: Home, bound: BoundManifest, *, complete: bool) -> bool:
     """Do what `refresh` does; return False, with nothing done, where tables lack and not `complete`."""
-    with _opened(home, asked) as job:
+    with _opened(home, bound) as job:
         plan = job.plan()
-        mine = _check(home, plan)
-        if not complete and any(isinstance(a, STRUCTURE) for a in mine.actions):
+        link_plan = _check(home, plan)
+        if not complete and any(isinstance(a, STRUCTURE) for a in link_plan.actions):
             return False
         doing = _limited(plan, {home.address}, lambda action: isinstance(action, NOTING))
         _succeeded(home, UNLOCKED.run(lambda: applied(job, doing, _quiet)))
@@ -196,11 +196,11 @@ def _quiet(event: Event) -> None:
 
 
 @contextmanager
-def _opened(home: Home, asked: Asked, *, below: bool = False) -> Iterator[Job]:
+def _opened(home: Home, bound: BoundManifest, *, below: bool = False) -> Iterator[Job]:
     """A job of the link and of what it needs. LinkRefused says why there is no such link."""
     target = glob.escape(home.address)
     try:
-        with open_job(asked.manifest, asked.environ, targets=[target], below=below) as job:
+        with open_job(bound.manifest, bound.environ, targets=[target], below=below) as job:
             if home.address not in job.graph.nodes:
                 raise _no_link(home, job)
             yield job
@@ -208,7 +208,7 @@ def _opened(home: Home, asked: Asked, *, below: bool = False) -> Iterator[Job]:
     except UsageError as error:
         if not error.message.startswith("--target"):
             raise
-    with open_job(asked.manifest, asked.environ) as job:
+    with open_job(bound.manifest, bound.environ) as job:
         raise _no_link(home, job)
 
 
@@ -217,18 +217,18 @@ def _no_link(home: Home, job: Job) -> DjlinkError:
     for facts in job.servers:
         if facts.name == source and facts.problem:
             return Unreachable(facts.problem, server=source, link=home.address, hint=facts.hint)
-    told = refusal_about(home.address, job.refusals)
-    if told is not None:
-        return refused(home, told.reason, told.hint)
+    refusal = refusal_about(home.address, job.refusals)
+    if refusal is not None:
+        return refused(home, refusal.reason, refusal.hint)
     return refused(home, "the source has no such table", "check the name of the class")
 
 
 def _check(home: Home, plan: Plan) -> LinkPlan:
     """The link's own plan. LinkRefused where nothing of it is done."""
-    mine = _mine(home, plan)
-    stops = [b for b in mine.blocked if b.whole]
+    link_plan = _plan_of_link(home, plan)
+    stops = [b for b in link_plan.blocked if b.whole]
     if not stops:
-        return mine
+        return link_plan
     above = {p.address: p for p in plan.links if p.is_stopped and p.address != home.address}
     causes = [(a, b) for a, p in above.items() for b in p.blocked if b.whole and b.kind != "upstream"]
     if stops[0].kind == "upstream" and causes:
@@ -250,7 +250,7 @@ def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
 
 def _check_filled(home: Home, job: Job, links: Set[str]) -> None:
     """LinkRefused where rows are missing that nobody deleted, as they look like those that go now."""
-    lost = sorted(a for a in links if a in job.observed.footings and job.observed.footings[a].remade)
+    lost = sorted(a for a in links if a in job.observed.link_tables and job.observed.link_tables[a].remade)
     if lost:
         name = lost[0].rpartition(".")[2]
         raise refused(
@@ -261,7 +261,7 @@ def _check_filled(home: Home, job: Job, links: Set[str]) -> None:
         )
 
 
-def _mine(home: Home, plan: Plan) -> LinkPlan:
+def _plan_of_link(home: Home, plan: Plan) -> LinkPlan:
     return next(p for p in plan.links if p.address == home.address)
 
 
@@ -269,29 +269,30 @@ def _worded(home: Home, plan: LinkPlan) -> LinkPlan:
     return replace(plan, blocked=tuple(replace(b, hint=home.worded(b.hint)) for b in plan.blocked))
 
 
-def _check_parents(mine: LinkPlan) -> None:
+def _check_parents(link_plan: LinkPlan) -> None:
     """LinkRefused where entities were asked for and every one of them lacks a parent here."""
-    missing = {e.parent: n for e in mine.needs if (n := _skipped_with(mine, e.parent))}
+    missing = {e.parent: n for e in link_plan.needs if (n := _skipped_with(link_plan, e.parent))}
     others = (*MAKING, NoteFilled, *GIVING_UP, *NOTING)
-    pulls = any(not isinstance(a, others) for a in mine.actions)
-    if not missing or pulls or mine.local_rows > mine.kept:
+    pulls = any(not isinstance(a, others) for a in link_plan.actions)
+    if not missing or pulls or link_plan.local_rows > link_plan.kept:
         return
     count = sum(missing.values())
     parents = sorted(missing)
     first = parents[0].rpartition(".")[2]
     raise LinkRefused(
-        f"{mine.address}: {count:,} entities refer to entities of {', '.join(parents)} that are not pulled; "
+        f"{link_plan.address}: {count:,} entities refer to entities of {', '.join(parents)} "
+        "that are not pulled; "
         "nothing was pulled",
-        link=mine.address,
-        location=mine.location,
+        link=link_plan.address,
+        location=link_plan.location,
         hint=f"pull the parent first: {first}().pull()",
     )
 
 
-def _skipped_with(mine: LinkPlan, parent: str) -> int:
+def _skipped_with(link_plan: LinkPlan, parent: str) -> int:
     """Count the entities that are skipped because their parent is not pulled."""
     reasons = (not_pulled(parent, ()), not_pulled(parent, (parent, parent)))
-    return sum(n for reason, n in mine.left_out if reason.startswith(reasons))
+    return sum(n for reason, n in link_plan.left_out if reason.startswith(reasons))
 
 
 def refused(home: Home, reason: str, hint: str | None) -> LinkRefused:

@@ -21,7 +21,7 @@ DEFAULT_PORT = 3306
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class BoundServer:
     """A server as a manifest would say it, and what its references stand for where that was given in Python.
 
     `given` maps names of environment variables to values, secrets among them; it is never shown.
@@ -123,7 +123,7 @@ class LazySchema:
         """Whether DataJoint's Schema was needed already."""
         return self._schema is not None
 
-    def server(self, name: str) -> Server:
+    def server(self, name: str) -> BoundServer:
         """The server as a manifest would have it, `local` or a source by its name.
 
         Raises UsageError where DataJoint's connection is to a server that cannot be linked.
@@ -148,7 +148,7 @@ class LazySchema:
             password=password,
             tls=tls,
         )
-        return Server(spec, given)
+        return BoundServer(spec, given)
 
     def __call__(self, cls: type, *, context: dict[str, Any] | None = None) -> type:
         """Bind a table class of the lab's own to the schema, as DataJoint's Schema does."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from djlink_manifest.api.asking import Asked
 from djlink_manifest.api.homes import Home
+from djlink_manifest.api.manifests import BoundManifest
 from djlink_manifest.api.runs import applied, refused
 from djlink_manifest.errors import UnlinkFailed, Unreachable, UsageError
 from djlink_manifest.model.links.selection import Condition
@@ -19,21 +19,21 @@ def unlink(home: Home, table: Literal["keep", "drop"], prompt: bool | None) -> b
 
     Raises LinkRefused and LinkLocked with nothing done, UnlinkFailed.
     """
-    asked = home.taken_out(table)
-    with open_job(asked.manifest, asked.environ) as job:
+    bound = home.taken_out(table)
+    with open_job(bound.manifest, bound.environ) as job:
         for facts in job.servers:
             if facts.problem:
                 raise Unreachable(facts.problem, server=facts.name, link=home.address, hint=facts.hint)
         plan = job.plan()
-        mine = [each for each in plan.removals if each.address == home.address]
-        if not mine:
+        removals = [each for each in plan.removals if each.address == home.address]
+        if not removals:
             raise refused(home, "it has no tables at the source", "it is already removed")
-        if mine[0].blocked:
-            first = mine[0].blocked[0]
+        if removals[0].blocked:
+            first = removals[0].blocked[0]
             raise refused(home, first.reason, first.hint)
-        if not _agreed(mine[0], prompt):
+        if not _agreed(removals[0], prompt):
             return False
-        report = applied(job, replace(plan, links=(), removals=tuple(mine)), lambda event: None)
+        report = applied(job, replace(plan, links=(), removals=tuple(removals)), lambda event: None)
     for outcome in report.outcomes:
         if outcome.status != "done":
             raise UnlinkFailed(
@@ -49,11 +49,15 @@ def _agreed(removal: Removal, prompt: bool | None) -> bool:
     import datajoint as dj
     from datajoint.utils import user_choice
 
-    here = f"{removal.local_schema}.{removal.local_table}"
-    what = f"drop {here} with its rows" if removal.table == "drop" else f"keep {here} as a table of your own"
+    local_name = f"{removal.local_schema}.{removal.local_table}"
+    what = (
+        f"drop {local_name} with its rows"
+        if removal.table == "drop"
+        else f"keep {local_name} as a table of your own"
+    )
     words = f"Release {removal.held:,} entities at the source, and {what}?"
-    asks = dj.config["safemode"] if prompt is None else prompt
-    return not asks or user_choice(words, default="no") == "yes"
+    prompts = dj.config["safemode"] if prompt is None else prompt
+    return not prompts or user_choice(words, default="no") == "yes"
 
 
 @dataclass(slots=True)
@@ -73,15 +77,15 @@ class TakenOut:
         """Refused."""
         raise self._refused()
 
-    def pulling(self, where: Condition | None) -> Asked:
+    def pulling(self, where: Condition | None) -> BoundManifest:
         """Refused."""
         raise self._refused()
 
-    def letting_go(self) -> Asked:
+    def letting_go(self) -> BoundManifest:
         """Refused."""
         raise self._refused()
 
-    def taken_out(self, table: Literal["keep", "drop"]) -> Asked:
+    def taken_out(self, table: Literal["keep", "drop"]) -> BoundManifest:
         """Refused."""
         raise self._refused()
 

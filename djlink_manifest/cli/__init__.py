@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is reported on stderr."""
     # late, so that importing the package for `main` costs nothing
     from djlink_manifest.cli.root import djlink
-    from djlink_manifest.cli.terminal.failures import told
+    from djlink_manifest.cli.terminal.failures import report_error
     from djlink_manifest.cli.terminal.screen import Screen, soften
 
     _open_closed_streams()
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         code = djlink.main(list(arguments), "djlink", standalone_mode=False, obj=screen)
         sys.stdout.flush()
     except BaseException as error:
-        return told(error, screen)
+        return report_error(error, screen)
     return code if isinstance(code, int) else 0
 
 

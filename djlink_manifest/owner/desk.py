@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from djlink_manifest.errors import ServerError, UsageError
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.dependents import below, children_first
-from djlink_manifest.model.links.holding import TableStanding
+from djlink_manifest.model.links.holding import TableHolding
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import TableName
@@ -29,10 +29,10 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 class Desk(Directory):
     """A directory, and what its owner does with the entities in it."""
 
-    def board(self) -> tuple[TableStanding, ...]:
+    def board(self) -> tuple[TableHolding, ...]:
         """Every linked table with what each link has of it, what hangs on others first."""
         return tuple(
-            TableStanding(place, self.words(place), None, self.standings(place, None))
+            TableHolding(place, self.words(place), None, self.holdings(place, None))
             for place in children_first(self.links.keys(), self.ties)
         )
 
@@ -60,11 +60,11 @@ class Desk(Directory):
 
     @contextmanager
     def gathered(
-        self, place: TableName, where: Condition | None, *, dependents: bool = True, asked: bool = False
+        self, place: TableName, where: Condition | None, *, dependents: bool = True, requested: bool = False
     ) -> Iterator[Gathered]:
         """The table's entities that meet a condition, and all that hang on them, for the time of the block.
 
-        `asked`: only those that were requested or approved; of a table that no lab links, none. Raises
+        `requested`: only those that were requested or approved; of a table that no lab links, none. Raises
         UsageError for a condition that does not fit the table.
         """
         of = self.masters[place]
@@ -74,19 +74,19 @@ class Desk(Directory):
         along = [t for t in self.ties if t.parent in near and t.child in near]
         where = where and _fitted(where, of)
         with key_sets(self.session, place[0], self.masters) as sets:
-            self._choose(sets, place, where, asked=asked)
+            self._choose(sets, place, where, requested=requested)
             if dependents:
                 sets.spread(along)
             yield Gathered(self, sets, place, along)
 
-    def _choose(self, sets: KeySets, place: TableName, where: Condition | None, *, asked: bool) -> None:
+    def _choose(self, sets: KeySets, place: TableName, where: Condition | None, *, requested: bool) -> None:
         of, all_ = self.masters[place], sets.of(place)
-        if not asked:
+        if not requested:
             all_.add_new(statements.chosen(of, where))
             return
         wanted, meant = sets.of(place, "asked"), sets.of(place, "meant")
         for link in self.links.get(place, ()):
-            statements.add_asked(link, of, wanted)
+            statements.add_requested(link, of, wanted)
         meant.add_new(statements.chosen(of, where))
         all_.add_new(statements.in_both(wanted, meant))
 

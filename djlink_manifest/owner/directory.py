@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from djlink_manifest.errors import ServerError, UsageError
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.dependents import entities, ties
-from djlink_manifest.model.links.holding import OwnedLink, Standing, Unreadable
+from djlink_manifest.model.links.holding import LinkHolding, OwnedLink, Unreadable
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.naming import MARKS, class_name
@@ -85,15 +85,15 @@ class Directory:
         twice = sum(1 for s, n in self.masters if s == schema and class_name(n) == class_name(name)) > 1
         return f"{schema}.{name if twice else class_name(name)}"
 
-    def standings(self, place: TableName, members: KeySet | None) -> tuple[Standing, ...]:
+    def holdings(self, place: TableName, members: KeySet | None) -> tuple[LinkHolding, ...]:
         """What each link has of the members, or of all.
 
         One that tells nothing is noted as unreadable and is no link any more.
         """
-        found = list[Standing]()
+        found = list[LinkHolding]()
         for link in tuple(self.links.get(place, ())):
             try:
-                found.append(statements.standing(self.session, link, self.masters[place], members))
+                found.append(statements.holdings(self.session, link, self.masters[place], members))
             except ServerError as error:
                 dumb = views.unreadable(self.session, f"{link.schema} ({link.base})", error)
                 self.unreadable.append(dumb)

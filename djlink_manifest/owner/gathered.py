@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 
 from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.links.dependents import Tie, children_first, own_columns
-from djlink_manifest.model.links.holding import Done, TableStanding
+from djlink_manifest.model.links.holding import Done, TableHolding
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.directory import Directory
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.owner import statements, views
 from djlink_manifest.servers.owner.key_sets import KeySets
-from djlink_manifest.servers.session.errors import REFERENCED, is_passing_here
+from djlink_manifest.servers.session.errors import REFERENCED, is_transient_in_session
 from djlink_manifest.servers.session.session import Isolation
 
-AGAIN = Retry(4, lambda failures: 0, is_passing_here)
+AGAIN = Retry(4, lambda failures: 0, is_transient_in_session)
 
 
 class Gathered:
@@ -32,17 +32,17 @@ class Gathered:
         """How many entities were named."""
         return self._sets.of(self.root).count
 
-    def standings(self, purpose: str = "all") -> tuple[TableStanding, ...]:
+    def holdings(self, purpose: str = "all") -> tuple[TableHolding, ...]:
         """Each table with how many of its entities are concerned and what each link has of them.
 
         What hangs on others comes first.
         """
         return tuple(
-            TableStanding(
+            TableHolding(
                 place,
                 self._directory.words(place),
                 self._sets.of(place, purpose).count,
-                self._directory.standings(place, self._sets.of(place, purpose)),
+                self._directory.holdings(place, self._sets.of(place, purpose)),
             )
             for place in self._ordered(purpose)
         )
@@ -74,7 +74,7 @@ class Gathered:
                 Done(
                     place,
                     directory.words(place),
-                    statements.ask(session, link, self._sets.of(place), new, reason),
+                    statements.request(session, link, self._sets.of(place), new, reason),
                     link,
                 )
                 for (place, link), new in zip(links, fresh, strict=True)

@@ -16,10 +16,10 @@ from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Referrer
 from djlink_manifest.model.tables.owner_views import owner_schema
-from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_here
-from djlink_manifest.reconcile.diff.owner_views import owners_lack
-from djlink_manifest.reconcile.observe.all_links import Survey, survey
-from djlink_manifest.reconcile.observe.context import Stage, lineage_schemas, without_rules
+from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_local
+from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
+from djlink_manifest.reconcile.observe.all_links import ObservedLinks, observe_all
+from djlink_manifest.reconcile.observe.context import Context, lineage_schemas, without_rules
 from djlink_manifest.reconcile.observe.deletions import (
     Deletions,
     observe_deletions,
@@ -35,10 +35,10 @@ from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
 from djlink_manifest.reconcile.resolve.selection import check_address
-from djlink_manifest.reconcile.runtime.context import Found, Site, open_site
+from djlink_manifest.reconcile.runtime.context import ApplyContext, ApplyInputs, open_apply_context
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, joined
-from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal, ServerFacts
+from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal, ServerFacts
 from djlink_manifest.servers.session.session import Row
 
 LOG = logging.getLogger("djlink.reconcile")
@@ -52,15 +52,15 @@ class Job:
     used.
     """
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self._all = stage.links
-        self.servers: tuple[ServerFacts, ...] = stage.at.facts
-        self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(stage.scope))
-        self.graph: LinkGraph = stage.graph.subset(stage.scope)
-        self.refusals: tuple[Refusal, ...] = stage.selection.refusals
-        self._footings: Mapping[str, Footing] = {}
-        self._survey: Survey | None = None
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._all = context.links
+        self.servers: tuple[ServerFacts, ...] = context.at.facts
+        self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(context.scope))
+        self.graph: LinkGraph = context.graph.subset(context.scope)
+        self.refusals: tuple[Refusal, ...] = context.selection.refusals
+        self._link_tables: Mapping[str, LinkTables] = {}
+        self._observed: ObservedLinks | None = None
         self._deletions: Deletions | None = None
         self._seen: Observation | None = None
 
@@ -70,17 +70,17 @@ class Job:
         `verify`: the rows of what is held and here are compared with the source's, by digests. `orphans_of`:
         links of which the orphans are looked at, so that an approval can name them.
         """
-        stage, started = self.stage, time.monotonic()
+        context, started = self.context, time.monotonic()
         removals, left = self._removals()
         # what this plan's apply drops asks nothing of the rows that it pulls
         dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
-        footings = without_rules(stage.footings(), dropped)
-        self._footings = footings.found
-        seen = self._survey = survey(stage, footings, verify=verify)
-        found = self._deletions = observe_deletions(stage, footings.found, seen, orphans_of)
-        relied, refusals = observe_relied(stage, footings.found, seen)
+        link_tables = without_rules(context.link_tables(), dropped)
+        self._link_tables = link_tables.found
+        seen = self._observed = observe_all(context, link_tables, verify=verify)
+        found = self._deletions = observe_deletions(context, link_tables.found, seen, orphans_of)
+        relied, refusals = observe_relied(context, link_tables.found, seen)
         found = replace(found, refusals={**found.refusals, **refusals})
-        lineage = {name: lineage_schemas(reached.catalog) for name, reached in stage.sources.items()}
+        lineage = {name: lineage_schemas(reached.catalog) for name, reached in context.sources.items()}
         self._seen = replace(self._observation(seen, found, removals, left), relied=relied, lineage=lineage)
         plan = planning.make(self.links, self.graph, self._seen)
         LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
@@ -94,27 +94,27 @@ class Job:
         return self._seen
 
     def _observation(
-        self, seen: Survey, found: Deletions, removals: tuple[Removal, ...], left: tuple[Removal, ...]
+        self, seen: ObservedLinks, found: Deletions, removals: tuple[Removal, ...], left: tuple[Removal, ...]
     ) -> Observation:
         """All that was observed, as the plan takes it."""
-        stage, manifest = self.stage, self.stage.manifest
+        context, manifest = self.context, self.context.manifest
         refusals = {**seen.refusals, **found.refusals}
-        local = stage.local.facts(len(self.links))
-        entries = (e for e in manifest.removed if e.address in stage.removed)
+        local = context.local.facts(len(self.links))
+        entries = (e for e in manifest.removed if e.address in context.removed)
         return Observation(
             Head(manifest.name, manifest.digest, manifest.files, local, self.servers),
-            self._footings,
+            self._link_tables,
             seen.snapshots,
-            refusals=tuple(r for r in refusals.values() if stage.selection.tells(r)),
-            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), stage.sources),
+            refusals=tuple(r for r in refusals.values() if context.selection.reports(r)),
+            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), context.sources),
             warnings=(
                 *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
-                *self._owners_lack(),
+                *self._missing_owner_rights(),
             ),
             deletions=found.facts,
             approvals=manifest.approvals,
-            limit=stage.options.limit,
+            limit=context.options.limit,
             removals=removals,
         )
 
@@ -139,30 +139,33 @@ class Job:
     def requested(self, address: str) -> Iterator[KeyText]:
         """The keys of the link's open requests, each as (column, text) pairs."""
         link = self._all[address]
-        with self.stage.sources[link.source].readers.session() as session:
+        with self.context.sources[link.source].readers.session() as session:
             yield from requested_keys(session, link)
 
     def orphans(self, address: str) -> Iterator[KeyText]:
         """The keys of the link's local rows without a source row."""
-        link, stage = self._all[address], self.stage
-        with stage.sources[link.source].readers.session() as there, stage.local.readers.session() as here:
-            yield from orphan_keys(there, here, link)
+        link, context = self._all[address], self.context
+        with (
+            context.sources[link.source].readers.session() as source,
+            context.local.readers.session() as local,
+        ):
+            yield from orphan_keys(source, local, link)
 
     def unseen_below(self, addresses: Collection[str]) -> tuple[str, str] | None:
         """What the account cannot see and would go, or change, with rows of these links: words and a hint."""
-        return unseen_below(self.stage, addresses)
+        return unseen_below(self.context, addresses)
 
     def relying(self, address: str) -> Iterator[tuple[Referrer, Row]]:
         """Of rows that keep entities of the link from being refilled: by which foreign key, and its values.
 
         The tables are those of the last plan.
         """
-        yield from relying_rows(self.stage, self._footings[address], self._all[address])
+        yield from relying_rows(self.context, self._link_tables[address], self._all[address])
 
     def check_address(self, address: str) -> None:
         """Raise UsageError, with the cause, where the address is of no link that this job is about."""
-        check_address(self.stage.resolved, self.servers, address)
-        if address not in self.stage.scope:
+        check_address(self.context.resolved, self.servers, address)
+        if address not in self.context.scope:
             raise UsageError(f"{address}: excluded by --target or --exclude", hint="select it with --target")
 
     def apply(self, plan: Plan, listener: Listener, stop: threading.Event) -> Report:
@@ -184,36 +187,40 @@ class Job:
                 listener(event)
 
         sources = {each.source for each in plan.removals if not each.blocked}
-        with self._site(concerned(plan), sources) as site:
-            return apply(plan, site, one_at_a_time, stop)
+        with self._apply_context(concerned(plan), sources) as apply_context:
+            return apply(plan, apply_context, one_at_a_time, stop)
 
     @contextmanager
     def holding(self, addresses: Set[str]) -> Iterator[None]:
         """Hold the locks of those of the links that have tables, after a plan. Raises LinkLocked."""
         linked = {
-            a for a, f in self._footings.items() if a in addresses and not (f.make_outbound or f.make_local)
+            a
+            for a, f in self._link_tables.items()
+            if a in addresses and not (f.make_outbound or f.make_local)
         }
-        with self._site(linked) as site:
+        with self._apply_context(linked) as apply_context:
             for address in sorted(linked):
-                site.locks.take(site.links[address], site.link_id(address))
+                apply_context.locks.take(apply_context.links[address], apply_context.link_id(address))
             yield
 
-    def _site(self, due: Set[str], besides: Set[str] = frozenset()) -> AbstractContextManager[Site]:
+    def _apply_context(
+        self, due: Set[str], besides: Set[str] = frozenset()
+    ) -> AbstractContextManager[ApplyContext]:
         """The site of these links, over what the last plan observed, and of the sources `besides`."""
-        return open_site(self.stage, due, self._found(), besides)
+        return open_apply_context(self.context, due, self._found(), besides)
 
-    def _found(self) -> Found:
+    def _found(self) -> ApplyInputs:
         """What the last plan's observation leaves for its apply."""
-        if self._survey is None or self._deletions is None:
+        if self._observed is None or self._deletions is None:
             raise ValueError("apply requires a plan of the same job")
-        seen, deletions, footings = self._survey, self._deletions, self._footings
-        held = frozenset(a for a, f in footings.items() if f.holds(self._all[a]))
-        return Found(
-            marks={a: f.mark for a, f in footings.items() if f.mark is not None},
-            marked=frozenset(a for a, f in footings.items() if not f.mark_outbound),
+        seen, deletions, link_tables = self._observed, self._deletions, self._link_tables
+        held = frozenset(a for a, f in link_tables.items() if f.holds(self._all[a]))
+        return ApplyInputs(
+            marks={a: f.mark for a, f in link_tables.items() if f.mark is not None},
+            marked=frozenset(a for a, f in link_tables.items() if not f.mark_outbound),
             held=held,
-            complete=frozenset(a for a in held if not footings[a].make_outbound),
-            scenes=seen.scenes,
+            complete=frozenset(a for a in held if not link_tables[a].make_outbound),
+            source_links=seen.source_links,
             blocked=seen.blocked,
             keys={
                 a: joined(seen.keys.get(a, NOTHING_SEEN), deletions.keys.get(a, NOTHING_SEEN))
@@ -222,37 +229,39 @@ class Job:
             dependents=deletions.dependents,
         )
 
-    def _owners_lack(self) -> list[str]:
+    def _missing_owner_rights(self) -> list[str]:
         """What keeps djlink from making the owners' views where their schema stands, with the GRANT."""
         found = list[str]()
-        for name, reached in sorted(self.stage.sources.items()):
-            outbound = self.stage.outbound[name]
-            lack = owners_lack(reached.catalog, outbound)
-            if lack is not None and owner_schema(outbound) in reached.catalog.all_schemas:
-                found.append("; ".join(lack))
+        for name, reached in sorted(self.context.sources.items()):
+            outbound = self.context.outbound[name]
+            missing = missing_owner_rights(reached.catalog, outbound)
+            if missing is not None and owner_schema(outbound) in reached.catalog.all_schemas:
+                found.append("; ".join(missing))
         return found
 
     def _removals(self) -> tuple[tuple[Removal, ...], tuple[Removal, ...]]:
         """The links to take out, and those that `--target` or `--exclude` leave out."""
-        stage = self.stage
-        found = find_removals(stage.manifest, self._all, stage.outbound, stage.local, stage.sources)
-        chosen = tuple(r for r in found if r.address in stage.removed)
-        return chosen, tuple(r for r in found if r.address not in stage.removed)
+        context = self.context
+        found = find_removals(context.manifest, self._all, context.outbound, context.local, context.sources)
+        chosen = tuple(r for r in found if r.address in context.removed)
+        return chosen, tuple(r for r in found if r.address not in context.removed)
 
     def _forgotten(self) -> tuple[Forgotten, ...]:
-        stage, sources = self.stage, self.stage.sources
-        if not stage.is_whole:
+        context, sources = self.context, self.context.sources
+        if not context.is_whole:
             return ()
         found = list[Forgotten]()
-        for spec in stage.manifest.sources:
+        for spec in context.manifest.sources:
             if spec.name not in sources:
                 continue
-            mine = tuple(link for link in stage.resolved.links if link.source == spec.name)
+            own_links = tuple(link for link in context.resolved.links if link.source == spec.name)
             declared = frozenset(schema.name for schema in spec.schemas)
-            left = forgotten(mine, stage.ground(spec.name), stage.outbound[spec.name], declared)
-            refused = stage.resolved.declared.get(spec.name, frozenset())
+            left = forgotten(
+                own_links, context.catalog_pair(spec.name), context.outbound[spec.name], declared
+            )
+            refused = context.resolved.declared.get(spec.name, frozenset())
             found += (each for each in left if each.source_table not in refused)
-        if len(sources) == len(stage.manifest.sources):
+        if len(sources) == len(context.manifest.sources):
             catalogs = [reached.catalog for reached in sources.values()]
-            found += forgotten_here(stage.manifest.name, stage.local.catalog, catalogs)
+            found += forgotten_local(context.manifest.name, context.local.catalog, catalogs)
         return tuple(found)

@@ -13,8 +13,8 @@ from djlink_manifest.model.links.link import Limit
 from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.connect import Reached, Words, reach_all, same_servers, with_collations
-from djlink_manifest.reconcile.observe.context import Options, Servers, Stage, usual_parallelism
-from djlink_manifest.reconcile.observe.stores import open_depot
+from djlink_manifest.reconcile.observe.context import Context, RunOptions, Servers, usual_parallelism
+from djlink_manifest.reconcile.observe.stores import open_store_transport
 from djlink_manifest.reconcile.resolve.links import local_schemas, resolve
 from djlink_manifest.reconcile.resolve.selection import select
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
@@ -44,7 +44,7 @@ def open_job(
     UsageError for a target that the manifest does not declare, ServerError where the local server cannot be
     used.
     """
-    say = listener or (lambda words: None)
+    report = listener or (lambda words: None)
     local = resolve_server(manifest.local, environ)
     addresses = {s.name: resolve_server(s, environ) for s in manifest.sources}
     outbound = {s.name: resolve_outbound(s, environ) for s in manifest.sources}
@@ -57,8 +57,8 @@ def open_job(
         for s in manifest.sources
     }
     marked = {addresses[name]: {schema} for name, schema in outbound.items()}
-    ours = local_schemas(manifest)
-    results = reach_all({local: ours, **schemas}, {local: ours, **marked}, say)
+    local_schema_names = local_schemas(manifest)
+    results = reach_all({local: local_schema_names, **schemas}, {local: local_schema_names, **marked}, report)
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
     with ExitStack() as open_things:
         for each in reached.values():
@@ -69,8 +69,15 @@ def open_job(
         sources = {name: r for name, r in reached.items() if name in addresses}
         base = with_collations(base, sources.values())
         catalogs = {name: r.catalog for name, r in sources.items()}
-        depot = open_things.enter_context(open_depot(manifest, catalogs, environ, say))
-        resolved = resolve(manifest, catalogs, base.catalog, outbound, depot.stores, same_servers(reached))
+        store_transport = open_things.enter_context(open_store_transport(manifest, catalogs, environ, report))
+        resolved = resolve(
+            manifest,
+            catalogs,
+            base.catalog,
+            outbound,
+            stores=store_transport.stores,
+            homes=same_servers(reached),
+        )
         facts = []
         for name, address in sorted(addresses.items()):
             result = results[name]
@@ -87,6 +94,6 @@ def open_job(
         )
         selection = select(resolved, facts, targets, excludes, below=below, removed=going)
         workers = parallelism or usual_parallelism(len(sources))
-        servers = Servers(base, sources, tuple(facts), depot)
-        options = Options(workers, say, limit)
-        yield Job(Stage(manifest, servers, resolved, outbound, selection=selection, options=options))
+        servers = Servers(base, sources, tuple(facts), store_transport)
+        options = RunOptions(workers, report, limit)
+        yield Job(Context(manifest, servers, resolved, outbound, selection=selection, options=options))

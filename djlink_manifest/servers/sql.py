@@ -103,12 +103,12 @@ def comma(parts: Sequence[Sql]) -> Sql:
     return joined(", ", parts)
 
 
-def both(parts: Sequence[Sql]) -> Sql:
+def and_(parts: Sequence[Sql]) -> Sql:
     """All of the conditions; TRUE where there are none."""
     return joined(" AND ", parts) if parts else Sql("TRUE")
 
 
-def either(parts: Sequence[Sql]) -> Sql:
+def or_(parts: Sequence[Sql]) -> Sql:
     """Any of the conditions, in parentheses; FALSE where there are none."""
     return sql("({})", joined(" OR ", parts)) if parts else Sql("FALSE")
 
@@ -116,10 +116,10 @@ def either(parts: Sequence[Sql]) -> Sql:
 def equal(left: str, left_names: Sequence[str], right: str, right_names: Sequence[str]) -> Sql:
     """The columns of two aliased tables are equal, pair by pair."""
     pairs = zip(left_names, right_names, strict=True)
-    return both([sql("{} = {}", column(left, a), column(right, b)) for a, b in pairs])
+    return and_([sql("{} = {}", column(left, a), column(right, b)) for a, b in pairs])
 
 
-def among(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) -> Sql:
+def exists_in(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) -> Sql:
     """The named columns of an aliased table are among the `key` columns of `members`, a table or a set."""
     return sql("EXISTS (SELECT 1 FROM {} x WHERE {})", members, equal("x", key, alias, names))
 
@@ -134,6 +134,6 @@ def joined_row(left: str, left_names: Sequence[str], right: str, right_names: Se
     return sql("(({} = {}) IS TRUE)", column(left, left_names[0]), column(right, right_names[0]))
 
 
-def not_among(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) -> Sql:
+def not_exists_in(members: Sql, key: Sequence[str], alias: str, names: Sequence[str]) -> Sql:
     """They are not among them."""
-    return sql("NOT {}", among(members, key, alias, names))
+    return sql("NOT {}", exists_in(members, key, alias, names))

@@ -17,9 +17,6 @@ import pytest
 
 from djlink_manifest.sandbox.demo.folder import MANIFEST, shipped_manifest
 
-# One demo serves most tests: they run in one worker.
-pytestmark = pytest.mark.xdist_group("demo")
-
 DEMO = [sys.executable, "-m", "djlink_manifest", "demo"]
 README = Path(__file__).parents[2] / "README.md"
 STATIONS = (
@@ -82,7 +79,7 @@ def test_local_counts_equal_the_sources_where_all_is_wanted_and_are_fewer_where_
 ) -> None:
     _, ended = demo
     rows = re.findall(r"^  ([a-z]+\.[\w.]+) +(\d+) +(\d+)$", ended.stdout, re.MULTILINE)
-    counts = {name: (int(source), int(here)) for name, source, here in rows}
+    counts = {name: (int(source), int(local)) for name, source, local in rows}
     assert len(counts) == 16
     for name in ("behavior.Mouse", "imaging.Scan.Field", "imaging.Segmentation.Cell"):
         assert counts[name][0] == counts[name][1] > 0
@@ -142,8 +139,8 @@ def test_only_the_manifest_stays_when_the_servers_are_gone(
 
 def test_a_folder_with_another_manifest_is_refused_before_any_server_starts(tmp_path: Path) -> None:
     (tmp_path / "djlink-demo").mkdir()
-    mine = tmp_path / "djlink-demo" / MANIFEST
-    mine.write_text("mine: 1\n")
+    own = tmp_path / "djlink-demo" / MANIFEST
+    own.write_text("mine: 1\n")
     ended = subprocess.run(
         DEMO, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
     )
@@ -151,7 +148,7 @@ def test_a_folder_with_another_manifest_is_refused_before_any_server_starts(tmp_
     assert MANIFEST in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Starting" not in ended.stdout
-    assert mine.read_text() == "mine: 1\n"
+    assert own.read_text() == "mine: 1\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -29,8 +29,8 @@ def lab(servers: Servers, tmp_path: Path) -> Iterator[Faulty]:
         yield found
 
 
-def sessions_here(lab: Faulty) -> int:
-    return int(lab.rig.run("local", f"SELECT COUNT(*) FROM `{lab.here}`.session")[0][0])
+def local_sessions(lab: Faulty) -> int:
+    return int(lab.rig.run("local", f"SELECT COUNT(*) FROM `{lab.local}`.session")[0][0])
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def slow_apply(lab: Faulty) -> Iterator[tuple[subprocess.Popen[str], Proxy]]:
             try:
                 wait_for(lambda: not proxy.flowing.is_set() or process.poll() is not None)
                 assert process.poll() is None, process.communicate()
-                assert sessions_here(lab) == 4
+                assert local_sessions(lab) == 4
                 yield process, proxy
             finally:
                 proxy.flowing.set()
@@ -76,7 +76,7 @@ def test_one_ctrl_c_finishes_the_batch_in_hand_and_sums_up(lab: Faulty, number: 
     assert "Finishing the current batches" in err
     assert "Interrupted. Committed changes are kept; run `djlink apply` to continue." in out
     assert "Traceback" not in out + err
-    assert sessions_here(lab) == 6
+    assert local_sessions(lab) == 6
     assert "committed before: 6 rows pulled" in out
     check_next(lab)
 

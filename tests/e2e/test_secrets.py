@@ -122,7 +122,7 @@ def test_what_the_servers_hold_of_us_is_no_password(lab: Faulty) -> None:
     assert code == 0, out + err
     rows = [
         *lab.rig.run("lab_a", f"SELECT * FROM `{lab.rig.outbound}`.`~djlink`"),
-        *lab.rig.run("local", f"SELECT * FROM `{lab.here}`.`~djlink`"),
+        *lab.rig.run("local", f"SELECT * FROM `{lab.local}`.`~djlink`"),
         *lab.rig.run("lab_a", "SELECT ATTR_NAME, ATTR_VALUE FROM performance_schema.session_connect_attrs"),
     ]
     assert rows

@@ -13,8 +13,6 @@ from djlink_manifest.sandbox.demo import pipeline
 from tests.support.pipelines.atlas import COLUMNS, Atlas, keys, rows
 from tests.support.servers import Servers, drop_everything, new_names
 
-pytestmark = pytest.mark.xdist_group("twelve tables")
-
 
 @pytest.fixture(scope="module")
 def atlas(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
@@ -39,9 +37,9 @@ def test_rows_are_equal_byte_for_byte(atlas: Atlas) -> None:
     compared = 0
     for server, schema, table, local_schema, local_table in atlas.tables():
         [primary] = [k[2].split(",") for k in keys(server, schema, table) if k[0] == "PRIMARY"]
-        theirs = rows(server, schema, table, primary)
-        assert rows(atlas.rig.servers.local, local_schema, local_table, primary) == theirs, table
-        compared += len(theirs)
+        source_rows = rows(server, schema, table, primary)
+        assert rows(atlas.rig.servers.local, local_schema, local_table, primary) == source_rows, table
+        compared += len(source_rows)
     assert compared > 150
 
 
@@ -52,8 +50,8 @@ def test_definitions_are_equal(atlas: Atlas) -> None:
     for server, schema, table, local_schema, local_table in atlas.tables():
         local = atlas.rig.servers.local
         for question in (columns, comment):
-            theirs = server.execute(question, (schema, table))
-            assert local.execute(question, (local_schema, local_table)) == theirs, table
+            source_rows = server.execute(question, (schema, table))
+            assert local.execute(question, (local_schema, local_table)) == source_rows, table
         assert keys(local, local_schema, local_table) == keys(server, schema, table), table
 
 
@@ -67,10 +65,10 @@ def test_foreign_keys_between_linked_tables_are_kept(atlas: Atlas) -> None:
     )
     total = 0
     for server, schema, table, local_schema, local_table in atlas.tables():
-        theirs = [(a, b.lstrip("#_"), c) for a, b, c in server.execute(question, (schema, table))]
-        ours = atlas.rig.servers.local.execute(question, (local_schema, local_table))
-        assert ours == theirs, table
-        total += len(theirs)
+        source_rows = [(a, b.lstrip("#_"), c) for a, b, c in server.execute(question, (schema, table))]
+        local_rows = atlas.rig.servers.local.execute(question, (local_schema, local_table))
+        assert local_rows == source_rows, table
+        total += len(source_rows)
     assert total >= 12
 
 
@@ -125,9 +123,9 @@ def test_verify_finds_what_the_source_changed_and_mend_brings_it_here(atlas: Atl
     applied = atlas.djlink("apply", "--verify", "--auto-approve")
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert "refilled" in applied.stdout
-    here = f"`{atlas.rig.local_schema('lab_a', 'ephys')}`.`recording__channel`"
+    local_schema = f"`{atlas.rig.local_schema('lab_a', 'ephys')}`.`recording__channel`"
     depths = "SELECT COUNT(*), SUM(depth) FROM "
-    assert atlas.rig.servers.local.execute(depths + here) == source.execute(
+    assert atlas.rig.servers.local.execute(depths + local_schema) == source.execute(
         f"{depths}`{schema}`.`_recording__channel`"
     )
     again = atlas.djlink("plan", "--verify", "--detailed-exitcode")

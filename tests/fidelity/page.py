@@ -12,7 +12,7 @@ from typing import Any
 from djlink_manifest.model.tables.naming import class_name, master_of, plain_name
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 from tests.fidelity.constructs import MAPPED, RELATIONS, Construct, constructs
 from tests.support.definitions import definition, every_value
 from tests.support.rig import Rig, link_of
@@ -95,10 +95,10 @@ def _outcome(rig: Rig, each: Construct, plan: Plan) -> str:
     if each.section == RELATIONS:
         return _relation(rig, each)
     notes = [w for w in link.warnings if "is not linked" not in w]
-    there, here = (rig.names("lab"), rig.servers.lab_a), (_local_schema(rig), rig.servers.local)
+    source, local_side = (rig.names("lab"), rig.servers.lab_a), (_local_schema(rig), rig.servers.local)
     local = plain_name(each.table)
-    values = _values(there, here, each.table, local)
-    found = definition(here[1], here[0], local)
+    values = _values(source, local_side, each.table, local)
+    found = definition(local_side[1], local_side[0], local)
     assert found == _expected(rig, each, MAPPED[each.words] if notes else ()), each.words
     if notes:
         return f"mapped: {'; '.join(_plain(rig, note, each.table) for note in notes)}"
@@ -120,23 +120,26 @@ def _expected(rig: Rig, each: Construct, mapped: Sequence[tuple[str, str]]) -> l
     if rig.servers.pair in ALIKE and not mapped:
         found = definition(rig.servers.lab_a, rig.names("lab"), each.table)
     else:
-        reference = quoted(rig.names("reference"))
+        reference = quoted_name(rig.names("reference"))
         server = rig.servers.local
         ask(server, f"CREATE DATABASE IF NOT EXISTS {reference} COLLATE {BOTH_HAVE}")
         create = each.create.replace("{here}", reference)
-        for theirs, ours in mapped:
-            assert theirs in create, each.words
-            create = create.replace(theirs, ours)
+        for source, local in mapped:
+            assert source in create, each.words
+            create = create.replace(source, local)
         ask(server, create)
         found = definition(server, rig.names("reference"), each.table)
     return found
 
 
-def _values(there: tuple[str, Any], here: tuple[str, Any], table: str, local: str) -> str:
-    theirs, ours = every_value(there[1], there[0], table), every_value(here[1], here[0], local)
-    if theirs == ours:
+def _values(source: tuple[str, Any], local_side: tuple[str, Any], table: str, local: str) -> str:
+    source_rows, local_rows = (
+        every_value(source[1], source[0], table),
+        every_value(local_side[1], local_side[0], local),
+    )
+    if source_rows == local_rows:
         return "same"
-    assert [_read(row) for row in theirs] == [_read(row) for row in ours], table
+    assert [_read(row) for row in source_rows] == [_read(row) for row in local_rows], table
     return "same value"
 
 
@@ -156,11 +159,11 @@ def _relation(rig: Rig, each: Construct) -> str:
     of_source = (rig.names("lab"), rig.servers.lab_a)
     of_lab, local = (_local_schema(rig), rig.servers.local), plain_name(each.table)
     assert _values(of_source, of_lab, each.table, local) == "same", each.words
-    there = _foreign_keys(of_source[1], of_source[0], each.table)
-    here = _foreign_keys(of_lab[1], of_lab[0], local)
-    if here == there:
+    source_rows = _foreign_keys(of_source[1], of_source[0], each.table)
+    local_rows = _foreign_keys(of_lab[1], of_lab[0], local)
+    if local_rows == source_rows:
         return "kept"
-    assert not here, each.words
+    assert not local_rows, each.words
     return "plain columns"
 
 

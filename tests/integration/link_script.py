@@ -27,7 +27,7 @@ owner = dj.Connection(
 their_schema = dj.Schema(SOURCE, connection=owner)
 
 
-class Theirs:
+class SourceTable:
     """The other lab's table, which is called `Table` as well."""
 
     @their_schema
@@ -49,13 +49,15 @@ class Theirs:
             """
 
 
-theirs: Any = Theirs.Table
+source_table: Any = SourceTable.Table
 
 
 def fill() -> None:
     """Five entities with two part rows each."""
-    theirs.insert([{"number": n, "word": f"word {n}", "blob": [n, n]} for n in range(5)])
-    theirs.Part.insert([{"number": n, "piece": p, "value": n + p / 3} for n in range(5) for p in range(2)])
+    source_table.insert([{"number": n, "word": f"word {n}", "blob": [n, n]} for n in range(5)])
+    source_table.Part.insert(
+        [{"number": n, "piece": p, "value": n + p / 3} for n in range(5) for p in range(2)]
+    )
 
 
 def fails(work: Any, kind: type[Exception] = dj.DataJointError) -> bool:
@@ -100,7 +102,7 @@ table: Any = Table
 # "The local table is created when the link is first established and has primary and non-primary attributes
 # that are identical to the ones of the source table."
 assert table().is_declared
-assert table().heading.names == theirs().heading.names
+assert table().heading.names == source_table().heading.names
 assert table().primary_key == ["number"]
 assert table.__doc__ is not None
 assert "The local table." in table.__doc__
@@ -128,14 +130,14 @@ assert table().pull(display_progress=False).entities == 0
 # and, lastly, the complete entities are inserted into the local table. If the source table has part tables,
 # their entities will also be fetched and inserted into the corresponding part tables of the local table."
 assert numbers(table().outbound) == [0, 1, 2, 3]
-assert table.to_dicts() == (theirs & "number < 4").to_dicts()
-assert table.Part().to_dicts() == (theirs.Part & "number < 4").to_dicts()
+assert table.to_dicts() == (source_table & "number < 4").to_dicts()
+assert table.Part().to_dicts() == (source_table.Part & "number < 4").to_dicts()
 
 # "As a result these entities can not be deleted from the source table without also being deleted from the
 # outbound table." Others can.
-assert fails(lambda: (theirs & "number = 0").delete(prompt=False))
-(theirs & "number = 4").delete(prompt=False)
-assert numbers(theirs) == [0, 1, 2, 3]
+assert fails(lambda: (source_table & "number = 0").delete(prompt=False))
+(source_table & "number = 4").delete(prompt=False)
+assert numbers(source_table) == [0, 1, 2, 3]
 
 # "Regular database users should have no privileges on the outbound schema"
 outbound = os.environ["LINK_OUTBOUND"]
@@ -163,8 +165,8 @@ assert len(table.Part()) == 4
 # corresponding primary keys are present in the DeletionApproved part table of the outbound table."
 # "Now the entities can be safely deleted from the outbound and source tables."
 assert numbers(table().outbound.DeletionApproved()) == [0, 1]
-(theirs & "number < 2").delete(prompt=False)
-assert numbers(theirs) == [2, 3]
+(source_table & "number < 2").delete(prompt=False)
+assert numbers(source_table) == [2, 3]
 
 # "The local side is always free to delete any entities from the local table that had their deletion not
 # requested by the source side. Doing so will simply delete the locally deleted entities from the outbound
@@ -172,8 +174,8 @@ assert numbers(theirs) == [2, 3]
 (table() & "number = 2").delete(prompt=False)
 assert numbers(table().outbound) == [3]
 assert numbers(table().outbound.DeletionApproved()) == []
-(theirs & "number = 2").delete(prompt=False)
-assert numbers(theirs) == [3]
+(source_table & "number = 2").delete(prompt=False)
+assert numbers(source_table) == [3]
 
 # "It preserves referential integrity across the linked tables and supports useful DataJoint features such
 # as part tables"

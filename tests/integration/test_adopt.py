@@ -95,7 +95,7 @@ def test_a_local_server_that_was_moved_or_restored_is_adopted_for_good(linked: R
 def restore(rig: Rig, schema: str, server: SandboxServer) -> None:
     """Bring a schema of the local server, as it stands, to another server."""
     tables = [t for (t,) in ask(rig.servers.local, f"SHOW TABLES FROM `{schema}`")]
-    with closing(server.connect()) as there, there.cursor() as cursor:
+    with closing(server.connect()) as source, source.cursor() as cursor:
         cursor.execute("SET SESSION foreign_key_checks = 0")
         cursor.execute(f"CREATE DATABASE `{schema}`")
         cursor.execute(f"USE `{schema}`")

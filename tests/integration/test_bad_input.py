@@ -115,16 +115,18 @@ def case(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     try:
         run_all(rig, *TABLES)
         rig.accounts({"lab_a": ["lab", "other"]})
-        here, base = rig.local_schema("lab_a", "lab"), rig.names("lab_")
+        local_schema, base = rig.local_schema("lab_a", "lab"), rig.names("lab_")
         run_all(
             rig,
             f"CREATE TABLE {{outbound}}.{base}taken_there (id int PRIMARY KEY)",
             f"CREATE TABLE {{outbound}}.{base}taken_history_history (id int PRIMARY KEY)",
         )
-        ask(servers.local, f"CREATE DATABASE {here}")
-        ask(servers.local, f"CREATE TABLE {here}.taken_here (id int PRIMARY KEY, name varchar(9))")
-        ask(servers.local, f"CREATE TABLE {here}.part_taken__bit (id int, n int, PRIMARY KEY (id, n))")
-        ask(servers.local, f"INSERT INTO {here}.part_taken__bit VALUES (7, 7)")
+        ask(servers.local, f"CREATE DATABASE {local_schema}")
+        ask(servers.local, f"CREATE TABLE {local_schema}.taken_here (id int PRIMARY KEY, name varchar(9))")
+        ask(
+            servers.local, f"CREATE TABLE {local_schema}.part_taken__bit (id int, n int, PRIMARY KEY (id, n))"
+        )
+        ask(servers.local, f"INSERT INTO {local_schema}.part_taken__bit VALUES (7, 7)")
         rules: dict[str, Any] = {name: {} for name in (*REFUSED, "Good", "GoodChild", "Below")}
         # named one by one, both are refused offline
         del rules["twin"], rules["_twin"]
@@ -220,12 +222,12 @@ def test_the_other_links_are_done_and_nothing_else_is_touched(case: Case) -> Non
     lab, other = (case.rig.local_schema("lab_a", schema) for schema in ("lab", "other"))
     suffixes = ("", "_deletion_approved", "_deletion_requested", "_history")
     tables = ("lab_good", "lab_good_child", "other_thing")
-    ours = {case.rig.names(table) + suffix for table in tables for suffix in suffixes}
+    local_side = {case.rig.names(table) + suffix for table in tables for suffix in suffixes}
     [lab_a, lab_b, local] = [
         {(s, t): n for s, t, n in now if (s, t, n) not in was}
         for was, now in zip(case.before, standing(case.rig), strict=True)
     ]
-    assert set(lab_a) == {(case.rig.outbound, t) for t in (*ours, "~djlink")}
+    assert set(lab_a) == {(case.rig.outbound, t) for t in (*local_side, "~djlink")}
     assert lab_b == {}
     made = ("good", "good__deletion_requested", "good_child", "good_child__deletion_requested")
     assert set(local) == {
@@ -326,8 +328,8 @@ def test_two_sources_go_into_one_local_table_only_where_schema_name_parts_them(r
     plan, report = rig.apply(document)
     for server, other in (("lab_a", "lab_b"), ("lab_b", "lab_a")):
         [blocked] = link_of(plan, rig.address(server, "lab", "Subject")).blocked
-        theirs = rig.address(other, "lab", "Subject")
-        assert blocked.reason == (f"it has the same local table as {theirs}: {rig.names('one')}.subject")
+        source = rig.address(other, "lab", "Subject")
+        assert blocked.reason == (f"it has the same local table as {source}: {rig.names('one')}.subject")
         assert blocked.hint == "separate them with `schema_name`"
     # the schema is shared by tables of other names, and by nothing else
     assert sorted(o.address for o in report.outcomes) == [
@@ -343,5 +345,5 @@ def test_two_sources_go_into_one_local_table_only_where_schema_name_parts_them(r
     plan, report = rig.apply(document)
     assert [o.pulled for o in report.outcomes] == [1, 1]
     for server, name in (("lab_a", "of a"), ("lab_b", "of b")):
-        here = rig.local_schema(server, "lab")
-        assert ask(rig.servers.local, f"SELECT * FROM `{here}`.subject") == [(1, name)]
+        local_schema = rig.local_schema(server, "lab")
+        assert ask(rig.servers.local, f"SELECT * FROM `{local_schema}`.subject") == [(1, name)]

@@ -49,20 +49,20 @@ def fill_blobs(rig: Rig, count: int, size: int) -> None:
 
 
 def local_rows(rig: Rig, table: str) -> int:
-    here = rig.local_schema("lab_a", "lab")
-    return int(rig.servers.local.execute(f"SELECT COUNT(*) FROM `{here}`.`{table}`")[0][0])
+    local_schema = rig.local_schema("lab_a", "lab")
+    return int(rig.servers.local.execute(f"SELECT COUNT(*) FROM `{local_schema}`.`{table}`")[0][0])
 
 
 def local_batches(rig: Rig, sent: list[Statement]) -> tuple[list[int], int]:
     """The bytes of rows in each local transaction that was committed, and of all rows that were sent."""
     open_bytes, committed, everything_sent = defaultdict[int, int](int), list[int](), 0
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     for statement in sent:
         if statement.port != rig.servers.local.port:
             continue
         if statement.begins("START TRANSACTION"):
             open_bytes[statement.session] = 0
-        elif statement.begins(f"{LOAD} `{here}`"):
+        elif statement.begins(f"{LOAD} `{local_schema}`"):
             open_bytes[statement.session] += statement.size
             everything_sent += statement.size
         elif statement.begins("COMMIT") and open_bytes[statement.session]:
@@ -231,10 +231,10 @@ def test_scattered_differences_among_20_000_keys_move_few_keys(
     with fetched(monkeypatch) as keys:
         assert not narrow.plan(everything(narrow)).has_changes
     assert not keys  # where nothing differs, no key travels
-    here = narrow.local_schema("lab_a", "lab")
+    local_schema = narrow.local_schema("lab_a", "lab")
     gone = "k % 1000 = 7"
-    narrow.servers.local.execute(f"DELETE FROM `{here}`.trial__event WHERE {gone}")
-    narrow.servers.local.execute(f"DELETE FROM `{here}`.trial WHERE {gone}")
+    narrow.servers.local.execute(f"DELETE FROM `{local_schema}`.trial__event WHERE {gone}")
+    narrow.servers.local.execute(f"DELETE FROM `{local_schema}`.trial WHERE {gone}")
     with fetched(monkeypatch) as keys:
         plan = narrow.plan(everything(narrow))
     link = link_of(plan, narrow.address("lab_a", "lab", "Trial"))
@@ -254,9 +254,9 @@ def test_a_plan_only_reads(narrow: Rig) -> None:
     narrow.run("lab_a", f"DELETE FROM `{narrow.outbound}`.`{narrow.names('lab')}_trial` WHERE k IN (3, 4)")
     requests = f"`{narrow.outbound}`.`{narrow.names('lab')}_trial_deletion_requested`"
     narrow.run("lab_a", f"INSERT INTO {requests} (k) VALUES (5), (3)")
-    here = narrow.local_schema("lab_a", "lab")
-    narrow.servers.local.execute(f"DELETE FROM `{here}`.trial__event WHERE k IN (7, 8)")
-    narrow.servers.local.execute(f"DELETE FROM `{here}`.trial WHERE k IN (7, 8)")
+    local_schema = narrow.local_schema("lab_a", "lab")
+    narrow.servers.local.execute(f"DELETE FROM `{local_schema}`.trial__event WHERE k IN (7, 8)")
+    narrow.servers.local.execute(f"DELETE FROM `{local_schema}`.trial WHERE k IN (7, 8)")
     manifest = narrow.document(
         {"lab_a": {"lab": {"tables": {"Trial": {"where": "k <> 8", "unwanted": "release"}}}}}
     )
@@ -264,7 +264,7 @@ def test_a_plan_only_reads(narrow: Rig) -> None:
     role = narrow.names("role")
     for server, account, grants in (
         ("lab_a", "link", {"lab": "SELECT", "outbound": "SELECT, CREATE TEMPORARY TABLES"}),
-        ("local", "lab", {here.removeprefix(narrow.names.prefix): "SELECT, CREATE TEMPORARY TABLES"}),
+        ("local", "lab", {local_schema.removeprefix(narrow.names.prefix): "SELECT, CREATE TEMPORARY TABLES"}),
     ):
         user = narrow.names(account)
         narrow.run(server, f"CREATE ROLE {role}")

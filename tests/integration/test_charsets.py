@@ -56,8 +56,8 @@ def _units_of(server: SandboxServer) -> Units:
 
 def units(rig: Rig) -> dict[str, list[bytes]]:
     """What both servers of a pair have."""
-    theirs, ours = (units_of(s) for s in (rig.servers.lab_a, rig.servers.local))
-    return {name: sorted(theirs[name] & ours[name]) for name in sorted(theirs.keys() & ours.keys())}
+    source, local = (units_of(s) for s in (rig.servers.lab_a, rig.servers.local))
+    return {name: sorted(source[name] & local[name]) for name in sorted(source.keys() & local.keys())}
 
 
 def made(rig: Rig, kind: str) -> list[str]:
@@ -83,8 +83,8 @@ def kept(server: SandboxServer, schema: str, names: list[str]) -> list[tuple[obj
 
 
 def arrived(rig: Rig, names: list[str]) -> bool:
-    here = kept(rig.servers.local, rig.local_schema("lab_a", "lab"), names)
-    return here == kept(rig.servers.lab_a, rig.names("lab"), names) and len(here) > 200
+    local_rows = kept(rig.servers.local, rig.local_schema("lab_a", "lab"), names)
+    return local_rows == kept(rig.servers.lab_a, rig.names("lab"), names) and len(local_rows) > 200
 
 
 def applied(rig: Rig) -> None:
@@ -135,8 +135,10 @@ def test_what_a_mapped_character_set_has_no_character_for_is_refused_and_never_a
     [outcome] = rig.apply(rig.document({"lab_a": {"lab": {"tables": {"*": {}}}}}))[1].outcomes
     assert (outcome.pulled, outcome.refused) == (2, 1)
     assert "Incorrect string value" in (outcome.problem or "")
-    here = ask(rig.servers.local, f"SELECT * FROM `{rig.local_schema('lab_a', 'lab')}`.word ORDER BY id")
-    assert here == [(1, "Кошка"), (3, None)]
+    local_rows = ask(
+        rig.servers.local, f"SELECT * FROM `{rig.local_schema('lab_a', 'lab')}`.word ORDER BY id"
+    )
+    assert local_rows == [(1, "Кошка"), (3, None)]
 
 
 @pytest.mark.parametrize("servers", [Pair("mysql", "mariadb")], indirect=True, ids=str)
@@ -150,5 +152,7 @@ def test_a_character_set_that_the_local_server_does_not_know_arrives_in_utf8(rig
     )
     rig.accounts({"lab_a": ["lab"]})
     assert rig.apply(rig.document({"lab_a": {"lab": {"tables": {"*": {}}}}}))[1].succeeded
-    here = ask(rig.servers.local, f"SELECT * FROM `{rig.local_schema('lab_a', 'lab')}`.word ORDER BY id")
-    assert here == [(1, "龙ü😀", "猫"), (2, None, "")]
+    local_rows = ask(
+        rig.servers.local, f"SELECT * FROM `{rig.local_schema('lab_a', 'lab')}`.word ORDER BY id"
+    )
+    assert local_rows == [(1, "龙ü😀", "猫"), (2, None, "")]

@@ -53,14 +53,14 @@ def document(rig: Rig) -> dict[str, Any]:
     document = rig.document({"lab_a": {"lab": {"tables": "*"}}})
     _, report = rig.apply(document)
     assert report.succeeded
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     ask(
         rig.servers.local,
-        f"INSERT INTO {here}.person VALUES (901, 'éve', NULL), (902, NULL, 44), (903, NULL, NULL)",
+        f"INSERT INTO {local_schema}.person VALUES (901, 'éve', NULL), (902, NULL, 44), (903, NULL, NULL)",
     )
     ask(
         rig.servers.local,
-        f"INSERT INTO {here}.person__mail VALUES (903, 1, 'own@x', 7), (903, 2, NULL, 1)",
+        f"INSERT INTO {local_schema}.person__mail VALUES (903, 1, 'own@x', 7), (903, 2, NULL, 1)",
     )
     run_all(rig, *LATER)
     return document
@@ -93,8 +93,8 @@ def pulls(plan: Plan) -> dict[str, tuple[int, dict[str, int]]]:
 
 
 def local_keys(rig: Rig, table: str, key: str = "id") -> set[int]:
-    here = rig.local_schema("lab_a", "lab")
-    return {row[0] for row in ask(rig.servers.local, f"SELECT {key} FROM {here}.{table}")}
+    local_schema = rig.local_schema("lab_a", "lab")
+    return {row[0] for row in ask(rig.servers.local, f"SELECT {key} FROM {local_schema}.{table}")}
 
 
 def held_keys(rig: Rig, table: str, key: str = "id") -> set[int]:
@@ -142,9 +142,9 @@ def test_once_the_labs_rows_are_gone_the_entities_and_what_needs_them_are_pulled
     rig: Rig, document: dict[str, Any]
 ) -> None:
     rig.apply(document)
-    here = rig.local_schema("lab_a", "lab")
-    ask(rig.servers.local, f"DELETE FROM {here}.person__mail WHERE id > 900")
-    ask(rig.servers.local, f"DELETE FROM {here}.person WHERE id > 900")
+    local_schema = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"DELETE FROM {local_schema}.person__mail WHERE id > 900")
+    ask(rig.servers.local, f"DELETE FROM {local_schema}.person WHERE id > 900")
     plan, report = rig.apply(document)
     assert not plan.has_errors
     assert report.succeeded
@@ -171,11 +171,11 @@ def test_entities_that_are_not_wanted_or_asked_back_are_not_counted_as_blocked(
 def test_a_row_that_came_after_the_plan_is_refused_by_the_server_and_the_rest_goes_on(
     rig: Rig, document: dict[str, Any]
 ) -> None:
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     run_all(rig, "INSERT INTO {lab}.person VALUES (7, 'late', NULL)", "INSERT INTO {lab}.visit VALUES (7, 1)")
     with rig.job(document) as job:
         plan = job.plan()
-        ask(rig.servers.local, f"INSERT INTO {here}.person VALUES (904, 'late', NULL)")
+        ask(rig.servers.local, f"INSERT INTO {local_schema}.person VALUES (904, 'late', NULL)")
         report = job.apply(plan, quiet, threading.Event())
     person = outcome(rig, report, "Person")
     assert (person.status, person.refused, person.pulled) == ("failed", 1, 1)
@@ -192,8 +192,8 @@ def test_a_row_that_came_after_the_plan_is_refused_by_the_server_and_the_rest_go
 
 
 def test_what_needs_a_parent_whose_local_row_differs_waits_too(rig: Rig, document: dict[str, Any]) -> None:
-    here = rig.local_schema("lab_a", "lab")
-    ask(rig.servers.local, f"INSERT INTO {here}.person VALUES (6, 'mine', NULL)")
+    local_schema = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"INSERT INTO {local_schema}.person VALUES (6, 'mine', NULL)")
     plan, report = rig.apply(document)
     person = link_of(plan, rig.address("lab_a", "lab", "Person"))
     assert [b.count for b in person.blocked if "differ from their source rows" in b.reason] == [1]
@@ -206,9 +206,9 @@ def test_what_needs_a_parent_whose_local_row_differs_waits_too(rig: Rig, documen
 def test_a_local_row_equal_to_its_source_is_registered_and_what_needs_it_comes(
     rig: Rig, document: dict[str, Any]
 ) -> None:
-    here = rig.local_schema("lab_a", "lab")
-    ask(rig.servers.local, f"INSERT INTO {here}.person VALUES (6, NULL, NULL)")
-    ask(rig.servers.local, f"INSERT INTO {here}.person__mail VALUES (6, 1, NULL, 7), (6, 2, NULL, 1)")
+    local_schema = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"INSERT INTO {local_schema}.person VALUES (6, NULL, NULL)")
+    ask(rig.servers.local, f"INSERT INTO {local_schema}.person__mail VALUES (6, 1, NULL, 7), (6, 2, NULL, 1)")
     plan, report = rig.apply(document)
     person = link_of(plan, rig.address("lab_a", "lab", "Person"))
     assert [a.entities for a in person.actions if isinstance(a, Register)] == [1]
@@ -226,9 +226,9 @@ def test_of_the_labs_rows_their_unique_values_travel_and_without_such_rows_nothi
     taken = [s.text for s in told if "~djlink_taken" in s.text and "INSERT INTO" in s.text]
     assert taken
     assert not any("ada" in text or "bob" in text for text in taken)
-    here = rig.local_schema("lab_a", "lab")
-    ask(rig.servers.local, f"DELETE FROM {here}.person__mail WHERE id > 900")
-    ask(rig.servers.local, f"DELETE FROM {here}.person WHERE id > 900")
+    local_schema = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"DELETE FROM {local_schema}.person__mail WHERE id > 900")
+    ask(rig.servers.local, f"DELETE FROM {local_schema}.person WHERE id > 900")
     with watched(prefix=rig.names("")) as told:
         rig.plan(document)
     assert not any("~djlink_taken" in s.text or "~djlink_stuck" in s.text for s in told)
@@ -246,8 +246,8 @@ def test_a_whole_text_that_is_unique_is_left_to_the_local_server(rig: Rig) -> No
     rig.accounts({"lab_a": ["lab"]})
     document = rig.document({"lab_a": {"lab": {"tables": "*"}}})
     assert rig.apply(document)[1].succeeded
-    here = rig.local_schema("lab_a", "lab")
-    ask(rig.servers.local, f"INSERT INTO {here}.page VALUES (901, 'own', '[]'), (902, NULL, NULL)")
+    local_schema = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"INSERT INTO {local_schema}.page VALUES (901, 'own', '[]'), (902, NULL, NULL)")
     run_all(rig, "INSERT INTO {lab}.page VALUES (2, 'own', '2'), (3, 'three', NULL), (4, NULL, '4')")
     plan, report = rig.apply(document)
     assert not plan.has_errors
@@ -263,9 +263,9 @@ def test_a_whole_text_that_is_unique_is_left_to_the_local_server(rig: Rig) -> No
 def test_a_value_that_the_source_moved_to_a_new_entity_is_blocked_until_the_old_row_is_refilled(
     rig: Rig, document: dict[str, Any], changed: str
 ) -> None:
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     for table in ("person__mail", "person"):
-        ask(rig.servers.local, f"DELETE FROM {here}.{table} WHERE id > 900")
+        ask(rig.servers.local, f"DELETE FROM {local_schema}.{table} WHERE id > 900")
     assert rig.apply(document)[1].succeeded
     run_all(
         rig,

@@ -59,15 +59,15 @@ def found(job: Job, rig: Rig, table: str) -> tuple[bool, int, int, set[Any], set
     """Whether the digests agree, their counts, and the keys that are missing and extra."""
     link = next(link for link in job.links if link.address == rig.address("lab_a", "lab", table))
     with (
-        job.stage.local.readers.session() as here,
-        job.stage.sources["lab_a"].readers.session() as there,
-        key_table(there, link, "missing") as missing,
-        key_table(there, link, "extra") as extra,
+        job.context.local.readers.session() as local,
+        job.context.sources["lab_a"].readers.session() as source,
+        key_table(source, link, "missing") as missing,
+        key_table(source, link, "extra") as extra,
     ):
-        seen = key_diff.side_digests(here, there, link)
-        key_diff.compare_keys(here, there, link, missing, extra, seen)
+        seen = key_diff.side_digests(local, source, link)
+        key_diff.compare_keys(local, source, link, missing, extra, seen)
         lacks, more = (set(keys.keys(1, keys.count)) for keys in (missing, extra))
-        return seen.agree, seen.here.count, seen.there.count, lacks, more
+        return seen.agree, seen.local.count, seen.source.count, lacks, more
 
 
 @ALL
@@ -85,8 +85,8 @@ def test_equal_keys_of_every_type_have_equal_digests_and_a_changed_one_is_found(
             ("n", "8"),
         ):
             locally(lab, f"UPDATE @here.run SET {column} = {value} WHERE v = 1 AND name LIKE 'a|b'")
-            agree, mine, theirs, missing, extra = found(job, lab, "Run")
-            assert (agree, mine, theirs, len(missing), len(extra)) == (False, 4, 4, 1, 1), column
+            agree, own, source, missing, extra = found(job, lab, "Run")
+            assert (agree, own, source, len(missing), len(extra)) == (False, 4, 4, 1, 1), column
             [gone], [new] = missing, extra
             assert gone != new
             locally(lab, f"UPDATE @here.run SET {column} = {_original(column)} WHERE name LIKE 'a|b'")

@@ -71,16 +71,16 @@ def rows(rig: Rig, server: SandboxServer, schema: str) -> list[list[tuple[Any, .
     return found
 
 
-def here(rig: Rig) -> tuple[SandboxServer, str]:
+def local_side(rig: Rig) -> tuple[SandboxServer, str]:
     return rig.servers.local, rig.local_schema("lab_a", "lab")
 
 
-def there(rig: Rig) -> tuple[SandboxServer, str]:
+def source_side(rig: Rig) -> tuple[SandboxServer, str]:
     return rig.servers.lab_a, rig.names("lab")
 
 
 def is_the_source(rig: Rig) -> bool:
-    return rows(rig, *here(rig)) == rows(rig, *there(rig))
+    return rows(rig, *local_side(rig)) == rows(rig, *source_side(rig))
 
 
 CHANGES = {
@@ -169,8 +169,12 @@ def test_what_changed_is_found_and_mended_between_other_vendors(lab: Rig) -> Non
         [action] = cell(verified(lab), lab).actions
         assert isinstance(action, Refill)
         assert mended(lab).refilled == action.entities > 0
-        for ours, theirs in zip(rows(lab, *here(lab)), rows(lab, *there(lab)), strict=True):
-            assert [without_json(row) for row in ours] == [without_json(row) for row in theirs], change
+        for local_rows, source_rows in zip(
+            rows(lab, *local_side(lab)), rows(lab, *source_side(lab)), strict=True
+        ):
+            assert [without_json(row) for row in local_rows] == [without_json(row) for row in source_rows], (
+                change
+            )
         assert cell(verified(lab), lab).is_unchanged
 
 
@@ -232,12 +236,12 @@ def test_json_that_is_spelled_otherwise_here_is_the_same_between_vendors(lab: Ri
 
 def test_rows_chosen_to_cancel_out_in_plain_hashes_are_told_apart(rig: Rig) -> None:
     """Two sets of part rows, the first 60 bits of whose plain SHA-256 have one sum: found in some seconds."""
-    theirs, ours = (425619, 552952, 590058, 909010), (146244, 360513, 549423, 1012375)
+    source, local = (425619, 552952, 590058, 909010), (146244, 360513, 549423, 1012375)
 
     def plain(numbers: tuple[int, ...]) -> int:
         return sum(int(hashlib.sha256(f"1|{n}".encode()).hexdigest()[:15], 16) for n in numbers)
 
-    assert plain(theirs) == plain(ours)
+    assert plain(source) == plain(local)
     run_all(
         rig,
         "CREATE DATABASE {lab}",
@@ -245,11 +249,11 @@ def test_rows_chosen_to_cancel_out_in_plain_hashes_are_told_apart(rig: Rig) -> N
         "CREATE TABLE {lab}.cell__arm (id int, n int, PRIMARY KEY (id, n),"
         " FOREIGN KEY (id) REFERENCES {lab}.cell (id))",
         "INSERT INTO {lab}.cell VALUES (1)",
-        f"INSERT INTO {{lab}}.cell__arm VALUES {', '.join(f'(1, {n})' for n in theirs)}",
+        f"INSERT INTO {{lab}}.cell__arm VALUES {', '.join(f'(1, {n})' for n in source)}",
     )
     rig.accounts({"lab_a": ["lab"]})
     assert rig.apply(document(rig))[1].succeeded
-    for one, other in zip(theirs, ours, strict=True):
+    for one, other in zip(source, local, strict=True):
         locally(rig, f"UPDATE @here.cell__arm SET n = {other} WHERE n = {one}")
     [action] = cell(verified(rig), rig).actions
     assert isinstance(action, Refill)

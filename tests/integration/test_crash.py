@@ -20,7 +20,7 @@ import pytest
 from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.pipeline import open_job
 from tests.support.faults.crash import Applier
-from tests.support.faults.scene import VOLATILE, Scene, evenly, piece_of, set_up
+from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, piece_of, set_up
 from tests.support.invariants.protection import check_whole
 from tests.support.options import seed, told
 from tests.support.pipelines.atlas import Atlas, keys, rows
@@ -50,28 +50,28 @@ PIPELINE = (
 
 
 @contextmanager
-def scene(servers: Servers) -> Iterator[Scene]:
+def scene(servers: Servers) -> Iterator[SourceLinks]:
     with own_rig(servers) as rig, made(rig) as found:
         yield found
 
 
 @contextmanager
-def made(rig: Rig) -> Iterator[Scene]:
+def made(rig: Rig) -> Iterator[SourceLinks]:
     for statement in PIPELINE:
         rig.run("lab_a", statement)
     rig.accounts({"lab_a": ["lab"]})
     first = rig.document({"lab_a": {"lab": {"tables": ["Subject", "Note"]}}})
     _, report = rig.apply(first)
     assert report.succeeded
-    here, outbound = rig.local_schema("lab_a", "lab"), f"`{rig.outbound}`.`{rig.names('lab')}_note`"
+    local_schema, outbound = rig.local_schema("lab_a", "lab"), f"`{rig.outbound}`.`{rig.names('lab')}_note`"
     rig.run("lab_a", "INSERT INTO {lab}.subject VALUES (5, 5), (6, 6)")
     rig.run("lab_a", "INSERT INTO {lab}.session VALUES (30, 5)")
     rig.run("lab_a", "INSERT INTO {lab}.session__trial VALUES (30, 1)")
     rig.run("lab_a", "INSERT INTO {lab}.note VALUES (5, 0)")
     for statement in (
-        f"DELETE FROM `{here}`.subject WHERE id > 1",
-        f"DELETE FROM `{here}`.note__line WHERE n = 1",
-        f"DELETE FROM `{here}`.note WHERE n = 1",
+        f"DELETE FROM `{local_schema}`.subject WHERE id > 1",
+        f"DELETE FROM `{local_schema}`.note__line WHERE n = 1",
+        f"DELETE FROM `{local_schema}`.note WHERE n = 1",
     ):
         rig.servers.local.execute(statement)
     rig.run("lab_a", f"DELETE FROM {outbound} WHERE n IN (2, 3)")
@@ -84,7 +84,7 @@ def made(rig: Rig) -> Iterator[Scene]:
         yield found
 
 
-def undisturbed(found: Scene, every: bool = False) -> tuple[list[str], Any]:
+def undisturbed(found: SourceLinks, every: bool = False) -> tuple[list[str], Any]:
     """The changes of an apply that nobody kills, or its statements with `every`, and the state it leaves."""
     answer = found.applier(manifest=str(found.manifest), every=every)
     assert not answer["problems"]
@@ -95,7 +95,7 @@ def undisturbed(found: Scene, every: bool = False) -> tuple[list[str], Any]:
     return answer["changes"], tuple(saved.without(*VOLATILE) for saved in found.state())
 
 
-def crash_and_recover(found: Scene, at: int, sent: bool, end: Any) -> None:
+def crash_and_recover(found: SourceLinks, at: int, sent: bool, end: Any) -> None:
     found.put_back()
     answer = found.applier(manifest=str(found.manifest), at=at, sent=sent, every=bool(KILLS))
     assert answer == {"killed": 9}
@@ -167,8 +167,8 @@ def test_twelve_tables_killed_again_and_again_on_their_way_arrive_whole(
         assert kills > 2
         for server, schema, table, local_schema, local_table in atlas.tables():
             [primary] = [k[2].split(",") for k in keys(server, schema, table) if k[0] == "PRIMARY"]
-            here = rows(servers.local, local_schema, local_table, primary)
-            assert here == rows(server, schema, table, primary), table
+            local_rows = rows(servers.local, local_schema, local_table, primary)
+            assert local_rows == rows(server, schema, table, primary), table
     finally:
         record_property(
             "told", told(start, f"twelve tables, killed {kills} times on their way", servers.pair)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults.scene import VOLATILE, Scene, evenly, set_up
+from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, set_up
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import own_rig
 from tests.support.servers import PAIRS, Servers
@@ -29,7 +29,7 @@ PIPELINE = (
 
 
 @contextmanager
-def scene(servers: Servers) -> Iterator[Scene]:
+def scene(servers: Servers) -> Iterator[SourceLinks]:
     """A link whose tables are made and of which nothing is pulled."""
     with own_rig(servers) as rig:
         for statement in PIPELINE:
@@ -42,7 +42,7 @@ def scene(servers: Servers) -> Iterator[Scene]:
             yield found
 
 
-def end(found: Scene, answer: dict[str, Any]) -> Any:
+def end(found: SourceLinks, answer: dict[str, Any]) -> Any:
     """The state that an apply leaves that was let alone."""
     assert (answer["problems"], answer["again"]) == ([], False)
     assert check_whole(found.rig, found.links) == ENTITIES

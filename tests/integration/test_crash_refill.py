@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults.scene import VOLATILE, Scene, evenly, piece_of, set_up
+from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, piece_of, set_up
 from tests.support.rig import own_rig
 from tests.support.servers import Servers
 
@@ -47,7 +47,7 @@ ADDED = (
 
 
 @contextmanager
-def scene(servers: Servers, changes: tuple[str, ...]) -> Iterator[Scene]:
+def scene(servers: Servers, changes: tuple[str, ...]) -> Iterator[SourceLinks]:
     with own_rig(servers) as rig:
         for statement in PIPELINE:
             rig.run("lab_a", statement)
@@ -55,8 +55,10 @@ def scene(servers: Servers, changes: tuple[str, ...]) -> Iterator[Scene]:
         document = rig.document({"lab_a": {"lab": {"tables": {"Note": {"changed": "mend"}}}}})
         assert rig.apply(document)[1].succeeded
         # as an earlier version left it
-        here = rig.local_schema("lab_a", "lab")
-        rig.servers.local.execute(f"ALTER TABLE `{here}`.`~djlink` DROP COLUMN refill, DROP COLUMN made")
+        local_schema = rig.local_schema("lab_a", "lab")
+        rig.servers.local.execute(
+            f"ALTER TABLE `{local_schema}`.`~djlink` DROP COLUMN refill, DROP COLUMN made"
+        )
         for statement in changes:
             rig.run("lab_a", statement)
         with rig.job(document) as job:
@@ -65,9 +67,9 @@ def scene(servers: Servers, changes: tuple[str, ...]) -> Iterator[Scene]:
             yield found
 
 
-def no_entity_is_of_two_moments(found: Scene) -> None:
-    here = found.rig.local_schema("lab_a", "lab")
-    tables = f"`{here}`.note LEFT JOIN `{here}`.note__line USING (n)"
+def no_entity_is_of_two_moments(found: SourceLinks) -> None:
+    local_schema = found.rig.local_schema("lab_a", "lab")
+    tables = f"`{local_schema}`.note LEFT JOIN `{local_schema}`.note__line USING (n)"
     rows = found.rig.servers.local.execute(f"SELECT v, GROUP_CONCAT(line) FROM {tables} GROUP BY n, v")
     assert {(int(v), str(lines)) for v, lines in rows} <= {(0, "7"), (1, "8")}
 

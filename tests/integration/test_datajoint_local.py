@@ -57,8 +57,8 @@ class Lab:
     def pairs(self) -> Iterator[tuple[str, Any, Any]]:
         """Every table and part: its name, the source's class and the local one."""
         for each in self.sources.values():
-            for name, theirs in each.tables.items():
-                yield name, theirs, self.local(name)
+            for name, source in each.tables.items():
+                yield name, source, self.local(name)
 
 
 def open_lab(rig: Rig) -> Lab:
@@ -201,9 +201,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 def test_every_class_and_part_is_there_under_its_own_name(lab: Lab) -> None:
-    for name, _, ours in lab.pairs():
+    for name, _, local in lab.pairs():
         kind = lab.dj.Part if name.count(".") == 2 else lab.dj.Manual
-        assert issubclass(ours, kind), name
+        assert issubclass(local, kind), name
     classes: dict[str, Any] = {}
     schema = lab.rig.local_schema("lab_a", "ephys")
     lab.dj.Schema(schema, connection=lab.connection, create_schema=False).make_classes(into=classes)
@@ -213,8 +213,8 @@ def test_every_class_and_part_is_there_under_its_own_name(lab: Lab) -> None:
 
 def test_fetched_values_equal_the_sources_in_value_and_type(lab: Lab) -> None:
     kinds = set()
-    for name, theirs, ours in lab.pairs():
-        expected, found = rows_of(theirs), rows_of(ours)
+    for name, source, local in lab.pairs():
+        expected, found = rows_of(source), rows_of(local)
         assert len(found) == len(expected) > 0, name
         for one, other in zip(expected, found, strict=True):
             assert one.keys() == other.keys(), name
@@ -225,14 +225,14 @@ def test_fetched_values_equal_the_sources_in_value_and_type(lab: Lab) -> None:
 
 
 def test_headings_equal_the_sources(lab: Lab) -> None:
-    for name, theirs, ours in lab.pairs():
-        one, other = theirs().heading, ours().heading
+    for name, source, local in lab.pairs():
+        one, other = source().heading, local().heading
         assert one.attributes.keys() == other.attributes.keys(), name  # loads both: a repr alone does not
         assert told(lab.rig, repr(one)) == told(lab.rig, repr(other)), name
         assert one.primary_key == other.primary_key, name
         assert one.table_status["comment"] == other.table_status["comment"], name
         for attribute in one.names:
-            mine, yours = one[attribute], other[attribute]
+            own, yours = one[attribute], other[attribute]
             for what in (
                 "type",
                 "original_type",
@@ -243,18 +243,18 @@ def test_headings_equal_the_sources(lab: Lab) -> None:
                 "is_blob",
                 "uuid",
             ):
-                words = [told(lab.rig, getattr(each, what, None)) for each in (mine, yours)]
+                words = [told(lab.rig, getattr(each, what, None)) for each in (own, yours)]
                 assert words[0] == words[1], (name, attribute, what)
 
 
 def test_attributes_are_the_same_across_linked_tables_where_they_are_at_the_source(lab: Lab) -> None:
     for source, each in lab.sources.items():
-        for name, theirs in each.tables.items():
-            ours = lab.local(name)().heading
-            for attribute in theirs().heading.names:
-                origin = theirs().heading[attribute].lineage
+        for name, source_side in each.tables.items():
+            local = lab.local(name)().heading
+            for attribute in source_side().heading.names:
+                origin = source_side().heading[attribute].lineage
                 expected = None if origin is None else f"{SOURCES[source]}.{origin}"
-                assert ours[attribute].lineage == expected, (name, attribute)
+                assert local[attribute].lineage == expected, (name, attribute)
 
 
 JOINS = (
@@ -273,16 +273,18 @@ def test_joins_and_restrictions_by_a_table_give_what_they_give_at_the_source(
     lab: Lab, left: str, right: str
 ) -> None:
     source = lab.sources["princeton" if left in lab.sources["princeton"].tables else "janelia"]
-    theirs, ours = source.tables, {name: lab.local(name) for name in source.tables}
+    source_side, local_store = source.tables, {name: lab.local(name) for name in source.tables}
     operations: tuple[Callable[[Any, Any], Any], ...] = (operator.mul, operator.and_, operator.sub)
     for of in operations:
-        assert len(of(ours[left], ours[right])) == len(of(theirs[left], theirs[right]))
-    assert len(ours[left] * ours[right]) > 0
+        assert len(of(local_store[left], local_store[right])) == len(
+            of(source_side[left], source_side[right])
+        )
+    assert len(local_store[left] * local_store[right]) > 0
 
 
 def test_restrictions_projections_and_aggregations_give_what_they_give_at_the_source(lab: Lab) -> None:
-    theirs = lab.sources["princeton"].tables
-    ours = {name: lab.local(name) for name in theirs}
+    source = lab.sources["princeton"].tables
+    local_store = {name: lab.local(name) for name in source}
 
     def answers(t: Mapping[str, Any]) -> list[Any]:
         session, channel = t["session.Session"], t["ephys.Recording.Channel"]
@@ -302,7 +304,7 @@ def test_restrictions_projections_and_aggregations_give_what_they_give_at_the_so
             sorted(asked[-1].to_dicts(), key=str)
         ]
 
-    for one, other in zip(answers(theirs), answers(ours), strict=True):
+    for one, other in zip(answers(source), answers(local_store), strict=True):
         assert one == other
         assert one
 
@@ -349,19 +351,19 @@ def test_diagrams_show_linked_tables_and_those_of_the_labs_own(lab: Lab) -> None
     for name in ("session.Session", "ephys.Recording", "lab.Subject", "imaging.Scan"):
         assert lab.local(name).full_table_name in nodes, name
     for each in lab.sources.values():
-        names = {theirs.full_table_name: name for name, theirs in each.tables.items()}
-        for name, theirs in each.tables.items():
-            expected = {lab.local(names[parent]).full_table_name for parent in theirs().parents()}
+        names = {source_side.full_table_name: name for name, source_side in each.tables.items()}
+        for name, source in each.tables.items():
+            expected = {lab.local(names[parent]).full_table_name for parent in source().parents()}
             assert set(lab.local(name)().parents()) == expected, name
             assert lab.local(name).full_table_name in lab.dj.Diagram(lab.local(name)).nodes()
 
 
 def test_describe_says_what_it_says_at_the_source(lab: Lab) -> None:
-    for name, theirs, ours in lab.pairs():
-        words = {line.strip() for line in theirs().describe().splitlines() if "->" not in line}
-        here = ours().describe()
-        assert {line.strip() for line in here.splitlines() if "->" not in line} == words, name
-        assert here.count("->") == theirs().describe().count("->"), name
+    for name, source, local_side in lab.pairs():
+        words = {line.strip() for line in source().describe().splitlines() if "->" not in line}
+        local = local_side().describe()
+        assert {line.strip() for line in local.splitlines() if "->" not in line} == words, name
+        assert local.count("->") == source().describe().count("->"), name
 
 
 def test_rows_deleted_with_datajoint_go_with_what_depends_on_them_and_are_pulled_again(lab: Lab) -> None:
@@ -451,14 +453,14 @@ def test_linked_tables_of_a_source_without_lineage_join_with_each_other_and_the_
 
 
 def test_tables_that_differ_in_their_tier_alone_are_parted_by_schema_name(rig: Rig) -> None:
-    dj, there = pipeline.load_datajoint(), pipeline.connect(rig.servers.lab_a)
+    dj, source = pipeline.load_datajoint(), pipeline.connect(rig.servers.lab_a)
     for base, contents in ((dj.Lookup, [{"sorter": 1, "word": "listed"}]), (dj.Manual, [])):
-        schema = dj.Schema(rig.names("lab"), connection=there)
+        schema = dj.Schema(rig.names("lab"), connection=source)
         members = {"definition": "sorter : int32\n---\nword : varchar(9)", "contents": contents}
         table = schema(type("Sorter", (base,), members))
         if base is dj.Manual:
             table.insert1({"sorter": 2, "word": "by hand"})
-    there.close()
+    source.close()
     rig.accounts({"lab_a": ["lab"]}, local=("ALL",))
     both = rig.document({"lab_a": {"lab": ALL}})
     [blocked] = [b for link in rig.plan(both).links for b in link.blocked][:1]
@@ -483,10 +485,10 @@ def test_values_kept_inline_by_each_codec_are_fetched_as_at_the_source(
     fetched = tmp_path / "fetched"
     fetched.mkdir()
     monkeypatch.chdir(fetched)  # where DataJoint puts attached files
-    there = pipeline.connect(rig.servers.lab_a)
+    source = pipeline.connect(rig.servers.lab_a)
     import datajoint as dj
 
-    schema = dj.Schema(rig.names("lab"), connection=there)
+    schema = dj.Schema(rig.names("lab"), connection=source)
 
     @schema
     class Value(dj.Manual):
@@ -527,18 +529,18 @@ def test_values_kept_inline_by_each_codec_are_fetched_as_at_the_source(
     _, report = rig.apply(rig.document({"lab_a": {"lab": ALL}}))
     assert report.succeeded
     connection = connect_local(rig)
-    ours = dj.VirtualModule("m", rig.local_schema("lab_a", "lab"), connection=connection).Value
-    one, other = Value().fetch1(), ours().fetch1()
+    local = dj.VirtualModule("m", rig.local_schema("lab_a", "lab"), connection=connection).Value
+    one, other = Value().fetch1(), local().fetch1()
     first, second = Path(str(one.pop("file"))), Path(str(other.pop("file")))
     assert second.read_bytes() == attached.read_bytes()
     assert first.read_bytes() == second.read_bytes()
-    mine, yours = one.pop("anything"), other.pop("anything")
-    assert np.array_equal(mine.pop("m"), yours.pop("m"))
-    assert mine == yours
+    own, yours = one.pop("anything"), other.pop("anything")
+    assert np.array_equal(own.pop("m"), yours.pop("m"))
+    assert own == yours
     assert one == other
     assert other["tree"] == row["tree"]
-    assert Value().heading.attributes.keys() == ours().heading.attributes.keys()
-    assert told(rig, repr(Value().heading)) == told(rig, repr(ours().heading))
-    assert ask(rig.servers.local, f"SELECT COUNT(*) FROM `{ours.database}`.value") == [(1,)]
-    for each in (there, connection):
+    assert Value().heading.attributes.keys() == local().heading.attributes.keys()
+    assert told(rig, repr(Value().heading)) == told(rig, repr(local().heading))
+    assert ask(rig.servers.local, f"SELECT COUNT(*) FROM `{local.database}`.value") == [(1,)]
+    for each in (source, connection):
         each.close()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.reconcile.runtime import batches
-from djlink_manifest.reconcile.runtime.events import Report, Said
+from djlink_manifest.reconcile.runtime.events import Message, Report
 from tests.support.rig import Rig
 from tests.support.statements import Statement, once, watched
 
@@ -39,8 +39,10 @@ def everything(rig: Rig) -> dict[str, Any]:
 
 
 def pulled(rig: Rig) -> list[int]:
-    here = rig.local_schema("lab_a", "lab")
-    return [row[0] for row in rig.servers.local.execute(f"SELECT id FROM `{here}`.subject ORDER BY id")]
+    local_schema = rig.local_schema("lab_a", "lab")
+    return [
+        row[0] for row in rig.servers.local.execute(f"SELECT id FROM `{local_schema}`.subject ORDER BY id")
+    ]
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def test_ddl_on_a_table_in_use_gives_way_and_the_next_apply_succeeds(
         started = time.monotonic()
         with probed(pipeline) as seconds:
             _, report = pipeline.apply(
-                everything(pipeline), lambda e: said.append(e.words) if isinstance(e, Said) else None
+                everything(pipeline), lambda e: said.append(e.words) if isinstance(e, Message) else None
             )
         assert time.monotonic() - started < 15  # two tries of three seconds, and a pause between them
     (outcome,) = report.outcomes
@@ -112,7 +114,7 @@ def test_ddl_is_tried_again_and_succeeds_where_the_table_comes_free(pipeline: Ri
     with owner_of(pipeline) as owner, ThreadPoolExecutor(1) as threads:
         owner("SELECT * FROM {lab}.subject")
         applying = threads.submit(
-            pipeline.apply, everything(pipeline), lambda e: waited.set() if isinstance(e, Said) else None
+            pipeline.apply, everything(pipeline), lambda e: waited.set() if isinstance(e, Message) else None
         )
         assert waited.wait(30)
         owner.commit()

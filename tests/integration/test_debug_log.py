@@ -79,7 +79,7 @@ def lab(rig: Rig) -> dict[str, Any]:
 
 def change(rig: Rig) -> None:
     """What makes the next apply pull, pull again, refill, delete, approve and release."""
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     requests = rig.outbound_table("lab", "session_deletion_requested")
     for server, text in (
         ("lab_a", "UPDATE {lab}.subject SET n = 564738292 WHERE name = 'keyfour'"),
@@ -92,8 +92,8 @@ def change(rig: Rig) -> None:
             "lab_a",
             "UPDATE {lab}.session SET note = 'latertext' WHERE name = 'key\\\\two' AND number = 918273645",
         ),
-        ("local", f"DELETE FROM `{here}`.session__trial WHERE number = 918273646"),
-        ("local", f"DELETE FROM `{here}`.session WHERE number = 918273646"),
+        ("local", f"DELETE FROM `{local_schema}`.session__trial WHERE number = 918273646"),
+        ("local", f"DELETE FROM `{local_schema}`.session WHERE number = 918273646"),
     ):
         rig.run(server, text)
 

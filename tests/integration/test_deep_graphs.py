@@ -58,9 +58,9 @@ class Layers:
             for name in layer:
                 columns, keys = "", ""
                 for parent in above:
-                    mine = "k" if self.key == "inherited" else f"to_{parent}"
-                    columns += "" if mine == "k" else f", {mine} int NOT NULL"
-                    keys += f", FOREIGN KEY ({mine}) REFERENCES {{lab}}.{parent} (k)"
+                    own = "k" if self.key == "inherited" else f"to_{parent}"
+                    columns += "" if own == "k" else f", {own} int NOT NULL"
+                    keys += f", FOREIGN KEY ({own}) REFERENCES {{lab}}.{parent} (k)"
                 yield f"CREATE TABLE {{lab}}.{name} (k int PRIMARY KEY{columns}{keys})"
             above = layer
         for name, rows in self.rows(*range(1, ROWS + 1)).items():
@@ -216,11 +216,11 @@ def test_an_entity_far_below_what_decides_is_explained_without_recursion(rig: Ri
     with rig.job(graph.manifest(rig, first={"where": "k < 3"})) as job:
         job.plan()
         with few_frames(300):  # two for each link, which the nested report takes
-            told, plan = explain(job, leaf, "k=4")
-            assert explanation_json(told, plan)["reasons"]
-    assert not told.wanted
-    assert depth(told.reasons) == len(graph.names())
-    assert sum("`where` is not met" in line.plain for line in explanation_lines(told, plan)) == 1
+            explanation, plan = explain(job, leaf, "k=4")
+            assert explanation_json(explanation, plan)["reasons"]
+    assert not explanation.wanted
+    assert depth(explanation.reasons) == len(graph.names())
+    assert sum("`where` is not met" in line.plain for line in explanation_lines(explanation, plan)) == 1
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)

@@ -82,11 +82,15 @@ def locally(rig: Rig, text: str) -> list[tuple[Any, ...]]:
 
 def is_level(rig: Rig, *tables: str) -> None:
     """The local tables and rows are the source's, and nothing is left to say of them."""
-    here, there = rig.local_schema("lab_a", "lab"), rig.names("lab")
+    local_schema, source_schema = rig.local_schema("lab_a", "lab"), rig.names("lab")
     for table in tables:
         if rig.servers.pair in ALIKE:  # between vendors the plan alone says whether they fit
-            assert definition(rig.servers.local, here, table) == definition(rig.servers.lab_a, there, table)
-        assert every_value(rig.servers.local, here, table) == every_value(rig.servers.lab_a, there, table)
+            assert definition(rig.servers.local, local_schema, table) == definition(
+                rig.servers.lab_a, source_schema, table
+            )
+        assert every_value(rig.servers.local, local_schema, table) == every_value(
+            rig.servers.lab_a, source_schema, table
+        )
     with rig.job(everything(rig)) as job:
         plan = job.plan(verify=True)
     assert [(link.address, link.actions, link.blocked, link.drift) for link in plan.links] == [
@@ -100,34 +104,38 @@ def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_fille
     plan, report = linked.apply(everything(linked))
     link = scan(plan, linked)
     assert not link.blocked
-    here = linked.local_schema("lab_a", "lab")
+    local_schema = linked.local_schema("lab_a", "lab")
     made = [a for a in link.actions if isinstance(a, CreateLocal)]
     assert [(a.tables, a.reason) for a in made] == [
-        ((f"{here}.scan__note", f"{here}.scan__sub_note"), ADDED),
+        ((f"{local_schema}.scan__note", f"{local_schema}.scan__sub_note"), ADDED),
     ]
     alters = [a for a in link.actions if isinstance(a, AlterLocal)]
     altered = {a.table: a for a in alters if not a.after_rows}
     late = [a for a in alters if a.after_rows]
-    assert altered[f"{here}.scan"].columns == (
+    assert altered[f"{local_schema}.scan"].columns == (
         "first_of varchar(9)",
         "contrast float",
         "after_it json",
         "serial int",
         "twice int",
     )
-    assert altered[f"{here}.scan"].indexes == ("by_v",)
-    assert [(a.table, a.columns, a.indexes) for a in late] == [(f"{here}.scan", (), ("unique serial",))]
+    assert altered[f"{local_schema}.scan"].indexes == ("by_v",)
+    assert [(a.table, a.columns, a.indexes) for a in late] == [
+        (f"{local_schema}.scan", (), ("unique serial",))
+    ]
     assert link.actions.index(late[0]) > link.actions.index(
         next(a for a in link.actions if isinstance(a, Refill))
     )
-    assert "the source added `first_of varchar(9)`, `contrast float`" in altered[f"{here}.scan"].reason
-    assert altered[f"{here}.scan__field"].columns == ("y decimal(5,2)",)
+    assert (
+        "the source added `first_of varchar(9)`, `contrast float`" in altered[f"{local_schema}.scan"].reason
+    )
+    assert altered[f"{local_schema}.scan__field"].columns == ("y decimal(5,2)",)
     [refill] = [a for a in link.actions if isinstance(a, Refill)]
     assert (refill.entities, refill.cause) == (3, "definition")
     [outcome] = report.outcomes
     assert (outcome.status, outcome.altered, outcome.refilled, outcome.pulled) == ("done", True, 3, 1)
     is_level(linked, "scan", "scan__field", "scan__note", "scan__sub_note", "child")
-    assert len(facts(linked.servers.local, here, "scan__note", KEYS)) == 2
+    assert len(facts(linked.servers.local, local_schema, "scan__note", KEYS)) == 2
 
 
 def test_additions_meet_a_table_of_marks_that_an_earlier_version_made(linked: Rig) -> None:
@@ -219,7 +227,7 @@ def test_a_changed_type_of_datajoint_in_a_part_blocks(linked: Rig) -> None:
     assert "has the DataJoint type :int32:, not :bool:" in blocked.reason
 
 
-HERE_BLOCKING = {
+LOCAL_BLOCKING = {
     "ALTER TABLE @here.scan MODIFY v bigint": "column `v` has the type bigint, not int",
     "ALTER TABLE @here.scan DROP COLUMN v": "column `v` is missing",
     "ALTER TABLE @here.scan ADD c int NOT NULL": "column `c` was added",
@@ -227,7 +235,7 @@ HERE_BLOCKING = {
 
 
 @pytest.mark.parametrize("at_the_source_too", [False, True])
-@pytest.mark.parametrize("change", HERE_BLOCKING)
+@pytest.mark.parametrize("change", LOCAL_BLOCKING)
 def test_a_change_made_here_that_keeps_rows_out_is_told_as_such(
     linked: Rig, change: str, at_the_source_too: bool
 ) -> None:
@@ -236,7 +244,7 @@ def test_a_change_made_here_that_keeps_rows_out_is_told_as_such(
     locally(linked, change)
     link = scan(linked.plan(everything(linked)), linked)
     told = " ".join(b.reason for b in link.blocked)
-    assert re.search(HERE_BLOCKING[change], told), told
+    assert re.search(LOCAL_BLOCKING[change], told), told
     if not at_the_source_too:
         assert "changed locally" in told
         assert "undo the change on the local server" in (link.blocked[0].hint or "")
@@ -282,8 +290,8 @@ def test_keys_that_differ_at_the_source_and_not_here_are_blocked_before_anything
         assert link.actions == ()
         assert all(b.whole for b in link.blocked)
         # of its own marks there is nothing to adopt
-        told = link.blocked if document == everything(rig) else rehearsed.refusals
-        reasons = " ".join(each.reason for each in told)
+        refusal = link.blocked if document == everything(rig) else rehearsed.refusals
+        reasons = " ".join(each.reason for each in refusal)
         assert re.search(
             "column `(name|sort)` has the collation utf8mb4_general_ci, not utf8mb4_bin", reasons
         )
@@ -301,16 +309,16 @@ def test_harmless_changes_made_here_are_drift_also_when_the_source_adds_somethin
         locally(linked, "ALTER TABLE @here.scan DROP KEY w")
     plan, report = linked.apply(everything(linked))
     told = [d.reason for d in scan(plan, linked).drift]
-    here = linked.local_schema("lab_a", "lab")
-    assert f"changed locally: {here}.scan: column `mine` was added" in told
+    local_schema = linked.local_schema("lab_a", "lab")
+    assert f"changed locally: {local_schema}.scan: column `mine` was added" in told
     if at_the_source_too:
         assert report.succeeded
         assert locally(linked, "SELECT DISTINCT other, mine FROM @here.scan") == [(5, None)]
     else:
-        assert f"changed locally: {here}.scan: the index `w` is missing" in told
+        assert f"changed locally: {local_schema}.scan: the index `w` is missing" in told
     again = scan(linked.plan(everything(linked)), linked)
     assert again.is_unchanged
-    assert f"changed locally: {here}.scan: column `mine` was added" in [d.reason for d in again.drift]
+    assert f"changed locally: {local_schema}.scan: column `mine` was added" in [d.reason for d in again.drift]
 
 
 def test_a_comment_or_default_is_said_until_the_next_apply_of_the_link(linked: Rig) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from djlink_manifest.model.tables.naming import outbound_base
 from djlink_manifest.reconcile.plan.actions import AddForeignKey, CreateLocal, CreateOutbound, Release
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 from tests.support.definitions import (
     ALL,
     NOPAD,
@@ -98,22 +98,26 @@ FOREIGN_KEYS = (
 )
 
 
-def same_on_both(rig: Rig, table: str, ours: str | None = None, source: str = "lab") -> None:
+def same_on_both(rig: Rig, table: str, local_side: str | None = None, source: str = "lab") -> None:
     """The rows are equal, and, where both servers speak alike, the definitions."""
-    local, theirs = rig.servers.local, rig.servers.lab_a
-    here, there = rig.local_schema("lab_a", source), rig.names(source)
-    ours = ours or table
-    if local.vendor == theirs.vendor:
-        assert definition(local, here, ours) == definition(theirs, there, table), table
-    assert every_value(local, here, ours) == every_value(theirs, there, table), table
+    local, source_side = rig.servers.local, rig.servers.lab_a
+    local_schema, source_schema = rig.local_schema("lab_a", source), rig.names(source)
+    local_side = local_side or table
+    if local.vendor == source_side.vendor:
+        assert definition(local, local_schema, local_side) == definition(source_side, source_schema, table), (
+            table
+        )
+    assert every_value(local, local_schema, local_side) == every_value(source_side, source_schema, table), (
+        table
+    )
 
 
 def foreign_keys(rig: Rig, table: str, schema: str = "lab") -> set[tuple[object, ...]]:
     """The local table's foreign keys: (column, schema, table, column), schemas without the test's prefix."""
-    here = rig.local_schema("lab_a", schema)
-    rows = facts(rig.servers.local, here, table, FOREIGN_KEYS)
-    ours = {rig.local_schema("lab_a", s): s for s in ("lab", "other")}
-    return {(column, ours[str(parent)], name, key) for _, column, parent, name, key in rows}
+    local_schema = rig.local_schema("lab_a", schema)
+    rows = facts(rig.servers.local, local_schema, table, FOREIGN_KEYS)
+    local_store = {rig.local_schema("lab_a", s): s for s in ("lab", "other")}
+    return {(column, local_store[str(parent)], name, key) for _, column, parent, name, key in rows}
 
 
 @pytest.fixture
@@ -139,10 +143,11 @@ def test_columns_indexes_defaults_and_every_byte_are_the_sources(lab: Rig) -> No
 def test_defaults_that_the_catalogue_spoils_are_whole(lab: Rig) -> None:
     run_all(lab, EVERY_DEFAULT)
     applied_cleanly(lab, lab.document({"lab_a": {"lab": ALL}}))
-    here = lab.local_schema("lab_a", "lab")
-    ask(lab.servers.local, f"INSERT INTO {here}.defaults (id, aa) VALUES (9, '2026-01-01')")
+    local_schema = lab.local_schema("lab_a", "lab")
+    ask(lab.servers.local, f"INSERT INTO {local_schema}.defaults (id, aa) VALUES (9, '2026-01-01')")
     [row] = ask(
-        lab.servers.local, f"SELECT b, i, w, h + 0, j, k, x, m IS NULL, l = CURDATE() FROM {here}.defaults"
+        lab.servers.local,
+        f"SELECT b, i, w, h + 0, j, k, x, m IS NULL, l = CURDATE() FROM {local_schema}.defaults",
     )
     assert row[:4] == ('it\'s 100% \\ "ü" 😀', b"a\0c", b"\0\xff%", 21)
     assert row[4:] == ('{"k": "it\'s \\\\ %"}', "xy'\\%s", "a--b#c/*d;", 0, 1)
@@ -202,13 +207,13 @@ def test_keys_of_every_type_are_pulled_pulled_again_and_released_exactly(lab: Ri
         )
     everything = lab.document({"lab_a": {"lab": ALL}})
     assert lab.apply(everything)[1].succeeded
-    here = lab.local_schema("lab_a", "lab")
+    local_schema = lab.local_schema("lab_a", "lab")
     for name in keys_of(lab):
-        ask(lab.servers.local, f"DELETE FROM `{here}`.`{name}` WHERE n = 1")
+        ask(lab.servers.local, f"DELETE FROM `{local_schema}`.`{name}` WHERE n = 1")
     applied_cleanly(lab, everything)
     for name in keys_of(lab):
         same_on_both(lab, name)
-        ask(lab.servers.local, f"DELETE FROM `{here}`.`{name}` WHERE n = 0")
+        ask(lab.servers.local, f"DELETE FROM `{local_schema}`.`{name}` WHERE n = 0")
     some = lab.document({"lab_a": {"lab": {"tables": {"*": {"where": "n > 0"}}}}})
     plan, report = lab.apply(some)
     assert report.succeeded
@@ -242,20 +247,20 @@ HOSTILE = [
 
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 def test_hostile_names_of_columns_and_odd_names_of_tables_hold(lab: Rig) -> None:
-    source, columns = lab.servers.lab_a, ", ".join(f"{quoted(name)} varchar(9)" for name in HOSTILE)
+    source, columns = lab.servers.lab_a, ", ".join(f"{quoted_name(name)} varchar(9)" for name in HOSTILE)
     names = ("t" * 64, "select", "UPPER_Case", "_imported", "#look_up")
     for name in names:
-        table = f"{quoted(lab.names('lab'))}.{quoted(name)}"
-        key = ", ".join(quoted(c) for c in HOSTILE)
+        table = f"{quoted_name(lab.names('lab'))}.{quoted_name(name)}"
+        key = ", ".join(quoted_name(c) for c in HOSTILE)
         ask(source, f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({key})) CHARSET latin1")
         ask(source, f"INSERT INTO {table} VALUES ({', '.join(repr(c[:3]) for c in HOSTILE)})")
     document = lab.document({"lab_a": {"lab": {"tables": {"*": {"where": {"%s": "%s"}}}}}})
     applied_cleanly(lab, document)
     for name in names:
         same_on_both(lab, name, name.lstrip("#_"))
-    here = lab.local_schema("lab_a", "lab")
-    ask(lab.servers.local, f"DELETE FROM `{here}`.`select`")
-    ask(lab.servers.local, f"DELETE FROM `{here}`.`look_up`")
+    local_schema = lab.local_schema("lab_a", "lab")
+    ask(lab.servers.local, f"DELETE FROM `{local_schema}`.`select`")
+    ask(lab.servers.local, f"DELETE FROM `{local_schema}`.`look_up`")
     applied_cleanly(lab, document)
 
 
@@ -285,8 +290,11 @@ def test_conditions_and_references_may_use_invisible_columns(lab: Rig) -> None:
     )
     rules = {"tables": {"Parent": {"where": "name = 'a'"}, "Child": {"where": "n < 99"}}}
     applied_cleanly(lab, lab.document({"lab_a": {"lab": rules}}))
-    here = lab.local_schema("lab_a", "lab")
-    assert ask(lab.servers.local, f"SELECT n, id FROM {here}.child ORDER BY n") == [(10, 1), (30, None)]
+    local_schema = lab.local_schema("lab_a", "lab")
+    assert ask(lab.servers.local, f"SELECT n, id FROM {local_schema}.child ORDER BY n") == [
+        (10, 1),
+        (30, None),
+    ]
 
 
 FAMILY = (
@@ -351,15 +359,20 @@ def test_foreign_keys_to_linked_parents_stand_and_others_become_plain_columns_wi
         ("id", "other", "child__piece", "id"),
         ("k", "other", "child__piece", "k"),
     }
-    here = lab.local_schema("lab_a", "other")
+    local_schema = lab.local_schema("lab_a", "other")
     assert (
-        facts(lab.servers.local, here, "child", "EXTRA, '' FROM information_schema.COLUMNS WHERE EXTRA <> ''")
+        facts(
+            lab.servers.local,
+            local_schema,
+            "child",
+            "EXTRA, '' FROM information_schema.COLUMNS WHERE EXTRA <> ''",
+        )
         == []
     )
     link = link_of(lab.plan(document), lab.address("lab_a", "other", "Child"))
     [warning] = link.warnings
     assert f"{lab.names('other')}.unlinked is not linked" in warning
-    requested = facts(lab.servers.local, here, "child__deletion_requested", FOREIGN_KEYS)
+    requested = facts(lab.servers.local, local_schema, "child__deletion_requested", FOREIGN_KEYS)
     assert [(row[1], row[3]) for row in requested] == [("id", "child")]
 
 
@@ -399,21 +412,28 @@ def test_a_creation_that_stopped_anywhere_is_completed(lab: Rig, made: int) -> N
     )
     document = lab.document({"lab_a": {"lab": ALL}})
     applied_cleanly(lab, document)
-    here, theirs, base = lab.local_schema("lab_a", "lab"), lab.names("outbound"), lab.names("lab_session")
+    local_schema, source_side, base = (
+        lab.local_schema("lab_a", "lab"),
+        lab.names("outbound"),
+        lab.names("lab_session"),
+    )
     local, source = lab.servers.local, lab.servers.lab_a
     undo = [
-        (source, f"DROP TABLE `{theirs}`.`~djlink`"),
-        (local, f"DROP TABLE `{here}`.`~djlink`"),
-        *((source, f"DROP TABLE `{theirs}`.`{base}{s}`") for s in ("", "_deletion_requested")),
-        *((source, f"DROP TABLE `{theirs}`.`{base}{s}`") for s in ("_deletion_approved", "_history")),
-        *((local, f"DROP TABLE `{here}`.session{s}") for s in ("", "__trial", "__deletion_requested")),
-        (local, f"UPDATE `{here}`.`~djlink` SET definition = NULL"),
-        (source, f"UPDATE `{theirs}`.`~djlink` SET definition = NULL"),
+        (source, f"DROP TABLE `{source_side}`.`~djlink`"),
+        (local, f"DROP TABLE `{local_schema}`.`~djlink`"),
+        *((source, f"DROP TABLE `{source_side}`.`{base}{s}`") for s in ("", "_deletion_requested")),
+        *((source, f"DROP TABLE `{source_side}`.`{base}{s}`") for s in ("_deletion_approved", "_history")),
+        *(
+            (local, f"DROP TABLE `{local_schema}`.session{s}")
+            for s in ("", "__trial", "__deletion_requested")
+        ),
+        (local, f"UPDATE `{local_schema}`.`~djlink` SET definition = NULL"),
+        (source, f"UPDATE `{source_side}`.`~djlink` SET definition = NULL"),
     ]
     if made < 10:  # before the last step nothing was pulled
-        ask(source, f"DELETE FROM `{theirs}`.`{base}`")
-        ask(local, f"DELETE FROM `{here}`.session__trial")
-        ask(local, f"DELETE FROM `{here}`.session")
+        ask(source, f"DELETE FROM `{source_side}`.`{base}`")
+        ask(local, f"DELETE FROM `{local_schema}`.session__trial")
+        ask(local, f"DELETE FROM `{local_schema}`.session")
     for server, text in reversed(undo[made:]):
         ask(server, text)
     plan, report = lab.apply(document)
@@ -425,7 +445,7 @@ def test_a_creation_that_stopped_anywhere_is_completed(lab: Rig, made: int) -> N
     same_on_both(lab, "session__trial")
     assert lab.plan(document).links[0].is_unchanged
     marks = "SELECT COUNT(*), COUNT(definition) FROM `%s`.`~djlink`"
-    assert ask(source, marks % theirs) == ask(local, marks % here) == [(1, 1)]
+    assert ask(source, marks % source_side) == ask(local, marks % local_schema) == [(1, 1)]
 
 
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
@@ -440,8 +460,11 @@ def test_a_part_that_names_a_second_entity_of_its_master_goes_with_its_own(lab: 
         "INSERT INTO {lab}.cell__synapse VALUES (1, 2), (2, 1), (1, 1)",
     )
     applied_cleanly(lab, lab.document({"lab_a": {"lab": {"tables": {"Cell": {"where": "kind = 'a'"}}}}}))
-    here = lab.local_schema("lab_a", "lab")
-    assert ask(lab.servers.local, f"SELECT * FROM {here}.cell__synapse ORDER BY 1, 2") == [(1, 1), (1, 2)]
+    local_schema = lab.local_schema("lab_a", "lab")
+    assert ask(lab.servers.local, f"SELECT * FROM {local_schema}.cell__synapse ORDER BY 1, 2") == [
+        (1, 1),
+        (1, 2),
+    ]
     assert foreign_keys(lab, "cell__synapse") == {("id", "lab", "cell", "id")}
 
 
@@ -468,8 +491,8 @@ def test_lineage_rows_are_the_sources_under_the_local_names_and_say_whose_they_a
         " ('_scan__field', 'k', 'x._scan__field.k'), ('gone', 'id', 'x.gone.id')",
     )
     applied_cleanly(lab, lab.document({"lab_a": {"lab": ALL}}))
-    here = lab.local_schema("lab_a", "lab")
-    rows = ask(lab.servers.local, f"SELECT * FROM `{here}`.`~lineage` ORDER BY 1, 2")
+    local_schema = lab.local_schema("lab_a", "lab")
+    rows = ask(lab.servers.local, f"SELECT * FROM `{local_schema}`.`~lineage` ORDER BY 1, 2")
     assert rows == [
         ("scan", "id", "lab_a.x._scan.id"),
         ("scan__deletion_requested", "id", "lab_a.x._scan.id"),
@@ -509,9 +532,9 @@ def test_checks_stand_here_and_those_that_the_source_drops_later_are_named(lab: 
     )
     document = lab.document({"lab_a": {"lab": ALL}})
     applied_cleanly(lab, document)
-    here = lab.local_schema("lab_a", "lab")
+    local_schema = lab.local_schema("lab_a", "lab")
     with pytest.raises(pymysql.MySQLError, match=r"(?i)constraint .* (is violated|failed)"):
-        ask(lab.servers.local, f"INSERT INTO {here}.child VALUES (2, NULL, 10)")
+        ask(lab.servers.local, f"INSERT INTO {local_schema}.child VALUES (2, NULL, 10)")
     run_all(lab, "ALTER TABLE {lab}.child DROP CONSTRAINT small", "INSERT INTO {lab}.child VALUES (3, 1, 11)")
     plan, report = lab.apply(document)
     link = link_of(plan, lab.address("lab_a", "lab", "Child"))
@@ -520,6 +543,6 @@ def test_checks_stand_here_and_those_that_the_source_drops_later_are_named(lab: 
     assert [b.count for b in link.blocked] == [1]
     assert report.outcomes == ()
     name = said.split("`")[1]
-    ask(lab.servers.local, f"ALTER TABLE {here}.child DROP CONSTRAINT `{name}`")
+    ask(lab.servers.local, f"ALTER TABLE {local_schema}.child DROP CONSTRAINT `{name}`")
     applied_cleanly(lab, document)
     same_on_both(lab, "child")

@@ -28,16 +28,16 @@ def test_what_was_asked_is_seen_agreed_to_deleted_and_free_to_be_deleted_at_the_
     assert report.succeeded
     assert not plan.has_errors, [link.blocked for link in plan.links]
     subject = of(lab, plan, "Subject")
-    [waiting] = [b for b in subject.blocked if b.kind == "review"]
-    assert (waiting.count, deletes(subject)) == (1, [])
+    [pending] = [b for b in subject.blocked if b.kind == "review"]
+    assert (pending.count, deletes(subject)) == (1, [])
     assert subject.requests is not None
-    assert [(a.reason, a.count) for a in subject.requests.asked] == [("wrong animal", 1)]
-    assert subject.requests.waiting is not None
-    assert dict(subject.requests.waiting.closure.along) == {
+    assert [(a.reason, a.count) for a in subject.requests.request_groups] == [("wrong animal", 1)]
+    assert subject.requests.requested is not None
+    assert dict(subject.requests.requested.closure.along) == {
         lab.address("lab_a", "lab", "Session"): 2,
         lab.address("lab_a", "lab", "Spikes"): 1,
     }
-    rows = {name.split(".")[1]: n for name, n in subject.requests.waiting.closure.rows}
+    rows = {name.split(".")[1]: n for name, n in subject.requests.requested.closure.rows}
     # the request itself was not noted yet when the plan was made
     assert rows == {"subject": 1, "session": 2, "session__trial": 2, "spikes": 1}
     assert local(lab, "subject__deletion_requested", "name, reason") == {("ann", "wrong animal")}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults.scene import VOLATILE, Scene, evenly, piece_of, set_up
+from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, piece_of, set_up
 from tests.support.invariants.protection import check_whole, rows
 from tests.support.pipelines.deletion import TABLES, approvals, auto, entry, request
 from tests.support.rig import Rig, own_rig
@@ -29,7 +29,7 @@ class QuickRig(Rig):
 
 
 @contextmanager
-def scene(servers: Servers) -> Iterator[Scene]:
+def scene(servers: Servers) -> Iterator[SourceLinks]:
     """Subjects asked for under an approval, spikes under `auto`, rigs that are wanted no longer."""
     with own_rig(servers, QuickRig) as rig:
         for statement in TABLES:
@@ -61,13 +61,13 @@ def mixed(rig: Rig) -> dict[str, Any]:
     return document
 
 
-def end_of(found: Scene) -> Any:
+def end_of(found: SourceLinks) -> Any:
     """What stands in the end, but for moments and the ledger, which tells of the way."""
     source, local = (saved.without(*MOMENTS) for saved in found.state())
     return {n: t for n, t in source.items() if not n.endswith("_history")}, local
 
 
-def check(found: Scene) -> None:
+def check(found: SourceLinks) -> None:
     """What holds at every instant: all is protected, and what is approved is gone and in the ledger."""
     check_whole(found.rig, found.links)
     for link in found.links:

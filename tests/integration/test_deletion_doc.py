@@ -11,7 +11,7 @@ import pymysql
 import pytest
 
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.owners import Source, new_source, printed
+from tests.support.pipelines.owners import Source, new_source, printed
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE
 from tests.support.sql import ask
@@ -45,10 +45,10 @@ def blocks(rig: Rig) -> dict[str, list[tuple[str, list[str]]]]:
             heading = match[1]
             continue
         text = match[3]
-        for word, ours in NAMES.items():
+        for word, local in NAMES.items():
             if "_" in word:  # as a GRANT names it
-                text = text.replace(word.replace("_", r"\_"), grant_pattern(rig.names(ours)).strip("`"))
-            text = text.replace(word, rig.names(ours))
+                text = text.replace(word.replace("_", r"\_"), grant_pattern(rig.names(local)).strip("`"))
+            text = text.replace(word, rig.names(local))
         parts = text.splitlines() if match[2] == "sh" else text.split(";")
         found[heading].append((match[2], [part.strip() for part in parts if part.strip()]))
     return found
@@ -90,7 +90,7 @@ def test_what_an_owner_is_told_to_type_does_what_is_said(source: Source) -> None
                         assert cursor.execute(command) > 0, command
         return out
 
-    def standing(kind: str) -> list[tuple[str, int]]:
+    def existing(kind: str) -> list[tuple[str, int]]:
         with source.owner() as cursor:
             cursor.execute(
                 f"SELECT subject, session FROM {source.view('atlas', 'ephys_recording', kind)} ORDER BY 1, 2"
@@ -101,9 +101,9 @@ def test_what_an_owner_is_told_to_type_does_what_is_said(source: Source) -> None
     assert "7 rows held since" in whole
     assert "1 row held since" in asked_about
     type_("Ask")
-    assert standing("requests") == [("A001", 1), ("A001", 2), ("A002", 1), ("A002", 2)]
+    assert existing("requests") == [("A001", 1), ("A001", 2), ("A002", 1), ("A002", 2)]
     type_("Withdraw")
-    assert standing("requests") == [("A002", 1), ("A002", 2)]
+    assert existing("requests") == [("A002", 1), ("A002", 2)]
     for subject in ("A003", "A004", "A005"):
         words = ("request", f"{source.rig.names('ephys')}.Recording", f"subject={subject}", "--reason", "x")
         assert source.says(*words, "--yes")[0] == 0
@@ -111,17 +111,17 @@ def test_what_an_owner_is_told_to_type_does_what_is_said(source: Source) -> None
         cursor.execute(f"DELETE FROM {source.rig.names('ephys')}.recording WHERE subject = 'A002'")
     source.approve("atlas", "ephys_recording", "subject, session")
     type_("Let it be pulled again")
-    assert standing("approved") == [("A002", 1), ("A002", 2), ("A005", 1)]
+    assert existing("approved") == [("A002", 1), ("A002", 2), ("A005", 1)]
     # what is typed in SQL first: the command takes all that is approved
     told["Delete"].reverse()
     [deleted] = type_("Delete")
     assert "1 row deleted" in deleted
-    assert standing("approved") == []
-    assert standing("held") == [("A001", 1), ("A001", 2)]
+    assert existing("approved") == []
+    assert existing("held") == [("A001", 1), ("A001", 2)]
     with source.owner() as cursor:
         cursor.execute(f"SELECT subject FROM {source.rig.names('ephys')}.recording ORDER BY 1")
         left = [subject for (subject,) in cursor.fetchall()]
     assert left == ["A001", "A001", "A003", "A004", "A006"]
     type_("Look back")
-    assert ("A001", 2) in standing("history")
+    assert ("A001", 2) in existing("history")
     assert told == {}, "every block is typed"

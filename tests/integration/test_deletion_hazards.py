@@ -10,7 +10,7 @@ import pytest
 
 from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.actions import Approve, Mend, NoteRequests
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 from djlink_manifest.servers.session import login
 from tests.support.pipelines.deletion import (
     approvals,
@@ -191,9 +191,9 @@ def test_rows_that_the_account_cannot_see_keep_the_whole_batch_and_the_error_say
     fit = own_table(lab)
     ask(lab.servers.local, f"INSERT INTO {fit} VALUES (7, 'ann')")
     hidden = lab.names("own").replace(lab.names(""), "hidden" + lab.names("")[:9] + "_")
-    ask(lab.servers.local, f"CREATE DATABASE {quoted(hidden)}")
+    ask(lab.servers.local, f"CREATE DATABASE {quoted_name(hidden)}")
     try:
-        ask(lab.servers.local, f"RENAME TABLE {fit} TO {quoted(hidden)}.fit")
+        ask(lab.servers.local, f"RENAME TABLE {fit} TO {quoted_name(hidden)}.fit")
         request(lab, "subject", "name = 'ann'")
         _, report = lab.apply(auto(lab))
         [failed] = [o for o in report.outcomes if o.status == "failed" and o.problem != ""][:1]
@@ -203,7 +203,7 @@ def test_rows_that_the_account_cannot_see_keep_the_whole_batch_and_the_error_say
         assert local(lab, "subject__deletion_requested", "name") == {("ann",)}
         assert outbound(lab, "subject_deletion_approved") == []
     finally:
-        ask(lab.servers.local, f"DROP DATABASE {quoted(hidden)}")
+        ask(lab.servers.local, f"DROP DATABASE {quoted_name(hidden)}")
 
 
 @pytest.mark.parametrize("words", ["INSERT INTO", "COMMIT"])
@@ -439,16 +439,16 @@ def between(rig: Rig) -> None:
 
 def ordered(rig: Rig) -> Callable[[Statement], bool]:
     """Whether a statement deletes local sessions in the order of their key."""
-    here = f"`{rig.local_schema('lab_a', 'lab')}`.`session`"
-    return lambda statement: f"DELETE {here} FROM {here} STRAIGHT_JOIN" in statement.text
+    local_schema = f"`{rig.local_schema('lab_a', 'lab')}`.`session`"
+    return lambda statement: f"DELETE {local_schema} FROM {local_schema} STRAIGHT_JOIN" in statement.text
 
 
 def test_a_row_that_comes_between_those_that_go_stays(lab: Rig) -> None:
     between(lab)
-    here = lab.local_schema("lab_a", "lab")
+    local_schema = lab.local_schema("lab_a", "lab")
 
     def insert(_: Statement) -> None:
-        ask(lab.servers.local, f"INSERT INTO `{here}`.session (name, n) VALUES ('eve', 20)")
+        ask(lab.servers.local, f"INSERT INTO `{local_schema}`.session (name, n) VALUES ('eve', 20)")
 
     with watched(once(ordered(lab), insert)) as sent:
         _, report = lab.apply(auto(lab))
@@ -462,16 +462,16 @@ def test_rows_go_by_their_keys_where_another_session_holds_one_between_them(
     lab: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     between(lab)
-    here = lab.local_schema("lab_a", "lab")
-    ask(lab.servers.local, f"INSERT INTO `{here}`.session (name, n) VALUES ('eve', 20)")
+    local_schema = lab.local_schema("lab_a", "lab")
+    ask(lab.servers.local, f"INSERT INTO `{local_schema}`.session (name, n) VALUES ('eve', 20)")
     impatient = tuple(each.replace("wait_timeout = 20", "wait_timeout = 1") for each in login.SETTINGS)
     monkeypatch.setattr(login, "SETTINGS", impatient)
     with lab.servers.local.connect() as held, held.cursor() as cursor, watched() as sent:
         cursor.execute("BEGIN")
-        cursor.execute(f"SELECT n FROM `{here}`.session WHERE name = 'eve' AND n = 20 FOR UPDATE")
+        cursor.execute(f"SELECT n FROM `{local_schema}`.session WHERE name = 'eve' AND n = 20 FOR UPDATE")
         _, report = lab.apply(auto(lab))
     assert report.succeeded
-    deleting = [s for s in sent if s.begins(f"DELETE `{here}`.`session` FROM")]
+    deleting = [s for s in sent if s.begins(f"DELETE `{local_schema}`.`session` FROM")]
     assert [ordered(lab)(each) for each in deleting] == [True, False]
     assert len(outbound(lab, "session_deletion_approved")) == 19
     assert [key for key in local(lab, "session", "name, n") if key[1] > 10] == [("eve", 20)]
@@ -523,10 +523,10 @@ def test_rows_of_a_table_that_nobody_can_see_are_kept_where_the_account_can_know
     fit = own_table(lab, rule=rule)
     ask(lab.servers.local, f"INSERT INTO {fit} VALUES (7, 'ann')")
     hidden = "hidden-" + lab.names("own")
-    ask(lab.servers.local, f"CREATE DATABASE {quoted(hidden)}")
+    ask(lab.servers.local, f"CREATE DATABASE {quoted_name(hidden)}")
     account = f"'{lab.names('lab')}'@'%'"
     try:
-        ask(lab.servers.local, f"RENAME TABLE {fit} TO {quoted(hidden)}.fit")
+        ask(lab.servers.local, f"RENAME TABLE {fit} TO {quoted_name(hidden)}.fit")
         request(lab, "subject", "name = 'ann'")
         plan = lab.plan(auto(lab))
         assert any("cannot tell whether a table that it cannot see" in w for w in plan.warnings)
@@ -536,14 +536,14 @@ def test_rows_of_a_table_that_nobody_can_see_are_kept_where_the_account_can_know
         [block] = of(lab, plan, "Subject").blocked
         assert block.kind == "error"
         assert f"{hidden}.fit refers to them with ON DELETE CASCADE or SET NULL" in block.reason
-        assert f"GRANT SELECT ON {quoted(hidden)}.`fit`" in (block.hint or "")
-        assert ask(lab.servers.local, f"SELECT * FROM {quoted(hidden)}.fit") == [(7, "ann")]
+        assert f"GRANT SELECT ON {quoted_name(hidden)}.`fit`" in (block.hint or "")
+        assert ask(lab.servers.local, f"SELECT * FROM {quoted_name(hidden)}.fit") == [(7, "ann")]
         # once it is seen, its rows keep what they depend on, like all of the lab's own
-        ask(lab.servers.local, f"GRANT SELECT ON {quoted(hidden)}.fit TO {account}")
+        ask(lab.servers.local, f"GRANT SELECT ON {quoted_name(hidden)}.fit TO {account}")
         [block] = of(lab, lab.plan(auto(lab)), "Subject").blocked
         assert "rows of your own depend on them" in block.reason
     finally:
-        ask(lab.servers.local, f"DROP DATABASE {quoted(hidden)}")
+        ask(lab.servers.local, f"DROP DATABASE {quoted_name(hidden)}")
 
 
 def test_what_the_sources_own_changes_make_unwanted_is_bounded_and_waits_until_it_is_said(lab: Rig) -> None:

@@ -45,10 +45,10 @@ def with_orphans(rig: Rig, doc: dict[str, Any], approval: Approval) -> dict[str,
 
 def orphaned(rig: Rig, *subjects: str) -> None:
     """Subjects here that the source does not have, each with a session that hangs on it."""
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     for name in subjects:
-        ask(rig.servers.local, f"INSERT INTO `{here}`.subject VALUES ('{name}', 'mouse')")
-        ask(rig.servers.local, f"INSERT INTO `{here}`.session VALUES ('{name}', 9)")
+        ask(rig.servers.local, f"INSERT INTO `{local_schema}`.subject VALUES ('{name}', 'mouse')")
+        ask(rig.servers.local, f"INSERT INTO `{local_schema}`.session VALUES ('{name}', 9)")
 
 
 @on_all_pairs
@@ -110,13 +110,13 @@ def test_rows_of_the_labs_own_keep_orphans_and_one_that_comes_voids_the_set(lab:
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with its request", "the approval alone"])
 def test_what_was_approved_and_is_here_again_is_told_with_the_way_out(lab: Rig, kept: bool) -> None:
-    here = lab.local_schema("lab_a", "lab")
+    local_schema = lab.local_schema("lab_a", "lab")
     request(lab, "spikes", "id = 3")
     _, report = lab.apply(auto(lab))
     assert report.succeeded
     if not kept:
         lab.run("lab_a", f"DELETE FROM {lab.outbound_table('lab', 'spikes_deletion_requested')}")
-    ask(lab.servers.local, f"INSERT INTO `{here}`.spikes VALUES (3, NULL, NULL, NULL)")
+    ask(lab.servers.local, f"INSERT INTO `{local_schema}`.spikes VALUES (3, NULL, NULL, NULL)")
     doc = document(lab)
     with lab.job(doc) as job:
         plan = job.plan()

@@ -46,7 +46,7 @@ def test_the_page_about_python_does_what_it_says(
     notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig, server = notebook.rig, notebook.rig.server("lab_a")
-    here = {
+    local = {
         '"lab"': repr(rig.names("lab")),
         '"our_lab"': repr(rig.names("our_lab")),
         '"our_analysis"': repr(rig.names("our_analysis")),
@@ -64,7 +64,7 @@ def test_the_page_about_python_does_what_it_says(
     shown = sum(bool(SHOWN.match(line)) for block in blocks() for line in block.splitlines())
     compared = 0
     for block in blocks():
-        for theirs, ours in here.items():
-            block = block.replace(theirs, ours)
+        for source, local_side in local.items():
+            block = block.replace(source, local_side)
         compared += run(block, names)
     assert compared == shown > 10

@@ -66,7 +66,7 @@ def test_servers_that_are_well_have_no_error_and_every_trouble_has_its_why_and_f
     assert lab.apply(everything(lab))[1].succeeded
     diagnosis = examined(lab)
     assert not diagnosis.has_errors, [f for f in diagnosis.findings if f.level == "error"]
-    assert [(p.name, p.reached, p.vendor) for p in diagnosis.patients] == [
+    assert [(p.name, p.reached, p.vendor) for p in diagnosis.servers] == [
         ("local", True, lab.servers.pair.local),
         ("lab_a", True, lab.servers.pair.source),
     ]
@@ -87,7 +87,7 @@ def test_a_server_that_is_down_and_a_secret_that_is_missing_stop_no_other(lab: R
     for name in ("gone", "unsaid"):
         sources[name] = {**sources[name], "schema_name": lab.names(f"{name}_") + "{schema}"}
     diagnosis = examined(lab, document)
-    assert {p.name: p.reached for p in diagnosis.patients} == {
+    assert {p.name: p.reached for p in diagnosis.servers} == {
         "local": True,
         "lab_a": True,
         "gone": False,
@@ -132,7 +132,7 @@ def test_settings_that_hurt_are_found_and_their_fixes_mend_them(ill: Rig, wrong:
         assert clock.level == "warning"
         assert "behind this machine" in clock.words
     assert "2,097,152 bytes" in one(diagnosis, "local", "max_allowed_packet").words
-    assert [p.ahead is not None and p.ahead < -1e8 for p in diagnosis.patients] == [True, True]
+    assert [p.ahead is not None and p.ahead < -1e8 for p in diagnosis.servers] == [True, True]
     for finding in diagnosis.findings:
         if finding.fix.startswith("SET GLOBAL"):
             ask(wrong, finding.fix.partition(";")[0])
@@ -180,7 +180,7 @@ def test_tls_is_told_as_the_session_has_it(ill: Rig, wrong: SandboxServer) -> No
     [tls] = found(diagnosis, "lab_a", "TLS")
     assert (tls.level, tls.words.startswith("TLSv1.")) == ("ok", True)
     assert "not encrypted" in found(diagnosis, "local", "TLS")[0].words
-    assert [bool(p.cipher) for p in diagnosis.patients] == [False, True]
+    assert [bool(p.cipher) for p in diagnosis.servers] == [False, True]
 
 
 def test_limits_of_the_server_on_rows_and_time_do_not_reach_our_sessions(
@@ -219,9 +219,9 @@ def test_a_missing_right_is_named_with_the_grant_that_mends_it(lab: Rig) -> None
     ask(lab.servers.lab_a, f"REVOKE REFERENCES ON {grant_pattern(lab.names('lab'))}.* FROM {user}")
     ask(lab.servers.lab_a, f"REVOKE DELETE ON {grant_pattern(lab.outbound)}.* FROM {user}")
     diagnosis = examined(lab)
-    lacking = [f for f in found(diagnosis, "lab_a", "privileges") if f.level == "error"]
-    assert [("REFERENCES" in f.words, "DELETE" in f.words) for f in lacking] == [(True, False), (False, True)]
-    for finding in lacking:
+    missing = [f for f in found(diagnosis, "lab_a", "privileges") if f.level == "error"]
+    assert [("REFERENCES" in f.words, "DELETE" in f.words) for f in missing] == [(True, False), (False, True)]
+    for finding in missing:
         ask(lab.servers.lab_a, finding.fix.partition("administrator to run: ")[2].rstrip(";"))
     assert [f.level for f in found(examined(lab), "lab_a", "privileges")] == ["ok"]
 
@@ -236,10 +236,10 @@ def test_the_right_to_drop_is_asked_for_where_a_link_is_to_be_taken_out_and_no_l
         pattern = grant_pattern(schema) if schema else f"`{lab.names.pattern}`"
         ask(server, f"REVOKE DROP ON {pattern}.* FROM '{lab.names(user)}'@'%'")
     diagnosis = examined(lab, document)
-    lacking = [one(diagnosis, name, "privileges") for name in ("lab_a", "local")]
-    assert [(f.level, "lacks DROP on" in f.words) for f in lacking] == [("error", True)] * 2
+    missing = [one(diagnosis, name, "privileges") for name in ("lab_a", "local")]
+    assert [(f.level, "lacks DROP on" in f.words) for f in missing] == [("error", True)] * 2
     assert not examined(lab).has_errors  # of a manifest that takes nothing out
-    for (server, _, _), finding in zip(whom, lacking, strict=True):
+    for (server, _, _), finding in zip(whom, missing, strict=True):
         ask(server, finding.fix.partition("administrator to run: ")[2].rstrip(";"))
     assert not examined(lab, document).has_errors
     assert lab.apply(document)[1].succeeded
@@ -260,10 +260,10 @@ def test_a_role_that_is_not_active_is_noticed_and_its_fix_makes_it_count(lab: Ri
         # a right by which the account still sees the schema
         ask(server, f"REVOKE SELECT, REFERENCES ON {schema}.* FROM {user}")
         ask(server, f"GRANT SHOW VIEW ON {schema}.* TO {user}")
-        lacking = one(examined(lab), "lab_a", "privileges")
-        assert lacking.level == "error"
-        assert f"the role `{role}` grants this" in lacking.why
-        ask(server, lacking.fix.partition("administrator to run: ")[2].rstrip(";"))
+        missing = one(examined(lab), "lab_a", "privileges")
+        assert missing.level == "error"
+        assert f"the role `{role}` grants this" in missing.why
+        ask(server, missing.fix.partition("administrator to run: ")[2].rstrip(";"))
         mended = examined(lab)
         assert [f.level for f in found(mended, "lab_a", "privileges")] == ["ok"]
         assert [f.level for f in found(mended, "lab_a", "roles")] == ["ok"]
@@ -317,8 +317,8 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
         "UPDATE {outbound}.`~djlink` SET manifest = 'x', contact = '', local_server = 'db.x',"
         " fingerprint = ''",
     )
-    ours = {**everything(lab), "name": "x"}
-    copy = one(examined(lab, ours), "lab_a", "marks")
+    local_store = {**everything(lab), "name": "x"}
+    copy = one(examined(lab, local_store), "lab_a", "marks")
     assert (copy.level, "created for another local server" in copy.words) == ("error", True)
     run_all(lab, "DELETE FROM {outbound}.`~djlink`")
     lost = one(examined(lab), "lab_a", "marks")
@@ -336,9 +336,9 @@ def test_a_missing_owner_schema_is_a_warning_whose_fix_ends_it(lab: Rig) -> None
     assert [f.level for f in found(examined(lab), "lab_a", "owner schema")] == ["ok"]
     owners = grant_pattern(f"{lab.outbound}_owner")
     ask(lab.servers.lab_a, f"REVOKE DROP ON {owners}.* FROM '{lab.names('link')}'@'%'")
-    lacking = one(examined(lab), "lab_a", "owner schema")
-    assert (lacking.level, "lacks DROP" in lacking.words) == ("warning", True)
-    ask(lab.servers.lab_a, lacking.fix.partition("administrator to run: ")[2].rstrip(";"))
+    missing = one(examined(lab), "lab_a", "owner schema")
+    assert (missing.level, "lacks DROP" in missing.words) == ("warning", True)
+    ask(lab.servers.lab_a, missing.fix.partition("administrator to run: ")[2].rstrip(";"))
     assert [f.level for f in found(examined(lab), "lab_a", "owner schema")] == ["ok"]
 
 
@@ -346,4 +346,4 @@ def test_a_clock_is_read_to_parts_of_a_second(ill: Rig, wrong: SandboxServer) ->
     ask(wrong, "SET GLOBAL init_connect = ''")
     before = time.time()
     diagnosis = examined(ill)
-    assert all(abs(p.ahead or 0.0) < 2.0 + time.time() - before for p in diagnosis.patients)
+    assert all(abs(p.ahead or 0.0) < 2.0 + time.time() - before for p in diagnosis.servers)

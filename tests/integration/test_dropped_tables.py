@@ -9,7 +9,7 @@ import pytest
 
 from djlink_manifest.reconcile.plan.actions import Approve, CreateLocal, Delete, PullAgain, Release
 from djlink_manifest.reconcile.plan.plan import Plan
-from tests.support.faults.scene import Scene, evenly, set_up
+from tests.support.faults.scene import SourceLinks, evenly, set_up
 from tests.support.pipelines.deletion import (
     TABLES,
     approvals,
@@ -41,20 +41,20 @@ class Lab:
         rig.accounts({"lab_a": ["lab"]})
         _, report = rig.apply(document(rig))
         assert report.succeeded
-        self.here = rig.local_schema("lab_a", "lab")
-        self.before = Saved.of(rig.servers.lab_a, rig.outbound), Saved.of(rig.servers.local, self.here)
+        self.local = rig.local_schema("lab_a", "lab")
+        self.before = Saved.of(rig.servers.lab_a, rig.outbound), Saved.of(rig.servers.local, self.local)
         self.source = [rig.run("lab_a", f"SELECT * FROM {{lab}}.{name}") for name in (*MASTERS, *PARTS)]
 
     def put_back(self) -> None:
         local = self.rig.servers.local
-        if not ask(local, "SHOW DATABASES LIKE %s", (self.here,)):
-            ask(local, f"CREATE DATABASE `{self.here}`")
+        if not ask(local, "SHOW DATABASES LIKE %s", (self.local,)):
+            ask(local, f"CREATE DATABASE `{self.local}`")
         self.before[0].put_back(self.rig.servers.lab_a)
         self.before[1].put_back(local)
 
     def drop(self, *names: str) -> None:
         """Drop local tables, as a person does who knows how."""
-        self.locally(f"DROP TABLE {', '.join(f'`{self.here}`.`{name}`' for name in names)}")
+        self.locally(f"DROP TABLE {', '.join(f'`{self.local}`.`{name}`' for name in names)}")
 
     def locally(self, *statements: str) -> None:
         with self.rig.servers.local.connect() as connection, connection.cursor() as cursor:
@@ -126,7 +126,7 @@ def test_a_dropped_table_comes_back_with_what_is_held_and_the_request_awaits_its
 
 def test_a_dropped_schema_comes_back_with_what_is_held(lab: Lab) -> None:
     request(lab.rig, "subject", "name = 'ann'")
-    ask(lab.rig.servers.local, f"DROP DATABASE `{lab.here}`")
+    ask(lab.rig.servers.local, f"DROP DATABASE `{lab.local}`")
     lab.apply(document(lab.rig))
     lab.is_whole()
     lab.rests(document(lab.rig))
@@ -168,7 +168,7 @@ def test_under_auto_a_dropped_table_is_filled_first_and_its_requests_go_with_the
 
 def test_rows_that_a_person_deleted_are_a_decision_and_are_approved(lab: Lab) -> None:
     request(lab.rig, "spikes", "id IN (1, 2)")
-    lab.locally(f"TRUNCATE `{lab.here}`.spikes")
+    lab.locally(f"TRUNCATE `{lab.local}`.spikes")
     plan = lab.apply(document(lab.rig))
     kinds = {type(a): a.entities for a in of(lab.rig, plan, "Spikes").actions if hasattr(a, "entities")}
     assert kinds == {Approve: 2, PullAgain: 1}
@@ -197,7 +197,7 @@ def test_what_hangs_on_a_row_that_a_person_deleted_is_let_go_with_it(lab: Lab) -
     lab.drop(*SPIKES)
     lab.locally(
         *(
-            f"DELETE FROM `{lab.here}`.{t} WHERE name = 'ann'"
+            f"DELETE FROM `{lab.local}`.{t} WHERE name = 'ann'"
             for t in ("session__trial", "session", "subject")
         )
     )
@@ -283,7 +283,7 @@ def test_an_apply_that_is_killed_while_a_dropped_table_is_filled_approves_nothin
     doc = document(rig)
     with rig.job(doc) as job:
         links = job.links
-    here = Saved.of(servers.local, lab.here), Saved.of(servers.lab_a, rig.outbound)
+    local = Saved.of(servers.local, lab.local), Saved.of(servers.lab_a, rig.outbound)
     with set_up(rig, links) as found:
         answer = found.applier(manifest=str(found.manifest))
         assert not answer["problems"]
@@ -291,8 +291,8 @@ def test_an_apply_that_is_killed_while_a_dropped_table_is_filled_approves_nothin
         cases = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
         for at, sent in [*cases, (len(made), True)]:
             try:
-                here[0].put_back(servers.local)
-                here[1].put_back(servers.lab_a)
+                local[0].put_back(servers.local)
+                local[1].put_back(servers.lab_a)
                 assert found.applier(manifest=str(found.manifest), at=at, sent=sent) == {"killed": 9}
                 found.wait_for_the_dead()
                 check_is_protected(lab, found)
@@ -305,7 +305,7 @@ def test_an_apply_that_is_killed_while_a_dropped_table_is_filled_approves_nothin
         assert not faults, "\n".join(faults)
 
 
-def check_is_protected(lab: Lab, found: Scene) -> None:
+def check_is_protected(lab: Lab, found: SourceLinks) -> None:
     assert len(outbound(lab.rig, "spikes", "id")) == 3
     assert outbound(lab.rig, "spikes_deletion_approved", "id") == []
 

@@ -99,7 +99,7 @@ def linked(rig: Rig, *texts: str) -> None:
     applied_cleanly(rig, rig.document({"lab_a": {"lab": ALL}}))
 
 
-def here(rig: Rig) -> str:
+def local_schema(rig: Rig) -> str:
     return rig.local_schema("lab_a", "lab")
 
 
@@ -117,15 +117,15 @@ def test_a_definition_is_what_the_local_server_makes_of_the_sources_own_text(
     lab: Rig, ddl: str, name: str
 ) -> None:
     linked(lab, ddl.replace("{schema}", "{lab}"))
-    assert definition(lab.servers.local, here(lab), name) == as_the_local_server_reads(lab, ddl, name)
+    assert definition(lab.servers.local, local_schema(lab), name) == as_the_local_server_reads(lab, ddl, name)
 
 
 @every_pair
 def test_every_value_arrives_byte_for_byte(lab: Rig) -> None:
     linked(lab, TYPES.replace("{schema}", "{lab}"), *ROWS)
-    there = every_value(lab.servers.lab_a, lab.names("lab"), "types")
-    assert len(there) == 3
-    assert every_value(lab.servers.local, here(lab), "types") == there
+    source_rows = every_value(lab.servers.lab_a, lab.names("lab"), "types")
+    assert len(source_rows) == 3
+    assert every_value(lab.servers.local, local_schema(lab), "types") == source_rows
 
 
 def numbers(count: int) -> list[float]:
@@ -145,9 +145,9 @@ def test_floating_point_numbers_are_exact_and_are_known_to_be_equal(lab: Rig) ->
     )
     linked(lab, "INSERT INTO {lab}.measured VALUES " + rows)
     exact = "SELECT id, d, f + 0e0 FROM {}.measured ORDER BY id"
-    there = ask(lab.servers.lab_a, exact.format(lab.names("lab")))
-    assert ask(lab.servers.local, exact.format(here(lab))) == there
-    registered_again(lab, "measured", len(there))
+    source_rows = ask(lab.servers.lab_a, exact.format(lab.names("lab")))
+    assert ask(lab.servers.local, exact.format(local_schema(lab))) == source_rows
+    registered_again(lab, "measured", len(source_rows))
 
 
 def registered_again(rig: Rig, name: str, count: int) -> None:
@@ -179,12 +179,12 @@ def test_json_is_equal_in_value_and_known_to_be(lab: Rig) -> None:
     run_all(lab, "INSERT INTO {lab}.described VALUES (99, NULL, '1')")
     linked(lab)
     rows = "SELECT id, doc, maybe FROM {}.described ORDER BY id"
-    found = ask(lab.servers.local, rows.format(here(lab)))
+    found = ask(lab.servers.local, rows.format(local_schema(lab)))
     assert [json.loads(row[1]) for row in found[:-1]] == [json.loads(text) for text in DOCUMENTS]
     assert found[-1][1] is None
     registered_again(lab, "described", len(DOCUMENTS) + 1)
     # a value that differs is seen
-    ask(lab.servers.local, f"UPDATE {here(lab)}.described SET doc = '[1]' WHERE id = 1")
+    ask(lab.servers.local, f"UPDATE {local_schema(lab)}.described SET doc = '[1]' WHERE id = 1")
     lab.run("lab_a", f"DELETE FROM {lab.outbound_table('lab', 'described')}")
     [link] = lab.plan(lab.document({"lab_a": {"lab": ALL}})).links
     assert [(a.entities) for a in link.actions if isinstance(a, Register)] == [len(DOCUMENTS)]
@@ -194,11 +194,11 @@ def test_json_is_equal_in_value_and_known_to_be(lab: Rig) -> None:
 @every_pair
 def test_json_is_json_here_too(lab: Rig) -> None:
     linked(lab, "CREATE TABLE {lab}.described (id int PRIMARY KEY, doc json COMMENT ':json:')")
-    made = definition(lab.servers.local, here(lab), "described")
+    made = definition(lab.servers.local, local_schema(lab), "described")
     text = "CREATE TABLE {schema}.described (id int PRIMARY KEY, doc json COMMENT ':json:')"
     assert made[0] == as_the_local_server_reads(lab, text, "described")[0]
     with pytest.raises(Exception, match=r"(?i)json|constraint"):
-        ask(lab.servers.local, f"INSERT INTO {here(lab)}.described VALUES (1, 'no json')")
+        ask(lab.servers.local, f"INSERT INTO {local_schema(lab)}.described VALUES (1, 'no json')")
 
 
 def notes(rig: Rig, *tables: str) -> dict[str, str]:
@@ -242,12 +242,15 @@ def test_what_mariadb_lacks_is_mapped_without_merging_a_key_and_said(lab: Rig) -
         assert words in said
     linked(lab)
     assert notes(lab, "Animal")["Animal"] == ""
-    made = columns(lab.servers.local, here(lab), "animal")
+    made = columns(lab.servers.local, local_schema(lab), "animal")
     assert made["name"] == ("varchar(20)", "utf8mb4_nopad_bin", "")
     assert made["made"] == ("int(11)", None, "")
     rows = "SELECT name, n, made, t, unseen FROM {}.animal ORDER BY n"
-    assert ask(lab.servers.local, rows.format(here(lab))) == [("a", 1, 2, "ı", 5), ("a ", 2, 4, "İ", 6)]
-    assert ask(lab.servers.local, f"SELECT COUNT(*) FROM {here(lab)}.animal__tag") == [(2,)]
+    assert ask(lab.servers.local, rows.format(local_schema(lab))) == [
+        ("a", 1, 2, "ı", 5),
+        ("a ", 2, 4, "İ", 6),
+    ]
+    assert ask(lab.servers.local, f"SELECT COUNT(*) FROM {local_schema(lab)}.animal__tag") == [(2,)]
 
 
 @to_mysql
@@ -270,10 +273,10 @@ def test_what_mysql_lacks_is_mapped_without_merging_a_key_and_said(lab: Rig) -> 
     ):
         assert words in said
     linked(lab)
-    made = columns(lab.servers.local, here(lab), "animal")
+    made = columns(lab.servers.local, local_schema(lab), "animal")
     assert made["name"] == ("varchar(20)", "utf8mb4_0900_bin", "")
     rows = "SELECT name, n, made, latin, s FROM {}.animal ORDER BY n"
-    assert ask(lab.servers.local, rows.format(here(lab))) == [
+    assert ask(lab.servers.local, rows.format(local_schema(lab))) == [
         ("a", 1, 2, "x", "x'y"),
         ("A", 2, 4, "x ", "x'y"),
         ("a ", 3, 6, "y", "x'y"),
@@ -315,7 +318,10 @@ def refused_but(rig: Rig, good: str, refused: dict[str, str]) -> None:
         assert block.hint
     assert [o.address for o in report.outcomes] == [rig.address("lab_a", "lab", good)]
     assert report.succeeded
-    made = ask(rig.servers.local, f"SHOW TABLES FROM {here(rig)} WHERE Tables_in_{here(rig)} NOT LIKE '~%%'")
+    made = ask(
+        rig.servers.local,
+        f"SHOW TABLES FROM {local_schema(rig)} WHERE Tables_in_{local_schema(rig)} NOT LIKE '~%%'",
+    )
     assert {row[0] for row in made} == {good.lower(), f"{good.lower()}__deletion_requested"}
 
 
@@ -330,5 +336,5 @@ def test_large_blobs_and_rows_near_the_packet_limit_arrive(lab: Rig) -> None:
         cursor.execute(f"INSERT INTO {lab.names('lab')}.big VALUES (3, NULL, REPEAT('é', 1000000))")
     linked(lab)
     digests = "SELECT id, SHA2(b, 256), LENGTH(b), SHA2(t, 256) FROM {}.big ORDER BY id"
-    there = ask(lab.servers.lab_a, digests.format(lab.names("lab")))
-    assert ask(lab.servers.local, digests.format(here(lab))) == there
+    source_rows = ask(lab.servers.lab_a, digests.format(lab.names("lab")))
+    assert ask(lab.servers.local, digests.format(local_schema(lab))) == source_rows

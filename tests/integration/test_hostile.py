@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from djlink_manifest.errors import DjlinkError, ManifestError
 from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.pipeline import open_job
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 from tests.support.command import run
 from tests.support.mutants import INJECTION, mutants, whole, written
 from tests.support.rig import Rig
@@ -70,7 +70,7 @@ def test_hostile_names_comments_and_values_are_copied_and_never_act(lab: Rig) ->
 
     As the name of a table it is refused: no manifest could name it. That table alone does not come.
     """
-    schema, source = quoted(lab.names("lab")), lab.servers.lab_a
+    schema, source = quoted_name(lab.names("lab")), lab.servers.lab_a
     plain = {f"plain{number}": name for number, name in enumerate(hostile_names())}
     for number, (table, name, text) in enumerate(
         [*zip(plain, hostile_names(), BAD, strict=True), *zip(*2 * (hostile_names(),), BAD, strict=True)]
@@ -78,11 +78,11 @@ def test_hostile_names_comments_and_values_are_copied_and_never_act(lab: Rig) ->
         with source.connect() as connection, connection.cursor() as cursor:
             literal = connection.escape(text)
             cursor.execute(
-                f"CREATE TABLE {schema}.{quoted(table)} ({quoted(name)} int COMMENT {literal}, "
-                f"v varchar(60) NOT NULL DEFAULT {literal}, PRIMARY KEY ({quoted(name)}), "
-                f"KEY {quoted('k ' + name)} (v)) COMMENT {literal} DEFAULT CHARSET utf8mb4"
+                f"CREATE TABLE {schema}.{quoted_name(table)} ({quoted_name(name)} int COMMENT {literal}, "
+                f"v varchar(60) NOT NULL DEFAULT {literal}, PRIMARY KEY ({quoted_name(name)}), "
+                f"KEY {quoted_name('k ' + name)} (v)) COMMENT {literal} DEFAULT CHARSET utf8mb4"
             )
-            cursor.execute(f"INSERT INTO {schema}.{quoted(table)} VALUES ({number}, DEFAULT), (99, '')")
+            cursor.execute(f"INSERT INTO {schema}.{quoted_name(table)} VALUES ({number}, DEFAULT), (99, '')")
     path = lab.write(lab.document({"lab_a": {"lab": {"tables": "*"}}}))
     for arguments in (("plan",), ("apply", "--auto-approve"), ("plan",), ("status",), ("plan", "--json")):
         code, out, err = run(lab, path, *arguments)
@@ -95,11 +95,14 @@ def test_hostile_names_comments_and_values_are_copied_and_never_act(lab: Rig) ->
     place = f"lab_a.{lab.names('lab')}."
     assert {r.address for r in plan.refusals} == {place + name for name in hostile_names()}
     assert all("its name holds" in r.reason and "exclude: [" in str(r.hint) for r in plan.refusals)
-    here = quoted(lab.local_schema("lab_a", "lab"))
+    local_schema = quoted_name(lab.local_schema("lab_a", "lab"))
     for name in (*plain, "victim"):
-        theirs = ask(source, f"SELECT * FROM {schema}.{quoted(name)} ORDER BY 1")
-        assert len(theirs) == 2
-        assert ask(lab.servers.local, f"SELECT * FROM {here}.{quoted(name)} ORDER BY 1") == theirs
+        source_rows = ask(source, f"SELECT * FROM {schema}.{quoted_name(name)} ORDER BY 1")
+        assert len(source_rows) == 2
+        assert (
+            ask(lab.servers.local, f"SELECT * FROM {local_schema}.{quoted_name(name)} ORDER BY 1")
+            == source_rows
+        )
     # the next step of each works as it is told
     document["sources"]["lab_a"]["schemas"][lab.names("lab")]["exclude"] = [
         re.sub(r"([*?\[])", r"[\1]", name) for name in hostile_names()

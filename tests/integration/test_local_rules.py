@@ -47,13 +47,13 @@ class Lab:
     """A linked pipeline that is brought back to its beginning before each test."""
 
     def __init__(self, rig: Rig) -> None:
-        self.rig, self.here, self.own = rig, rig.local_schema("lab_a", "lab"), rig.names("own")
+        self.rig, self.local, self.own = rig, rig.local_schema("lab_a", "lab"), rig.names("own")
         run_all(rig, *TABLES, *FIRST)
         rig.accounts({"lab_a": ["lab"]})
         _, report = rig.apply(self.document("Subject"))
         assert report.succeeded
         run_all(rig, *LATER)
-        self.before = Saved.of(rig.servers.lab_a, rig.outbound), Saved.of(rig.servers.local, self.here)
+        self.before = Saved.of(rig.servers.lab_a, rig.outbound), Saved.of(rig.servers.local, self.local)
 
     def document(self, *more: str, **rest: Any) -> dict[str, Any]:
         tables = ["Session", "Wave", "Peak", *more]
@@ -70,14 +70,14 @@ class Lab:
         for each in statements:
             ask(
                 self.rig.servers.local,
-                each.replace("@here", f"`{self.here}`").replace("@own", f"`{self.own}`"),
+                each.replace("@here", f"`{self.local}`").replace("@own", f"`{self.own}`"),
             )
 
-    def here_and_held(self) -> Mapping[str, set[int]]:
+    def local_and_held(self) -> Mapping[str, set[int]]:
         """The keys that are here, each of which is held, and no others are."""
         found = {}
         for name, key in MASTERS.items():
-            rows = ask(self.rig.servers.local, f"SELECT {key} FROM `{self.here}`.{name}")
+            rows = ask(self.rig.servers.local, f"SELECT {key} FROM `{self.local}`.{name}")
             held = self.rig.run("lab_a", f"SELECT {key} FROM {self.rig.outbound_table('lab', name)}")
             assert set(rows) == set(held), name
             found[name] = {row[0] for row in rows}
@@ -94,12 +94,12 @@ class Lab:
         plan, report = self.rig.apply(document)
         assert report.succeeded, report.outcomes
         sessions = {1, 2, 3, 4, 5} - set(out)
-        assert self.here_and_held() == {
+        assert self.local_and_held() == {
             "session": sessions,
             "wave": sessions,
             "peak": {1, 2, 3, 13, 14, 15, 16} - {10 + s for s in out},
         }
-        trials = ask(self.rig.servers.local, f"SELECT DISTINCT s FROM `{self.here}`.session__trial")
+        trials = ask(self.rig.servers.local, f"SELECT DISTINCT s FROM `{self.local}`.session__trial")
         assert {s for (s,) in trials} == sessions
         again = self.rig.plan(document)
         assert not again.has_changes, [p.actions for p in again.links]
@@ -122,7 +122,7 @@ class Lab:
     def all_comes(self, document: dict[str, Any]) -> None:
         _, report = self.rig.apply(document)
         assert report.succeeded
-        assert self.here_and_held()["peak"] == {1, 2, 3, 13, 14, 15, 16}
+        assert self.local_and_held()["peak"] == {1, 2, 3, 13, 14, 15, 16}
         plan = self.rig.plan(document)
         assert not plan.has_changes
         assert not plan.has_errors
@@ -148,17 +148,17 @@ def test_below_a_forgotten_parent_what_lacks_its_local_parent_is_blocked_and_com
 ) -> None:
     plan = lab.comes_but(lab.document(), 3)
     assert (
-        f"{lab.here}.subject" in link_of(plan, lab.rig.address("lab_a", "lab", "Session")).blocked[0].reason
+        f"{lab.local}.subject" in link_of(plan, lab.rig.address("lab_a", "lab", "Session")).blocked[0].reason
     )
     lab.all_comes(lab.document("Subject"))
 
 
 def test_an_explanation_says_which_rule_keeps_an_entity_out(lab: Lab) -> None:
     with lab.rig.job(lab.document()) as job:
-        told, plan = explain(job, lab.rig.address("lab_a", "lab", "Session"), "s=3")
+        explanation, plan = explain(job, lab.rig.address("lab_a", "lab", "Session"), "s=3")
         assert [(b.kind, b.count) for b in plan.blocked] == [("error", 1)]
-        assert [r.rule for r in told.reasons if not r.holds] == ["local rule"]
-        told, plan = explain(job, lab.rig.address("lab_a", "lab", "Peak"), "p=13")
+        assert [r.rule for r in explanation.reasons if not r.holds] == ["local rule"]
+        explanation, plan = explain(job, lab.rig.address("lab_a", "lab", "Peak"), "p=13")
         assert [b.kind for b in plan.blocked] == ["upstream"]
         _, plan = explain(job, lab.rig.address("lab_a", "lab", "Peak"), "p=14")
         assert not plan.blocked
@@ -176,7 +176,7 @@ def test_below_a_removal_that_a_table_of_the_labs_own_blocks(lab: Lab) -> None:
         lab.rig.servers.local,
         "SELECT character_set_name, collation_name FROM information_schema.columns"
         " WHERE table_schema = %s AND table_name = 'subject' AND column_name = 'name'",
-        (lab.here,),
+        (lab.local,),
     )[0]
     lab.locally(
         "CREATE TABLE @own.fit (name varchar(9) CHARACTER SET {} COLLATE {},"
@@ -188,12 +188,12 @@ def test_below_a_removal_that_a_table_of_the_labs_own_blocks(lab: Lab) -> None:
     assert report.succeeded
     assert plan.removals[0].blocked
     assert lab.blocked(plan)["Session"] == [("error", 1)]
-    assert lab.here_and_held()["session"] == {1, 2, 4, 5}
+    assert lab.local_and_held()["session"] == {1, 2, 4, 5}
     assert not lab.rig.plan(document).has_changes
     lab.locally("DROP TABLE @own.fit")
     plan, report = lab.rig.apply(document)
     assert report.succeeded
-    assert lab.here_and_held()["session"] == {1, 2, 3, 4, 5}
+    assert lab.local_and_held()["session"] == {1, 2, 3, 4, 5}
     assert not lab.rig.plan(document).has_changes
 
 
@@ -246,7 +246,7 @@ def test_a_row_that_comes_between_plan_and_apply_is_refused_once_and_blocked_the
         try:
             report = job.apply(plan, lambda event: None, threading.Event())
             assert not report.succeeded
-            assert lab.here_and_held()["session"] == {1, 2, 4, 5}
+            assert lab.local_and_held()["session"] == {1, 2, 4, 5}
             again = lab.rig.plan(document)
             assert not again.has_changes
             assert lab.blocked(again)["Session"] == [("error", 2)]
@@ -280,15 +280,15 @@ def test_part_rows_left_behind_by_their_master_rows_keep_them_out_until_they_are
     with lab.rig.servers.local.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION foreign_key_checks = 0")
         for table in ("session", "wave"):
-            cursor.execute(f"DELETE FROM `{lab.here}`.{table}")
+            cursor.execute(f"DELETE FROM `{lab.local}`.{table}")
     plan, report = lab.rig.apply(document)
     assert report.succeeded, report.outcomes
     assert lab.blocked(plan)["Session"] == [("error", 2)]
     assert lab.blocked(plan)["Wave"] == [("upstream", 2)], "held and missing here, below what is blocked"
     session = lab.rig.address("lab_a", "lab", "Session")
     with lab.rig.job(document) as job:
-        told, _ = explain(job, session, "s=1")
-    assert any("no master row" in reason.words for reason in told.reasons)
+        explanation, _ = explain(job, session, "s=1")
+    assert any("no master row" in reason.words for reason in explanation.reasons)
     again = lab.rig.plan(document)
     assert not again.has_changes
     assert lab.blocked(again) == lab.blocked(plan)
@@ -297,7 +297,7 @@ def test_part_rows_left_behind_by_their_master_rows_keep_them_out_until_they_are
     lab.locally(*lab.hint(again).split("again: ", 1)[1].split("; "))
     plan, report = lab.rig.apply(document)
     assert report.succeeded, report.outcomes
-    assert lab.here_and_held()["session"] == {1, 2, 3, 4, 5}
+    assert lab.local_and_held()["session"] == {1, 2, 3, 4, 5}
     assert not lab.rig.plan(document).has_changes
 
 
@@ -310,4 +310,4 @@ def test_what_a_trigger_of_the_labs_own_refuses_is_refused_alone(lab: Lab) -> No
     session = next(o for o in report.outcomes if o.address == lab.rig.address("lab_a", "lab", "Session"))
     assert (session.status, session.refused, session.pulled) == ("failed", 1, 2)
     assert "not four" in (session.problem or "")
-    assert lab.here_and_held()["session"] == {1, 2, 3, 5}
+    assert lab.local_and_held()["session"] == {1, 2, 3, 5}

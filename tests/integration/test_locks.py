@@ -19,7 +19,7 @@ from djlink_manifest.errors import LinkLocked
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.tables.naming import Side, lock_name
 from djlink_manifest.reconcile.runtime import batches
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkStarted, Report, Said
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkStarted, Message, Report
 from djlink_manifest.servers.session import login
 from tests.support.invariants.protection import check_whole
 from tests.support.notebooks import Notebook, notebook
@@ -110,10 +110,10 @@ def test_a_second_apply_fails_at_once_and_says_who_holds_the_lock_and_since_when
 ) -> None:
     if not first_ever:
         pipeline.apply(pipeline.document({"lab_a": {"lab": {"tables": ["Session", "Subject"]}}}))
-        here = pipeline.local_schema("lab_a", "lab")
-        pipeline.servers.local.execute(f"DELETE FROM `{here}`.session__trial")
-        pipeline.servers.local.execute(f"DELETE FROM `{here}`.session")
-        pipeline.servers.local.execute(f"DELETE FROM `{here}`.subject")
+        local_schema = pipeline.local_schema("lab_a", "lab")
+        pipeline.servers.local.execute(f"DELETE FROM `{local_schema}`.session__trial")
+        pipeline.servers.local.execute(f"DELETE FROM `{local_schema}`.session")
+        pipeline.servers.local.execute(f"DELETE FROM `{local_schema}`.subject")
     at = (lambda e: isinstance(e, LinkStarted)) if first_ever else is_second_batch
     with held_up(pipeline, everything(pipeline), at) as reports:
         before = time.monotonic()
@@ -164,17 +164,17 @@ def test_a_plan_made_before_another_apply_ended_changes_nothing_and_says_so(pipe
 
 
 def test_two_manifests_with_different_links_do_not_disturb_each_other(pipeline: Rig) -> None:
-    ours = pipeline.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
-    theirs = pipeline.document({"lab_a": {"lab": {"tables": ["Session"]}}})
-    theirs["name"] = pipeline.names("other")
-    theirs["defaults"] = {"schema_name": pipeline.names("other_{schema}")}
-    with held_up(pipeline, ours, lambda e: isinstance(e, Advanced)) as reports:
-        _, report = pipeline.apply(theirs)
+    local_store = pipeline.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
+    source_store = pipeline.document({"lab_a": {"lab": {"tables": ["Session"]}}})
+    source_store["name"] = pipeline.names("other")
+    source_store["defaults"] = {"schema_name": pipeline.names("other_{schema}")}
+    with held_up(pipeline, local_store, lambda e: isinstance(e, Advanced)) as reports:
+        _, report = pipeline.apply(source_store)
         assert report.succeeded
         assert report.outcomes[0].pulled == SESSIONS
     assert reports[0].succeeded
-    assert not pipeline.plan(ours).has_changes
-    assert not pipeline.plan(theirs).has_changes
+    assert not pipeline.plan(local_store).has_changes
+    assert not pipeline.plan(source_store).has_changes
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
@@ -231,7 +231,7 @@ def test_a_link_whose_lock_session_is_killed_takes_its_lock_again_before_it_goes
     side: Side = "local" if server == "local" else "source"
 
     def end_the_lock(event: Event) -> None:
-        if isinstance(event, Said):
+        if isinstance(event, Message):
             said.append(event.words)
         if isinstance(event, Advanced) and event.address == session and event.entities == 4:
             marks = f"`{pipeline.outbound}`.`~djlink`"
@@ -268,18 +268,18 @@ def test_an_apply_survives_lost_working_sessions(
     pipeline: Rig, when: str, whose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, pattern = LOSSES[when]
-    here = pipeline.local_schema("lab_a", "lab")
-    text = pattern.format(outbound=pipeline.outbound, lab=pipeline.names("lab"), local=here)
+    local_schema = pipeline.local_schema("lab_a", "lab")
+    text = pattern.format(outbound=pipeline.outbound, lab=pipeline.names("lab"), local=local_schema)
     lock_sessions = set[int]()
     sent = list[Statement]()
 
     def end_sessions(statement: Statement) -> None:
         for name in ("lab_a", "local"):
-            here = pipeline.server(name).port
-            mine = {s.session for s in sent if s.port == here} - lock_sessions
+            local = pipeline.server(name).port
+            own = {s.session for s in sent if s.port == local} - lock_sessions
             if whose == "its":
-                mine = {statement.session} if here == statement.port else set()
-            for each in mine & pipeline.own_sessions(name):
+                own = {statement.session} if local == statement.port else set()
+            for each in own & pipeline.own_sessions(name):
                 kill(pipeline, name, each)
 
     def note(statement: Statement) -> None:
@@ -293,7 +293,7 @@ def test_an_apply_survives_lost_working_sessions(
     said = list[str]()
     with watched(note, prefix=pipeline.names("")):
         _, report = pipeline.apply(
-            everything(pipeline), lambda e: said.append(e.words) if isinstance(e, Said) else None
+            everything(pipeline), lambda e: said.append(e.words) if isinstance(e, Message) else None
         )
     assert any("reconnecting" in words for words in said), said
     assert [(o.status, o.problem) for o in report.outcomes] == [("done", None)] * 2
@@ -303,12 +303,12 @@ def test_an_apply_survives_lost_working_sessions(
 
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(pipeline: Rig) -> None:
     """The session ends after the local server has committed and before djlink hears of it."""
-    here = pipeline.local_schema("lab_a", "lab")
+    local_schema = pipeline.local_schema("lab_a", "lab")
     port = pipeline.servers.local.port
     armed = list[int]()
 
     def commit_and_kill(statement: Statement) -> None:
-        if statement.port == port and statement.begins(f"{LOAD} `{here}`.`session__trial`"):
+        if statement.port == port and statement.begins(f"{LOAD} `{local_schema}`.`session__trial`"):
             armed.append(statement.session)
         if armed and statement.session == armed[0] and statement.begins("COMMIT") and len(armed) < 100:
             armed.extend([0] * 100)
@@ -333,16 +333,16 @@ def test_a_lock_wait_on_the_local_table_is_tried_again(
     )
     pipeline.apply(everything(pipeline))
     pipeline.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 'rat'), (8, 'rat'), (9, 'rat')")
-    here = pipeline.local_schema("lab_a", "lab")
+    local_schema = pipeline.local_schema("lab_a", "lab")
     said = threading.Event()
     with pipeline.servers.local.connect() as lab, lab.cursor() as cursor:
         cursor.execute("START TRANSACTION")
-        cursor.execute(f"INSERT INTO `{here}`.subject VALUES (8, 'mine')")
+        cursor.execute(f"INSERT INTO `{local_schema}`.subject VALUES (8, 'mine')")
         with ThreadPoolExecutor(1) as threads:
             applying = threads.submit(
                 pipeline.apply,
                 everything(pipeline),
-                lambda e: said.set() if isinstance(e, Said) and "retrying" in e.words else None,
+                lambda e: said.set() if isinstance(e, Message) and "retrying" in e.words else None,
             )
             assert said.wait(30)
             lab.rollback()
@@ -355,30 +355,30 @@ def test_a_lock_wait_on_the_local_table_is_tried_again(
 def test_a_deadlock_on_the_local_table_is_tried_again(pipeline: Rig) -> None:
     pipeline.apply(everything(pipeline))
     pipeline.run("lab_a", "INSERT INTO {lab}.subject VALUES (7, 'rat'), (8, 'rat'), (9, 'rat')")
-    here = pipeline.local_schema("lab_a", "lab")
+    local_schema = pipeline.local_schema("lab_a", "lab")
     own = pipeline.names("own")
     pipeline.servers.local.execute(f"CREATE DATABASE `{own}`")
     pipeline.servers.local.execute(f"CREATE TABLE `{own}`.t (i int AUTO_INCREMENT PRIMARY KEY)")
-    said, waiting = list[str](), threading.Event()
+    said, pending = list[str](), threading.Event()
     port = pipeline.servers.local.port
     hook = once(
-        lambda s: s.port == port and s.begins(f"{LOAD} `{here}`.`subject`"),
-        lambda s: waiting.set(),
+        lambda s: s.port == port and s.begins(f"{LOAD} `{local_schema}`.`subject`"),
+        lambda s: pending.set(),
     )
     with pipeline.servers.local.connect() as lab, lab.cursor() as cursor:
         cursor.execute("START TRANSACTION")
         # the heavier transaction survives a deadlock
         cursor.execute(f"INSERT INTO `{own}`.t VALUES {', '.join(['(NULL)'] * 500)}")
-        cursor.execute(f"INSERT INTO `{here}`.subject VALUES (8, 'mine')")
+        cursor.execute(f"INSERT INTO `{local_schema}`.subject VALUES (8, 'mine')")
         with ThreadPoolExecutor(1) as threads, watched(hook, prefix=pipeline.names("")):
             applying = threads.submit(
                 pipeline.apply,
                 everything(pipeline),
-                lambda e: said.append(e.words) if isinstance(e, Said) else None,
+                lambda e: said.append(e.words) if isinstance(e, Message) else None,
             )
-            assert waiting.wait(30)
+            assert pending.wait(30)
             time.sleep(0.5)  # 7 is written, and 8 waited for
-            cursor.execute(f"INSERT INTO `{here}`.subject VALUES (7, 'mine')")
+            cursor.execute(f"INSERT INTO `{local_schema}`.subject VALUES (7, 'mine')")
             lab.rollback()
             _, report = applying.result()
     assert any("Deadlock" in words for words in said), said
@@ -394,7 +394,7 @@ def test_forty_first_links_of_one_schema_do_not_deadlock_over_their_marks(rig: R
     rig.accounts({"lab_a": ["lab"]})
     said = list[str]()
     _, report = rig.apply(
-        everything(rig), lambda e: said.append(e.words) if isinstance(e, Said) else None, parallelism=8
+        everything(rig), lambda e: said.append(e.words) if isinstance(e, Message) else None, parallelism=8
     )
     assert report.succeeded, [o for o in report.outcomes if o.status != "done"]
     assert not rig.plan(everything(rig)).has_changes
@@ -413,7 +413,7 @@ def test_when_all_sessions_are_lost_at_once_one_new_beginning_suffices(rig: Rig)
     said, lock_sessions = list[str](), set[tuple[int, int]]()
 
     def tell(event: Event) -> None:
-        if isinstance(event, Said):
+        if isinstance(event, Message):
             said.append(event.words)
         if isinstance(event, LinkStarted) and event.address == rig.address("lab_a", "lab", "Below"):
             for name in ("lab_a", "local"):

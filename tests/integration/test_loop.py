@@ -40,12 +40,14 @@ def test_second_plan_is_empty_and_rows_are_equal(pipeline: Rig) -> None:
     again = pipeline.plan(manifest)
     assert not again.has_changes
     assert not again.has_errors
-    here = pipeline.local_schema("lab_a", "lab")
+    local_schema = pipeline.local_schema("lab_a", "lab")
     for table in ("subject", "session", "session__trial"):
-        theirs = pipeline.run("lab_a", f"SELECT * FROM {{lab}}.{table} ORDER BY 1, 2, 3")
-        ours = pipeline.servers.local.execute(f"SELECT * FROM `{here}`.{table} ORDER BY 1, 2, 3")
-        assert ours == theirs
-        assert theirs
+        source_rows = pipeline.run("lab_a", f"SELECT * FROM {{lab}}.{table} ORDER BY 1, 2, 3")
+        local_rows = pipeline.servers.local.execute(
+            f"SELECT * FROM `{local_schema}`.{table} ORDER BY 1, 2, 3"
+        )
+        assert local_rows == source_rows
+        assert source_rows
 
 
 def test_a_held_row_cannot_be_deleted_at_its_source(pipeline: Rig) -> None:
@@ -61,8 +63,8 @@ def test_a_held_row_cannot_be_deleted_at_its_source(pipeline: Rig) -> None:
 def test_rows_gone_locally_are_pulled_again_or_released(pipeline: Rig) -> None:
     everything = pipeline.document({"lab_a": {"lab": {"tables": ["Subject"]}}})
     pipeline.apply(everything)
-    here = pipeline.local_schema("lab_a", "lab")
-    pipeline.servers.local.execute(f"DELETE FROM `{here}`.subject WHERE id IN (1, 2)")
+    local_schema = pipeline.local_schema("lab_a", "lab")
+    pipeline.servers.local.execute(f"DELETE FROM `{local_schema}`.subject WHERE id IN (1, 2)")
     mice = pipeline.document({"lab_a": {"lab": {"tables": {"Subject": {"where": "species = 'mouse'"}}}}})
     plan, report = pipeline.apply(mice)
     actions = link_of(plan, pipeline.address("lab_a", "lab", "Subject")).actions
@@ -78,9 +80,11 @@ def test_equal_local_rows_without_protection_are_registered(pipeline: Rig) -> No
     manifest = pipeline.document({"lab_a": {"lab": {"tables": ["Session"]}}})
     pipeline.apply(manifest)
     outbound = pipeline.outbound_table("lab", "session")
-    here = pipeline.local_schema("lab_a", "lab")
+    local_schema = pipeline.local_schema("lab_a", "lab")
     pipeline.run("lab_a", f"DELETE FROM {outbound} WHERE id = 1")
-    pipeline.servers.local.execute(f"UPDATE `{here}`.session__trial SET data = 'x' WHERE day = '2026-01-02'")
+    pipeline.servers.local.execute(
+        f"UPDATE `{local_schema}`.session__trial SET data = 'x' WHERE day = '2026-01-02'"
+    )
     plan, report = pipeline.apply(manifest)
     link = link_of(plan, pipeline.address("lab_a", "lab", "Session"))
     assert [(type(a), getattr(a, "entities", 0)) for a in link.actions] == [(Register, 1)]
@@ -103,8 +107,8 @@ def test_a_part_that_spells_its_masters_key_otherwise_is_compared_too(rig: Rig) 
     manifest = rig.document({"lab_a": {"lab": {"tables": "*"}}})
     assert rig.apply(manifest)[1].succeeded
     rig.run("lab_a", f"DELETE FROM {rig.outbound_table('lab', 'animal')}")
-    here = rig.local_schema("lab_a", "lab")
-    rig.servers.local.execute(f"UPDATE `{here}`.animal__weight SET grams = 31 WHERE name = 'bob'")
+    local_schema = rig.local_schema("lab_a", "lab")
+    rig.servers.local.execute(f"UPDATE `{local_schema}`.animal__weight SET grams = 31 WHERE name = 'bob'")
     plan, report = rig.apply(manifest)
     [link] = plan.links
     assert [(type(a), getattr(a, "entities", 0)) for a in link.actions] == [(Register, 1)]

@@ -56,13 +56,13 @@ def test_a_pull_and_a_plan_of_100_000_keys_of_16_columns_stay_under_200_mb(
     )
     rig.accounts({"lab_a": ["lab"]})
     rig.write(everything(rig))
-    here = f"`{rig.local_schema('lab_a', 'lab')}`.wide"
+    local_schema = f"`{rig.local_schema('lab_a', 'lab')}`.wide"
     peaks = {}
     code, peaks["pull"] = peak(rig, "apply", "--auto-approve")
     assert code == 0
-    assert rig.servers.local.execute(f"SELECT COUNT(*) FROM {here}") == [(COUNT,)]
+    assert rig.servers.local.execute(f"SELECT COUNT(*) FROM {local_schema}") == [(COUNT,)]
     # one key in twenty: every bucket differs, and all keys travel
-    rig.servers.local.execute(f"DELETE FROM {here} WHERE k0 % 20 = 0")
+    rig.servers.local.execute(f"DELETE FROM {local_schema} WHERE k0 % 20 = 0")
     code, peaks["plan"] = peak(rig, "plan", "--detailed-exitcode")
     assert code == 2
     assert max(peaks.values()) < MOST, peaks

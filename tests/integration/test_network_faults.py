@@ -61,7 +61,7 @@ def check_survived(lab: Faulty) -> None:
 @pytest.mark.parametrize("server", ["lab_a", "local"])
 def test_a_statement_that_never_arrives_is_sent_again(lab: Faulty, server: str) -> None:
     registering = b"INSERT INTO `" + lab.rig.outbound.encode()
-    writing = b"INTO TABLE `" + lab.here.encode() + b"`.`session__trial`"
+    writing = b"INTO TABLE `" + lab.local.encode() + b"`.`session__trial`"
     with proxied(lab.rig, lab.document, server) as proxy:
         proxy.up = judge = Judge(registering if server == "lab_a" else writing, "cut", number=2)
         check_survived(lab)
@@ -307,7 +307,7 @@ def test_after_any_cut_another_djlink_that_took_the_lock_is_left_alone(lab: Faul
 def test_the_statement_that_meets_the_cut_is_told(lab: Faulty) -> None:
     with proxied(lab.rig, lab.document, "local") as proxy:
         hook = once(
-            lambda s: s.port == proxy.port and s.begins(f"INSERT INTO `{lab.here}`"), lambda s: proxy.cut()
+            lambda s: s.port == proxy.port and s.begins(f"INSERT INTO `{lab.local}`"), lambda s: proxy.cut()
         )
         with watched(hook, prefix=lab.rig.names("")):
             check_survived(lab)

@@ -24,7 +24,7 @@ from djlink_manifest.errors import (
     LinkLocked,
     LinkRefused,
     SecretError,
-    SourceNotTold,
+    SourceNotConfirmed,
     Unreachable,
     UsageError,
 )
@@ -67,8 +67,8 @@ def test_a_linked_class_is_a_table_of_the_labs_own_on_every_pair_of_vendors(note
     assert session.heading.primary_key == ["subject", "day"]
     assert len(session() & "day = 1") == len(session & {"day": 1}) == 3
     assert (session() & {"subject": "A1", "day": 2}).fetch1("note") == "A1, day 2, 100 %"
-    assert subject().to_dicts() == notebook.theirs.Subject().to_dicts()
-    assert session.Trial().to_dicts() == notebook.theirs.Session.Trial().to_dicts()
+    assert subject().to_dicts() == notebook.source.Subject().to_dicts()
+    assert session.Trial().to_dicts() == notebook.source.Session.Trial().to_dicts()
     assert len(subject * session * session.Trial) == 9
     # in the same schema: another may have another collation, and a foreign key wants the parent's
     own = dj.Schema(notebook.local, {"Session": session})
@@ -108,7 +108,7 @@ def test_a_class_keeps_its_docstring_module_and_members(notebook: Notebook) -> N
 def test_source_shows_the_other_labs_rows_and_parts_and_changes_none(notebook: Notebook) -> None:
     session = notebook.link("Session")
     source: Any = session().source
-    assert source.to_dicts() == notebook.theirs.Session().to_dicts()
+    assert source.to_dicts() == notebook.source.Session().to_dicts()
     assert len(source & "day = 2") == 1
     assert len(source.Trial & {"subject": "A1"}) == 5
     assert "A1, day 1" in repr(source)
@@ -123,7 +123,7 @@ def test_source_shows_the_other_labs_rows_and_parts_and_changes_none(notebook: N
     for change in changes:
         with pytest.raises(UsageError, match="cannot write to the source"):
             change()
-    assert len(notebook.theirs.Session()) == 4
+    assert len(notebook.source.Session()) == 4
 
 
 def restrictions(notebook: Notebook, subject: Any, session: Any) -> dict[str, Any]:
@@ -157,8 +157,8 @@ def test_what_a_restriction_shows_at_the_source_is_what_it_pulls(notebook: Noteb
         shown = session().source & restriction
         wanted = sorted((k["subject"], k["day"]) for k in shown.keys())  # noqa: SIM118 - DataJoint's
         session().pull(restriction, display_progress=False)
-        here = sorted((k["subject"], k["day"]) for k in session.keys())  # noqa: SIM118 - DataJoint's
-        assert here == wanted, kind
+        local_rows = sorted((k["subject"], k["day"]) for k in session.keys())  # noqa: SIM118 - DataJoint's
+        assert local_rows == wanted, kind
         notebook.rig.run("local", f"DELETE FROM `{notebook.local}`.session__trial")
         notebook.rig.run("local", f"DELETE FROM `{notebook.local}`.session")
         notebook.rig.run("lab_a", f"DELETE FROM {notebook.rig.outbound_table('lab', 'session')}")
@@ -274,9 +274,9 @@ def test_deleting_releases_what_was_not_asked_for_and_approves_what_was(notebook
     assert sorted(session.to_arrays("day")) == [2]
     assert session.outbound.to_dicts()[0]["day"] == 2
     assert [r["subject"] for r in session().outbound.DeletionApproved.to_dicts()] == ["A1"]
-    (notebook.theirs.Session & {"subject": "A1", "day": 1}).delete(prompt=False)
+    (notebook.source.Session & {"subject": "A1", "day": 1}).delete(prompt=False)
     with pytest.raises(notebook.dj.DataJointError):
-        (notebook.theirs.Session & {"subject": "A1", "day": 2}).delete(prompt=False)
+        (notebook.source.Session & {"subject": "A1", "day": 2}).delete(prompt=False)
     assert pulled(session) == 2
 
 
@@ -407,7 +407,7 @@ def test_a_source_lost_after_the_deletion_is_told_of_it_later(
         return "yes"
 
     monkeypatch.setattr(builtins, "input", take_rights_and_agree)
-    with pytest.raises(SourceNotTold, match="the rows are deleted locally") as caught:
+    with pytest.raises(SourceNotConfirmed, match="the rows are deleted locally") as caught:
         (session & "day = 1").delete(prompt=True)
     assert "`refresh()` approves" in str(caught.value.hint)
     ask(server, "GRANT " + rights.format("TO"))
@@ -439,7 +439,7 @@ def test_what_the_source_adds_later_is_on_the_class_after_the_next_pull(notebook
 
 def test_a_status_that_verifies_finds_rows_that_changed_at_the_source(notebook: Notebook) -> None:
     subject, _ = linked_and_pulled(notebook)
-    notebook.theirs.Subject.update1({"subject": "A1", "species": "vole"})
+    notebook.source.Subject.update1({"subject": "A1", "species": "vole"})
     assert subject().status().drift == ()
     [drift] = subject().status(verify=True).drift
     assert drift.count == 1
@@ -457,8 +457,8 @@ def test_parents_in_another_schema_of_the_source_are_found(notebook: Notebook) -
     rig.run("lab_a", f"GRANT SELECT, REFERENCES ON {{other}}.* TO '{rig.names('link')}'@'%'")
     subject = notebook.link("Subject")
     server = rig.server("lab_a")
-    theirs = LazySchema(rig.names("other"), host=server.host, port=server.port, tls=False)
-    scan = Link(LazySchema(rig.names("our_scans")), theirs)(type("Scan", (), {}))
+    source = LazySchema(rig.names("other"), host=server.host, port=server.port, tls=False)
+    scan = Link(LazySchema(rig.names("our_scans")), source)(type("Scan", (), {}))
     assert scan.parents() == [subject.full_table_name]
     pulled(subject)
     assert pulled(scan, {"subject": "B1"}) == 1
@@ -702,10 +702,10 @@ def test_ctrl_c_ends_a_pull_after_the_batch_in_hand(
     with pytest.raises(KeyboardInterrupt):
         subject().pull(display_progress=False)
     monkeypatch.setattr(runs, "applied", plain)
-    here = len(subject())
-    assert 0 < here < 3
+    local = len(subject())
+    assert 0 < local < 3
     assert len(subject.outbound) == len(subject())
-    assert pulled(subject) == 3 - here
+    assert pulled(subject) == 3 - local
     assert len(subject()) == 3
 
 

@@ -89,14 +89,14 @@ def test_external_values_come_into_the_stores_that_link_names(notebook: Notebook
 def test_the_stores_of_a_source_can_be_named_its_default_one_too(notebook: Notebook, tmp_path: Path) -> None:
     import datajoint as dj
 
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    ours.mkdir()
-    theirs.mkdir()
-    there = {"protocol": "file", "location": str(theirs)}
-    declare(notebook, {"theirs": there})
+    local_side, source_side = tmp_path / "ours", tmp_path / "theirs"
+    local_side.mkdir()
+    source_side.mkdir()
+    source_rows = {"protocol": "file", "location": str(source_side)}
+    declare(notebook, {"theirs": source_rows})
     local, source = notebook.local_schema, notebook.source_schema
     to = {"ours": ["default", "theirs"]}
-    with dj.config.override(stores={"ours": {"protocol": "file", "location": str(ours)}}):
+    with dj.config.override(stores={"ours": {"protocol": "file", "location": str(local_side)}}):
         with pytest.raises(LinkRefused, match=r"how to reach the default store of") as caught:
             linked(Link(local, source, stores=to), "Photo")
         assert str(caught.value.hint).startswith('give Link source_stores={"default": {')
@@ -116,7 +116,8 @@ def test_the_stores_of_a_source_can_be_named_its_default_one_too(notebook: Noteb
             with pytest.raises(LinkRefused, match=words):
                 linked(Link(local, source, stores=to, source_stores=given), "Photo")
         photo = linked(
-            Link(local, source, stores=to, source_stores={"default": "theirs", "theirs": there}), "Photo"
+            Link(local, source, stores=to, source_stores={"default": "theirs", "theirs": source_rows}),
+            "Photo",
         )
         assert photo().pull(display_progress=False).entities == 1
         assert photo().fetch1("pixels") == {"c": [4]}
@@ -145,8 +146,8 @@ def test_a_default_store_of_the_source_is_given_with_settings_of_its_own(
         source_stores={"default": {"protocol": "file", "location": "theirs"}},
     )
     monkeypatch.chdir(tmp_path.parent)
-    ours = {"ours": {"protocol": "file", "location": str(tmp_path / "ours")}, "default": "ours"}
-    with dj.config.override(stores=ours):
+    local_store = {"ours": {"protocol": "file", "location": str(tmp_path / "ours")}, "default": "ours"}
+    with dj.config.override(stores=local_store):
         photo = linked(link, "Photo")
         assert photo().pull(display_progress=False).entities == 1
         assert photo().fetch1("pixels") == photo().source.fetch1("pixels") == {"c": [4]}

@@ -86,9 +86,9 @@ def test_it_is_pulled_held_asked_to_delete_and_let_go_like_any_other(lab: tuple[
         rig.run("lab_a", f"DELETE FROM {{lab}}.{table} WHERE s = 1")
 
     # what is deleted here and no longer wanted is released there
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     for table in ("session__trial", "session"):
-        rig.run("local", f"DELETE FROM `{here}`.{table} WHERE s = 2")
+        rig.run("local", f"DELETE FROM `{local_schema}`.{table} WHERE s = 2")
     tables = {"Subject": {}, "Session": {"where": "s > 2"}}
     document["sources"]["lab_a"]["schemas"][rig.names("lab")]["tables"] = tables
     plan, report = rig.apply(document)
@@ -190,7 +190,7 @@ def test_python_links_what_is_on_the_labs_own_server(rig: Rig, monkeypatch: pyte
         subject, session = notebook.link("Subject"), notebook.link("Session")
         assert subject().pull(display_progress=False).entities == 3
         assert session().pull(display_progress=False).entities == 4
-        assert sorted(session().to_dicts(), key=str) == sorted(notebook.theirs.Session().to_dicts(), key=str)
+        assert sorted(session().to_dicts(), key=str) == sorted(notebook.source.Session().to_dicts(), key=str)
         (session() & "subject = 'B1'").delete()
         assert len(notebook.outbound("session")) == len(session()) == 3
         assert session().pull(display_progress=False).entities == 1

@@ -13,7 +13,7 @@ import pytest
 from djlink_manifest.cli import run
 from djlink_manifest.sandbox.demo.pipeline import connect, load_datajoint
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.owners import SESSIONS_AND_SCANS, Source, new_source
+from tests.support.pipelines.owners import SESSIONS_AND_SCANS, Source, new_source
 from tests.support.rig import PASSWORD, Rig
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all
@@ -124,9 +124,9 @@ def test_requests_are_withdrawn_and_after_an_approval_refused_with_who_approved(
     code, out, err = source.says("withdraw", "Session", "id=2", "--no-dependents")
     assert (code, err) == (0, "")
     assert "1 row withdrawn" in out
-    asked = source.view("atlas", "lab_session", "requests")
+    condition = source.view("atlas", "lab_session", "requests")
     with source.owner() as cursor:
-        cursor.execute(f"SELECT id FROM {asked}")
+        cursor.execute(f"SELECT id FROM {condition}")
         assert cursor.fetchall() == ((1,),)
     source.approve("atlas", "lab_session", "id, day")
     code, out, err = source.says("withdraw", "Session", "id=1", "--no-dependents")

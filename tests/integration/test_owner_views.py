@@ -9,7 +9,7 @@ from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS
 from djlink_manifest.model.tables.owner_views import KINDS, owner_schema
 from djlink_manifest.reconcile.plan.actions import MakeViews
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.owners import SESSIONS_AND_SCANS, Source, new_source
+from tests.support.pipelines.owners import SESSIONS_AND_SCANS, Source, new_source
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.servers import ALIKE, PAIRS
 from tests.support.sql import ask, run_all
@@ -135,9 +135,9 @@ def test_deleting_an_approval_and_then_the_request_lets_the_row_be_pulled_again(
     asked, approved = (source.view("atlas", "lab_session", k) for k in ("requests", "approved"))
     with source.owner() as cursor:
         cursor.execute(f"INSERT INTO {asked} (id, day) VALUES (3, '2026-01-01')")
-    here = source.rig.names(f"atlas_{source.rig.names('lab')}")
+    local_schema = source.rig.names(f"atlas_{source.rig.names('lab')}")
     for table in ("session__trial", "session"):
-        ask(source.rig.servers.local, f"DELETE FROM `{here}`.{table} WHERE id = 3")
+        ask(source.rig.servers.local, f"DELETE FROM `{local_schema}`.{table} WHERE id = 3")
     source.approve("atlas", "lab_session", "id, day")
     assert not source.rig.plan(source.documents["atlas"]).has_changes
     with source.owner() as cursor:

@@ -14,7 +14,7 @@ from djlink_manifest.servers.owner.views import read_links
 from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.session import Session
 from tests.support.command import run
-from tests.support.owners import Source, new_source
+from tests.support.pipelines.owners import Source, new_source
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all
@@ -105,8 +105,10 @@ def test_lineage_is_found_along_the_foreign_keys_where_the_table_of_that_name_is
     plan, report = rig.apply(document(rig))
     assert report.succeeded
     assert not plan.has_errors
-    here = rig.local_schema("lab_a", "lab")
-    found = ask(rig.servers.local, f"SELECT lineage FROM `{here}`.`~lineage` WHERE table_name = 'frame'")
+    local_schema = rig.local_schema("lab_a", "lab")
+    found = ask(
+        rig.servers.local, f"SELECT lineage FROM `{local_schema}`.`~lineage` WHERE table_name = 'frame'"
+    )
     assert found == [(f"lab_a.{rig.names('lab')}.scan.id",)]
 
 
@@ -129,14 +131,14 @@ def test_a_table_of_marks_that_is_another_stops_the_links_of_that_schema_alone(r
     rig.run("lab_a", "DROP TABLE {outbound}.`~djlink`")
     assert rig.apply(both)[1].succeeded
     # here, and a view in the place of each of the outbound tables
-    here = rig.local_schema("lab_b", "lab")
-    ask(rig.servers.local, f"RENAME TABLE `{here}`.`~djlink` TO `{here}`.kept")
-    ask(rig.servers.local, f"CREATE VIEW `{here}`.`~djlink` AS SELECT * FROM `{here}`.kept")
+    local_schema = rig.local_schema("lab_b", "lab")
+    ask(rig.servers.local, f"RENAME TABLE `{local_schema}`.`~djlink` TO `{local_schema}`.kept")
+    ask(rig.servers.local, f"CREATE VIEW `{local_schema}`.`~djlink` AS SELECT * FROM `{local_schema}`.kept")
     requests = rig.outbound_table("lab", "scan_deletion_requested")
     rig.run("lab_a", f"RENAME TABLE {requests} TO {{outbound}}.kept")
     rig.run("lab_a", f"CREATE VIEW {requests} AS SELECT * FROM {{outbound}}.kept")
     plan = rig.plan(both)
-    assert f"`~djlink` of `{here}` on local is not djlink's: it is not a table but a view" in words(
+    assert f"`~djlink` of `{local_schema}` on local is not djlink's: it is not a table but a view" in words(
         plan, second
     )
     assert "scan_deletion_requested on lab_a is not djlink's: it is not a table but a view" in words(
@@ -255,7 +257,7 @@ def test_an_owners_command_follows_no_list_of_links_into_another_schema(
 @alike
 def test_defaults_checks_and_names_of_an_owner_stay_what_they_are(lab: Rig) -> None:
     """What a real server lets an owner write, and djlink takes over, leaves out or refuses."""
-    server, here = lab.servers.lab_a, lab.local_schema("lab_a", "lab")
+    server, local_schema = lab.servers.lab_a, lab.local_schema("lab_a", "lab")
     plain = "it''s \\ \n -- /* `x` ; */ \" DROP"
     ask(
         server,
@@ -277,9 +279,9 @@ def test_defaults_checks_and_names_of_an_owner_stay_what_they_are(lab: Rig) -> N
         "a/../../b": "its name contains an invalid character",
         "a.b": "its name contains a dot",
     }
-    theirs, ours = (
+    source_rows, local_rows = (
         ask(server, lab.sql("SELECT * FROM {lab}.odd")),
-        ask(lab.servers.local, f"SELECT * FROM `{here}`.odd"),
+        ask(lab.servers.local, f"SELECT * FROM `{local_schema}`.odd"),
     )
-    assert theirs == ours
+    assert source_rows == local_rows
     assert not lab.plan(every).has_changes

@@ -249,8 +249,8 @@ def test_a_row_over_the_local_packet_limit_is_refused_alone_with_the_setting_tha
     ask(small.local, "SET GLOBAL max_allowed_packet = 4194304")
     assert rig.apply(document)[1].succeeded
     sums = "SELECT id, SHA2(data, 256) FROM {}.wide ORDER BY id"
-    theirs = ask(lab.servers.lab_a, sums.format(lab.names("lab")))
-    assert ask(small.local, sums.format(rig.local_schema("lab_a", "lab"))) == theirs
+    source_rows = ask(lab.servers.lab_a, sums.format(lab.names("lab")))
+    assert ask(small.local, sums.format(rig.local_schema("lab_a", "lab"))) == source_rows
 
 
 @pytest.fixture

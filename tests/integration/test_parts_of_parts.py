@@ -12,7 +12,7 @@ from djlink_manifest.reconcile.plan.actions import Delete, Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from tests.support.definitions import every_value
 from tests.support.notebooks import Notebook, notebook
-from tests.support.owners import Source, new_source
+from tests.support.pipelines.owners import Source, new_source
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE, PAIRS
 from tests.support.sql import ask, run_all
@@ -70,7 +70,7 @@ def scan(rig: Rig, plan: Plan) -> LinkPlan:
     return link_of(plan, rig.address("lab_a", "lab", "Scan"))
 
 
-def here(rig: Rig) -> str:
+def local_schema(rig: Rig) -> str:
     return rig.local_schema("lab_a", "lab")
 
 
@@ -81,8 +81,8 @@ def verified(rig: Rig, doc: dict[str, Any]) -> Plan:
 
 def is_level(rig: Rig, *parts: str) -> None:
     for table in ("scan", *PARTS, *parts):
-        theirs = every_value(rig.servers.lab_a, rig.names("lab"), table)
-        assert every_value(rig.servers.local, here(rig), table) == theirs, table
+        source_rows = every_value(rig.servers.lab_a, rig.names("lab"), table)
+        assert every_value(rig.servers.local, local_schema(rig), table) == source_rows, table
     plan = verified(rig, document(rig))
     assert not plan.has_changes
     assert not plan.has_errors
@@ -106,7 +106,7 @@ def test_parts_of_parts_are_pulled_compared_mended_and_deleted_with_their_entity
         lab.servers.local,
         "SELECT DISTINCT TABLE_NAME, REFERENCED_TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE"
         " WHERE TABLE_SCHEMA = %s AND REFERENCED_TABLE_NAME IS NOT NULL",
-        (here(lab),),
+        (local_schema(lab),),
     )
     assert {k for k in keys if "requested" not in k[0]} == {
         ("scan__trial", "scan"),
@@ -135,7 +135,7 @@ def test_parts_of_parts_are_pulled_compared_mended_and_deleted_with_their_entity
     assert report.succeeded, report.outcomes
     is_level(lab)
     # rows lost here are counted without --verify
-    ask(lab.servers.local, f"DELETE FROM `{here(lab)}`.scan__frame WHERE b = 2")
+    ask(lab.servers.local, f"DELETE FROM `{local_schema(lab)}`.scan__frame WHERE b = 2")
     incomplete = scan(lab, lab.plan(document(lab)))
     assert any("scan__frame" in str(each) for each in (*incomplete.drift, *incomplete.actions)), incomplete
     # a deletion takes along all of it
@@ -144,7 +144,7 @@ def test_parts_of_parts_are_pulled_compared_mended_and_deleted_with_their_entity
     plan, report = lab.apply(document(lab, deletions="auto", max_deletions="100%"))
     assert [(a.entities) for a in scan(lab, plan).actions if isinstance(a, Delete)] == [2]
     assert report.succeeded, report.outcomes
-    left = {t: len(every_value(lab.servers.local, here(lab), t)) for t in ("scan", *PARTS)}
+    left = {t: len(every_value(lab.servers.local, local_schema(lab), t)) for t in ("scan", *PARTS)}
     assert left == {
         "scan": 1,
         "scan__trial": 2,
@@ -177,16 +177,16 @@ def test_a_part_of_a_part_that_the_source_adds_later_is_made_and_filled(lab: Rig
 def test_what_an_earlier_version_linked_without_them_is_completed(lab: Rig) -> None:
     """The mark of an earlier version: another digest, and no word of the parts."""
     for table in ("scan__frame", "scan__stim", "scan__pick"):
-        ask(lab.servers.local, f"DROP TABLE `{here(lab)}`.{table}")
+        ask(lab.servers.local, f"DROP TABLE `{local_schema(lab)}`.{table}")
     made = json.dumps({"scan": ["subject", "n", "v"], "scan__trial": ["k", "subj", "scan", "v"]})
-    for server, schema in ((lab.servers.local, here(lab)), (lab.servers.lab_a, lab.outbound)):
+    for server, schema in ((lab.servers.local, local_schema(lab)), (lab.servers.lab_a, lab.outbound)):
         ask(
             server,
             f"UPDATE `{schema}`.`~djlink` SET definition = REPEAT('0', 64) WHERE source_table = 'scan'",
         )
     ask(
         lab.servers.local,
-        f"UPDATE `{here(lab)}`.`~djlink` SET made = %s WHERE source_table = 'scan'",
+        f"UPDATE `{local_schema(lab)}`.`~djlink` SET made = %s WHERE source_table = 'scan'",
         (made,),
     )
     assert lab.apply(document(lab))[1].succeeded
@@ -276,9 +276,9 @@ def test_rows_of_a_part_that_name_no_entity_belong_to_none(rig: Rig) -> None:
     rig.accounts({"lab_a": ["lab"]})
     doc = document(rig, changed="mend")
     assert rig.apply(doc)[1].succeeded
-    assert rig.run("local", f"SELECT p FROM `{here(rig)}`.scan__pick") == [(1,)]
+    assert rig.run("local", f"SELECT p FROM `{local_schema(rig)}`.scan__pick") == [(1,)]
     assert not verified(rig, doc).has_changes
     run_all(rig, "UPDATE {lab}.scan__pick SET a = 'bob' WHERE p = 2")
     with rig.job(doc) as job:
         assert job.apply(job.plan(verify=True), lambda event: None, threading.Event()).succeeded
-    assert rig.run("local", f"SELECT p FROM `{here(rig)}`.scan__pick ORDER BY p") == [(1,), (2,)]
+    assert rig.run("local", f"SELECT p FROM `{local_schema(rig)}`.scan__pick ORDER BY p") == [(1,), (2,)]

@@ -17,7 +17,7 @@ from djlink_manifest.reconcile.apply.execute import execute
 from djlink_manifest.reconcile.plan.actions import Action, Blocked
 from djlink_manifest.reconcile.plan.order import writes_to
 from djlink_manifest.reconcile.plan.plan import Plan
-from djlink_manifest.reconcile.runtime.batches import Bench
+from djlink_manifest.reconcile.runtime.batches import LinkWork
 from djlink_manifest.sandbox.servers.accounts import create_link_user
 from tests.support.faults.crash import changes
 from tests.support.pipelines.deletion import TABLES, approvals, auto, document, request, with_approvals
@@ -51,14 +51,14 @@ class Applies:
 
     @contextmanager
     def watched(self, written: list[str]) -> Iterator[None]:
-        doing = list[tuple[Bench, Action]]()
+        doing = list[tuple[LinkWork, Action]]()
         ports = {self.rig.server(n).port: n for n in ("lab_a", "local")}
 
-        def told(bench: Bench, action: Action) -> Blocked | None:
-            doing.append((bench, action))
+        def told(link_work: LinkWork, action: Action) -> Blocked | None:
+            doing.append((link_work, action))
             self.kinds.add(type(action))
             try:
-                return execute(bench, action)
+                return execute(link_work, action)
             finally:
                 doing.pop()
 
@@ -71,8 +71,8 @@ class Applies:
                 if "SET holder =" not in statement.text:
                     self.faults.append(f"by no action, on {server}: {statement.text[:120]}")
                 return
-            bench, action = doing[-1]
-            if server not in writes_to(action, source_of(bench.link.address)):
+            link_work, action = doing[-1]
+            if server not in writes_to(action, source_of(link_work.link.address)):
                 kind = type(action).__name__
                 self.faults.append(f"by {kind}, on {server}: {statement.text[:120]}")
 

@@ -110,10 +110,10 @@ def lab(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 
 def same(rig: Rig, *tables: str) -> None:
-    here, there = rig.local_schema("lab_a", "lab"), rig.names("lab")
+    local_schema, source_schema = rig.local_schema("lab_a", "lab"), rig.names("lab")
     for name in tables:
-        mine = every_value(rig.servers.local, here, name)
-        assert mine == every_value(rig.servers.lab_a, there, name), name
+        own = every_value(rig.servers.local, local_schema, name)
+        assert own == every_value(rig.servers.lab_a, source_schema, name), name
 
 
 def ranged(rig: Rig, sent: list[Statement]) -> set[str]:
@@ -154,10 +154,10 @@ def applied_when(rig: Rig, act: str, gone: str) -> Report:
 
 def counts(rig: Rig) -> tuple[int, int]:
     """How many of `exact` are held, and here."""
-    here = rig.local_schema("lab_a", "lab")
+    local_schema = rig.local_schema("lab_a", "lab")
     [(held,)] = rig.run("lab_a", f"SELECT COUNT(*) FROM {rig.outbound_table('lab', 'exact')}")
-    [(mine,)] = rig.servers.local.execute(f"SELECT COUNT(*) FROM `{here}`.exact")
-    return int(held), int(mine)
+    [(own,)] = rig.servers.local.execute(f"SELECT COUNT(*) FROM `{local_schema}`.exact")
+    return int(held), int(own)
 
 
 def test_a_source_that_is_emptied_after_the_plan_gives_nothing_and_no_error(lab: Rig) -> None:

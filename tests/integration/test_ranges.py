@@ -13,7 +13,7 @@ import pytest
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server.address import Secret, ServerAddress
 from djlink_manifest.reconcile.apply import pull
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, Message
 from djlink_manifest.sandbox import ServerOptions, start_server
 from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.session import Writer
@@ -68,9 +68,9 @@ def test_ranges_of_keys_in_other_character_sets_and_collations_hold(
     )
     with watched(prefix=rig.names("")) as sent:
         assert rig.apply(everything(rig), parallelism=2)[1].succeeded
-    here = rig.local_schema("lab_a", "lab")
-    theirs = every_value(rig.servers.lab_a, rig.names("lab"), "word")
-    assert every_value(rig.servers.local, here, "word") == theirs
+    local_schema = rig.local_schema("lab_a", "lab")
+    source_rows = every_value(rig.servers.lab_a, rig.names("lab"), "word")
+    assert every_value(rig.servers.local, local_schema, "word") == source_rows
     assert len([s for s in sent if loads(s) and ".`word`" in s.text]) > 3, "in ranges"
     assert not rig.plan(everything(rig)).has_changes
 
@@ -105,7 +105,7 @@ def test_a_link_is_pulled_whole_where_its_helpers_get_no_session(large: Rig, ser
         told = list[Event]()
         report = job.apply(plan, told.append, threading.Event())
     assert report.succeeded, report
-    assert not [each for each in told if isinstance(each, Said)], "no session was waited for"
+    assert not [each for each in told if isinstance(each, Message)], "no session was waited for"
     assert is_the_source(large)
     assert held(large) == COUNT
 
@@ -123,20 +123,21 @@ def test_part_rows_of_no_entity_stay_at_the_source(rig: Rig, monkeypatch: pytest
     )
     rig.accounts({"lab_a": ["lab"]})
     assert rig.apply(everything(rig))[1].succeeded
-    here = rig.local_schema("lab_a", "lab")
-    rows = rig.servers.local.execute(f"SELECT COUNT(*), COUNT(n) FROM `{here}`.trial__event")
+    local_schema = rig.local_schema("lab_a", "lab")
+    rows = rig.servers.local.execute(f"SELECT COUNT(*), COUNT(n) FROM `{local_schema}`.trial__event")
     assert rows == [(9, 9)], "whichever way it is copied"
     assert not rig.plan(everything(rig)).has_changes
 
 
 def test_entities_that_the_local_server_refuses_are_found_within_a_range(large: Rig) -> None:
-    here = large.local_schema("lab_a", "lab")
+    local_schema = large.local_schema("lab_a", "lab")
     with large.job(everything(large)) as job:
         plan = job.plan()
 
         def collide(statement: Statement) -> None:
             large.servers.local.execute(
-                f"INSERT INTO `{here}`.trial (subject, day, n, tag) VALUES ('own', '2020-01-01', 1, 450)"
+                f"INSERT INTO `{local_schema}`.trial (subject, day, n, tag) VALUES ('own', "
+                "'2020-01-01', 1, 450)"
             )
 
         with watched(once(loads, collide), prefix=large.names("")):

@@ -81,7 +81,7 @@ def cell(rig: Rig, plan: Plan) -> LinkPlan:
     return link_of(plan, rig.address("lab_a", "lab", "Cell"))
 
 
-def mine(rig: Rig) -> list[tuple[Any, ...]]:
+def lab_rows(rig: Rig) -> list[tuple[Any, ...]]:
     return locally(rig, "SELECT * FROM @own.mine ORDER BY n")
 
 
@@ -94,7 +94,7 @@ def held(rig: Rig, plan: Plan) -> Blocked:
 @pytest.mark.parametrize("rule", ["ON DELETE CASCADE", "ON DELETE SET NULL", "ON UPDATE CASCADE"])
 def test_rows_of_the_labs_own_keep_the_part_rows_that_they_refer_to(lab: Rig, rule: str) -> None:
     own(lab, rule)
-    before = mine(lab)
+    before = lab_rows(lab)
     run_all(lab, "DELETE FROM {lab}.cell__arm WHERE id = 1 AND arm = 'l'", "UPDATE {lab}.cell__arm SET v = 5")
     plan, report = verified(lab)
     assert held(lab, plan).kind == "error"
@@ -102,7 +102,7 @@ def test_rows_of_the_labs_own_keep_the_part_rows_that_they_refer_to(lab: Rig, ru
     assert f"{lab.names('own')}.mine (1 rows)" in held(lab, plan).reason
     assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [2]
     assert report.succeeded, report
-    assert mine(lab) == before
+    assert lab_rows(lab) == before
     assert locally(lab, "SELECT id, arm, v FROM @here.cell__arm ORDER BY 1, 2") == [
         (1, "l", 0), (1, "r", 0), (2, "l", 5), (2, "r", 5), (3, "l", 5),
     ]  # fmt: skip
@@ -114,32 +114,32 @@ def test_rows_of_the_labs_own_keep_the_part_rows_that_they_refer_to(lab: Rig, ru
     assert not plan.has_errors
     assert report.succeeded
     assert len(locally(lab, "SELECT * FROM @here.cell__arm")) == 4
-    assert mine(lab) == before[1:]
+    assert lab_rows(lab) == before[1:]
 
 
 @alike
 @pytest.mark.parametrize("rule", ["ON UPDATE CASCADE", "ON UPDATE SET NULL", "ON DELETE CASCADE"])
 def test_rows_of_the_labs_own_keep_a_unique_value_that_they_refer_to(lab: Rig, rule: str) -> None:
     own(lab, rule, "tag varchar(9)", "cell (tag)")
-    before = mine(lab)
+    before = lab_rows(lab)
     run_all(lab, "UPDATE {lab}.cell SET tag = 'z' WHERE id = 1", "UPDATE {lab}.cell SET v = 7 WHERE id = 2")
     plan, report = verified(lab)
     assert held(lab, plan).count == 1
     assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [1]
     assert report.succeeded, report
-    assert mine(lab) == before
+    assert lab_rows(lab) == before
     assert locally(lab, "SELECT tag, v FROM @here.cell ORDER BY id") == [("a", 0), ("b", 7), ("c", 0)]
 
 
 @alike
 def test_a_new_spelling_of_a_key_is_not_written_where_rows_of_the_labs_own_would_follow(lab: Rig) -> None:
     own(lab, "ON UPDATE CASCADE")
-    before = mine(lab)
+    before = lab_rows(lab)
     run_all(lab, "UPDATE {lab}.cell__arm SET arm = 'L' WHERE id = 1 AND arm = 'l'")
     plan, report = verified(lab)
     assert held(lab, plan).count == 1
     assert report.succeeded
-    assert mine(lab) == before
+    assert lab_rows(lab) == before
 
 
 @alike
@@ -152,11 +152,11 @@ def test_rows_of_the_labs_own_that_refer_to_what_stays_are_in_nobodys_way(lab: R
         "UPDATE {lab}.cell__arm SET v = 9",
         "UPDATE {lab}.cell SET tag = 'y' WHERE id = 1",
     )
-    before = mine(lab)
+    before = lab_rows(lab)
     plan, report = verified(lab)
     assert not plan.has_errors
     assert report.succeeded
-    assert mine(lab) == before
+    assert lab_rows(lab) == before
     assert not verified(lab)[0].has_changes
 
 
@@ -170,7 +170,7 @@ def test_a_row_that_comes_after_the_plan_is_kept_too(lab: Rig, monkeypatch: pyte
         assert not cell(lab, plan).blocked
         locally(lab, "INSERT INTO @own.mine (id, arm) VALUES (1, 'r')")
         report = job.apply(plan, quiet, threading.Event())
-    assert mine(lab)
+    assert lab_rows(lab)
     (outcome,) = report.outcomes
     assert outcome.refilled == 1
     assert "1 entity not refilled" in (outcome.problem or "")
@@ -205,7 +205,7 @@ def test_a_row_that_comes_while_the_refill_runs_waits_for_it_or_is_seen(
         report = job.apply(plan, quiet, threading.Event())
     assert report.succeeded
     assert ["Lock wait timeout" in words for words in came] == [True], came
-    assert not mine(lab)
+    assert not lab_rows(lab)
 
 
 @alike
@@ -229,7 +229,7 @@ def test_rows_of_a_linked_child_are_brought_up_to_date_first(lab: Rig) -> None:
 @alike
 def test_a_refill_after_the_source_added_a_column_asks_too(lab: Rig) -> None:
     own(lab, "ON DELETE CASCADE")
-    before = mine(lab)
+    before = lab_rows(lab)
     run_all(
         lab,
         "DELETE FROM {lab}.cell__arm WHERE id = 1 AND arm = 'l'",
@@ -240,7 +240,7 @@ def test_a_refill_after_the_source_added_a_column_asks_too(lab: Rig) -> None:
     assert held(lab, plan).count == 1
     assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [2]
     assert report.succeeded, report
-    assert mine(lab) == before
+    assert lab_rows(lab) == before
     assert locally(lab, "SELECT COUNT(more) FROM @here.cell__arm") == [(3,)]
     again = lab.plan(document(lab))
     assert held(lab, again).count == 1, "the refill is not over"
@@ -254,7 +254,7 @@ def test_a_refill_after_the_source_added_a_column_asks_too(lab: Rig) -> None:
 @alike
 def test_the_plans_line_deletes_the_rows_that_are_in_the_way(lab: Rig) -> None:
     own(lab, "ON DELETE CASCADE")
-    before = mine(lab)
+    before = lab_rows(lab)
     run_all(lab, "DELETE FROM {lab}.cell__arm WHERE id = 1 AND arm = 'l'")
     plan, _ = verified(lab)
     line = (held(lab, plan).hint or "").partition("again: ")[2]
@@ -262,7 +262,7 @@ def test_the_plans_line_deletes_the_rows_that_are_in_the_way(lab: Rig) -> None:
         for name, value in lab.environ.items():
             patch.setenv(name, value)
         exec(line.replace(".delete()", ".delete(prompt=False)"), {})
-    assert mine(lab) == before[1:]
+    assert lab_rows(lab) == before[1:]
     plan, report = verified(lab)
     assert not plan.has_errors
     assert report.succeeded
@@ -319,7 +319,7 @@ def test_a_note_of_a_request_stays_while_rows_of_the_labs_own_refer_to_it(lab: R
         f"INSERT INTO {asked} (id, reason) VALUES (3, 'new')",
     )
     assert lab.apply(document(lab))[1].succeeded
-    assert mine(lab) == [(1, 1), (2, 2)]
+    assert lab_rows(lab) == [(1, 1), (2, 2)]
     notes = "SELECT id, reason FROM @here.cell__deletion_requested ORDER BY id"
     assert locally(lab, notes) == [(1, "bad"), (2, "worse"), (3, "new")]
     locally(lab, "DELETE FROM @own.mine")

@@ -10,7 +10,7 @@ import pytest
 
 from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS
 from djlink_manifest.reconcile.plan.actions import AddForeignKey, PullAgain, Register, Release
-from djlink_manifest.sandbox.servers.accounts import create_link_user, grant_pattern, quoted
+from djlink_manifest.sandbox.servers.accounts import create_link_user, grant_pattern, quoted_name
 from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.sql import ask, run_all
 
@@ -112,7 +112,7 @@ def test_a_missing_outbound_schema_is_mended_by_the_statements_of_the_message(la
 @pytest.mark.parametrize("right", LOCAL_RIGHTS)
 def test_a_missing_local_right_is_mended_by_the_grant_of_the_message(lab: Rig, right: str) -> None:
     document = lab.document({"lab_a": {"lab": ALL}})
-    revoke(lab, right, quoted(lab.names.pattern), "local", "lab")
+    revoke(lab, right, quoted_name(lab.names.pattern), "local", "lab")
     told = hints(lab, document)
     assert all(f"the local user lacks {right} on the local schema" in reason for reason, _ in told)
     mend(lab, told.pop()[1], "local")
@@ -124,9 +124,9 @@ def everything_that_djlink_does(rig: Rig) -> None:
     early = rig.document({"lab_a": {"lab": {"tables": {"Session": {}}}}})
     late = rig.document({"lab_a": {"lab": {"tables": {"Session": {"where": "n < 30"}, "Subject": {}}}}})
     assert rig.apply(early)[1].succeeded
-    here = rig.local_schema("lab_a", "lab")
-    ask(rig.servers.local, f"DELETE FROM {here}.session__trial WHERE n = 20")
-    ask(rig.servers.local, f"DELETE FROM {here}.session WHERE n >= 20")
+    local_name = rig.local_schema("lab_a", "lab")
+    ask(rig.servers.local, f"DELETE FROM {local_name}.session__trial WHERE n = 20")
+    ask(rig.servers.local, f"DELETE FROM {local_name}.session WHERE n >= 20")
     run_all(
         rig,
         f"DELETE FROM {{outbound}}.{rig.names('lab_session')} WHERE n = 10",
@@ -152,9 +152,9 @@ def everything_that_djlink_does(rig: Rig) -> None:
 
 def test_the_listed_rights_suffice_one_by_one(lab: Rig) -> None:
     revoke(lab, "ALL", grant_pattern(lab.outbound))
-    revoke(lab, "ALL", quoted(lab.names.pattern), "local", "lab")
+    revoke(lab, "ALL", quoted_name(lab.names.pattern), "local", "lab")
     grant(lab, OUTBOUND_RIGHTS, grant_pattern(lab.outbound))
-    grant(lab, LOCAL_RIGHTS, quoted(lab.names.pattern), "local", "lab")
+    grant(lab, LOCAL_RIGHTS, quoted_name(lab.names.pattern), "local", "lab")
     everything_that_djlink_does(lab)
 
 
@@ -172,7 +172,7 @@ def test_each_listed_right_is_necessary(
     place = (
         (grant_pattern(lab.outbound), "lab_a", "link")
         if listed == "OUTBOUND_RIGHTS"
-        else (quoted(lab.names.pattern), "local", "lab")
+        else (quoted_name(lab.names.pattern), "local", "lab")
     )
     monkeypatch.setattr(f"djlink_manifest.reconcile.diff.link_tables.{listed}", ())
     revoke(lab, right, *place)

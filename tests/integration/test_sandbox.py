@@ -280,7 +280,7 @@ def test_a_second_server_is_copied_from_the_same_template() -> None:
     template = datadir_template(binary)
     before = template.stat()
     told: list[str] = []
-    with start_server("copied", tell=told.append) as server:
+    with start_server("copied", report=told.append) as server:
         assert server.execute("SELECT COUNT(*) FROM mysql.user WHERE user = 'root'") == [(1,)]
         server.execute("CREATE DATABASE lab")
         assert (server.datadir / "lab").is_dir()

@@ -16,7 +16,7 @@ import pytest
 from djlink_manifest.errors import Unreachable
 from djlink_manifest.reconcile.apply import scheduler as applying
 from djlink_manifest.reconcile.runtime import batches
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, Said
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, Message
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers, start_server
 from djlink_manifest.servers.session import login
 from tests.support.faults.pipeline import ENTITIES, Faulty, ends, failure, faulty, later, wait_for
@@ -50,8 +50,8 @@ def own(
 ) -> Iterator[Faulty]:
     """The pipeline on servers of the test's own; the second source is a shared one."""
     monkeypatch.setattr(batches, "BATCH_ENTITIES", 2)
-    mine = started[request.param]
-    with faulty(Servers(mine["lab_a"], servers.lab_b, mine["local"]), tmp_path) as found:
+    own = started[request.param]
+    with faulty(Servers(own["lab_a"], servers.lab_b, own["local"]), tmp_path) as found:
         yield found
 
 
@@ -183,7 +183,7 @@ def test_links_wait_for_sessions_that_the_server_has_not_to_spare(lab: Faulty) -
             told = list[str]()
 
             def listener(event: Event) -> None:
-                if isinstance(event, Said):
+                if isinstance(event, Message):
                     told.append(event.words)
                     owner.rollback()
 
@@ -251,8 +251,8 @@ def test_a_source_that_changes_while_it_is_copied_gives_whole_entities_of_one_mo
     assert report.succeeded, report.outcomes
     moments = lab.rig.run(
         "local",
-        f"SELECT s.s, s.id, CAST(t.data AS SIGNED) FROM `{lab.here}`.session s"
-        f" JOIN `{lab.here}`.session__trial t ON t.s = s.s WHERE s.s < 100 ORDER BY t.n",
+        f"SELECT s.s, s.id, CAST(t.data AS SIGNED) FROM `{lab.local}`.session s"
+        f" JOIN `{lab.local}`.session__trial t ON t.s = s.s WHERE s.s < 100 ORDER BY t.n",
     )
     assert {session for session, _, _ in moments} == set(range(1, 9))
     for session in range(1, 9):
@@ -283,7 +283,7 @@ def test_a_metadata_lock_on_the_local_table_is_waited_for_and_told(
     assert lab.rig.apply(only)[1].succeeded
     with lab.rig.servers.local.connect() as reader, reader.cursor() as cursor:
         cursor.execute("START TRANSACTION")
-        cursor.execute(f"SELECT * FROM `{lab.here}`.subject")
+        cursor.execute(f"SELECT * FROM `{lab.local}`.subject")
         started = time.monotonic()
         _, report = lab.apply()
         assert time.monotonic() - started < 30

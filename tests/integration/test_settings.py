@@ -42,12 +42,12 @@ def own(
     request: pytest.FixtureRequest, started: dict[str, dict[str, SandboxServer]], tmp_path: Path
 ) -> Iterator[Rig]:
     """A rig on servers whose settings the test may change."""
-    mine = started[request.param]
-    rig = Rig(Servers(mine["lab_a"], mine["lab_a"], mine["local"]), new_names(), tmp_path)
+    own = started[request.param]
+    rig = Rig(Servers(own["lab_a"], own["lab_a"], own["local"]), new_names(), tmp_path)
     try:
         yield rig
     finally:
-        for server in mine.values():
+        for server in own.values():
             drop_everything(server, rig.names)
 
 
@@ -63,8 +63,10 @@ def setting(rig: Rig, server: str, name: str, value: int | str) -> Iterator[None
 
 
 def same(rig: Rig, table: str) -> bool:
-    here, there = rig.local_schema("lab_a", "lab"), rig.names("lab")
-    return every_value(rig.servers.local, here, table) == every_value(rig.servers.lab_a, there, table)
+    local_schema, source_schema = rig.local_schema("lab_a", "lab"), rig.names("lab")
+    return every_value(rig.servers.local, local_schema, table) == every_value(
+        rig.servers.lab_a, source_schema, table
+    )
 
 
 def inserts(rig: Rig, sent: list[Statement], table: str) -> int:

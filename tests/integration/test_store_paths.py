@@ -16,7 +16,7 @@ import pytest
 from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.servers.stores.copy_object import MANIFEST, base32
-from djlink_manifest.servers.stores.transport import Depot, Sought
+from djlink_manifest.servers.stores.transport import Sought, StoreTransport
 from tests.support.rig import Rig, link_of
 from tests.support.servers import ALIKE
 from tests.support.sql import ask
@@ -28,17 +28,21 @@ BOTH = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 HASH = "abcdefghijklmnopqrstuvwx23"
 
 
-def bring(theirs: dict[str, Any], ours: dict[str, Any], path: str, goal: str = "goal") -> dict[str, str]:
+def bring(
+    source_store: dict[str, Any], local_store: dict[str, Any], path: str, goal: str = "goal"
+) -> dict[str, str]:
     """Bring one object, as an apply does, and the object `right`; why they could not be copied."""
-    stores = Stores({"ours": Store("ours", ours)}, "ours", {"lab": {"raw": Store("raw", theirs)}})
+    stores = Stores(
+        {"ours": Store("ours", local_store)}, "ours", {"lab": {"raw": Store("raw", source_store)}}
+    )
     objects = [Transport("raw", path, "ours", goal), Transport("raw", "right", "ours", "right")]
-    with closing(Depot(stores)) as depot:
-        refused = depot.bring("lab", objects, "schema", threading.Event(), lambda brought: None)
+    with closing(StoreTransport(stores)) as store_transport:
+        refused = store_transport.bring("lab", objects, "schema", threading.Event(), lambda brought: None)
     return {each.source_path: words for each, words in refused.items()}
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> dict[str, Any]:
+def source_store(tmp_path: Path) -> dict[str, Any]:
     """A folder store of a source, with the object `right`; beside it lies what is not the source's."""
     found = folder_store(tmp_path / "theirs")
     (tmp_path / "theirs/right").write_text("right")
@@ -49,7 +53,7 @@ def theirs(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> dict[str, Any]:
+def local_store(tmp_path: Path) -> dict[str, Any]:
     """A local folder store; beside it lies a folder of somebody else."""
     (tmp_path / "victim").mkdir()
     return folder_store(tmp_path / "ours")
@@ -67,7 +71,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_a_link_that_leads_out_of_a_sources_store_is_not_followed(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path
 ) -> None:
     root = tmp_path / "theirs"
     (root / "file").symlink_to(tmp_path / "secret")
@@ -76,42 +80,44 @@ def test_a_link_that_leads_out_of_a_sources_store_is_not_followed(
     (root / "tree/deep/file").symlink_to("../../../secret")
     (root / "loop").symlink_to("loop")
     for path in ("file", "folder", "folder/key", "tree"):
-        refused = bring(theirs, ours, path)
+        refused = bring(source_store, local_store, path)
         assert list(refused) == [path]
         assert "leads out of the store" in refused[path]
-    assert list(bring(theirs, ours, "loop")) == ["loop"]
+    assert list(bring(source_store, local_store, "loop")) == ["loop"]
     assert files(tmp_path / "ours") == ["right"]
 
 
 def test_a_link_that_stays_in_the_store_is_followed(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path
 ) -> None:
     root = tmp_path / "theirs"
     (root / "deep").mkdir()
     (root / "deep/file").symlink_to("../right")
     (root / "also").symlink_to(root / "deep")
     for number, path in enumerate(("deep/file", "also/file", "also")):
-        assert bring(theirs, ours, path, f"goal{number}") == {}
+        assert bring(source_store, local_store, path, f"goal{number}") == {}
     assert files(tmp_path / "ours") == ["goal0", "goal1", "goal2/file", "right"]
     # the folder of a store may itself be reached by a link
     (tmp_path / "mount").symlink_to(tmp_path / "ours")
-    assert bring(theirs, {**ours, "location": str(tmp_path / "mount")}, "deep/file", "again") == {}
+    assert (
+        bring(source_store, {**local_store, "location": str(tmp_path / "mount")}, "deep/file", "again") == {}
+    )
     assert (tmp_path / "ours/again").read_text() == "right"
 
 
 def test_a_link_to_a_folder_within_an_object_refuses_it_instead_of_leaving_its_files_out(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path
 ) -> None:
     root = tmp_path / "theirs"
     (root / "more").mkdir()
     (root / "more/file").write_text("x")
     (root / "tree").mkdir()
     (root / "tree/more").symlink_to(root / "more")
-    assert "a link to a folder" in bring(theirs, ours, "tree")["tree"]
+    assert "a link to a folder" in bring(source_store, local_store, "tree")["tree"]
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path
 ) -> None:
     root = tmp_path / "theirs"
     os.mkfifo(root / "pipe")
@@ -120,7 +126,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(
     (root / "listed").mkdir()
     (root / f"listed{MANIFEST}").mkdir()
     for path in ("pipe", "tree", "listed", "right/below"):
-        assert list(bring(theirs, ours, path)) == [path]
+        assert list(bring(source_store, local_store, path)) == [path]
     assert files(tmp_path / "ours") == ["right"]
 
 
@@ -128,32 +134,32 @@ def test_what_is_no_file_is_refused_and_not_waited_for(
     "name", ["a\nb", "a\\b", "a\x1b[31mb", "a\x9bb", b"\xff".decode("utf-8", "surrogateescape")]
 )
 def test_a_folder_that_lists_a_hostile_name_is_refused_whole(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path, name: str
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     tree = tmp_path / "theirs/tree"
     tree.mkdir()
     (tree / name).write_text("x")
     (tree / "other").write_text("y")
-    words = bring(theirs, ours, "tree")["tree"]
+    words = bring(source_store, local_store, "tree")["tree"]
     assert words.isprintable()
     assert files(tmp_path / "ours") == ["right"]
 
 
 @pytest.mark.parametrize("kind", ["file", "s3"])
 def test_an_object_whose_path_is_too_long_for_the_store_is_refused_alone(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path, s3: str, kind: str
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path, s3: str, kind: str
 ) -> None:
-    store = ours if kind == "file" else s3_store(s3, secrets.token_hex(4))
+    store = local_store if kind == "file" else s3_store(s3, secrets.token_hex(4))
     goal = "x" * 256 if kind == "file" else "/".join(["x" * 100] * 11)
     (tmp_path / "theirs/long").write_text("x")
-    refused = bring(theirs, store, "long", goal)
+    refused = bring(source_store, store, "long", goal)
     assert list(refused) == ["long"]
     assert "is too long" in refused["long"]
-    assert list(bring(theirs, store, "x" * 5000)) == ["x" * 5000]
+    assert list(bring(source_store, store, "x" * 5000)) == ["x" * 5000]
 
 
 def test_a_link_that_leads_out_of_a_local_store_is_not_written_through(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path
 ) -> None:
     root, victim = tmp_path / "ours", tmp_path / "victim"
     (victim / "keys").write_text("the victim's")
@@ -161,26 +167,26 @@ def test_a_link_that_leads_out_of_a_local_store_is_not_written_through(
     (root / "file").symlink_to(victim / "keys")
     (tmp_path / "theirs/deep").write_text("x")
     for goal in ("out/keys", "out/new", "out/deep/new"):
-        assert "leads out of the store" in bring(theirs, ours, "deep", goal)["deep"]
+        assert "leads out of the store" in bring(source_store, local_store, "deep", goal)["deep"]
     # what stands at the place itself is replaced, and never what it leads to
-    assert bring(theirs, ours, "deep", "file") == {}
+    assert bring(source_store, local_store, "deep", "file") == {}
     assert (root / "file").read_text() == "x"
     assert files(victim) == ["keys"]
     assert (victim / "keys").read_text() == "the victim's"
 
 
 def test_unfinished_writes_are_not_put_aside_through_a_link(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "theirs/one").write_text("x")
     (tmp_path / "ours/_schema").symlink_to(tmp_path / "victim")
-    refused = bring(theirs, {**ours, "schema_prefix": "_schema"}, "one")
+    refused = bring(source_store, {**local_store, "schema_prefix": "_schema"}, "one")
     assert set(refused) == {"one", "right"}
     assert files(tmp_path / "victim") == []
 
 
 def test_a_folder_that_becomes_a_link_in_between_is_not_followed(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from djlink_manifest.servers.stores import folder
 
@@ -200,7 +206,7 @@ def test_a_folder_that_becomes_a_link_in_between_is_not_followed(
         return steps
 
     monkeypatch.setattr(folder.FolderStore, "_steps", swapped)
-    assert list(bring(theirs, ours, "tree/key")) == ["tree/key"]
+    assert list(bring(source_store, local_store, "tree/key")) == ["tree/key"]
     assert files(tmp_path / "ours") == ["right"]
 
 
@@ -208,14 +214,14 @@ def test_a_folder_that_becomes_a_link_in_between_is_not_followed(
     "key", ["tree/../../up", "tree/a/../../../../up", "tree//up", "tree/./up", "tree/a\nb", "tree/a\\..\\b"]
 )
 def test_a_listing_that_names_a_key_out_of_the_folder_refuses_the_object(
-    ours: dict[str, Any], tmp_path: Path, s3: str, key: str, monkeypatch: pytest.MonkeyPatch
+    local_store: dict[str, Any], tmp_path: Path, s3: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from s3fs import S3FileSystem
 
-    there = s3_store(s3, secrets.token_hex(4))
-    base = f"{BUCKET}/{there['location']}"
+    source_store = s3_store(s3, secrets.token_hex(4))
+    base = f"{BUCKET}/{source_store['location']}"
     for name in ("right", "tree/file"):
-        client(s3).put_object(Bucket=BUCKET, Key=f"{there['location']}/{name}", Body=b"x")
+        client(s3).put_object(Bucket=BUCKET, Key=f"{source_store['location']}/{name}", Body=b"x")
     plain = S3FileSystem.find
 
     def hostile(fs: Any, path: str, **asked: Any) -> Any:
@@ -223,41 +229,41 @@ def test_a_listing_that_names_a_key_out_of_the_folder_refuses_the_object(
         return {**plain(fs, path, **asked), f"{base}/{key}": {"size": 1, "type": "file"}}
 
     monkeypatch.setattr(S3FileSystem, "find", hostile)
-    for store in (ours, s3_store(s3, secrets.token_hex(4))):
-        refused = bring(there, store, "tree")
+    for store in (local_store, s3_store(s3, secrets.token_hex(4))):
+        refused = bring(source_store, store, "tree")
         assert list(refused) == ["tree"]
         assert refused["tree"].isprintable()
     assert files(tmp_path / "ours") == ["right"]
 
 
 def test_a_listing_of_other_keys_than_asked_for_refuses_the_object(
-    ours: dict[str, Any], tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+    local_store: dict[str, Any], tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from s3fs import S3FileSystem
 
-    there = s3_store(s3, secrets.token_hex(4))
+    source_store = s3_store(s3, secrets.token_hex(4))
     for name in ("right", "tree/file", "other/file"):
-        client(s3).put_object(Bucket=BUCKET, Key=f"{there['location']}/{name}", Body=b"x")
-    listed = {f"{BUCKET}/{there['location']}/other/file": {"size": 1, "type": "file"}}
+        client(s3).put_object(Bucket=BUCKET, Key=f"{source_store['location']}/{name}", Body=b"x")
+    listed = {f"{BUCKET}/{source_store['location']}/other/file": {"size": 1, "type": "file"}}
     monkeypatch.setattr(S3FileSystem, "find", lambda fs, path, **asked: listed)
-    assert list(bring(there, ours, "tree")) == ["tree"]
+    assert list(bring(source_store, local_store, "tree")) == ["tree"]
     assert files(tmp_path / "ours") == ["right"]
 
 
 def test_a_path_that_s3_would_read_otherwise_is_refused(
-    ours: dict[str, Any], theirs: dict[str, Any], s3: str
+    local_store: dict[str, Any], source_store: dict[str, Any], s3: str
 ) -> None:
-    there = s3_store(s3, secrets.token_hex(4))
-    client(s3).put_object(Bucket=BUCKET, Key=f"{there['location']}/victim", Body=b"the victim's")
+    source_row = s3_store(s3, secrets.token_hex(4))
+    client(s3).put_object(Bucket=BUCKET, Key=f"{source_row['location']}/victim", Body=b"the victim's")
     goal = "victim?versionId=1"
-    Path(theirs["location"], "one").write_text("x")
-    assert list(bring(theirs, there, "one", goal)) == ["one"]
-    body = client(s3).get_object(Bucket=BUCKET, Key=f"{there['location']}/victim")["Body"].read()
+    Path(source_store["location"], "one").write_text("x")
+    assert list(bring(source_store, source_row, "one", goal)) == ["one"]
+    body = client(s3).get_object(Bucket=BUCKET, Key=f"{source_row['location']}/victim")["Body"].read()
     assert body == b"the victim's"
 
 
 def test_an_endless_object_ends_where_its_size_does(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from djlink_manifest.servers.stores.store import OpenStore
 
@@ -272,13 +278,13 @@ def test_an_endless_object_ends_where_its_size_does(
             yield b"x" * 1000
 
     monkeypatch.setattr(OpenStore, "read", endless)
-    assert list(bring(theirs, ours, "right")) == ["right"]
+    assert list(bring(source_store, local_store, "right")) == ["right"]
     assert len(read) < 5
     assert files(tmp_path / "ours") == []
 
 
 def test_what_a_list_of_files_holds_instead_of_paths_and_sizes_is_no_accident(
-    theirs: dict[str, Any], ours: dict[str, Any], tmp_path: Path
+    source_store: dict[str, Any], local_store: dict[str, Any], tmp_path: Path
 ) -> None:
     root = tmp_path / "theirs"
     (root / "tree").mkdir()
@@ -292,13 +298,13 @@ def test_what_a_list_of_files_holds_instead_of_paths_and_sizes_is_no_accident(
         "\ufeff",
     ):
         (root / f"tree{MANIFEST}").write_text(text)
-        refused = bring(theirs, ours, "tree")
+        refused = bring(source_store, local_store, "tree")
         assert all(words.isprintable() for words in refused.values())
         assert ("path" in text) <= (list(refused) == ["tree"]) or "Infinity" in text
-    stores = Stores({"ours": Store("ours", theirs)}, "ours", {})
-    with closing(Depot(stores)) as depot:
+    stores = Stores({"ours": Store("ours", source_store)}, "ours", {})
+    with closing(StoreTransport(stores)) as store_transport:
         sought = [Sought("ours", path, None, None) for path in ("tree", "../secret", "right")]
-        assert depot.faults("local", sought, reading=True) == [False, True, False]
+        assert store_transport.faults("local", sought, reading=True) == [False, True, False]
 
 
 @BOTH
@@ -333,9 +339,9 @@ def test_a_codec_of_a_comment_that_is_no_name_refuses_the_link_and_others_come(c
 def test_tables_whose_names_init_refuses_are_refused_by_globs_each_alone(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs, ours = folder_store(rig.folder / "theirs"), folder_store(rig.folder / "ours")
+    source_store, local_store = folder_store(rig.folder / "theirs"), folder_store(rig.folder / "ours")
     (rig.folder / "theirs/x").write_bytes(b"the attacker's")
-    local_stores(monkeypatch, {"ours": ours, "default": "ours"})
+    local_stores(monkeypatch, {"ours": local_store, "default": "ours"})
     rig.run("lab_a", "CREATE DATABASE {lab}")
     names = ("x/../../..", "..", "a.b", "a\\b", "a b", "a*", "lone__part", "plain")
     for name in names:
@@ -343,7 +349,7 @@ def test_tables_whose_names_init_refuses_are_refused_by_globs_each_alone(
         rig.run("lab_a", f"CREATE TABLE {table} (id int PRIMARY KEY, v json COMMENT ':<npy@raw>:')")
         put(rig, name, 1, {"path": "x", "store": "raw", "dtype": "int", "shape": [1]})
     rig.accounts({"lab_a": ["lab"]})
-    document = manifest(rig, {"raw": theirs}, {"raw": "ours"})
+    document = manifest(rig, {"raw": source_store}, {"raw": "ours"})
     document["sources"]["lab_a"]["schemas"][rig.names("lab")]["tables"] = "*"
     plan, report = rig.apply(document)
     place = f"lab_a.{rig.names('lab')}."
@@ -359,10 +365,10 @@ def test_tables_whose_names_init_refuses_are_refused_by_globs_each_alone(
 def test_rows_whose_objects_are_not_as_datajoint_writes_them_are_left_out_and_others_come(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs, ours = folder_store(rig.folder / "theirs"), folder_store(rig.folder / "ours")
+    source_store, local_store = folder_store(rig.folder / "theirs"), folder_store(rig.folder / "ours")
     (rig.folder / "theirs/x").write_bytes(b"right")
     (rig.folder / "secret").write_bytes(b"wrong")
-    local_stores(monkeypatch, {"ours": ours, "default": "ours"})
+    local_stores(monkeypatch, {"ours": local_store, "default": "ours"})
     rig.run("lab_a", "CREATE DATABASE {lab}")
     rig.run("lab_a", "CREATE TABLE {lab}.t (id int PRIMARY KEY, f json COMMENT ':<filepath@raw>:')")
     right = {"path": "x", "store": "raw", "size": 5, "is_dir": False}
@@ -377,7 +383,7 @@ def test_rows_whose_objects_are_not_as_datajoint_writes_them_are_left_out_and_ot
     for number, each in enumerate([{}, {"url": "file:///etc/hostname"}, *wrong]):
         put(rig, "t", number, {**right, **each})
     rig.accounts({"lab_a": ["lab"]})
-    document = manifest(rig, {"raw": theirs}, {"raw": "ours"})
+    document = manifest(rig, {"raw": source_store}, {"raw": "ours"})
     document["sources"]["lab_a"]["schemas"][rig.names("lab")]["tables"] = "*"
     _, report = rig.apply(document)
     [outcome] = report.outcomes

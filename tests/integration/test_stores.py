@@ -91,27 +91,29 @@ def pull_of(plan: Plan, rig: Rig) -> Pull:
 def test_every_external_type_arrives_and_reads_as_at_the_source(
     rig: Rig, s3: str, monkeypatch: pytest.MonkeyPatch, source: str, target: str
 ) -> None:
-    theirs = {
+    source_store = {
         "raw": made(source, "raw", rig, s3, subfolding=[2, 2], schema_prefix="theirs/objects"),
         "second": made(source, "second", rig, s3, partition_pattern="{number}"),
     }
-    ours = {"ours": made(target, "ours", rig, s3, hash_prefix="H", subfolding=[1, 3])}
-    archive = open_archive(rig, theirs)
-    local_stores(monkeypatch, ours)
+    local_value = {"ours": made(target, "ours", rig, s3, hash_prefix="H", subfolding=[1, 3])}
+    archive = open_archive(rig, source_store)
+    local_stores(monkeypatch, local_value)
     rig.accounts({"lab_a": ["lab"]})
-    settings = {name: as_manifest_says(store, rig) for name, store in theirs.items()} | {"default": "raw"}
+    settings = {name: as_manifest_says(store, rig) for name, store in source_store.items()} | {
+        "default": "raw"
+    }
     document = manifest(rig, settings, TO)
     told = [(f.server, f.subject, f.level) for f in doctor_of_stores(rig, document)]
     assert told == [
         ("local", "store ours", "ok"),
-        *(("lab_a", f"store {n}", "ok") for n in ("default", *theirs)),
+        *(("lab_a", f"store {n}", "ok") for n in ("default", *source_store)),
     ]
     plan, report = rig.apply(document)
     assert report.succeeded, report
     assert pull_of(plan, rig).objects.count == 12 + 4 + 2 + 3
     [outcome] = report.outcomes
     assert outcome.objects == 12 + 4 + 2 + 3
-    local = open_local(rig, ours, rig.folder / "downloads")
+    local = open_local(rig, local_value, rig.folder / "downloads")
     check_all(archive, local)
     assert local.collected("ours")["deleted"] == 0
     check_all(archive, local)
@@ -168,9 +170,9 @@ def test_a_row_cannot_lead_out_of_the_store(case: Case, path: str, words: str) -
 def test_what_is_lost_or_altered_here_is_found_and_brought_again(case: Case) -> None:
     assert case.apply()[1].succeeded
     for name in ("o", "b"):
-        path = case.place / case.here(name)["path"]
+        path = case.place / case.local_name(name)["path"]
         path.write_bytes(b"x" * path.stat().st_size) if name == "b" else path.unlink()
-    shutil.rmtree(case.place / case.here("d")["path"] / "deep")
+    shutil.rmtree(case.place / case.local_name("d")["path"] / "deep")
     link = case.link(rig_plan(case.rig, case.document, verify=True))
     # one content stands in two rows
     assert "missing or altered locally: 4 external objects" in [d.reason for d in link.drift]
@@ -204,13 +206,13 @@ def test_a_value_that_changed_at_the_source_comes_and_the_old_object_is_garbage(
 
 
 def test_another_file_at_the_place_of_a_filepath_stays_and_refuses_the_entity(case: Case) -> None:
-    there = case.place / "rig/2026 01/data.bin"
-    there.parent.mkdir(parents=True)
-    there.write_bytes(b"the lab's own!")
+    existing = case.place / "rig/2026 01/data.bin"
+    existing.parent.mkdir(parents=True)
+    existing.write_bytes(b"the lab's own!")
     [outcome] = case.apply()[1].outcomes
     assert outcome.problem is not None
     assert "a different file exists at rig/2026 01/data.bin" in outcome.problem
-    assert there.read_bytes() == b"the lab's own!"
+    assert existing.read_bytes() == b"the lab's own!"
     assert case.sessions() == [2, 3]
 
 
@@ -259,7 +261,7 @@ def test_a_store_that_takes_nothing_fails_the_link_and_leaves_nothing_half_done(
 
 
 def test_a_process_killed_at_any_change_leaves_no_row_without_its_objects(case: Case) -> None:
-    environ = {**case.rig.environ, "DJ_STORES": json.dumps(case.ours), "DJ_IGNORE_CONFIG_FILE": "true"}
+    environ = {**case.rig.environ, "DJ_STORES": json.dumps(case.local_store), "DJ_IGNORE_CONFIG_FILE": "true"}
     tables = case.document["sources"]["lab_a"]["schemas"][case.rig.names("lab")]["tables"]
     tables["Session"] = {"where": "number > 99"}
     assert case.apply()[1].succeeded  # the tables are made
@@ -346,10 +348,10 @@ def test_stores_that_cannot_be_used_block_the_link_and_say_the_next_step(
 def test_the_doctor_tries_a_store_out_and_leaves_nothing_in_it(
     case: Case, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case.ours["ours"]["schema_prefix"] = prefix
+    case.local_store["ours"]["schema_prefix"] = prefix
     if prefix:
         (case.place / prefix).mkdir()
-    local_stores(monkeypatch, case.ours)
+    local_stores(monkeypatch, case.local_store)
     before = sorted(case.place.rglob("*"))
     found = doctor_of_stores(case.rig, case.document)
     assert [f.level for f in found] == ["ok"] * len(found)
@@ -406,13 +408,13 @@ def test_inline_values_stand_in_the_row(case: Case) -> None:
     assert not plan.has_changes
     assert not link_of(plan, case.rig.address("lab_a", "lab", "Small")).drift
     # altered here, taken out here, changed at the source, put in here where the source has none
-    here = f"`{case.schema}`.small"
-    case.rig.run("local", f"UPDATE {here} SET b = 'altered' WHERE number = 0")
-    case.rig.run("local", f"UPDATE {here} SET a = NULL WHERE number = 1")
+    local_schema = f"`{case.schema}`.small"
+    case.rig.run("local", f"UPDATE {local_schema} SET b = 'altered' WHERE number = 0")
+    case.rig.run("local", f"UPDATE {local_schema} SET a = NULL WHERE number = 1")
     case.rig.run(
         "lab_a", "UPDATE {lab}.small d JOIN {lab}.small s ON s.number = 3 SET d.b = s.b WHERE d.number = 2"
     )
-    case.rig.run("local", f"UPDATE {here} SET a = 'x' WHERE number = 4")
+    case.rig.run("local", f"UPDATE {local_schema} SET a = 'x' WHERE number = 4")
     link = link_of(rig_plan(case.rig, case.document, verify=True), case.rig.address("lab_a", "lab", "Small"))
     assert "missing or altered locally: 4 external objects" in [each.reason for each in link.drift]
     case.document["defaults"]["changed"] = "mend"

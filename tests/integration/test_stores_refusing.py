@@ -32,7 +32,7 @@ def apply_without_roots_rights(case: Case) -> tuple[int, str]:
         env={
             **os.environ,
             **case.rig.environ,
-            "DJ_STORES": json.dumps(case.ours),
+            "DJ_STORES": json.dumps(case.local_store),
             "DJ_IGNORE_CONFIG_FILE": "true",
         },
         stdin=subprocess.DEVNULL,
@@ -160,10 +160,10 @@ def test_an_account_of_s3_that_may_only_read_fails_the_link_and_one_that_writes_
     assert f"the store `ours` of local (s3, {s3}/{BUCKET}/{place}) cannot be written to" in outcome.problem
     assert not any(secret in outcome.problem for secret in guarded["reader"].values())
     assert case.sessions() == []
-    ours = {"ours": s3_store(s3, place, **guarded["writer"]), "default": "ours"}
-    local_stores(monkeypatch, ours)
+    local_store = {"ours": s3_store(s3, place, **guarded["writer"]), "default": "ours"}
+    local_stores(monkeypatch, local_store)
     assert case.apply()[1].succeeded
-    case.ours = ours
+    case.local_store = local_store
     check_all(case.archive, case.local())
 
 

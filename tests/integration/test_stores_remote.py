@@ -20,7 +20,7 @@ from djlink_manifest.model.stores.external import Transport
 from djlink_manifest.model.stores.store import Store, Stores
 from djlink_manifest.sandbox.demo import pipeline
 from djlink_manifest.servers.stores import copy_object, object_store, transport
-from djlink_manifest.servers.stores.transport import Brought, Depot
+from djlink_manifest.servers.stores.transport import Brought, StoreTransport
 from tests.support.faults.proxy import Proxy, Verdict, Wire
 from tests.support.stores.case import client
 from tests.support.stores.external import BUCKET, folder_store, s3_store
@@ -33,8 +33,8 @@ def bring(source: dict[str, Any], local: dict[str, Any], path: str, goal: str) -
     """Bring one object, as an apply does."""
     brought = list[Brought]()
     stores = Stores({"ours": Store("ours", local)}, "ours", {"lab": {"raw": Store("raw", source)}})
-    with closing(Depot(stores)) as depot:
-        refused = depot.bring(
+    with closing(StoreTransport(stores)) as store_transport:
+        refused = store_transport.bring(
             "lab", [Transport("raw", path, "ours", goal)], "schema", threading.Event(), brought.append
         )
     assert not refused
@@ -67,45 +67,45 @@ def place(store: dict[str, Any], name: str) -> Path:
 def test_a_large_object_is_sent_in_parts_and_proved_without_being_read_again(
     folder: dict[str, Any], s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    there = s3_store(s3, secrets.token_hex(4))
+    source_store = s3_store(s3, secrets.token_hex(4))
 
     def read(*asked: Any) -> bytes:
         raise AssertionError("S3 knows the digest of its parts")
 
     with monkeypatch.context() as patched:
         patched.setattr(copy_object, "digest_of", read)
-        assert bring(folder, there, "large", "up") == [Brought(1, SIZE)]
-    head = client(s3).head_object(Bucket=BUCKET, Key=f"{there['location']}/up")
+        assert bring(folder, source_store, "large", "up") == [Brought(1, SIZE)]
+    head = client(s3).head_object(Bucket=BUCKET, Key=f"{source_store['location']}/up")
     assert head["ETag"].endswith(f'-{PARTS}"')
     back = folder_store(tmp_path / "back")
-    assert bring(there, back, "up", "down") == [Brought(1, SIZE)]
+    assert bring(source_store, back, "up", "down") == [Brought(1, SIZE)]
     assert place(back, "down").read_bytes() == place(folder, "large").read_bytes()
 
 
 def test_what_s3_holds_otherwise_than_it_was_sent_does_not_count(
     folder: dict[str, Any], s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = s3_store(s3, secrets.token_hex(4))
+    source_store = s3_store(s3, secrets.token_hex(4))
     whole = place(folder, "large").read_bytes()
     plain = object_store._RemoteUpload.commit
 
     def altered(upload: Any) -> str | None:
         tag = plain(upload)
-        client(s3).put_object(Bucket=BUCKET, Key=f"{there['location']}/up", Body=b"x" * len(whole))
+        client(s3).put_object(Bucket=BUCKET, Key=f"{source_store['location']}/up", Body=b"x" * len(whole))
         return tag
 
     monkeypatch.setattr(object_store._RemoteUpload, "commit", altered)
     with pytest.raises(StoreError, match="differs from the data sent"):
-        bring(folder, there, "large", "up")
-    listed = client(s3).list_objects_v2(Bucket=BUCKET, Prefix=there["location"])
+        bring(folder, source_store, "large", "up")
+    listed = client(s3).list_objects_v2(Bucket=BUCKET, Prefix=source_store["location"])
     assert listed["KeyCount"] == 0
 
 
 def test_a_download_goes_on_where_its_connection_broke(
     folder: dict[str, Any], s3: str, proxy: Proxy, tmp_path: Path
 ) -> None:
-    there = s3_store(s3, secrets.token_hex(4))
-    bring(folder, there, "large", "up")
+    source_store = s3_store(s3, secrets.token_hex(4))
+    bring(folder, source_store, "large", "up")
     cuts = list[int]()
 
     def down(wire: Wire, data: bytes) -> Verdict:
@@ -116,7 +116,7 @@ def test_a_download_goes_on_where_its_connection_broke(
 
     proxy.down = down
     back = folder_store(tmp_path / "back")
-    near = {**there, "endpoint": f"127.0.0.1:{proxy.port}"}
+    near = {**source_store, "endpoint": f"127.0.0.1:{proxy.port}"}
     assert bring(near, back, "up", "down") == [Brought(1, SIZE)]
     assert len(cuts) == 2
     assert place(back, "down").read_bytes() == place(folder, "large").read_bytes()
@@ -125,21 +125,21 @@ def test_a_download_goes_on_where_its_connection_broke(
 def test_an_object_written_anew_while_it_is_read_is_never_mixed(
     folder: dict[str, Any], s3: str, proxy: Proxy, tmp_path: Path
 ) -> None:
-    there = s3_store(s3, secrets.token_hex(4))
-    bring(folder, there, "large", "up")
+    source_store = s3_store(s3, secrets.token_hex(4))
+    bring(folder, source_store, "large", "up")
     new = secrets.token_bytes(SIZE)
     cuts = list[int]()
 
     def down(wire: Wire, data: bytes) -> Verdict:
         if wire.received > SIZE // 3 and not cuts:
             cuts.append(wire.received)
-            client(s3).put_object(Bucket=BUCKET, Key=f"{there['location']}/up", Body=new)
+            client(s3).put_object(Bucket=BUCKET, Key=f"{source_store['location']}/up", Body=new)
             return "cut"
         return "pass"
 
     proxy.down = down
     back = folder_store(tmp_path / "back")
-    near = {**there, "endpoint": f"127.0.0.1:{proxy.port}"}
+    near = {**source_store, "endpoint": f"127.0.0.1:{proxy.port}"}
     assert bring(near, back, "up", "down") == [Brought(1, SIZE)]
     assert cuts
     assert hashlib.md5(place(back, "down").read_bytes()).digest() == hashlib.md5(new).digest()
@@ -149,7 +149,7 @@ def test_an_object_written_anew_while_it_is_read_is_never_mixed(
 def test_whether_parts_were_joined_is_looked_up_where_no_answer_came(
     folder: dict[str, Any], s3: str, monkeypatch: pytest.MonkeyPatch, joined: bool
 ) -> None:
-    there = s3_store(s3, secrets.token_hex(4))
+    source_store = s3_store(s3, secrets.token_hex(4))
     plain = S3File.commit
 
     def unanswered(file: Any) -> None:
@@ -160,14 +160,16 @@ def test_whether_parts_were_joined_is_looked_up_where_no_answer_came(
     monkeypatch.setattr(S3File, "commit", unanswered)
     monkeypatch.setattr(transport, "AGAIN", replace(transport.AGAIN, tries=1))
     if joined:
-        assert bring(folder, there, "large", "up") == [Brought(1, SIZE)]
-        body = client(s3).get_object(Bucket=BUCKET, Key=f"{there['location']}/up")["Body"].read()
+        assert bring(folder, source_store, "large", "up") == [Brought(1, SIZE)]
+        body = client(s3).get_object(Bucket=BUCKET, Key=f"{source_store['location']}/up")["Body"].read()
         assert body == place(folder, "large").read_bytes()
     else:
         with pytest.raises(StoreError, match="cannot be written to: no answer"):
-            bring(folder, there, "large", "up")
-        assert client(s3).list_objects_v2(Bucket=BUCKET, Prefix=there["location"])["KeyCount"] == 0
-        assert "Uploads" not in client(s3).list_multipart_uploads(Bucket=BUCKET, Prefix=there["location"])
+            bring(folder, source_store, "large", "up")
+        assert client(s3).list_objects_v2(Bucket=BUCKET, Prefix=source_store["location"])["KeyCount"] == 0
+        assert "Uploads" not in client(s3).list_multipart_uploads(
+            Bucket=BUCKET, Prefix=source_store["location"]
+        )
 
 
 def test_a_protocol_of_a_plugin_is_not_barred(
@@ -183,20 +185,20 @@ def test_a_protocol_of_a_plugin_is_not_barred(
             return MemoryFileSystem(global_store=True)
 
     monkeypatch.setitem(storage_adapter._adapter_registry, "memory", Adapter())
-    there = {"protocol": "memory", "location": f"/{secrets.token_hex(4)}"}
+    source = {"protocol": "memory", "location": f"/{secrets.token_hex(4)}"}
     back = folder_store(tmp_path / "back")
     tree = Path(folder["location"], "tree")
     (tree / "deep").mkdir(parents=True)
     (tree / "deep" / "x").write_text("x")
     (tree / "y").write_text("y")
     for name, files, size in (("large", 1, SIZE), ("tree", 2, 2)):
-        assert bring(folder, there, name, f"there/{name}") == [Brought(files, size)]
-        assert bring(there, back, f"there/{name}", name) == [Brought(files, size)]
+        assert bring(folder, source, name, f"there/{name}") == [Brought(files, size)]
+        assert bring(source, back, f"there/{name}", name) == [Brought(files, size)]
     assert place(back, "large").read_bytes() == place(folder, "large").read_bytes()
     assert place(back, "tree/deep/x").read_text() == "x"
     altered = hashlib.md5(b"another").digest()
     with monkeypatch.context() as patched:
         patched.setattr(copy_object, "digest_of", lambda *asked: altered)
         with pytest.raises(StoreError, match="differs from the data sent"):
-            bring(folder, there, "large", "again")
-    assert not MemoryFileSystem().exists(f"{there['location']}/again")
+            bring(folder, source, "large", "again")
+    assert not MemoryFileSystem().exists(f"{source['location']}/again")

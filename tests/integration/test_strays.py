@@ -67,12 +67,12 @@ def strays(rig: Rig, plan: Plan, table: str = "Cell") -> list[int]:
     return [b.count for b in blocked if b.kind == "error" and b.reason == STRAYS]
 
 
-def here(rig: Rig, table: str = "cell", what: str = "*") -> list[tuple[Any, ...]]:
+def local_rows(rig: Rig, table: str = "cell", what: str = "*") -> list[tuple[Any, ...]]:
     schema = rig.local_schema("lab_a", "lab")
     return ask(rig.servers.local, f"SELECT {what} FROM `{schema}`.`{table}` ORDER BY 1")
 
 
-def there(rig: Rig, ending: str = "") -> list[tuple[Any, ...]]:
+def source_rows(rig: Rig, ending: str = "") -> list[tuple[Any, ...]]:
     return rig.run("lab_a", f"SELECT id FROM {rig.outbound_table('lab', f'cell{ending}')} ORDER BY 1")
 
 
@@ -102,7 +102,7 @@ def test_equal_counts_hide_nothing(lab: Rig) -> None:
     plan, report = lab.apply(document(lab))
     assert strays(lab, plan) == [2]
     assert report.succeeded
-    assert [row[0] for row in here(lab)] == [1, 2, 3, 4, 5, 6, 7], "what has a source row is pulled"
+    assert [row[0] for row in local_rows(lab)] == [1, 2, 3, 4, 5, 6, 7], "what has a source row is pulled"
     again = lab.plan(document(lab))
     assert strays(lab, again) == [2]
     assert not again.has_changes
@@ -137,12 +137,12 @@ def test_every_state_without_a_source_row_is_counted(lab: Rig) -> None:
         assert strays(lab, plan) == [6]
         assert snapshot.in_state(State.ORPHAN) == 1
     # nothing of it goes by itself, not by `auto`, not as unwanted, not as gone
-    before = here(lab)
+    before = local_rows(lab)
     auto = document(lab, {"where": "id = 1", "unwanted": "release", "deletions": "auto", "max_deletions": 99})
     _, report = lab.apply(auto)
     assert report.succeeded, report
-    assert here(lab) == before
-    assert there(lab) == [(1,), (2,), (3,), (4,), (5,)]
+    assert local_rows(lab) == before
+    assert source_rows(lab) == [(1,), (2,), (3,), (4,), (5,)]
 
 
 @alike
@@ -152,8 +152,8 @@ def test_a_request_for_what_is_gone_is_in_nobodys_way(lab: Rig) -> None:
     auto = document(lab, {"deletions": "auto", "max_deletions": 99})
     _, report = lab.apply(auto)
     assert report.succeeded, report
-    assert [row[0] for row in here(lab)] == [1, 3, 4, 5]
-    assert there(lab, "_deletion_approved") == [(2,)]
+    assert [row[0] for row in local_rows(lab)] == [1, 3, 4, 5]
+    assert source_rows(lab, "_deletion_approved") == [(2,)]
 
 
 @alike
@@ -168,12 +168,14 @@ def test_nothing_is_refilled_while_source_rows_are_missing(lab: Rig) -> None:
     cell = link_of(plan, lab.address("lab_a", "lab", "Cell"))
     assert not [a for a in cell.actions if isinstance(a, Refill)]
     assert report.succeeded, report
-    assert here(lab, "cell", "id, v") == [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)], "its key may be another's"
+    assert local_rows(lab, "cell", "id, v") == [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)], (
+        "its key may be another's"
+    )
     run_all(lab, "INSERT INTO {lab}.cell VALUES (5, 5, 1)", "INSERT INTO {lab}.cell__arm VALUES (5, 1)")
     plan, report = lab.apply(document(lab))  # the owner put the row back
     assert strays(lab, plan) == []
     assert report.succeeded
-    assert here(lab, "cell", "id, v, more")[4] == (5, 5, 1)
+    assert local_rows(lab, "cell", "id, v, more")[4] == (5, 5, 1)
 
 
 @alike
@@ -207,10 +209,10 @@ def test_an_approval_that_names_them_deletes_what_is_here_and_forgets_them(
     assert "id=3" in capsys.readouterr().err
     run(["apply", "--auto-approve", *file])  # 1: of `Fit` one is gone too, which goes along
     assert run(["plan", *file]) == 0, capsys.readouterr().out
-    assert [row[0] for row in here(lab)] == [1, 2]
-    assert here(lab, "fit") == [(10, 1)]
-    assert there(lab) == [(1,), (2,)]
-    assert there(lab, "_deletion_requested") == []
+    assert [row[0] for row in local_rows(lab)] == [1, 2]
+    assert local_rows(lab, "fit") == [(10, 1)]
+    assert source_rows(lab) == [(1,), (2,)]
+    assert source_rows(lab, "_deletion_requested") == []
 
 
 @alike
@@ -230,8 +232,8 @@ def test_rows_of_the_labs_own_keep_what_has_no_source_row_any_more(lab: Rig) -> 
     doc = {**document(lab), "approvals": [entry]}
     plan, report = lab.apply(doc)
     assert report.succeeded, report
-    assert [row[0] for row in here(lab)] == [1, 2, 3, 5]
-    assert there(lab) == [(1,), (2,), (3,), (5,)]
+    assert [row[0] for row in local_rows(lab)] == [1, 2, 3, 5]
+    assert source_rows(lab) == [(1,), (2,), (3,), (5,)]
     assert strays(lab, lab.plan(document(lab))) == [1]
 
 
@@ -263,7 +265,7 @@ def test_what_refers_to_a_row_that_the_source_does_not_have_is_counted_and_rests
     run_all(lab, "INSERT INTO {lab}.fit VALUES (71, 4)")
     _, report = lab.apply(document(lab))
     assert report.succeeded
-    assert here(lab, "fit") == [(10, 1), (50, 5), (71, 4)]
+    assert local_rows(lab, "fit") == [(10, 1), (50, 5), (71, 4)]
     plan = lab.plan(document(lab))
     assert not plan.has_changes
     address = lab.address("lab_a", "lab", "Fit")
@@ -276,7 +278,7 @@ def test_what_refers_to_a_row_that_the_source_does_not_have_is_counted_and_rests
     run_all(lab, "INSERT INTO {lab}.cell VALUES (99, 9)")
     assert lab.apply(document(lab))[1].succeeded
     assert not lab.plan(document(lab)).has_changes
-    assert (70, 99) in here(lab, "fit")
+    assert (70, 99) in local_rows(lab, "fit")
 
 
 @alike
@@ -288,8 +290,8 @@ def test_below_a_dropped_table_what_has_no_source_row_leaves_nothing_to_do_for_e
         ask(lab.servers.local, f"DROP TABLE `{schema}`.`{table}`")
     _, report = lab.apply(document(lab))
     assert report.succeeded, report.outcomes
-    assert [row[0] for row in here(lab)] == [1, 2, 3]
-    assert here(lab, "fit") == [(10, 1)]
+    assert [row[0] for row in local_rows(lab)] == [1, 2, 3]
+    assert local_rows(lab, "fit") == [(10, 1)]
     again = lab.plan(document(lab))
     assert not again.has_changes, [link.actions for link in again.links]
     assert strays(lab, again) == [2]

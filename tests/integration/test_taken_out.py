@@ -69,7 +69,7 @@ def test_a_forgotten_link_is_told_with_what_it_holds_and_not_touched(lab: Rig) -
 @on_all_pairs
 @pytest.mark.parametrize("table", ["keep", "drop"])
 def test_a_removed_link_lets_go_of_its_rows_and_the_ledger_stays(lab: Rig, table: str) -> None:
-    here = lab.local_schema("lab_a", "lab")
+    local_schema = lab.local_schema("lab_a", "lab")
     doc = without_session(lab, table)
     assert foreign_keys(lab, "spikes") == 1
     plan, report = lab.apply(doc)
@@ -83,7 +83,7 @@ def test_a_removed_link_lets_go_of_its_rows_and_the_ledger_stays(lab: Rig, table
     assert left == {f"{lab.names('lab')}_session_history"}
     assert {row[0] for row in outbound(lab, "session_history", "event")} == {"released (removed)"}
     assert foreign_keys(lab, "spikes") == 0
-    sessions = {name for name in tables_of(lab, "local", here) if name.startswith("session")}
+    sessions = {name for name in tables_of(lab, "local", local_schema) if name.startswith("session")}
     assert sessions == ({"session", "session__trial"} if table == "keep" else set())
     lab.run("lab_a", "DELETE FROM {lab}.session__trial WHERE name = 'eve'")
     lab.run("lab_a", "DELETE FROM {lab}.session WHERE name = 'eve'")
@@ -115,13 +115,13 @@ def test_a_table_of_the_labs_own_keeps_a_dropped_link_from_going(lab: Rig) -> No
 
 
 def test_a_removal_killed_at_any_change_is_finished_by_the_next_apply(lab: Rig) -> None:
-    here = lab.local_schema("lab_a", "lab")
+    local_schema = lab.local_schema("lab_a", "lab")
     with lab.job(without_session(lab, "drop")) as job:
         links = job.links
     manifest = str(lab.folder / "djlink.yaml")
 
     def state() -> tuple[Saved, Saved]:
-        return Saved.of(lab.servers.lab_a, lab.outbound), Saved.of(lab.servers.local, here)
+        return Saved.of(lab.servers.lab_a, lab.outbound), Saved.of(lab.servers.local, local_schema)
 
     before = state()
     applier = Applier(lab.environ, Path(__file__).parents[2])

@@ -99,9 +99,10 @@ def test_what_is_at_the_edge_of_a_servers_bounds_is_held(rig: Rig) -> None:
     )
     rig.accounts({"lab_a": ["lab"]})
     applied_cleanly(rig, rig.document({"lab_a": {"lab": ALL}}))
-    here = rig.local_schema("lab_a", "lab")
-    assert ask(rig.servers.local, f"SELECT a = REPEAT('é', 767) FROM {here}.edge_key") == [(1,)]
+    local_schema = rig.local_schema("lab_a", "lab")
+    assert ask(rig.servers.local, f"SELECT a = REPEAT('é', 767) FROM {local_schema}.edge_key") == [(1,)]
     [found] = ask(
-        rig.servers.local, f"SELECT a = REPEAT('€', 16300), b = REPEAT('€', 65535) FROM {here}.edge_row"
+        rig.servers.local,
+        f"SELECT a = REPEAT('€', 16300), b = REPEAT('€', 65535) FROM {local_schema}.edge_row",
     )
     assert found == (1, 1)

@@ -320,9 +320,9 @@ def test_a_circle_that_a_nullable_key_cuts_is_pulled_and_rests(lab: Lab, djlink:
     code, out = djlink(document, "apply", "--auto-approve")
     assert code == 0, out
     assert "becomes plain columns, because the source's foreign keys form a cycle" in out
-    here = lab.rig.local_schema("lab_a", "lab")
+    local_schema = lab.rig.local_schema("lab_a", "lab")
     for table in "ab":
-        assert ask(lab.rig.servers.local, f"SELECT COUNT(*) FROM `{here}`.{table}") == [(2,)]
+        assert ask(lab.rig.servers.local, f"SELECT COUNT(*) FROM `{local_schema}`.{table}") == [(2,)]
     for command in ("plan", "status"):
         assert djlink(document, command)[0] == 0
     run_all(lab.rig, "INSERT INTO {lab}.a VALUES (3, 2)", "INSERT INTO {lab}.b VALUES (3, 3)")
@@ -342,9 +342,9 @@ def test_a_circle_of_which_one_table_was_linked_alone_is_closed_without_what_tha
     assert lab.rig.apply(document)[1].succeeded
     plan = lab.rig.plan(document)
     assert (plan.has_changes, plan.has_errors) == (False, False)
-    here = lab.rig.local_schema("lab_a", "lab")
-    assert ask(lab.rig.servers.local, f"SELECT id, b FROM `{here}`.a") == [(1, 2)]
-    assert len(ask(lab.rig.servers.local, f"SELECT id, a FROM `{here}`.b")) == 2
+    local_schema = lab.rig.local_schema("lab_a", "lab")
+    assert ask(lab.rig.servers.local, f"SELECT id, b FROM `{local_schema}`.a") == [(1, 2)]
+    assert len(ask(lab.rig.servers.local, f"SELECT id, a FROM `{local_schema}`.b")) == 2
 
 
 def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: Lab, djlink: Command) -> None:
@@ -366,8 +366,8 @@ def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: L
     assert not plan.has_errors
     plan = lab.rig.plan(document)
     assert (plan.has_changes, plan.has_errors) == (False, False)
-    here = lab.rig.local_schema("lab_a", "lab")
-    assert ask(lab.rig.servers.local, f"SELECT id, c FROM `{here}`.m__b") == [(1, 1)]
+    local_schema = lab.rig.local_schema("lab_a", "lab")
+    assert ask(lab.rig.servers.local, f"SELECT id, c FROM `{local_schema}`.m__b") == [(1, 1)]
 
 
 def test_requests_of_a_blocked_link_are_called_unknown_and_never_none(lab: Lab, djlink: Command) -> None:

@@ -101,7 +101,12 @@ def check_plan(
     model: Model, link: Link, plan: planning.Plan, snapshot: LinkSnapshot, seen: Counter[str]
 ) -> None:
     """Compare what was counted of one link with the model's."""
-    name, wanted, allowed, barred = link.definition.name, model.wanted(), model.allowed(), model.barred()
+    name, wanted, allowed, barred = (
+        link.definition.name,
+        model.wanted(),
+        model.allowed(),
+        model.blocked_by_request(),
+    )
     pulled = wanted[name] - barred - model.held
     counts = Counter(
         EntityClass(
@@ -131,17 +136,17 @@ def check_plan(
 def check_rows(rig: Rig, model: Model, link: Link) -> None:
     """Compare the keys that stand in outbound and here, and the number of part rows, with the model's."""
     name = link.definition.name
-    here = {e for e in model.held if e[0] == name}
+    local_keys = {e for e in model.held if e[0] == name}
     columns = ", ".join(f"`{c}`" for c in model.tables[name].key)
     for server, of in (
         ("lab_a", f"`{link.outbound_schema}`.`{link.outbound_table}`"),
         ("local", f"`{link.local.schema}`.`{link.local.name}`"),
     ):
         rows = rig.server(server).execute(f"SELECT {columns} FROM {of}")
-        assert {(name, tuple(map(folded, row))) for row in rows} == here, (server, link.address)
-    for part, ours in zip(model.parts(name), link.local.parts, strict=False):
-        rows = rig.servers.local.execute(f"SELECT COUNT(*) FROM `{ours.schema}`.`{ours.name}`")
-        assert rows == [(model.part_rows(part, here),)], part.name
+        assert {(name, tuple(map(folded, row))) for row in rows} == local_keys, (server, link.address)
+    for part, local_table in zip(model.parts(name), link.local.parts, strict=False):
+        rows = rig.servers.local.execute(f"SELECT COUNT(*) FROM `{local_table.schema}`.`{local_table.name}`")
+        assert rows == [(model.part_rows(part, local_keys),)], part.name
 
 
 def left_out(
@@ -341,8 +346,8 @@ def test_needed_restricts_nothing_itself_and_passes_on_what_its_parents_restrict
 def test_needed_wants_what_a_held_child_refers_to(pipeline: Rig) -> None:
     pipeline.apply(tables(pipeline, Rig={"pull": "needed"}, Session={"where": {"s": 100}}))
     pipeline.run("lab_a", f"DELETE FROM {{outbound}}.{pipeline.names('lab')}_rig")
-    here = pipeline.local_schema("lab_a", "lab")
-    script(pipeline, ["SET foreign_key_checks = 0", f"DELETE FROM `{here}`.rig"], "local")
+    local_schema = pipeline.local_schema("lab_a", "lab")
+    script(pipeline, ["SET foreign_key_checks = 0", f"DELETE FROM `{local_schema}`.rig"], "local")
     pipeline.apply(tables(pipeline, Rig={"pull": "needed"}, Session={"where": {"s": 300}}))
     assert (pulled(pipeline, "session"), pulled(pipeline, "rig")) == ([100, 300], [10, 30])
 

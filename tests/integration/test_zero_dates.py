@@ -10,7 +10,7 @@ import pytest
 
 from djlink_manifest.model.links.entity import State
 from djlink_manifest.reconcile.plan.actions import Delete, NoteRequests, Refill
-from tests.support.owners import new_source
+from tests.support.pipelines.owners import new_source
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE
 
@@ -58,12 +58,12 @@ def document(rig: Rig, day: dict[str, Any] | None = None, **defaults: Any) -> di
     return made
 
 
-def here(rig: Rig, table: str, what: str = "*") -> list[tuple[Any, ...]]:
+def local_rows(rig: Rig, table: str, what: str = "*") -> list[tuple[Any, ...]]:
     schema = rig.local_schema("lab_a", "lab")
     return sorted(run(rig, "local", f"SELECT {what} FROM `{schema}`.`{table}`"), key=repr)
 
 
-def there(rig: Rig, table: str) -> list[tuple[Any, ...]]:
+def source_rows(rig: Rig, table: str) -> list[tuple[Any, ...]]:
     return sorted(run(rig, "lab_a", f"SELECT * FROM {{lab}}.{table}"), key=repr)
 
 
@@ -76,8 +76,8 @@ def request(rig: Rig, key: str) -> None:
 @alike
 def test_what_has_a_zero_date_in_its_key_is_pulled_once_and_counted_as_held(lab: Rig) -> None:
     for name, count in ROWS.items():
-        assert here(lab, name) == there(lab, name), name
-        assert len(here(lab, name)) == count
+        assert local_rows(lab, name) == source_rows(lab, name), name
+        assert len(local_rows(lab, name)) == count
     request(lab, "v = 3")  # so that entities are counted one by one
     with lab.job(document(lab)) as job:
         plan = job.plan(verify=True)
@@ -111,8 +111,8 @@ def test_a_refill_leaves_part_rows_with_a_zero_date_where_they_are(lab: Rig) -> 
     day = link_of(plan, lab.address("lab_a", "lab", "Day"))
     assert [a.entities for a in day.actions if isinstance(a, Refill)] == [4]
     assert report.succeeded, report
-    assert here(lab, "day") == there(lab, "day")
-    assert here(lab, "day__part") == there(lab, "day__part")
+    assert local_rows(lab, "day") == source_rows(lab, "day")
+    assert local_rows(lab, "day__part") == source_rows(lab, "day__part")
 
 
 @alike
@@ -122,13 +122,13 @@ def test_a_requested_entity_with_a_zero_date_is_noted_and_goes_with_what_hangs_o
     plan, report = lab.apply(document(lab))
     assert report.succeeded
     assert [a.new for a in link_of(plan, address).actions if isinstance(a, NoteRequests)] == [1]
-    assert here(lab, "day__deletion_requested", "CAST(day AS CHAR), kind") == [("0000-00-00", 2)]
+    assert local_rows(lab, "day__deletion_requested", "CAST(day AS CHAR), kind") == [("0000-00-00", 2)]
     again = lab.plan(document(lab))
     assert not again.has_changes
     requests = link_of(again, address).requests
     assert requests is not None
-    assert requests.waiting is not None
-    assert requests.waiting.closure.here == 1
+    assert requests.requested is not None
+    assert requests.requested.closure.local == 1
 
     plan, report = lab.apply(document(lab, deletions="auto", max_deletions="100%"))
     assert report.succeeded
@@ -138,7 +138,7 @@ def test_a_requested_entity_with_a_zero_date_is_noted_and_goes_with_what_hangs_o
     run(lab, "lab_a", "DELETE FROM {lab}.scan WHERE kind = 2", "DELETE FROM {lab}.note WHERE kind = 2")
     run(lab, "lab_a", "DELETE FROM {lab}.day__part WHERE kind = 2", "DELETE FROM {lab}.day WHERE kind = 2")
     for name in ROWS:
-        assert here(lab, name) == there(lab, name), name
+        assert local_rows(lab, name) == source_rows(lab, name), name
     assert not lab.plan(document(lab)).has_changes
 
 
@@ -148,11 +148,11 @@ def test_what_is_wanted_no_longer_stays_where_a_row_with_a_zero_date_refers_to_i
     plan, report = lab.apply(document(lab, less, max_deletions="100%"))
     assert report.succeeded
     assert link_of(plan, lab.address("lab_a", "lab", "Day")).kept == 1  # its scan and note are kept
-    assert len(here(lab, "day")) == 4
+    assert len(local_rows(lab, "day")) == 4
     _, report = lab.apply(document(lab, less, max_deletions="100%", unwanted="release"))
     assert report.succeeded
-    assert len(here(lab, "day")) == 3
-    assert len(here(lab, "scan")) == 2
+    assert len(local_rows(lab, "day")) == 3
+    assert len(local_rows(lab, "scan")) == 2
 
 
 @alike

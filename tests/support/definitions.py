@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 from tests.support.rig import Rig
 from tests.support.sql import ask
 
@@ -64,14 +64,14 @@ def every_value(server: SandboxServer, schema: str, table: str) -> list[tuple[ob
         (schema, table),
     )
     listed = [
-        f"{quoted(name)} * 1e0"
+        f"{quoted_name(name)} * 1e0"
         if kind in ("float", "double")
-        else f"HEX(CAST({quoted(name)} AS BINARY))"
+        else f"HEX(CAST({quoted_name(name)} AS BINARY))"
         if kind not in ("bit", "point", "vector")
-        else f"HEX({quoted(name)})"
+        else f"HEX({quoted_name(name)})"
         for name, kind in columns
     ]
-    rows = ask(server, f"SELECT {', '.join(listed)} FROM {quoted(schema)}.{quoted(table)}")
+    rows = ask(server, f"SELECT {', '.join(listed)} FROM {quoted_name(schema)}.{quoted_name(table)}")
     # as hex, which tells -0.0 from 0.0
     return sorted((tuple(v.hex() if isinstance(v, float) else v for v in row) for row in rows), key=repr)
 

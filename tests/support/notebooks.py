@@ -22,14 +22,14 @@ from tests.support.rig import PASSWORD, Rig
 class Notebook:
     """The other lab's tables, declared there with DataJoint, and both schemas as a notebook names them.
 
-    `theirs` are the source's classes by name, on the owner's connection.
+    `source` are the source's classes by name, on the owner's connection.
     """
 
     rig: Rig
     dj: Any
     local_schema: LazySchema
     source_schema: LazySchema
-    theirs: SimpleNamespace = field(default_factory=SimpleNamespace)
+    source: SimpleNamespace = field(default_factory=SimpleNamespace)
     owner: Any = None
 
     @property
@@ -45,7 +45,7 @@ class Notebook:
         """The rows of a table of the outbound schema."""
         return self.rig.run("lab_a", f"SELECT * FROM {self.rig.outbound_table('lab', table)} ORDER BY 1")
 
-    def here(self, table: str) -> list[tuple[Any, ...]]:
+    def local_name(self, table: str) -> list[tuple[Any, ...]]:
         """The rows of a local table."""
         return self.rig.run("local", f"SELECT * FROM `{self.local}`.`{table}` ORDER BY 1")
 
@@ -109,7 +109,7 @@ def open_notebook(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Noteboo
     dj = pipeline.load_datajoint()
     create_owner(rig.server("lab_a"), rig.names("owner"), PASSWORD, [rig.names("lab")])
     owner = pipeline.connect(rig.server("lab_a"), rig.names("owner"), PASSWORD)
-    theirs = declare(dj, rig.names("lab"), owner)
+    source_side = declare(dj, rig.names("lab"), owner)
     rig.accounts({"lab_a": ["lab"]})
     monkeypatch.setenv("LINK_USER", rig.names("link"))
     monkeypatch.setenv("LINK_PASS", PASSWORD)
@@ -130,7 +130,7 @@ def open_notebook(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Noteboo
         local_schema = LazySchema(rig.names("our_lab"))
         source_schema = LazySchema(rig.names("lab"), host=source.host, port=source.port, tls=False)
         try:
-            yield Notebook(rig, dj, local_schema, source_schema, theirs, owner)
+            yield Notebook(rig, dj, local_schema, source_schema, source_side, owner)
         finally:
             owner.close()
             connection.close()

@@ -23,7 +23,7 @@ from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.servers.accounts import (
     create_link_user,
     create_local_user,
-    quoted,
+    quoted_name,
 )
 from tests.support.servers import Names, Servers, drop_everything, new_names, processes
 
@@ -78,7 +78,7 @@ class Rig:
         while "{" in rest:
             head, _, tail = rest.partition("{")
             name, _, rest = tail.partition("}")
-            out += head + quoted(self.names(name))
+            out += head + quoted_name(self.names(name))
         return out + rest
 
     def accounts(

@@ -15,7 +15,7 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 from djlink_manifest.sandbox.servers.binaries import Vendor
 from djlink_manifest.sandbox.servers.cache import locked
 
@@ -154,7 +154,7 @@ def processes(cursor: Cursor) -> dict[int, tuple[str, str]]:
 def drop_everything(server: SandboxServer, names: Names) -> None:
     """Drop the schemas and accounts of a test, and end the sessions that it left open and that hold locks."""
     with server.connect() as connection, connection.cursor() as cursor:
-        mine = (len(names.prefix), names.prefix)
+        own_columns = (len(names.prefix), names.prefix)
         cursor.execute("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 20")
         cursor.execute("SELECT CONNECTION_ID()")
         [(own,)] = cursor.fetchall()
@@ -167,13 +167,14 @@ def drop_everything(server: SandboxServer, names: Names) -> None:
                 if error.args[0] != NO_SUCH_THREAD:  # It may have ended by itself.
                     raise
         cursor.execute(
-            "SELECT schema_name FROM information_schema.schemata WHERE LEFT(schema_name, %s) = %s", mine
+            "SELECT schema_name FROM information_schema.schemata WHERE LEFT(schema_name, %s) = %s",
+            own_columns,
         )
         for (schema,) in cursor.fetchall():
-            cursor.execute(f"DROP DATABASE {quoted(schema)}")
-        cursor.execute("SELECT user, host FROM mysql.user WHERE LEFT(user, %s) = %s", mine)
+            cursor.execute(f"DROP DATABASE {quoted_name(schema)}")
+        cursor.execute("SELECT user, host FROM mysql.user WHERE LEFT(user, %s) = %s", own_columns)
         for user, host in cursor.fetchall():
             if host:
                 cursor.execute("DROP USER %s@%s", (user, host))
             else:  # a role of MariaDB is no account
-                cursor.execute(f"DROP ROLE {quoted(user)}")
+                cursor.execute(f"DROP ROLE {quoted_name(user)}")

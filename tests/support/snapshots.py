@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 
 Row = tuple[Any, ...]
 
@@ -27,7 +27,7 @@ class Saved:
         tables, columns, rows = dict[str, str](), dict[str, tuple[str, ...]](), dict[str, tuple[Row, ...]]()
         with server.connect() as connection, connection.cursor() as cursor:
             for name in _tables(cursor, schema):
-                of = f"{quoted(schema)}.{quoted(name)}"
+                of = f"{quoted_name(schema)}.{quoted_name(name)}"
                 tables[name] = _created(cursor, of)
                 cursor.execute(f"SELECT * FROM {of} ORDER BY 1, 2")
                 columns[name] = tuple(c[0] for c in cursor.description)
@@ -65,30 +65,30 @@ class Saved:
         )
 
     def _is_altered(self, cursor: Any, name: str) -> bool:
-        return _created(cursor, f"{quoted(self.schema)}.{quoted(name)}") != self.tables[name]
+        return _created(cursor, f"{quoted_name(self.schema)}.{quoted_name(name)}") != self.tables[name]
 
     def put_back(self, server: SandboxServer) -> None:
         """Bring the schema to this state again."""
         with server.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SET SESSION foreign_key_checks = 0")
-            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(self.schema)}")
-            cursor.execute(f"USE {quoted(self.schema)}")
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted_name(self.schema)}")
+            cursor.execute(f"USE {quoted_name(self.schema)}")
             present = _tables(cursor, self.schema)
             altered = [name for name in present if name in self.tables and self._is_altered(cursor, name)]
             if altered:
-                cursor.execute(f"DROP TABLE {', '.join(map(quoted, altered))}")
+                cursor.execute(f"DROP TABLE {', '.join(map(quoted_name, altered))}")
                 present = [name for name in present if name not in altered]
-            surplus = [quoted(name) for name in present if name not in self.tables]
+            surplus = [quoted_name(name) for name in present if name not in self.tables]
             if surplus:
                 cursor.execute(f"DROP TABLE {', '.join(surplus)}")
             for name, text in self.tables.items():
                 if name in present:
-                    cursor.execute(f"DELETE FROM {quoted(name)}")
+                    cursor.execute(f"DELETE FROM {quoted_name(name)}")
                 else:
                     cursor.execute(text)
                 if self.rows[name]:
                     places = ", ".join(["%s"] * len(self.columns[name]))
-                    cursor.executemany(f"INSERT INTO {quoted(name)} VALUES ({places})", self.rows[name])
+                    cursor.executemany(f"INSERT INTO {quoted_name(name)} VALUES ({places})", self.rows[name])
             connection.commit()
 
 

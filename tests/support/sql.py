@@ -9,7 +9,7 @@ from typing import Any
 from pymysql.connections import Connection
 
 from djlink_manifest.sandbox import SandboxServer
-from djlink_manifest.sandbox.servers.accounts import quoted
+from djlink_manifest.sandbox.servers.accounts import quoted_name
 from tests.support.rig import Rig
 
 LENIENT = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00'"
@@ -33,7 +33,7 @@ def ask(server: SandboxServer, text: str, args: Sequence[object] = ()) -> list[t
 
 def run_all(rig: Rig, *texts: str, server: str = "lab_a") -> None:
     """Run statements; `{x}` in them is the test's schema x, `{{` a brace, as in str.format."""
-    names = {name: quoted(rig.names(name)) for name in ("lab", "other", "outbound")}
+    names = {name: quoted_name(rig.names(name)) for name in ("lab", "other", "outbound")}
     for text in texts:
         ask(rig.server(server), text.format(**names))
 

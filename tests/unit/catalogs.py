@@ -50,8 +50,8 @@ def catalog(
 def resolved(
     folder: Path,
     schemas: Mapping[str, Any],
-    there: Catalog,
-    here: Catalog | None = None,
+    source: Catalog,
+    local_side: Catalog | None = None,
     **more: Any,
 ) -> Resolved:
     """The links of a manifest over one source `k`, whose schemas are given as in YAML."""
@@ -67,5 +67,5 @@ def resolved(
     }
     path = folder / "djlink.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
-    local = here or catalog([])
-    return resolve(load([path]), {"k": there}, local, {"k": "out"}, Stores(), {})
+    local = local_side or catalog([])
+    return resolve(load([path]), {"k": source}, local, {"k": "out"}, Stores(), {})

@@ -10,7 +10,7 @@ from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.stores.external import Objects
+from djlink_manifest.model.stores.external import ObjectCounts
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.reconcile.plan.observation import Head, Observation
@@ -25,8 +25,8 @@ from djlink_manifest.reconcile.state.deletion_requests import (
 from djlink_manifest.reconcile.state.snapshot import (
     Alteration,
     EntityClass,
-    Footing,
     LinkSnapshot,
+    LinkTables,
     PartRows,
     Refusal,
     ServerFacts,
@@ -95,20 +95,20 @@ def snapshot(facts: Mapping[str, Any]) -> LinkSnapshot:
         to_pull_bytes=facts.get("bytes", 0),
         equal=facts.get("equal", 0),
         taken=tuple(facts.get("taken", {}).items()),
-        waiting=tuple(facts.get("waiting", {}).items()),
+        blocked_by_parent=tuple(facts.get("waiting", {}).items()),
         parts=tuple(PartRows(part, *rows) for part, rows in facts.get("held_parts", {}).items()),
         changed=facts.get("changed"),
         lost=facts.get("lost", 0),
-        lacking=facts.get("lacking", 0),
-        to_pull_objects=Objects(*facts.get("objects", ())),
+        missing_objects=facts.get("lacking", 0),
+        to_pull_objects=ObjectCounts(*facts.get("objects", ())),
     )
 
 
-def footing(facts: Mapping[str, Any]) -> Footing:
+def footing(facts: Mapping[str, Any]) -> LinkTables:
     """What stands of a link."""
     new = facts.get("new", False)
     unmarked = facts.get("unmarked", ["outbound", "local"] if new else [])
-    return Footing(
+    return LinkTables(
         link_id=None if new else "0a1b",
         mark_outbound="outbound" in unmarked,
         mark_local="local" in unmarked,
@@ -138,11 +138,11 @@ def view(name: str) -> OwnerView:
 
 def deletions(said: Mapping[str, Any]) -> LinkDeletions:
     """What was observed of a link's deletions; requests of each hour are told by their number."""
-    waiting = {int(hour): request_set(int(hour), each) for hour, each in said.get("waiting", {}).items()}
+    requested = {int(hour): request_set(int(hour), each) for hour, each in said.get("waiting", {}).items()}
     return LinkDeletions(
         granted=closure(said.get("granted", {})),
-        waiting=waiting[max(waiting)] if waiting else RequestSet("sha256:00", 0, None, Closure()),
-        earlier={hour_text(hour): each for hour, each in waiting.items()},
+        requested=requested[max(requested)] if requested else RequestSet("sha256:00", 0, None, Closure()),
+        earlier={hour_text(hour): each for hour, each in requested.items()},
         unnoted=said.get("unnoted", 0),
         overdue=said.get("overdue", 0),
         unwanted=closure(said.get("unwanted", {})),

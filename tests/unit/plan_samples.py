@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location
 from djlink_manifest.model.links.graph import Edge, LinkGraph
-from djlink_manifest.model.stores.external import Objects
+from djlink_manifest.model.stores.external import ObjectCounts
 from djlink_manifest.reconcile.plan.actions import (
     ADDED,
     Action,
@@ -34,12 +34,12 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, LinkStarted, Message, Report
 from djlink_manifest.reconcile.state.deletion_requests import (
-    Asked,
     Closure,
     LabRows,
     LinkDeletions,
+    RequestGroup,
     RequestSet,
 )
 from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
@@ -95,7 +95,7 @@ SESSION = LinkPlan(
             (("Probe", 2480), ("Note", 1), ("Trial", 120_000)),
             18_400_000,
             "new link",
-            objects=Objects(2_481, 7_200_000_000, 1),
+            objects=ObjectCounts(2_481, 7_200_000_000, 1),
         ),
     ),
     warnings=("its parent lab.rig is not linked: the foreign key becomes plain columns",),
@@ -136,10 +136,10 @@ TRACE = LinkPlan(
     local_rows=50,
     requests=LinkDeletions(
         (
-            Asked("wrong electrode", "owner@db.lab-a.org", 16, datetime(2026, 11, 8, 9)),
-            Asked("", "root@localhost", 1, datetime(2026, 11, 20, 8)),
+            RequestGroup("wrong electrode", "owner@db.lab-a.org", 16, datetime(2026, 11, 8, 9)),
+            RequestGroup("", "root@localhost", 1, datetime(2026, 11, 20, 8)),
         ),
-        waiting=RequestSet(
+        requested=RequestSet(
             "sha256:ab",
             17,
             datetime(2026, 11, 20, 8),
@@ -372,7 +372,7 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         _PAIRS,
         st.integers(0, 10**16),
         NASTY,
-        objects=st.builds(Objects, COUNT, st.integers(0, 10**16), COUNT),
+        objects=st.builds(ObjectCounts, COUNT, st.integers(0, 10**16), COUNT),
     ),
     st.builds(PullAgain, COUNT, NASTY),
     st.builds(Refill, COUNT, st.sampled_from(["definition", "rows"]), NASTY),
@@ -401,7 +401,7 @@ _CLOSURES = st.builds(
 _MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1))
 _REQUESTS = st.builds(
     LinkDeletions,
-    st.lists(st.builds(Asked, NASTY, NASTY, COUNT, _MOMENTS), max_size=5).map(tuple),
+    st.lists(st.builds(RequestGroup, NASTY, NASTY, COUNT, _MOMENTS), max_size=5).map(tuple),
     _CLOSURES,
     st.none() | st.builds(RequestSet, NASTY, COUNT, st.none() | _MOMENTS, _CLOSURES),
     now=st.none() | _MOMENTS,
@@ -455,7 +455,7 @@ OUTCOMES = st.builds(
 EVENTS = st.one_of(
     st.builds(LinkStarted, _ADDRESS, COUNT),
     st.builds(Advanced, _ADDRESS, COUNT, COUNT, COUNT),
-    st.builds(Said, _ADDRESS, NASTY),
+    st.builds(Message, _ADDRESS, NASTY),
     OUTCOMES,
 )
 REPORTS = st.builds(

@@ -13,13 +13,13 @@ from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, 
 from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.model.tables.derive import LinkedTable, local_definition, outbound_definitions
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption, adopted, adoption, rehearsal, unfit
-from djlink_manifest.reconcile.diff.link_tables import Ground
+from djlink_manifest.reconcile.diff.link_tables import CatalogPair
 from djlink_manifest.reconcile.plan.actions import Blocked, CreateLocal
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.snapshot import EntityClass, LinkSnapshot, Refusal, ServerFacts
 
-HERE = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "us@%", "db.ours", 3306, "/var", 64 << 20)
-THERE = replace(HERE, hostname="db.theirs", account="link@%")
+LOCAL_SERVER = ServerIdentity(Version("mysql", "8.4.0", (8, 4, 0)), "us@%", "db.ours", 3306, "/var", 64 << 20)
+SOURCE_SERVER = replace(LOCAL_SERVER, hostname="db.theirs", account="link@%")
 SOURCE = TableDefinition("lab", "t", (Column("id", "int"), Column("x", "int", nullable=True)), ("id",))
 OUTBOUND = outbound_definitions(SOURCE, "out", "lab_t")
 LOCAL, _ = local_definition(SOURCE, "ours", {("lab", "t"): LinkedTable("a.lab.T", ("id",), "ours", "t")})
@@ -30,12 +30,14 @@ LINK = Link(
 
 def catalog(identity: ServerIdentity, *tables: TableDefinition) -> Catalog:
     found = {(t.schema, t.name): replace(t, parts=()) for t in tables}
-    return Catalog("a" if identity is THERE else "local", identity, frozenset(), found, {}, {}, (), {})
+    return Catalog(
+        "a" if identity is SOURCE_SERVER else "local", identity, frozenset(), found, {}, {}, (), {}
+    )
 
 
-def ground(*, local: Catalog | None = None, source: Catalog | None = None) -> Ground:
-    theirs = source or catalog(THERE, SOURCE, *OUTBOUND)
-    return Ground("atlas", theirs, local or catalog(HERE, *LOCAL.tables))
+def ground(*, local: Catalog | None = None, source: Catalog | None = None) -> CatalogPair:
+    source_side = source or catalog(SOURCE_SERVER, SOURCE, *OUTBOUND)
+    return CatalogPair("atlas", source_side, local or catalog(LOCAL_SERVER, *LOCAL.tables))
 
 
 def mark(side: str, **changes: str | None) -> Mark:
@@ -44,13 +46,13 @@ def mark(side: str, **changes: str | None) -> Mark:
         on.link_id(LINK),
         "lab_t" if side == "out" else "t",
         *("atlas", "c@x", "lab", "t", "out", "lab_t", "db.ours", "ours", "t"),
-        fingerprint(HERE),
+        fingerprint(LOCAL_SERVER),
         SOURCE.digest(),
     )
     return replace(base, **changes)  # type: ignore[arg-type] # all of these are text
 
 
-def marked(**changes: str | None) -> Ground:
+def marked(**changes: str | None) -> CatalogPair:
     """Both sides marked, with the same changes."""
     on = ground()
     return replace(
@@ -60,12 +62,12 @@ def marked(**changes: str | None) -> Ground:
     )
 
 
-def found(on: Ground, given_up: str | None = None) -> Adoption | Refusal | None:
+def found(on: CatalogPair, given_up: str | None = None) -> Adoption | Refusal | None:
     return adoption(LINK, on, "c@ours", given_up)
 
 
 def test_nothing_is_taken_where_nothing_stands_or_all_is_right() -> None:
-    assert found(ground(local=catalog(HERE), source=catalog(THERE, SOURCE))) is None
+    assert found(ground(local=catalog(LOCAL_SERVER), source=catalog(SOURCE_SERVER, SOURCE))) is None
     assert found(marked()) is None
 
 
@@ -83,13 +85,13 @@ def test_tables_without_marks_get_new_ones_and_those_with_marks_keep_their_histo
 
 @pytest.mark.parametrize("given_up", [None, "theirs"])
 def test_another_labs_tables_are_taken_only_where_it_is_named(given_up: str | None) -> None:
-    told = found(marked(manifest="theirs", fingerprint="0", local_server="db.x", link_id="x"), given_up)
+    refusal = found(marked(manifest="theirs", fingerprint="0", local_server="db.x", link_id="x"), given_up)
     if given_up:
-        assert isinstance(told, Adoption)
-        assert "`db.x`, is refused from then on" in told.notes[0]
+        assert isinstance(refusal, Adoption)
+        assert "`db.x`, is refused from then on" in refusal.notes[0]
     else:
-        assert isinstance(told, Refusal)
-        assert "`theirs` (c@x) of another local server, `db.x`" in told.reason
+        assert isinstance(refusal, Refusal)
+        assert "`theirs` (c@x) of another local server, `db.x`" in refusal.reason
 
 
 @pytest.mark.parametrize(
@@ -100,17 +102,17 @@ def test_another_labs_tables_are_taken_only_where_it_is_named(given_up: str | No
     ],
 )
 def test_tables_of_another_source_table_are_refused(changes: dict[str, str], words: str) -> None:
-    told = found(marked(manifest="old", **changes))
-    assert isinstance(told, Refusal)
-    assert words in told.reason
+    refusal = found(marked(manifest="old", **changes))
+    assert isinstance(refusal, Refusal)
+    assert words in refusal.reason
 
 
 def test_a_local_table_that_moved_in_the_manifest_alone_is_refused() -> None:
-    on = ground(local=catalog(HERE))
+    on = ground(local=catalog(LOCAL_SERVER))
     on = replace(on, source=adopted(on.source, "out", mark("out", local_schema="before")))
-    told = found(on)
-    assert isinstance(told, Refusal)
-    assert "its local table is before.t; ours.t does not exist" in told.reason
+    refusal = found(on)
+    assert isinstance(refusal, Refusal)
+    assert "its local table is before.t; ours.t does not exist" in refusal.reason
 
 
 @pytest.mark.parametrize(
@@ -127,18 +129,18 @@ def test_outbound_tables_that_do_not_fit_are_refused(
 ) -> None:
     tables = list(OUTBOUND)
     tables[number] = replace(tables[number], **change)  # type: ignore[arg-type] # fields by name
-    told = found(ground(source=catalog(THERE, SOURCE, *tables)))
-    assert isinstance(told, Refusal)
-    assert words in told.reason
+    refusal = found(ground(source=catalog(SOURCE_SERVER, SOURCE, *tables)))
+    assert isinstance(refusal, Refusal)
+    assert words in refusal.reason
 
 
 def test_a_foreign_key_that_lets_rows_go_is_refused() -> None:
     [key] = OUTBOUND[0].foreign_keys
     for rule, fits in (("CASCADE", False), ("NO ACTION", True)):
         loose = replace(OUTBOUND[0], foreign_keys=(replace(key, on_delete=rule),))
-        told = found(ground(source=catalog(THERE, SOURCE, loose, *OUTBOUND[1:])))
-        assert isinstance(told, Adoption) is fits
-        assert fits or (isinstance(told, Refusal) and "ON DELETE CASCADE, not RESTRICT" in told.reason)
+        refusal = found(ground(source=catalog(SOURCE_SERVER, SOURCE, loose, *OUTBOUND[1:])))
+        assert isinstance(refusal, Adoption) is fits
+        assert fits or (isinstance(refusal, Refusal) and "ON DELETE CASCADE, not RESTRICT" in refusal.reason)
 
 
 def snapshot(equal: int = 0, *, held: bool = False, rows: int = 3) -> LinkSnapshot:
@@ -148,9 +150,9 @@ def snapshot(equal: int = 0, *, held: bool = False, rows: int = 3) -> LinkSnapsh
 
 def test_keys_alone_do_not_make_a_table_the_sources_unless_rows_could_not_be_compared() -> None:
     plan = LinkPlan("a.lab.T", 1)
-    told = unfit(plan, snapshot())
-    assert told is not None
-    assert "none of its 3 local rows is held or equals a source row" in told.reason
+    refusal = unfit(plan, snapshot())
+    assert refusal is not None
+    assert "none of its 3 local rows is held or equals a source row" in refusal.reason
     assert unfit(plan, snapshot(1)) is None
     assert unfit(plan, snapshot(held=True)) is None
     assert unfit(plan, LinkSnapshot({})) is None

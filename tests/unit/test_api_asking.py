@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.api.asking import NOTHING, Wish, decorated, letting_go, narrowed
+from djlink_manifest.api.manifests import NOTHING, LinkDeclaration, decorated, letting_go, narrowed
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.load import load
 from djlink_manifest.manifest.models.options import Options
 from djlink_manifest.manifest.models.servers import ServerSpec
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.nodes import Origin
-from djlink_manifest.model.links.selection import AllOf, Equals, Sql
+from djlink_manifest.model.links.selection import AllOf, Equals, SqlCondition
 from djlink_manifest.model.server.catalog import Mark
 
-HERE = Location("notebook.py", 3, 1)
+PLACE = Location("notebook.py", 3, 1)
 LOCAL, SOURCE = (
     ServerSpec.model_construct(
-        origin=Origin.outside(HERE, name), host=f"{name}.example", user="${env:A}", password="${env:B}"
+        origin=Origin.outside(PLACE, name), host=f"{name}.example", user="${env:A}", password="${env:B}"
     )
     for name in ("local", "db")
 )
-RATS = Sql("species = 'rat'")
+RATS = SqlCondition("species = 'rat'")
 
 
 def mark(schema: str, table: str, outbound: str, local_schema: str, local: str) -> Mark:
@@ -40,14 +40,14 @@ def options(manifest: Manifest) -> dict[str, Options]:
 
 
 def test_a_decorated_link_wants_itself_and_only_refers_to_those_made_before() -> None:
-    wish = Wish("lab", "Session", "ours", (("raw", "disk"),), HERE)
+    declaration = LinkDeclaration("lab", "Session", "ours", (("raw", "disk"),), PLACE)
     marks = [
         mark("lab", "session", "lab_session", "ours", "session"),
         mark("lab", "#subject", "lab_subject", "ours", "subject"),
         mark("ephys", "_unit", "unit_of_old", "ours_ephys", "unit"),
     ]
     beside = {("ephys", "Unit"): (("raw", "tape"),)}
-    made = options(decorated(wish, marks, LOCAL, SOURCE, "out", "us", RATS, beside))
+    made = options(decorated(declaration, marks, LOCAL, SOURCE, "out", "us", RATS, beside))
     assert made == {
         "db.lab.session": Options.model_construct(
             where=RATS, stores=(("raw", "disk"),), schema_name="ours", outbound_table="lab_session"
@@ -62,8 +62,8 @@ def test_a_decorated_link_wants_itself_and_only_refers_to_those_made_before() ->
 
 
 def test_a_link_without_a_mark_is_named_by_its_class() -> None:
-    wish = Wish("lab", "Session", "ours", (), HERE)
-    made = decorated(wish, [], LOCAL, SOURCE, "out", "us", None, {})
+    declaration = LinkDeclaration("lab", "Session", "ours", (), PLACE)
+    made = decorated(declaration, [], LOCAL, SOURCE, "out", "us", None, {})
     assert options(made) == {"db.lab.Session": Options.model_construct(schema_name="ours")}
     assert (made.name, made.contact, made.sources[0].outbound) == ("python", "us", "out")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
-from djlink_manifest.model.server.health import Diagnosis, Finding, Health, Patient, Role
+from djlink_manifest.model.server.health import Diagnosis, ExaminedServer, Finding, Health, Role
 from djlink_manifest.model.server.rights import Grant, parse_grants
 from djlink_manifest.reconcile.doctor.marks import mark_findings
 from djlink_manifest.reconcile.doctor.rights import Need, rights_findings
@@ -234,7 +234,7 @@ def test_marks_of_both_sides_are_weighed() -> None:
 def test_a_diagnosis_is_shown_with_why_and_fix_and_no_control_character() -> None:
     diagnosis = Diagnosis(
         "ours",
-        (Patient("local", "db", 3306, True, "mysql", "8.4.0"), Patient("lab_a", "x", 0)),
+        (ExaminedServer("local", "db", 3306, True, "mysql", "8.4.0"), ExaminedServer("lab_a", "x", 0)),
         (
             Finding("local", "TLS", "ok", "TLSv1.3"),
             Finding("lab_a", "reachable", "error", "gone \x1b[31m", "its links wait", "start it"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from djlink_manifest.cli.terminal.failures import told
+from djlink_manifest.cli.terminal.failures import report_error
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import (
     DjlinkError,
@@ -49,11 +49,11 @@ SECRET = "hunter2-never-printed"
     ids=lambda value: type(value).__name__,
 )
 def test_every_failure_has_its_exit_code(error: BaseException, code: int) -> None:
-    assert told(error, Screen()) == code
+    assert report_error(error, Screen()) == code
 
 
 def test_a_defect_is_told_in_two_lines_without_its_own_text(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(ValueError(f"bad {SECRET}"), Screen()) == 1
+    assert report_error(ValueError(f"bad {SECRET}"), Screen()) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
@@ -68,7 +68,7 @@ def test_debug_shows_where_an_error_came_from_but_no_password(capsys: pytest.Cap
     try:
         raise ValueError(f"connect(host='x', password='{SECRET}')\n[bold]\x1b[2J")
     except ValueError as error:
-        told(error, screen)
+        report_error(error, screen)
     err = capsys.readouterr().err
     assert "test_cli_failures.py" in err
     assert "ValueError: connect(host='x', password= ***" in err
@@ -77,7 +77,7 @@ def test_debug_shows_where_an_error_came_from_but_no_password(capsys: pytest.Cap
 
 
 def test_an_error_names_link_place_server_and_next_step(capsys: pytest.CaptureFixture[str]) -> None:
-    told(DjlinkError("no", hint="try", link="a.b.C", server="a", location=samples.at(3)), Screen())
+    report_error(DjlinkError("no", hint="try", link="a.b.C", server="a", location=samples.at(3)), Screen())
     assert capsys.readouterr().err.splitlines() == [
         "Error: no",
         "  link:   a.b.C   (atlas.yaml:3)",
@@ -187,7 +187,7 @@ def test_the_second_signal_ends_at_once() -> None:
     code, out, err = interrupted(60, [signal.SIGINT, signal.SIGINT])
     assert time.monotonic() - started < 30
     assert code == 130
-    assert "Aborted. What was committed stays" in err
+    assert "Aborted. Committed changes are kept" in err
     assert "ended" not in out
 
 

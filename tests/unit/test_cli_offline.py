@@ -17,7 +17,7 @@ import click
 import pytest
 
 from djlink_manifest import __version__
-from djlink_manifest.cli.commands.apply import question, said_yes
+from djlink_manifest.cli.commands.apply import confirmed, question
 from djlink_manifest.cli.root import djlink
 from tests.support.command import called
 
@@ -332,14 +332,14 @@ def test_without_a_terminal_apply_names_auto_approve_before_anything_else(folder
 )
 def test_only_the_word_yes_agrees(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-    assert said_yes("?") is agreed
+    assert confirmed("?") is agreed
 
 
 def test_the_question_says_that_yes_approves_deletions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("no\n"))
-    assert not said_yes(question(17))
+    assert not confirmed(question(17))
     assert "approve the 17 deletions that it lists" in capsys.readouterr().err
 
 

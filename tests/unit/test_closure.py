@@ -18,8 +18,8 @@ def made(name: str, *key: str, parts: tuple[TableDefinition, ...] = ()) -> Table
 
 
 def refers(table: TableDefinition, parent: str, *pairs: tuple[str, str]) -> TableDefinition:
-    mine, theirs = zip(*pairs, strict=True)
-    return replace(table, foreign_keys=(ForeignKey(f"to_{parent}", mine, "here", parent, theirs),))
+    own, source = zip(*pairs, strict=True)
+    return replace(table, foreign_keys=(ForeignKey(f"to_{parent}", own, "here", parent, source),))
 
 
 def link(address: str, local: TableDefinition) -> Link:
@@ -93,8 +93,8 @@ def test_a_line_over_many_layers_of_diamonds_is_given_up_before_it_is_written() 
         names = [f"t{layer}_{place}" for place in range(2)]
         for name in names:
             table = made(name, "k")
-            mine = tuple(ForeignKey(f"to_{p}", ("k",), "here", p, ("k",)) for p in above)
-            links.append(link(f"a.lab.{name}", replace(table, foreign_keys=mine)))
+            lab_rows = tuple(ForeignKey(f"to_{p}", ("k",), "here", p, ("k",)) for p in above)
+            links.append(link(f"a.lab.{name}", replace(table, foreign_keys=lab_rows)))
         above = names
     keys = [(("here", t.name), key) for each in links for t in each.local.tables for key in t.foreign_keys]
     own = (("own", "fit"), ForeignKey("f", ("k",), "here", above[0], ("k",)))

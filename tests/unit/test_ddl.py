@@ -6,7 +6,7 @@ import pytest
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.tables.definition import Column, TableDefinition
-from djlink_manifest.servers.ddl.tables import create_table, quoted
+from djlink_manifest.servers.ddl.tables import create_table, literal
 
 
 def rendered(**facts: object) -> str:
@@ -75,4 +75,4 @@ def test_a_type_stays_as_it_is(type_: str) -> None:
 
 
 def test_a_text_stays_within_its_quotes() -> None:
-    assert quoted("it's \\ \0") == "'it''s \\\\ \\0'"
+    assert literal("it's \\ \0") == "'it''s \\\\ \\0'"

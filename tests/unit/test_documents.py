@@ -88,9 +88,9 @@ def picture() -> list[tuple[str, str]]:
 
 
 def test_the_picture_shows_each_folder_of_the_package_and_no_other() -> None:
-    there = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")} - {"."}
+    source = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")} - {"."}
     drawn = [folder for folder, _ in picture()]
-    assert sorted(drawn) == sorted(there)
+    assert sorted(drawn) == sorted(source)
 
 
 def test_the_words_of_the_picture_stand_below_each_other() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.cli.commands.init import Asked, from_server
+from djlink_manifest.cli.commands.init import InitOptions, from_server
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,
@@ -148,10 +148,10 @@ def test_where_values_go_is_left_to_be_filled_in(tmp_path: Path, new: bool) -> N
 
 def test_the_outbound_schema_is_found_where_only_one_can_be_it() -> None:
     rights = frozenset({"ALL PRIVILEGES"})
-    ours, more = Grant(rights, r"our\_out", "*"), Grant(rights, "more", "*")
-    base = catalog(table("lab", "t"), table("our_out", "t"), table("more", "t"), grants=(READING, ours))
+    local, more = Grant(rights, r"our\_out", "*"), Grant(rights, "more", "*")
+    base = catalog(table("lab", "t"), table("our_out", "t"), table("more", "t"), grants=(READING, local))
     assert outbound_schema(base, {"lab"}) == "our_out"
-    assert outbound_schema(replace(base, grants=(READING, ours, more)), {"lab"}) is None
+    assert outbound_schema(replace(base, grants=(READING, local, more)), {"lab"}) is None
     everywhere = Grant(rights, "*", "*")
     assert outbound_schema(replace(base, grants=(everywhere,)), {"lab"}) is None
 
@@ -311,7 +311,7 @@ def test_what_init_writes_is_valid_whatever_a_server_has_and_says_what_it_leaves
             f"sources: {{lab_a: {{host: s, schemas: {{{written(asked)}: {{tables: {written_there}}}}}}}}}\n"
         )
         load(files)
-    given = Asked("lab_a." + asked, tuple(map(str, files)), *[None] * 10)
+    given = InitOptions("lab_a." + asked, tuple(map(str, files)), *[None] * 10)
     if base is None:
         given = replace(given, host="s")
     with pytest.MonkeyPatch.context() as patched:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from djlink_manifest.model.links.explanation import Reason, told_once
+from djlink_manifest.model.links.explanation import Reason, distinct_reasons
 
 
 def test_what_decides_about_an_ancestor_is_told_at_its_first_mention_alone() -> None:
@@ -13,7 +13,7 @@ def test_what_decides_about_an_ancestor_is_told_at_its_first_mention_alone() -> 
             Reason("foreign key", False, "names what is left out", f"a.lab.t{layer}_{place}", key, reasons)
             for place in range(2)
         )
-    told, mentions, repeated = list(told_once(reasons)), list[str](), 0
+    told, mentions, repeated = list(distinct_reasons(reasons)), list[str](), 0
     while told:
         each = told.pop()
         mentions.append(each.parent)

@@ -28,12 +28,12 @@ from djlink_manifest.reconcile.resolve.external_columns import Housed, house
 
 PLACE = Place("ephys", "__spikes", "princeton_ephys", "spikes")
 HASH = "abcdefghijklmnopqrstuvwx23"
-OURS = Store(
+LOCAL_STORE = Store(
     "ours",
     {"protocol": "file", "location": "/ours", "hash_prefix": "H", "schema_prefix": "S", "subfolding": [2, 3]},
 )
 BARE = Store("bare", {"protocol": "file", "location": "/b", "hash_prefix": "", "filepath_prefix": "files"})
-LOCAL = {"ours": OURS, "bare": BARE}
+LOCAL = {"ours": LOCAL_STORE, "bare": BARE}
 
 
 def column(comment: str, type_: str = "json") -> Column:
@@ -71,16 +71,16 @@ def transport_of(
     external = External(codec, "raw")
     checked = read_metadata(json.dumps(metadata).encode(), external)
     assert checked is not None
-    found, ours = transport(checked, external, PLACE, [("raw", target)], prefix, LOCAL)
-    return found.path, ours
+    found, local_value = transport(checked, external, PLACE, [("raw", target)], prefix, LOCAL)
+    return found.path, local_value
 
 
 def moved(
     metadata: dict[str, Any], codec: str = "object", target: str = "ours", prefix: str = "_schema"
 ) -> tuple[str, dict[str, Any]]:
-    path, ours = transport_of(metadata, codec, target, prefix)
-    assert path == ours["path"]
-    return path, ours
+    path, local_value = transport_of(metadata, codec, target, prefix)
+    assert path == local_value["path"]
+    return path, local_value
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def moved(
     ],
 )
 def test_an_object_by_schema_goes_below_the_local_table(path: str, prefix: str, goal: str) -> None:
-    found, ours = moved({"path": path, "store": "raw", "size": 3, "url": "s3://x"}, prefix=prefix)
+    found, local_value = moved({"path": path, "store": "raw", "size": 3, "url": "s3://x"}, prefix=prefix)
     assert found == goal
-    assert ours == {"path": goal, "store": "ours", "size": 3}
+    assert local_value == {"path": goal, "store": "ours", "size": 3}
 
 
 def test_an_object_by_hash_goes_where_datajoint_would_put_it() -> None:
     metadata = {"hash": HASH, "path": f"_hash/ephys/{HASH}", "schema": "ephys", "store": "raw", "size": 9}
-    goal, ours = moved(metadata, "blob")
+    goal, local_value = moved(metadata, "blob")
     assert goal == f"H/princeton_ephys/ab/cde/{HASH}"
-    assert ours == {**metadata, "path": goal, "schema": "princeton_ephys", "store": "ours"}
+    assert local_value == {**metadata, "path": goal, "schema": "princeton_ephys", "store": "ours"}
     assert moved(metadata, "blob", "bare")[0] == f"princeton_ephys/{HASH}"
     # garbage collection would take it for an orphan if it were called like a hash
     assert moved(metadata, "graph")[0] == f"{goal}.graph"
@@ -116,8 +116,8 @@ def test_a_filepath_keeps_its_path_within_the_local_stores_rules() -> None:
         with pytest.raises(BadObject, match="a section of the local store"):
             moved({"path": path, "store": "raw"}, "filepath")
     # as people write a folder; rows are compared by what stands behind the last slash
-    found, ours = transport_of({"path": "rig/run/", "store": "raw"}, "filepath")
-    assert (found, ours["path"]) == ("rig/run", "rig/run/")
+    found, local_value = transport_of({"path": "rig/run/", "store": "raw"}, "filepath")
+    assert (found, local_value["path"]) == ("rig/run", "rig/run/")
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "a/../../b", "..", "a/./b", "a\\b", "a\nb", "a\0b"])
@@ -183,15 +183,15 @@ def test_metadata_is_read_where_a_column_promises_it_and_where_it_looks_like_it(
 
 
 def test_a_column_here_names_the_local_store_or_holds_the_value() -> None:
-    theirs = column(":<blob@raw>:waves: 100% 'of' it")
-    ours = housed(theirs, External("blob", "raw"), "ours")
-    assert ours == replace(theirs, comment=":<blob@ours>:waves: 100% 'of' it")
-    inline = housed(theirs, External("blob", "raw"), "inline")
-    assert inline == replace(theirs, type="longblob", comment=":<blob>:waves: 100% 'of' it")
+    source_columns = column(":<blob@raw>:waves: 100% 'of' it")
+    local_columns = housed(source_columns, External("blob", "raw"), "ours")
+    assert local_columns == replace(source_columns, comment=":<blob@ours>:waves: 100% 'of' it")
+    inline = housed(source_columns, External("blob", "raw"), "inline")
+    assert inline == replace(source_columns, type="longblob", comment=":<blob>:waves: 100% 'of' it")
 
 
 STORES = Stores(
-    {"ours": OURS, "bare": BARE, "broken": NoStore("the store `broken` is not set up correctly: x")},
+    {"ours": LOCAL_STORE, "bare": BARE, "broken": NoStore("the store `broken` is not set up correctly: x")},
     "ours",
     {
         "lab": {
@@ -251,7 +251,7 @@ def test_a_codec_whose_name_is_no_part_of_a_path_is_refused(codec: str) -> None:
 
 
 def test_one_store_for_two_schemas_of_one_name_is_refused() -> None:
-    shared = replace(STORES, given={"lab": {"raw": Store("raw", dict(OURS.settings))}})
+    shared = replace(STORES, given={"lab": {"raw": Store("raw", dict(LOCAL_STORE.settings))}})
     assert housing(":<blob@raw>:", ("raw", "ours"), stores=shared).problems == ()
     [(reason, _)] = housing(":<blob@raw>:", ("raw", "ours"), schema="s", stores=shared).problems
     assert "would delete the source's objects" in reason

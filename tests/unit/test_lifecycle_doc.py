@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.links.entity import Presence, Standing, State, Step, state_of, step_for
+from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Step, state_of, step_for
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.tables.definition import Column, TableDefinition
@@ -24,28 +24,28 @@ from djlink_manifest.reconcile.state.deletion_requests import (
     LinkDeletions,
     RequestSet,
 )
-from djlink_manifest.reconcile.state.snapshot import EntityClass, Footing, LinkSnapshot, ServerFacts
+from djlink_manifest.reconcile.state.snapshot import EntityClass, LinkSnapshot, LinkTables, ServerFacts
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 PRESENCES = [Presence(*bits) for bits in itertools.product((False, True), repeat=5)]
-STANDINGS = [Standing(*bits) for bits in itertools.product((False, True), repeat=5)]
-CONDITIONS: dict[str, Callable[[Standing], bool]] = {
+STANDINGS = [EntityTerms(*bits) for bits in itertools.product((False, True), repeat=5)]
+CONDITIONS: dict[str, Callable[[EntityTerms], bool]] = {
     "always": lambda _: True,
-    "pullable": lambda standing: standing.pullable,
-    "not pullable": lambda standing: not standing.pullable,
-    "not pullable, lost, and wanted or `unwanted: keep`": lambda standing: (
-        not standing.pullable and standing.remade and (standing.wanted or not standing.release_unwanted)
+    "pullable": lambda terms: terms.pullable,
+    "not pullable": lambda terms: not terms.pullable,
+    "not pullable, lost, and wanted or `unwanted: keep`": lambda terms: (
+        not terms.pullable and terms.remade and (terms.wanted or not terms.release_unwanted)
     ),
-    "not pullable, and not so lost": lambda standing: (
-        not standing.pullable and not (standing.remade and (standing.wanted or not standing.release_unwanted))
+    "not pullable, and not so lost": lambda terms: (
+        not terms.pullable and not (terms.remade and (terms.wanted or not terms.release_unwanted))
     ),
-    "lost": lambda standing: standing.remade,
-    "not lost": lambda standing: not standing.remade,
-    "wanted": lambda standing: standing.wanted,
-    "not wanted, `unwanted: keep`": lambda standing: not standing.wanted and not standing.release_unwanted,
-    "not wanted, `unwanted: release`": lambda standing: not standing.wanted and standing.release_unwanted,
-    "granted": lambda standing: standing.granted,
-    "not granted": lambda standing: not standing.granted,
+    "lost": lambda terms: terms.remade,
+    "not lost": lambda terms: not terms.remade,
+    "wanted": lambda terms: terms.wanted,
+    "not wanted, `unwanted: keep`": lambda terms: not terms.wanted and not terms.release_unwanted,
+    "not wanted, `unwanted: release`": lambda terms: not terms.wanted and terms.release_unwanted,
+    "granted": lambda terms: terms.granted,
+    "not granted": lambda terms: not terms.granted,
 }
 
 
@@ -56,10 +56,12 @@ class Row:
     when: str
     follows: str
 
-    def meets(self, presence: Presence, standing: Standing) -> bool:
+    def meets(self, presence: Presence, terms: EntityTerms) -> bool:
         marks = self.pattern.split()
-        there = all(mark == "x" or (mark == "1") == fact for mark, fact in zip(marks, presence, strict=True))
-        return there and CONDITIONS[self.when](standing)
+        matches = all(
+            mark == "x" or (mark == "1") == fact for mark, fact in zip(marks, presence, strict=True)
+        )
+        return matches and CONDITIONS[self.when](terms)
 
 
 def table_rows(header: str) -> Iterator[list[str]]:
@@ -81,15 +83,15 @@ def test_each_row_of_the_state_table_says_what_the_code_does(row: Row) -> None:
     assert re.fullmatch(r"[01x]( [01x]){4}", row.pattern)
     met = [(p, s) for p in PRESENCES for s in STANDINGS if row.meets(p, s)]
     assert met
-    for presence, standing in met:
+    for presence, terms in met:
         assert state_of(presence).value == row.state
-        assert step_for(presence, standing).value == row.follows
+        assert step_for(presence, terms).value == row.follows
 
 
 @pytest.mark.parametrize("presence", PRESENCES, ids=lambda p: "".join(str(int(fact)) for fact in p))
 def test_each_presence_and_standing_stands_in_exactly_one_row(presence: Presence) -> None:
-    for standing in STANDINGS:
-        assert len([row for row in ROWS if row.meets(presence, standing)]) == 1
+    for terms in STANDINGS:
+        assert len([row for row in ROWS if row.meets(presence, terms)]) == 1
 
 
 def test_the_state_table_names_every_state_and_every_step() -> None:
@@ -107,17 +109,17 @@ def test_every_step_has_one_row_that_says_what_this_version_does() -> None:
 
 @pytest.mark.parametrize("presence", PRESENCES, ids=lambda p: "".join(str(int(fact)) for fact in p))
 def test_the_plan_shows_each_step_as_the_second_table_says(presence: Presence) -> None:
-    for standing in STANDINGS:
-        words = IN_THE_PLAN[step_for(presence, standing).value]
+    for terms in STANDINGS:
+        words = IN_THE_PLAN[step_for(presence, terms).value]
         if "where equal, else" in words:
             equal, other = words.split(" where equal, else ")
-            assert shown(plan_of_one(presence, standing, equal=1)) == {equal}
-            assert shown(plan_of_one(presence, standing, equal=0)) == {other}
+            assert shown(plan_of_one(presence, terms, equal=1)) == {equal}
+            assert shown(plan_of_one(presence, terms, equal=0)) == {other}
         else:
-            assert shown(plan_of_one(presence, standing, equal=0)) == {words} - {"nothing"}
+            assert shown(plan_of_one(presence, terms, equal=0)) == {words} - {"nothing"}
 
 
-def plan_of_one(presence: Presence, standing: Standing, *, equal: int) -> LinkPlan:
+def plan_of_one(presence: Presence, terms: EntityTerms, *, equal: int) -> LinkPlan:
     """The plan for a link with one entity; `equal` counts it where its local rows equal the source's."""
     key = Column("id", "int")
     definition = TableDefinition("lab", "subject", (key,), ("id",))
@@ -132,19 +134,19 @@ def plan_of_one(presence: Presence, standing: Standing, *, equal: int) -> LinkPl
         plain=(),
         where=None,
         pull="all",
-        unwanted="release" if standing.release_unwanted else "keep",
+        unwanted="release" if terms.release_unwanted else "keep",
         deletions="review",
         location=Location("atlas.yaml", 1, 1),
     )
-    entities = EntityClass(presence, wanted=standing.wanted, pullable=standing.pullable)
-    missing = (definition,) if standing.remade else ()
-    stands = Footing("1", False, False, make_local=missing, remade=standing.remade)
+    entities = EntityClass(presence, wanted=terms.wanted, pullable=terms.pullable)
+    missing = (definition,) if terms.remade else ()
+    stands = LinkTables("1", False, False, make_local=missing, remade=terms.remade)
     princeton = ServerFacts("princeton", "localhost")
     seen = Observation(
         Head("atlas", "0" * 64, ("atlas.yaml",), ServerFacts("local", "localhost"), (princeton,)),
-        footings={link.address: stands},
+        link_tables={link.address: stands},
         snapshots={link.address: LinkSnapshot(counts={entities: 1}, equal=equal, outbound_rows=1)},
-        deletions=DeletionFacts({link.address: deletions_of_one(step_for(presence, standing))}),
+        deletions=DeletionFacts({link.address: deletions_of_one(step_for(presence, terms))}),
     )
     return make([link], LinkGraph.build([link.address], []), seen).links[0]
 
@@ -155,7 +157,7 @@ def deletions_of_one(step: Step) -> LinkDeletions:
     open_requests = RequestSet("", 1, datetime(2026, 11, 20), one)
     return LinkDeletions(
         granted=one if step is Step.DELETE_APPROVE else nothing,
-        waiting=open_requests if step is Step.AWAIT_REVIEW else None,
+        requested=open_requests if step is Step.AWAIT_REVIEW else None,
         unwanted=one if step is Step.DELETE_RELEASE else nothing,
     )
 

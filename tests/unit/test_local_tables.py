@@ -118,7 +118,7 @@ def changed(**changes: object) -> Here:
 
 SAME = Here()
 ALL_OF_T = ["make t", "make t__p", "make t__deletion_requested"]
-THERE = (
+SOURCE_SERVER = (
     "problem: the local table ours.t does not match the source's definition, which changed after linking: "
 )
 LOCALLY = (
@@ -148,7 +148,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     ),
     "the source added a column that needs a value": (
         *(with_columns(NEEDED), SAME, "complete"),
-        [f"{THERE}the source added column `z`, which is NOT NULL without a default"],
+        [f"{SOURCE_SERVER}the source added column `z`, which is NOT NULL without a default"],
     ),
     "the source added a generated column, which needs no rows": (
         *(with_columns(TWICE), SAME, "complete"),
@@ -183,16 +183,15 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     "the source dropped a column": (
         *(replace(BEFORE, columns=BEFORE.columns[:1], indexes=(), foreign_keys=()), SAME, "complete"),
         [
-            f"{THERE}the source dropped column `x`",
-            "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows "
-            "without a parent in ours.room cannot be inserted; link the parent again, or drop that foreign "
-            "key",
+            f"{SOURCE_SERVER}the source dropped column `x`",
+            "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows without "
+            "a parent in ours.room cannot be inserted; link the parent again, or drop that foreign key",
         ],
     ),
     "the source changed a type": (
         *(replace(BEFORE, columns=(BEFORE.columns[0], Column("x", "bigint", nullable=True))), SAME),
         "complete",
-        [f"{THERE}column `x` has the type int, not bigint"],
+        [f"{SOURCE_SERVER}column `x` has the type int, not bigint"],
     ),
     # what was done here
     "a column was dropped here": (
@@ -261,7 +260,8 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         "earlier version",
         [
             "add t.z after x",
-            f"{THERE}column `own` does not exist at the source: it was dropped there, or added locally",
+            f"{SOURCE_SERVER}column `own` does not exist at the source: it was dropped there, "
+            "or added locally",
             f"refill for `z` of t, {ADDED}",
         ],
     ),
@@ -278,45 +278,45 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
 }
 
 
-def drift(source: TableDefinition, here: Here, kind: Marked) -> LocalDrift:
-    tables = {("ours", name): t for name, t in here.tables().items()}
+def drift(source: TableDefinition, local_side: Here, kind: Marked) -> LocalDrift:
+    tables = {("ours", name): t for name, t in local_side.tables().items()}
     marks = {"ours": (found,)} if (found := mark(kind)) else {}
     local = Catalog("local", IDENTITY, frozenset({"ours"}), tables, {}, marks, (), {})
     return local_drift(link(source), found, local)
 
 
-@pytest.mark.parametrize(("source", "here", "kind", "expected"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("source", "local", "kind", "expected"), CASES.values(), ids=CASES)
 def test_what_is_found_of_the_local_tables(
-    source: TableDefinition, here: Here, kind: Marked, expected: Sequence[str]
+    source: TableDefinition, local: Here, kind: Marked, expected: Sequence[str]
 ) -> None:
-    assert sorted(told(drift(source, here, kind))) == sorted(expected)
+    assert sorted(told(drift(source, local, kind))) == sorted(expected)
 
 
-@pytest.mark.parametrize(("source", "here", "kind"), [case[:3] for case in CASES.values()], ids=CASES)
+@pytest.mark.parametrize(("source", "local", "kind"), [case[:3] for case in CASES.values()], ids=CASES)
 def test_the_source_counts_as_redefined_where_the_mark_names_another_definition(
-    source: TableDefinition, here: Here, kind: Marked
+    source: TableDefinition, local: Here, kind: Marked
 ) -> None:
     complete = kind not in ("begun", "none")
-    assert drift(source, here, kind).redefined == (complete and source != BEFORE)
+    assert drift(source, local, kind).redefined == (complete and source != BEFORE)
 
 
 def test_a_column_added_to_the_key_is_a_problem_of_the_master_and_of_all_that_has_its_key() -> None:
     found = drift(with_columns(NEEDED, key=("id", "z")), SAME, "complete")
     master, requested = (words for words, _ in found.problems)
     assert master == (
-        f"{THERE.removeprefix('problem: ')}the source added column `z` to the primary key;"
+        f"{SOURCE_SERVER.removeprefix('problem: ')}the source added column `z` to the primary key;"
         " the primary key is (id), not (id, z)"
     )
     assert requested.startswith("the local table ours.t__deletion_requested does not match")
 
 
 def test_a_problem_says_where_to_undo_what() -> None:
-    [(_, there)] = drift(with_columns(NEEDED), SAME, "complete").problems
-    assert there.startswith(
+    [(_, source_schema)] = drift(with_columns(NEEDED), SAME, "complete").problems
+    assert source_schema.startswith(
         "ask the source's owner to undo the change, or exclude the link; or, if it has no rows of your"
     )
-    [(_, here)] = drift(BEFORE, changed(columns=(*BEFORE.columns, NEEDED)), "complete").problems
-    assert here.startswith("undo the change on the local server")
+    [(_, local_schema)] = drift(BEFORE, changed(columns=(*BEFORE.columns, NEEDED)), "complete").problems
+    assert local_schema.startswith("undo the change on the local server")
     [(_, parts)] = drift(BEFORE, Here(("t",)), "complete").problems
     assert "DROP TABLE `ours`.`t__p`; the next apply recreates all of them" in parts
     named = Here(changed=(replace(Q, schema="ours", foreign_keys=()),))

@@ -16,7 +16,7 @@ from djlink_manifest.model.server.rights import Grant
 from djlink_manifest.model.stores.store import Stores
 from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.reconcile.bootstrap.grants import account_grants
-from djlink_manifest.reconcile.diff.link_tables import Ground, footing
+from djlink_manifest.reconcile.diff.link_tables import CatalogPair, compare_link
 from djlink_manifest.reconcile.resolve.links import resolve
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines, diagnostics_json
 from djlink_manifest.servers.query.tables import restricted
@@ -70,12 +70,14 @@ def check_usable(manifest: Manifest) -> None:
     except DjlinkError:  # an account or a schema by a reference that is not set
         pass
     schemas = frozenset({"lab", "out"})
-    there = {s.name: Catalog(s.name, IDENTITY, schemas, TABLES, {}, {}, (ALL,), {}) for s in manifest.sources}
-    here = Catalog("local", IDENTITY, frozenset(), {}, {}, {}, (ALL,), {})
-    outbound = dict.fromkeys(there, "out")
-    resolved = resolve(manifest, there, here, outbound, Stores(), {})
+    source = {
+        s.name: Catalog(s.name, IDENTITY, schemas, TABLES, {}, {}, (ALL,), {}) for s in manifest.sources
+    }
+    local = Catalog("local", IDENTITY, frozenset(), {}, {}, {}, (ALL,), {})
+    outbound = dict.fromkeys(source, "out")
+    resolved = resolve(manifest, source, local, outbound, Stores(), {})
     for link in resolved.links:
-        footing(link, Ground(manifest.name, there[link.source], here))
+        compare_link(link, CatalogPair(manifest.name, source[link.source], local))
         text, _ = restricted(link, link.where).formatted()
         check_statement(text.replace("%%", "%"))
 

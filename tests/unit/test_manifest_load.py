@@ -23,7 +23,7 @@ from djlink_manifest.manifest.text.overlay import overlaid
 from djlink_manifest.manifest.text.problems import Problems
 from djlink_manifest.manifest.text.tree import parse
 from djlink_manifest.model.links.link import Limit
-from djlink_manifest.model.links.selection import Equals, Sql
+from djlink_manifest.model.links.selection import Equals, SqlCondition
 from tests.unit.manifest_cases import (
     HEAD,
     SOURCE,
@@ -169,7 +169,7 @@ sources:
 
 def test_where_is_read_with_the_options_that_fall_on_its_table(tmp_path: Path) -> None:
     text = tables("T: {where: 'd > CURDATE()'}")
-    assert rules(loaded(tmp_path, text))["T"].options.where == Sql("d > CURDATE()")
+    assert rules(loaded(tmp_path, text))["T"].options.where == SqlCondition("d > CURDATE()")
     found = told(
         tmp_path,
         tables("T: {where: ▸'d > CURDATE()'}").replace("sources:", "defaults: {unwanted: release}\nsources:"),
@@ -222,7 +222,7 @@ sources:
     assert found == ()
     said = rules(manifest)
     assert sorted(said) == ["A", "B", "D"]
-    assert said["A"].options == Options.model_construct(where=Sql("y > 1"))
+    assert said["A"].options == Options.model_construct(where=SqlCondition("y > 1"))
     assert said["B"].options == Options()
     assert (manifest.name, manifest.sources[0].port) == ("other", "3310")
     assert said["A"].location.file.endswith("f0.yaml")

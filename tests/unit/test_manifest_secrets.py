@@ -15,7 +15,7 @@ from djlink_manifest.manifest.models.secrets import (
     resolve_text,
 )
 from djlink_manifest.manifest.models.values import Manifest
-from djlink_manifest.manifest.text.references import BadReference, Reference, only_references, parts
+from djlink_manifest.manifest.text.references import BadReference, ValueReference, only_references, parts
 from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
 from tests.unit.manifest_cases import HEAD, loaded
 
@@ -219,7 +219,12 @@ def test_a_resolved_password_prints_stars(tmp_path: Path) -> None:
 
 
 def test_parts_of_a_text() -> None:
-    assert parts("a${env:B}c${file:d/e}") == ("a", Reference("env", "B"), "c", Reference("file", "d/e"))
+    assert parts("a${env:B}c${file:d/e}") == (
+        "a",
+        ValueReference("env", "B"),
+        "c",
+        ValueReference("file", "d/e"),
+    )
     assert parts("plain $ {x}") == ("plain $ {x}",)
     assert parts("") == ()
     assert only_references("${env:A}${file:b}")

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from djlink_manifest.manifest.models.sqltext import Refused, check
-from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, Sql
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, SqlCondition
 from tests.unit.manifest_cases import one, rule, told
 
 
 @pytest.mark.parametrize(
     ("said", "condition"),
     [
-        ("\"date > '2020-01-01'\"", Sql("date > '2020-01-01'")),
-        ("a = 1", Sql("a = 1")),
-        ('"  a = 1\\n "', Sql("a = 1")),
+        ("\"date > '2020-01-01'\"", SqlCondition("date > '2020-01-01'")),
+        ("a = 1", SqlCondition("a = 1")),
+        ('"  a = 1\\n "', SqlCondition("a = 1")),
         ("{a: 1}", Equals("a", (1,))),
         ("{a: text}", Equals("a", ("text",))),
         ("{a: null}", Equals("a", (None,))),
@@ -29,8 +29,8 @@ from tests.unit.manifest_cases import one, rule, told
         ('{a: "1.10"}', Equals("a", ("1.10",))),
         ("{a: [1, x, null]}", Equals("a", (1, "x", None))),
         ("{b: 1, a: 2}", AllOf((Equals("a", (2,)), Equals("b", (1,))))),
-        ("[a > 1]", Sql("a > 1")),
-        ("[{a: 1}, b > 2]", AnyOf((Equals("a", (1,)), Sql("b > 2")))),
+        ("[a > 1]", SqlCondition("a > 1")),
+        ("[{a: 1}, b > 2]", AnyOf((Equals("a", (1,)), SqlCondition("b > 2")))),
         (
             "[{a: 1, b: [2, 3]}, {c: 4}]",
             AnyOf((AllOf((Equals("a", (1,)), Equals("b", (2, 3)))), Equals("c", (4,)))),

@@ -45,5 +45,5 @@ def test_each_fault_says_what_is_told_what_comes_next_and_which_tests_hold_it(ro
 
 def test_each_test_of_a_fault_stands_in_the_table() -> None:
     named = {found for row in rows() for found in TEST.findall(row[3])}
-    there = {(file, test) for file in OF_FAULTS for test in names_in(file) if test not in NO_FAULT}
-    assert there <= named
+    source_rows = {(file, test) for file in OF_FAULTS for test in names_in(file) if test not in NO_FAULT}
+    assert source_rows <= named

@@ -11,13 +11,13 @@ from djlink_manifest.cli.options.owner_options import agreed
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models.restriction import restriction
 from djlink_manifest.model.links.dependents import below, children_first, ties
-from djlink_manifest.model.links.holding import OwnedLink, Standing, TableStanding
-from djlink_manifest.model.links.selection import AllOf, Equals, Sql
+from djlink_manifest.model.links.holding import LinkHolding, OwnedLink, TableHolding
+from djlink_manifest.model.links.selection import AllOf, Equals, SqlCondition
 from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
 from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, Needed, parse_grants
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import owner_views
-from djlink_manifest.reconcile.diff.owner_views import owners_lack
+from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
 from djlink_manifest.report.commands.owner import age, board_lines, progress, touched_lines
 from djlink_manifest.servers.ddl.owner_views import create_view
 
@@ -49,7 +49,7 @@ def masters(*tables: TableDefinition) -> dict[tuple[str, str], TableDefinition]:
         (("a=1", "a=2"), (), Equals("a", ("1", "2"))),
         (("a=x=y",), (), Equals("a", ("x=y",))),
         (("a=NULL", "b="), (), AllOf((Equals("a", (None,)), Equals("b", ("",))))),
-        (("a=1",), (" b > 2 ",), AllOf((Equals("a", ("1",)), Sql("b > 2")))),
+        (("a=1",), (" b > 2 ",), AllOf((Equals("a", ("1",)), SqlCondition("b > 2")))),
     ],
 )
 def test_a_restriction_is_what_was_typed(
@@ -82,16 +82,16 @@ def test_what_hangs_on_a_table_comes_before_it_over_parts_and_by_several_ways() 
         table("report", "subject", parts=(part("report__page", "scan"),)),
         table("rig"),
     )
-    among = ties(found)
-    assert {(t.parent[1], t.table.name) for t in among} == {
+    keys = ties(found)
+    assert {(t.parent[1], t.table.name) for t in keys} == {
         ("subject", "session"),
         ("session", "scan"),
         ("subject", "report"),
         ("scan", "report__page"),
     }
-    near = below(("s", "session"), among)
+    near = below(("s", "session"), keys)
     assert {name for _, name in near} == {"session", "scan", "report"}
-    assert [name for _, name in children_first(found, among)] == [
+    assert [name for _, name in children_first(found, keys)] == [
         "report",
         "rig",
         "scan",
@@ -135,7 +135,7 @@ def source_catalog(schemas: set[str], rights: tuple[str, ...]) -> Catalog:
 def test_what_owners_miss_is_told_with_the_statements_that_mend_it(
     schemas: set[str], rights: tuple[str, ...], told: str
 ) -> None:
-    lack = owners_lack(source_catalog(schemas, rights), "out")
+    lack = missing_owner_rights(source_catalog(schemas, rights), "out")
     assert lack is not None
     words, hint = lack
     assert told in words
@@ -144,7 +144,7 @@ def test_what_owners_miss_is_told_with_the_statements_that_mend_it(
 
 
 def test_owners_miss_nothing_where_schema_and_rights_are_there() -> None:
-    assert owners_lack(source_catalog({"out_owner"}, OWNER_SCHEMA_RIGHTS), "out") is None
+    assert missing_owner_rights(source_catalog({"out_owner"}, OWNER_SCHEMA_RIGHTS), "out") is None
 
 
 @pytest.mark.parametrize(
@@ -163,15 +163,15 @@ def link(manifest: str) -> OwnedLink:
 
 
 SINCE = datetime(2026, 11, 2)
-ASKED = TableStanding(
+ASKED = TableHolding(
     ("s", "t"),
     "s.T",
     None,
     (
-        Standing(link("atlas"), 9, SINCE, 3, 3, 12 * 86_400 + 5),
-        Standing(link("map"), approved=3),
-        Standing(link("memory"), approved=3),
-        Standing(link("other"), requested=3),
+        LinkHolding(link("atlas"), 9, SINCE, 3, 3, 12 * 86_400 + 5),
+        LinkHolding(link("map"), approved=3),
+        LinkHolding(link("memory"), approved=3),
+        LinkHolding(link("other"), requested=3),
     ),
 )
 
@@ -189,16 +189,16 @@ def test_a_board_says_who_holds_what_who_agreed_and_who_is_waited_for() -> None:
 
 
 def test_progress_ends_and_says_so_and_is_silent_where_nothing_was_asked_for() -> None:
-    done = TableStanding(("s", "t"), "s.T", 3, (Standing(link("map"), approved=3),))
+    done = TableHolding(("s", "t"), "s.T", 3, (LinkHolding(link("map"), approved=3),))
     assert list(progress(done)) == ["1 of 1 lab approved: the source can delete the approved rows"]
-    assert list(progress(TableStanding(("s", "t"), "s.T", 3, (Standing(link("map"), held=3),)))) == []
+    assert list(progress(TableHolding(("s", "t"), "s.T", 3, (LinkHolding(link("map"), held=3),)))) == []
 
 
 def test_who_is_touched_is_told_with_how_much_of_it() -> None:
     tables = (
-        TableStanding(("s", "t"), "s.Trial", 1, ()),
-        TableStanding(("s", "t"), "s.T", 12, (Standing(link("map"), held=2), Standing(link("atlas")))),
-        TableStanding(("s", "t"), "s.U", 1, (Standing(link("map")),)),
+        TableHolding(("s", "t"), "s.Trial", 1, ()),
+        TableHolding(("s", "t"), "s.T", 12, (LinkHolding(link("map"), held=2), LinkHolding(link("atlas")))),
+        TableHolding(("s", "t"), "s.U", 1, (LinkHolding(link("map")),)),
     )
     assert [line.plain for line in touched_lines(tables)] == [
         "  s.Trial  1 row  not linked",
@@ -208,7 +208,7 @@ def test_who_is_touched_is_told_with_how_much_of_it() -> None:
 
 
 def test_a_name_that_would_act_on_a_terminal_is_shown_as_an_escape() -> None:
-    evil = TableStanding(("s", "t"), "s.T", None, (Standing(link("\x1b[2J"), held=1, since=SINCE),))
+    evil = TableHolding(("s", "t"), "s.T", None, (LinkHolding(link("\x1b[2J"), held=1, since=SINCE),))
     assert not any("\x1b" in line.plain for line in board_lines([evil]))
 
 

@@ -20,8 +20,8 @@ def table(name: str, columns: str, key: str, *keys: str) -> TableDefinition:
     foreign = []
     for number, text in enumerate(keys):
         own, _, named = text.partition(" > ")
-        parent, *theirs = named.split()
-        foreign.append(ForeignKey(f"k{number}", tuple(own.split()), "s", parent, tuple(theirs)))
+        parent, *source_rows = named.split()
+        foreign.append(ForeignKey(f"k{number}", tuple(own.split()), "s", parent, tuple(source_rows)))
     return TableDefinition("s", name, made, tuple(key.split()), foreign_keys=tuple(foreign))
 
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.model.links.entity import Standing, Step, step_for
+from djlink_manifest.model.links.entity import EntityTerms, Step, step_for
 from djlink_manifest.model.links.graph import Edge, EdgeKind, LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import (
@@ -182,7 +182,7 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "counts": counts,
         "equal": draw(st.integers(0, unprotected)),
         "taken": {"`u`": taken} if (taken := draw(st.integers(0, unshared))) else {},
-        "waiting": {"a.s.P": waiting} if (waiting := draw(st.integers(0, unshared - taken))) else {},
+        "waiting": {"a.s.P": pending} if (pending := draw(st.integers(0, unshared - taken))) else {},
     }
 
 
@@ -220,7 +220,7 @@ def test_a_plan_does_not_depend_on_the_order_of_anything(
     random.shuffle(facts)
     other = Observation(
         seen.head,
-        {a: seen.footings[a] for a in facts},
+        {a: seen.link_tables[a] for a in facts},
         {a: seen.snapshots[a] for a in facts},
         seen.refusals,
     )
@@ -265,9 +265,9 @@ def test_every_entity_is_accounted_for_once(situation: tuple[list[Link], LinkGra
         idle = 0
         for entities, count in seen.snapshots[link.address].counts.items():
             release = by_address[link.address].unwanted == "release"
-            remade = seen.footings[link.address].remade
-            standing = Standing(entities.wanted, entities.pullable, release, remade=remade)
-            idle += count if step_for(entities.presence, standing) is Step.NOTHING else 0
+            remade = seen.link_tables[link.address].remade
+            terms = EntityTerms(entities.wanted, entities.pullable, release, remade=remade)
+            idle += count if step_for(entities.presence, terms) is Step.NOTHING else 0
         acts = Pull | PullAgain | Register | Release | Approve | Mend
         acted = sum(a.entities for a in link.actions if isinstance(a, acts))
         told = sum(b.count for b in link.blocked) + sum(d.count for d in link.drift) + link.kept

@@ -28,8 +28,8 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.plan.order import DELETIONS, is_structure, rounds, writes_to
 from djlink_manifest.reconcile.plan.plan import LinkPlan
-from djlink_manifest.reconcile.runtime.batches import Bench
-from djlink_manifest.reconcile.state.snapshot import Footing
+from djlink_manifest.reconcile.runtime.batches import LinkWork
+from djlink_manifest.reconcile.state.snapshot import LinkTables
 
 MAKE = (CreateOutbound("a", ("o.t",), ""), CreateLocal(("l.t",), ""), NoteDefinition("a", "d", ""))
 GO = (Claim("a", 1, ""), Delete(1, (), (), "approved", ""), Approve("a", 1, ""), NoteRequests(1, 0, ""))
@@ -97,7 +97,7 @@ def of_each_kind() -> Iterator[Action]:
         yield kind(**given)
 
 
-@pytest.mark.parametrize("action", of_each_kind(), ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("action", [*of_each_kind()], ids=lambda a: type(a).__name__)
 def test_each_kind_of_action_names_the_servers_that_it_writes_to_and_has_one_place(action: Action) -> None:
     assert writes_to(action, "a") <= {"a", "local", ""}
     assert writes_to(action, "a")
@@ -135,10 +135,10 @@ def classes_in(hint: Any) -> Iterator[type]:
 
 
 def test_an_apply_cannot_reach_what_the_plan_was_made_from() -> None:
-    for start in (Run, Bench):
+    for start in (Run, LinkWork):
         classes = reached(start)
         assert len(classes) > 20
-        assert Footing not in classes
+        assert LinkTables not in classes
 
 
 RUNNING = [

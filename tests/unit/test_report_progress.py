@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from djlink_manifest.cli.terminal.screen import Screen
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
-from djlink_manifest.report.apply.events import Prose, Records
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Message
+from djlink_manifest.report.apply.events import JsonEvents, Prose
 from djlink_manifest.report.apply.progress import Bars, Lines
-from djlink_manifest.report.screen.waiting import Waiting
+from djlink_manifest.report.screen.spinner import Spinner
 from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
 
@@ -61,7 +61,7 @@ def test_off_a_terminal_a_link_gets_a_line_at_its_start_and_end_and_every_five_s
             (1, Advanced("a.b.C", 100, 500, 10_000_000)),
             (4.5, Advanced("a.b.C", 600, 3000, 60_000_000)),
             (1, Advanced("a.b.C", 700, 3500, 70_000_000)),
-            (0, Said("a.b.C", "lost the connection; reconnecting")),
+            (0, Message("a.b.C", "lost the connection; reconnecting")),
             (4.0, Advanced("a.b.C", 1240, 6200, 124_000_000)),
             (0.1, LinkOutcome("a.b.C", "done", True, 1240, 6200, 124_000_000, seconds=10.6)),
         ]
@@ -121,14 +121,14 @@ def test_a_bar_shows_rows_bytes_total_rate_and_the_time_left() -> None:
 @pytest.mark.parametrize("kind", [Lines, Bars])
 def test_a_stream_that_is_gone_does_not_end_the_work(kind: type[Lines] | type[Bars]) -> None:
     display = kind(Screen().console(Gone()))
-    for event in (LinkStarted("a.b.C", 1), Said("a.b.C", "x"), LinkOutcome("a.b.C", "done")):
+    for event in (LinkStarted("a.b.C", 1), Message("a.b.C", "x"), LinkOutcome("a.b.C", "done")):
         display(event)
     display.announce("Finishing.")
 
 
 def test_records_are_one_object_a_line_and_the_first_is_the_plan() -> None:
     written: list[Any] = []
-    telling = Records(written.append, console_on(io.StringIO()))
+    telling = JsonEvents(written.append, console_on(io.StringIO()))
     telling.plan(samples.rich_plan())
     with telling.display() as display:
         display(LinkStarted("a.b.C", 1))
@@ -146,7 +146,7 @@ def test_a_reader_of_records_that_is_gone_does_not_end_the_work_but_the_end_tell
     def broken(value: Any) -> None:
         raise BrokenPipeError
 
-    telling = Records(broken, console_on(io.StringIO()))
+    telling = JsonEvents(broken, console_on(io.StringIO()))
     with telling.display() as display:
         display(LinkStarted("a.b.C", 1))
     with pytest.raises(BrokenPipeError):
@@ -161,7 +161,7 @@ def test_prose_ends_with_what_was_done() -> None:
 
 def test_a_quick_command_writes_no_word_of_waiting() -> None:
     stream, clock = io.StringIO(), Clock()
-    with Waiting(console_on(stream), animated=False, clock=clock) as words:
+    with Spinner(console_on(stream), animated=False, clock=clock) as words:
         words("reading lab_a")
         clock.now += 4
         words("reading lab_b")
@@ -170,7 +170,7 @@ def test_a_quick_command_writes_no_word_of_waiting() -> None:
 
 def test_a_slow_command_says_every_five_seconds_what_it_waits_for() -> None:
     stream, clock = io.StringIO(), Clock()
-    with Waiting(console_on(stream), animated=False, clock=clock) as words:
+    with Spinner(console_on(stream), animated=False, clock=clock) as words:
         for number in range(12):
             clock.now += 1
             words(f"observing a.b.T{number}\x1b[2J")
@@ -179,7 +179,7 @@ def test_a_slow_command_says_every_five_seconds_what_it_waits_for() -> None:
 
 def test_the_spinner_can_be_shown_twice_and_goes_away() -> None:
     stream = io.StringIO()
-    words = Waiting(console_on(stream, terminal=True), animated=True)
+    words = Spinner(console_on(stream, terminal=True), animated=True)
     for _ in range(2):
         with words:
             words("reading [bold]lab_a")

@@ -43,7 +43,7 @@ def waiting(found: Resolved) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("schemas", "there", "expected"),
+    ("schemas", "source", "expected"),
     [
         pytest.param(
             {"img": {"tables": ["Sessoin", "Scan", "Field", "Note", "Alone"]}},
@@ -132,15 +132,15 @@ def waiting(found: Resolved) -> dict[str, tuple[str, ...]]:
     ],
 )
 def test_a_link_waits_for_what_is_declared_and_gives_no_link(
-    tmp_path: Path, schemas: dict[str, Any], there: Catalog, expected: dict[str, tuple[str, ...]]
+    tmp_path: Path, schemas: dict[str, Any], source: Catalog, expected: dict[str, tuple[str, ...]]
 ) -> None:
-    found = resolved(tmp_path, schemas, there)
+    found = resolved(tmp_path, schemas, source)
     assert waiting(found) == expected
-    told = {r.address: r for r in found.refusals}
+    refusal = {r.address: r for r in found.refusals}
     for address, causes in expected.items():
         for cause in causes:
-            assert cause in told[address].reason
-            assert told[cause].reason in told[address].reason
+            assert cause in refusal[address].reason
+            assert refusal[cause].reason in refusal[address].reason
         link = next(link for link in found.links if link.address == address)
         assert not any(name.startswith("lab.mouse") for name in link.plain)
 
@@ -167,9 +167,9 @@ def test_a_table_to_which_two_globs_are_equally_close_is_refused_alone_and_all_b
 ) -> None:
     lab = {"tables": {"m*": {}, "*e": {"pull": "needed"}, "rig": {}}}
     found = resolved(tmp_path, {"img": {"tables": "*"}, "lab": lab}, catalog(TABLES))
-    [told] = [r for r in found.refusals if r.address == "k.lab.Mouse"]
-    assert told.reason == "`*e` and `m*` match `lab.mouse` and are equally specific"
-    assert "name the table" in str(told.hint)
+    [refusal] = [r for r in found.refusals if r.address == "k.lab.Mouse"]
+    assert refusal.reason == "`*e` and `m*` match `lab.mouse` and are equally specific"
+    assert "name the table" in str(refusal.hint)
     assert waiting(found) == {"k.img.Session": ("k.lab.Mouse",)}
     assert {link.address for link in found.links} >= {"k.lab.Rig", "k.img.Alone"}
     assert found.declared["k"] == {"lab.mouse"}
@@ -199,8 +199,8 @@ def test_the_way_out_of_a_table_that_cannot_be_linked_fits_how_it_is_declared(
 def test_a_refusal_has_the_address_that_the_link_would_have_and_never_that_of_another(
     tmp_path: Path, rules: object, seen: Sequence[TableDefinition], address: str
 ) -> None:
-    there = catalog([*seen, table("img.tail", "lab._mouse")], ["lab"], grants=ONE_BY_ONE)
-    found = resolved(tmp_path, {"img": {"tables": ["Tail"]}, "lab": {"tables": rules}}, there)
+    source = catalog([*seen, table("img.tail", "lab._mouse")], ["lab"], grants=ONE_BY_ONE)
+    found = resolved(tmp_path, {"img": {"tables": ["Tail"]}, "lab": {"tables": rules}}, source)
     told = {r.address: r.reason for r in found.refusals}
     assert told.keys() == {address, "k.img.Tail"}
     assert "lab._mouse no longer exists" in told[address]
@@ -226,8 +226,8 @@ def test_a_name_that_was_linked_means_the_table_that_its_outbound_table_refers_t
     )
     tables = [outbound, table("img.scan", f"img.{today}"), table("img.note", "img.other"), table("img.other")]
     tables += [table("img.sitting")] if today == "sitting" else []
-    there = catalog(tables, marks={"out": (_mark(name),)})
-    found = resolved(tmp_path, {"img": {"tables": ["Session", "Scan", "Note"]}}, there)
+    source = catalog(tables, marks={"out": (_mark(name),)})
+    found = resolved(tmp_path, {"img": {"tables": ["Session", "Scan", "Note"]}}, source)
     assert waiting(found) == {"k.img.Scan": ("k.img.Session",)}
     assert words in found.refusals[0].reason + found.refusals[-1].reason
     assert found.declared["k"] == {f"img.{today}"}
@@ -236,11 +236,13 @@ def test_a_name_that_was_linked_means_the_table_that_its_outbound_table_refers_t
 def test_a_table_that_was_linked_and_is_seen_no_longer_is_told_where_a_glob_declares_it(
     tmp_path: Path,
 ) -> None:
-    there = catalog([table("img.scan")], marks={"out": (_mark("session"),)})
-    found = resolved(tmp_path, {"img": {"tables": "*"}}, there)
+    source = catalog([table("img.scan")], marks={"out": (_mark("session"),)})
+    found = resolved(tmp_path, {"img": {"tables": "*"}}, source)
     assert [r.address for r in found.refusals] == ["k.img.Session"]
     removed = {"k.img.Session": {"table": "keep"}}
-    found = resolved(tmp_path, {"img": {"tables": {"*": {}}, "exclude": ["Session"]}}, there, removed=removed)
+    found = resolved(
+        tmp_path, {"img": {"tables": {"*": {}}, "exclude": ["Session"]}}, source, removed=removed
+    )
     assert found.refusals == ()
 
 
@@ -278,8 +280,8 @@ def test_a_key_that_a_local_table_lacks_is_cut_before_those_of_tables_that_are_n
     tmp_path: Path,
 ) -> None:
     tables = [table("s.a", "s.b?"), table("s.b", "s.a?")]
-    here = catalog([TableDefinition("our_s", "b", table("s.b", "s.a?").columns, ("id",))])
-    found = resolved(tmp_path, {"s": {"tables": "*"}}, catalog(tables), here)
+    local = catalog([TableDefinition("our_s", "b", table("s.b", "s.a?").columns, ("id",))])
+    found = resolved(tmp_path, {"s": {"tables": "*"}}, catalog(tables), local)
     assert found.graph.waves() == (("k.s.B",), ("k.s.A",))
 
 
@@ -430,7 +432,7 @@ def test_the_refusal_of_a_link_that_is_left_out_is_told_and_what_follows_from_it
     assert selection.links == {"k.img.Alone"}
     assert [r.address for r in selection.refusals] == ["k.lab.Keyless"]
     later = [Refusal("k.img.After", "no right"), Refusal("k.img.After", "", causes=("k.lab.Keyless",))]
-    assert [selection.tells(r) for r in later] == [True, False]
+    assert [selection.reports(r) for r in later] == [True, False]
     assert not select(found, [], ["k.img.Alone"]).refusals
 
 

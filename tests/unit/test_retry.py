@@ -30,7 +30,7 @@ def failing(times: int, error: Exception) -> tuple[Callable[[], int], list[int]]
 def test_a_step_that_gets_through_returns_what_it_returns(times: int) -> None:
     said: list[str] = []
     step, _ = failing(times, ConnectionLost("gone"))
-    assert LOST.run(step, say=said.append) == times + 1
+    assert LOST.run(step, report=said.append) == times + 1
     assert said == ["gone; trying again"] * times
 
 

@@ -46,9 +46,9 @@ def test_the_environment_wins_over_what_is_installed(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(programs, "mysqld", MYSQL_8)
-    mine = put(tmp_path, "my-own-mysqld", MYSQL_9)
-    monkeypatch.setenv(MYSQLD_VARIABLE, mine)
-    assert found() == ServerBinary("mysql", "9.7.4", mine)
+    own = put(tmp_path, "my-own-mysqld", MYSQL_9)
+    monkeypatch.setenv(MYSQLD_VARIABLE, own)
+    assert found() == ServerBinary("mysql", "9.7.4", own)
 
 
 @pytest.mark.parametrize("says", [MARIADB, MYSQL_5, "hello"])
@@ -56,11 +56,11 @@ def test_a_server_named_by_the_environment_must_be_a_recent_mysql(
     programs: Path, monkeypatch: pytest.MonkeyPatch, says: str
 ) -> None:
     put(programs, "mysqld", MYSQL_9)
-    mine = put(programs, "my-own-mysqld", says)
-    monkeypatch.setenv(MYSQLD_VARIABLE, mine)
+    own = put(programs, "my-own-mysqld", says)
+    monkeypatch.setenv(MYSQLD_VARIABLE, own)
     with pytest.raises(SandboxError, match="not a MySQL server of version 8 or later") as caught:
         found()
-    assert mine in caught.value.message
+    assert own in caught.value.message
 
 
 def test_a_path_in_the_environment_that_leads_nowhere_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from djlink_manifest.cli.commands.apply import check_that_one_can_ask, said_yes
+from djlink_manifest.cli.commands.apply import check_terminal, confirmed
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.screen import current
@@ -51,23 +51,25 @@ def adopt(
 
     if not auto_approve and not as_json:
         command = f"djlink adopt {' '.join(addresses)}"
-        check_that_one_can_ask(as_json, f"{command} --json", command)
+        check_terminal(as_json, f"{command} --json", command)
     screen = current()
     scope = Scope(files, (), (), None)
-    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
-        with waiting:
+    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
+        with spinner:
             rehearsed = commands.rehearse(job, addresses, given_up)
         if not as_json:
             screen.show(rehearsal_lines(rehearsed))
-        do = bool(rehearsed.adoptions) and (auto_approve or (not as_json and said_yes("Adopt these tables?")))
+        do = bool(rehearsed.adoptions) and (
+            auto_approve or (not as_json and confirmed("Adopt these tables?"))
+        )
         if do:
             commands.adopt(job, rehearsed)
     if as_json:
         screen.json(rehearsal_json(rehearsed, adopted=do))
     elif do:
         option = "".join(f" -f {each}" for each in files)
-        screen.tell([line(f"Adopted. To pull the rows, run: djlink apply{option}")])
+        screen.note([line(f"Adopted. To pull the rows, run: djlink apply{option}")])
     elif rehearsed.adoptions:
-        screen.tell([line("Not adopted. Nothing was changed.")])
+        screen.note([line("Not adopted. Nothing was changed.")])
     undone = bool(rehearsed.adoptions) and not do and not as_json
     return 1 if rehearsed.refusals or undone else 0

@@ -25,7 +25,7 @@ from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
-    from djlink_manifest.report.apply.events import Telling
+    from djlink_manifest.report.apply.events import ApplyOutput
 
 
 @click.command(short_help="Show the plan, ask for confirmation and apply it.")
@@ -60,31 +60,31 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
       djlink apply --auto-approve --json > apply.jsonl
     """
     if not auto_approve:
-        check_that_one_can_ask(as_json)
+        check_terminal(as_json)
     screen = current()
     manifest = loaded(scope, screen)
-    telling = _telling(screen, as_json)
-    with opened(manifest, scope, screen) as (job, waiting):
-        with waiting:
+    output = _output(screen, as_json)
+    with opened(manifest, scope, screen) as (job, spinner):
+        with spinner:
             plan = job.plan(verify=verify)
-        telling.plan(plan)
+        output.plan(plan)
         agreed, given = (plan, ()) if auto_approve else job.approved(plan, user_name(), today())
         if not agreed.has_changes:
             return 1 if plan.has_errors else 0
-        if not auto_approve and not said_yes(question(sum(a.count for a in given))):
-            screen.tell([line("Not applied. Nothing was changed.")])
+        if not auto_approve and not confirmed(question(sum(a.count for a in given))):
+            screen.note([line("Not applied. Nothing was changed.")])
             return 1
         plan = agreed
         stop = threading.Event()
-        with telling.display() as display, interruptible(stop, display.announce):
+        with output.display() as display, interruptible(stop, display.announce):
             report = job.apply(plan, display, stop)
-    telling.end(plan, report)
+    output.end(plan, report)
     if report.interrupted:
         return Interrupted.exit_code
     return 0 if report.succeeded and not plan.has_errors else 1
 
 
-def check_that_one_can_ask(as_json: bool, before: str = "djlink plan", again: str = "djlink apply") -> None:
+def check_terminal(as_json: bool, before: str = "djlink plan", again: str = "djlink apply") -> None:
     """Raise UsageError if nobody can be asked; the hint names the commands to use instead."""
     if as_json:
         raise UsageError("`apply --json` cannot ask for confirmation", hint="add --auto-approve")
@@ -95,12 +95,12 @@ def check_that_one_can_ask(as_json: bool, before: str = "djlink plan", again: st
         )
 
 
-def _telling(screen: Screen, as_json: bool) -> Telling:
-    from djlink_manifest.report.apply.events import Prose, Records
+def _output(screen: Screen, as_json: bool) -> ApplyOutput:
+    from djlink_manifest.report.apply.events import JsonEvents, Prose
 
     console = screen.console(sys.stderr)
     if as_json:
-        return Records(functools.partial(screen.json, indent=None), console)
+        return JsonEvents(functools.partial(screen.json, indent=None), console)
     return Prose(screen.show, console, animated=sys.stderr.isatty())
 
 
@@ -110,7 +110,7 @@ def question(deletions: int) -> str:
     return f"Apply this plan{what}?"
 
 
-def said_yes(question: str) -> bool:
+def confirmed(question: str) -> bool:
     """Return whether the person at the terminal types exactly `yes`."""
     sys.stderr.write(f"\n{question} Type yes to confirm: ")
     sys.stderr.flush()

@@ -10,7 +10,7 @@ import click
 from djlink_manifest.cli.options.jobs import loaded
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.screen import current
-from djlink_manifest.report.screen.waiting import Waiting
+from djlink_manifest.report.screen.spinner import Spinner
 
 
 @click.command(short_help="Check the servers for problems and print the fixes.")
@@ -38,8 +38,8 @@ def doctor(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
 
     screen = current()
     manifest = loaded(Scope(files, (), (), None), screen)
-    with Waiting(screen.console(sys.stderr), animated=sys.stderr.isatty()) as waiting:
-        diagnosis = examine(manifest, os.environ, waiting)
+    with Spinner(screen.console(sys.stderr), animated=sys.stderr.isatty()) as spinner:
+        diagnosis = examine(manifest, os.environ, spinner)
     if as_json:
         screen.json(diagnosis_json(diagnosis))
     else:

@@ -34,7 +34,7 @@ def explain(address: str, key: str, files: tuple[str, ...], as_json: bool) -> in
 
     screen = current()
     scope = Scope(files, (), (), None)
-    with opened(loaded(scope, screen), scope, screen) as (job, waiting), waiting:
+    with opened(loaded(scope, screen), scope, screen) as (job, spinner), spinner:
         explanation, plan = commands.explain(job, address, key)
     if as_json:
         screen.json(explanation_json(explanation, plan))

@@ -32,7 +32,7 @@ from djlink_manifest.manifest.text.references import (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class InitOptions:
     """The options of `init --from` as on the command line; None for options that were not given."""
 
     place: str
@@ -59,7 +59,7 @@ class Asked:
         return self.place.partition(".")[2]
 
 
-def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
+def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ...]]:
     """Return the manifest's text, its usual file name, how to use it, and what it skips.
 
     Raises UsageError for options that cannot be combined, ServerError, and ManifestError for an existing
@@ -69,97 +69,98 @@ def from_server(asked: Asked) -> tuple[str, str, str, tuple[str, ...]]:
     from djlink_manifest.reconcile.bootstrap.draft import draft_schemas, outbound_schema
     from djlink_manifest.reconcile.bootstrap.introspect import prospect
 
-    if not asked.source or not asked.schema:
+    if not init_options.source or not init_options.schema:
         raise UsageError(
-            f"`--from {asked.place}` is not SOURCE.schema",
+            f"`--from {init_options.place}` is not SOURCE.schema",
             hint="for example: djlink init --from princeton.ephys",
         )
-    files = asked.files or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
+    files = init_options.files or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
     base = load(list(files)) if files else None
-    known = next((s for s in base.sources if s.name == asked.source), None) if base else None
-    _check_options(asked, known)
-    spec = known if known else _spec(asked)
-    catalog = prospect(spec, asked.schema, os.environ)
+    known = next((s for s in base.sources if s.name == init_options.source), None) if base else None
+    _check_options(init_options, known)
+    spec = known if known else _spec(init_options)
+    catalog = prospect(spec, init_options.schema, os.environ)
     declared = {s.name: s for s in known.schemas} if known else {}
     places = [entry.place for entry in base.removed] if base else []
-    removed = {(schema, table) for source, schema, table in places if source == asked.source}
-    schemas = draft_schemas(asked.schema, catalog, declared, removed)
-    outbound = asked.outbound or outbound_schema(catalog, {s.name for s in schemas})
-    server, head = None if known else _server(asked, outbound), None if base else _head(asked)
-    draft = Draft(asked.source, schemas, server, head, tuple(_opening(asked, files)))
-    draft, text = _proved(draft, asked, files)
+    removed = {(schema, table) for source, schema, table in places if source == init_options.source}
+    schemas = draft_schemas(init_options.schema, catalog, declared, removed)
+    outbound = init_options.outbound or outbound_schema(catalog, {s.name for s in schemas})
+    server, head = None if known else _server(init_options, outbound), None if base else _head(init_options)
+    draft = Draft(init_options.source, schemas, server, head, tuple(_opening(init_options, files)))
+    draft, text = _proved(draft, init_options, files)
     options = "".join(f" -f {each}" for each in files)
-    usual = DEFAULT_MANIFEST if base is None else f"{asked.schema}.yaml"
+    usual = DEFAULT_MANIFEST if base is None else f"{init_options.schema}.yaml"
     return text, usual, options, tuple(_why_not(draft.schemas))
 
 
-def _check_options(asked: Asked, known: SourceSpec | None) -> None:
+def _check_options(options: InitOptions, known: SourceSpec | None) -> None:
     given = [
         option
         for option, value in (
-            ("--host", asked.host),
-            ("--port", asked.port),
-            ("--user", asked.user),
-            ("--password", asked.password),
-            ("--ca", asked.ca),
-            ("--no-tls", asked.tls),
-            ("--outbound", asked.outbound),
+            ("--host", options.host),
+            ("--port", options.port),
+            ("--user", options.user),
+            ("--password", options.password),
+            ("--ca", options.ca),
+            ("--no-tls", options.tls),
+            ("--outbound", options.outbound),
         )
         if value is not None
     ]
     if known is not None and given:
         raise UsageError(
-            f"the source `{asked.source}` is declared at {known.location}, so {', '.join(given)} does not "
+            f"the source `{options.source}` is declared at {known.location}, so {', '.join(given)} does not "
             "apply",
             hint="omit the option, or choose another source name",
         )
-    if known is None and asked.host is None:
+    if known is None and options.host is None:
         raise UsageError(
-            f"the source `{asked.source}` is not declared in a manifest, so its server is unknown",
-            hint=f"djlink init --from {asked.place} --host db.{asked.source}.example",
+            f"the source `{options.source}` is not declared in a manifest, so its server is unknown",
+            hint=f"djlink init --from {options.place} --host db.{options.source}.example",
         )
-    if asked.password is not None and not only_references(asked.password):
+    if options.password is not None and not only_references(options.password):
         raise UsageError(
             "`--password` takes a reference, not a password",
             hint="for example: --password '${env:LINK_PASS}', or '${file:secrets/link}'",
         )
 
 
-def _spec(asked: Asked) -> ServerSpec:
-    tls: bool | TlsSpec | None = TlsSpec(ca=asked.ca) if asked.ca else asked.tls
+def _spec(options: InitOptions) -> ServerSpec:
+    tls: bool | TlsSpec | None = TlsSpec(ca=options.ca) if options.ca else options.tls
     location = Location(str(Path.cwd() / "djlink"), 1, 1)  # relative files start from this folder
     return ServerSpec.model_construct(
-        origin=Origin.outside(location, asked.source),
-        host=asked.host or "",
-        port=str(asked.port or 3306),
-        user=asked.user or LINK_USER,
-        password=asked.password or LINK_PASS,
+        origin=Origin.outside(location, options.source),
+        host=options.host or "",
+        port=str(options.port or 3306),
+        user=options.user or LINK_USER,
+        password=options.password or LINK_PASS,
         tls=tls,
     )
 
 
-def _server(asked: Asked, outbound: str | None) -> DraftServer:
-    settings: list[tuple[str, str | int | bool | dict[str, str]]] = [("host", asked.host or "")]
-    if asked.port is not None:
-        settings.append(("port", asked.port))
-    settings += [("user", asked.user or LINK_USER), ("password", asked.password or LINK_PASS)]
-    if asked.ca:
-        settings.append(("tls", {"ca": asked.ca}))
-    elif asked.tls is not None:
-        settings.append(("tls", asked.tls))
+def _server(options: InitOptions, outbound: str | None) -> DraftServer:
+    settings: list[tuple[str, str | int | bool | dict[str, str]]] = [("host", options.host or "")]
+    if options.port is not None:
+        settings.append(("port", options.port))
+    settings += [("user", options.user or LINK_USER), ("password", options.password or LINK_PASS)]
+    if options.ca:
+        settings.append(("tls", {"ca": options.ca}))
+    elif options.tls is not None:
+        settings.append(("tls", options.tls))
     return DraftServer((*settings, ("outbound", outbound or LINK_OUTBOUND)))
 
 
-def _head(asked: Asked) -> DraftHead:
-    host = asked.local_host or "${env:DJ_HOST}"
-    port = (("port", asked.local_port),) if asked.local_port is not None else ()
+def _head(options: InitOptions) -> DraftHead:
+    host = options.local_host or "${env:DJ_HOST}"
+    port = (("port", options.local_port),) if options.local_port is not None else ()
     local = DraftServer((("host", host), *port, ("user", LOCAL_USER), ("password", LOCAL_PASS)))
-    return DraftHead(asked.name or "our-lab", "data@ourlab.example", local)
+    return DraftHead(options.name or "our-lab", "data@ourlab.example", local)
 
 
-def _opening(asked: Asked, files: tuple[str, ...]) -> list[str]:
+def _opening(init_options: InitOptions, files: tuple[str, ...]) -> list[str]:
     lines = [
-        f"Written by `djlink init --from {asked.place}` from the server's catalog. Remove the tables that "
+        f"Written by `djlink init --from {init_options.place}` from the server's catalog. "
+        "Remove the tables that "
         "you do",
         "not need, restrict the others with `where`, then run: djlink plan. Row counts are estimates.",
     ]
@@ -179,7 +180,7 @@ def _why_not(schemas: Iterable[DraftSchema]) -> Iterator[str]:
                 yield f"{schema.name}.{table.key}: {table.left_out}"
 
 
-def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, str]:
+def _proved(draft: Draft, options: InitOptions, files: tuple[str, ...]) -> tuple[Draft, str]:
     """Return the draft and its text without the tables that would make the manifest invalid.
 
     Raises UsageError if no table remains, DjlinkError if the draft is invalid for another reason.
@@ -187,7 +188,7 @@ def _proved(draft: Draft, asked: Asked, files: tuple[str, ...]) -> tuple[Draft, 
     while True:
         if not any(table.left_out is None for each in draft.schemas for table in each.tables):
             raise UsageError(
-                f"{asked.place} has no table to link, or all of them are linked already"
+                f"{options.place} has no table to link, or all of them are linked already"
                 + "".join(f"\n{reason}" for reason in _why_not(draft.schemas)),
                 hint="`djlink status` lists the links",
             )

@@ -48,8 +48,8 @@ def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> 
     from djlink_manifest.report.plan.text import plan_lines
 
     screen = current()
-    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
-        with waiting:
+    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
+        with spinner:
             made = job.plan(verify=verify)
         if as_json:
             screen.json(plan_json(made))
@@ -79,8 +79,8 @@ def status(scope: Scope, verify: bool, as_json: bool) -> int:
     from djlink_manifest.report.plan.status import status_lines
 
     screen = current()
-    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
-        with waiting:
+    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
+        with spinner:
             made = job.plan(verify=verify)
         if as_json:
             screen.json(status_json(made))
@@ -115,8 +115,8 @@ def graph(scope: Scope, drawing: Literal["mermaid", "dot"]) -> int:
     manifest = loaded(scope, screen)
     with opened(manifest, scope, screen) as (job, _):
         screen.data((mermaid if drawing == "mermaid" else dot)(job.graph))
-        screen.tell(refusal_lines(job.refusals))
+        screen.note(refusal_lines(job.refusals))
         down = [server for server in job.servers if server.problem]
     for server in down:
-        screen.tell([line(f"The links of source {server.name} are not drawn: {server.problem}")])
+        screen.note([line(f"The links of source {server.name} are not drawn: {server.problem}")])
     return 1 if job.refusals or down else 0

@@ -50,8 +50,8 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
     from djlink_manifest.report.plan.text import refusal_lines
 
     screen = current()
-    with opened(loaded(scope, screen), scope, screen) as (job, waiting):
-        with waiting:
+    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
+        with spinner:
             plan = job.plan()
         for address in addresses:
             job.check_address(address)
@@ -62,13 +62,13 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
             screen.show(request_lines(shown))
             if keys:
                 for each in shown:
-                    if each.requests and each.requests.asked:
+                    if each.requests and each.requests.request_groups:
                         screen.show(key_lines(each.address, job.requested(each.address)))
     # the requests of these links could not be read
     if not as_json:
-        screen.tell(unknown_lines(shown))
-    screen.tell(refusal_lines(plan.refusals))
-    screen.tell(line(f"{s.name} is unavailable: {s.problem}") for s in plan.sources if s.problem)
+        screen.note(unknown_lines(shown))
+    screen.note(refusal_lines(plan.refusals))
+    screen.note(line(f"{s.name} is unavailable: {s.problem}") for s in plan.sources if s.problem)
     return 1 if plan.has_errors else 0
 
 
@@ -110,18 +110,18 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
 
     screen = current()
     manifest = loaded(scope, screen)
-    with opened(manifest, scope, screen) as (job, waiting):
-        with waiting:
+    with opened(manifest, scope, screen) as (job, spinner):
+        with spinner:
             plan = job.plan(orphans_of=(address,) if orphans else ())
         job.check_address(address)
         given = job.approvals(plan, address, by or user_name(), today(), orphans=orphans)
         if orphans:
-            screen.tell([*orphan_lines(plan, address), *key_lines(address, job.orphans(address))])
+            screen.note([*orphan_lines(plan, address), *key_lines(address, job.orphans(address))])
     if not orphans:
-        screen.tell(request_lines([p for p in plan.links if p.address == address]))
+        screen.note(request_lines([p for p in plan.links if p.address == address]))
     if not given:
-        mine = next((p for p in plan.links if p.address == address), None)
-        block = next((b for b in mine.blocked if b.whole), None) if mine else None
+        link_plan = next((p for p in plan.links if p.address == address), None)
+        block = next((b for b in link_plan.blocked if b.whole), None) if link_plan else None
         if block is not None:
             raise UsageError(
                 f"{address}: {block.reason}", hint=block.hint or "`djlink plan` shows the reason"
@@ -135,7 +135,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
     text = read_text(target) if target.exists() else ""
     replace_file(target, with_approval(text, approval, str(target)))
     what = counted(approval.count, "deletion")
-    screen.tell([line(f"Wrote the approval of {what} of {address} to {target}. Next: djlink apply")])
+    screen.note([line(f"Wrote the approval of {what} of {address} to {target}. Next: djlink apply")])
     return 0
 
 
@@ -144,7 +144,7 @@ def prune(scope: Scope) -> Iterator[Path]:
     from djlink_manifest.manifest.edit.approvals import without_approvals
 
     screen = current()
-    with opened(loaded(scope, screen), scope, screen) as (job, waiting), waiting:
+    with opened(loaded(scope, screen), scope, screen) as (job, spinner), spinner:
         plan = job.plan()
     files: dict[str, set[int]] = {}
     for approval in plan.spent:

@@ -8,9 +8,9 @@ import click
 
 from djlink_manifest.cli.options.manifest_options import json_option, output_options
 from djlink_manifest.cli.options.owner_options import (
-    Server,
+    OwnerServer,
     agreed,
-    check_that_one_can_ask,
+    check_terminal,
     dependents_option,
     restriction_options,
     server_options,
@@ -57,7 +57,7 @@ def source() -> None:
 @json_option("Print the result as JSON.")
 @output_options
 def held(
-    server: Server,
+    server: OwnerServer,
     table: str | None,
     where: Condition | None,
     no_dependents: bool,
@@ -86,7 +86,7 @@ def held(
             board, found = desk.board(), []
         else:
             with desk.gathered(desk.table(table), where, dependents=not no_dependents) as gathered:
-                board, found = gathered.standings(), gathered.held_keys() if keys else []
+                board, found = gathered.holdings(), gathered.held_keys() if keys else []
         if as_json:
             screen.json({**board_json(board, desk.unreadable), **({"keys": found} if keys else {})})
         else:
@@ -96,7 +96,7 @@ def held(
                 for each in found
             )
             if not board:
-                screen.tell(_nothing(table))
+                screen.note(_nothing(table))
         return _unreadable(desk, screen)
 
 
@@ -109,7 +109,7 @@ def held(
 @json_option("Print the result as JSON; requires --yes.")
 @output_options
 def request(
-    server: Server,
+    server: OwnerServer,
     table: str,
     where: Condition | None,
     reason: str,
@@ -134,20 +134,20 @@ def request(
     screen = current()
     if not 0 < len(reason.strip()) <= MOST_REASON:
         raise UsageError(f"--reason takes 1 to {MOST_REASON:,} characters")
-    check_that_one_can_ask(yes, as_json)
+    check_terminal(yes, as_json)
     with server.open() as desk:
         place = desk.table(table)
         with desk.gathered(place, where, dependents=not no_dependents) as gathered:
-            touched = gathered.standings()
-            screen.tell(touched_lines(touched))
+            touched = gathered.holdings()
+            screen.note(touched_lines(touched))
             if not gathered.named:
-                screen.tell([line("No such rows. Nothing was requested.")])
+                screen.note([line("No such rows. Nothing was requested.")])
                 return 1
             if not any(each.links for each in touched):
-                screen.tell([line("No lab has linked these tables: delete the rows with DataJoint.")])
+                screen.note([line("No lab has linked these tables: delete the rows with DataJoint.")])
                 return 1
             if not yes and not agreed("Request the deletion of these rows?"):
-                screen.tell([line("Not requested. Nothing was changed.")])
+                screen.note([line("Not requested. Nothing was changed.")])
                 return 1
             done = gathered.request(reason.strip())
         if as_json:
@@ -155,7 +155,7 @@ def request(
         else:
             screen.show(done_lines(done, "requested"))
         new = sum(each.count for each in done)
-        screen.tell([line("Everything was requested earlier." if not new else "Requested.")])
+        screen.note([line("Everything was requested earlier." if not new else "Requested.")])
         return _unreadable(desk, screen)
 
 
@@ -171,7 +171,7 @@ def request(
 @json_option("Print the result as JSON.")
 @output_options
 def withdraw(
-    server: Server,
+    server: OwnerServer,
     table: str,
     where: Condition | None,
     approved: bool,
@@ -194,21 +194,21 @@ def withdraw(
     screen = current()
     with server.open() as desk:
         with desk.gathered(desk.table(table), where, dependents=not no_dependents) as gathered:
-            gathered.standings()
+            gathered.holdings()
             done = gathered.withdraw(approved=approved)
-            late = () if approved else gathered.standings()
+            late = () if approved else gathered.holdings()
         if as_json:
             screen.json({"format_version": 1, "withdrawn": done_json(done)})
         else:
             screen.show(done_lines(done, "withdrawn"))
         refused = [(t, s) for t in late for s in t.links if s.approved]
-        for each, standing in refused:
-            words = f"{counted(standing.approved, 'row')} of {each.name} cannot be withdrawn"
-            screen.tell(
+        for each, holding in refused:
+            words = f"{counted(holding.approved, 'row')} of {each.name} cannot be withdrawn"
+            screen.note(
                 [
                     line(
                         (
-                            f"{words}: {standing.link.lab} has already approved the deletion and deleted "
+                            f"{words}: {holding.link.lab} has already approved the deletion and deleted "
                             "its copies",
                             "yellow",
                         )
@@ -216,11 +216,11 @@ def withdraw(
                 ]
             )
         if refused:
-            screen.tell(
+            screen.note(
                 [line(("  next: --approved allows the labs to pull them again; the rows stay", "dim"))]
             )
         if not any(each.count for each in done):
-            screen.tell([line("Nothing was withdrawn.")])
+            screen.note([line("Nothing was withdrawn.")])
             return 1
         return _unreadable(desk, screen) or (1 if refused else 0)
 
@@ -231,7 +231,7 @@ def withdraw(
 @server_options
 @json_option("Print the result as JSON; requires --yes.")
 @output_options
-def delete(server: Server, table: str | None, where: Condition | None, yes: bool, as_json: bool) -> int:
+def delete(server: OwnerServer, table: str | None, where: Condition | None, yes: bool, as_json: bool) -> int:
     """Delete the requested rows of TABLE that no lab holds, and first the rows that depend on them.
 
     The command first shows how many rows of which tables it would delete. Rows that are still held, or that
@@ -248,21 +248,21 @@ def delete(server: Server, table: str | None, where: Condition | None, yes: bool
     screen = current()
     if table is None:
         raise UsageError("no table given", hint="`djlink source held` shows the tables with approved rows")
-    check_that_one_can_ask(yes, as_json)
+    check_terminal(yes, as_json)
     with server.open() as desk:
-        with desk.gathered(desk.table(table), where, asked=True) as gathered:
-            before = gathered.standings()
+        with desk.gathered(desk.table(table), where, requested=True) as gathered:
+            before = gathered.holdings()
             gathered.free()
             if gathered.freed < gathered.named:
                 stay = gathered.named - gathered.freed
-                screen.tell([line((f"{counted(stay, 'row')} of {table} cannot be deleted yet:", "yellow"))])
-                screen.tell(board_lines([each for each in before if each.held]))
+                screen.note([line((f"{counted(stay, 'row')} of {table} cannot be deleted yet:", "yellow"))])
+                screen.note(board_lines([each for each in before if each.held]))
             if not gathered.freed:
-                screen.tell([line("No requested row is free of holders. Nothing was deleted.")])
+                screen.note([line("No requested row is free of holders. Nothing was deleted.")])
                 return 1
-            screen.tell(touched_lines(gathered.standings("free")))
+            screen.note(touched_lines(gathered.holdings("free")))
             if not yes and not agreed("Delete these rows from the source?"):
-                screen.tell([line("Not deleted. Nothing was changed.")])
+                screen.note([line("Not deleted. Nothing was changed.")])
                 return 1
             done = gathered.delete()
         if as_json:
@@ -277,7 +277,7 @@ def delete(server: Server, table: str | None, where: Condition | None, yes: bool
 @click.option("--table", "tables", multiple=True, metavar="TABLE", help="Print only this table. Repeatable.")
 @server_options
 @output_options
-def detach(server: Server, manifest: str, tables: tuple[str, ...]) -> int:
+def detach(server: OwnerServer, manifest: str, tables: tuple[str, ...]) -> int:
     """Print the SQL with which the server's administrator removes the links of the lab MANIFEST.
 
     Use this for a lab that no longer answers requests. The command runs nothing, because the owner's account
@@ -316,5 +316,5 @@ def _unreadable(desk: Desk, screen: Screen) -> int:
     """Report the schemas that cannot be read, and return the exit code."""
     from djlink_manifest.report.commands.owner import unreadable_lines
 
-    screen.tell(unreadable_lines(desk.unreadable))
+    screen.note(unreadable_lines(desk.unreadable))
     return 1 if desk.unreadable else 0

@@ -19,7 +19,7 @@ from djlink_manifest.cli.options.manifest_options import (
 from djlink_manifest.cli.terminal.files import read_text, replace_file
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.report.screen.diagnostics import diagnostic_lines, diagnostics_json, tally
+from djlink_manifest.report.screen.diagnostics import count_words, diagnostic_lines, diagnostics_json
 from djlink_manifest.report.screen.figures import counted, listed
 from djlink_manifest.report.screen.terminal import line
 
@@ -74,7 +74,7 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
     _write_all({Path(path): starter(), **beside}, force)
     [schema] = beside
     option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
-    screen.tell(
+    screen.note(
         [
             line(f"Wrote {path}. Enter your servers and tables in it, then run: djlink validate{option}"),
             line(f"Wrote {schema}, which lets editors complete and check the manifest."),
@@ -108,11 +108,11 @@ def _check_no_server(server: dict[str, Any]) -> None:
 
 
 def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
-    from djlink_manifest.cli.commands.init import Asked, from_server
+    from djlink_manifest.cli.commands.init import InitOptions, from_server
 
     screen = current()
-    text, usual, options, left_out = from_server(Asked(place=place, **server))
-    screen.tell(
+    text, usual, options, left_out = from_server(InitOptions(place=place, **server))
+    screen.note(
         [
             *(line(("warning", "yellow"), f": skipped: {each}") for each in left_out[:MOST_WARNINGS]),
             *([line(f"… and {len(left_out) - MOST_WARNINGS} more")] if len(left_out) > MOST_WARNINGS else []),
@@ -127,7 +127,7 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
         texts |= _schema_beside(target)
     _write_all(texts, force)
     own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {target}"
-    screen.tell([line(f"Wrote {target}. Remove the tables that you do not need, then run: djlink plan{own}")])
+    screen.note([line(f"Wrote {target}. Remove the tables that you do not need, then run: djlink plan{own}")])
 
 
 @click.command(short_help="Check the manifest without connecting to a server.")
@@ -151,11 +151,11 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         screen.json(diagnostics_json(diagnostics))
     else:
-        screen.tell(diagnostic_lines(diagnostics))
+        screen.note(diagnostic_lines(diagnostics))
         if manifest is not None:
             rules = sum(len(schema.rules) for source in manifest.sources for schema in source.schemas)
             content = f"{counted(len(manifest.sources), 'source')}, {counted(rules, 'table rule')}"
-            problems = f"; {tally(diagnostics)}" if diagnostics else ""
+            problems = f"; {count_words(diagnostics)}" if diagnostics else ""
             screen.show([line(f"{listed(manifest.files)}: valid ({content}{problems})")])
     return 0 if manifest is not None else 1
 

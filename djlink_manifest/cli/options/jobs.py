@@ -14,7 +14,7 @@ from djlink_manifest.cli.options.manifest_options import Scope, chosen
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import ManifestError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
-from djlink_manifest.report.screen.waiting import Waiting
+from djlink_manifest.report.screen.spinner import Spinner
 
 if TYPE_CHECKING:
     from djlink_manifest.manifest.models.values import Manifest
@@ -28,12 +28,12 @@ def loaded(scope: Scope, screen: Screen) -> Manifest:
     manifest, diagnostics = read(chosen(scope.files))
     if manifest is None:
         raise ManifestError(diagnostics)
-    screen.tell(diagnostic_lines(diagnostics))
+    screen.note(diagnostic_lines(diagnostics))
     return manifest
 
 
 @contextmanager
-def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[Job, Waiting]]:
+def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[Job, Spinner]]:
     """Open a job, its servers connected and its links resolved, and return it with its progress display.
 
     The display must be open during further work of the job, and closed before anything else is printed.
@@ -41,9 +41,9 @@ def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[J
     # the drivers and the graph library load here, not for --help or validate
     from djlink_manifest.reconcile.pipeline import open_job
 
-    waiting = Waiting(screen.console(sys.stderr), animated=sys.stderr.isatty())
+    spinner = Spinner(screen.console(sys.stderr), animated=sys.stderr.isatty())
     with ExitStack() as stack:
-        with waiting:
+        with spinner:
             job = stack.enter_context(
                 open_job(
                     manifest,
@@ -52,10 +52,10 @@ def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[J
                     excludes=scope.excludes,
                     parallelism=scope.parallelism,
                     limit=scope.limit,
-                    listener=waiting,
+                    listener=spinner,
                 )
             )
-        yield job, waiting
+        yield job, spinner
 
 
 def user_name() -> str:

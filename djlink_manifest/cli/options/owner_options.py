@@ -23,7 +23,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class OwnerServer:
     """The server and account given by the options."""
 
     host: str
@@ -70,8 +70,8 @@ def server_options(command: _F) -> _F:
         if files and tls is False:
             raise UsageError("--no-tls cannot be combined with TLS files")
         password = f"${{file:{password_file}}}" if password_file else f"${{env:{password_env}}}"
-        asked = Tls(tls_ca, tls_cert, tls_key) if files else tls
-        return command(server=Server(host, str(port), user, password, asked), **others)
+        requested = Tls(tls_ca, tls_cert, tls_key) if files else tls
+        return command(server=OwnerServer(host, str(port), user, password, requested), **others)
 
     options = (
         click.option(
@@ -153,7 +153,7 @@ dependents_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
-def check_that_one_can_ask(yes: bool, as_json: bool) -> None:
+def check_terminal(yes: bool, as_json: bool) -> None:
     """Raise UsageError if a confirmation is required and nobody can be asked."""
     if yes:
         return

@@ -23,7 +23,7 @@ class _OnScreen(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record; a stream that is gone does not end the work."""
         with suppress(OSError, ValueError):
-            self._screen.tell([line((self.format(record), "dim"))])
+            self._screen.note([line((self.format(record), "dim"))])
 
 
 @contextmanager

@@ -19,17 +19,17 @@ FAILED, INTERRUPTED = 1, Interrupted.exit_code
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
-def told(error: BaseException, screen: Screen) -> int:
+def report_error(error: BaseException, screen: Screen) -> int:
     """Report the error that ended the command and return the exit code. Never raises."""
     try:
-        return _told(error, screen)
+        return _report_error(error, screen)
     except OSError:
         # whoever read our messages is gone
         _let_go_of_streams()
         return FAILED
 
 
-def _told(error: BaseException, screen: Screen) -> int:
+def _report_error(error: BaseException, screen: Screen) -> int:
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else FAILED
@@ -37,22 +37,22 @@ def _told(error: BaseException, screen: Screen) -> int:
             _let_go_of_streams()
             return FAILED
         case click.Abort() | KeyboardInterrupt():
-            screen.tell([line("Interrupted.")])
+            screen.note([line("Interrupted.")])
             return INTERRUPTED
         case ManifestError():
-            screen.tell(diagnostic_lines(error.diagnostics))
+            screen.note(diagnostic_lines(error.diagnostics))
         case DjlinkError():
-            screen.tell(error_lines(error))
+            screen.note(error_lines(error))
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "djlink"
-            screen.tell(error_lines(DjlinkError(error.format_message(), hint=f"{command} --help")))
+            screen.note(error_lines(DjlinkError(error.format_message(), hint=f"{command} --help")))
         case click.ClickException():
-            screen.tell(error_lines(DjlinkError(error.format_message())))
+            screen.note(error_lines(DjlinkError(error.format_message())))
         case OSError(filename=str() as name, strerror=str() as reason):
-            screen.tell(error_lines(DjlinkError(f"{name}: {reason}")))
+            screen.note(error_lines(DjlinkError(f"{name}: {reason}")))
         case OSError(errno=int() as number, strerror=str() as reason) if number in FULL:
             _let_go_of_streams()
-            screen.tell(error_lines(DjlinkError(f"the output cannot be written: {reason}")))
+            screen.note(error_lines(DjlinkError(f"the output cannot be written: {reason}")))
         case _:
             _unexpected(error, screen)
     if screen.debug:
@@ -68,14 +68,14 @@ def _unexpected(error: BaseException, screen: Screen) -> None:
         else "run the same command with --debug and report its output"
     )
     problem = f"unexpected error in djlink ({type(error).__name__})"
-    screen.tell(error_lines(DjlinkError(problem, hint=next_step)))
+    screen.note(error_lines(DjlinkError(problem, hint=next_step)))
 
 
 def _traceback(error: BaseException, screen: Screen) -> None:
     from djlink_manifest.manifest.text.problems import masked
 
     text = "".join(traceback.format_exception(error))
-    screen.tell(line((masked(each), "dim")) for each in text.splitlines())
+    screen.note(line((masked(each), "dim")) for each in text.splitlines())
 
 
 def _let_go_of_streams() -> None:

@@ -21,13 +21,13 @@ def read_text(path: Path) -> str:
 def replace_file(path: Path, text: str) -> None:
     """Replace a file with the text atomically; links are followed and the file's mode is kept."""
     target = path.resolve()
-    passing = target.with_name(f".{target.name}.{os.getpid()}")
+    transient = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with passing.open("w", encoding="utf-8", newline="") as file:
+        with transient.open("w", encoding="utf-8", newline="") as file:
             file.write(text)
         if target.exists():
-            passing.chmod(target.stat().st_mode & 0o7777)
-        passing.replace(target)
+            transient.chmod(target.stat().st_mode & 0o7777)
+        transient.replace(target)
     except OSError as error:
-        passing.unlink(missing_ok=True)
+        transient.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None

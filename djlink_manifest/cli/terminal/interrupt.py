@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interruptible(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
+def interruptible(stop: threading.Event, report: Callable[[str], None]) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM set `stop` and print a message, and the second one end the process.
 
     A separate thread handles the signals, because neither `stop.set()` nor writing to a stream is safe in a
@@ -26,7 +26,7 @@ def interruptible(stop: threading.Event, say: Callable[[str], None]) -> Iterator
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    watcher = threading.Thread(target=_watch, args=(reader, stop, say), name="djlink-signals", daemon=True)
+    watcher = threading.Thread(target=_watch, args=(reader, stop, report), name="djlink-signals", daemon=True)
     before_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
     watcher.start()
@@ -41,7 +41,7 @@ def interruptible(stop: threading.Event, say: Callable[[str], None]) -> Iterator
         reader.close()
 
 
-def _watch(reader: socket.socket, stop: threading.Event, say: Callable[[str], None]) -> None:
+def _watch(reader: socket.socket, stop: threading.Event, report: Callable[[str], None]) -> None:
     while received := reader.recv(16):
         for number in received:
             if number not in SIGNALS:
@@ -50,4 +50,4 @@ def _watch(reader: socket.socket, stop: threading.Event, say: Callable[[str], No
                 os.write(2, ABORTED)
                 os._exit(Interrupted.exit_code)
             stop.set()
-            say(FINISHING)
+            report(FINISHING)

@@ -35,7 +35,7 @@ class Screen:
         """Write lines of a result to stdout."""
         _write(self.console(sys.stdout), lines)
 
-    def tell(self, lines: Iterable[Text]) -> None:
+    def note(self, lines: Iterable[Text]) -> None:
         """Write lines of a message to stderr."""
         _write(self.console(sys.stderr), lines)
 

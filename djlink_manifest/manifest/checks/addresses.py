@@ -91,9 +91,9 @@ def _check_dependencies(at: Checked) -> None:
                 edges.setdefault(node, []).append(parent)
     for circle in circles(edges):
         shown = " → ".join([*circle, circle[0]])
-        there = places[circle[0]]
+        key_path = places[circle[0]]
         help = "remove one of these `depends_on`"
-        at.error(there, f"`depends_on` forms a cycle: {shown}", help, key=True)
+        at.error(key_path, f"`depends_on` forms a cycle: {shown}", help, key=True)
 
 
 def _dependency(
@@ -147,24 +147,24 @@ def _check_removed(address: str, at: Checked) -> None:
 def _check_approval(approval: Approval, at: Checked) -> None:
     steps = approval.origin.path
 
-    there = (*steps, "link")
+    key_path = (*steps, "link")
     found = _found(approval.link, at.manifest)
     if len(found) == 2:
-        at.warning(there, f"an approval for a table that is not linked: {found[0]}", found[1])
+        at.warning(key_path, f"an approval for a table that is not linked: {found[0]}", found[1])
     elif linked(found[1], found[2])[0] == "no":
-        at.warning(there, f"an approval for a table that is not linked: `{approval.link}`", "remove it")
-    there = (*steps, "with")
-    path = dotted(there)
+        at.warning(key_path, f"an approval for a table that is not linked: `{approval.link}`", "remove it")
+    key_path = (*steps, "with")
+    path = dotted(key_path)
     for address, _ in approval.along:
         if address.count(".") < 2 or address == approval.link:
-            spot = spot_of(at.root, (*there, address), key=True)
+            spot = spot_of(at.root, (*key_path, address), key=True)
             at.problems.error(f"`with`: `{address}` is not the address of another link", spot, path, FORM)
-    there = (*steps, "until")
-    if at.is_wrong(there):
+    key_path = (*steps, "until")
+    if at.is_wrong(key_path):
         return
     if bool(approval.until) == approval.orphans:
         words = "an approval needs either `until` or `orphans: true`"
-        at.error(there if approval.until else steps, words, "let `djlink approve` write the entry")
+        at.error(key_path if approval.until else steps, words, "let `djlink approve` write the entry")
         return
     last = date.fromisoformat(approval.date) + timedelta(days=1)
     if approval.until and date.fromisoformat(approval.until[:10]) > last:
@@ -172,7 +172,7 @@ def _check_approval(approval: Approval, at: Checked) -> None:
             "`until` is later than the day of the approval, so the approval would cover requests that "
             "nobody has reviewed"
         )
-        at.warning(there, words, "let `djlink approve` write an entry for the present set")
+        at.warning(key_path, words, "let `djlink approve` write an entry for the present set")
 
 
 def _rules(manifest: Manifest) -> Iterator[tuple[SourceSpec, SchemaSpec, TableRule]]:

@@ -27,8 +27,8 @@ def check_servers(at: Checked) -> None:
             at.error(steps, f"the source's name {fault}", key=True)
         _check_server(source, at)
         if source.outbound and "${" not in source.outbound and (fault := identifier_fault(source.outbound)):
-            here = (*steps, "outbound")
-            at.error(here, f"the outbound schema's name {fault}")
+            key_path = (*steps, "outbound")
+            at.error(key_path, f"the outbound schema's name {fault}")
     if not at.manifest.contact.strip():
         at.warning(
             ("contact",),
@@ -47,21 +47,23 @@ def _check_swapped(at: Checked) -> None:
         for key in _SHOWN_KEYS:
             for each in _references(server, key):
                 if each in secret or (each.kind == "env" and _SECRET_NAME.search(each.name)):
-                    here = (*server.origin.path, key)
+                    key_path = (*server.origin.path, key)
                     at.error(
-                        here,
+                        key_path,
                         f"`{key}` refers to a password: `${{{each.kind}:{each.name}}}`",
                         f"refer to the {key} itself: this value is displayed, and a password must not be",
                     )
 
 
-def _references(server: ServerSpec, key: str) -> list[references.Reference]:
+def _references(server: ServerSpec, key: str) -> list[references.ValueReference]:
     """The references in a value that the manifest itself sets."""
     if key not in server.model_fields_set:
         return []
     try:
         return [
-            each for each in references.parts(getattr(server, key)) if isinstance(each, references.Reference)
+            each
+            for each in references.parts(getattr(server, key))
+            if isinstance(each, references.ValueReference)
         ]
     except references.BadReference:
         return []
@@ -93,32 +95,32 @@ def _check_server(server: ServerSpec, at: Checked) -> None:
 
 
 def _check_host(steps: Steps, server: ServerSpec, at: Checked) -> None:
-    here = (*steps, "host")
+    key_path = (*steps, "host")
     if "://" in server.host or "@" in server.host:
-        at.problems.conceal(spot_of(at.root, here))
+        at.problems.conceal(spot_of(at.root, key_path))
         help = "write only the host name; use the keys `port`, `user` and `password` for the rest"
-        at.error(here, "`host` is a URL or contains a login", help, key=True)
+        at.error(key_path, "`host` is a URL or contains a login", help, key=True)
     elif "${" in server.host or not server.host.strip():
         return
     elif re.fullmatch(r"[^:\[\]]+:\d+", server.host):
         host, _, port = server.host.partition(":")
-        at.error(here, "`host` contains a port", f"write `host: {host}` and `port: {port}`")
+        at.error(key_path, "`host` contains a port", f"write `host: {host}` and `port: {port}`")
     elif re.search(r"[\s/\\`'\"]", server.host):
-        at.error(here, "`host` is not a host name or address")
+        at.error(key_path, "`host` is not a host name or address")
 
 
 def _check_tls(steps: Steps, tls: TlsSpec, at: Checked) -> None:
-    here = (*steps, "tls")
-    if at.is_wrong(here):
+    key_path = (*steps, "tls")
+    if at.is_wrong(key_path):
         return  # what does not fit was taken out
     if not (tls.ca or tls.cert or tls.key):
         help = "write `tls: true` to verify with the system's certificate authorities"
-        at.error(here, "`tls` does not name a file", help, key=True)
+        at.error(key_path, "`tls` does not name a file", help, key=True)
     elif bool(tls.cert) != bool(tls.key):
-        there, missing = ("cert", "key") if tls.cert else ("key", "cert")
+        given, missing = ("cert", "key") if tls.cert else ("key", "cert")
         at.error(
-            (*here, there),
-            f"`tls` has `{there}` without `{missing}`",
+            (*key_path, given),
+            f"`tls` has `{given}` without `{missing}`",
             "give the client certificate and its key together",
             key=True,
         )
@@ -128,16 +130,16 @@ def _check_references(node: Node, steps: Steps, problems: Problems) -> None:
     """Note references that are misspelt, or that stand where nothing resolves them."""
     if isinstance(node, Fields):
         for key, entry in node.entries.items():
-            here = (*steps, key)
+            key_path = (*steps, key)
             if references.has_reference(key):
                 problems.error(
                     "a reference cannot be a key", entry.spot, dotted(steps), "write the name itself"
                 )
             if isinstance(entry.value, Leaf):
-                concealed = key == "password" or is_store_secret(here)
-                _check_text(entry.value, entry.spot if concealed else entry.value.spot, here, problems)
+                concealed = key == "password" or is_store_secret(key_path)
+                _check_text(entry.value, entry.spot if concealed else entry.value.spot, key_path, problems)
             else:
-                _check_references(entry.value, here, problems)
+                _check_references(entry.value, key_path, problems)
     elif isinstance(node, Items):
         for index, item in enumerate(node.items):
             if isinstance(item, Leaf):

@@ -51,28 +51,28 @@ def _check_settings(settings: Mapping[str, Any], steps: Steps, at: Checked) -> N
     protocol, given = settings["protocol"], settings.keys()
     for key in sorted(given & set(SECRETS)):
         if not references.only_references(settings[key]):
-            here = (*steps, key)
-            at.problems.conceal(spot_of(at.root, here))
+            key_path = (*steps, key)
+            at.problems.conceal(spot_of(at.root, key_path))
             help = (
                 f"write `{key}: ${{env:NAME}}` and set the variable; if this was committed, change the secret"
             )
-            at.error(here, f"the manifest contains the value of `{key}`", help, key=True)
+            at.error(key_path, f"the manifest contains the value of `{key}`", help, key=True)
     if protocol not in _NEEDS:
         if not at.is_wrong(steps):
-            here = (*steps, "protocol")
+            key_path = (*steps, "protocol")
             help = did_you_mean(protocol, _NEEDS) or (
                 "supported are file, s3, gcs and azure; configure a store of another protocol in "
                 "DataJoint's configuration, and write its name here"
             )
-            at.error(here, f"unknown `protocol: {protocol}`", help)
+            at.error(key_path, f"unknown `protocol: {protocol}`", help)
         return
     for key in _NEEDS[protocol]:
         if not settings.get(key, "").strip() and not at.is_wrong(steps):
             words = f"a store with protocol {protocol} requires `{key}`"
             at.error(steps, words, key=True)
     for key in sorted(given - _ALSO[protocol] - _ALWAYS):
-        here = (*steps, key)
-        at.error(here, f"`{key}` does not apply to protocol {protocol}", key=True)
+        key_path = (*steps, key)
+        at.error(key_path, f"`{key}` does not apply to protocol {protocol}", key=True)
     if protocol == "s3" and bool(settings.get("access_key")) != bool(settings.get("secret_key")):
         words = (
             "give `access_key` and `secret_key` together; without both, the machine's own identity is used"

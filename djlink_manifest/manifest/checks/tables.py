@@ -40,9 +40,9 @@ def check_tables(at: Checked) -> None:
             steps = schema.origin.path
             _check_schema_name(schema, at)
             keys = list(table_keys(at.root, steps))
-            there = (*steps, "tables")
-            if not keys and not at.is_wrong(there):
-                at.error(there, "`tables` is empty", 'write "*" for all tables', key=True)
+            key_path = (*steps, "tables")
+            if not keys and not at.is_wrong(key_path):
+                at.error(key_path, "`tables` is empty", 'write "*" for all tables', key=True)
             _check_keys(keys, at.problems)
             _check_exclude(schema, keys, at)
             for rule in schema.rules:
@@ -121,9 +121,9 @@ def _check_rule(rule: TableRule, source: SourceSpec, schema: SchemaSpec, at: Che
     steps: Steps = ("sources", source.name, "schemas", schema.name, "tables", rule.pattern)
     options = rule.options
     if rule.is_glob and options.outbound_table is not None:
-        there = (*steps, "outbound_table")
+        key_path = (*steps, "outbound_table")
         at.error(
-            there,
+            key_path,
             "`outbound_table` on a glob would give all its tables the same outbound table",
             "give the table its own key",
             key=True,
@@ -138,9 +138,9 @@ def _check_rule(rule: TableRule, source: SourceSpec, schema: SchemaSpec, at: Che
             key=True,
         )
     for store, local in options.stores:
-        there = nearest_setting(at.root, steps, "stores")
+        key_path = nearest_setting(at.root, steps, "stores")
         if not store.strip() or not local.strip():
-            at.error(there, "`stores` contains an empty name", key=True)
+            at.error(key_path, "`stores` contains an empty name", key=True)
     _check_placeholders(options.schema_name, nearest_setting(at.root, steps, "schema_name"), at)
 
 

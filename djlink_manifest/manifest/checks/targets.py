@@ -90,9 +90,9 @@ def _check_local_tables(exact: list[Target], problems: Problems) -> None:
         others = by_table.setdefault((target.local_schema, class_name(target.rule.pattern)), [])
         for other in others:
             if _one_local_table(other, target):
-                both = f"`{target.address}` and `{other.address}`"
+                names = f"`{target.address}` and `{other.address}`"
                 problems.error(
-                    f"{both} have the same local table, in `{target.local_schema}`",
+                    f"{names} have the same local table, in `{target.local_schema}`",
                     target.spot,
                     dotted(target.steps),
                     f"the other is at {other.spot.location}; give one of them another `schema_name`",

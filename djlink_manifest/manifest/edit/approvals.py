@@ -38,13 +38,14 @@ def with_approval(text: str, approval: Approval, file: str) -> str:
         raise ApprovalsError(f"`{KEY}` of {file} is not a list", hint=by_hand)
 
     def change(root: Any, item: Item) -> None:
-        mine = root.get(KEY)
-        if not isinstance(mine, list) or not mine:
+        approvals = root.get(KEY)
+        if not isinstance(approvals, list) or not approvals:
             root[KEY] = [item(entry)]
-        elif _occurrences(root, mine) > 1:
-            root[KEY] = [item(entry), *deepcopy(mine)]  # what has another name elsewhere stays as it is there
+        elif _occurrences(root, approvals) > 1:
+            # what has another name elsewhere stays as it is there
+            root[KEY] = [item(entry), *deepcopy(approvals)]
         else:
-            mine.insert(0, item(entry))
+            approvals.insert(0, item(entry))
 
     wanted = {**before, KEY: [entry, *(old or [])]}
     found = edited(
@@ -75,14 +76,14 @@ def without_approvals(text: str, lines: Collection[int], file: str) -> str:
     kept = [each for n, each in enumerate(before[KEY]) if n not in gone]
 
     def change(root: Any, item: Item) -> None:
-        mine = root[KEY]
+        approvals = root[KEY]
         if not kept:
             root[KEY] = []
-        elif _occurrences(root, mine) > 1:
-            root[KEY] = [each for n, each in enumerate(deepcopy(mine)) if n not in gone]
+        elif _occurrences(root, approvals) > 1:
+            root[KEY] = [each for n, each in enumerate(deepcopy(approvals)) if n not in gone]
         else:
             for number in sorted(gone, reverse=True):
-                del mine[number]
+                del approvals[number]
 
     spans = places(text, KEY)
     within = {line for number in gone for line in spans[number]} if spans else set[int]()
@@ -121,14 +122,14 @@ def _is(text: str, wanted: dict[str, Any]) -> bool:
 
 def _occurrences(root: Any, wanted: Any) -> int:
     """How often the very same list or mapping is below another: as itself, and by its aliases."""
-    found, waiting, seen = 0, [root], set[int]()
-    while waiting:
-        each = waiting.pop()
+    found, pending, seen = 0, [root], set[int]()
+    while pending:
+        each = pending.pop()
         below = list(each.values()) if isinstance(each, dict) else list(each)
         found += sum(child is wanted for child in below)
         fresh = [c for c in below if isinstance(c, dict | list) and id(c) not in seen]
         seen.update(map(id, fresh))
-        waiting += fresh
+        pending += fresh
     return found
 
 

@@ -81,7 +81,7 @@ def scalar(value: str | int | bool) -> str:
     text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
     text = text.removesuffix("\n").removesuffix("\n...").removesuffix("\n")
     if text == value and not _PLAIN.match(value):  # what YAML 1.2, or a person, may take for a number
-        return _quoted(value)
+        return _quoted_scalar(value)
     return text
 
 
@@ -149,13 +149,13 @@ def _mapping(names: Iterable[str]) -> str:
 def _settings(server: DraftServer, indent: str) -> Iterator[str]:
     for key, value in server.settings:
         if isinstance(value, dict):
-            inside = ", ".join(f"{name}: {_quoted(text)}" for name, text in value.items())
+            inside = ", ".join(f"{name}: {_quoted_scalar(text)}" for name, text in value.items())
             yield f"{indent}{key}: {{{inside}}}"
         else:
             yield f"{indent}{key}: {scalar(value)}"
 
 
-def _quoted(text: str) -> str:
+def _quoted_scalar(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

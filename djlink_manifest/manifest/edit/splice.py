@@ -127,8 +127,8 @@ def _block_cuts(tokens: Sequence[yaml.Token]) -> Iterator[tuple[int, int]]:
     """Each entry of a block list, from its dash to its last token."""
     dashes = [n for n, t in enumerate(tokens) if isinstance(t, yaml.BlockEntryToken)]
     column = min((tokens[n].start_mark.column for n in dashes), default=0)
-    mine = [n for n in dashes if tokens[n].start_mark.column == column]
-    for first, after in zip(mine, [*mine[1:], len(tokens)], strict=True):
+    own_dashes = [n for n in dashes if tokens[n].start_mark.column == column]
+    for first, after in zip(own_dashes, [*own_dashes[1:], len(tokens)], strict=True):
         yield _at(tokens[first]), _end(tokens[after - 1])
 
 

@@ -137,8 +137,8 @@ def _pieces(pattern: str) -> list[str]:
 def _past_stars(pieces: list[str], reached: set[int]) -> set[int]:
     result = set(reached)
     for at in sorted(reached):
-        here = at
-        while here < len(pieces) and pieces[here] == "*":
-            here += 1
-            result.add(here)
+        after_stars = at
+        while after_stars < len(pieces) and pieces[after_stars] == "*":
+            after_stars += 1
+            result.add(after_stars)
     return result

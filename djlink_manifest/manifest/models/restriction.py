@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models import sqltext
 from djlink_manifest.manifest.models.names import identifier_fault
-from djlink_manifest.model.links.selection import AllOf, Condition, Equals, Scalar, Sql
+from djlink_manifest.model.links.selection import AllOf, Condition, Equals, Scalar, SqlCondition
 
 
 def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:
@@ -36,7 +36,7 @@ def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:
                 f"--where is refused: {refused.message}{shown}",
                 hint="write one SQL condition on the table's own columns",
             ) from None
-        terms.append(Sql(text.strip()))
+        terms.append(SqlCondition(text.strip()))
     if not terms:
         return None
     return terms[0] if len(terms) == 1 else AllOf(tuple(terms))

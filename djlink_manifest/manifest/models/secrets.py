@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from djlink_manifest.errors import Location, SecretError
 from djlink_manifest.manifest.models.names import identifier_fault
-from djlink_manifest.manifest.text.references import BadReference, Reference, has_reference, parts
+from djlink_manifest.manifest.text.references import BadReference, ValueReference, has_reference, parts
 from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
 from djlink_manifest.model.stores.store import Store
 
@@ -179,7 +179,7 @@ class _Unresolved(Exception):
         self.message, self.hint = message, hint
 
 
-def _resolved(reference: Reference, folder: str, environ: Mapping[str, str]) -> str:
+def _resolved(reference: ValueReference, folder: str, environ: Mapping[str, str]) -> str:
     if reference.kind == "env":
         if value := environ.get(reference.name):
             return value

@@ -216,16 +216,18 @@ def _without_nulls(node: Fields, problems: Problems, steps: Steps, told: set[Ste
     """The mapping without keys that have no value; told, except where a table has no options."""
     entries: dict[str, Entry] = {}
     for key, entry in node.entries.items():
-        here = (*steps, key)
+        key_path = (*steps, key)
         free = len(steps) >= 5 and steps[0] == "sources" and steps[2] == "schemas" and steps[4] == "tables"
         is_table, in_where = free and len(steps) == 5, free and len(steps) >= 6 and key == "where"
         if isinstance(entry.value, Leaf) and entry.value.value is None and not is_table:
-            told.add(here)
+            told.add(key_path)
             help = _NULL_HELP.get(str(steps[-1]) if steps else "", "give it a value, or remove the line")
-            problems.error(f"`{key}` has no value", entry.spot, dotted(here), _MISSING_HELP.get(key, help))
+            problems.error(
+                f"`{key}` has no value", entry.spot, dotted(key_path), _MISSING_HELP.get(key, help)
+            )
             continue
         if isinstance(entry.value, Fields) and not in_where:
-            entry = replace(entry, value=_without_nulls(entry.value, problems, here, told))
+            entry = replace(entry, value=_without_nulls(entry.value, problems, key_path, told))
         entries[key] = entry
     return replace(node, entries=entries)
 

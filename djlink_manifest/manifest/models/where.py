@@ -6,7 +6,7 @@ from djlink_manifest.manifest.models import sqltext
 from djlink_manifest.manifest.models.names import identifier_fault
 from djlink_manifest.manifest.text.nodes import Entry, Fields, Items, Leaf, Node
 from djlink_manifest.manifest.text.problems import Problems, Spot
-from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, Scalar, Sql
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, Scalar, SqlCondition
 
 _FORMS = "SQL text, a mapping of columns to values, or a list of these"
 
@@ -51,7 +51,7 @@ def _one(node: Node, spot: Spot, path: str, problems: Problems, steady: bool) ->
     return None
 
 
-def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> Sql | None:
+def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> SqlCondition | None:
     try:
         sqltext.check(text, steady=steady)
     except sqltext.Refused as refused:
@@ -64,7 +64,7 @@ def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> 
             "SQL in `where` must be one condition on the table's own columns",
         )
         return None
-    return Sql(text.strip())
+    return SqlCondition(text.strip())
 
 
 def _equalities(node: Fields, spot: Spot, path: str, problems: Problems) -> Condition | None:

@@ -213,7 +213,7 @@ class Composer:
         return Stop()
 
 
-class Mark(Protocol):
+class ParserMark(Protocol):
     """What the parsers in C and in Python call a place."""
 
     @property
@@ -229,8 +229,8 @@ class Mark(Protocol):
         """The character in the text, from 0."""
 
 
-def mark(event: yaml.Event | yaml.Node | yaml.Token, end: bool = False) -> Mark:
+def mark(event: yaml.Event | yaml.Node | yaml.Token, end: bool = False) -> ParserMark:
     """Where what a parser found starts or ends; all of it has both."""
-    place: Mark | None = event.end_mark if end else event.start_mark
+    place: ParserMark | None = event.end_mark if end else event.start_mark
     assert place is not None  # only events made by hand lack marks
     return place

@@ -15,7 +15,7 @@ LINK_OUTBOUND = "${env:LINK_OUTBOUND}"
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ValueReference:
     """An environment variable (`env`) by its name, or a file by its path."""
 
     kind: Literal["env", "file"]
@@ -26,12 +26,12 @@ class BadReference(ValueError):
     """Text that looks like a reference and is none; the message repeats nothing of it."""
 
 
-def parts(text: str) -> tuple[str | Reference, ...]:
+def parts(text: str) -> tuple[str | ValueReference, ...]:
     """The text as plain pieces and references, in order.
 
     Raises BadReference for a `${` that starts no reference.
     """
-    found: list[str | Reference] = []
+    found: list[str | ValueReference] = []
     at = 0
     for match in _REFERENCE.finditer(text):
         found += [text[at : match.start()], _reference(match[1])]
@@ -53,13 +53,13 @@ def only_references(text: str) -> bool:
         found = parts(text)
     except BadReference:
         return False
-    return bool(found) and all(isinstance(part, Reference) for part in found)
+    return bool(found) and all(isinstance(part, ValueReference) for part in found)
 
 
-def _reference(inner: str) -> Reference:
+def _reference(inner: str) -> ValueReference:
     kind, colon, name = inner.partition(":")
     if kind == "env" and colon and _NAME.fullmatch(name):
-        return Reference("env", name)
+        return ValueReference("env", name)
     if kind == "file" and colon and name.strip() == name and name and "\0" not in name:
-        return Reference("file", name)
+        return ValueReference("file", name)
     raise BadReference("a reference is `${env:NAME}` or `${file:path}`")

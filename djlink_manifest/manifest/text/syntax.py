@@ -19,12 +19,12 @@ def explained(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[str, S
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return "invalid YAML", Spot(Location(file, 1, 1)), None
-    here = _spot(mark, lines, file)
+    spot = _spot(mark, lines, file)
     line = lines[mark.line] if mark.line < len(lines) else ""
-    number = here.location.line
+    number = spot.location.line
     if _open_brackets(lines, mark) > MAX_DEPTH:  # the parser reads ahead, and stumbles over very many
-        return f"nesting is deeper than {MAX_DEPTH} levels", here, None
-    reference = _unquoted_reference(here, lines)
+        return f"nesting is deeper than {MAX_DEPTH} levels", spot, None
+    reference = _unquoted_reference(spot, lines)
     if reference is not None:
         return (
             "a reference inside `{}` or `[]` must be quoted, because YAML would read its braces",
@@ -39,37 +39,37 @@ def explained(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[str, S
             Spot(Location(file, number, column + 1)),
             "use two spaces",
         )
-    start = here if error.context_mark is None else _spot(error.context_mark, lines, file)
+    start = spot if error.context_mark is None else _spot(error.context_mark, lines, file)
     at_end = mark.line >= len(lines) - 1 and not line[mark.column :].strip()
-    return _by_kind(problem, (error.context or "").lower(), here, start, at_end)
+    return _by_kind(problem, (error.context or "").lower(), spot, start, at_end)
 
 
 def _by_kind(
-    problem: str, context: str, here: Spot, start: Spot, at_end: bool
+    problem: str, context: str, spot: Spot, start: Spot, at_end: bool
 ) -> tuple[str, Spot, str | None]:
     if "mapping values are not allowed" in problem:
         return (
             "a second colon in one value",
-            here,
+            spot,
             'quote a value that contains ": ", or correct the indentation',
         )
     if "quoted scalar" in context and ("end of stream" in problem or "document indicator" in problem):
         return "an unclosed quote", start, "close it on the same line"
     if "escape" in problem:
-        return "an unknown escape after `\\` in double quotes", here, "use single quotes, or write `\\\\`"
+        return "an unknown escape after `\\` in double quotes", spot, "use single quotes, or write `\\\\`"
     if "flow" in context:
         bracket = "}" if "mapping" in context else "]"
         if at_end:
             return f"a bracket is not closed by `{bracket}`", start, None
-        return f"expected `,` or `{bracket}`", here, "quote text that contains one of `{}[],:`"
+        return f"expected `,` or `{bracket}`", spot, "quote text that contains one of `{}[],:`"
     if "cannot start any token" in problem:
-        return "a value cannot start with this character", here, "quote text that starts with one of @ ` %"
+        return "a value cannot start with this character", spot, "quote text that starts with one of @ ` %"
     if "block mapping" in context or "simple key" in context or "block collection" in context:
         help = "align the keys of a mapping, each followed by `: `"
-        return "the indentation or a colon is wrong", here, help
+        return "the indentation or a colon is wrong", spot, help
     if "block sequence entries" in problem:
-        return "a list item (`- `) is not allowed here", here, "start it on a new line, indented"
-    return "invalid YAML", here, None
+        return "a list item (`- `) is not allowed here", spot, "start it on a new line, indented"
+    return "invalid YAML", spot, None
 
 
 def _spot(mark: yaml.error.Mark, lines: list[str], file: str) -> Spot:
@@ -89,11 +89,11 @@ def _open_brackets(lines: list[str], mark: yaml.error.Mark) -> int:
     return sum(before.count(c) for c in "[{") - sum(before.count(c) for c in "]}")
 
 
-def _unquoted_reference(here: Spot, lines: list[str]) -> int | None:
+def _unquoted_reference(spot: Spot, lines: list[str]) -> int | None:
     """The column (from 0) of a `${env:` that starts where the parser stopped."""
-    line = lines[here.location.line - 1]
+    line = lines[spot.location.line - 1]
     for match in _REFERENCE_START.finditer(line):
-        if match.start() <= here.location.column - 1 <= match.end():
+        if match.start() <= spot.location.column - 1 <= match.end():
             return match.start()
     return None
 

@@ -58,9 +58,9 @@ def ties(masters: Mapping[TableName, TableDefinition]) -> tuple[Tie, ...]:
     )
 
 
-def children_first(places: Collection[TableName], among: Iterable[Tie]) -> list[TableName]:
+def children_first(places: Collection[TableName], keys: Iterable[Tie]) -> list[TableName]:
     """The tables in an order in which what hangs on others comes before them; a circle in that of names."""
-    left, pairs = set(places), {(t.parent, t.child) for t in among if t.parent != t.child}
+    left, pairs = set(places), {(t.parent, t.child) for t in keys if t.parent != t.child}
     ordered = list[TableName]()
     while left:
         bound = {parent for parent, child in pairs if child in left}
@@ -75,11 +75,11 @@ def own_columns(master: TableDefinition, table: TableDefinition) -> tuple[str, .
     return master.key if table.name == master.name else master.master_columns(table)
 
 
-def below(root: TableName, among: Sequence[Tie]) -> set[TableName]:
+def below(root: TableName, keys: Sequence[Tie]) -> set[TableName]:
     """The table and all those whose entities may hang on its own, near and far."""
     found, new = {root}, {root}
     while new:
-        new = {t.child for t in among if t.parent in new} - found
+        new = {t.child for t in keys if t.parent in new} - found
         found |= new
     return found
 
@@ -96,5 +96,9 @@ def _tie(
     if parent is None or (parent == place and same_entity(master, table, key)):
         return None
     named = next(t for t in masters[parent].tables if t.name == key.parent_table)
-    own, theirs = own_columns(master, table), own_columns(masters[parent], named)
-    return None if own is None or theirs is None else Tie(place, table, own, key, parent, named, theirs)
+    own, parent_columns = own_columns(master, table), own_columns(masters[parent], named)
+    return (
+        None
+        if own is None or parent_columns is None
+        else Tie(place, table, own, key, parent=parent, named=named, parent_own=parent_columns)
+    )

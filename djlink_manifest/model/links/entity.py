@@ -59,7 +59,7 @@ class Step(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EntityTerms:
     """What the manifest makes of an entity, beside where it is.
 
     `wanted`: it meets `where`, `pull` and linked parents; `pullable`: wanted, with no request or approval on
@@ -95,23 +95,23 @@ def state_of(presence: Presence) -> State:
     return State.REQUESTED_UNHELD if r else State.UNSHARED
 
 
-def step_for(presence: Presence, standing: Standing) -> Step:
+def step_for(presence: Presence, terms: EntityTerms) -> Step:
     """What follows for an entity. Total over every presence and standing."""
     match state_of(presence):
         case State.UNSHARED:
-            return Step.PULL if standing.pullable else Step.NOTHING
+            return Step.PULL if terms.pullable else Step.NOTHING
         case State.ACTIVATED:
-            kept = standing.wanted or not standing.release_unwanted
-            comes = standing.pullable or (standing.remade and kept)
+            kept = terms.wanted or not terms.release_unwanted
+            comes = terms.pullable or (terms.remade and kept)
             return Step.PULL_AGAIN if comes else Step.RELEASE
         case State.SHARED:
-            if standing.wanted:
+            if terms.wanted:
                 return Step.NOTHING
-            return Step.DELETE_RELEASE if standing.release_unwanted else Step.KEEP
+            return Step.DELETE_RELEASE if terms.release_unwanted else Step.KEEP
         case State.TAINTED | State.UNPROTECTED_REQUESTED:
-            return Step.DELETE_APPROVE if standing.granted else Step.AWAIT_REVIEW
+            return Step.DELETE_APPROVE if terms.granted else Step.AWAIT_REVIEW
         case State.REQUESTED_GONE:
-            return Step.PULL_AGAIN if standing.remade else Step.APPROVE
+            return Step.PULL_AGAIN if terms.remade else Step.APPROVE
         case State.UNPROTECTED:
             return Step.REGISTER
         case State.APPROVED_HELD:

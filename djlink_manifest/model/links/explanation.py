@@ -66,15 +66,15 @@ class Explanation:
     reasons: tuple[Reason, ...] = ()
 
 
-def told_once(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+def distinct_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """The reasons, with what decides about another entity told at its first mention alone.
 
     Several ways lead to an ancestor, and their number doubles with each layer of diamonds.
     """
-    return _told_once(reasons, set())
+    return _distinct_reasons(reasons, set())
 
 
-def _told_once(reasons: Iterable[Reason], told: set[tuple[str, str, KeyText]]) -> tuple[Reason, ...]:
+def _distinct_reasons(reasons: Iterable[Reason], told: set[tuple[str, str, KeyText]]) -> tuple[Reason, ...]:
     found = list[Reason]()
     for each in reasons:
         mention = (each.rule, each.parent, each.key)
@@ -84,5 +84,5 @@ def _told_once(reasons: Iterable[Reason], told: set[tuple[str, str, KeyText]]) -
             found.append(replace(each, because=(), repeated=True))
         else:
             told.add(mention)
-            found.append(replace(each, because=_told_once(each.because, told)))
+            found.append(replace(each, because=_distinct_reasons(each.because, told)))
     return tuple(found)

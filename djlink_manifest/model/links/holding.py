@@ -38,20 +38,20 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LinkHolding:
     """What one link has of the entities asked about.
 
     `held`: they cannot be deleted, `since` the first of them was pulled; `requested`: asked for and not yet
-    approved, `waiting` those of them that are held, `waiting_seconds` since the first of these was asked for;
-    `approved`: let go of.
+    approved, `requested_held` those of them that are held, `requested_seconds` since the first of these was
+    asked for; `approved`: let go of.
     """
 
     link: OwnedLink
     held: int = 0
     since: datetime | None = None
     requested: int = 0
-    waiting: int = 0
-    waiting_seconds: int = 0
+    requested_held: int = 0
+    requested_seconds: int = 0
     approved: int = 0
 
 
@@ -66,7 +66,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class TableStanding:
+class TableHolding:
     """A source table with what each link has of it.
 
     `name` is the table's name for people; `rows` counts the entities asked about, None: all are meant.
@@ -75,7 +75,7 @@ class TableStanding:
     table: TableName
     name: str
     rows: int | None
-    links: tuple[Standing, ...]
+    links: tuple[LinkHolding, ...]
 
     @property
     def held(self) -> int:
@@ -83,11 +83,11 @@ class TableStanding:
         return sum(each.held for each in self.links)
 
     @property
-    def asked(self) -> tuple[Standing, ...]:
+    def requested(self) -> tuple[LinkHolding, ...]:
         """The links that were asked to let go of what they held."""
-        return tuple(each for each in self.links if each.waiting or each.approved)
+        return tuple(each for each in self.links if each.requested_held or each.approved)
 
     @property
-    def agreed(self) -> tuple[Standing, ...]:
+    def agreed(self) -> tuple[LinkHolding, ...]:
         """Those of them that have let go of all of it."""
-        return tuple(each for each in self.asked if not each.waiting)
+        return tuple(each for each in self.requested if not each.requested_held)

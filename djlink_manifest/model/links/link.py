@@ -103,9 +103,9 @@ class Link:
         return self.outbound_table + APPROVED
 
 
-def copied_columns(theirs: TableDefinition, ours: TableDefinition) -> tuple[Column, ...]:
+def copied_columns(source_table: TableDefinition, local_table: TableDefinition) -> tuple[Column, ...]:
     """The source's columns whose values are written here: all but those computed by the local table."""
-    return tuple(c for c in theirs.columns if ours.column(c.name).generated is None)
+    return tuple(c for c in source_table.columns if local_table.column(c.name).generated is None)
 
 
 def not_pulled(parent: str, parents: Collection[str]) -> str:

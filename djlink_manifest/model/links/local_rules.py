@@ -31,10 +31,12 @@ class Leftover:
         return "; ".join(self._statement(part) for part in reversed(self.parts))
 
     def _statement(self, part: TableDefinition) -> str:
-        mine, master = (f"{_quoted(t.schema)}.{_quoted(t.name)}" for t in (part, self.master))
+        part_name, master = (f"{_quoted_name(t.schema)}.{_quoted_name(t.name)}" for t in (part, self.master))
         pairs = zip(self.master.key, self.master.entity_columns(part), strict=True)
-        match = " AND ".join(f"m.{_quoted(key)} = {mine}.{_quoted(name)}" for key, name in pairs)
-        return f"DELETE FROM {mine} WHERE NOT EXISTS (SELECT 1 FROM {master} m WHERE {match})"
+        match = " AND ".join(
+            f"m.{_quoted_name(key)} = {part_name}.{_quoted_name(name)}" for key, name in pairs
+        )
+        return f"DELETE FROM {part_name} WHERE NOT EXISTS (SELECT 1 FROM {master} m WHERE {match})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,13 @@ class LocalRule:
 
     Or, which every link has, that no part rows were left behind by a master row (`Leftover`).
 
-    `theirs` and `ours` are the table at the source and as it stands locally; `owner` the columns that hold
-    the entity's key, `columns` those that the rule is about, all of them copied from the source. `linked`
-    tells that the parent of the foreign key is a table of a link.
+    `source_table` and `local_table` are the table at the source and as it stands locally; `owner` the columns
+    that hold the entity's key, `columns` those that the rule is about, all of them copied from the source.
+    `linked` tells that the parent of the foreign key is a table of a link.
     """
 
-    theirs: TableDefinition
-    ours: TableDefinition
+    source_table: TableDefinition
+    local_table: TableDefinition
     owner: tuple[str, ...]
     columns: tuple[str, ...]
     of: ForeignKey | Index | Check | Leftover
@@ -58,7 +60,7 @@ class LocalRule:
     @property
     def words(self) -> str:
         """Why entities that break the rule cannot come."""
-        name = f"{self.ours.schema}.{self.ours.name}"
+        name = f"{self.local_table.schema}.{self.local_table.name}"
         match self.of:
             case ForeignKey(parent_schema=schema, parent_table=table):
                 which = "" if self.linked else " (not linked)"
@@ -74,7 +76,7 @@ class LocalRule:
     @property
     def hint(self) -> str:
         """What to do about it."""
-        place = f"`{self.ours.schema}`.`{self.ours.name}`"
+        place = f"`{self.local_table.schema}`.`{self.local_table.name}`"
         out = "exclude these entities with `where`"
         match self.of:
             case ForeignKey(name=name):
@@ -113,22 +115,22 @@ def _rules(
     link: Link, tables: Mapping[TableName, TableDefinition], linked: frozenset[TableName]
 ) -> Iterator[LocalRule]:
     own = {(t.schema, t.name) for t in link.local.tables}
-    for theirs, expected in link.tables:
+    for source_table, expected in link.tables:
         stands = tables.get((expected.schema, expected.name))
         if stands is None:
             continue
-        copied = {c.name for c in copied_columns(theirs, expected)} & set(stands.column_names)
-        owner = link.definition.entity_columns(theirs)
+        copied = {c.name for c in copied_columns(source_table, expected)} & set(stands.column_names)
+        owner = link.definition.entity_columns(source_table)
 
         def rule(
             columns: tuple[str, ...],
             of: ForeignKey | Index | Check,
-            theirs: TableDefinition = theirs,
+            source: TableDefinition = source_table,
             stands: TableDefinition = stands,
             owner: tuple[str, ...] = owner,
         ) -> LocalRule:
             parent = (of.parent_schema, of.parent_table) if isinstance(of, ForeignKey) else None
-            return LocalRule(theirs, stands, owner, columns, of, parent in linked)
+            return LocalRule(source, stands, owner, columns, of=of, linked=parent in linked)
 
         known = {key_shape(key) for key in expected.foreign_keys}
         for key in stands.foreign_keys:
@@ -159,7 +161,7 @@ def leftover(link: Link) -> LocalRule | None:
     return LocalRule(link.definition, link.local, key, key, Leftover(link.local, parts))
 
 
-def _quoted(name: str) -> str:
+def _quoted_name(name: str) -> str:
     return f"`{name.replace('`', '``')}`"
 
 

@@ -117,9 +117,9 @@ def _rows(dependents: Dependents, root: str, address: str, name: TableName) -> l
     of = table_of(link, name)
     if address == root and of.name == link.local.name:
         return _entities(dependents, root, address)
-    mine = link.local.entity_columns(of)
+    own_columns = link.local.entity_columns(of)
     return [
-        _those(name, _renamed(each, link.local.key, link.local.key, mine))
+        _those(name, _renamed(each, link.local.key, link.local.key, own_columns))
         for each in _entities(dependents, root, address)
     ]
 
@@ -139,10 +139,10 @@ def _entities(dependents: Dependents, root: str, address: str) -> list[str]:
                     _renamed(each, of.key, referrer.parent_columns, referrer.columns)
                     for each in _rows(dependents, root, parent, referrer.parent)
                 ]
-                mine = link.local.entity_columns(table_of(link, referrer.table))
-                names = ", ".join(repr(name) for name in mine)
+                own_columns = link.local.entity_columns(table_of(link, referrer.table))
+                names = ", ".join(repr(name) for name in own_columns)
                 rows = f"(dj.U({names}) & {_those(referrer.table, _any(above))})"
-                found.append(_renamed(rows, mine, mine, link.local.key))
+                found.append(_renamed(rows, own_columns, own_columns, link.local.key))
     return found
 
 

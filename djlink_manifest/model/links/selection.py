@@ -12,7 +12,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Sql:
+class SqlCondition:
     """A condition in SQL over the table's own columns, as written in the manifest and already checked."""
 
     text: str
@@ -40,13 +40,13 @@ class AnyOf:
     terms: tuple[Condition, ...]
 
 
-Condition: TypeAlias = Sql | Equals | AllOf | AnyOf
+Condition: TypeAlias = SqlCondition | Equals | AllOf | AnyOf
 
 
 def is_textual(condition: Condition) -> bool:
     """Whether any part of the condition is SQL text, which only the server can judge."""
     match condition:
-        case Sql():
+        case SqlCondition():
             return True
         case AllOf(terms=terms) | AnyOf(terms=terms):
             return any(is_textual(term) for term in terms)

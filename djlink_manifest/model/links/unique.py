@@ -15,8 +15,8 @@ class Unique:
     `owner` are the columns that hold the entity's key; `index` is its name, `PRIMARY` for a part's own key.
     """
 
-    theirs: TableDefinition
-    ours: TableDefinition
+    source_table: TableDefinition
+    local_table: TableDefinition
     owner: tuple[str, ...]
     index: str
     columns: tuple[str, ...]
@@ -24,7 +24,7 @@ class Unique:
     @property
     def words(self) -> str:
         """The key as a plan names it."""
-        return f"`{self.index}` of {self.ours.schema}.{self.ours.name}"
+        return f"`{self.index}` of {self.local_table.schema}.{self.local_table.name}"
 
 
 def uniques(link: Link) -> tuple[Unique, ...]:
@@ -34,16 +34,18 @@ def uniques(link: Link) -> tuple[Unique, ...]:
     server, which refuses the rows.
     """
     found = []
-    for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
-        owner = link.key if theirs is link.definition else link.definition.master_columns(theirs)
-        long = {c.name for c in ours.columns if c.base_type in TEXTS_AND_BLOBS or c.base_type == "json"}
-        keys = {i.name: _whole(i.parts) for i in ours.indexes if i.unique}
+    for source_table, local_table in zip(link.definition.tables, link.local.tables, strict=False):
+        owner = link.key if source_table is link.definition else link.definition.master_columns(source_table)
+        long = {
+            c.name for c in local_table.columns if c.base_type in TEXTS_AND_BLOBS or c.base_type == "json"
+        }
+        keys = {i.name: _whole(i.parts) for i in local_table.indexes if i.unique}
         keys = {name: columns for name, columns in keys.items() if not long & set(columns)}
-        if theirs is not link.definition:
-            keys["PRIMARY"] = ours.key
+        if source_table is not link.definition:
+            keys["PRIMARY"] = local_table.key
         for name, columns in keys.items():
             if owner and columns and not set(owner) <= set(columns):
-                found.append(Unique(theirs, ours, owner, name, columns))
+                found.append(Unique(source_table, local_table, owner, name, columns))
     return tuple(found)
 
 

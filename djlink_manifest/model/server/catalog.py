@@ -127,20 +127,20 @@ class Catalog:
         A table is a part where its name says so and it refers to its master, directly or over other parts;
         of one that is unreadable its name decides.
         """
-        here = {name: t for (s, name), t in self.tables.items() if s == schema and not is_hidden(name)}
+        in_schema = {name: t for (s, name), t in self.tables.items() if s == schema and not is_hidden(name)}
         refers = {
             (name, key.parent_table)
-            for name, t in here.items()
+            for name, t in in_schema.items()
             for key in t.foreign_keys
             if key.parent_schema == schema
         }
-        unreadable = (name for name, t in here.items() if t.unreadable is not None and t.kind == "table")
+        unreadable = (name for name, t in in_schema.items() if t.unreadable is not None and t.kind == "table")
         refers.update((name, master) for name in unreadable if (master := master_of(name)) is not None)
-        masters = parts_among(here.keys(), refers)
+        masters = parts_among(in_schema.keys(), refers)
         parts = defaultdict[str, list[TableDefinition]](list)
         for name, master in masters.items():
-            parts[master].append(here[name])
-        alone = (table for name, table in sorted(here.items()) if name not in masters)
+            parts[master].append(in_schema[name])
+        alone = (table for name, table in sorted(in_schema.items()) if name not in masters)
         return tuple(replace(t, parts=parents_first(parts[t.name])[0]) for t in alone)
 
 

@@ -66,7 +66,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class ExaminedServer:
     """A server that was looked at; all but the first three are empty where it could not be reached."""
 
     name: str
@@ -85,7 +85,7 @@ class Diagnosis:
     """All servers of a manifest, the local one first, and what was found, in the order it was looked at."""
 
     manifest: str
-    patients: tuple[Patient, ...]
+    servers: tuple[ExaminedServer, ...]
     findings: tuple[Finding, ...]
 
     def count(self, level: Level) -> int:

@@ -80,7 +80,7 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
-class Objects:
+class ObjectCounts:
     """How many external objects there are, their bytes, and how many of them say no size."""
 
     count: int = 0
@@ -88,7 +88,7 @@ class Objects:
     unsized: int = 0
 
 
-NO_OBJECTS = Objects()
+NO_OBJECTS = ObjectCounts()
 
 
 class BadObject(ValueError):
@@ -136,9 +136,9 @@ def is_plain_json(column: Column) -> bool:
     return column.base_type == "json" and external_of(column) is None
 
 
-def is_inline(column: Column, ours: TableDefinition) -> bool:
+def is_inline(column: Column, local_table: TableDefinition) -> bool:
     """Whether an external column of the source stands in the row here."""
-    return external_of(column) is not None and ours.column(column.name).base_type != "json"
+    return external_of(column) is not None and local_table.column(column.name).base_type != "json"
 
 
 def housed(column: Column, external: External, local: str) -> Column:
@@ -217,7 +217,7 @@ def transport(
         raise BadObject(f"{where}, but `stores` has no local store for this column")
     if inline:
         return Transport(
-            source, path, INLINE, _joined(place.local_schema, place.local_table), hashed, size
+            source, path, INLINE, _joined(place.local_schema, place.local_table), hash=hashed, size=size
         ), {}
     store, shared = local[target], external.codec == "filepath"
     if shared:
@@ -227,15 +227,15 @@ def transport(
     else:
         goal = _keyed_path(store, path, place, prefix)
     try:
-        there = store_path(goal)
+        local_path = store_path(goal)
     except BadPath as error:
         raise BadObject(f"its path in the local store {error}") from None
     end = "/" if metadata.said["path"].endswith("/") else ""  # as the source's row has it
-    ours = {**metadata.said, "path": there + end, "store": target}
-    if hashed is not None and "schema" in ours:
-        ours["schema"] = place.local_schema
-    ours.pop("url", None)  # of the source's object; DataJoint makes it anew
-    return Transport(source, path, target, there, hashed, size, shared), ours
+    local_value = {**metadata.said, "path": local_path + end, "store": target}
+    if hashed is not None and "schema" in local_value:
+        local_value["schema"] = place.local_schema
+    local_value.pop("url", None)  # of the source's object; DataJoint makes it anew
+    return Transport(source, path, target, local_path, hash=hashed, size=size, shared=shared), local_value
 
 
 def _hashed_path(store: Store, hashed: str, schema: str, codec: str) -> str:
@@ -260,9 +260,9 @@ def _keyed_path(store: Store, path: str, place: Place, prefix: str) -> str:
     before = prefix.split("/") if prefix else []
     if steps[: len(before)] == before:
         steps = steps[len(before) :]
-    there = [place.source_schema, place.source_table]
+    source_steps = [place.source_schema, place.source_table]
     for at in range(len(steps) - 2):
-        if steps[at : at + 2] == there:
+        if steps[at : at + 2] == source_steps:
             steps = steps[:at] + steps[at + 2 :]
             break
     return _joined(store.prefix("schema"), place.local_schema, place.local_table, *steps)
@@ -271,14 +271,14 @@ def _keyed_path(store: Store, path: str, place: Place, prefix: str) -> str:
 def _shared_path(store: Store, path: str) -> str:
     """The source's path, below the local store's `filepath_prefix` where it has one."""
     own = store.prefix("filepath")
-    there = path if not own or path.startswith(own + "/") else f"{own}/{path}"
+    local_path = path if not own or path.startswith(own + "/") else f"{own}/{path}"
     for section in ("hash", "schema"):
         kept = store.prefix(section)
         # a file in the place of the section's folders would bar it; some filesystems ignore capitals
-        mine, others = f"{there}/".casefold(), f"{kept}/".casefold()
-        if kept and (mine.startswith(others) or others.startswith(mine)):
+        prefix, others = f"{local_path}/".casefold(), f"{kept}/".casefold()
+        if kept and (prefix.startswith(others) or others.startswith(prefix)):
             raise BadObject(f"its path is in `{kept}/`, a section of the local store that DataJoint reserves")
-    return there
+    return local_path
 
 
 def _joined(*steps: str) -> str:

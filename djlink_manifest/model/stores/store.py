@@ -67,10 +67,10 @@ class Stores:
 
     def of_source(self, source: str, name: str) -> Store | NoStore:
         """The store that a column or row of a source calls so."""
-        mine = self.given.get(source, {})
-        found: Store | NoStore | str | None = mine.get(name)
+        of_manifest = self.given.get(source, {})
+        found: Store | NoStore | str | None = of_manifest.get(name)
         if isinstance(found, str):
-            found = mine.get(found) or self.configured.get(found) or _unknown(found, self)
+            found = of_manifest.get(found) or self.configured.get(found) or _unknown(found, self)
         elif found is None and name != DEFAULT:
             found = self.configured.get(name)
         if isinstance(found, Store | NoStore):

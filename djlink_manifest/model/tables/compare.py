@@ -72,9 +72,9 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
 
 
 def _check_differences(expected: TableDefinition, found: TableDefinition) -> Iterator[Difference]:
-    ours = {check.name for check in expected.checks}
+    expected_names = {check.name for check in expected.checks}
     for check in found.checks:
-        if check.enforced and check.name not in ours:
+        if check.enforced and check.name not in expected_names:
             yield Difference(
                 "extra",
                 expected.name,
@@ -84,15 +84,15 @@ def _check_differences(expected: TableDefinition, found: TableDefinition) -> Ite
 
 
 def _column_words(expected: Column, found: Column) -> Iterator[str]:
-    for what, mine, theirs in (
+    for what, expected_text, found_text in (
         ("type", expected.type, found.type),
         ("character set", _of_today(expected.charset), _of_today(found.charset)),
         ("collation", _of_today(expected.collation), _of_today(found.collation)),
         ("generated expression", expected.generated, found.generated),
         ("DataJoint type", _marker(expected), _marker(found)),
     ):
-        if mine != theirs:
-            yield f"has the {what} {theirs or 'none'}, not {mine or 'none'}"
+        if expected_text != found_text:
+            yield f"has the {what} {found_text or 'none'}, not {expected_text or 'none'}"
     if expected.nullable != found.nullable:
         yield "may be NULL" if found.nullable else "may not be NULL"
 

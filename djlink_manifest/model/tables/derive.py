@@ -81,7 +81,7 @@ def local_definition(
                 name=name,
                 columns=tuple(replace(c, auto_increment=False) for c in table.columns),
                 foreign_keys=tuple(keys),
-                checks=tuple(_named_here(check, schema, name) for check in table.checks),
+                checks=tuple(_with_local_names(check, schema, name) for check in table.checks),
                 parts=(),
             )
         )
@@ -132,13 +132,13 @@ def _outbound_definitions(source: TableDefinition, schema: str, base: str) -> tu
 
     maybe = Column("", "timestamp", nullable=True)
     who = _text("", "varchar(288)")
-    asked = replace(who, default="user()", default_is_expression=True)
+    requested_at = replace(who, default="user()", default_is_expression=True)
     entry = extra_name(source, "djlink_entry")
     ledger = (
         Column(entry, "bigint unsigned", auto_increment=True),
         *keys,
         named(_text("", "varchar(32)"), "event"),
-        named(asked, "who"),
+        named(requested_at, "who"),
         named(_text("", "varchar(1000)", default=""), "reason"),
         named(exactly, "at"),
     )
@@ -148,19 +148,19 @@ def _outbound_definitions(source: TableDefinition, schema: str, base: str) -> tu
             REQUESTED,
             (
                 named(exactly, "requested_at"),
-                named(asked, "requested_by"),
+                named(requested_at, "requested_by"),
                 named(_text("", "varchar(1000)", default=""), "reason"),
                 named(maybe, "granted_at"),
                 named(replace(who, nullable=True), "granted_by"),
             ),
             "CASCADE",
         ),
-        beside(APPROVED, (named(now, "approved_at"), named(asked, "approved_by")), "CASCADE"),
+        beside(APPROVED, (named(now, "approved_at"), named(requested_at, "approved_by")), "CASCADE"),
         TableDefinition(schema, base + HISTORY, ledger, (entry,), collation=TEXT_COLLATION),
     )
 
 
-def _named_here(check: Check, schema: str, table: str) -> Check:
+def _with_local_names(check: Check, schema: str, table: str) -> Check:
     """The check under a name that no other has in the schema, as MySQL asks; another text, another name."""
     return replace(check, name=constraint_name(schema, table, check.name, check.expression))
 
@@ -204,20 +204,20 @@ def same_entity(source: TableDefinition, table: TableDefinition, key: ForeignKey
     """Whether a foreign key between tables of one link stays within the entity: part to master or to part."""
     if table is source:
         return False
-    mine = source.master_columns(table)
+    own_columns = source.master_columns(table)
     if (key.parent_schema, key.parent_table) == (source.schema, source.name):
-        return mine is not None and dict(zip(key.parent_columns, key.columns, strict=True)) == dict(
-            zip(source.key, mine, strict=True)
+        return own_columns is not None and dict(zip(key.parent_columns, key.columns, strict=True)) == dict(
+            zip(source.key, own_columns, strict=True)
         )
     sibling = next(p for p in source.parts if (p.schema, p.name) == (key.parent_schema, key.parent_table))
     if sibling is table:
         return False
-    theirs = source.master_columns(sibling)
+    sibling_columns = source.master_columns(sibling)
     pairs = dict(zip(key.parent_columns, key.columns, strict=True))
     return (
-        mine is not None
-        and theirs is not None
-        and all(pairs.get(a) == b for a, b in zip(theirs, mine, strict=True))
+        own_columns is not None
+        and sibling_columns is not None
+        and all(pairs.get(a) == b for a, b in zip(sibling_columns, own_columns, strict=True))
     )
 
 

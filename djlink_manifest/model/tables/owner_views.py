@@ -74,9 +74,9 @@ def owner_views(source: TableDefinition, outbound: str, base: str) -> dict[Kind,
             owner_schema(outbound),
             f"{base}_{kind}",
             outbound,
-            base,
-            source.key,
-            (*source.key, *(extra_name(source, name) for name in extra[kind])),
+            base=base,
+            key=source.key,
+            columns=(*source.key, *(extra_name(source, name) for name in extra[kind])),
         )
         for kind in KINDS
     }
@@ -84,4 +84,6 @@ def owner_views(source: TableDefinition, outbound: str, base: str) -> dict[Kind,
 
 def directory(outbound: str) -> OwnerView:
     """The view that lists the links of an outbound schema: whose they are, and of which source table."""
-    return OwnerView("links", owner_schema(outbound), DIRECTORY, outbound, "", (), DIRECTORY_COLUMNS)
+    return OwnerView(
+        "links", owner_schema(outbound), DIRECTORY, outbound, base="", key=(), columns=DIRECTORY_COLUMNS
+    )

@@ -22,22 +22,22 @@ def parts_among(names: Collection[str], refers: Iterable[tuple[str, str]]) -> di
     pairs = set(refers)
     masters = {name: master_of(name) for name in {*names, *(parent for _, parent in pairs)}}
     found = {name: master for name, master in masters.items() if master in names and name not in names}
-    waiting = {name: master for name, master in masters.items() if master in names and name in names}
+    pending = {name: master for name, master in masters.items() if master in names and name in names}
     parents = dict[str, set[str]]()
     for child, parent in pairs:
-        if child in waiting and child != parent:
+        if child in pending and child != parent:
             parents.setdefault(child, set()).add(parent)
     grown = True
     while grown:
         new = {
             name: str(master)
-            for name, master in waiting.items()
+            for name, master in pending.items()
             if any(each == master or found.get(each) == master for each in parents.get(name, ()))
         }
         grown = bool(new)
         found.update(new)
         for name in new:
-            del waiting[name]
+            del pending[name]
     return {name: str(master) for name, master in found.items() if name in names}
 
 

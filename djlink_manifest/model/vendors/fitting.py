@@ -17,7 +17,7 @@ from djlink_manifest.model.vendors.widths import longer, too_wide
 
 # the first that the target has; they compare code points, blanks at the end too
 _MERGING_NOTHING = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin")
-_ONLY_THERE = {
+_VENDOR_ONLY = {
     "mysql": {"vector"},
     "mariadb": {"uuid", "inet4", "inet6", "vector", "xmltype"},
 }
@@ -94,7 +94,7 @@ def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
     return Fitted(replace(master, parts=tuple(parts)), notes, tuple(fitting.problems))
 
 
-def collations_asked(tables: Iterable[TableDefinition]) -> frozenset[str]:
+def collations_used(tables: Iterable[TableDefinition]) -> frozenset[str]:
     """The collations that `fitted` looks for in the target's catalogue, for these tables."""
     named = set[str]()
     for table in tables:
@@ -153,7 +153,7 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
         fitting.note("not compressed locally", place)
         column = replace(column, type=column.type.removesuffix(_COMPRESSED))
     base = column.base_type
-    if base in _ONLY_THERE[fitting.source.vendor]:
+    if base in _VENDOR_ONLY[fitting.source.vendor]:
         fitting.problems.append(
             f"column `{place}` is of the type {column.type}, which the server does not have"
         )

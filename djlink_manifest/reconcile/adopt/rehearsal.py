@@ -14,7 +14,7 @@ from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
 from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.tables.derive import outbound_definitions
-from djlink_manifest.reconcile.diff.link_tables import Ground
+from djlink_manifest.reconcile.diff.link_tables import CatalogPair
 from djlink_manifest.reconcile.plan.actions import AlterLocal, CreateLocal
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
@@ -55,29 +55,33 @@ class Rehearsal:
     plan: Plan | None
 
 
-def adoption(link: Link, ground: Ground, contact: str, given_up: str | None) -> Adoption | Refusal | None:
+def adoption(
+    link: Link, catalogs: CatalogPair, contact: str, given_up: str | None
+) -> Adoption | Refusal | None:
     """The adoption of a link's tables, why it is refused, or None where there is nothing to take over.
 
     `given_up` names another manifest whose tables may be taken although it is of another local server.
     """
-    theirs = ground.source.mark(link.outbound_schema, link.outbound_table)
-    ours = ground.local.mark(link.local.schema, link.local.name)
-    stands = tuple(_standing(link, ground))
-    if not (stands or theirs or ours) or _is_right(link, ground, theirs, ours, stands):
+    source_mark = catalogs.source.mark(link.outbound_schema, link.outbound_table)
+    local_mark = catalogs.local.mark(link.local.schema, link.local.name)
+    stands = tuple(_existing(link, catalogs))
+    if not (stands or source_mark or local_mark) or _is_right(
+        link, catalogs, source_mark, local_mark, stands
+    ):
         return None
-    refusal = next(_refusals(link, ground, theirs, ours, given_up), None)
+    refusal = next(_refusals(link, catalogs, source_mark, local_mark, given_up), None)
     if refusal is not None:
         return refusal
-    mine = ground.new_mark(link, contact)
+    new_mark = catalogs.new_mark(link, contact)
     return Adoption(
         link.address,
         link.source,
-        _with_history(mine, theirs),
-        local=_with_history(replace(mine, table_name=link.local.name), ours),
-        outbound_before=theirs,
-        local_before=ours,
+        _with_history(new_mark, source_mark),
+        local=_with_history(replace(new_mark, table_name=link.local.name), local_mark),
+        outbound_before=source_mark,
+        local_before=local_mark,
         stands=stands,
-        notes=tuple(_notes(link, ground, theirs, ours)),
+        notes=tuple(_notes(link, catalogs, source_mark, local_mark)),
     )
 
 
@@ -145,16 +149,16 @@ def _known(plan: LinkPlan, snapshot: LinkSnapshot) -> bool:
     Where tables are to be made or altered first, rows were not compared, and keys have to do.
     """
     unlike = any(isinstance(a, AlterLocal) or (isinstance(a, CreateLocal) and a.tables) for a in plan.actions)
-    here = [c.presence for c, n in snapshot.counts.items() if n and c.presence.local and c.presence.source]
-    return bool(snapshot.equal) or any(p.outbound or unlike for p in here)
+    on_both = [c.presence for c, n in snapshot.counts.items() if n and c.presence.local and c.presence.source]
+    return bool(snapshot.equal) or any(p.outbound or unlike for p in on_both)
 
 
-def _standing(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+def _existing(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     """The tables that stand, as (server, `schema.table`) pairs; a ledger of an earlier life is none."""
     *beside, _ = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     for catalog, server, tables in (
-        (ground.source, link.source, beside),
-        (ground.local, "local", link.local.tables),
+        (catalogs.source, link.source, beside),
+        (catalogs.local, "local", link.local.tables),
     ):
         for table in tables:
             if (table.schema, table.name) in catalog.tables:
@@ -162,38 +166,44 @@ def _standing(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
 
 
 def _is_right(
-    link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None, stands: tuple[tuple[str, str], ...]
+    link: Link,
+    catalogs: CatalogPair,
+    source_mark: Mark | None,
+    local_mark: Mark | None,
+    stands: tuple[tuple[str, str], ...],
 ) -> bool:
     """Whether every side that stands is marked as this link's."""
     place = (link.local.schema, link.local.name)
-    mine = (ground.link_id(link), ground.manifest, fingerprint(ground.local.identity), *place)
+    expected = (catalogs.link_id(link), catalogs.manifest, fingerprint(catalogs.local.identity), *place)
     servers = {server for server, _ in stands}
-    for mark, server in ((theirs, link.source), (ours, "local")):
+    for mark, server in ((source_mark, link.source), (local_mark, "local")):
         if mark is None and server in servers:
             return False
-        if mark is not None and mine != (
+        if mark is not None and expected != (
             *(mark.link_id, mark.manifest, mark.fingerprint),
             *(mark.local_schema, mark.local_table),
         ):
             return False
-    return theirs is not None or ours is None or ours.definition is None
+    return source_mark is not None or local_mark is None or local_mark.definition is None
 
 
 def _refusals(
-    link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None, given_up: str | None
+    link: Link, catalogs: CatalogPair, source_mark: Mark | None, local_mark: Mark | None, given_up: str | None
 ) -> Iterator[Refusal]:
     def refusal(words: str, hint: str) -> Refusal:
         return Refusal(link.address, words, hint, link.location)
 
-    here = (link.local.schema, link.local.name)
-    for mark in filter(None, (theirs, ours)):
+    local_place = (link.local.schema, link.local.name)
+    for mark in filter(None, (source_mark, local_mark)):
         place = f"{mark.source_schema}.{mark.source_table}"
         if (mark.source_schema, mark.source_table) != (link.definition.schema, link.definition.name):
             yield refusal(
                 f"its tables belong to another link, {place}, according to the mark of `{mark.manifest}`",
                 "choose other tables with `outbound_table` or `schema_name`",
             )
-        stranger = mark.manifest != ground.manifest and mark.fingerprint != fingerprint(ground.local.identity)
+        stranger = mark.manifest != catalogs.manifest and mark.fingerprint != fingerprint(
+            catalogs.local.identity
+        )
         if stranger and mark.manifest != given_up:
             who = f" ({mark.contact})" if mark.contact else ""
             yield refusal(
@@ -202,18 +212,19 @@ def _refusals(
                 f"ask that lab; if it has given up the link: djlink adopt {link.address} --from "
                 f"{mark.manifest}",
             )
-        if (mark.local_schema, mark.local_table) != here and here not in ground.local.tables:
+        if (mark.local_schema, mark.local_table) != local_place and local_place not in catalogs.local.tables:
             yield refusal(
-                f"its local table is {mark.local_schema}.{mark.local_table}; {'.'.join(here)} does not exist",
+                f"its local table is {mark.local_schema}.{mark.local_table}; "
+                f"{'.'.join(local_place)} does not exist",
                 "restore the former `schema_name`, or rename the local tables and their parts first",
             )
     beside = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
-    for words in _misfits(beside, ground.source, True):
+    for words in _misfits(beside, catalogs.source, True):
         yield refusal(words, REVIEW)
     if (
-        ours is None or ours.definition is None
+        local_mark is None or local_mark.definition is None
     ):  # else what changed is judged by the footing, with its history
-        for words in _misfits(link.local.tables, ground.local, False):
+        for words in _misfits(link.local.tables, catalogs.local, False):
             yield refusal(words, REVIEW)
 
 
@@ -242,18 +253,20 @@ def _other_rule(expected: ForeignKey, found: TableDefinition) -> Iterator[str]:
                 yield f"its foreign key has ON DELETE {rule}, not {expected.on_delete}"
 
 
-def _notes(link: Link, ground: Ground, theirs: Mark | None, ours: Mark | None) -> Iterator[str]:
-    mine = fingerprint(ground.local.identity)
-    for mark in filter(None, (theirs, ours)):
-        if mark.fingerprint != mine:
+def _notes(
+    link: Link, catalogs: CatalogPair, source_mark: Mark | None, local_mark: Mark | None
+) -> Iterator[str]:
+    own_fingerprint = fingerprint(catalogs.local.identity)
+    for mark in filter(None, (source_mark, local_mark)):
+        if mark.fingerprint != own_fingerprint:
             yield (
                 f"the local server that it was created for, `{mark.local_server}`, is refused from then on; "
                 "rows that it holds and this server lacks are pulled or released"
             )
             break
-    if ours is not None and ours.outbound_schema != link.outbound_schema:
-        yield f"rows that the outbound schema `{ours.outbound_schema}` holds for it stay held there"
-    if theirs is None and ours is not None and ours.definition is not None:
+    if local_mark is not None and local_mark.outbound_schema != link.outbound_schema:
+        yield f"rows that the outbound schema `{local_mark.outbound_schema}` holds for it stay held there"
+    if source_mark is None and local_mark is not None and local_mark.definition is not None:
         yield (
             f"its local rows are not protected on {link.source}; rows that equal their source rows will be "
             "protected"

@@ -33,17 +33,19 @@ def adopt(
             for link_id in sorted({each.outbound.link_id, *before}):
                 locks.take(links[each.address], link_id)
         writers = {name: _opened(stack, sources[name]) for name in names}
-        here = _opened(stack, local)
+        local_writer = _opened(stack, local)
         for each in adoptions:
-            _check(each, writers[each.source], here)
+            _check(each, writers[each.source], local_writer)
         for each in adoptions:
-            there = writers[each.source]
-            marks.ensure_marks(there, each.outbound.outbound_schema)
+            source_writer = writers[each.source]
+            marks.ensure_marks(source_writer, each.outbound.outbound_schema)
             if each.local.local_schema not in local.catalog.all_schemas:
-                tables.ensure_schema(here, each.local.local_schema, links[each.address].local.collation)
-            marks.ensure_marks(here, each.local.local_schema)
-            marks.replace_mark(there, each.outbound.outbound_schema, each.outbound)
-            marks.replace_mark(here, each.local.local_schema, each.local)
+                tables.ensure_schema(
+                    local_writer, each.local.local_schema, links[each.address].local.collation
+                )
+            marks.ensure_marks(local_writer, each.local.local_schema)
+            marks.replace_mark(source_writer, each.outbound.outbound_schema, each.outbound)
+            marks.replace_mark(local_writer, each.local.local_schema, each.local)
 
 
 def _opened(stack: ExitStack, reached: Reached) -> Writer:
@@ -52,11 +54,11 @@ def _opened(stack: ExitStack, reached: Reached) -> Writer:
     return session
 
 
-def _check(each: Adoption, there: Writer, here: Writer) -> None:
+def _check(each: Adoption, source: Writer, local: Writer) -> None:
     """Raise where a mark that is to be replaced changed since it was read."""
     for session, schema, before, new in (
-        (there, each.outbound.outbound_schema, each.outbound_before, each.outbound),
-        (here, each.local.local_schema, each.local_before, each.local),
+        (source, each.outbound.outbound_schema, each.outbound_before, each.outbound),
+        (local, each.local.local_schema, each.local_before, each.local),
     ):
         if marks.marked_id(session, schema, new.table_name) != (before and before.link_id):
             raise DjlinkError(

@@ -31,87 +31,87 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 from djlink_manifest.reconcile.runtime import batches
-from djlink_manifest.reconcile.runtime.batches import Bench
+from djlink_manifest.reconcile.runtime.batches import LinkWork
 
 
-def execute(bench: Bench, action: Action) -> Blocked | None:
+def execute(link_work: LinkWork, action: Action) -> Blocked | None:
     """Carry out an action; what it leaves undone, for what it found otherwise than the plan, or None.
 
     Raises Otherwise where nothing further of the link may be done in this apply, and other errors of ours.
     """
     match action:
         case CreateOutbound() | CreateLocal() | AlterLocal() | CopyLineage() | MakeViews() | AddForeignKey():
-            _structure(bench, action)
+            _structure(link_work, action)
         case NoteDefinition():
-            return schema_changes.note_definition(bench, action)
+            return schema_changes.note_definition(link_work, action)
         case NoteFilled():
-            return schema_changes.note_filled(bench, action)
+            return schema_changes.note_filled(link_work, action)
         case Claim() | Mend() | Delete() | Approve() | NoteRequests():
-            _deletion(bench, action)
+            _deletion(link_work, action)
         case Release() | GiveUp() | Register() | Refill() | PullAgain() | Pull():
-            _rows(bench, action)
+            _rows(link_work, action)
         case _:
             _no_other(action)
     return None
 
 
 def _structure(
-    bench: Bench,
+    link_work: LinkWork,
     action: CreateOutbound | CreateLocal | AlterLocal | CopyLineage | MakeViews | AddForeignKey,
 ) -> None:
     match action:
         case CreateOutbound():
-            schema_changes.create_outbound(bench, action)
+            schema_changes.create_outbound(link_work, action)
         case CreateLocal():
-            schema_changes.create_local(bench, action)
+            schema_changes.create_local(link_work, action)
         case AlterLocal():
-            schema_changes.alter_local(bench, action)
+            schema_changes.alter_local(link_work, action)
         case CopyLineage():
-            schema_changes.copy_lineage(bench, action)
+            schema_changes.copy_lineage(link_work, action)
         case MakeViews():
-            schema_changes.make_views(bench, action)
+            schema_changes.make_views(link_work, action)
         case AddForeignKey():
-            schema_changes.add_foreign_key(bench, action)
+            schema_changes.add_foreign_key(link_work, action)
         case _:
             _no_other(action)
 
 
-def _deletion(bench: Bench, action: Claim | Mend | Delete | Approve | NoteRequests) -> None:
+def _deletion(link_work: LinkWork, action: Claim | Mend | Delete | Approve | NoteRequests) -> None:
     match action:
         case Claim():
-            requested.claim(bench, action)
+            requested.claim(link_work, action)
         case Mend():
-            confirmations.mend(bench)
+            confirmations.mend(link_work)
         case Delete(cause="orphans"):
-            delete_orphans(bench, action)
+            delete_orphans(link_work, action)
         case Delete(cause="unwanted"):
-            requested.delete_unwanted(bench)
+            requested.delete_unwanted(link_work)
         case Delete():
-            requested.delete(bench, action)
+            requested.delete(link_work, action)
         case Approve():
-            confirmations.approve_gone(bench, bench.keys.gone)
+            confirmations.approve_gone(link_work, link_work.keys.gone)
         case NoteRequests():
-            requested.note_requests(bench, action)
+            requested.note_requests(link_work, action)
         case _:
             _no_other(action)
 
 
-def _rows(bench: Bench, action: Release | GiveUp | Register | Refill | PullAgain | Pull) -> None:
+def _rows(link_work: LinkWork, action: Release | GiveUp | Register | Refill | PullAgain | Pull) -> None:
     match action:
         case Release(lost=True):
-            confirmations.release_lost(bench)
+            confirmations.release_lost(link_work)
         case Release():
-            batches.release_gone(bench)
+            batches.release_gone(link_work)
         case GiveUp():
-            confirmations.give_up(bench)
+            confirmations.give_up(link_work)
         case Register():
-            batches.register_equal(bench)
+            batches.register_equal(link_work)
         case Refill():
-            refresh.refill(bench, action)
+            refresh.refill(link_work, action)
         case PullAgain():
-            pull.pull_again(bench, action)
+            pull.pull_again(link_work, action)
         case Pull():
-            pull.pull(bench, action)
+            pull.pull(link_work, action)
         case _:
             _no_other(action)
 

@@ -10,15 +10,17 @@ from functools import partial
 
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, TableInUse, Unreachable
 from djlink_manifest.reconcile.plan.removals import Removal
-from djlink_manifest.reconcile.runtime.context import Site
+from djlink_manifest.reconcile.runtime.context import ApplyContext
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.ddl import drop
-from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.errors import is_transient
 from djlink_manifest.servers.session.session import Writer
 
 
-def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> LinkOutcome:
+def take_out(
+    wanted: Removal, apply_context: ApplyContext, stop: threading.Event, report: Callable[[str], None]
+) -> LinkOutcome:
     """Take a link out. What is gone already is passed over, so that an interrupted one is finished.
 
     `stop` ends it after the step in hand.
@@ -32,7 +34,7 @@ def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[
     if stop.is_set():
         return outcome("skipped", "interrupted before it started")
     try:
-        _patiently(wanted, site, stop, say)
+        _with_retries(wanted, apply_context, stop, report)
     except Interrupted:
         return outcome("failed", "interrupted; completed steps are kept, and the next apply continues")
     except DjlinkError as error:
@@ -40,42 +42,44 @@ def take_out(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[
     return replace(outcome("done"), released=wanted.held, taken_out=True)
 
 
-def _patiently(wanted: Removal, site: Site, stop: threading.Event, say: Callable[[str], None]) -> None:
+def _with_retries(
+    wanted: Removal, apply_context: ApplyContext, stop: threading.Event, report: Callable[[str], None]
+) -> None:
     """Again, a little later, where a session was lost or a table was in use."""
 
     def once() -> None:
-        site.locks.take(wanted, wanted.link_id)
-        with site.sources[wanted.source].session() as there, site.local.session() as here:
-            for step in _steps(wanted, there, here):
+        apply_context.locks.take(wanted, wanted.link_id)
+        with apply_context.sources[wanted.source].session() as source, apply_context.local.session() as local:
+            for step in _steps(wanted, source, local):
                 if stop.is_set():
                     raise Interrupted("stopped after the current step", link=wanted.address)
-                site.locks.check(wanted, wanted.link_id, there, here)
+                apply_context.locks.check(wanted, wanted.link_id, source, local)
                 step()
 
-    AGAIN.run(once, stop, say)
+    AGAIN.run(once, stop, report)
 
 
 def _passes(error: Exception) -> bool:
-    lost = isinstance(error, ConnectionLost | Unreachable) and is_passing(error)
+    lost = isinstance(error, ConnectionLost | Unreachable) and is_transient(error)
     return lost or isinstance(error, TableInUse)
 
 
 AGAIN = Retry(5, float, _passes)
 
 
-def _steps(wanted: Removal, there: Writer, here: Writer) -> Iterator[Callable[[], None]]:
+def _steps(wanted: Removal, source: Writer, local: Writer) -> Iterator[Callable[[], None]]:
     """What is to be done, in order. Each step can be repeated."""
     for of, name in wanted.drop_keys:
-        yield partial(drop.drop_foreign_key, here, of, name)
+        yield partial(drop.drop_foreign_key, local, of, name)
     for of in wanted.drop_local:
-        yield partial(drop.drop_table, here, of)
+        yield partial(drop.drop_table, local, of)
     if wanted.ledger is not None:
         place = (wanted.outbound_schema, wanted.outbound_table)
-        yield partial(drop.record_release, there, wanted.ledger, place, wanted.key)
+        yield partial(drop.record_release, source, wanted.ledger, place, wanted.key)
     for of in wanted.drop_views:  # they read what goes next
-        yield partial(drop.drop_view, there, of)
+        yield partial(drop.drop_view, source, of)
     for of in wanted.drop_outbound:
-        yield partial(drop.drop_table, there, of)
+        yield partial(drop.drop_table, source, of)
     # the source's mark is what an interrupted removal is found by, so it goes last
-    yield partial(drop.drop_mark, here, wanted.local_schema, wanted.link_id)
-    yield partial(drop.drop_mark, there, wanted.outbound_schema, wanted.link_id)
+    yield partial(drop.drop_mark, local, wanted.local_schema, wanted.link_id)
+    yield partial(drop.drop_mark, source, wanted.outbound_schema, wanted.link_id)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from djlink_manifest.reconcile.plan.actions import Action, Delete
 from djlink_manifest.reconcile.plan.order import Turn
-from djlink_manifest.reconcile.runtime.batches import Bench, Tally
-from djlink_manifest.reconcile.runtime.context import Site
-from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, Listener, Said
+from djlink_manifest.reconcile.runtime.batches import Counters, LinkWork
+from djlink_manifest.reconcile.runtime.context import ApplyContext
+from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, Listener, Message
 from djlink_manifest.reconcile.runtime.outcomes import committed
 from djlink_manifest.reconcile.runtime.workers import Helpers, Workers
-from djlink_manifest.servers.entities.counts import barring_links
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.counts import links_with_requests
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.external.objects import Objects
 from djlink_manifest.servers.session.session import Writer
 
@@ -30,7 +30,7 @@ class Run:
     could not reach again: no other link waits for them.
     """
 
-    site: Site
+    apply_context: ApplyContext
     listener: Listener
     stop: threading.Event
     workers: Workers
@@ -41,9 +41,9 @@ class Run:
     unmade: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
-    tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    counters: defaultdict[str, Counters] = field(default_factory=lambda: defaultdict(Counters))
 
-    def tell(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
+    def emit(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
         """Tell how the work on a link ended; of one that is `broken` nothing below it is attempted."""
         with self.guard:
             self.outcomes[outcome.address] = outcome
@@ -51,18 +51,22 @@ class Run:
                 self.broken.add(outcome.address)
         self.listener(outcome)
 
-    def scene(self, source: str) -> Scene:
+    def source_links(self, source: str) -> SourceLinks:
         """What the SQL of a source is made from, with the tables that this apply made."""
-        scene = self.site.found.scenes[source]
+        source_links = self.apply_context.found.source_links[source]
         with self.guard:
-            return scene.at(frozenset((self.site.found.held | self.made) & scene.links.keys()), {})
+            return source_links.at(
+                frozenset((self.apply_context.found.held | self.made) & source_links.links.keys()), {}
+            )
 
-    def scene_now(self, source: str, session: Writer) -> Scene:
+    def source_links_now(self, source: str, session: Writer) -> SourceLinks:
         """The same, and which links have requests or approvals at this moment."""
-        scene = self.scene(source)
+        source_links = self.source_links(source)
         with self.guard:
-            complete = sorted((self.site.found.complete | self.made) & scene.links.keys())
-        return scene.at(scene.held, barring_links(session, [scene.links[a] for a in complete]))
+            complete = sorted((self.apply_context.found.complete | self.made) & source_links.links.keys())
+        return source_links.at(
+            source_links.held, links_with_requests(session, [source_links.links[a] for a in complete])
+        )
 
 
 def changed_by(address: str, actions: Iterable[Action]) -> list[str]:
@@ -70,29 +74,35 @@ def changed_by(address: str, actions: Iterable[Action]) -> list[str]:
     return sorted({address, *(a for d in actions if isinstance(d, Delete) for a, _ in d.along)})
 
 
-def bench_of(run: Run, turn: Turn, sessions: tuple[Writer, Writer], stack: ExitStack) -> Bench:
+def link_work_of(run: Run, turn: Turn, sessions: tuple[Writer, Writer], stack: ExitStack) -> LinkWork:
     """The bench of a turn's link with sessions of its source and of the local server."""
-    site, link, tally = run.site, run.site.links[turn.address], run.tallies[turn.address]
+    apply_context, link, counters = (
+        run.apply_context,
+        run.apply_context.links[turn.address],
+        run.counters[turn.address],
+    )
     changed = changed_by(turn.address, turn.actions)
 
     def guarded(source: Writer, local: Writer) -> None:
         for address in changed:
-            site.locks.check(site.links[address], site.link_id(address), source, local)
+            apply_context.locks.check(
+                apply_context.links[address], apply_context.link_id(address), source, local
+            )
 
-    return Bench(
+    return LinkWork(
         link=link,
-        found=site.found,
-        scene=run.scene(link.source),
+        found=apply_context.found,
+        source_links=run.source_links(link.source),
         source=sessions[0],
         local=sessions[1],
-        tally=tally,
+        counters=counters,
         guarded=guarded,
-        helpers=Helpers(run.workers, site.sources[link.source], site.local),
+        helpers=Helpers(run.workers, apply_context.sources[link.source], apply_context.local),
         advanced=lambda: run.listener(
-            Advanced(link.address, committed(tally), tally.rows, tally.bytes + tally.object_bytes)
+            Advanced(link.address, committed(counters), counters.rows, counters.bytes + counters.object_bytes)
         ),
-        say=lambda words: run.listener(Said(link.address, words)),
+        report=lambda words: run.listener(Message(link.address, words)),
         stop=run.stop,
         stack=stack,
-        objects=Objects(link, site.depot) if link.stores else None,
+        objects=Objects(link, apply_context.store_transport) if link.stores else None,
     )

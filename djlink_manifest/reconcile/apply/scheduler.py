@@ -29,7 +29,7 @@ from djlink_manifest.errors import (
 from djlink_manifest.reconcile.apply import schema_changes
 from djlink_manifest.reconcile.apply.execute import execute
 from djlink_manifest.reconcile.apply.removals import take_out
-from djlink_manifest.reconcile.apply.run import Run, bench_of, changed_by
+from djlink_manifest.reconcile.apply.run import Run, changed_by, link_work_of
 from djlink_manifest.reconcile.plan.actions import (
     Action,
     Approve,
@@ -47,21 +47,21 @@ from djlink_manifest.reconcile.plan.actions import (
 from djlink_manifest.reconcile.plan.order import Lane, Turn, is_structure, rounds
 from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal
-from djlink_manifest.reconcile.runtime.batches import Bench, Otherwise
-from djlink_manifest.reconcile.runtime.context import Site
-from djlink_manifest.reconcile.runtime.events import LinkOutcome, LinkStarted, Listener, Report, Said
+from djlink_manifest.reconcile.runtime.batches import LinkWork, Otherwise
+from djlink_manifest.reconcile.runtime.context import ApplyContext
+from djlink_manifest.reconcile.runtime.events import LinkOutcome, LinkStarted, Listener, Message, Report
 from djlink_manifest.reconcile.runtime.outcomes import committed, ended, outcome_of
 from djlink_manifest.reconcile.runtime.workers import Workers
 from djlink_manifest.retry import Attempts, Retry
 from djlink_manifest.servers.ownership import marks
-from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.errors import is_transient
 
 # after a lost connection; counted anew whenever a batch was committed
-AGAIN = Retry(5, lambda failures: 2.0**failures / 2, is_passing, doing="reconnecting")
+AGAIN = Retry(5, lambda failures: 2.0**failures / 2, is_transient, doing="reconnecting")
 ROWS = (Release, GiveUp, Register, Refill, PullAgain, Pull)  # ask which links have requests now
 
 
-def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> Report:
+def apply(plan: Plan, apply_context: ApplyContext, listener: Listener, stop: threading.Event) -> Report:
     """Carry out the plan's removals, then its rounds of actions. `stop` ends it after the batches in hand.
 
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
@@ -69,51 +69,53 @@ def apply(plan: Plan, site: Site, listener: Listener, stop: threading.Event) -> 
     started = time.monotonic()
     due = [p.address for p in plan.links if p.actions and not p.is_stopped]
     wanted, going = concerned(plan), [r for r in plan.removals if not r.blocked]
-    _take_locks([p.address for p in plan.links if p.address in wanted], going, site)
-    run = Run(site, listener, stop, Workers(max(1, site.parallelism)))
+    _take_locks([p.address for p in plan.links if p.address in wanted], going, apply_context)
+    run = Run(apply_context, listener, stop, Workers(max(1, apply_context.parallelism)))
     entities = {p.address: sum(map(_entities, p.actions)) for p in plan.links}
-    removed = [_take_out(each, site, listener, stop) for each in going]
-    with ThreadPoolExecutor(max(1, site.parallelism), thread_name_prefix="djlink") as threads:
+    removed = [_take_out(each, apply_context, listener, stop) for each in going]
+    with ThreadPoolExecutor(max(1, apply_context.parallelism), thread_name_prefix="djlink") as threads:
         for each in rounds(plan.links):
             list(threads.map(partial(_do_lane, run, entities), each))
     outcomes = (*removed, *(run.outcomes[address] for address in due))
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
 
 
-def _take_out(wanted: Removal, site: Site, listener: Listener, stop: threading.Event) -> LinkOutcome:
-    outcome = take_out(wanted, site, stop, lambda words: listener(Said(wanted.address, words)))
+def _take_out(
+    wanted: Removal, apply_context: ApplyContext, listener: Listener, stop: threading.Event
+) -> LinkOutcome:
+    outcome = take_out(wanted, apply_context, stop, lambda words: listener(Message(wanted.address, words)))
     listener(outcome)
     return outcome
 
 
-def _take_locks(due: Sequence[str], going: Sequence[Removal], site: Site) -> None:
+def _take_locks(due: Sequence[str], going: Sequence[Removal], apply_context: ApplyContext) -> None:
     """Take the locks of all links that are due, or taken out, and say so in their marks, or raise LinkLocked.
 
     A server that went away since it was planned for is left to its links, which try again at their turn.
     """
     marked, gone = defaultdict[tuple[str, str], list[str]](list), set[str | None]()
     for address in due:
-        link, link_id = site.links[address], site.link_id(address)
-        if gone & {link.source, site.local.address.name}:
+        link, link_id = apply_context.links[address], apply_context.link_id(address)
+        if gone & {link.source, apply_context.local.address.name}:
             continue
         try:
-            site.locks.take(link, link_id)
+            apply_context.locks.take(link, link_id)
         except (ConnectionLost, Unreachable) as error:
             gone.add(error.server)
             continue
-        if address in site.found.marked:
+        if address in apply_context.found.marked:
             marked[link.source, link.outbound_schema].append(link_id)
     for each in going:
         try:
-            if not gone & {each.source, site.local.address.name}:
-                site.locks.take(each, each.link_id)
+            if not gone & {each.source, apply_context.local.address.name}:
+                apply_context.locks.take(each, each.link_id)
                 marked[each.source, each.outbound_schema].append(each.link_id)
         except (ConnectionLost, Unreachable) as error:
             gone.add(error.server)
     for (source, schema), ids in marked.items():
         # for people to read: each link is signed once more when its turn comes
-        with suppress(ServerError), site.sources[source].session() as writer:
-            marks.write_holder(writer, schema, ids, site.holder)
+        with suppress(ServerError), apply_context.sources[source].session() as writer:
+            marks.write_holder(writer, schema, ids, apply_context.holder)
 
 
 def _do_lane(run: Run, entities: dict[str, int], lane: Lane) -> None:
@@ -122,7 +124,7 @@ def _do_lane(run: Run, entities: dict[str, int], lane: Lane) -> None:
         if turn.address in run.outcomes:
             continue
         makes = all(map(is_structure, turn.actions))
-        if (turn.last or not makes) and turn.address not in run.begun and not _hindered(run, turn):
+        if (turn.last or not makes) and turn.address not in run.begun and not _why_skipped(run, turn):
             run.begun.add(turn.address)
             run.listener(LinkStarted(turn.address, entities[turn.address]))
         _attempt(run, turn)
@@ -130,7 +132,7 @@ def _do_lane(run: Run, entities: dict[str, int], lane: Lane) -> None:
             run.unmade.add(turn.address)
 
 
-def _hindered(run: Run, turn: Turn) -> str | None:
+def _why_skipped(run: Run, turn: Turn) -> str | None:
     """Why a turn is not attempted; None where nothing is in the way.
 
     A link above it failed; or the tables could not be made of one whose rows go along with its own.
@@ -138,38 +140,38 @@ def _hindered(run: Run, turn: Turn) -> str | None:
     if run.stop.is_set():
         return "interrupted before it started"
     along = run.unmade.intersection(changed_by(turn.address, turn.actions))
-    stopped = along | (run.site.graph.upstream([turn.address]) & run.broken if run.broken else set())
+    stopped = along | (run.apply_context.graph.upstream([turn.address]) & run.broken if run.broken else set())
     return f"{', '.join(sorted(stopped))} failed" if stopped else None
 
 
 def _attempt(run: Run, turn: Turn) -> None:
     """Do a turn; tell how it ended where it failed or was the link's last. No exception of ours leaves it."""
-    started, tally = time.monotonic(), run.tallies[turn.address]
-    outcome = partial(outcome_of, turn.address, tally, started)
-    hindered = _hindered(run, turn)
-    if hindered:
-        run.tell(outcome("skipped", hindered), broken=True)
+    started, counters = time.monotonic(), run.counters[turn.address]
+    outcome = partial(outcome_of, turn.address, counters, started)
+    reason = _why_skipped(run, turn)
+    if reason:
+        run.emit(outcome("skipped", reason), broken=True)
         return
     try:
         with run.workers.busy():
             _work_and_reconnect(run, turn)
     except Interrupted:
         words = "interrupted; committed changes are kept, and the next apply continues"
-        run.tell(outcome("failed", words), broken=True)
+        run.emit(outcome("failed", words), broken=True)
     except Otherwise as found:
-        tally.blocked.append(found.blocked)
-        run.tell(outcome("failed", found.message, found.hint), broken=True)
+        counters.blocked.append(found.blocked)
+        run.emit(outcome("failed", found.message, found.hint), broken=True)
     except DjlinkError as error:
-        run.tell(outcome("failed", error.message, error.hint), broken=True)
+        run.emit(outcome("failed", error.message, error.hint), broken=True)
     except Exception as error:  # a defect of ours in one link must not take the others down untold
         # the type and the place alone: the text of an exception may hold a row's value
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         words = f"unexpected {type(error).__name__} at {where}"
-        run.tell(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
+        run.emit(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
     else:
         if turn.last:
-            run.tell(ended(outcome, tally))
+            run.emit(ended(outcome, counters))
 
 
 @dataclass(slots=True)
@@ -182,17 +184,17 @@ class _Progress:
 
 def _work_and_reconnect(run: Run, turn: Turn) -> None:
     """Do a turn; after a lost connection go on with new sessions, at the action that was in hand."""
-    tally, progress, before = run.tallies[turn.address], _Progress(), -1
-    attempts = Attempts(AGAIN, run.stop, lambda words: run.listener(Said(turn.address, words)))
+    counters, progress, before = run.counters[turn.address], _Progress(), -1
+    attempts = Attempts(AGAIN, run.stop, lambda words: run.listener(Message(turn.address, words)))
     while True:
         try:
-            with _opened(run, turn) as bench:
-                return _do_actions(run, turn, bench, progress)
+            with _opened(run, turn) as link_work:
+                return _do_actions(run, turn, link_work, progress)
         except (ConnectionLost, Unreachable) as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             progress.resumed = True
-            made = committed(tally) + tally.objects + progress.done
+            made = committed(counters) + counters.objects + progress.done
             if made != before:
                 attempts.got_on()
             before = made
@@ -203,59 +205,62 @@ def _work_and_reconnect(run: Run, turn: Turn) -> None:
 
 
 @contextmanager
-def _opened(run: Run, turn: Turn) -> Iterator[Bench]:
+def _opened(run: Run, turn: Turn) -> Iterator[LinkWork]:
     """The bench of a turn, with its locks taken, and signed."""
-    site = run.site
+    apply_context = run.apply_context
     for address in changed_by(turn.address, turn.actions):
-        site.locks.take(site.links[address], site.link_id(address))
+        apply_context.locks.take(apply_context.links[address], apply_context.link_id(address))
     with (
-        site.sources[site.links[turn.address].source].session() as source,
-        site.local.session() as local,
+        apply_context.sources[apply_context.links[turn.address].source].session() as source,
+        apply_context.local.session() as local,
         ExitStack() as stack,
     ):
-        yield bench_of(run, turn, (source, local), stack)
+        yield link_work_of(run, turn, (source, local), stack)
 
 
-def _do_actions(run: Run, turn: Turn, bench: Bench, progress: _Progress) -> None:
+def _do_actions(run: Run, turn: Turn, link_work: LinkWork, progress: _Progress) -> None:
     """Do the actions of a turn that are not done yet.
 
     After one that failed what a source asks for is noted still: nobody shall wait for an answer in vain.
     """
-    _sign(run, turn, bench)
-    has_scene = False
+    _sign(run, turn, link_work)
+    has_source_links = False
     while progress.done < len(turn.actions):
         action = turn.actions[progress.done]
-        bench.resumed = progress.resumed
-        if isinstance(action, ROWS) and not has_scene:
-            bench.scene, has_scene = run.scene_now(bench.link.source, bench.source), True
+        link_work.resumed = progress.resumed
+        if isinstance(action, ROWS) and not has_source_links:
+            link_work.source_links, has_source_links = (
+                run.source_links_now(link_work.link.source, link_work.source),
+                True,
+            )
         try:
-            _do(run, bench, action)
+            _do(run, link_work, action)
         except (ConnectionLost, Interrupted, LinkLocked):
             raise
         except DjlinkError:
             for later in turn.actions[progress.done + 1 :]:
                 if isinstance(later, NoteRequests):
-                    execute(bench, later)
+                    execute(link_work, later)
             raise
         progress.done += 1
         progress.resumed = False
         if isinstance(action, CreateOutbound):
-            _sign(run, turn, bench)
+            _sign(run, turn, link_work)
 
 
-def _do(run: Run, bench: Bench, action: Action) -> None:
-    blocked = execute(bench, action)
-    if blocked is not None and blocked not in bench.tally.blocked:
-        bench.tally.blocked.append(blocked)
+def _do(run: Run, link_work: LinkWork, action: Action) -> None:
+    blocked = execute(link_work, action)
+    if blocked is not None and blocked not in link_work.counters.blocked:
+        link_work.counters.blocked.append(blocked)
     if isinstance(action, CreateOutbound):
         with run.guard:
-            run.made.add(bench.link.address)
+            run.made.add(link_work.link.address)
 
 
-def _sign(run: Run, turn: Turn, bench: Bench) -> None:
+def _sign(run: Run, turn: Turn, link_work: LinkWork) -> None:
     """Say in the link's mark, once it stands, who applies."""
-    if turn.address in run.site.found.marked or turn.address in run.made:
-        schema_changes.sign(bench, run.site.holder)
+    if turn.address in run.apply_context.found.marked or turn.address in run.made:
+        schema_changes.sign(link_work, run.apply_context.holder)
 
 
 def _entities(action: Action) -> int:

@@ -57,18 +57,18 @@ def draft_schemas(
     `declared` are the schemas of the source that a manifest has already: what its rules link is left alone.
     `removed` are the tables that it takes out, each by its schema and its class or name: they are left out.
     """
-    view = _View(catalog, declared, removed)
+    view = _CatalogView(catalog, declared, removed)
     wanted = {
         (t.schema, t.name): view.drafted(t, "all") for t in catalog.masters(schema) if not view.is_declared(t)
     }
-    waiting = [name for name, table in wanted.items() if table.left_out is None]
-    while waiting:
-        for parent in view.parents(waiting.pop()):
+    pending = [name for name, table in wanted.items() if table.left_out is None]
+    while pending:
+        for parent in view.parents(pending.pop()):
             place = (parent.schema, parent.name)
             if place in wanted or view.is_declared(parent) or view.fault(parent) is not None:
                 continue
             wanted[place] = view.drafted(parent, "needed")
-            waiting.append(place)
+            pending.append(place)
     noted = {name: replace(t, notes=tuple(view.plain(name, wanted))) for name, t in wanted.items()}
     order = sorted({s for s, _ in noted}, key=lambda name: (name == schema, name))
     return tuple(
@@ -82,7 +82,7 @@ def draft_schemas(
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class _CatalogView:
     catalog: Catalog
     declared: Mapping[str, SchemaSpec]
     removed: Collection[TableName]
@@ -120,10 +120,10 @@ class _View:
         account = self.catalog.identity.account
         for each in table.tables:
             needed = ("SELECT", "REFERENCES") if each is table else ("SELECT",)
-            lacking = missing(self.catalog.grants, needed, each.schema, each.name)
+            missing_rights = missing(self.catalog.grants, needed, each.schema, each.name)
             unread = not each.columns or not set(each.key) <= set(each.column_names)
-            if lacking or unread:
-                what = ", ".join(lacking) or "SELECT"
+            if missing_rights or unread:
+                what = ", ".join(missing_rights) or "SELECT"
                 rights = grant(("SELECT", "REFERENCES"), each.schema, account)
                 return f"the link user lacks {what} on {each.schema}.{each.name}: {rights}"
         if reason := unprotectable(table):
@@ -132,7 +132,7 @@ class _View:
 
     def drafted(self, table: TableDefinition, pull: str) -> DraftTable:
         about, stores = _about(table, self.catalog.sizes), store_names(table)
-        return DraftTable(self.key(table), pull, about, (), self.fault(table), stores)
+        return DraftTable(self.key(table), pull, about, (), left_out=self.fault(table), stores=stores)
 
     def parents(self, name: TableName) -> Iterator[TableDefinition]:
         """The masters of the tables that a table's foreign keys name, as far as they are seen."""

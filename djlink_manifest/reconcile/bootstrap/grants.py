@@ -71,16 +71,18 @@ def _of_source(
     schemas = sorted({*(schema.name for schema in source.schemas), *removed_schemas(manifest, source)})
     needs = needs_of_link_user(schemas, outbound, owners, removing=bool(manifest.removed))
     user = _account(_text(source, "user", environ))
-    found = [_made(source, environ, "link user", user, (outbound, owners), needs)]
+    found = [_made(source, environ, "link user", user, schemas=(outbound, owners), needs=needs)]
     if owner is not None:
-        found.append(_made(source, environ, "owner", _account(owner), (owners,), needs_of_owner(owners)))
+        found.append(
+            _made(source, environ, "owner", _account(owner), schemas=(owners,), needs=needs_of_owner(owners))
+        )
     return found
 
 
 def _of_local(manifest: Manifest, environ: Mapping[str, str]) -> AccountGrants:
     needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=bool(manifest.removed))
     user = _account(_text(manifest.local, "user", environ))
-    return _made(manifest.local, environ, "local user", user, (), needs)
+    return _made(manifest.local, environ, "local user", user, schemas=(), needs=needs)
 
 
 def _made(

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
-from djlink_manifest.reconcile.runtime.batches import Bench, Notes, again
+from djlink_manifest.reconcile.runtime.batches import LinkWork, Notes, again
 from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.outbound import request_queries, requests
 from djlink_manifest.servers.outbound.local_notes import Noted, noted, noted_links
@@ -31,8 +31,8 @@ class Noting:
     many went; `entered` are those that the ledger has and whose rows did not go.
     """
 
-    def __init__(self, bench: Bench, unheld: bool, until: datetime | None) -> None:
-        self.bench = bench
+    def __init__(self, link_work: LinkWork, unheld: bool, until: datetime | None) -> None:
+        self.link_work = link_work
         self.unheld = unheld
         self.until = until
         self.gone = 0
@@ -40,104 +40,108 @@ class Noting:
 
     def enter(self, batch: NumberedKeys) -> None:
         """Enter into the ledger those requests of a batch that it lacks, before anything is deleted."""
-        again(self.bench, partial(self._enter, requests.record_requests, batch))
+        again(self.link_work, partial(self._enter, requests.record_requests, batch))
         self.entered.update(batch.read())
 
     def went(self, keys: Collection[RawRow]) -> None:
         """Take note that the rows of these keys went: nothing is to be noted of them."""
         self.entered.difference_update(keys)
         self.gone += len(keys)
-        self.bench.tally.noted += len(keys)
+        self.link_work.counters.noted += len(keys)
 
     def finish(self, new: int) -> None:
         """Enter the requests that are left, then bring the local part up to date; `new` as was planned."""
         if new <= self.gone and not self.entered:
             return
-        with noted(self.bench.local, self.bench.link) as notes:
+        with noted(self.link_work.local, self.link_work.link) as notes:
             withdrawn = set(self.entered)
-            notes.add(self._asked(withdrawn))
+            notes.add(self._still_requested(withdrawn))
             # what was approved meanwhile is held no longer, and no withdrawal is entered of it
             self._record(requests.record_withdrawals, sorted(withdrawn, key=repr))
-            self._record(requests.record_requests, [k for k in notes.lacking() if k not in self.entered])
-            again(self.bench, partial(self._write, notes))
-        self.bench.advanced()
+            self._record(requests.record_requests, [k for k in notes.missing() if k not in self.entered])
+            again(self.link_work, partial(self._write, notes))
+        self.link_work.advanced()
 
-    def _asked(self, others: set[RawRow]) -> Iterator[RawRow]:
+    def _still_requested(self, others: set[RawRow]) -> Iterator[RawRow]:
         """The requests as they stand now, each taken out of `others`."""
-        size = len(self.bench.link.key)
+        size = len(self.link_work.link.key)
         for row in request_queries.stream_requests(
-            self.bench.source, self.bench.link, unheld=self.unheld, until=self.until
+            self.link_work.source, self.link_work.link, unheld=self.unheld, until=self.until
         ):
             others.discard(row[:size])
             yield row
 
     def _write(self, notes: Noted) -> None:
-        referrers = reliance_on(self.bench.local, self.bench.link).seen
-        with self.bench.local.transaction():
-            written = notes.write(self.bench.local, referrers)
-            self.bench.check()
-        self.bench.tally.noted += written
+        referrers = reliance_on(self.link_work.local, self.link_work.link).seen
+        with self.link_work.local.transaction():
+            written = notes.write(self.link_work.local, referrers)
+            self.link_work.check()
+        self.link_work.counters.noted += written
 
     def _record(self, entering: Entering, keys: Sequence[RawRow]) -> None:
         if not keys:
             return
-        with key_list(self.bench.source, self.bench.link, LIST) as listed:
+        with key_list(self.link_work.source, self.link_work.link, LIST) as listed:
             for start in range(0, len(keys), ENTITIES_AT_ONCE):
                 some = keys[start : start + ENTITIES_AT_ONCE]
-                again(self.bench, partial(self._enter, entering, listed, some))
+                again(self.link_work, partial(self._enter, entering, listed, some))
 
     def _enter(self, entering: Entering, keys: KeysInHand, to_put: Sequence[RawRow] = ()) -> None:
-        with self.bench.source.transaction():
+        with self.link_work.source.transaction():
             if isinstance(keys, KeyList):
                 keys.put(to_put)
-            entering(self.bench.source, keys)
+            entering(self.link_work.source, keys)
 
 
 class Renoting(Noting):
     """The same where something is noted already: all requests are compared with it first.
 
-    `lacking` are those that the ledger lacks too, `staying` those of them whose rows are still here.
+    `missing` are those that the ledger lacks too, `staying` those of them whose rows are still here.
     """
 
-    def __init__(self, bench: Bench, unheld: bool, until: datetime | None, notes: Noted) -> None:
-        super().__init__(bench, unheld, until)
+    def __init__(self, link_work: LinkWork, unheld: bool, until: datetime | None, notes: Noted) -> None:
+        super().__init__(link_work, unheld, until)
         self.notes = notes
-        notes.add(request_queries.stream_requests(bench.source, bench.link, unheld=unheld, until=until))
+        notes.add(
+            request_queries.stream_requests(link_work.source, link_work.link, unheld=unheld, until=until)
+        )
         self.surplus = notes.surplus()
-        self.lacking = dict.fromkeys(notes.lacking())  # in key order
-        self.staying = set(self.lacking)
+        self.missing = dict.fromkeys(notes.missing())  # in key order
+        self.staying = set(self.missing)
         self._record(requests.record_withdrawals, self.surplus)
 
     def enter(self, batch: NumberedKeys) -> None:
         """Enter into the ledger those requests of a batch that it lacks, before anything is deleted."""
-        new = [key for key in batch.read() if key in self.lacking]
+        new = [key for key in batch.read() if key in self.missing]
         if len(new) == batch.count:  # they need not be sent
-            again(self.bench, partial(self._enter, requests.record_requests, batch))
+            again(self.link_work, partial(self._enter, requests.record_requests, batch))
         else:
             self._record(requests.record_requests, new)
         for key in new:
-            del self.lacking[key]
+            del self.missing[key]
 
     def went(self, keys: Collection[RawRow]) -> None:
         """Take note that the rows of these keys went: nothing is to be noted of them."""
         before = len(self.staying)
         self.staying.difference_update(keys)
-        self.bench.tally.noted += before - len(self.staying)
+        self.link_work.counters.noted += before - len(self.staying)
 
     def finish(self, new: int) -> None:
         """Enter the requests that are left, then bring the local part up to date."""
         if not self.staying and not self.surplus:
             return
-        self._record(requests.record_requests, list(self.lacking))
+        self._record(requests.record_requests, list(self.missing))
         self.notes.forget_absent()
-        again(self.bench, partial(self._write, self.notes))
-        self.bench.advanced()
+        again(self.link_work, partial(self._write, self.notes))
+        self.link_work.advanced()
 
 
-def noting(bench: Bench, *, unheld: bool, until: datetime | None) -> Notes:
+def noting(link_work: LinkWork, *, unheld: bool, until: datetime | None) -> Notes:
     """The noting of requests up to a moment: the bench's, or a new one that ends with its sessions."""
-    if bench.notes is None:
-        first = not unheld and not noted_links(bench.local, [bench.link])
-        notes = None if first else bench.stack.enter_context(noted(bench.local, bench.link))
-        bench.notes = Noting(bench, unheld, until) if notes is None else Renoting(bench, unheld, until, notes)
-    return bench.notes
+    if link_work.notes is None:
+        first = not unheld and not noted_links(link_work.local, [link_work.link])
+        notes = None if first else link_work.stack.enter_context(noted(link_work.local, link_work.link))
+        link_work.notes = (
+            Noting(link_work, unheld, until) if notes is None else Renoting(link_work, unheld, until, notes)
+        )
+    return link_work.notes

@@ -18,19 +18,19 @@ from djlink_manifest.reconcile.deletion.request_notes import noting
 from djlink_manifest.reconcile.plan.actions import Blocked, Claim, Delete, NoteRequests
 from djlink_manifest.reconcile.runtime.batches import (
     KEYS_AT_ONCE,
-    Bench,
+    LinkWork,
     Otherwise,
     again,
+    check_stop,
     fitting,
-    stop_here,
 )
 from djlink_manifest.reconcile.state.deletion_requests import moment
-from djlink_manifest.reconcile.state.plan_keys import KeySet
+from djlink_manifest.reconcile.state.plan_keys import KeyDigests
 from djlink_manifest.servers.entities.unwanted import add_unwanted
 from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.keys.key_table import key_table
 from djlink_manifest.servers.outbound import registrations, request_queries, requests
-from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
+from djlink_manifest.servers.outbound.deletion_set import DeletionSet, deletion_set
 from djlink_manifest.servers.outbound.requests import Cause
 from djlink_manifest.servers.session.errors import REFERENCED
 from djlink_manifest.servers.session.session import RawRow
@@ -40,98 +40,102 @@ ENTITIES_FIRST = 1_000  # of the first one, whose rows tell
 CHANGED = "the requests that were approved have changed since the plan was made: nothing was deleted"
 
 
-def claim(bench: Bench, action: Claim) -> None:
+def claim(link_work: LinkWork, action: Claim) -> None:
     """Grant at the source what an approval covers. Raises Otherwise where it is not what was approved."""
-    again(bench, partial(_claim, bench, action))
+    again(link_work, partial(_claim, link_work, action))
 
 
-def _claim(bench: Bench, action: Claim) -> None:
-    source, link, until = bench.source, bench.link, moment(action.until)
+def _claim(link_work: LinkWork, action: Claim) -> None:
+    source, link, until = link_work.source, link_work.link, moment(action.until)
     with source.transaction():
         found = request_queries.request_digest(source, link, until, lock=True)
-        if bench.resumed and not found.count:
+        if link_work.resumed and not found.count:
             return  # the claim of the session that was lost was committed
         # a request made since the others were locked, and dated back, is granted too, and undone with them
         if found.keys != action.keys or requests.claim(source, link, until, action.by) != found.count:
-            raise Otherwise(bench, Blocked("error", CHANGED, action.entities, "plan again"))
-        bench.check()
+            raise Otherwise(link_work, Blocked("error", CHANGED, action.entities, "plan again"))
+        link_work.check()
 
 
-def note_requests(bench: Bench, action: NoteRequests) -> None:
+def note_requests(link_work: LinkWork, action: NoteRequests) -> None:
     """Bring the local part up to date, with what deletions before have noted."""
     until = moment(action.until) if action.until else None
-    noting(bench, unheld=action.unheld, until=until).finish(action.new)
+    noting(link_work, unheld=action.unheld, until=until).finish(action.new)
 
 
-def delete(bench: Bench, action: Delete) -> None:
+def delete(link_work: LinkWork, action: Delete) -> None:
     """Delete the requested entities that the plan saw, as far as they may go still."""
-    deletion = DeletionOf(bench, action)
+    deletion = DeletionOf(link_work, action)
     if action.entities:
         deletion.run()
-    if (bench.resumed or deletion.left > 0) and not action.remade:
+    if (link_work.resumed or deletion.left > 0) and not action.remade:
         # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
-        approve_gone(bench, deletion.seen)
+        approve_gone(link_work, deletion.seen)
 
 
 class DeletionOf:
     """The deletion of requested entities that a plan saw, with all that hangs on them; never of others."""
 
-    def __init__(self, bench: Bench, action: Delete) -> None:
-        self.bench, self.action, self.dependents = bench, action, bench.found.dependents
+    def __init__(self, link_work: LinkWork, action: Delete) -> None:
+        self.link_work, self.action, self.dependents = link_work, action, link_work.found.dependents
         self.cause: Cause = "granted" if action.cause == "approved" else action.cause
         self.left = action.entities
         self.along_left = Counter(dict(action.along))
         self.lists = dict[str, KeyList]()
-        records, self.notes = action.records, bench.notes
+        records, self.notes = action.records, link_work.notes
         if records is not None:
-            self.notes = noting(bench, unheld=action.unheld, until=moment(records))
+            self.notes = noting(link_work, unheld=action.unheld, until=moment(records))
 
     @property
-    def seen(self) -> KeySet:
+    def seen(self) -> KeyDigests:
         """The entities that can go, as the plan was made."""
-        return self.bench.keys.granted if self.action.cause == "granted" else self.bench.keys.waiting
+        return (
+            self.link_work.keys.granted if self.action.cause == "granted" else self.link_work.keys.requested
+        )
 
     def run(self) -> None:
         """Batch after batch, until what the plan showed is done or nothing more is asked for."""
-        bench, link, action = self.bench, self.bench.link, self.action
+        link_work, link, action = self.link_work, self.link_work.link, self.action
         members = self.dependents.below(link.address)
         until = moment(action.until) if action.until else None
         granted_only = self.cause == "granted"
         with (
-            key_table(bench.source, link, "doomed", looked_up=False) as asked,
-            doomed(bench.local, self.dependents, members) as sets,
+            key_table(link_work.source, link, "doomed", looked_up=False) as requested,
+            deletion_set(link_work.local, self.dependents, members) as sets,
             self._key_lists(members),
         ):
-            asked.add_from(
-                requests.doomed_requests(link, granted_only=granted_only, unheld=action.unheld, until=until)
+            requested.add_from(
+                requests.requests_to_delete(
+                    link, granted_only=granted_only, unheld=action.unheld, until=until
+                )
             )
             first, size = 1, min(ENTITIES_FIRST, ENTITIES_AT_ONCE)
-            while first <= asked.count:
-                keys = NumberedKeys(asked, first, min(first + size - 1, asked.count))
-                before = bench.tally.deleted_rows
+            while first <= requested.count:
+                keys = NumberedKeys(requested, first, min(first + size - 1, requested.count))
+                before = link_work.counters.deleted_rows
                 if self.notes:
                     self.notes.enter(keys)
-                again(bench, partial(self._batch, sets, keys))
-                stop_here(bench)
+                again(link_work, partial(self._batch, sets, keys))
+                check_stop(link_work)
                 first += keys.count
-                size = min(ENTITIES_AT_ONCE, fitting(0, bench.tally.deleted_rows - before, keys.count))
+                size = min(ENTITIES_AT_ONCE, fitting(0, link_work.counters.deleted_rows - before, keys.count))
 
     @contextmanager
     def _key_lists(self, members: Sequence[str]) -> Iterator[None]:
         with ExitStack() as stack:
             for number, address in enumerate(members):
-                opened = key_list(self.bench.source, self.dependents.links[address], number)
+                opened = key_list(self.link_work.source, self.dependents.links[address], number)
                 self.lists[address] = stack.enter_context(opened)
             yield
 
-    def _batch(self, sets: Doomed, asked: KeysInHand | None) -> None:
-        bench, link = self.bench, self.bench.link
-        source, local = bench.source, bench.local
+    def _batch(self, sets: DeletionSet, requested: KeysInHand | None) -> None:
+        link_work, link = self.link_work, self.link_work.link
+        source, local = link_work.source, link_work.local
         with source.transaction():
-            agreed = self._agreed(asked)
+            agreed = self._agreed(requested)
             gone: dict[str, list[RawRow]] = {}
             rows = 0
-            with _telling(bench), local.transaction():
+            with _confirming(link_work), local.transaction():
                 self._gather(sets, agreed)
                 counts = sets.counts()
                 self._check(counts)
@@ -139,30 +143,32 @@ class DeletionOf:
                     whole_set = address == link.address and count == len(agreed)  # as most often
                     gone[address] = agreed if whole_set else sets.keys(address)
                 rows = sets.delete(local)
-                bench.check()
-            mine = gone.get(link.address, [])
+                link_work.check()
+            own_keys = gone.get(link.address, [])
             # as most often: what was asked for went, and its keys need not be sent again
-            whole = asked if asked and asked.count == len(mine) else None
+            whole = requested if requested and requested.count == len(own_keys) else None
             for address in reversed(gone):
-                self._tell_source(address, gone[address], whole if address == link.address else None)
+                self._confirm_to_source(address, gone[address], whole if address == link.address else None)
         if self.notes:
-            self.notes.went(mine)
-        self.left -= len(mine)
+            self.notes.went(own_keys)
+        self.left -= len(own_keys)
         self.along_left.subtract({a: len(k) for a, k in gone.items() if a != link.address})
-        bench.tally.deleted += len(mine)
-        bench.tally.along += sum(len(k) for a, k in gone.items() if a != link.address)
-        bench.tally.deleted_rows += rows
-        bench.advanced()
+        link_work.counters.deleted += len(own_keys)
+        link_work.counters.along += sum(len(k) for a, k in gone.items() if a != link.address)
+        link_work.counters.deleted_rows += rows
+        link_work.advanced()
 
-    def _agreed(self, asked: KeysInHand | None) -> list[RawRow]:
+    def _agreed(self, requested: KeysInHand | None) -> list[RawRow]:
         """Which of the keys may still go; they stay so until the source's transaction ends."""
-        assert asked is not None, "requests are deleted by the numbers of a key table"
+        assert requested is not None, "requests are deleted by the numbers of a key table"
         granted_only = self.cause == "granted"
-        return self.seen.among(requests.lock_requests(self.bench.source, asked, granted_only=granted_only))
+        return self.seen.among(
+            requests.lock_requests(self.link_work.source, requested, granted_only=granted_only)
+        )
 
-    def _gather(self, sets: Doomed, keys: Sequence[RawRow]) -> None:
+    def _gather(self, sets: DeletionSet, keys: Sequence[RawRow]) -> None:
         """Find, under locks, what is here of these entities and what hangs on them and can go too."""
-        address, local = self.bench.link.address, self.bench.local
+        address, local = self.link_work.link.address, self.link_work.local
         sets.clear()
         if sets.add(address, keys) > sets.lock(local, address):
             sets.keep_present(address)
@@ -174,56 +180,56 @@ class DeletionOf:
             sets.spread()
 
     def _check(self, counts: Mapping[str, int]) -> None:
-        more = [a for a, n in counts.items() if a != self.bench.link.address and n > self.along_left[a]]
+        more = [a for a, n in counts.items() if a != self.link_work.link.address and n > self.along_left[a]]
         if more:
             reason = f"more rows would be deleted than the plan showed: of {', '.join(more)}"
             hint = "plan again; committed changes are kept"
-            raise Otherwise(self.bench, Blocked("error", reason, self.left, hint))
+            raise Otherwise(self.link_work, Blocked("error", reason, self.left, hint))
 
-    def _tell_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
+    def _confirm_to_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
         """Approve what was requested, release the rest.
 
         `whole`: the same keys in a table at the source, all of them requested, and locked so.
         """
-        source, listed = self.bench.source, self.lists[address]
+        source, listed = self.link_work.source, self.lists[address]
         if whole:
             requests.approve(source, whole, self.cause)
             return
         listed.put(keys)
-        asked = set(requests.lock_requests(source, listed))
-        if len(asked) == len(keys):
+        requested = set(requests.lock_requests(source, listed))
+        if len(requested) == len(keys):
             requests.approve(source, listed, self.cause)
-        elif not asked:
+        elif not requested:
             requests.release(source, listed, self.cause)
         else:
-            listed.put([key for key in keys if key in asked])
+            listed.put([key for key in keys if key in requested])
             requests.approve(source, listed, self.cause)
-            listed.put([key for key in keys if key not in asked])
+            listed.put([key for key in keys if key not in requested])
             requests.release(source, listed, self.cause)
 
 
-def delete_unwanted(bench: Bench) -> None:
+def delete_unwanted(link_work: LinkWork) -> None:
     """Delete what the plan saw wanted no longer, is so still and nothing refers to, then release it."""
-    link, dependents = bench.link, bench.found.dependents
+    link, dependents = link_work.link, link_work.found.dependents
     with (
-        key_table(bench.source, link, "found", looked_up=False) as found,
-        key_table(bench.source, link, "doomed", looked_up=False) as unwanted,
-        doomed(bench.local, dependents, [link.address]) as sets,
-        key_list(bench.source, link) as listed,
+        key_table(link_work.source, link, "found", looked_up=False) as found,
+        key_table(link_work.source, link, "doomed", looked_up=False) as unwanted,
+        deletion_set(link_work.local, dependents, [link.address]) as sets,
+        key_list(link_work.source, link) as listed,
     ):
-        add_unwanted(bench.scene, link, found, unwanted)
+        add_unwanted(link_work.source_links, link, found, unwanted)
         for first, last in unwanted.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
-            keys = bench.keys.unwanted.among(unwanted.keys(first, last))
+            keys = link_work.keys.unwanted.among(unwanted.keys(first, last))
             if keys:
-                again(bench, partial(_unwanted_batch, bench, sets, listed, keys))
-            stop_here(bench)
+                again(link_work, partial(_unwanted_batch, link_work, sets, listed, keys))
+            check_stop(link_work)
 
 
-def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[RawRow]) -> None:
-    link, source, local = bench.link, bench.source, bench.local
+def _unwanted_batch(link_work: LinkWork, sets: DeletionSet, listed: KeyList, keys: Sequence[RawRow]) -> None:
+    link, source, local = link_work.link, link_work.source, link_work.local
     with source.transaction():
         held = set(registrations.lock_outbound(source, link, keys))
-        with _telling(bench), local.transaction():
+        with _confirming(link_work), local.transaction():
             sets.clear()
             sets.add(link.address, [key for key in keys if key in held])
             sets.keep_present(link.address)
@@ -231,16 +237,16 @@ def _unwanted_batch(bench: Bench, sets: Doomed, listed: KeyList, keys: Sequence[
             sets.hold_back_one(link.address)
             gone = sets.keys(link.address)
             rows = sets.delete(local)
-            bench.check()
+            link_work.check()
         listed.put(gone)
         requests.release(source, listed, "unwanted")
-    bench.tally.deleted += len(gone)
-    bench.tally.deleted_rows += rows
-    bench.advanced()
+    link_work.counters.deleted += len(gone)
+    link_work.counters.deleted_rows += rows
+    link_work.advanced()
 
 
 @contextmanager
-def _telling(bench: Bench) -> Iterator[None]:
+def _confirming(link_work: LinkWork) -> Iterator[None]:
     """Say the next step where the local server finds rows that refer and that the account cannot see."""
     try:
         yield
@@ -251,5 +257,6 @@ def _telling(bench: Bench) -> Iterator[None]:
             f"rows of a table that the local account cannot see refer to them: {error.message}",
             code=error.code,
             server=error.server,
-            hint="give the account access to that table (GRANT SELECT) and plan again; none of these rows was deleted",
+            hint="give the account access to that table (GRANT SELECT) and plan again; none of these rows "
+            "was deleted",
         ) from error

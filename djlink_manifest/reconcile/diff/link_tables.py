@@ -17,13 +17,13 @@ from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
-from djlink_manifest.reconcile.diff.local_tables import UNDO_THERE, local_drift
+from djlink_manifest.reconcile.diff.local_tables import UNDO_SOURCE, local_drift
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
-from djlink_manifest.reconcile.state.snapshot import Footing, Forgotten, Refusal
+from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class CatalogPair:
     """What all links of one manifest stand on: its name and contact, and the two catalogues."""
 
     manifest: str
@@ -54,62 +54,64 @@ class Ground:
         )
 
 
-def footing(link: Link, ground: Ground, linked: frozenset[TableName] = frozenset()) -> Footing | Refusal:
+def compare_link(
+    link: Link, catalogs: CatalogPair, linked: frozenset[TableName] = frozenset()
+) -> LinkTables | Refusal:
     """The link's footing, or why it has none. The first reason counts.
 
     `linked` are the local tables of all links.
     """
-    refusal = next(_refusals(link, ground), None)
+    refusal = next(_refusals(link, catalogs), None)
     if refusal is not None:
         return refusal
-    theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
+    source_mark, local_mark = _source_mark(link, catalogs), _local_mark(link, catalogs)
     outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
-    here = local_drift(link, ours, ground.local)
-    views, why = views_to_make(link, ground.source)
+    found_drift = local_drift(link, local_mark, catalogs.local)
+    views, why = views_to_make(link, catalogs.source)
     # tables are pulled into once the source's mark is complete
-    gone = theirs is not None and theirs.definition is not None and not _has_master(link, ground)
-    return Footing(
-        link_id=theirs.link_id if theirs else ours.link_id if ours else None,
-        mark_outbound=theirs is None or theirs.definition is None,
-        mark_local=ours is None or ours.definition is None,
-        make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in ground.source.tables),
-        make_local=tuple(here.make),
-        add_foreign_keys=tuple(here.late_keys),
-        drift=tuple(here.notes),
-        alter_local=tuple(here.alter),
-        refill=here.refill,
-        redefined=here.redefined,
+    gone = source_mark is not None and source_mark.definition is not None and not _has_master(link, catalogs)
+    return LinkTables(
+        link_id=source_mark.link_id if source_mark else local_mark.link_id if local_mark else None,
+        mark_outbound=source_mark is None or source_mark.definition is None,
+        mark_local=local_mark is None or local_mark.definition is None,
+        make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in catalogs.source.tables),
+        make_local=tuple(found_drift.make),
+        add_foreign_keys=tuple(found_drift.late_keys),
+        drift=tuple(found_drift.notes),
+        alter_local=tuple(found_drift.alter),
+        refill=found_drift.refill,
+        redefined=found_drift.redefined,
         make_views=views,
         views_why=why,
-        rules=local_rules(link, ground.local.tables, linked),
-        remade=gone or (ours is not None and ours.remade),
-        mark=theirs or ground.new_mark(link, ground.contact),
-        new_schema=link.local.schema not in ground.local.all_schemas,
+        rules=local_rules(link, catalogs.local.tables, linked),
+        remade=gone or (local_mark is not None and local_mark.remade),
+        mark=source_mark or catalogs.new_mark(link, catalogs.contact),
+        new_schema=link.local.schema not in catalogs.local.all_schemas,
     )
 
 
-def holding(link: Link, ground: Ground) -> bool:
+def holding(link: Link, catalogs: CatalogPair) -> bool:
     """Whether the link holds rows that can be asked for, whatever else may be amiss with it.
 
     Its outbound table stands, is its own, and may be read like the source tables.
     """
-    mark = _source_mark(link, ground)
-    found = ground.source.tables.get((link.outbound_schema, link.outbound_table))
+    mark = _source_mark(link, catalogs)
+    found = catalogs.source.tables.get((link.outbound_schema, link.outbound_table))
     return (
         mark is not None
-        and mark.link_id == ground.link_id(link)
+        and mark.link_id == catalogs.link_id(link)
         and found is not None
         and found.key == link.key
-        and not any(_foreign(link, ground))
+        and not any(_foreign(link, catalogs))
         and not any(
-            missing(ground.source.grants, ("SELECT",), table.schema, table.name)
+            missing(catalogs.source.grants, ("SELECT",), table.schema, table.name)
             for table in (*link.definition.tables, found)
         )
     )
 
 
 def forgotten(
-    links: tuple[Link, ...], ground: Ground, outbound: str, declared_schemas: Set[str]
+    links: tuple[Link, ...], catalogs: CatalogPair, outbound: str, declared_schemas: Set[str]
 ) -> Iterator[Forgotten]:
     """Links that this manifest made on the source and declares no longer.
 
@@ -117,21 +119,21 @@ def forgotten(
     whole.
     """
     declared = {(link.definition.schema, link.definition.name) for link in links}
-    unseen = declared_schemas - ground.source.all_schemas
-    marks = ground.source.marks.get(outbound, ())
+    unseen = declared_schemas - catalogs.source.all_schemas
+    marks = catalogs.source.marks.get(outbound, ())
     for mark in sorted(marks, key=lambda m: (m.source_schema, m.source_table)):
-        if mark.manifest != ground.manifest or mark.source_schema in unseen:
+        if mark.manifest != catalogs.manifest or mark.source_schema in unseen:
             continue
         if (mark.source_schema, mark.source_table) not in declared:
             yield Forgotten(
-                ground.source.server,
+                catalogs.source.server,
                 f"{mark.source_schema}.{mark.source_table}",
                 f"{mark.outbound_schema}.{mark.outbound_table}",
                 f"{mark.local_schema}.{mark.local_table}",
             )
 
 
-def forgotten_here(manifest: str, local: Catalog, sources: Iterable[Catalog]) -> Iterator[Forgotten]:
+def forgotten_local(manifest: str, local: Catalog, sources: Iterable[Catalog]) -> Iterator[Forgotten]:
     """Links that this manifest made here and of which no source that it names knows anything."""
     known = {m.link_id for catalog in sources for marks in catalog.marks.values() for m in marks}
     for marks in (local.marks[schema] for schema in sorted(local.marks)):
@@ -145,52 +147,55 @@ def forgotten_here(manifest: str, local: Catalog, sources: Iterable[Catalog]) ->
                 )
 
 
-def _has_master(link: Link, ground: Ground) -> bool:
-    return (link.local.schema, link.local.name) in ground.local.tables
+def _has_master(link: Link, catalogs: CatalogPair) -> bool:
+    return (link.local.schema, link.local.name) in catalogs.local.tables
 
 
-def _source_mark(link: Link, ground: Ground) -> Mark | None:
-    return ground.source.mark(link.outbound_schema, link.outbound_table)
+def _source_mark(link: Link, catalogs: CatalogPair) -> Mark | None:
+    return catalogs.source.mark(link.outbound_schema, link.outbound_table)
 
 
-def _local_mark(link: Link, ground: Ground) -> Mark | None:
-    return ground.local.mark(link.local.schema, link.local.name)
+def _local_mark(link: Link, catalogs: CatalogPair) -> Mark | None:
+    return catalogs.local.mark(link.local.schema, link.local.name)
 
 
-NOT_OURS = (
+FOREIGN_HINT = (
     "rename it, drop it if nobody needs it, or choose another schema; djlink does not use a table of that "
     "name that it did not create"
 )
 
 
-def _foreign(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
+def _foreign(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     """Objects of others in the places of djlink's own: nothing of them is read."""
-    for catalog, schema in ((ground.source, link.outbound_schema), (ground.local, link.local.schema)):
+    for catalog, schema in ((catalogs.source, link.outbound_schema), (catalogs.local, link.local.schema)):
         why = catalog.foreign_marks.get(schema)
         if why is not None:
-            yield f"the table `{MARKS}` of `{schema}` on {catalog.server} is not djlink's: it {why}", NOT_OURS
+            yield (
+                f"the table `{MARKS}` of `{schema}` on {catalog.server} is not djlink's: it {why}",
+                FOREIGN_HINT,
+            )
     for each in outbound_definitions(link.definition, link.outbound_schema, link.outbound_table):
-        found = ground.source.tables.get((each.schema, each.name))
+        found = catalogs.source.tables.get((each.schema, each.name))
         if found is not None and (why := unlike_a_table(found)) is not None:
-            yield f"{each.schema}.{each.name} on {link.source} is not djlink's: it {why}", NOT_OURS
+            yield f"{each.schema}.{each.name} on {link.source} is not djlink's: it {why}", FOREIGN_HINT
     for each in link.local.tables:
-        found = ground.local.tables.get((each.schema, each.name))
+        found = catalogs.local.tables.get((each.schema, each.name))
         if found is not None and (why := unlike_a_table(found)) is not None:
-            yield f"the local {each.schema}.{each.name} is not djlink's: it {why}", NOT_OURS
+            yield f"the local {each.schema}.{each.name} is not djlink's: it {why}", FOREIGN_HINT
 
 
-def _refusals(link: Link, ground: Ground) -> Iterator[Refusal]:
+def _refusals(link: Link, catalogs: CatalogPair) -> Iterator[Refusal]:
     for words, hint in (
-        *_rights(link, ground),
-        *_foreign(link, ground),
-        *_ownership(link, ground),
-        *_structure(link, ground),
+        *_rights(link, catalogs),
+        *_foreign(link, catalogs),
+        *_ownership(link, catalogs),
+        *_structure(link, catalogs),
     ):
         yield Refusal(link.address, words, hint, link.location)
 
 
-def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
-    source, account = ground.source, ground.source.identity.account
+def _rights(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
+    source, account = catalogs.source, catalogs.source.identity.account
     schema = link.outbound_schema
     everything = grant(OUTBOUND_RIGHTS, schema, account)
     if schema not in source.all_schemas:
@@ -200,52 +205,53 @@ def _rights(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
             f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
             f"{everything}",
         )
-    lacking = missing(source.grants, OUTBOUND_RIGHTS, schema)
-    if lacking:
-        words = f"the link user lacks {', '.join(lacking)} on the outbound schema `{schema}`"
+    missing_rights = missing(source.grants, OUTBOUND_RIGHTS, schema)
+    if missing_rights:
+        words = f"the link user lacks {', '.join(missing_rights)} on the outbound schema `{schema}`"
         yield words, f"ask the source's administrator to run: {everything}"
     for table in link.definition.tables:
         needed = SOURCE_RIGHTS if table is link.definition else ("SELECT",)
-        lacking = missing(source.grants, needed, table.schema, table.name)
-        if lacking:
+        missing_rights = missing(source.grants, needed, table.schema, table.name)
+        if missing_rights:
             words = (
-                f"the link user lacks {', '.join(lacking)} on {table.schema}.{table.name} of {link.source}"
+                f"the link user lacks {', '.join(missing_rights)} on {table.schema}.{table.name} of "
+                f"{link.source}"
             )
             rights = grant(SOURCE_RIGHTS, table.schema, account)
             yield words, f"ask the source's administrator to run: {rights}"
-    lacking = missing(ground.local.grants, LOCAL_RIGHTS, link.local.schema)
-    if lacking:
-        words = f"the local user lacks {', '.join(lacking)} on the local schema `{link.local.schema}`"
-        rights = grant(LOCAL_RIGHTS, link.local.schema, ground.local.identity.account)
+    missing_rights = missing(catalogs.local.grants, LOCAL_RIGHTS, link.local.schema)
+    if missing_rights:
+        words = f"the local user lacks {', '.join(missing_rights)} on the local schema `{link.local.schema}`"
+        rights = grant(LOCAL_RIGHTS, link.local.schema, catalogs.local.identity.account)
         yield words, f"ask the local administrator to run: {rights}"
 
 
-def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
-    theirs, ours = _source_mark(link, ground), _local_mark(link, ground)
+def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
+    source_mark, local_mark = _source_mark(link, catalogs), _local_mark(link, catalogs)
     outbound = f"{link.outbound_schema}.{link.outbound_table}"
     local = f"{link.local.schema}.{link.local.name}"
     adopt = f"; to take it over: djlink adopt {link.address}"
     other_outbound = f"choose another name with `outbound_table`, or another outbound schema{adopt}"
     other_local = f"choose another local schema with `schema_name`, or rename that table{adopt}"
     *beside, ledger = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
-    found = next((t for t in beside if (t.schema, t.name) in ground.source.tables), None)
-    old = ground.source.tables.get((ledger.schema, ledger.name))
+    found = next((t for t in beside if (t.schema, t.name) in catalogs.source.tables), None)
+    old = catalogs.source.tables.get((ledger.schema, ledger.name))
     if old is not None and any(d.kind == "differs" for d in differences(ledger, old)):
         found = found or ledger  # one that fits stays of the link's earlier life
-    if theirs is None and found is not None:
+    if source_mark is None and found is not None:
         words = f"the table {found.schema}.{found.name} on {link.source} was not created by djlink"
         yield words, other_outbound
-    found = next((t for t in link.local.tables if (t.schema, t.name) in ground.local.tables), None)
-    if ours is None and found is not None:
+    found = next((t for t in link.local.tables if (t.schema, t.name) in catalogs.local.tables), None)
+    if local_mark is None and found is not None:
         yield f"the local table {found.schema}.{found.name} was not created by djlink", other_local
-    mine = ground.link_id(link)
-    for mark, place, hint in ((theirs, outbound, other_outbound), (ours, local, other_local)):
+    own_id = catalogs.link_id(link)
+    for mark, place, hint in ((source_mark, outbound, other_outbound), (local_mark, local, other_local)):
         if mark is None:
             continue
-        if mark.manifest != ground.manifest:
+        if mark.manifest != catalogs.manifest:
             who = f" ({mark.contact})" if mark.contact else ""
             yield f"{place} belongs to the manifest `{mark.manifest}`{who}", hint
-        elif mark.fingerprint != fingerprint(ground.local.identity):
+        elif mark.fingerprint != fingerprint(catalogs.local.identity):
             yield (
                 f"{place} belongs to another local server, `{mark.local_server}`: this server is a copy of "
                 "that one, or it was moved",
@@ -258,7 +264,7 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
                 "restore the former `schema_name`. To move the table: delete the link from `sources`, write "
                 f"`removed: {{{written(link.address)}: {{table: drop}}}}` and apply; then link it again",
             )
-        elif theirs is None and mark.definition is not None:
+        elif source_mark is None and mark.definition is not None:
             # the local mark is completed last, so no interruption leaves this; going on could mix two sources
             yield (
                 f"{local} is linked, but {link.source} has no record of it: the server or outbound schema "
@@ -266,12 +272,12 @@ def _ownership(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
                 f"check `host`, `port` and `outbound` of {link.source}; if they are correct and the "
                 f"outbound tables are lost: djlink adopt {link.address}",
             )
-        elif mark.link_id != mine:
+        elif mark.link_id != own_id:
             yield f"{place} carries the mark of another link", hint
 
 
-def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
-    found = ground.source.tables.get((link.outbound_schema, link.outbound_table))
+def _structure(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
+    found = catalogs.source.tables.get((link.outbound_schema, link.outbound_table))
     if found is not None:
         expected = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)[0]
         # its columns are the source's key, to which nothing can be added
@@ -279,5 +285,5 @@ def _structure(link: Link, ground: Ground) -> Iterator[tuple[str, str]]:
         if words:
             name = f"{found.schema}.{found.name}"
             said = f"the outbound table {name} does not match the source's definition: {'; '.join(words)}"
-            yield said, UNDO_THERE
-    yield from local_drift(link, _local_mark(link, ground), ground.local).problems
+            yield said, UNDO_SOURCE
+    yield from local_drift(link, _local_mark(link, catalogs), catalogs.local).problems

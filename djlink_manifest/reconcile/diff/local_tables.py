@@ -20,8 +20,8 @@ ANEW = (
     "or, if it has no rows of your own and no table of yours refers to it, drop the local table with all "
     "its parts: the next apply recreates it and pulls its held rows"
 )
-UNDO_THERE = f"ask the source's owner to undo the change, or exclude the link; {ANEW}"
-UNDO_HERE = f"undo the change on the local server, so that the table matches the source again; {ANEW}"
+UNDO_SOURCE = f"ask the source's owner to undo the change, or exclude the link; {ANEW}"
+UNDO_LOCAL = f"undo the change on the local server, so that the table matches the source again; {ANEW}"
 LEFT_OVER = "an apply that changed its tables was interrupted"
 
 
@@ -47,12 +47,12 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     complete = mark is not None and mark.definition is not None
     whole = complete and (link.local.schema, link.local.name) in local.tables
     found.redefined = complete and mark is not None and mark.definition != link.definition.digest()
-    view = _View(link, local, mark if complete else None, found.redefined)
+    view = _TableView(link, local, mark if complete else None, found.redefined)
     for table in link.local.tables:
         stands = local.tables.get((table.schema, table.name))
         if stands is None:
             found.make.append(table)
-        elif whole and not view.is_ours(table, stands):
+        elif whole and not view.is_local_change(table, stands):
             words = f"the local table {table.schema}.{table.name} was not created by djlink"
             found.problems.append((f"{words}, but the source added a part of that name", _RENAME))
         else:
@@ -69,7 +69,7 @@ _RENAME = "rename or drop the local table: a part of the source has that name"
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class _TableView:
     """What is known of where a difference was made; `mark` is None before the tables are complete."""
 
     link: Link
@@ -90,22 +90,25 @@ class _View:
         """Whether what is missing may be something that the source added."""
         return (self.mark is None or self.redefined) and self.made(table, column) is not True
 
-    def is_ours(self, table: TableDefinition, stands: TableDefinition) -> bool:
+    def is_local_change(self, table: TableDefinition, stands: TableDefinition) -> bool:
         """Whether a table that stands is djlink's own: by the mark, else by the name of a foreign key."""
         if (table.schema, table.name) == (self.link.local.schema, self.link.local.name):
             return True
         return self.made(table) is True or _is_linked(stands, self.link, self.local)
 
 
-def _compare(view: _View, table: TableDefinition, stands: TableDefinition, found: LocalDrift) -> None:
+def _compare(view: _TableView, table: TableDefinition, stands: TableDefinition, found: LocalDrift) -> None:
     columns, indexes = list[tuple[Column, str | None]](), list[Index]()
-    there, here = list[str](), list[str]()  # what keeps rows from being copied, by where it was changed
+    # what keeps rows from being copied, by where it was changed
+    source_changes, local_changes = list[str](), list[str]()
     for difference in differences(table, stands):
         column, index = difference.column, difference.index
         if difference.foreign_key is not None:
             found.late_keys.append((difference.table, difference.foreign_key))
         elif difference.kind == "column" and column is not None:
-            _missing_column(view, table, column, columns, there, here)
+            _missing_column(
+                view, table, column, columns, source_changes=source_changes, local_changes=local_changes
+            )
         elif difference.kind == "index" and index is not None:
             taken = {i.name.lower() for i in stands.indexes}
             if (view.mark is None or view.redefined) and index.name.lower() not in taken:
@@ -113,59 +116,61 @@ def _compare(view: _View, table: TableDefinition, stands: TableDefinition, found
             else:
                 found.notes.append(_note(table, difference))
         elif difference.kind == "more" and column is not None:
-            _more(view, table, difference, column, there, found)
+            _more(view, table, difference, column, source_changes=source_changes, found=found)
         elif difference.kind == "extra":
             found.notes.append(f"{table.schema}.{table.name}: {difference.words}")
         else:
-            (there if view.mark is None or view.redefined else here).append(difference.words)
+            (source_changes if view.mark is None or view.redefined else local_changes).append(
+                difference.words
+            )
     name = f"{table.schema}.{table.name}"
-    if there:
+    if source_changes:
         words = f"the local table {name} does not match the source's definition, which changed after linking"
-        found.problems.append((f"{words}: {'; '.join(there)}", UNDO_THERE))
-    if here:
+        found.problems.append((f"{words}: {'; '.join(source_changes)}", UNDO_SOURCE))
+    if local_changes:
         words = (
             f"the local table {name} does not match the source's definition, because it was changed locally"
         )
-        found.problems.append((f"{words}: {'; '.join(here)}", UNDO_HERE))
+        found.problems.append((f"{words}: {'; '.join(local_changes)}", UNDO_LOCAL))
     if columns or indexes:
         found.alter.append(Alteration(table.name, tuple(columns), tuple(indexes)))
 
 
 def _missing_column(
-    view: _View,
+    view: _TableView,
     table: TableDefinition,
     column: Column,
     columns: list[tuple[Column, str | None]],
-    there: list[str],
-    here: list[str],
+    source_changes: list[str],
+    local_changes: list[str],
 ) -> None:
     needs_value = not column.nullable and column.default is None and column.generated is None
     if not view.may_be_added(table, column.name):
-        here.append(f"column `{column.name}` is missing")
+        local_changes.append(f"column `{column.name}` is missing")
     elif column.name in table.key:
-        there.append(f"the source added column `{column.name}` to the primary key")
+        source_changes.append(f"the source added column `{column.name}` to the primary key")
     elif needs_value:
-        there.append(f"the source added column `{column.name}`, which is NOT NULL without a default")
+        source_changes.append(f"the source added column `{column.name}`, which is NOT NULL without a default")
     else:
         place = table.column_names.index(column.name)
         columns.append((column, table.column_names[place - 1] if place else None))
 
 
 def _more(
-    view: _View,
+    view: _TableView,
     table: TableDefinition,
     difference: Difference,
     column: Column,
-    there: list[str],
+    source_changes: list[str],
     found: LocalDrift,
 ) -> None:
     made = view.made(table, column.name)
     if made is False or not view.redefined:
         found.notes.append(_note(table, difference))
     elif made:
-        there.append(f"the source dropped column `{column.name}`")
+        source_changes.append(f"the source dropped column `{column.name}`")
     else:
-        there.append(
+        source_changes.append(
             f"column `{column.name}` does not exist at the source: it was dropped there, or added locally"
         )
 
@@ -174,7 +179,7 @@ def _note(table: TableDefinition, difference: Difference) -> str:
     return f"changed locally: {table.schema}.{table.name}: {difference.words}"
 
 
-def _why_refill(view: _View, found: LocalDrift) -> str | None:
+def _why_refill(view: _TableView, found: LocalDrift) -> str | None:
     """Why the entities that are here must be looked over: parts and columns that are still without rows."""
     own = view.link.local.parts[-1]  # `DeletionRequested`, which has no rows of the source
     parts = [t for t in found.make if t is not own]

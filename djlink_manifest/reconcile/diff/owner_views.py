@@ -40,7 +40,7 @@ def views_to_make(link: Link, source: Catalog) -> tuple[tuple[OwnerView, ...], s
     return tuple(v for v in whole if v in (*absent, *foreign, *other)), "; ".join(why)
 
 
-def owners_lack(source: Catalog, outbound: str) -> tuple[str, str] | None:
+def missing_owner_rights(source: Catalog, outbound: str) -> tuple[str, str] | None:
     """What keeps the owners of a source from asking for deletions, and the SQL that mends it."""
     schema, account = owner_schema(outbound), source.identity.account
     rights = grant(OWNER_SCHEMA_RIGHTS, schema, account)
@@ -48,11 +48,11 @@ def owners_lack(source: Catalog, outbound: str) -> tuple[str, str] | None:
         words = f"the owners of {source.server} cannot request deletions: there is no schema `{schema}`"
         create = f"CREATE SCHEMA IF NOT EXISTS `{schema.replace('`', '``')}`;"
         return words, f"ask the source's administrator to run: {create} {rights}"
-    lacking = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
-    if lacking:
+    missing_rights = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
+    if missing_rights:
         words = (
             f"the owners of {source.server} cannot request deletions in all links: the link user lacks "
-            f"{', '.join(lacking)} on `{schema}`"
+            f"{', '.join(missing_rights)} on `{schema}`"
         )
         return words, f"ask the source's administrator to run: {rights}"
     return None

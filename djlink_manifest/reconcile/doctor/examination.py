@@ -16,16 +16,16 @@ from djlink_manifest.manifest.models.values import Manifest, SourceSpec
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
-from djlink_manifest.model.server.health import Diagnosis, Finding, Health, Patient
+from djlink_manifest.model.server.health import Diagnosis, ExaminedServer, Finding, Health
 from djlink_manifest.model.stores.store import Stores
 from djlink_manifest.reconcile.doctor.marks import mark_findings, owner_findings
 from djlink_manifest.reconcile.doctor.rights import local_needs, rights_findings, source_needs
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings, folded_local, link_findings
 from djlink_manifest.reconcile.doctor.settings import server_findings
 from djlink_manifest.reconcile.doctor.stores import store_findings
-from djlink_manifest.reconcile.doctor.unseen_tables import deletes_unasked, unseen_findings
+from djlink_manifest.reconcile.doctor.unseen_tables import deletes_automatically, unseen_findings
 from djlink_manifest.reconcile.observe.connect import Words
-from djlink_manifest.reconcile.observe.stores import Depot, open_depot
+from djlink_manifest.reconcile.observe.stores import StoreTransport, open_store_transport
 from djlink_manifest.reconcile.plan.removals import marks_of
 from djlink_manifest.reconcile.resolve.links import Resolved, local_schemas, resolve
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
@@ -49,12 +49,12 @@ class _Seen:
     unseen: Mapping[TableName, tuple[str, ...]] | None
 
 
-def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = None) -> Diagnosis:
+def examine(manifest: Manifest, environ: Mapping[str, str], report: Words | None = None) -> Diagnosis:
     """What there is to say of every server of the manifest. Nothing is changed."""
     outbound = {spec.name: _outbound(spec, environ) for spec in manifest.sources}
-    ours = local_schemas(manifest)
+    local_schema_names = local_schemas(manifest)
     wanted: dict[str, tuple[ServerSpec, frozenset[str], frozenset[str]]] = {
-        "local": (manifest.local, ours, ours)
+        "local": (manifest.local, local_schema_names, local_schema_names)
     }
     for spec in manifest.sources:
         name = outbound[spec.name]
@@ -62,23 +62,27 @@ def examine(manifest: Manifest, environ: Mapping[str, str], say: Words | None = 
         wanted[spec.name] = (spec, frozenset(s.name for s in spec.schemas) | held, held)
 
     def look(name: str) -> _Seen | DjlinkError:
-        (say or (lambda words: None))(f"checking {name}")
+        (report or (lambda words: None))(f"checking {name}")
         return _look(*wanted[name], environ)
 
     with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
         seen = dict(zip(wanted, threads.map(look, wanted), strict=True))
     with ExitStack() as opened:
-        depot, troubles = Depot(Stores()), list[Finding]()
+        store_transport, troubles = StoreTransport(Stores()), list[Finding]()
         try:
             catalogs = {name: one.catalog for name, one in seen.items() if isinstance(one, _Seen)}
-            depot = opened.enter_context(open_depot(manifest, catalogs, environ, say or (lambda words: None)))
+            store_transport = opened.enter_context(
+                open_store_transport(manifest, catalogs, environ, report or (lambda words: None))
+            )
         except DjlinkError as error:
             name = error.server or "local"
-            troubles.append(Finding(name, "stores", "error", error.message, _STORELESS, error.hint or HINT))
+            troubles.append(
+                Finding(name, "stores", "error", error.message, why=_STORELESS, fix=error.hint or HINT)
+            )
         return Diagnosis(
             manifest.name,
-            tuple(_patient(spec, seen[name]) for name, (spec, _, _) in wanted.items()),
-            (*_findings(manifest, seen, outbound, depot, told=bool(troubles)), *troubles),
+            tuple(_examined(spec, seen[name]) for name, (spec, _, _) in wanted.items()),
+            (*_findings(manifest, seen, outbound, store_transport, told=bool(troubles)), *troubles),
         )
 
 
@@ -110,20 +114,20 @@ def _look(
         return error
 
 
-def _patient(spec: ServerSpec, seen: _Seen | DjlinkError) -> Patient:
+def _examined(spec: ServerSpec, seen: _Seen | DjlinkError) -> ExaminedServer:
     if isinstance(seen, DjlinkError):
-        return Patient(spec.name, spec.host, int(spec.port) if spec.port.isdigit() else 0)
+        return ExaminedServer(spec.name, spec.host, int(spec.port) if spec.port.isdigit() else 0)
     identity = seen.catalog.identity
-    return Patient(
+    return ExaminedServer(
         spec.name,
         seen.address.host,
         seen.address.port,
-        True,
-        identity.version.vendor,
-        identity.version.text,
-        identity.account,
-        seen.health.cipher,
-        round(seen.health.ahead, 3),
+        reached=True,
+        vendor=identity.version.vendor,
+        version=identity.version.text,
+        account=identity.account,
+        cipher=seen.health.cipher,
+        ahead=round(seen.health.ahead, 3),
     )
 
 
@@ -131,20 +135,20 @@ def _findings(
     manifest: Manifest,
     seen: Mapping[str, _Seen | DjlinkError],
     outbound: Mapping[str, str | DjlinkError],
-    depot: Depot,
+    store_transport: StoreTransport,
     *,
     told: bool,
 ) -> Iterator[Finding]:
     """`told`: the stores cannot be looked at, and that is told already."""
     now = datetime.now(timezone.utc)
     local = seen["local"]
-    resolved, broken = _links(manifest, seen, outbound, depot)
+    resolved, broken = _links(manifest, seen, outbound, store_transport)
     links = resolved.links if resolved else ()
     yield from broken
     going = _going(manifest, seen, outbound)
     for name, one in seen.items():
         if isinstance(one, DjlinkError):
-            yield Finding(name, "reachable", "error", one.message, _unseen(name), one.hint or "")
+            yield Finding(name, "reachable", "error", one.message, why=_unseen(name), fix=one.hint or "")
             continue
         version = one.catalog.identity.version
         words = f"{version.vendor} {version.text} at {one.address.host}:{one.address.port}, as "
@@ -155,16 +159,20 @@ def _findings(
             needs = local_needs(local_schemas(manifest), leaving)
             yield from rights_findings(name, needs, one.health, one.catalog)
             yield from folded_local(links, one.health)
-            yield from unseen_findings(one.unseen, deletes_unasked(manifest), one.catalog.identity.account)
+            yield from unseen_findings(
+                one.unseen, deletes_automatically(manifest), one.catalog.identity.account
+            )
     for spec in manifest.sources:
         one, schema = seen[spec.name], outbound[spec.name]
         if isinstance(schema, DjlinkError):
-            yield Finding(spec.name, "outbound", "error", schema.message, "", schema.hint or "")
+            yield Finding(spec.name, "outbound", "error", schema.message, why="", fix=schema.hint or "")
         elif isinstance(one, _Seen):
-            mine = [link for link in links if link.source == spec.name]
-            yield from _source_findings(manifest, spec, schema, mine, one, local, bool(going[spec.name]))
+            own_links = [link for link in links if link.source == spec.name]
+            yield from _source_findings(
+                manifest, spec, schema, own_links, one=one, local=local, removing=bool(going[spec.name])
+            )
     if resolved and not told:
-        yield from store_findings(links, resolved.refusals, depot)
+        yield from store_findings(links, resolved.refusals, store_transport)
 
 
 def _unseen(name: str) -> str:
@@ -191,14 +199,16 @@ def _source_findings(
     if isinstance(local, _Seen):
         yield from between_findings(name, one.health, local.health)
         yield from link_findings(name, links, one.health, local.catalog)
-        yield from mark_findings(name, manifest.name, outbound, links, one.catalog, local.catalog)
+        yield from mark_findings(
+            name, manifest.name, outbound, links, source=one.catalog, local=local.catalog
+        )
 
 
 def _links(
     manifest: Manifest,
     seen: Mapping[str, _Seen | DjlinkError],
     outbound: Mapping[str, str | DjlinkError],
-    depot: Depot,
+    store_transport: StoreTransport,
 ) -> tuple[Resolved | None, list[Finding]]:
     """The links, as far as the servers that were reached let them be told."""
     local = seen["local"]
@@ -210,9 +220,9 @@ def _links(
         if isinstance(one, _Seen) and isinstance(schema, str):
             catalogs[spec.name], names[spec.name] = one.catalog, schema
     try:
-        return resolve(manifest, catalogs, local.catalog, names, depot.stores, {}), []
+        return resolve(manifest, catalogs, local.catalog, names, stores=store_transport.stores, homes={}), []
     except DjlinkError as error:
-        found = Finding("local", "links", "error", error.message, "no link is made", error.hint or "")
+        found = Finding("local", "links", "error", error.message, why="no link is made", fix=error.hint or "")
         return None, [found]
 
 

@@ -23,17 +23,21 @@ def mark_findings(
             "same server",
             "note",
             "its host name, port and data directory are those of the local server",
-            "its rows are copied within one server and protected like those of any other source",
-            f"no action needed; tables of {name} that need no protection can be used without a link",
+            why="its rows are copied within one server and protected like those of any other source",
+            fix=f"no action needed; tables of {name} that need no protection can be used without a link",
         )
-    theirs = source.marks.get(outbound, ())
-    ours = [m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())]
-    mine = fingerprint(local.identity)
-    yield from _whose(name, outbound, theirs, manifest, mine)
-    own = {m.link_id for m in theirs if m.manifest == manifest and m.fingerprint == mine}
-    here = {m.link_id: m for m in ours if m.outbound_schema == outbound}
-    agreeing = own & here.keys()
-    unfinished = [m for m in (*theirs, *here.values()) if m.link_id in agreeing and m.definition is None]
+    source_marks = source.marks.get(outbound, ())
+    found_marks = [
+        m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())
+    ]
+    own_fingerprint = fingerprint(local.identity)
+    yield from _whose(name, outbound, source_marks, manifest, own_fingerprint)
+    own = {m.link_id for m in source_marks if m.manifest == manifest and m.fingerprint == own_fingerprint}
+    local_marks = {m.link_id: m for m in found_marks if m.outbound_schema == outbound}
+    agreeing = own & local_marks.keys()
+    unfinished = [
+        m for m in (*source_marks, *local_marks.values()) if m.link_id in agreeing and m.definition is None
+    ]
     if agreeing:
         yield Finding(name, "marks", "ok", f"{_links(len(agreeing))} with the same marks on both sides")
     if unfinished:
@@ -42,16 +46,18 @@ def mark_findings(
             "marks",
             "note",
             f"{_links(len({m.link_id for m in unfinished}))} not completely created",
-            "an apply was interrupted",
-            "run `djlink apply` to continue",
+            why="an apply was interrupted",
+            fix="run `djlink apply` to continue",
         )
-    yield from _one_sided(name, outbound, links, theirs, ours, own)
+    yield from _one_sided(name, outbound, links, source_marks, local_marks=found_marks, own=own)
 
 
-def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine: str) -> Iterator[Finding]:
+def _whose(
+    name: str, outbound: str, source_marks: Iterable[Mark], manifest: str, own_fingerprint: str
+) -> Iterator[Finding]:
     strangers = defaultdict[tuple[str, str, str], int](int)
-    for mark in theirs:
-        if mark.manifest != manifest or mark.fingerprint != mine:
+    for mark in source_marks:
+        if mark.manifest != manifest or mark.fingerprint != own_fingerprint:
             strangers[mark.manifest, mark.contact, mark.local_server] += 1
     for (whose, contact, server), count in sorted(strangers.items()):
         who = f" ({contact})" if contact else ""
@@ -61,10 +67,10 @@ def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine
                 "marks",
                 "error",
                 f"{_links(count)} in `{outbound}` created for another local server, `{server}`",
-                "this local server is a copy of that one, or it was moved; two servers that hold the same "
-                "rows would release each other's rows",
-                "use the server they were created for; if the server was moved permanently: `djlink adopt "
-                "ADDRESS`",
+                why="this local server is a copy of that one, or it was moved; two servers that hold the "
+                "same rows would release each other's rows",
+                fix="use the server they were created for; if the server was moved permanently: `djlink "
+                "adopt ADDRESS`",
             )
         else:
             yield Finding(
@@ -72,9 +78,9 @@ def _whose(name: str, outbound: str, theirs: Iterable[Mark], manifest: str, mine
                 "marks",
                 "warning",
                 f"{_links(count)} in `{outbound}` of the manifest `{whose}`{who}, local server `{server}`",
-                "its links are refused here, and this account can write to the outbound tables of another "
-                "lab",
-                "use a separate outbound schema for each manifest (`outbound`); if the links are yours "
+                why="its links are refused here, and this account can write to the outbound tables of "
+                "another lab",
+                fix="use a separate outbound schema for each manifest (`outbound`); if the links are yours "
                 "under another name: `djlink adopt ADDRESS`",
             )
 
@@ -83,12 +89,14 @@ def _one_sided(
     name: str,
     outbound: str,
     links: Iterable[Link],
-    theirs: Iterable[Mark],
-    ours: Iterable[Mark],
+    source_marks: Iterable[Mark],
+    local_marks: Iterable[Mark],
     own: set[str],
 ) -> Iterator[Finding]:
-    marked = {(m.local_schema, m.local_table) for m in theirs}
-    lost = [m for m in ours if m.definition is not None and (m.local_schema, m.local_table) not in marked]
+    marked = {(m.local_schema, m.local_table) for m in source_marks}
+    lost = [
+        m for m in local_marks if m.definition is not None and (m.local_schema, m.local_table) not in marked
+    ]
     places = {(k.local.schema, k.local.name) for k in links}
     lost = [m for m in lost if (m.local_schema, m.local_table) in places]
     if lost:
@@ -98,14 +106,14 @@ def _one_sided(
             "error",
             f"{_links(len(lost))} linked locally but unknown to `{outbound}`: "
             + ", ".join(f"{m.local_schema}.{m.local_table}" for m in lost[:5]),
-            "a different server now uses this name, or its outbound tables were dropped; nothing protects "
-            "these rows at the source",
-            f"check `host`, `port` and `outbound` of {name}; if they are correct: `djlink adopt ADDRESS`",
+            why="a different server now uses this name, or its outbound tables were dropped; nothing "
+            "protects these rows at the source",
+            fix=f"check `host`, `port` and `outbound` of {name}; if they are correct: `djlink adopt ADDRESS`",
         )
-    local = {m.link_id for m in ours}
+    local = {m.link_id for m in local_marks}
     alone = [
         m
-        for m in theirs
+        for m in source_marks
         if m.link_id in own - local and m.definition is not None and (m.local_schema, m.local_table) in places
     ]
     if alone:
@@ -115,8 +123,8 @@ def _one_sided(
             "warning",
             f"{_links(len(alone))} held at {name} without a mark on the local server: "
             + ", ".join(f"{m.local_schema}.{m.local_table}" for m in alone[:5]),
-            "the local tables or their marks were dropped",
-            "`djlink plan` shows what would be recreated; for existing tables: `djlink adopt ADDRESS`",
+            why="the local tables or their marks were dropped",
+            fix="`djlink plan` shows what would be recreated; for existing tables: `djlink adopt ADDRESS`",
         )
 
 
@@ -124,17 +132,17 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
     """Whether the source's owners have a schema to look into."""
     schema, account = owner_schema(outbound), source.identity.account
     if schema in source.all_schemas:
-        lacking = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
-        if not lacking:
+        missing_rights = missing(source.grants, OWNER_SCHEMA_RIGHTS, schema)
+        if not missing_rights:
             yield Finding(name, "owner schema", "ok", f"`{schema}`")
             return
         yield Finding(
             name,
             "owner schema",
             "warning",
-            f"{account} lacks {', '.join(lacking)} on `{schema}`",
-            "owner views are not created or updated; rows are pulled all the same",
-            f"ask the source's administrator to run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
+            f"{account} lacks {', '.join(missing_rights)} on `{schema}`",
+            why="owner views are not created or updated; rows are pulled all the same",
+            fix=f"ask the source's administrator to run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
         )
         return
     yield Finding(
@@ -142,8 +150,8 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
         "owner schema",
         "warning",
         f"`{schema}` does not exist, or is not visible to the link user",
-        "the source's owners cannot see who holds a row and cannot request its deletion",
-        f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
+        why="the source's owners cannot see who holds a row and cannot request its deletion",
+        fix=f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
         + grant(OWNER_SCHEMA_RIGHTS, schema, account),
     )
 

@@ -73,11 +73,11 @@ def local_needs(schemas: Iterable[str], removing: Iterable[str] = ()) -> tuple[N
 
 def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: Catalog) -> Iterator[Finding]:
     """What is missing, what is too much, and what of the GRANTs means something else than it seems to."""
-    lacking = [f for need in needs for f in _missing(name, need, health, catalog)]
-    yield from lacking
-    if not lacking:
+    missing = [f for need in needs for f in _missing(name, need, health, catalog)]
+    yield from missing
+    if not missing:
         yield Finding(name, "privileges", "ok", "all required privileges")
-    yield from _roles(name, health, bool(lacking), catalog)
+    yield from _roles(name, health, bool(missing), catalog)
     if any(need.what == SOURCE for need in needs):
         yield from _dangerous(name, health, catalog)
     for need in needs:
@@ -103,8 +103,9 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
                 "privileges",
                 "error",
                 f"{need.what} `{need.schema}` does not exist",
-                "no table of it can be linked" if need.what == SOURCE else "no row can be held",
-                f"check the name, or ask an administrator to run: CREATE SCHEMA `{_quoted(need.schema)}`;",
+                why="no table of it can be linked" if need.what == SOURCE else "no row can be held",
+                fix="check the name, or ask an administrator to run: CREATE SCHEMA "
+                f"`{_quoted_name(need.schema)}`;",
             )
         return
     rights = tuple(r for r in need.rights if any(r in each for each in lacks.values()))
@@ -120,7 +121,9 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
         why = "without it, the affected links are refused or fail during an apply"
         make = "" if exists or need.what == SOURCE else _create(need, catalog)
         fix = f"ask an administrator to run: {make}{grant(need.rights, need.schema, account)}"
-    yield Finding(name, "privileges", "error", f"{account} lacks {', '.join(rights)} on {on}", why, fix)
+    yield Finding(
+        name, "privileges", "error", f"{account} lacks {', '.join(rights)} on {on}", why=why, fix=fix
+    )
 
 
 def _gives(role: Role, rights: Iterable[str], need: Need, places: Iterable[str | None]) -> bool:
@@ -130,25 +133,25 @@ def _gives(role: Role, rights: Iterable[str], need: Need, places: Iterable[str |
 def _create(need: Need, catalog: Catalog) -> str:
     if need.what == LOCAL or need.schema in catalog.all_schemas:
         return ""
-    return f"CREATE SCHEMA IF NOT EXISTS `{_quoted(need.schema)}`; "
+    return f"CREATE SCHEMA IF NOT EXISTS `{_quoted_name(need.schema)}`; "
 
 
 def _default_role(role: Role, catalog: Catalog) -> str:
     account = account_name(catalog.identity.account)
     word = "FOR" if catalog.identity.version.vendor == "mariadb" else "TO"
-    return f"SET DEFAULT ROLE `{_quoted(role.name)}` {word} {account};"
+    return f"SET DEFAULT ROLE `{_quoted_name(role.name)}` {word} {account};"
 
 
-def _roles(name: str, health: Health, lacking: bool, catalog: Catalog) -> Iterator[Finding]:
+def _roles(name: str, health: Health, any_missing: bool, catalog: Catalog) -> Iterator[Finding]:
     idle = [role for role in health.roles if not role.active]
-    if idle and not lacking:
+    if idle and not any_missing:
         yield Finding(
             name,
             "roles",
             "note",
             f"not active: {', '.join(f'`{r.name}`' for r in idle)}",
-            "privileges of a role apply only while it is active; no required privilege is missing",
-            f"to give them to djlink: {_default_role(idle[0], catalog)}",
+            why="privileges of a role apply only while it is active; no required privilege is missing",
+            fix=f"to give them to djlink: {_default_role(idle[0], catalog)}",
         )
     active = [role.name for role in health.roles if role.active]
     if active:
@@ -167,8 +170,8 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
                 "GRANT wildcards",
                 "warning",
                 f"the GRANT on `{pattern}` contains a wildcard, and partial_revokes is ON",
-                "`_` and `%` are literal on this server, so the GRANT covers no other name",
-                f"ask an administrator to run: {grant(need.rights, need.schema, account)}",
+                why="`_` and `%` are literal on this server, so the GRANT covers no other name",
+                fix=f"ask an administrator to run: {grant(need.rights, need.schema, account)}",
             )
         elif "%" not in pattern:
             escaped = re.sub(r"(?<!\\)_", r"\\_", pattern)
@@ -177,8 +180,8 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
                 "GRANT wildcards",
                 "note",
                 f"the GRANT on `{pattern}` matches every schema with any character in place of `_`",
-                "the account has privileges on unintended schemas",
-                f"use `{escaped}`: {grant(need.rights, need.schema, account)} then REVOKE the other one",
+                why="the account has privileges on unintended schemas",
+                fix=f"use `{escaped}`: {grant(need.rights, need.schema, account)} then REVOKE the other one",
             )
     yield from _one_alone(name, need, matching, health, catalog)
 
@@ -191,17 +194,17 @@ def _one_alone(
         return  # what no GRANT gives is told as missing
     counts = max(matching, key=_exactness)
     others = [g for g in health.grants if g.schema == "*"]
-    lacking = missing([matching[counts], *others], need.rights, need.schema)
-    if lacking:
+    missing_rights = missing([matching[counts], *others], need.rights, need.schema)
+    if missing_rights:
         listed = ", ".join(f"`{p}`" for p in sorted(matching))
         yield Finding(
             name,
             "GRANT wildcards",
             "warning" if any(role.active for role in health.roles) else "error",
             f"{len(matching)} GRANTs match the schema `{need.schema}` ({listed}), and the one on `{counts}` "
-            f"lacks {', '.join(lacking)}",
-            "the server applies only the most specific one and does not combine them",
-            f"ask an administrator to run: {grant(need.rights, need.schema, catalog.identity.account)}",
+            f"lacks {', '.join(missing_rights)}",
+            why="the server applies only the most specific one and does not combine them",
+            fix=f"ask an administrator to run: {grant(need.rights, need.schema, catalog.identity.account)}",
         )
 
 
@@ -223,8 +226,8 @@ def _too_much(name: str, need: Need, health: Health, catalog: Catalog) -> Iterat
             "privileges",
             "note",
             f"{catalog.identity.account} may also {', '.join(sorted(found))} on `{need.schema}`",
-            "djlink needs only SELECT and REFERENCES there; anyone with the password can do more",
-            "ask an administrator to revoke it, or to create an account for djlink (docs/operations.md, "
+            why="djlink needs only SELECT and REFERENCES there; anyone with the password can do more",
+            fix="ask an administrator to revoke it, or to create an account for djlink (docs/operations.md, "
             "Accounts)",
         )
 
@@ -242,9 +245,10 @@ def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]
             "privileges",
             "warning",
             f"{account} may EXECUTE routines ({', '.join(sorted(places.pop('EXECUTE')))})",
-            "code that the source's owner puts into a function, or into a view that calls one, could run "
+            why="code that the source's owner puts into a function, or into a view that calls one, could run "
             "with the privileges of the link user, which can write to the outbound schema",
-            f"ask an administrator to revoke EXECUTE from {account_name(account)}; djlink calls no routine",
+            fix=f"ask an administrator to revoke EXECUTE from {account_name(account)}; djlink calls no "
+            "routine",
         )
     if places:
         yield Finding(
@@ -252,11 +256,12 @@ def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]
             "privileges",
             "warning",
             f"{account} also has {', '.join(sorted(places))}",
-            "djlink needs none of these; anyone who has the password or misleads this account can do more",
-            f"ask an administrator to revoke them from {account_name(account)} (docs/operations.md, "
+            why="djlink needs none of these; anyone who has the password or misleads this account can do "
+            "more",
+            fix=f"ask an administrator to revoke them from {account_name(account)} (docs/operations.md, "
             "Accounts)",
         )
 
 
-def _quoted(name: str) -> str:
+def _quoted_name(name: str) -> str:
     return name.replace("`", "``")

@@ -6,114 +6,116 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Sql
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, SqlCondition
 from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.model.server.health import Finding, Health
 from djlink_manifest.reconcile.doctor.settings import CLOCK_WARNING, packet
 
 
-def between_findings(name: str, theirs: Health, ours: Health) -> Iterator[Finding]:
+def between_findings(name: str, source: Health, local: Health) -> Iterator[Finding]:
     """What the health of a source and of the local server say side by side."""
-    if packet(theirs) > packet(ours):
+    if packet(source) > packet(local):
         yield Finding(
             "local",
             "max_allowed_packet",
             "note",
-            f"{packet(ours):,} bytes locally, {packet(theirs):,} at {name}",
-            f"{name} may have a row that is too large for the local server; only the entity of that row is "
-            "refused",
-            f"SET GLOBAL max_allowed_packet = {packet(theirs)}; and in the local server's configuration",
+            f"{packet(local):,} bytes locally, {packet(source):,} at {name}",
+            why=f"{name} may have a row that is too large for the local server; only the entity of that "
+            "row is refused",
+            fix=f"SET GLOBAL max_allowed_packet = {packet(source)}; and in the local server's configuration",
         )
-    if theirs.zone_minutes != ours.zone_minutes:
+    if source.zone_minutes != local.zone_minutes:
         yield Finding(
             name,
             "time_zone",
             "note",
-            f"{theirs.zone}; the local server: {ours.zone}",
-            "TIMESTAMP values are copied as the same instants, which each server shows in its own time "
+            f"{source.zone}; the local server: {local.zone}",
+            why="TIMESTAMP values are copied as the same instants, which each server shows in its own time "
             "zone; DATETIME values are copied unchanged",
-            "to compare times of two servers, use UTC: SET time_zone = '+00:00'",
+            fix="to compare times of two servers, use UTC: SET time_zone = '+00:00'",
         )
-    apart = theirs.ahead - ours.ahead
-    if abs(apart) - theirs.give_or_take - ours.give_or_take >= CLOCK_WARNING:
+    apart = source.ahead - local.ahead
+    if abs(apart) - source.give_or_take - local.give_or_take >= CLOCK_WARNING:
         yield Finding(
             name,
             "clock",
             "warning",
             f"{abs(apart):,.1f} s {'ahead of' if apart > 0 else 'behind'} the local server's",
-            "times of the two servers cannot be put in order",
-            "synchronize the clock that is wrong by NTP",
+            why="times of the two servers cannot be put in order",
+            fix="synchronize the clock that is wrong by NTP",
         )
-    small, large = (int(h.globals.get("innodb_page_size", "0")) for h in (ours, theirs))
+    small, large = (int(h.globals.get("innodb_page_size", "0")) for h in (local, source))
     if 0 < small < large:
         yield Finding(
             "local",
             "innodb_page_size",
             "warning",
             f"{small:,} bytes locally, {large:,} at {name}",
-            "a table or index of the source may be too wide for the local server",
-            "the setting can be changed only when a server is created; exclude such tables",
+            why="a table or index of the source may be too wide for the local server",
+            fix="the setting can be changed only when a server is created; exclude such tables",
         )
-    case = (theirs.globals.get("lower_case_table_names"), ours.globals.get("lower_case_table_names"))
+    case = (source.globals.get("lower_case_table_names"), local.globals.get("lower_case_table_names"))
     if case[0] != case[1]:
         yield Finding(
             name,
             "lower_case_table_names",
             "note",
             f"{case[0]} at the source, {case[1]} on the local server",
-            "names with uppercase letters refer to different tables on the two servers",
-            "use lowercase names",
+            why="names with uppercase letters refer to different tables on the two servers",
+            fix="use lowercase names",
         )
 
 
-def link_findings(name: str, links: Iterable[Link], theirs: Health, local: Catalog) -> Iterator[Finding]:
+def link_findings(name: str, links: Iterable[Link], source: Health, local: Catalog) -> Iterator[Finding]:
     """What the links of a source ask of the servers: collations, names, zones."""
     links = tuple(links)
-    lacking = Counter[str]()
+    missing = Counter[str]()
     for link in links:
         for table in link.definition.tables:
-            lacking.update({c.collation for c in table.columns if c.collation and _lacks(local, c.collation)})
-    for collation, tables in sorted(lacking.items()):
+            missing.update({c.collation for c in table.columns if c.collation and _lacks(local, c.collation)})
+    for collation, tables in sorted(missing.items()):
         yield Finding(
             name,
             "collations",
             "note",
             f"{collation}, used by {tables} of its tables, does not exist on the local server",
-            "those columns get a collation that keeps all values distinct; local comparisons are sensitive "
-            "to case and accents",
-            "no action needed (docs/vendors.md); a local server of the same vendor and version has this "
+            why="those columns get a collation that keeps all values distinct; local comparisons are "
+            "sensitive to case and accents",
+            fix="no action needed (docs/vendors.md); a local server of the same vendor and version has this "
             "collation",
         )
     capitals = sorted(
         {t.schema for link in links for t in (link.definition, link.local) if _raised(t.schema)}
     )
     named = sorted({t.name for link in links for t in link.definition.tables if _raised(t.name)})
-    folded = theirs.globals.get("lower_case_table_names", "0") != "0"
+    folded = source.globals.get("lower_case_table_names", "0") != "0"
     if folded and (capitals or named):
         yield Finding(
             name,
             "uppercase names",
             "error",
             f"{', '.join([*capitals, *named][:5])}",
-            "this server converts them to lowercase, so djlink cannot find the tables that it created",
-            "rename them to lowercase, or exclude them",
+            why="this server converts them to lowercase, so djlink cannot find the tables that it created",
+            fix="rename them to lowercase, or exclude them",
         )
-    if not theirs.named_zones:
-        asking = sorted(link.address for link in links if link.where and _uses(link.where, "CONVERT_TZ"))
-        if asking:
+    if not source.named_zones:
+        needing = sorted(link.address for link in links if link.where and _uses(link.where, "CONVERT_TZ"))
+        if needing:
             yield Finding(
                 name,
                 "named time zones",
                 "error",
-                f"not loaded, but `where` of {', '.join(asking)} calls CONVERT_TZ",
-                "CONVERT_TZ returns NULL for a named time zone, so `where` is not met and no row is wanted",
-                "run on that server: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or use offsets",
+                f"not loaded, but `where` of {', '.join(needing)} calls CONVERT_TZ",
+                why="CONVERT_TZ returns NULL for a named time zone, so `where` is not met and no row is "
+                "wanted",
+                fix="run on that server: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or use "
+                "offsets",
             )
 
 
-def folded_local(links: Iterable[Link], ours: Health) -> Iterator[Finding]:
+def folded_local(links: Iterable[Link], local: Health) -> Iterator[Finding]:
     """Whether the local server folds names that the manifest writes with capitals."""
-    if ours.globals.get("lower_case_table_names", "0") == "0":
+    if local.globals.get("lower_case_table_names", "0") == "0":
         return
     raised = sorted(
         {n for link in links for t in link.local.tables for n in (t.schema, t.name) if _raised(n)}
@@ -124,8 +126,9 @@ def folded_local(links: Iterable[Link], ours: Health) -> Iterator[Finding]:
             "uppercase names",
             "error",
             ", ".join(raised[:5]),
-            "the local server converts them to lowercase, so djlink cannot find the tables that it created",
-            "use lowercase local schema names (`schema_name`), and exclude tables with uppercase names",
+            why="the local server converts them to lowercase, so djlink cannot find the tables that it "
+            "created",
+            fix="use lowercase local schema names (`schema_name`), and exclude tables with uppercase names",
         )
 
 
@@ -140,7 +143,7 @@ def _raised(name: str) -> bool:
 
 def _uses(where: Condition, function: str) -> bool:
     match where:
-        case Sql(text=text):
+        case SqlCondition(text=text):
             return function in text.upper()
         case AllOf(terms=terms) | AnyOf(terms=terms):
             return any(_uses(term, function) for term in terms)

@@ -48,8 +48,8 @@ def _tls(name: str, is_loopback: bool, health: Health, now: datetime) -> Iterato
                 "TLS certificate",
                 "warning",
                 f"{'expired' if over else 'expires'} on {ends:%Y-%m-%d}",
-                "after that date no connection is possible, because the certificate is verified",
-                "ask the server's administrator to replace the certificate",
+                why="after that date no connection is possible, because the certificate is verified",
+                fix="ask the server's administrator to replace the certificate",
             )
     elif is_loopback:
         yield Finding(name, "TLS", "ok", "not encrypted; the connection stays on this machine")
@@ -60,8 +60,8 @@ def _tls(name: str, is_loopback: bool, health: Health, now: datetime) -> Iterato
             "TLS",
             "warning",
             f"not encrypted{offers}",
-            "rows, and with some accounts the password, can be read and changed in transit",
-            "`tls: true`, or `tls: {ca: FILE}` with the server's authority (docs/operations.md, TLS)",
+            why="rows, and with some accounts the password, can be read and changed in transit",
+            fix="`tls: true`, or `tls: {ca: FILE}` with the server's authority (docs/operations.md, TLS)",
         )
 
 
@@ -75,9 +75,9 @@ def _clock(name: str, health: Health) -> Finding:
         "clock",
         "warning" if away >= CLOCK_WARNING else "note",
         words,
-        "timestamps of rows (pulled_at, requested_at) are the server's time; times of two servers, or of a "
-        "server and this machine, cannot be put in order",
-        "synchronize the clock that is wrong by NTP (timedatectl, chronyc tracking)",
+        why="timestamps of rows (pulled_at, requested_at) are the server's time; times of two servers, or "
+        "of a server and this machine, cannot be put in order",
+        fix="synchronize the clock that is wrong by NTP (timedatectl, chronyc tracking)",
     )
 
 
@@ -90,8 +90,8 @@ def _writable(name: str, health: Health) -> Iterator[Finding]:
                 variable,
                 "error",
                 f"{health.globals[variable]}: the server rejects writes",
-                f"{what} cannot be written; the server may be a replica",
-                f"set `host` of `{name}` to the primary server, or run on this one: "
+                why=f"{what} cannot be written; the server may be a replica",
+                fix=f"set `host` of `{name}` to the primary server, or run on this one: "
                 + (
                     "restart it without --innodb-read-only"
                     if variable == "innodb_read_only"
@@ -110,8 +110,8 @@ def _keys(name: str, health: Health) -> Iterator[Finding]:
             "foreign_key_checks",
             "error",
             "OFF for every new session",
-            f"other sessions do not check foreign keys: {held} without notice",
-            "SET GLOBAL foreign_key_checks = ON; and remove the setting from the server's configuration",
+            why=f"other sessions do not check foreign keys: {held} without notice",
+            fix="SET GLOBAL foreign_key_checks = ON; and remove the setting from the server's configuration",
         )
     if not is_on(health, "explicit_defaults_for_timestamp"):
         yield Finding(
@@ -119,8 +119,8 @@ def _keys(name: str, health: Health) -> Iterator[Finding]:
             "explicit_defaults_for_timestamp",
             "warning",
             "OFF",
-            "a `timestamp NOT NULL` column of a new table gets an implicit default and ON UPDATE",
-            "SET GLOBAL explicit_defaults_for_timestamp = ON;",
+            why="a `timestamp NOT NULL` column of a new table gets an implicit default and ON UPDATE",
+            fix="SET GLOBAL explicit_defaults_for_timestamp = ON;",
         )
 
 
@@ -131,8 +131,8 @@ def _binary_log(name: str, health: Health) -> Iterator[Finding]:
             "binlog_format",
             "error",
             "STATEMENT",
-            "InnoDB then refuses writes under READ COMMITTED (error 1665), which djlink uses",
-            "SET GLOBAL binlog_format = ROW; (the default), then reconnect",
+            why="InnoDB then refuses writes under READ COMMITTED (error 1665), which djlink uses",
+            fix="SET GLOBAL binlog_format = ROW; (the default), then reconnect",
         )
 
 
@@ -146,23 +146,23 @@ def _packet(name: str, health: Health) -> Iterator[Finding]:
         "max_allowed_packet",
         "warning",
         f"{size:,} bytes",
-        "larger rows are refused by an INSERT; small packets also make pulls slow",
-        "SET GLOBAL max_allowed_packet = 1073741824; and in the server's configuration",
+        why="larger rows are refused by an INSERT; small packets also make pulls slow",
+        fix="SET GLOBAL max_allowed_packet = 1073741824; and in the server's configuration",
     )
 
 
 def _sessions(name: str, health: Health) -> Iterator[Finding]:
-    mine = int(health.session.get("max_user_connections", "0"))
+    allowed_sessions = int(health.session.get("max_user_connections", "0"))
     most = int(health.globals.get("max_connections", "0"))
-    if 0 < mine < SESSIONS_LEAST:
+    if 0 < allowed_sessions < SESSIONS_LEAST:
         yield Finding(
             name,
             "max_user_connections",
             "warning",
-            f"{mine} for this account",
-            f"an apply with four parallel links opens up to {SESSIONS_LEAST} sessions",
-            "run with `--parallelism 1`, or ask the administrator to raise the limit of the account (ALTER "
-            "USER … WITH MAX_USER_CONNECTIONS)",
+            f"{allowed_sessions} for this account",
+            why=f"an apply with four parallel links opens up to {SESSIONS_LEAST} sessions",
+            fix="run with `--parallelism 1`, or ask the administrator to raise the limit of the account "
+            "(ALTER USER … WITH MAX_USER_CONNECTIONS)",
         )
     if most and most - health.connected < SESSIONS_LEAST:
         yield Finding(
@@ -170,8 +170,8 @@ def _sessions(name: str, health: Health) -> Iterator[Finding]:
             "max_connections",
             "warning",
             f"{health.connected} of {most} sessions are taken",
-            "further sessions are refused until one is free",
-            "run with `--parallelism 1`, end idle sessions, or: SET GLOBAL max_connections = "
+            why="further sessions are refused until one is free",
+            fix="run with `--parallelism 1`, end idle sessions, or: SET GLOBAL max_connections = "
             f"{most + 10 * SESSIONS_LEAST};",
         )
     for variable in ("max_execution_time", "max_statement_time"):
@@ -181,8 +181,8 @@ def _sessions(name: str, health: Health) -> Iterator[Finding]:
                 variable,
                 "warning",
                 f"{health.session[variable]}, and the session cannot change it",
-                "the server aborts long comparisons and copies",
-                f"SET GLOBAL {variable} = 0; or use an account without that limit",
+                why="the server aborts long comparisons and copies",
+                fix=f"SET GLOBAL {variable} = 0; or use an account without that limit",
             )
 
 
@@ -196,9 +196,9 @@ def _case(name: str, health: Health) -> Iterator[Finding]:
         "lower_case_table_names",
         "note",
         value,
-        "schemas and tables that differ only in case are the same here, and names with uppercase letters "
+        why="schemas and tables that differ only in case are the same here, and names with uppercase letters "
         "appear " + ("differently from how they were written" if value == "1" else "in two spellings"),
-        "use lowercase names; the setting itself can be changed only when a server is created",
+        fix="use lowercase names; the setting itself can be changed only when a server is created",
     )
 
 
@@ -210,9 +210,9 @@ def _sql_mode(name: str, health: Health) -> Iterator[Finding]:
             "sql_mode",
             "note",
             "not strict",
-            "djlink and DataJoint set a strict mode themselves; values of other programs that do not fit "
+            why="djlink and DataJoint set a strict mode themselves; values of other programs that do not fit "
             "are truncated without an error and then linked as they are",
-            "SET GLOBAL sql_mode = CONCAT(@@global.sql_mode, ',STRICT_TRANS_TABLES');",
+            fix="SET GLOBAL sql_mode = CONCAT(@@global.sql_mode, ',STRICT_TRANS_TABLES');",
         )
     else:
         yield Finding(name, "sql_mode", "ok", "strict")
@@ -226,9 +226,9 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             "character set",
             "error",
             f"the session uses {', '.join(sorted(charsets))} instead of utf8mb4",
-            "text would be changed in transit",
-            "remove `skip-character-set-client-handshake` and SET NAMES in init_connect from the server's "
-            "configuration",
+            why="text would be changed in transit",
+            fix="remove `skip-character-set-client-handshake` and SET NAMES in init_connect from the "
+            "server's configuration",
         )
     if health.globals.get("init_connect"):
         yield Finding(
@@ -236,8 +236,8 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             "init_connect",
             "note",
             "each new session runs statements set by the server",
-            "djlink overrides the settings that it needs; a failing statement ends the session",
-            "check SELECT @@init_connect;",
+            why="djlink overrides the settings that it needs; a failing statement ends the session",
+            fix="check SELECT @@init_connect;",
         )
     if is_on(health, "local_infile"):
         yield Finding(
@@ -245,6 +245,6 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             "local_infile",
             "note",
             "ON",
-            "djlink never sends files to a server; other clients may do so on request",
-            "SET GLOBAL local_infile = OFF; if nothing on this server needs it",
+            why="djlink never sends files to a server; other clients may do so on request",
+            fix="SET GLOBAL local_infile = OFF; if nothing on this server needs it",
         )

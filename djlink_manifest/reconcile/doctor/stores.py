@@ -8,7 +8,7 @@ from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.health import Finding
 from djlink_manifest.model.stores.store import INLINE
-from djlink_manifest.reconcile.observe.stores import Depot
+from djlink_manifest.reconcile.observe.stores import StoreTransport
 from djlink_manifest.reconcile.resolve.external_columns import store_names
 from djlink_manifest.reconcile.state.snapshot import Refusal
 from djlink_manifest.servers.stores.errors import HINT
@@ -20,10 +20,12 @@ _WHY = {
 }
 
 
-def store_findings(links: Iterable[Link], refusals: Iterable[Refusal], depot: Depot) -> Iterator[Finding]:
+def store_findings(
+    links: Iterable[Link], refusals: Iterable[Refusal], store_transport: StoreTransport
+) -> Iterator[Finding]:
     """Each store that a link reads from or writes to, and each link whose stores are not set up."""
-    waiting = {r.address for r in refusals if r.causes}  # their stores are not what keeps them
-    using = {a.address: a for a in links if store_names(a.definition) and a.address not in waiting}
+    pending = {r.address for r in refusals if r.causes}  # their stores are not what keeps them
+    using = {a.address: a for a in links if store_names(a.definition) and a.address not in pending}
     refused = {r.address: r for r in refusals if r.address in using}
     for address, refusal in sorted(refused.items()):
         yield Finding(
@@ -31,22 +33,22 @@ def store_findings(links: Iterable[Link], refusals: Iterable[Refusal], depot: De
             "stores",
             "error",
             f"{address}: {refusal.reason}",
-            "it has external values and is refused",
-            refusal.hint or HINT,
+            why="it has external values and is refused",
+            fix=refusal.hint or HINT,
         )
     usable = [link for address, link in using.items() if address not in refused]
-    theirs = {(link.source, name) for link in usable for name in store_names(link.definition)}
-    ours = {("local", name) for link in usable for _, name in link.stores if name != INLINE}
-    for owner, name in (*sorted(ours), *sorted(theirs)):
-        yield _looked_at(owner, name, depot)
+    source_stores = {(link.source, name) for link in usable for name in store_names(link.definition)}
+    local_stores = {("local", name) for link in usable for _, name in link.stores if name != INLINE}
+    for owner, name in (*sorted(local_stores), *sorted(source_stores)):
+        yield _looked_at(owner, name, store_transport)
 
 
-def _looked_at(owner: str, name: str, depot: Depot) -> Finding:
+def _looked_at(owner: str, name: str, store_transport: StoreTransport) -> Finding:
     subject = f"store {name}"
     try:
-        words = probe(depot, owner, name)
+        words = probe(store_transport, owner, name)
     except DjlinkError as error:
         why = _WHY["local" if owner == "local" else "source"]
-        return Finding(owner, subject, "error", error.message, why, error.hint or HINT)
+        return Finding(owner, subject, "error", error.message, why=why, fix=error.hint or HINT)
     done = "can be written to and read" if owner == "local" else "can be read"
     return Finding(owner, subject, "ok", f"{words}: {done}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.links.entity import Presence, State, state_of
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.reconcile.explain.explained import Explained, Hindrances, Seen, explained
-from djlink_manifest.reconcile.explain.reasons import Asking, Place, Reasons, Sides
+from djlink_manifest.reconcile.explain.explained import BlockedBy, Explained, Seen, explained
+from djlink_manifest.reconcile.explain.reasons import Place, Question, Reasons, Sides
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.servers.compare.entity_diff import equal_entities
 from djlink_manifest.servers.entities import one_entity
@@ -26,13 +26,13 @@ class Inquiry:
 
     def explain(self, link: Link, values: tuple[str | bytes, ...]) -> Explained:
         """The entity of these values."""
-        sides, here = self.sides, None
+        sides, local_key = self.sides, None
         if sides.has_local(link):
-            here = one_entity.find_key(sides.local, link.local, link.local.key_columns, values)
-        raw = one_entity.find_key(sides.source, link.definition, link.key_columns, values) or here
+            local_key = one_entity.find_key(sides.local, link.local, link.local.key_columns, values)
+        raw = one_entity.find_key(sides.source, link.definition, link.key_columns, values) or local_key
         if raw is None:
-            asked = (v if isinstance(v, str) else f"0x{v.hex()}" for v in values)
-            return explained(link, tuple(zip(link.key, asked, strict=True)), Seen(NOWHERE))
+            steps = (v if isinstance(v, str) else f"0x{v.hex()}" for v in values)
+            return explained(link, tuple(zip(link.key, steps, strict=True)), Seen(NOWHERE))
         return self.entity(link, raw)
 
     def entity(self, link: Link, raw: RawRow) -> Explained:
@@ -44,51 +44,53 @@ class Inquiry:
         due = [(place, self._entity(*place))]
         answer: Explained | None = None
         while due:
-            of, asking = due[-1]
+            of, explaining = due[-1]
             try:
-                asked = next(asking) if answer is None else asking.send(answer)
+                question = next(explaining) if answer is None else explaining.send(answer)
             except StopIteration as end:
                 due.pop()
                 answer = self._known[of] = end.value
                 continue
-            answer = self._known.get(asked)
+            answer = self._known.get(question)
             if answer is None:
-                due.append((asked, self._entity(*asked)))
+                due.append((question, self._entity(*question)))
         return self._known[place]
 
-    def _entity(self, address: str, raw: RawRow) -> Asking[Explained]:
+    def _entity(self, address: str, raw: RawRow) -> Question[Explained]:
         sides = self.sides
-        link = sides.scene.links[address]
-        ours = table(link.local.schema, link.local.name)
-        here = sides.has_local(link) and one_entity.is_in(sides.local, ours, link.local.key_columns, raw)
-        verdict = one_entity.verdict(sides.source, sides.scene, link, raw)
-        found, (held, requested, approved) = one_entity.records(sides.source, sides.there, link, raw)
-        presence = Presence(verdict is not None, held, here, requested, approved)
+        link = sides.source_links.links[address]
+        local_table_name = table(link.local.schema, link.local.name)
+        is_local = sides.has_local(link) and one_entity.is_in(
+            sides.local, local_table_name, link.local.key_columns, raw
+        )
+        verdict = one_entity.verdict(sides.source, sides.source_links, link, raw)
+        found, (held, requested, approved) = one_entity.records(sides.source, sides.source_catalog, link, raw)
+        presence = Presence(verdict is not None, held, is_local, requested, approved)
         equal = None
-        if here and verdict is not None and sides.is_comparable(link):
+        if is_local and verdict is not None and sides.is_comparable(link):
             equal = bool(equal_entities(sides.local, sides.source, link, [raw]))
         seen, text = Seen(presence, equal=equal, records=found), one_entity.key_text(link, raw)
         if verdict is None:
             return explained(link, text, seen)
-        pullable = verdict.wanted and not verdict.barred
-        of, hindrances = Reasons(sides, link, raw), Hindrances()
+        pullable = verdict.wanted and not verdict.blocked_by_request
+        of, hindrances = Reasons(sides, link, raw), BlockedBy()
         reasons = yield from of.rules(verdict, held)
-        reasons += yield from of.bars(verdict, presence)
+        reasons += yield from of.request_reasons(verdict, presence)
         if state_of(presence) in (State.UNSHARED, State.ACTIVATED) and pullable:
             reasons += of.takers(hindrances)
-            reasons += of.unmet(hindrances)
+            reasons += of.obstacles(hindrances)
             if not held:
-                reasons += yield from of.waiting(hindrances)
-        if not here and pullable:
+                reasons += yield from of.blocked_by_parent(hindrances)
+        if not is_local and pullable:
             reasons += of.broken(hindrances)
-        footing = sides.footings.get(link.address)
+        link_tables = sides.link_tables.get(link.address)
         seen = replace(
             seen,
             wanted=verdict.wanted,
             pullable=pullable,
             reasons=tuple(reasons),
             hindrances=hindrances,
-            remade=footing is not None and footing.remade,
+            remade=link_tables is not None and link_tables.remade,
         )
         return explained(link, text, seen)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from djlink_manifest.model.links.entity import Presence, Standing, State, Step, state_of, step_for
+from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Step, state_of, step_for
 from djlink_manifest.model.links.explanation import Explanation, KeyText, Reason, Records
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
@@ -20,20 +20,20 @@ class Explained:
     snapshot: LinkSnapshot
 
     @property
-    def cannot_come(self) -> bool:
+    def blocked(self) -> bool:
         """Whether it is blocked in a way that blocks those that refer to it."""
         differs = self.explanation.equal is False and self.explanation.state == State.UNPROTECTED.value
-        return bool(self.snapshot.stuck or self.snapshot.stuck_again) or differs
+        return bool(self.snapshot.blocked or self.snapshot.blocked_again) or differs
 
 
 @dataclass(slots=True)
-class Hindrances:
-    """What keeps an entity from coming: unique values that are `taken`, parents that it is `waiting` for,
+class BlockedBy:
+    """What keeps an entity from coming: unique values that are `taken`, parents that it is `parents` for,
     obstacles, and local rules that it breaks.
     """
 
     taken: list[Unique] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
+    parents: list[str] = field(default_factory=list)
     obstacles: list[Obstacle] = field(default_factory=list)
     broken: list[LocalRule] = field(default_factory=list)
 
@@ -51,21 +51,21 @@ class Seen:
     equal: bool | None = None
     records: Records = field(default_factory=Records)
     reasons: tuple[Reason, ...] = ()
-    hindrances: Hindrances = field(default_factory=Hindrances)
+    hindrances: BlockedBy = field(default_factory=BlockedBy)
     remade: bool = False
 
 
 def explained(link: Link, key: KeyText, seen: Seen) -> Explained:
     """The entity with this key, of which this was found."""
     state = state_of(seen.presence)
-    standing = Standing(
+    terms = EntityTerms(
         seen.wanted,
         seen.pullable,
         release_unwanted=link.unwanted == "release",
         granted=link.deletions == "auto" or seen.records.granted_at is not None,
         remade=seen.remade,
     )
-    step = step_for(seen.presence, standing)
+    step = step_for(seen.presence, terms)
     explanation = Explanation(
         link.address,
         key,
@@ -86,8 +86,8 @@ def _snapshot(seen: Seen, state: State, step: Step) -> LinkSnapshot:
     found = seen.hindrances
     comes = step is Step.PULL
     taken = tuple((u.words, 1) for u in found.taken[:1]) if comes else ()
-    waiting = tuple((a, 1) for a in found.waiting[:1]) if comes and not taken else ()
-    free = not (taken or waiting)
+    pending = tuple((a, 1) for a in found.parents[:1]) if comes and not taken else ()
+    free = not (taken or pending)
     obstacles = tuple((each, 1) for each in found.obstacles[:1]) if free else ()
     broken = tuple((each, 1) for each in found.broken[:1]) if free and not obstacles else ()
     held = seen.presence.outbound
@@ -96,9 +96,9 @@ def _snapshot(seen: Seen, state: State, step: Step) -> LinkSnapshot:
         equal=1 if state is State.UNPROTECTED and seen.equal is True else 0,
         changed=1 if state is State.SHARED and seen.equal is False else None,
         taken=taken,
-        waiting=waiting,
-        hindered=() if held else obstacles,
-        hindered_again=obstacles if held else (),
+        blocked_by_parent=pending,
+        obstacles=() if held else obstacles,
+        obstacles_again=obstacles if held else (),
         refused=() if held else broken,
         refused_again=broken if held else (),
     )

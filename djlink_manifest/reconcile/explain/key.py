@@ -29,10 +29,10 @@ def parse_key(text: str, link: Link) -> tuple[str | bytes, ...]:
                 f"`{name}` is not a primary key attribute of {link.address}",
                 hint=f"did you mean `{close}`?" if close else _example(link),
             )
-    lacking = [name for name in link.key if name not in given]
-    if lacking:
+    missing = [name for name in link.key if name not in given]
+    if missing:
         raise UsageError(
-            f"the key lacks {', '.join(f'`{name}`' for name in lacking)} of {link.address}",
+            f"the key lacks {', '.join(f'`{name}`' for name in missing)} of {link.address}",
             hint=_example(link),
         )
     return tuple(_value(column, given[column.name], link) for column in link.key_columns)

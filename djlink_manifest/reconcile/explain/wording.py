@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from djlink_manifest.model.links.link import Link, Reference
-from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, Sql
+from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, SqlCondition
 
 
 def spelt(where: Condition) -> str:
     """A condition as a person reads it."""
     match where:
-        case Sql(text=text):
+        case SqlCondition(text=text):
             return text
         case Equals(column=name, values=values):
             shown = ["NULL" if v is None else str(v) for v in values]

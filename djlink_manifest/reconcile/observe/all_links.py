@@ -11,54 +11,59 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.selection import is_textual
 from djlink_manifest.model.tables.definition import unprotectable
 from djlink_manifest.reconcile.observe.connect import Reached
-from djlink_manifest.reconcile.observe.context import Footings, Stage
+from djlink_manifest.reconcile.observe.context import AllLinkTables, Context
 from djlink_manifest.reconcile.observe.link import level_snapshot, observe
 from djlink_manifest.reconcile.resolve.external_columns import store_names
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
-from djlink_manifest.servers.compare.bulk_check import Glance, glance, groups
-from djlink_manifest.servers.entities.counts import barring_links, check_condition
-from djlink_manifest.servers.entities.set_terms import Scene, SetTerms
+from djlink_manifest.servers.compare.bulk_check import BulkCheck, check_in_bulk, groups
+from djlink_manifest.servers.entities.counts import check_condition, links_with_requests
+from djlink_manifest.servers.entities.set_terms import SetTerms, SourceLinks
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.session.errors import understood
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class ObservedLinks:
     """What was observed.
 
-    `refusals` has those given and those found; `scenes` what the SQL of each source is made from, in the plan
-    and in its apply; `blocked` the entities that cannot come, by link, and `keys` those that go.
+    `refusals` has those given and those found; `source_links` what the SQL of each source is made from, in
+    the plan and in its apply; `blocked` the entities that cannot come, by link, and `keys` those that go.
     """
 
     snapshots: Mapping[str, LinkSnapshot]
     refusals: Mapping[str, Refusal]
     blocked: Mapping[str, PackedKeys]
-    scenes: Mapping[str, Scene]
+    source_links: Mapping[str, SourceLinks]
     keys: Mapping[str, PlanKeys]
 
 
-def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
+def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = False) -> ObservedLinks:
     """Snapshots of the links in scope that are neither refused nor below a refused one.
 
     Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
     links for the rows that they hold. What fails for one link is a refusal of that link, and a source that
     fails as a whole refuses all of its links. `verify`: rows are compared too.
     """
-    links, local, sources, depot = stage.links, stage.local, stage.sources, stage.at.depot
-    refusals = dict(footings.refusals)
-    scenes = dict[str, Scene]()
+    links, local, sources, store_transport = (
+        context.links,
+        context.local,
+        context.sources,
+        context.at.store_transport,
+    )
+    refusals = dict(link_tables.refusals)
+    source_links = dict[str, SourceLinks]()
     for name, reached in sources.items():
-        mine = {a: link for a, link in links.items() if link.source == name}
+        own_links = {a: link for a, link in links.items() if link.source == name}
         try:
             with understood(name):
-                refusals.update(_conditions(mine, refusals, reached))
-                scenes[name] = _scene(reached, _scene_links(mine, refusals), footings)
+                refusals.update(_conditions(own_links, refusals, reached))
+                source_links[name] = _source_links(reached, _usable_links(own_links, refusals), link_tables)
         except ServerError as error:
-            refusals |= {a: _refusal(link, error) for a, link in mine.items() if a not in refusals}
-    seen = _glances(stage, footings, scenes, refusals)
+            refusals |= {a: _refusal(link, error) for a, link in own_links.items() if a not in refusals}
+    seen = _bulk_checks(context, link_tables, source_links, refusals)
     snapshots: dict[str, LinkSnapshot] = {}
-    comparable = {a for a, f in footings.found.items() if a in links and f.is_comparable(links[a])}
+    comparable = {a for a, f in link_tables.found.items() if a in links and f.is_comparable(links[a])}
     blocked: dict[str, PackedKeys] = {}  # of earlier waves, while a wave is observed
     keys = dict[str, PlanKeys]()
 
@@ -67,88 +72,91 @@ def survey(stage: Stage, footings: Footings, *, verify: bool = False) -> Survey:
         if level is not None and level.is_level and not verify:
             snapshots[address] = level_snapshot(level)
             return
-        stage.options.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
+        context.options.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
-        above = stage.graph.upstream([address]) - {address}
+        above = context.graph.upstream([address]) - {address}
         try:
             with (
                 understood(source.address.name),
-                source.readers.session() as there,
-                local.readers.session() as here,
+                source.readers.session() as source_session,
+                local.readers.session() as local_session,
             ):
                 snapshots[address], found[address], keys[address] = observe(
                     link,
-                    footings.found[address],
-                    scenes[link.source],
-                    source.catalog.sizes,
-                    there,
-                    here,
-                    blocked,
-                    comparable,
-                    depot,
-                    level.digests if level is not None else None,
+                    link_tables.found[address],
+                    source_links[link.source],
+                    sizes=source.catalog.sizes,
+                    source=source_session,
+                    local=local_session,
+                    blocked=blocked,
+                    comparable=comparable,
+                    store_transport=store_transport,
+                    seen=level.digests if level is not None else None,
                     verify=verify,
                     hangs=any(keys[a].lets_go for a in above if a in keys),
                 )
-            if link.stores and (snapshots[address].brings or footings.found[address].refill is not None):
-                depot.check(link.source, store_names(link.definition), store_names(link.local))
+            if link.stores and (snapshots[address].brings or link_tables.found[address].refill is not None):
+                store_transport.check(link.source, store_names(link.definition), store_names(link.local))
         except ServerError as error:
             refusals[address] = _refusal(link, error)
 
-    for wave in stage.graph.subset(stage.scope).waves():
+    for wave in context.graph.subset(context.scope).waves():
         found = dict[str, PackedKeys]()
-        stopped = stage.graph.downstream(refusals)
-        with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
+        stopped = context.graph.downstream(refusals)
+        with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
             list(threads.map(one, [a for a in wave if a not in stopped]))
         blocked |= {address: packed for address, packed in found.items() if packed.count}
-    return Survey(snapshots, refusals, blocked, scenes, keys)
+    return ObservedLinks(snapshots, refusals, blocked, source_links, keys)
 
 
-def _glances(
-    stage: Stage, footings: Footings, scenes: Mapping[str, Scene], refused: Mapping[str, Refusal]
-) -> Mapping[str, Glance]:
+def _bulk_checks(
+    context: Context,
+    link_tables: AllLinkTables,
+    links_by_source: Mapping[str, SourceLinks],
+    refused: Mapping[str, Refusal],
+) -> Mapping[str, BulkCheck]:
     """What a glance shows of the links in scope whose tables stand and of which all is wanted.
 
     Links of which one cannot be read are looked at one by one, so that the error is that of its link.
     """
-    stopped, due = stage.graph.downstream(refused), list[tuple[str, list[Link]]]()
-    for name, scene in scenes.items():
-        terms, going = SetTerms(scene), (stage.scope & scene.held) - stopped
+    stopped, due = context.graph.downstream(refused), list[tuple[str, list[Link]]]()
+    for name, source_links in links_by_source.items():
+        terms, going = SetTerms(source_links), (context.scope & source_links.held) - stopped
         links = [
             link
-            for address, link in scene.links.items()
+            for address, link in source_links.links.items()
             if address in going
-            and footings.found[address].is_comparable(link)
+            and link_tables.found[address].is_comparable(link)
             and terms.wanted(address) is None
-            and not terms.barred(address)
+            and not terms.blocked_by_request(address)
         ]
-        due += [(name, group) for group in groups(links, stage.sources[name].catalog.sizes)]
+        due += [(name, group) for group in groups(links, context.sources[name].catalog.sizes)]
 
-    def look(name: str, group: Sequence[Link]) -> Mapping[str, Glance]:
-        stage.options.say(
+    def look(name: str, group: Sequence[Link]) -> Mapping[str, BulkCheck]:
+        context.options.say(
             f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}"
         )
         try:
-            sources = stage.sources[name].readers
-            with understood(name), sources.session() as there, stage.local.readers.session() as here:
-                return glance(here, there, group)
+            sources = context.sources[name].readers
+            with understood(name), sources.session() as source, context.local.readers.session() as local:
+                return check_in_bulk(local, source, group)
         except ServerError:
             return {}
 
-    found = dict[str, Glance]()
-    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
+    found = dict[str, BulkCheck]()
+    with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
         for seen in threads.map(lambda each: look(*each), due):
             found |= seen
     return found
 
 
-def source_scene(
-    links: Mapping[str, Link], footings: Footings, source: Reached
-) -> tuple[Scene, Mapping[str, Refusal]]:
+def source_links_of(
+    links: Mapping[str, Link], link_tables: AllLinkTables, source: Reached
+) -> tuple[SourceLinks, Mapping[str, Refusal]]:
     """The links of one source as a plan's SQL sees them, and the refusals with those found on the way."""
-    mine = {a: link for a, link in links.items() if link.source == source.address.name}
-    refusals = {**footings.refusals, **_conditions(mine, footings.refusals, source)}
-    return _scene(source, _scene_links(mine, refusals), footings), refusals
+    own_links = {a: link for a, link in links.items() if link.source == source.address.name}
+    refusals = {**link_tables.refusals, **_conditions(own_links, link_tables.refusals, source)}
+    return _source_links(source, _usable_links(own_links, refusals), link_tables), refusals
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:
@@ -173,25 +181,25 @@ def _conditions(
     return found
 
 
-def _scene_links(links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> dict[str, Link]:
+def _usable_links(links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> dict[str, Link]:
     """A source's links for its SQL: a refused one counts with what it holds, one without a key not at all."""
-    mine = {
+    own_links = {
         a: replace(link, where=None, pull="none") if a in refused else link
         for a, link in links.items()
         if unprotectable(link.definition) is None
     }
     return {
-        a: replace(link, references=tuple(r for r in link.references if r.parent in mine))
-        for a, link in mine.items()
+        a: replace(link, references=tuple(r for r in link.references if r.parent in own_links))
+        for a, link in own_links.items()
     }
 
 
-def _scene(reached: Reached, links: Mapping[str, Link], footings: Footings) -> Scene:
+def _source_links(reached: Reached, links: Mapping[str, Link], link_tables: AllLinkTables) -> SourceLinks:
     """Which outbound tables of the source stand, and which links have requests or approvals."""
-    found = footings.found
+    found = link_tables.found
     held = frozenset(
-        a for a, link in links.items() if (found[a].holds(link) if a in found else a in footings.held)
+        a for a, link in links.items() if (found[a].holds(link) if a in found else a in link_tables.held)
     )
     complete = [links[a] for a in sorted(held) if a in found and not found[a].make_outbound]
     with reached.readers.session() as session:
-        return Scene.of(links, held, barring_links(session, complete))
+        return SourceLinks.of(links, held, links_with_requests(session, complete))

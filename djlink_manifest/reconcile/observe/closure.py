@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 from djlink_manifest.model.links.referrers import Dependents, lab_line
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LabRows
-from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
+from djlink_manifest.servers.outbound.deletion_set import DeletionSet, deletion_set
 from djlink_manifest.servers.session.session import Session
 
 
 @contextmanager
-def closures(here: Session, dependents: Dependents, address: str) -> Iterator[Doomed]:
+def closures(local: Session, dependents: Dependents, address: str) -> Iterator[DeletionSet]:
     """Empty sets for a link and all that hang on it."""
-    with doomed(here, dependents, dependents.below(address)) as sets:
+    with deletion_set(local, dependents, dependents.below(address)) as sets:
         yield sets
 
 
-def measured(sets: Doomed, address: str) -> Closure:
+def measured(sets: DeletionSet, address: str) -> Closure:
     """The closure of the entities in the link's set, which are here; the other sets are empty."""
     total = sets.count(address)
     if not total:
@@ -35,11 +35,11 @@ def measured(sets: Doomed, address: str) -> Closure:
     return Closure(entities, along, tuple(sets.rows()), total - entities, lab=lab, whole=whole)
 
 
-def _along(sets: Doomed, address: str) -> tuple[tuple[str, int], ...]:
+def _along(sets: DeletionSet, address: str) -> tuple[tuple[str, int], ...]:
     return tuple((other, count) for other, count in sets.counts().items() if other != address)
 
 
-def _lab_rows(sets: Doomed, root: str) -> Iterator[LabRows]:
+def _lab_rows(sets: DeletionSet, root: str) -> Iterator[LabRows]:
     for address, referrer, count in sets.lab_rows():
         line = lab_line(sets.dependents, root, address, referrer)
         yield LabRows(referrer.name, count, line)

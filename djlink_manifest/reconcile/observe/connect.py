@@ -11,7 +11,7 @@ from typing import TypeAlias
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import Catalog, fingerprint
-from djlink_manifest.model.vendors.fitting import collations_asked
+from djlink_manifest.model.vendors.fitting import collations_used
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
 from djlink_manifest.servers.ownership.locks import is_same_server
@@ -48,7 +48,7 @@ class Reached:
 
 
 def reach_all(
-    wanted: Mapping[ServerAddress, Set[str]], marked: Mapping[ServerAddress, Set[str]], say: Words
+    wanted: Mapping[ServerAddress, Set[str]], marked: Mapping[ServerAddress, Set[str]], report: Words
 ) -> Mapping[str, Reached | DjlinkError]:
     """Every server by name, with the catalogue of the schemas wanted there, or why it could not be used.
 
@@ -56,7 +56,7 @@ def reach_all(
     """
 
     def reach(address: ServerAddress) -> Reached | DjlinkError:
-        say(f"reading {address.name}")
+        report(f"reading {address.name}")
         started = time.monotonic()
         pool = Pool(address, Session)
         try:
@@ -72,9 +72,9 @@ def reach_all(
 
 def with_collations(local: Reached, sources: Iterable[Reached]) -> Reached:
     """The local server with those of its collations that the sources' tables ask for. Raises ServerError."""
-    asked = collations_asked(t for each in sources for t in each.catalog.tables.values())
+    collations = collations_used(t for each in sources for t in each.catalog.tables.values())
     with local.readers.session() as session:
-        return replace(local, catalog=replace(local.catalog, collations=read_collations(session, asked)))
+        return replace(local, catalog=replace(local.catalog, collations=read_collations(session, collations)))
 
 
 def same_servers(reached: Mapping[str, Reached]) -> Mapping[str, str]:
@@ -84,8 +84,10 @@ def same_servers(reached: Mapping[str, Reached]) -> Mapping[str, str]:
     """
     found = dict[str, str]()
     for name, each in reached.items():
-        mine = fingerprint(each.catalog.identity)
-        alike = [n for n in found if found[n] == n and fingerprint(reached[n].catalog.identity) == mine]
+        own_fingerprint = fingerprint(each.catalog.identity)
+        alike = [
+            n for n in found if found[n] == n and fingerprint(reached[n].catalog.identity) == own_fingerprint
+        ]
         found[name] = next((n for n in alike if _is_same(reached[n], each)), name)
     return found
 

@@ -12,12 +12,12 @@ from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.local_rules import Leftover, LocalRule
 from djlink_manifest.model.server.catalog import Catalog, TableName
 from djlink_manifest.model.tables.naming import LINEAGE
-from djlink_manifest.reconcile.diff.link_tables import Ground, footing, holding
+from djlink_manifest.reconcile.diff.link_tables import CatalogPair, compare_link, holding
 from djlink_manifest.reconcile.observe.connect import Reached, Words
-from djlink_manifest.reconcile.observe.stores import Depot
+from djlink_manifest.reconcile.observe.stores import StoreTransport
 from djlink_manifest.reconcile.resolve.links import Resolved
 from djlink_manifest.reconcile.resolve.selection import Selection
-from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ServerFacts
+from djlink_manifest.reconcile.state.snapshot import LinkTables, Refusal, ServerFacts
 from djlink_manifest.servers.ddl.lineage import is_lineage
 
 
@@ -33,13 +33,13 @@ def usual_parallelism(sources: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Footings:
+class AllLinkTables:
     """The footings of all links that have one, and the refusals of the others with those known before.
 
     `held` are the links whose held rows can be read, whatever else may be amiss with them.
     """
 
-    found: Mapping[str, Footing]
+    found: Mapping[str, LinkTables]
     refusals: Mapping[str, Refusal]
     held: frozenset[str]
 
@@ -48,17 +48,18 @@ class Footings:
 class Servers:
     """The servers of a job: the local one, the sources that were reached, what is told of all sources.
 
-    `facts` tells of each source that was not reached why; `depot` has the stores of external objects.
+    `facts` tells of each source that was not reached why; `store_transport` has the stores of external
+    objects.
     """
 
     local: Reached
     sources: Mapping[str, Reached]
     facts: tuple[ServerFacts, ...]
-    depot: Depot
+    store_transport: StoreTransport
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """How a job works: so many links at the same time; `limit` replaces every `max_deletions`."""
 
     parallelism: int
@@ -67,7 +68,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Context:
     """A manifest resolved against its servers.
 
     `outbound` gives each source's outbound schema, `selection` what a command is about.
@@ -78,7 +79,7 @@ class Stage:
     resolved: Resolved
     outbound: Mapping[str, str]
     selection: Selection
-    options: Options
+    options: RunOptions
 
     @property
     def local(self) -> Reached:
@@ -115,29 +116,29 @@ class Stage:
         """Whether all links are in scope."""
         return len(self.scope) == len(self.resolved.links)
 
-    def ground(self, source: str) -> Ground:
+    def catalog_pair(self, source: str) -> CatalogPair:
         """What the links of a source stand on."""
         manifest, catalog = self.manifest, self.sources[source].catalog
-        return Ground(manifest.name, catalog, self.local.catalog, manifest.contact)
+        return CatalogPair(manifest.name, catalog, self.local.catalog, manifest.contact)
 
-    def footings(self) -> Footings:
+    def link_tables(self) -> AllLinkTables:
         """Find every link's footing."""
-        found = dict[str, Footing]()
+        found = dict[str, LinkTables]()
         refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
         linked = frozenset((t.schema, t.name) for x in self.resolved.links for t in x.local.tables)
-        grounds = {name: self.ground(name) for name in self.sources}
+        catalog_pairs = {name: self.catalog_pair(name) for name in self.sources}
         for link in self.resolved.links:
-            ground = grounds[link.source]
-            if holding(link, ground):
+            catalogs = catalog_pairs[link.source]
+            if holding(link, catalogs):
                 held.add(link.address)
             if link.address in refusals:
                 continue
-            stands = footing(link, ground, linked)
+            stands = compare_link(link, catalogs, linked)
             if isinstance(stands, Refusal):
                 refusals[link.address] = stands
             else:
                 found[link.address] = stands
-        return Footings(found, refusals, frozenset(held))
+        return AllLinkTables(found, refusals, frozenset(held))
 
 
 def lineage_schemas(source: Catalog) -> tuple[str, ...]:
@@ -146,12 +147,15 @@ def lineage_schemas(source: Catalog) -> tuple[str, ...]:
     return tuple(sorted(schema for (schema, name), t in tables if name == LINEAGE and is_lineage(t)))
 
 
-def without_rules(footings: Footings, dropped: Set[tuple[TableName, str]]) -> Footings:
+def without_rules(link_tables: AllLinkTables, dropped: Set[tuple[TableName, str]]) -> AllLinkTables:
     """The footings without the rules of foreign keys, as (table, name), that are about to be dropped."""
 
     def kept(rule: LocalRule) -> bool:
         of = rule.of
-        return isinstance(of, Leftover) or ((rule.ours.schema, rule.ours.name), of.name) not in dropped
+        return (
+            isinstance(of, Leftover)
+            or ((rule.local_table.schema, rule.local_table.name), of.name) not in dropped
+        )
 
-    found = {a: replace(f, rules=tuple(filter(kept, f.rules))) for a, f in footings.found.items()}
-    return replace(footings, found=found) if dropped else footings
+    found = {a: replace(f, rules=tuple(filter(kept, f.rules))) for a, f in link_tables.found.items()}
+    return replace(link_tables, found=found) if dropped else link_tables

@@ -16,30 +16,30 @@ from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.model.server.catalog import TableName
-from djlink_manifest.reconcile.observe.all_links import Survey
+from djlink_manifest.reconcile.observe.all_links import ObservedLinks
 from djlink_manifest.reconcile.observe.closure import closures, measured
-from djlink_manifest.reconcile.observe.context import Stage
+from djlink_manifest.reconcile.observe.context import Context
 from djlink_manifest.reconcile.observe.keys import differing_keys
-from djlink_manifest.reconcile.plan.messages import quoted
+from djlink_manifest.reconcile.plan.messages import quoted_name
 from djlink_manifest.reconcile.state.deletion_requests import (
     BEFORE_ALL,
-    Asked,
     Closure,
     DeletionFacts,
     LabRows,
     LinkDeletions,
+    RequestGroup,
     RequestSet,
     moment,
 )
-from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, KeySet, PlanKeys
-from djlink_manifest.reconcile.state.snapshot import Footing, LinkSnapshot, Refusal
+from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, KeyDigests, PlanKeys
+from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, LinkTables, Refusal
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
 from djlink_manifest.servers.entities.one_entity import key_text
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.entities.unwanted import stream_unwanted
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.outbound import request_queries
-from djlink_manifest.servers.outbound.deletion_set import Doomed, doomed
+from djlink_manifest.servers.outbound.deletion_set import DeletionSet, deletion_set
 from djlink_manifest.servers.outbound.local_notes import noted, noted_digest, noted_links
 from djlink_manifest.servers.outbound.orphans import digest_of_orphans, orphans, stream_orphans
 from djlink_manifest.servers.session.errors import understood
@@ -64,99 +64,113 @@ class Deletions:
 
 
 def observe_deletions(
-    stage: Stage, footings: Mapping[str, Footing], seen: Survey, orphans_of: Collection[str] = ()
+    context: Context,
+    link_tables: Mapping[str, LinkTables],
+    seen: ObservedLinks,
+    orphans_of: Collection[str] = (),
 ) -> Deletions:
     """What is to be decided about deletions in the links that were observed.
 
     `orphans_of`: links of which orphans are looked at though no approval names them. Where nothing is asked
     for, noted here or unwanted, two statements on the local server say so.
     """
-    links, local, sources = stage.links, stage.local, stage.sources
+    links, local, sources = context.links, context.local, context.sources
     by_link = defaultdict[str, list[Approval]](list)
-    for approval in stage.manifest.approvals:
+    for approval in context.manifest.approvals:
         by_link[approval.link].append(approval)
-    named = {a.link for a in stage.manifest.approvals if a.orphans} | set(orphans_of)
+    named = {a.link for a in context.manifest.approvals if a.orphans} | set(orphans_of)
     gone = (State.ORPHAN, State.IMPOSSIBLE)
     named = {a for a in named & seen.snapshots.keys() if any(map(seen.snapshots[a].in_state, gone))}
-    ordered = [links[a] for wave in stage.graph.waves() for a in wave if a in footings]
-    standing = [link for link in ordered if not footings[link.address].make_local]
-    with local.readers.session() as here:
-        in_parts = noted_links(here, [link for link in standing if link.address in seen.snapshots])
-        barring = {a for a in seen.snapshots if any(a in scene.barring for scene in seen.scenes.values())}
-        asked = barring | in_parts | named
+    ordered = [links[a] for wave in context.graph.waves() for a in wave if a in link_tables]
+    existing = [link for link in ordered if not link_tables[link.address].make_local]
+    with local.readers.session() as local_reader:
+        in_parts = noted_links(local_reader, [link for link in existing if link.address in seen.snapshots])
+        requests = {
+            a
+            for a in seen.snapshots
+            if any(a in source_links.requests for source_links in seen.source_links.values())
+        }
+        requested = requests | in_parts | named
         due = [
             link
-            for link in standing
+            for link in existing
             if link.address in seen.snapshots
-            and not footings[link.address].make_outbound
-            and (link.address in asked or _unwanted(link, seen.snapshots[link.address]))
+            and not link_tables[link.address].make_outbound
+            and (link.address in requested or _unwanted(link, seen.snapshots[link.address]))
         ]
-        schemas = {link.local.schema for link in standing} if due else set[str]()
-        referring = keys_to(here, schemas)
-        dependents = Dependents.of(standing, referring)
-        acting = acting_unseen(here, schemas, {table for table, _ in referring}) if due else {}
+        schemas = {link.local.schema for link in existing} if due else set[str]()
+        referring = keys_to(local_reader, schemas)
+        dependents = Dependents.of(existing, referring)
+        acting = acting_unseen(local_reader, schemas, {table for table, _ in referring}) if due else {}
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
     keys_of = dict[str, PlanKeys]()
 
     def one(link: Link) -> None:
-        stage.options.say(f"reading the deletion requests of {link.address}")
+        context.options.say(f"reading the deletion requests of {link.address}")
         try:
             readers = sources[link.source].readers
-            with understood(link.source), readers.session() as there, local.readers.session() as here:
+            with (
+                understood(link.source),
+                readers.session() as source,
+                local.readers.session() as local_session,
+            ):
                 snapshot = seen.snapshots[link.address]
                 found[link.address], keys_of[link.address] = _requests(
-                    link, snapshot, dependents, by_link[link.address], there, here
+                    link, snapshot, dependents, by_link[link.address], source=source, local=local_session
                 )
                 if link.address in named:
-                    of, keys = _orphans(link, dependents, there, here)
+                    of, keys = _orphans(link, dependents, source, local_session)
                     found[link.address] = replace(found[link.address], orphans=of)
                     keys_of[link.address] = replace(keys_of[link.address], orphans=keys)
         except ServerError as error:
             words = f"{error.server}: {error.message}"
             refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
 
-    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
-        list(threads.map(one, [link for link in due if link.address in asked]))
+    with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
+        list(threads.map(one, [link for link in due if link.address in requested]))
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
         link = dependents.links[address]
-        if footings[address].make_outbound:  # perhaps the ledger, too: nothing of it goes before it is made
+        # perhaps the ledger, too: nothing of it goes before it is made
+        if link_tables[address].make_outbound:
             continue
-        with sources[link.source].readers.session() as there:
-            lately[address] = request_queries.deleted_lately(there, link)
+        with sources[link.source].readers.session() as source_session:
+            lately[address] = request_queries.deleted_lately(source_session, link)
     for name in sorted({link.source for link in due}):
-        mine = [x for x in due if x.source == name and _unwanted(x, seen.snapshots[x.address])]
-        with sources[name].readers.session() as there, local.readers.session() as here:
-            closures = _unwanted_closures(mine, seen.scenes[name], dependents, there, here)
+        own_links = [x for x in due if x.source == name and _unwanted(x, seen.snapshots[x.address])]
+        with sources[name].readers.session() as source_session, local.readers.session() as local_reader:
+            closures = _unwanted_closures(
+                own_links, seen.source_links[name], dependents, source_session, local_reader
+            )
             for address, closure, going in closures:
                 found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
                 keys_of[address] = replace(keys_of.get(address, NOTHING_SEEN), unwanted=going)
-    unseen = None if acting is None else dict(_by_link(standing, acting))
-    unfilled = _unfilled(stage, footings)
+    unseen = None if acting is None else dict(_by_link(existing, acting))
+    unfilled = _unfilled(context, link_tables)
     return Deletions(DeletionFacts(found, lately, unseen, unfilled), dependents, keys_of, refusals)
 
 
-def _unfilled(stage: Stage, footings: Mapping[str, Footing]) -> Mapping[str, tuple[str, ...]]:
+def _unfilled(context: Context, link_tables: Mapping[str, LinkTables]) -> Mapping[str, tuple[str, ...]]:
     """By link the links below it whose local tables lack rows that are to come back."""
-    lacking = {a for a, f in footings.items() if f.lacks_rows}
-    found = {a: (stage.graph.downstream([a]) & lacking) - {a} for a in stage.graph.upstream(lacking)}
+    missing = {a for a, f in link_tables.items() if f.lacks_rows}
+    found = {a: (context.graph.downstream([a]) & missing) - {a} for a in context.graph.upstream(missing)}
     return {a: tuple(sorted(below)) for a, below in found.items() if below}
 
 
-def unseen_below(stage: Stage, addresses: Collection[str]) -> tuple[str, str] | None:
+def unseen_below(context: Context, addresses: Collection[str]) -> tuple[str, str] | None:
     """What is in the way of a deletion in these links, in words, and what to do; None for nothing.
 
     Tables that the account cannot see and of which rows would go along, or change. It may not know of any.
     """
-    links = [stage.links[address] for address in sorted(addresses)]
+    links = [context.links[address] for address in sorted(addresses)]
     schemas = {link.local.schema for link in links}
-    with stage.local.readers.session() as here:
-        acting = acting_unseen(here, schemas, {name for name, _ in keys_to(here, schemas)}) or {}
+    with context.local.readers.session() as local:
+        acting = acting_unseen(local, schemas, {name for name, _ in keys_to(local, schemas)}) or {}
     tables = sorted({name for _, names in _by_link(links, acting) for name in names})
     if not tables:
         return None
     rules = "ON DELETE CASCADE or SET NULL, and the local account cannot read its rows"
-    grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
+    grants = "; ".join(f"GRANT SELECT ON {quoted_name(name)}" for name in tables)
     reason = f"{', '.join(tables)} refers to its rows, or to rows that depend on them, with {rules}"
     return reason, f"grant the local account access ({grants})"
 
@@ -186,62 +200,65 @@ def _requests(
     snapshot: LinkSnapshot,
     dependents: Dependents,
     approvals: Collection[Approval],
-    there: Session,
-    here: Session,
+    source: Session,
+    local: Session,
 ) -> tuple[LinkDeletions, PlanKeys]:
     """What is asked for, with the keys of what can go of it."""
     unheld = snapshot.in_state(State.UNPROTECTED_REQUESTED) > 0
     # what was approved before is in no digest, so no approval can name it
     open_only = None if link.deletions == "auto" else False
     # of one moment, so that what is counted is what the digests say
-    with there.snapshot(), closures(here, dependents, link.address) as sets:
-        of = _Asking(link, unheld, sets, there)
-        digest = request_queries.request_digest(there, link)
+    with source.snapshot(), closures(local, dependents, link.address) as sets:
+        of = _RequestReader(link, unheld, sets, source)
+        digest = request_queries.request_digest(source, link)
         granted = of.closure(granted=True)
-        keys_granted = KeySet(sets.keys(link.address))
-        waiting = RequestSet(
+        keys_granted = KeyDigests(sets.keys(link.address))
+        requested = RequestSet(
             digest.keys, digest.count, digest.until, of.closure(granted=False, approved=open_only)
         )
-        keys_waiting = KeySet(sets.keys(link.address))
+        keys_requested = KeyDigests(sets.keys(link.address))
         moments = {a.until: moment(a.until) for a in approvals if not a.orphans}
         before = dict[str, RequestSet]()
         for text, when in moments.items():
             if digest.until is not None and when < digest.until:
-                each = request_queries.request_digest(there, link, when)
+                each = request_queries.request_digest(source, link, when)
                 closure = of.closure(granted=False, approved=False, until=when)
                 before[text] = RequestSet(each.keys, each.count, each.until, closure)
         again = of.put(granted=False, approved=True) if unheld and open_only is False else 0
-        unnoted, overdue = _changes(link, unheld, granted.here + waiting.closure.here, there, here)
+        unnoted, overdue = _changes(link, unheld, granted.local + requested.closure.local, source, local)
         found = LinkDeletions(
-            tuple(Asked(r.reason, r.by, r.count, r.since) for r in request_queries.asked_rows(there, link)),
+            tuple(
+                RequestGroup(r.reason, r.by, r.count, r.since)
+                for r in request_queries.request_groups(source, link)
+            ),
             granted,
-            waiting,
+            requested,
             before,
-            unnoted,
-            overdue,
+            unnoted=unnoted,
+            overdue=overdue,
             unheld=unheld,
-            now=there.value(sql("SELECT CURRENT_TIMESTAMP")),
+            now=source.value(sql("SELECT CURRENT_TIMESTAMP")),
             again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
-            newest=request_queries.newest_request(there, link) or BEFORE_ALL,
+            newest=request_queries.newest_request(source, link) or BEFORE_ALL,
         )
-        return found, PlanKeys(granted=keys_granted, waiting=keys_waiting)
+        return found, PlanKeys(granted=keys_granted, requested=keys_requested)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _RequestReader:
     """Requests of a link, put into its set on the local server as the source sends their keys."""
 
     link: Link
     unheld: bool
-    sets: Doomed
-    there: Session
+    sets: DeletionSet
+    source: Session
 
     def put(self, *, granted: bool, until: datetime | None = None, approved: bool | None = None) -> int:
         """Put those of a kind into the set, as far as they are here; how many."""
         address, sets = self.link.address, self.sets
         sets.clear()
         keys = request_queries.stream_requested(
-            self.there, self.link, unheld=self.unheld, granted=granted, until=until, approved=approved
+            self.source, self.link, unheld=self.unheld, granted=granted, until=until, approved=approved
         )
         if sets.add(address, keys):
             sets.keep_present(address)
@@ -255,20 +272,20 @@ class _Asking:
         return measured(self.sets, self.link.address)
 
 
-def _changes(link: Link, unheld: bool, asked: int, there: Session, here: Session) -> tuple[int, int]:
+def _changes(link: Link, unheld: bool, requested: int, source: Session, local: Session) -> tuple[int, int]:
     """How many requests the local `DeletionRequested` lacks, and how many rows it has too many.
 
-    `asked` are the open requests for what is held and here. Where nothing is noted yet, or all is, no request
-    travels.
+    `requested` are the open requests for what is held and here. Where nothing is noted yet, or all is, no
+    request travels.
     """
     if not unheld:
-        said = noted_digest(here, link)
+        said = noted_digest(local, link)
         if not said.count:
-            return asked, 0
-        if said.same(request_queries.requests_digest(there, link)):
+            return requested, 0
+        if said.same(request_queries.requests_digest(source, link)):
             return 0, 0
-    with noted(here, link) as notes:
-        notes.add(request_queries.stream_requests(there, link, unheld=unheld))
+    with noted(local, link) as notes:
+        notes.add(request_queries.stream_requests(source, link, unheld=unheld))
         return notes.changes()
 
 
@@ -282,28 +299,30 @@ def gone_at_source(link: Link, source: Session, local: Session) -> Iterator[KeyT
         yield found
 
 
-def _orphans(link: Link, dependents: Dependents, there: Session, here: Session) -> tuple[RequestSet, KeySet]:
+def _orphans(
+    link: Link, dependents: Dependents, source: Session, local: Session
+) -> tuple[RequestSet, KeyDigests]:
     """The orphans of a link, and the keys of those that can go."""
-    with gone_at_source(link, there, here) as found:
+    with gone_at_source(link, source, local) as found:
         if not found.count:
-            return RequestSet("", 0, None, Closure()), KeySet()
-        keys, count = digest_of_orphans(there, link, found)
-        with closures(here, dependents, link.address) as sets:
-            sets.add(link.address, stream_orphans(there, link, found))
+            return RequestSet("", 0, None, Closure()), KeyDigests()
+        keys, count = digest_of_orphans(source, link, found)
+        with closures(local, dependents, link.address) as sets:
+            sets.add(link.address, stream_orphans(source, link, found))
             sets.keep_present(link.address)
             closure = measured(sets, link.address)
-            return RequestSet(keys, count, None, closure), KeySet(sets.keys(link.address))
+            return RequestSet(keys, count, None, closure), KeyDigests(sets.keys(link.address))
 
 
 def _unwanted_closures(
-    links: Sequence[Link], scene: Scene, dependents: Dependents, there: Session, here: Session
-) -> Iterator[tuple[str, Closure, KeySet]]:
+    links: Sequence[Link], source_links: SourceLinks, dependents: Dependents, source: Session, local: Session
+) -> Iterator[tuple[str, Closure, KeyDigests]]:
     """Of each link what is wanted no longer and can go, with its keys: nothing that stays refers to it."""
     if not links:
         return
-    with doomed(here, dependents, [link.address for link in links]) as sets:
+    with deletion_set(local, dependents, [link.address for link in links]) as sets:
         for link in links:
-            sets.add(link.address, stream_unwanted(there, scene, link))
+            sets.add(link.address, stream_unwanted(source, source_links, link))
             sets.keep_present(link.address)
         before = sets.counts()
         holders = {link.address: sets.hold_back_one(link.address) for link in reversed(links)}
@@ -311,17 +330,17 @@ def _unwanted_closures(
             count = sets.count(link.address)
             lab = tuple(LabRows(name, n) for name, n in sorted(holders[link.address].items()))
             closure = Closure(count, held=before.get(link.address, 0) - count, lab=lab)
-            yield link.address, closure, KeySet(sets.keys(link.address))
+            yield link.address, closure, KeyDigests(sets.keys(link.address))
 
 
-def requested_keys(there: Session, link: Link) -> Iterator[KeyText]:
+def requested_keys(source: Session, link: Link) -> Iterator[KeyText]:
     """The keys of the link's open requests, to be shown; bytes as hex."""
-    for row in request_queries.stream_keys(there, link):
+    for row in request_queries.stream_keys(source, link):
         yield key_text(link, row)
 
 
-def orphan_keys(there: Session, here: Session, link: Link) -> Iterator[KeyText]:
+def orphan_keys(source: Session, local: Session, link: Link) -> Iterator[KeyText]:
     """The keys of the local rows without a source row, to be shown."""
-    with gone_at_source(link, there, here) as found:
-        for row in stream_orphans(there, link, found):
+    with gone_at_source(link, source, local) as found:
+        for row in stream_orphans(source, link, found):
             yield key_text(link, row)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.compare import entity_diff, key_diff, row_diff
 from djlink_manifest.servers.compare.key_diff import SideDigests
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.keys import predicates
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
@@ -69,7 +69,7 @@ def changed_entities(
 
 def equal_unprotected(
     link: Link,
-    scene: Scene,
+    source_links: SourceLinks,
     extra: KeyTable | None,
     source: Session,
     local: Session,
@@ -81,9 +81,9 @@ def equal_unprotected(
     """
     for first, last in extra.pages(predicates.ROWS_AT_ONCE) if extra else ():
         keys = extra.keys(first, last) if extra else []
-        if link.address in scene.barring:
-            barred = registrations.barred_among(source, link, keys)
-            keys = [key for key in keys if key not in barred]
+        if link.address in source_links.requests:
+            requested = registrations.requested_or_approved(source, link, keys)
+            keys = [key for key in keys if key not in requested]
         if keys:
             equal = entity_diff.equal_entities(local, source, link, keys)
             if different is not None:

@@ -11,10 +11,10 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.entity import State
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Referrer
-from djlink_manifest.reconcile.observe.all_links import Survey
-from djlink_manifest.reconcile.observe.context import Stage
+from djlink_manifest.reconcile.observe.all_links import ObservedLinks
+from djlink_manifest.reconcile.observe.context import Context
 from djlink_manifest.reconcile.observe.keys import changed_entities
-from djlink_manifest.reconcile.state.snapshot import Footing, Refusal, ReliedOn
+from djlink_manifest.reconcile.state.snapshot import LinkTables, Refusal, ReliedOn
 from djlink_manifest.servers.catalog.foreign_keys import keys_to, unseen_keys
 from djlink_manifest.servers.compare import row_diff
 from djlink_manifest.servers.keys.key_list import NumberedKeys
@@ -36,29 +36,33 @@ ENTITIES_AT_ONCE = 5_000
 
 
 def observe_relied(
-    stage: Stage, footings: Mapping[str, Footing], seen: Survey
+    context: Context, link_tables: Mapping[str, LinkTables], seen: ObservedLinks
 ) -> tuple[Mapping[str, ReliedOn], Mapping[str, Refusal]]:
     """Of each link with a refill due the entities on whose rows others rely; and links that cannot be asked.
 
     Where no table outside of such a link refers to its parts, or to other columns than its key, one statement
     on the local server says so.
     """
-    links = {a: stage.links[a] for a in sorted(seen.snapshots) if _refills(stage.links[a], footings[a], seen)}
+    links = {
+        a: context.links[a]
+        for a in sorted(seen.snapshots)
+        if _refills(context.links[a], link_tables[a], seen)
+    }
     if not links:
         return {}, {}
-    with stage.local.readers.session() as here:
-        reliances = _reliances(links, stage.links, here)
+    with context.local.readers.session() as local:
+        reliances = _reliances(links, context.links, local)
     found, refusals = dict[str, ReliedOn](), dict[str, Refusal]()
 
     def one(address: str) -> None:
         link, reliance = links[address], reliances[address]
-        stage.options.say(f"searching for rows that refer to refilled rows of {address}")
+        context.options.say(f"searching for rows that refer to refilled rows of {address}")
         try:
             with (
-                stage.sources[link.source].readers.session() as there,
-                stage.local.readers.session() as here,
+                context.sources[link.source].readers.session() as source,
+                context.local.readers.session() as local_session,
             ):
-                relied = _relied(link, footings[address], reliance, there, here)
+                relied = _relied(link, link_tables[address], reliance, source, local_session)
         except ServerError as error:
             refusals[address] = Refusal(
                 address, f"{error.server}: {error.message}", error.hint, link.location
@@ -67,43 +71,45 @@ def observe_relied(
         if relied.entities:
             found[address] = relied
 
-    with ThreadPoolExecutor(stage.options.parallelism, thread_name_prefix="djlink") as threads:
+    with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
         list(threads.map(one, [a for a in links if reliances[a]]))
     return found, refusals
 
 
-def relying_rows(stage: Stage, footing: Footing, link: Link) -> Iterator[tuple[Referrer, Row]]:
+def relying_rows(context: Context, link_tables: LinkTables, link: Link) -> Iterator[tuple[Referrer, Row]]:
     """Of rows outside of the link's tables that rely on what a refill would take or change: by which foreign
     key, and the values of its columns.
     """
     with (
-        stage.sources[link.source].readers.session() as there,
-        stage.local.readers.session() as here,
+        context.sources[link.source].readers.session() as source,
+        context.local.readers.session() as local,
     ):
-        reliance = _reliances({link.address: link}, stage.links, here)[link.address]
-        for aside in _pages(link, footing, reliance, there, here) if reliance else ():
+        reliance = _reliances({link.address: link}, context.links, local)[link.address]
+        for aside in _pages(link, link_tables, reliance, source, local) if reliance else ():
             yield from aside.values()
 
 
-def _refills(link: Link, footing: Footing, seen: Survey) -> bool:
+def _refills(link: Link, link_tables: LinkTables, seen: ObservedLinks) -> bool:
     snapshot = seen.snapshots[link.address]
-    if footing.refill is not None:
+    if link_tables.refill is not None:
         shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
-        return footing.holds(link) and shared > 0
+        return link_tables.holds(link) and shared > 0
     return link.changed == "mend" and bool(snapshot.changed)
 
 
-def _reliances(links: Mapping[str, Link], every: Mapping[str, Link], here: Session) -> dict[str, Reliance]:
+def _reliances(links: Mapping[str, Link], every: Mapping[str, Link], local: Session) -> dict[str, Reliance]:
     schemas = {link.local.schema for link in links.values()}
-    keys = keys_to(here, schemas)
-    unseen = unseen_keys(here, schemas, {name for name, _ in keys}) or ()
+    keys = keys_to(local, schemas)
+    unseen = unseen_keys(local, schemas, {name for name, _ in keys}) or ()
     owners = {(t.schema, t.name): link.address for link in every.values() for t in link.local.tables}
     return {a: Reliance.on(link, keys, unseen, owners) for a, link in links.items()}
 
 
-def _relied(link: Link, footing: Footing, reliance: Reliance, there: Session, here: Session) -> ReliedOn:
+def _relied(
+    link: Link, link_tables: LinkTables, reliance: Reliance, source: Session, local: Session
+) -> ReliedOn:
     entities, lab, linked, unseen = 0, Counter[str](), Counter[str](), set[str]()
-    for aside in _pages(link, footing, reliance, there, here):
+    for aside in _pages(link, link_tables, reliance, source, local):
         entities += aside.find()
         for key, rows in aside.counts():
             if not isinstance(key, Referrer):
@@ -113,8 +119,12 @@ def _relied(link: Link, footing: Footing, reliance: Reliance, there: Session, he
             else:
                 linked[key.address] += rows
     differ = None
-    if entities and footing.refill is not None and not (footing.make_local or footing.alter_local):
-        with changed_entities(link, there, here, requested=True) as changed:
+    if (
+        entities
+        and link_tables.refill is not None
+        and not (link_tables.make_local or link_tables.alter_local)
+    ):
+        with changed_entities(link, source, local, requested=True) as changed:
             differ = changed.count
     return ReliedOn(
         entities, tuple(sorted(lab.items())), tuple(sorted(linked.items())), tuple(sorted(unseen)), differ
@@ -122,25 +132,25 @@ def _relied(link: Link, footing: Footing, reliance: Reliance, there: Session, he
 
 
 def _pages(
-    link: Link, footing: Footing, reliance: Reliance, there: Session, here: Session
+    link: Link, link_tables: LinkTables, reliance: Reliance, source: Session, local: Session
 ) -> Iterator[PutAside]:
     """The entities of which rows that others may rely on differ, some at a time, beside the local tables."""
-    missing = {t.name for t in footing.make_local}
+    missing = {t.name for t in link_tables.make_local}
     named = {name: columns for name, columns in reliance.named.items() if name not in missing}
     tables = [
         narrowed(each)
         for number, each in enumerate(refill_tables(link, named))
-        if number == 0 or each.ours.name in named
+        if number == 0 or each.local_table.name in named
     ]
-    only = {each.ours.name: [c.name for c in each.columns] for each in tables}
-    with key_table(there, link, "changed") as changed, key_table(there, link, "relied") as work:
-        row_diff.find_changed(here, there, link, changed, only)
+    only = {each.local_table.name: [c.name for c in each.columns] for each in tables}
+    with key_table(source, link, "changed") as changed, key_table(source, link, "relied") as work:
+        row_diff.find_changed(local, source, link, changed, only)
         if changed.count:
-            registrations.add_refillable(link, changed, work, requested=footing.refill is not None)
+            registrations.add_refillable(link, changed, work, requested=link_tables.refill is not None)
         for first, last in work.pages(ENTITIES_AT_ONCE):
             with (
-                _brought(link, tables, NumberedKeys(work, first, last), there, here),
-                putting_aside(here, link, tables, reliance) as aside,
+                _brought(link, tables, NumberedKeys(work, first, last), source, local),
+                putting_aside(local, link, tables, reliance) as aside,
             ):
                 yield aside
 
@@ -150,14 +160,14 @@ def _brought(
     link: Link,
     tables: list[RefillTable],
     keys: NumberedKeys,
-    there: Session,
-    here: Session,
+    source: Session,
+    local: Session,
 ) -> Iterator[None]:
     """The source's rows of some entities in temporary tables on the local server."""
     with ExitStack() as stack:
         for each in tables:
-            rows = stack.enter_context(rows_beside(here, each))
-            select = rows_of(link, each.theirs, keys, reading(each.columns, "t"))
-            rows.add(there.stream(select))
-        forget_absent(here, link, tables)
+            rows = stack.enter_context(rows_beside(local, each))
+            select = rows_of(link, each.source_table, keys, reading(each.columns, "t"))
+            rows.add(source.stream(select))
+        forget_absent(local, link, tables)
         yield

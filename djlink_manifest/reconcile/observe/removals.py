@@ -32,10 +32,14 @@ def find_removals(
         name = entry.place[0]
         if name in sources:
             marks = sources[name].catalog.marks.get(outbound[name], ())
-            here = [m for each in local.catalog.marks.values() for m in each]
-            theirs = list(marks_of(entry, marks, manifest.name))
-            ours = [m for m in marks_of(entry, here, manifest.name) if m.outbound_schema == outbound[name]]
-            found += [(entry, mark) for mark in (theirs or ours)[:1]]
+            all_local_marks = [m for each in local.catalog.marks.values() for m in each]
+            source_marks = list(marks_of(entry, marks, manifest.name))
+            local_marks = [
+                m
+                for m in marks_of(entry, all_local_marks, manifest.name)
+                if m.outbound_schema == outbound[name]
+            ]
+            found += [(entry, mark) for mark in (source_marks or local_marks)[:1]]
     if not found:
         return ()
     with local.readers.session() as session:

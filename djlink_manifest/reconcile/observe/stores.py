@@ -12,15 +12,15 @@ from djlink_manifest.model.stores.external import external_columns
 from djlink_manifest.model.stores.store import Stores
 from djlink_manifest.reconcile.observe.connect import Words
 from djlink_manifest.servers.stores.settings import read_stores
-from djlink_manifest.servers.stores.transport import Depot
+from djlink_manifest.servers.stores.transport import StoreTransport
 
-__all__ = ["Depot", "open_depot"]
+__all__ = ["StoreTransport", "open_store_transport"]
 
 
 @contextmanager
-def open_depot(
-    manifest: Manifest, catalogs: Mapping[str, Catalog], environ: Mapping[str, str], say: Words
-) -> Iterator[Depot]:
+def open_store_transport(
+    manifest: Manifest, catalogs: Mapping[str, Catalog], environ: Mapping[str, str], report: Words
+) -> Iterator[StoreTransport]:
     """The depot of a job over these sources; an empty one where no table has external objects.
 
     Raises SecretError, and StoreError where DataJoint's configuration cannot be read.
@@ -28,7 +28,7 @@ def open_depot(
     tables = (table for catalog in catalogs.values() for table in catalog.tables.values())
     stores = Stores()
     if any(external_columns(table) for table in tables):
-        say("reading DataJoint's configuration")
+        report("reading DataJoint's configuration")
         stores = read_stores({source.name: resolve_stores(source, environ) for source in manifest.sources})
-    with closing(Depot(stores)) as depot:
-        yield depot
+    with closing(StoreTransport(stores)) as store_transport:
+        yield store_transport

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.server.catalog import Mark
-from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
+from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.reconcile.state.snapshot import Alteration
@@ -146,7 +146,7 @@ class Pull:
     bytes: int
     reason: str
     server: str = LOCAL
-    objects: Objects = NO_OBJECTS
+    objects: ObjectCounts = NO_OBJECTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ SPOKEN = Location("typed at the terminal", 1, 1)
 
 def approvals_of(plan: Plan, by: str, day: str) -> tuple[Approval, ...]:
     """Approvals of all that the plan says awaits one, in its present state."""
-    return tuple(_approval(link, waiting, by, day) for link, waiting in awaiting(plan))
+    return tuple(_approval(link, requested, by, day) for link, requested in awaiting(plan))
 
 
 def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
@@ -40,31 +40,31 @@ def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
 def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:
     """The links that await an approval, each with all of its open requests that nobody has granted."""
     for link in plan.links:
-        waiting = link.requests.waiting if link.requests else None
+        requested = link.requests.requested if link.requests else None
         # of what was approved before nobody can be asked again: it is in no set
-        if waiting is None or not waiting.count or not waiting.closure.here or link.is_stopped:
+        if requested is None or not requested.count or not requested.closure.local or link.is_stopped:
             continue
         going = [a for a in link.actions if isinstance(a, Delete) and a.cause in ("approved", "auto")]
-        if sum(a.entities for a in going) < waiting.closure.here - _held(link):
-            yield link, waiting
+        if sum(a.entities for a in going) < requested.closure.local - _held(link):
+            yield link, requested
 
 
 def _held(link: LinkPlan) -> int:
     """Entities of which only rows of the lab's own keep, though they may go."""
-    waiting = link.requests.waiting if link.requests else None
+    requested = link.requests.requested if link.requests else None
     agreed = any(isinstance(a, Delete) and a.cause in ("approved", "auto") for a in link.actions)
-    return waiting.closure.held if waiting and agreed else 0
+    return requested.closure.held if requested and agreed else 0
 
 
-def _approval(link: LinkPlan, waiting: RequestSet, by: str, day: str) -> Approval:
-    assert waiting.until is not None, "a set that is not empty has a latest request"
+def _approval(link: LinkPlan, requested: RequestSet, by: str, day: str) -> Approval:
+    assert requested.until is not None, "a set that is not empty has a latest request"
     return Approval.model_construct(
         origin=Origin.outside(link.location or SPOKEN),
         link=link.address,
-        keys=waiting.keys,
-        count=waiting.count,
-        until=moment_text(waiting.until),
-        along=waiting.closure.whole,
+        keys=requested.keys,
+        count=requested.count,
+        until=moment_text(requested.until),
+        along=requested.closure.whole,
         by=by,
         date=day,
     )

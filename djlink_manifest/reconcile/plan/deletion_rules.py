@@ -7,7 +7,7 @@ A request is done where an earlier apply claimed it, where an approval of the ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.manifest.models.values import Approval
@@ -15,20 +15,31 @@ from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.reconcile.plan.actions import (
     Action,
-    Approve,
     Blocked,
     Claim,
     Delete,
-    Mend,
     NoteRequests,
 )
-from djlink_manifest.reconcile.plan.messages import AGAIN, ASKED, ORPHANS, how, how_again, quoted, requested
+from djlink_manifest.reconcile.plan.deletion_actions import (
+    certain,
+    covered_by,
+    deletion,
+    problem_of,
+    turn,
+    undecided,
+)
+from djlink_manifest.reconcile.plan.messages import (
+    AGAIN,
+    DELETION_REQUESTED,
+    ORPHANS,
+    how,
+    how_again,
+    quoted_name,
+    requested,
+)
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     LinkDeletions,
-    RequestSet,
-    excess,
-    moment,
     moment_text,
 )
 
@@ -84,18 +95,18 @@ class Decider:
         approvals = [a for a in self.approvals if a.link == link.address]
         if seen is None:
             over = tuple(approvals) if complete else ()
-            return Decision(_certain(link, steps), tuple(_undecided(steps)), spent=over)
-        actions, blocked = list(_certain(link, steps)), list[Blocked]()
+            return Decision(certain(link, steps), tuple(undecided(steps)), spent=over)
+        actions, blocked = list(certain(link, steps)), list[Blocked]()
         until = moment_text(seen.newest)
         if seen.unnoted or seen.overdue:
             words = "the source's requests have changed"
             actions.append(NoteRequests(seen.unnoted, seen.overdue, words, seen.unheld, until=until))
-        if seen.granted.here:
-            granted = _delete(seen.granted, "granted", "deletion requested and granted", seen)
+        if seen.granted.local:
+            granted = deletion(seen.granted, "granted", "deletion requested and granted", seen)
             self._do(link, seen.granted, granted, actions, blocked)
         about_orphans = [a for a in approvals if a.orphans]
         rest = [a for a in approvals if not a.orphans]
-        spent, void = self._open(link, seen, rest, actions, blocked)
+        spent, void = self._requested(link, seen, rest, actions, blocked)
         spent += self._orphans(link, seen, about_orphans, actions, blocked)
         if seen.again:
             blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
@@ -104,9 +115,9 @@ class Decider:
         actions = [
             replace(a, remade=remade, records=records) if isinstance(a, Delete) else a for a in actions
         ]
-        return Decision(tuple(sorted(actions, key=_turn)), (*blocked, *void), warnings, kept, tuple(spent))
+        return Decision(tuple(sorted(actions, key=turn)), (*blocked, *void), warnings, kept, tuple(spent))
 
-    def _open(
+    def _requested(
         self,
         link: Link,
         seen: LinkDeletions,
@@ -115,46 +126,46 @@ class Decider:
         blocked: list[Blocked],
     ) -> tuple[list[Approval], list[Blocked]]:
         """Decide about requests that nobody has granted; the approvals that are spent, and the void ones."""
-        waiting, spent, void = seen.waiting, list[Approval](), list[Blocked]()
-        if waiting is None:
+        request_set, spent, void = seen.requested, list[Approval](), list[Blocked]()
+        if request_set is None:
             return list(approvals), void
         for approval in sorted(approvals, key=lambda a: a.until, reverse=True):
-            covered = _covered(approval, seen, waiting)
+            covered = covered_by(approval, seen, request_set)
             if not covered.count:
                 spent.append(approval)
                 continue
-            problem = _problem(covered, approval)
+            problem = problem_of(covered, approval)
             if problem:
-                here, place = covered.closure.here, approval.location
+                local_count, place = covered.closure.local, approval.location
                 void.append(
                     Blocked(
                         "review",
                         f"{requested(seen)}; the approval at {place} is void: {problem}",
-                        here,
+                        local_count,
                         how(link),
                     )
                 )
                 continue
             words = f"deletion requested, approved by {approval.by} on {approval.date}"
-            action = _delete(covered.closure, "approved", words, seen, approval)
+            action = deletion(covered.closure, "approved", words, seen, approval)
             if self._do(link, covered.closure, action, actions, blocked):
                 bounds = (approval.keys, approval.until, approval.by)
                 actions.append(Claim(link.source, covered.count, f"approved by {approval.by}", *bounds))
-            later = waiting.closure.here - covered.closure.here
+            later = request_set.closure.local - covered.closure.local
             if later:
                 blocked.append(
                     Blocked("review", f"{requested(seen)}, after the last approval", later, how(link))
                 )
             return spent, []
-        if waiting.closure.here:
-            reason = self._review(link, waiting.closure, requested(seen))
+        if request_set.closure.local:
+            reason = self._review(link, request_set.closure, requested(seen))
             if reason is None:
                 words = "deletion requested, approved by `deletions: auto`"
-                action = _delete(waiting.closure, "auto", words, seen)
-                self._do(link, waiting.closure, action, actions, blocked)
+                action = deletion(request_set.closure, "auto", words, seen)
+                self._do(link, request_set.closure, action, actions, blocked)
                 return spent, []
-            if not any(b.count == waiting.closure.here for b in void):
-                blocked.append(Blocked("review", reason, waiting.closure.here, how(link)))
+            if not any(b.count == request_set.closure.local for b in void):
+                blocked.append(Blocked("review", reason, request_set.closure.local, how(link)))
         return spent, void
 
     def _orphans(
@@ -169,12 +180,12 @@ class Decider:
         found = seen.orphans
         if found is None or not found.count:
             return list(approvals)
-        problems = {a.location: _problem(found, a) for a in approvals}
+        problems = {a.location: problem_of(found, a) for a in approvals}
         fitting = [a for a in approvals if problems[a.location] is None]
         for approval in fitting[:1]:
             words = f"{ORPHANS}; approved by {approval.by} on {approval.date}"
-            action = _delete(found.closure, "orphans", words, seen, approval)
-            gone = found.count - found.closure.here
+            action = deletion(found.closure, "orphans", words, seen, approval)
+            gone = found.count - found.closure.local
             self._do(link, found.closure, action, actions, blocked, why=ORPHANS, gone=gone)
         if not fitting:
             blocked += [
@@ -188,19 +199,21 @@ class Decider:
             ]
         return []
 
-    def _review(self, link: Link, closure: Closure, asked: str) -> str | None:
-        """Say why the deletion waits for a person, or None where it does not. `asked` begins the sentence."""
+    def _review(self, link: Link, closure: Closure, requested: str) -> str | None:
+        """Say why the deletion waits for a person, or None where it does not. `requested` begins the
+        sentence.
+        """
         if link.deletions == "review":
-            return f"{asked}, not yet approved"
+            return f"{requested}, not yet approved"
         strict = [a for a, _ in closure.whole if a in self.links and self.links[a].deletions == "review"]
         if strict:
             return (
-                f"{asked}, not yet approved; it also deletes rows of {', '.join(strict)}, which has "
+                f"{requested}, not yet approved; it also deletes rows of {', '.join(strict)}, which has "
                 "`deletions: review`"
             )
         over = self._over(link, closure)
         if over:
-            return f"{asked}, not yet approved: {over}"
+            return f"{requested}, not yet approved: {over}"
         return None
 
     def _unwanted(
@@ -238,15 +251,15 @@ class Decider:
         actions: list[Action],
         blocked: list[Blocked],
         *,
-        why: str = ASKED,
+        why: str = DELETION_REQUESTED,
         gone: int = 0,
     ) -> bool:
         """Let a set go, as far as nothing is in the way; whether the action is among the actions.
 
         `gone`: so many more of it are gone here already.
         """
-        hidden = self._unfilled(link, closure.here, why)
-        hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.here, why)
+        hidden = self._unfilled(link, closure.local, why)
+        hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.local, why)
         if hidden:
             blocked.append(hidden)
             return False
@@ -257,7 +270,7 @@ class Decider:
                 f"{why}; it also deletes entities of {', '.join(out)}, which {verb} blocked or not in this "
                 "plan"
             )
-            blocked.append(Blocked("error", reason, closure.here, "plan without --target and --exclude"))
+            blocked.append(Blocked("error", reason, closure.local, "plan without --target and --exclude"))
             return False
         goes = bool(closure.entities or gone or action.cause == "approved")
         if goes:
@@ -291,7 +304,7 @@ class Decider:
         rules = (
             "refers to them with ON DELETE CASCADE or SET NULL, and the local account cannot read its rows"
         )
-        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in tables)
+        grants = "; ".join(f"GRANT SELECT ON {quoted_name(name)}" for name in tables)
         hint = f"grant the local account access ({grants}), then plan again"
         return Blocked("error", f"{why}; {', '.join(tables)} {rules}", count, hint)
 
@@ -311,78 +324,3 @@ class Decider:
 
     def _count(self, link: Link, closure: Closure) -> None:
         self.going.update({link.address: closure.entities, **dict(closure.along)})
-
-
-def _certain(link: Link, steps: Mapping[Step, int]) -> tuple[Action, ...]:
-    """What needs no decision: the local rows are gone, or were said to be."""
-    found = list[Action]()
-    if steps[Step.MEND]:
-        found.append(Mend(link.source, steps[Step.MEND], "deletion approved, but still in outbound"))
-    if steps[Step.APPROVE]:
-        found.append(Approve(link.source, steps[Step.APPROVE], f"{ASKED}, local rows already deleted"))
-    return tuple(found)
-
-
-def _undecided(steps: Mapping[Step, int]) -> Iterator[Blocked]:
-    """What is due in a link whose deletions could not be looked at, as its tables are incomplete."""
-    hint = "apply once to complete the link's tables, then plan again"
-    if steps[Step.AWAIT_REVIEW]:
-        yield Blocked("review", f"{ASKED}, not yet approved", steps[Step.AWAIT_REVIEW], hint)
-    if steps[Step.DELETE_RELEASE]:
-        words = "no longer wanted (`unwanted: release`), still present locally"
-        yield Blocked("review", words, steps[Step.DELETE_RELEASE], hint)
-
-
-def _covered(approval: Approval, seen: LinkDeletions, waiting: RequestSet) -> RequestSet:
-    """The open requests that an approval is about."""
-    if waiting.until is None or moment(approval.until) >= waiting.until:
-        return waiting
-    return seen.earlier[approval.until]
-
-
-def _problem(covered: RequestSet, approval: Approval) -> str | None:
-    """Why an approval does not hold for what it is about now, or None where it does."""
-    if covered.keys != approval.keys or covered.count != approval.count:
-        return f"the set has changed ({approval.count:,} approved, {covered.count:,} now)"
-    more = excess(covered.closure, approval)
-    if more:
-        told = ", ".join(f"{a} {now:,} ({agreed:,} approved)" for a, now, agreed in more)
-        return f"it now deletes more rows: {told}"
-    return None
-
-
-def _delete(
-    closure: Closure, cause: str, reason: str, seen: LinkDeletions, approval: Approval | None = None
-) -> Delete:
-    keys = seen.waiting.keys if cause == "auto" and seen.waiting else None
-    until = moment_text(seen.newest) if cause in ("granted", "auto") else None
-    return Delete(
-        closure.entities,
-        closure.along,
-        closure.rows,
-        cause,  # type: ignore[arg-type]  # one of the causes, as text
-        reason,
-        keys=approval.keys if approval else keys,
-        until=(approval.until or None) if approval else until,
-        by=approval.by if approval else None,
-        unheld=seen.unheld,
-    )
-
-
-def _turn(action: Action) -> int:
-    """The place of a kind of deletion in a link's order.
-
-    What is agreed to is claimed first. What is asked for is noted once it is known what of it stays. Orphans,
-    which go in one transaction, come last.
-    """
-    match action:
-        case Claim():
-            return 0
-        case Mend():
-            return 1
-        case Delete(cause=cause):
-            return {"granted": 2, "approved": 3, "auto": 4, "unwanted": 5, "orphans": 8}[cause]
-        case Approve():
-            return 6
-        case _:
-            return 7

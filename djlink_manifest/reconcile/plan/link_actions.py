@@ -28,7 +28,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.state.snapshot import Alteration, Footing, LinkSnapshot, ReliedOn
+from djlink_manifest.reconcile.state.snapshot import Alteration, LinkSnapshot, LinkTables, ReliedOn
 
 MISSING = "in outbound but missing locally"
 HANGS_ON = "the rows that they refer to are gone and do not come back"
@@ -47,7 +47,7 @@ class Facts:
     """
 
     link: Link
-    footing: Footing
+    link_tables: LinkTables
     snapshot: LinkSnapshot
     steps: Mapping[Step, int]
     relied: ReliedOn
@@ -57,34 +57,34 @@ class Facts:
 
 def structure(facts: Facts) -> Iterator[Action]:
     """The tables and views to make or alter before anything else is done, and the marks of it."""
-    link, footing = facts.link, facts.footing
-    why = "new link" if footing.is_new else "its tables are incomplete"
-    due = link.definition.digest() if footing.refill is not None else None
-    if footing.make_outbound or footing.mark_outbound:
-        made = footing.make_outbound
-        yield CreateOutbound(link.source, _names(made), why, made, _mark(footing, link.outbound_table))
-    if footing.make_local or footing.mark_local:
+    link, link_tables = facts.link, facts.link_tables
+    why = "new link" if link_tables.is_new else "its tables are incomplete"
+    due = link.definition.digest() if link_tables.refill is not None else None
+    if link_tables.make_outbound or link_tables.mark_outbound:
+        made = link_tables.make_outbound
+        yield CreateOutbound(link.source, _names(made), why, made, _mark(link_tables, link.outbound_table))
+    if link_tables.make_local or link_tables.mark_local:
         yield CreateLocal(
-            _names(footing.make_local),
-            ADDED if footing.refill is not None and footing.redefined else why,
-            definitions=footing.make_local,
-            mark=_mark(footing, link.local.name),
-            new_schema=footing.new_schema,
-            remade=footing.remade,
+            _names(link_tables.make_local),
+            ADDED if link_tables.refill is not None and link_tables.redefined else why,
+            definitions=link_tables.make_local,
+            mark=_mark(link_tables, link.local.name),
+            new_schema=link_tables.new_schema,
+            remade=link_tables.remade,
             refill=due,
         )
-    for alteration in footing.alter_local:
+    for alteration in link_tables.alter_local:
         plain = replace(alteration, indexes=tuple(i for i in alteration.indexes if not i.unique))
         if plain.columns or plain.indexes:
             yield _alter(facts, plain, due)
-    if _is_built(footing) or _completes_late(facts):
+    if _is_built(link_tables) or _completes_late(facts):
         yield CopyLineage(facts.lineage, "its attributes are those of the source")
-    if _is_built(footing) and not footing.completes_late:
+    if _is_built(link_tables) and not link_tables.completes_late:
         yield from _note_definition(facts, COMPLETE)
-    if footing.make_views:
-        names = tuple(f"{view.schema}.{view.name}" for view in footing.make_views)
-        reason = why if footing.is_new else footing.views_why
-        yield MakeViews(link.source, names, reason, footing.make_views)
+    if link_tables.make_views:
+        names = tuple(f"{view.schema}.{view.name}" for view in link_tables.make_views)
+        reason = why if link_tables.is_new else link_tables.views_why
+        yield MakeViews(link.source, names, reason, link_tables.make_views)
 
 
 def rows(facts: Facts) -> Iterator[Action]:
@@ -92,12 +92,12 @@ def rows(facts: Facts) -> Iterator[Action]:
 
     They are released, registered, filled again, pulled; foreign keys to parents linked later come last.
     """
-    link, footing, steps, snapshot = facts.link, facts.footing, facts.steps, facts.snapshot
-    comes_again = steps[Step.PULL_AGAIN] - snapshot.stuck_again
-    gives_up = footing.remade and (comes_again > 0 or steps[Step.RELEASE]) and snapshot.hanging
+    link, link_tables, steps, snapshot = facts.link, facts.link_tables, facts.steps, facts.snapshot
+    comes_again = steps[Step.PULL_AGAIN] - snapshot.blocked_again
+    gives_up = link_tables.remade and (comes_again > 0 or steps[Step.RELEASE]) and snapshot.hanging
     if steps[Step.RELEASE]:
         words = "missing locally and not pullable"
-        yield Release(link.source, steps[Step.RELEASE], words, lost=footing.remade)
+        yield Release(link.source, steps[Step.RELEASE], words, lost=link_tables.remade)
     if gives_up:
         yield GiveUp(link.source, snapshot.hanging, HANGS_ON)
     if snapshot.equal:
@@ -108,45 +108,50 @@ def rows(facts: Facts) -> Iterator[Action]:
     yield from _refill(facts)
     yield from _after_refill(facts)
     if comes_again > 0:
-        why = "in outbound, but the local table was dropped" if footing.remade else MISSING
-        yield PullAgain(comes_again, f"{why}; pull again", whole=footing.remade)
-    if steps[Step.PULL] > snapshot.stuck:
+        why = "in outbound, but the local table was dropped" if link_tables.remade else MISSING
+        yield PullAgain(comes_again, f"{why}; pull again", whole=link_tables.remade)
+    if steps[Step.PULL] > snapshot.blocked:
         yield Pull(
-            steps[Step.PULL] - snapshot.stuck,
+            steps[Step.PULL] - snapshot.blocked,
             snapshot.to_pull_parts,
             snapshot.to_pull_bytes,
-            "new link" if footing.is_new else "wanted, not yet pulled",
+            "new link" if link_tables.is_new else "wanted, not yet pulled",
             objects=snapshot.to_pull_objects,
         )
-    if footing.remade and (gives_up or not _stay_lost(snapshot)):
-        yield NoteFilled(_id_of(footing), FILLED)
-    for table, key in footing.add_foreign_keys:
+    if link_tables.remade and (gives_up or not _stay_lost(snapshot)):
+        yield NoteFilled(_id_of(link_tables), FILLED)
+    for table, key in link_tables.add_foreign_keys:
         parent = f"{key.parent_schema}.{key.parent_table}"
         yield AddForeignKey(table, key.columns, parent, "its parent is now linked", key=key)
 
 
 def taken_note_of(facts: Facts) -> Iterator[Action]:
     """The notes of a definition that changed in nothing here; taken where something else is done."""
-    if facts.footing.redefined and not _is_built(facts.footing) and facts.footing.refill is None:
+    if facts.link_tables.redefined and not _is_built(facts.link_tables) and facts.link_tables.refill is None:
         yield from _note_definition(facts, CHANGED)
 
 
-def _is_built(footing: Footing) -> bool:
+def _is_built(link_tables: LinkTables) -> bool:
     """Whether tables are made or altered."""
-    makes = footing.make_outbound or footing.mark_outbound or footing.make_local or footing.mark_local
-    return bool(makes or footing.alter_local)
+    makes = (
+        link_tables.make_outbound
+        or link_tables.mark_outbound
+        or link_tables.make_local
+        or link_tables.mark_local
+    )
+    return bool(makes or link_tables.alter_local)
 
 
 def _completes_late(facts: Facts) -> bool:
     """Whether this plan brings rows, then marks, to the present definition."""
-    due = facts.footing.completes_late and facts.may_refill
-    return due and not (facts.footing.refill is not None and facts.relied.entities)
+    due = facts.link_tables.completes_late and facts.may_refill
+    return due and not (facts.link_tables.refill is not None and facts.relied.entities)
 
 
 def _stay_lost(snapshot: LinkSnapshot) -> bool:
     """Whether held rows are missing here that cannot come again as things stand."""
     strays = any(c.presence.outbound and not (c.presence.source or c.presence.local) for c in snapshot.counts)
-    return strays or bool(snapshot.stuck_again)
+    return strays or bool(snapshot.blocked_again)
 
 
 def _alter(facts: Facts, alteration: Alteration, due: str | None = None) -> AlterLocal:
@@ -160,7 +165,7 @@ def _alter(facts: Facts, alteration: Alteration, due: str | None = None) -> Alte
         f"the source added {', '.join(words)}",
         alteration=alteration,
         refill=due,
-        link_id=_id_of(facts.footing),
+        link_id=_id_of(facts.link_tables),
         after_rows=bool(alteration.unique),
     )
 
@@ -168,7 +173,7 @@ def _alter(facts: Facts, alteration: Alteration, due: str | None = None) -> Alte
 def _after_refill(facts: Facts) -> Iterator[Action]:
     """Unique indexes, then the marks: what waits until the rows that are here are as the source's."""
     if facts.may_refill:
-        for alteration in facts.footing.alter_local:
+        for alteration in facts.link_tables.alter_local:
             if alteration.unique:
                 yield _alter(facts, replace(alteration, columns=(), indexes=alteration.unique))
     if _completes_late(facts):
@@ -176,10 +181,10 @@ def _after_refill(facts: Facts) -> Iterator[Action]:
 
 
 def _note_definition(facts: Facts, why: str, *, after_rows: bool = False) -> Iterator[Action]:
-    digest, mark = facts.link.definition.digest(), facts.footing.mark
+    digest, mark = facts.link.definition.digest(), facts.link_tables.mark
     contact = mark.contact if mark is not None else ""
     for server in (facts.link.source, LOCAL):  # the local mark is completed last
-        link_id = _id_of(facts.footing)
+        link_id = _id_of(facts.link_tables)
         yield NoteDefinition(server, digest, why, link_id, contact, after_rows=after_rows)
 
 
@@ -188,14 +193,14 @@ def _unprotected_unwanted(snapshot: LinkSnapshot) -> bool:
 
 
 def _refill(facts: Facts) -> Iterator[Action]:
-    link, footing, snapshot, aside = facts.link, facts.footing, facts.snapshot, facts.relied.entities
+    link, link_tables, snapshot, aside = facts.link, facts.link_tables, facts.snapshot, facts.relied.entities
     if not facts.may_refill:
         return  # a new source row may have the key of one that went, and would take its place here
-    if footing.refill is not None:
+    if link_tables.refill is not None:
         shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
         differ = shared if facts.relied.differ is None else facts.relied.differ
         if differ > aside:
-            yield Refill(differ - aside, "definition", footing.refill)
+            yield Refill(differ - aside, "definition", link_tables.refill)
     elif link.changed == "mend" and (snapshot.changed or 0) > aside:
         also = ", or lack external objects" if snapshot.lost else ""
         yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from their source rows{also}")
@@ -205,9 +210,9 @@ def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:
     return tuple(f"{t.schema}.{t.name}" for t in tables)
 
 
-def _mark(footing: Footing, table: str) -> Mark | None:
-    return replace(footing.mark, table_name=table) if footing.mark is not None else None
+def _mark(link_tables: LinkTables, table: str) -> Mark | None:
+    return replace(link_tables.mark, table_name=table) if link_tables.mark is not None else None
 
 
-def _id_of(footing: Footing) -> str:
-    return footing.mark.link_id if footing.mark is not None else footing.link_id or ""
+def _id_of(link_tables: LinkTables) -> str:
+    return link_tables.mark.link_id if link_tables.mark is not None else link_tables.link_id or ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 
-ASKED = "deletion requested"
+DELETION_REQUESTED = "deletion requested"
 ORPHANS = "no source row (deleted at the source or inserted locally)"
 STRAYS = "held, requested or approved, but their source row is missing, which the foreign keys should prevent"
 AGAIN = "their deletion was approved earlier, but they are in the local table again, unprotected"
@@ -13,14 +13,14 @@ AGAIN = "their deletion was approved earlier, but they are in the local table ag
 
 def requested(seen: LinkDeletions) -> str:
     """Say when the deletions that await a decision were requested, by the day of the newest request."""
-    if seen.waiting is None or seen.waiting.until is None:
-        return ASKED
-    newest = seen.waiting.until.date()
-    several = any(each.since.date() != newest for each in seen.asked)
-    return f"{ASKED}{', most recently' if several else ''} on {newest}"
+    if seen.requested is None or seen.requested.until is None:
+        return DELETION_REQUESTED
+    newest = seen.requested.until.date()
+    several = any(each.since.date() != newest for each in seen.request_groups)
+    return f"{DELETION_REQUESTED}{', most recently' if several else ''} on {newest}"
 
 
-def quoted(name: str) -> str:
+def quoted_name(name: str) -> str:
     """A table, `schema.table`, as a statement names it."""
     return ".".join(f"`{part}`" for part in name.split(".", 1))
 

@@ -10,9 +10,9 @@ from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.deletion_requests import DeletionFacts
 from djlink_manifest.reconcile.state.snapshot import (
-    Footing,
     Forgotten,
     LinkSnapshot,
+    LinkTables,
     Refusal,
     ReliedOn,
     ServerFacts,
@@ -40,7 +40,7 @@ class Observation:
     """
 
     head: Head
-    footings: Mapping[str, Footing]
+    link_tables: Mapping[str, LinkTables]
     snapshots: Mapping[str, LinkSnapshot]
     refusals: tuple[Refusal, ...] = ()
     forgotten: tuple[Forgotten, ...] = ()

@@ -6,7 +6,7 @@ Nothing in it depends on the order of the manifest's text, on the clock or on a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
@@ -24,6 +24,8 @@ from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
     Forgotten,
+    LinkSnapshot,
+    LinkTables,
     Refusal,
     ReliedOn,
     ServerFacts,
@@ -123,34 +125,13 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     refused: dict[str, list[Refusal]] = defaultdict(list)
     for refusal in seen.refusals:
         refused[refusal.address].append(refusal)
-    needs: dict[str, list[Edge]] = defaultdict(list)
-    for edge in graph.edges:
-        needs[edge.child].append(edge)
-    decider = Decider(
-        by_address,
-        usable=frozenset(a for a in seen.snapshots if a in by_address and a not in refused),
-        held={address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
-        lately=seen.deletions.lately,
-        approvals=seen.approvals,
-        limit=seen.limit,
-        unseen=seen.deletions.unseen or {},
-        unfilled=seen.deletions.unfilled,
-    )
-    spent = list[Approval]()
+    decider, spent = _decider(by_address, refused, seen), list[Approval]()
     plans: dict[str, LinkPlan] = {}
-    for number, wave in enumerate(graph.waves(), start=1):
-        for address in wave:
-            link = by_address[address]
-            base = LinkPlan(
-                address,
-                number,
-                link.location,
-                tuple(sorted(needs[address])),
-                warnings=unlinked_warnings(link),
-            )
-            stopped = [p for p in base.after if plans[p].is_stopped]
-            in_the_way = tuple(_in_the_way(refused[address], stopped))
-            plans[address] = _link_plan(base, link, in_the_way, seen, (decider, spent))
+    for base in _bases(by_address, graph):
+        stopped = [p for p in base.after if plans[p].is_stopped]
+        in_the_way = tuple(_in_the_way(refused[base.address], stopped))
+        link = by_address[base.address]
+        plans[base.address] = _link_plan(base, link, in_the_way, seen, (decider, spent))
     return Plan(
         *(head.manifest, head.digest, head.files, head.local, head.sources),
         links=tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
@@ -164,6 +145,31 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
         spent=tuple(spent),
         removals=seen.removals,
     )
+
+
+def _decider(links: Mapping[str, Link], refused: Collection[str], seen: Observation) -> Decider:
+    return Decider(
+        links,
+        usable=frozenset(a for a in seen.snapshots if a in links and a not in refused),
+        held={address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
+        lately=seen.deletions.lately,
+        approvals=seen.approvals,
+        limit=seen.limit,
+        unseen=seen.deletions.unseen or {},
+        unfilled=seen.deletions.unfilled,
+    )
+
+
+def _bases(links: Mapping[str, Link], graph: LinkGraph) -> Iterator[LinkPlan]:
+    """The links' plans with nothing in them, parents first."""
+    needs: dict[str, list[Edge]] = defaultdict(list)
+    for edge in graph.edges:
+        needs[edge.child].append(edge)
+    for number, wave in enumerate(graph.waves(), start=1):
+        for address in wave:
+            link, edges = links[address], tuple(sorted(needs[address]))
+            warnings = unlinked_warnings(link)
+            yield LinkPlan(address, number, link.location, edges, warnings=warnings)
 
 
 def _in_the_way(refusals: Sequence[Refusal], stopped: Sequence[str]) -> Iterator[Blocked]:
@@ -184,55 +190,47 @@ def _link_plan(
 ) -> LinkPlan:
     """The plan of one link; what decides about deletions comes with the spent approvals, which are added."""
     decider, spent = deciding
-    footing, snapshot = seen.footings.get(link.address), seen.snapshots.get(link.address)
-    if footing is not None and snapshot is not None:
-        base = replace(
-            base,
-            new=footing.is_new,
-            warnings=(*base.warnings, *link.notes) if footing.is_new else base.warnings,
-            left_out=snapshot.left_out,
-            source_rows=snapshot.source_rows,
-            outbound_rows=snapshot.outbound_rows,
-            local_rows=snapshot.local_rows,
-        )
+    link_tables, snapshot = seen.link_tables.get(link.address), seen.snapshots.get(link.address)
+    if link_tables is not None and snapshot is not None:
+        base = _counted(base, link, link_tables, snapshot)
     if in_the_way:
         return replace(base, blocked=in_the_way)
-    if footing is None or snapshot is None:
+    if link_tables is None or snapshot is None:
         raise ValueError(f"{link.address} has no observation and no refusal")
-    steps, deletions = steps_of(link, footing, snapshot.counts), seen.deletions.links.get(link.address)
+    steps, deletions = steps_of(link, link_tables, snapshot.counts), seen.deletions.links.get(link.address)
     relied = seen.relied.get(link.address)
-    complete = not (footing.make_local or footing.make_outbound)
-    decision = decider.decide(link, steps, deletions, complete=complete, remade=footing.remade)
+    complete = not (link_tables.make_local or link_tables.make_outbound)
+    decision = decider.decide(link, steps, deletions, complete=complete, remade=link_tables.remade)
     spent += decision.spent
+    told = any(map(_is_of_orphans, decision.actions))
     # not while source rows are gone that are held, nor in the apply that deletes these here
-    may_refill = not (snapshot.in_state(State.IMPOSSIBLE) or any(map(_is_of_orphans, decision.actions)))
+    may_refill = not (snapshot.in_state(State.IMPOSSIBLE) or told)
     lineage = seen.lineage.get(link.source, ())
-    facts = Facts(
-        link,
-        footing,
-        snapshot,
-        steps,
-        relied=relied or ReliedOn(0),
-        may_refill=may_refill,
-        lineage=lineage,
-    )
+    aside = relied or ReliedOn(0)
+    facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
     actions = (*structure(facts), *decision.actions, *rows(facts))
+    found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(
-            *decision.blocked,
-            *(
-                each
-                for each in obstacles(link, snapshot, steps)
-                if each.reason != STRAYS or not any(map(_is_of_orphans, decision.actions))
-            ),
-            *relied_on(link, relied, seen.head.files),
-        ),
-        drift=tuple(drifts(link, footing, snapshot)),
+        blocked=(*decision.blocked, *found_obstacles, *relied_on(link, relied, seen.head.files)),
+        drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
         requests=deletions,
+    )
+
+
+def _counted(base: LinkPlan, link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> LinkPlan:
+    """The plan of a link with what stands of it."""
+    return replace(
+        base,
+        new=link_tables.is_new,
+        warnings=(*base.warnings, *link.notes) if link_tables.is_new else base.warnings,
+        left_out=snapshot.left_out,
+        source_rows=snapshot.source_rows,
+        outbound_rows=snapshot.outbound_rows,
+        local_rows=snapshot.local_rows,
     )
 
 

@@ -69,15 +69,15 @@ def removal(
     The catalogues hold the schemas that the mark names; `keys` are the foreign keys to tables of its local
     schema; `linked` are the local tables of all links that stay, `going` those of all links taken out.
     """
-    ours = next((m for m in local.marks.get(mark.local_schema, ()) if m.link_id == mark.link_id), None)
-    tables = made_tables(mark, source, local) if ours else ()
+    local_mark = next((m for m in local.marks.get(mark.local_schema, ()) if m.link_id == mark.link_id), None)
+    tables = made_tables(mark, source, local) if local_mark else ()
     dependents = [(table, key) for table, key in keys if _names(key, tables) and table not in tables]
     drop = entry.table == "drop"
     requested = (mark.local_schema, requested_part_name(mark.local_table))
     outbound = (mark.outbound_schema, mark.outbound_table)
     beside = [(outbound[0], outbound[1] + suffix) for suffix in (REQUESTED, APPROVED)]
     ledger = (outbound[0], outbound[1] + HISTORY)
-    blocked = list(_in_the_way(entry, mark, local, ours, dependents, links={*linked, *going}))
+    blocked = list(_in_the_way(entry, mark, local, local_mark, dependents, links={*linked, *going}))
     found = source.tables.get(outbound)
     if found is not None and found.kind != "table":
         found = None  # somebody's view: neither read nor dropped
@@ -117,11 +117,11 @@ def _views(outbound: TableName, source: Catalog) -> Iterator[TableName]:
 
 def made_tables(mark: Mark, source: Catalog, local: Catalog) -> tuple[TableName, ...]:
     """The local tables that djlink made for the link, the master last."""
-    theirs = next((t for t in source.masters(mark.source_schema) if t.name == mark.source_table), None)
+    source_table = next((t for t in source.masters(mark.source_schema) if t.name == mark.source_table), None)
     master = next((t for t in local.masters(mark.local_schema) if t.name == mark.local_table), None)
     if master is None:
         return ()
-    made = {plain_name(p.name) for p in (theirs.parts if theirs else ())}
+    made = {plain_name(p.name) for p in (source_table.parts if source_table else ())}
     made.add(requested_part_name(mark.local_table))
     parts = [(p.schema, p.name) for p in reversed(master.parts) if p.name in made]
     return (*parts, (master.schema, master.name))
@@ -131,25 +131,28 @@ def _in_the_way(
     entry: Removed,
     mark: Mark,
     local: Catalog,
-    ours: Mark | None,
+    local_mark: Mark | None,
     dependents: Sequence[KeyTo],
     *,
     links: Collection[TableName],
 ) -> Iterator[Blocked]:
-    here = f"{mark.local_schema}.{mark.local_table}"
+    local_name = f"{mark.local_schema}.{mark.local_table}"
     if mark.fingerprint != fingerprint(local.identity):
         words = (
-            f"{here} belongs to another local server, `{mark.local_server}`: this server is a copy of that "
+            f"{local_name} belongs to another local server, `{mark.local_server}`: this server "
+            "is a copy of that "
             "one, or it was moved"
         )
         yield Blocked("error", words, hint="remove the link on that server", whole=True)
-    elif ours is None and (mark.local_schema, mark.local_table) in local.tables and entry.table == "drop":
-        words = f"the local table {here} does not carry the link's mark, so it is not dropped"
+    elif (
+        local_mark is None and (mark.local_schema, mark.local_table) in local.tables and entry.table == "drop"
+    ):
+        words = f"the local table {local_name} does not carry the link's mark, so it is not dropped"
         yield Blocked("error", words, hint="write `table: keep`", whole=True)
     if entry.table == "drop":
         own = sorted({".".join(table) for table, _ in dependents if table not in links})
         if own:
-            words = f"tables of your own depend on {here}: {', '.join(own)}"
+            words = f"tables of your own depend on {local_name}: {', '.join(own)}"
             hint = "drop those tables or their foreign keys first, or write `table: keep`"
             yield Blocked("error", words, hint=hint, whole=True)
 

@@ -12,9 +12,9 @@ from djlink_manifest.model.links.entity import State, Step
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
-from djlink_manifest.reconcile.plan.messages import ORPHANS, STRAYS, how_strays, quoted
+from djlink_manifest.reconcile.plan.messages import ORPHANS, STRAYS, how_strays, quoted_name
 from djlink_manifest.reconcile.plan.observation import Observation
-from djlink_manifest.reconcile.state.snapshot import Footing, LinkSnapshot, ReliedOn
+from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, LinkTables, ReliedOn
 
 UNSURE = (
     "deletions: the local account cannot tell whether a table that it cannot see refers to linked tables "
@@ -44,27 +44,27 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             "change or delete the local rows with the same value, then plan again; or exclude these "
             "entities with `where`",
         )
-    hindered = Counter[Obstacle]()
-    for obstacle, count in (*snapshot.hindered, *snapshot.hindered_again):
-        hindered[obstacle] += count
-    for obstacle, count in hindered.items():
+    obstacles = Counter[Obstacle]()
+    for obstacle, count in (*snapshot.obstacles, *snapshot.obstacles_again):
+        obstacles[obstacle] += count
+    for obstacle, count in obstacles.items():
         yield Blocked("upstream" if obstacle.waits else "error", obstacle.words, count, obstacle.hint)
     refused = Counter[LocalRule]()
     for rule, count in (*snapshot.refused, *snapshot.refused_again):
         refused[rule] += count
     for rule, count in refused.items():
         yield Blocked("upstream" if rule.linked else "error", rule.words, count, rule.hint)
-    if snapshot.lacking:
+    if snapshot.missing_objects:
         yield Blocked(
             "error",
             "one of their external objects is missing or damaged at the source",
-            snapshot.lacking,
+            snapshot.missing_objects,
             "ask the source's owner to repair the objects, or exclude these entities with `where`; the "
             "others are pulled",
         )
-    waiting = Counter(dict(snapshot.waiting))
-    waiting.update(dict(snapshot.waiting_again))
-    for parent, count in waiting.items():
+    pending = Counter(dict(snapshot.blocked_by_parent))
+    pending.update(dict(snapshot.blocked_by_parent_again))
+    for parent, count in pending.items():
         yield Blocked("upstream", f"their parents in {parent} are blocked", count)
 
 
@@ -74,7 +74,7 @@ def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iter
         return
     why = "a refill would delete or change their rows that other rows refer to: "
     if relied.unseen:
-        grants = "; ".join(f"GRANT SELECT ON {quoted(name)}" for name in relied.unseen)
+        grants = "; ".join(f"GRANT SELECT ON {quoted_name(name)}" for name in relied.unseen)
         tables = f"{', '.join(relied.unseen)}, with CASCADE or SET NULL, which the local account cannot read"
         hint = f"grant the local account access ({grants}), then plan again"
         yield Blocked("error", f"{why}{tables}", relied.entities, hint)
@@ -95,11 +95,11 @@ def _line(link: Link, files: Sequence[str]) -> str:
     return f"import djlink_manifest; [rows.delete() for rows in {rows}]"
 
 
-def drifts(link: Link, footing: Footing, snapshot: LinkSnapshot) -> Iterator[Drift]:
+def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Iterator[Drift]:
     """What stands otherwise than any action leaves it."""
-    for words in footing.drift:
+    for words in link_tables.drift:
         yield Drift(words)
-    if footing.redefined and footing.is_level:
+    if link_tables.redefined and link_tables.is_level:
         yield Drift(
             "the source's definition changed after linking in a way that does not affect rows, such as a "
             "comment or a default; the local tables are unchanged",

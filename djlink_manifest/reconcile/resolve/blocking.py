@@ -23,7 +23,7 @@ from djlink_manifest.reconcile.state.snapshot import Refusal
 
 
 @dataclass(frozen=True, slots=True)
-class Barrier:
+class Blocker:
     """What of a source's part of the manifest gives no link, and what it may keep from being made.
 
     `linked` are the tables of candidates, `refused` the refusals of candidates by address.

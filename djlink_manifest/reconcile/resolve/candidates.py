@@ -57,8 +57,8 @@ class Hints:
             for table in catalog.tables.values()
             for key in table.foreign_keys
         }
-        mine = [m for m in catalog.marks.get(outbound, ()) if m.manifest == manifest]
-        linked = {(m.source_schema, m.source_table): _today(m, catalog) for m in mine}
+        own_marks = [m for m in catalog.marks.get(outbound, ()) if m.manifest == manifest]
+        linked = {(m.source_schema, m.source_table): _today(m, catalog) for m in own_marks}
         return Hints(frozenset((named | set(linked.values())) - catalog.tables.keys()), linked)
 
     def meant(self, schema: str, pattern: str) -> frozenset[TableName] | None:
@@ -151,7 +151,7 @@ def _of_schema(
     for rule in schema.rules:
         if not rule.is_glob and rule.pattern not in chosen:
             known_as = _part(schema, rule, catalog) or hints.meant(schema.name, rule.pattern)
-            refusal = no_table(place, rule, names, catalog, schema.name, known_as)
+            refusal = no_table(place, rule, names, catalog, schema=schema.name, known=known_as)
             left.append(Unresolved(refusal, schema.name, rule, known_as))
     return found, left
 

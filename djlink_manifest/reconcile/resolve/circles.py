@@ -43,7 +43,12 @@ class LinkKey:
         columns, table = self.key.columns, self.table
         nullable = tuple(name for name in columns if table.column(name).nullable)
         return Reference(
-            table.name, columns, nullable, self.parent, self.key.parent_table, self.key.parent_columns
+            table.name,
+            columns,
+            nullable,
+            self.parent,
+            parent_table=self.key.parent_table,
+            parent_columns=self.key.parent_columns,
         )
 
     @property
@@ -87,16 +92,16 @@ def link_keys(
             if place in own or parent is None or set(key.parent_columns) != set(parent.key):
                 continue
             stands = local.tables.get((candidate.local_schema, plain_name(table.name)))
-            here = stands is not None and any(_is_same(key, parent, k) for k in stands.foreign_keys)
-            lacks = stands is not None and not here
-            yield LinkKey(candidate.address, parent.address, table, key, here, lacks)
+            has_key = stands is not None and any(_is_same(key, parent, k) for k in stands.foreign_keys)
+            lacks = stands is not None and not has_key
+            yield LinkKey(candidate.address, parent.address, table, key, stands=has_key, lacks=lacks)
 
 
 def _is_same(key: ForeignKey, parent: LinkedTable, local: ForeignKey) -> bool:
     """Whether a local foreign key is what a foreign key of the source becomes here."""
     pairs = [set(zip(k.columns, k.parent_columns, strict=True)) for k in (key, local)]
-    there = (local.parent_schema, local.parent_table)
-    return there == (parent.local_schema, parent.local_table) and pairs[0] == pairs[1]
+    parent_table = (local.parent_schema, local.parent_table)
+    return parent_table == (parent.local_schema, parent.local_table) and pairs[0] == pairs[1]
 
 
 def untie(keys: Iterable[LinkKey]) -> Untied:
@@ -116,9 +121,9 @@ def untie(keys: Iterable[LinkKey]) -> Untied:
         if key.child != key.parent:
             between.setdefault((key.child, key.parent), []).append(key)
     tied = circles(pair for pair, group in between.items() if not all(key.nullable for key in group))
-    stuck = {address for group in tied for address in group}
+    tangled = {address for group in tied for address in group}
     whole = {address: group for group in circles(between) for address in group}
-    idle = {(a, b) for a, b in between if a in stuck and b in whole[a]}
+    idle = {(a, b) for a, b in between if a in tangled and b in whole[a]}
     left = between.keys() - idle
     cut = dict[Pair, tuple[str, ...]]()
     while found := circles(left):

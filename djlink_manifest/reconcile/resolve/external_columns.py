@@ -42,12 +42,12 @@ def house(
     if not any(external_columns(each) for each in table.tables):
         return Housed(table, problems=legacy)
     pairs, problems = dict[str, str](), list(legacy)
-    for theirs, wanted in mapping:
+    for source_store, wanted in mapping:
         local = stores.local(wanted) if wanted != INLINE else None
         if isinstance(local, NoStore):
-            problems.append((f"`stores` maps `{theirs}` to `{wanted}`: {local.reason}", local.hint))
+            problems.append((f"`stores` maps `{source_store}` to `{wanted}`: {local.reason}", local.hint))
         else:
-            pairs[theirs] = INLINE if local is None else local.name
+            pairs[source_store] = INLINE if local is None else local.name
     resolved = tuple(sorted(pairs.items()))
     if len(problems) == len(legacy):
         problems += _column_problems(table, source, resolved, stores)
@@ -120,11 +120,11 @@ def _same_places(
 ) -> Iterator[tuple[str, str | None]]:
     """Objects lie below the schema's name: two schemas of one name in one store have theirs mixed up."""
     for name in store_names(table):
-        theirs, ours = stores.of_source(source, name), stores.local(target_of(mapping, name) or "")
-        if isinstance(theirs, Store) and isinstance(ours, Store) and theirs.place == ours.place:
+        source_store, local = stores.of_source(source, name), stores.local(target_of(mapping, name) or "")
+        if isinstance(source_store, Store) and isinstance(local, Store) and source_store.place == local.place:
             yield (
-                f"the store `{name}` of {source} and the local store `{ours.name}` are the same "
-                f"({ours.where}), and both schemas are called `{table.schema}`: garbage collection would "
+                f"the store `{name}` of {source} and the local store `{local.name}` are the same "
+                f"({local.where}), and both schemas are called `{table.schema}`: garbage collection would "
                 "delete the source's objects",
                 "name another local schema (`schema_name`) or another local store (`stores`)",
             )

@@ -16,7 +16,7 @@ from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.derive import LinkedTable, circle_notes, local_definition
 from djlink_manifest.model.tables.naming import outbound_names, plain_name, source_of
 from djlink_manifest.model.vendors.fitting import Fitted, fitted
-from djlink_manifest.reconcile.resolve.blocking import Barrier
+from djlink_manifest.reconcile.resolve.blocking import Blocker
 from djlink_manifest.reconcile.resolve.candidates import Unresolved, candidates
 from djlink_manifest.reconcile.resolve.circles import (
     LinkKey,
@@ -96,7 +96,16 @@ def resolve(
             schema = outbound[source.name]
             chosen, unresolved = candidates(manifest, source, catalog, schema)
             found.append(
-                _Source.of(source, catalog, schema, manifest.name, chosen, unresolved, local, stores)
+                _Source.of(
+                    source,
+                    catalog,
+                    schema,
+                    manifest=manifest.name,
+                    chosen=chosen,
+                    unresolved=unresolved,
+                    local=local,
+                    stores=stores,
+                )
             )
     links = {link.address: link for each in found for link in each.links()}
     refusals = [
@@ -111,11 +120,11 @@ def resolve(
     refusals += [*broken, *circular]
     refused = {r.address: r for r in refusals}
     for each in found:
-        barrier = Barrier(each.spec, each.unresolved, each.linked, refused)
-        waiting = [c for c in each.candidates if c.address not in refused]
-        refusals += barrier.refusals(waiting)
+        blocker = Blocker(each.spec, each.unresolved, each.linked, refused)
+        blocked = [c for c in each.candidates if c.address not in refused]
+        refusals += blocker.refusals(blocked)
         for candidate in each.candidates:
-            links[candidate.address] = _without(links[candidate.address], barrier.parents(candidate))
+            links[candidate.address] = _without(links[candidate.address], blocker.parents(candidate))
     return Resolved(
         tuple(links[a] for a in sorted(links)),
         LinkGraph.build(links, edges),
@@ -164,7 +173,17 @@ class _Source:
         }
         keys = [key for c in chosen for key in link_keys(c, linked, local)]
         return _Source(
-            spec, catalog, outbound, manifest, chosen, unresolved, fits, houses, linked, keys, untie(keys)
+            spec,
+            catalog,
+            outbound,
+            manifest=manifest,
+            candidates=chosen,
+            unresolved=unresolved,
+            fits=fits,
+            houses=houses,
+            linked=linked,
+            keys=keys,
+            untied=untie(keys),
         )
 
     def declared(self) -> Iterator[str]:
@@ -172,9 +191,9 @@ class _Source:
 
         A name that fits no table may mean any table of its schema that was linked.
         """
-        mine = [m for m in self.catalog.marks.get(self.outbound, ()) if m.manifest == self.manifest]
+        own_marks = [m for m in self.catalog.marks.get(self.outbound, ()) if m.manifest == self.manifest]
         for each in self.unresolved:
-            linked = [(m.source_schema, m.source_table) for m in mine if m.source_schema == each.schema]
+            linked = [(m.source_schema, m.source_table) for m in own_marks if m.source_schema == each.schema]
             yield from (".".join(place) for place in (linked if each.tables is None else each.tables))
 
     def refusals(self, local: Version) -> Iterator[Refusal]:

@@ -128,9 +128,9 @@ def no_table(
 def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog: Catalog) -> Refusal:
     """The refusal of a table that foreign keys or marks name and that the account does not see."""
     named = ", ".join(".".join(table) for table in tables)
-    lacking = [table for table in tables if missing(catalog.grants, ("SELECT",), *table)]
+    missing_rights = [table for table in tables if missing(catalog.grants, ("SELECT",), *table)]
     account = catalog.identity.account
-    rights = " ".join(grant(SOURCE_RIGHTS, schema, account, name) for schema, name in lacking)
+    rights = " ".join(grant(SOURCE_RIGHTS, schema, account, name) for schema, name in missing_rights)
     out = _out(rule)
     hint = (
         f"{out}, or ask the source's administrator to run: {rights}"

@@ -20,20 +20,22 @@ from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts, refus
 class Selection:
     """What a command is about.
 
-    `links` are worked on, `removed` those of the links taken out; `told` are the links of which refusals are
-    told, those left out by `--exclude` among them; `refusals` what is told of resolving the manifest.
+    `links` are worked on, `removed` those of the links taken out; `reported` are the links of which refusals
+    are told, those left out by `--exclude` among them; `refusals` what is told of resolving the manifest.
     """
 
     links: frozenset[str]
     removed: frozenset[str]
-    told: frozenset[str]
+    reported: frozenset[str]
     refusals: tuple[Refusal, ...]
 
-    def tells(self, refusal: Refusal) -> bool:
+    def reports(self, refusal: Refusal) -> bool:
         """Whether a refusal is told; one that only follows from others where its link is worked on."""
         address = refusal.address
         return (
-            address in self.links or refusal in self.refusals or (address in self.told and not refusal.causes)
+            address in self.links
+            or refusal in self.refusals
+            or (address in self.reported and not refusal.causes)
         )
 
 
@@ -112,10 +114,10 @@ def check_address(resolved: Resolved, servers: Iterable[ServerFacts], address: s
     for server in servers:
         if server.problem and concerns(address, server.name):
             raise UsageError(f"{address}: {server.name} is unavailable: {server.problem}", hint=server.hint)
-    told = refusal_about(address, resolved.refusals)
-    if told is not None:
-        about = "" if told.address == address else f"{told.address}: "
-        raise UsageError(f"{address}: {about}{told.reason}", hint=told.hint)
+    refusal = refusal_about(address, resolved.refusals)
+    if refusal is not None:
+        about = "" if refusal.address == address else f"{refusal.address}: "
+        raise UsageError(f"{address}: {about}{refusal.reason}", hint=refusal.hint)
     close = nearest(address, sorted(resolved.graph.nodes))
     hint = f"did you mean `{close}`?" if close else "`djlink status` lists the links"
     raise UsageError(f"{address}: this manifest has no such link", hint=hint)

@@ -23,16 +23,16 @@ from djlink_manifest.errors import (
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.observe.keys import differing_keys, equal_unprotected
 from djlink_manifest.reconcile.plan.actions import Blocked
-from djlink_manifest.reconcile.runtime.context import Found
+from djlink_manifest.reconcile.runtime.context import ApplyInputs
 from djlink_manifest.reconcile.runtime.workers import Helpers
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, PlanKeys
 from djlink_manifest.retry import Retry
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.external.objects import Objects
 from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.outbound import registrations
-from djlink_manifest.servers.session.errors import is_passing_here
+from djlink_manifest.servers.session.errors import is_transient_in_session
 from djlink_manifest.servers.session.session import RawRow, Writer
 from djlink_manifest.servers.stores.transport import Brought
 from djlink_manifest.servers.transfer.insert import BatchTooLarge, Budget, Conversion, as_read
@@ -41,13 +41,13 @@ BATCH_BYTES = 32 << 20
 BATCH_ENTITIES = 10_000
 BATCH_ROWS = 50_000
 KEYS_AT_ONCE = 1_000
-AGAIN = Retry(5, lambda failures: 0.1 * 2**failures, is_passing_here)  # of one batch
+AGAIN = Retry(5, lambda failures: 0.1 * 2**failures, is_transient_in_session)  # of one batch
 IN_USE = Retry(5, float, lambda error: isinstance(error, TableInUse))  # of a DDL
 SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, committed meanwhile
 
 
 @dataclass(slots=True)
-class Tally:
+class Counters:
     """What was committed for one link so far.
 
     `unfilled` are those of the refused entities that were to be refilled; `aside` those that were left as
@@ -88,8 +88,8 @@ class Tally:
 class Otherwise(DjlinkError):
     """What an action finds under its locks is not what its plan saw: it is blocked, and ends the link."""
 
-    def __init__(self, bench: Bench, blocked: Blocked) -> None:
-        super().__init__(blocked.reason, link=bench.link.address, hint=blocked.hint)
+    def __init__(self, link_work: LinkWork, blocked: Blocked) -> None:
+        super().__init__(blocked.reason, link=link_work.link.address, hint=blocked.hint)
         self.blocked = blocked
 
 
@@ -107,7 +107,7 @@ class Notes(Protocol):
 
 
 @dataclass(slots=True)
-class Bench:
+class LinkWork:
     """One link with the sessions to work on it.
 
     `found` is what the plan's observation left. `guarded` raises where its locks, as the sessions see them,
@@ -118,15 +118,15 @@ class Bench:
     """
 
     link: Link
-    found: Found
-    scene: Scene
+    found: ApplyInputs
+    source_links: SourceLinks
     source: Writer
     local: Writer
-    tally: Tally
+    counters: Counters
     guarded: Callable[[Writer, Writer], None]
     helpers: Helpers
     advanced: Callable[[], None]
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     stop: threading.Event
     stack: ExitStack
     objects: Objects | None = None
@@ -148,38 +148,38 @@ class Bench:
         self.guarded(self.source, self.local)
 
 
-def release_gone(bench: Bench) -> None:
+def release_gone(link_work: LinkWork) -> None:
     """Release what the plan saw held in outbound, gone locally and not to be pulled again."""
-    link, source = bench.link, bench.source
-    with differing_keys(link, True, True, source, bench.local) as (missing, _):
+    link, source = link_work.link, link_work.source
+    with differing_keys(link, True, True, source, link_work.local) as (missing, _):
         if missing is None or not missing.count:
             return
         with key_table(source, link, "gone") as gone:
-            registrations.add_missing(bench.scene, link, missing, gone, pullable=False)
+            registrations.add_missing(link_work.source_links, link, missing, gone, pullable=False)
             for first, last in gone.pages(KEYS_AT_ONCE):
-                keys = bench.keys.released.among(gone.keys(first, last))
+                keys = link_work.keys.released.among(gone.keys(first, last))
                 if keys:
-                    again(bench, partial(release, bench, keys))
-                bench.advanced()
-                stop_here(bench)
+                    again(link_work, partial(release, link_work, keys))
+                link_work.advanced()
+                check_stop(link_work)
 
 
-def register_equal(bench: Bench) -> None:
+def register_equal(link_work: LinkWork) -> None:
     """Write outbound rows for local entities that equal the source's."""
-    link, source = bench.link, bench.source
-    with differing_keys(link, True, True, source, bench.local) as (_, extra):
-        for keys in equal_unprotected(link, bench.scene, extra, source, bench.local):
+    link, source = link_work.link, link_work.source
+    with differing_keys(link, True, True, source, link_work.local) as (_, extra):
+        for keys in equal_unprotected(link, link_work.source_links, extra, source, link_work.local):
             if keys:
-                again(bench, partial(_register_keys, bench, keys), passing=SOURCE_ROW_GONE)
-                bench.advanced()
-            stop_here(bench)
+                again(link_work, partial(_register_keys, link_work, keys), transient=SOURCE_ROW_GONE)
+                link_work.advanced()
+            check_stop(link_work)
 
 
-def _register_keys(bench: Bench, keys: Sequence[RawRow]) -> None:
-    with bench.source.transaction():
-        new = registrations.register_keys(bench.source, bench.link, keys)
-        bench.check()
-    bench.tally.registered += new
+def _register_keys(link_work: LinkWork, keys: Sequence[RawRow]) -> None:
+    with link_work.source.transaction():
+        new = registrations.register_keys(link_work.source, link_work.link, keys)
+        link_work.check()
+    link_work.counters.registered += new
 
 
 def halving(
@@ -208,60 +208,60 @@ def halving(
     return spent, rows
 
 
-def bring(bench: Bench, work: KeyTable, low: int, high: int) -> None:
+def bring(link_work: LinkWork, work: KeyTable, low: int, high: int) -> None:
     """Bring the external objects of a range of entities, before any transaction begins.
 
     Raises ObjectRefused where one cannot be brought, BatchTooLarge where they are many.
     """
 
     def counted(brought: Brought) -> None:
-        bench.tally.objects += bool(brought.files)
-        bench.tally.object_bytes += brought.bytes
-        bench.advanced()
+        link_work.counters.objects += bool(brought.files)
+        link_work.counters.object_bytes += brought.bytes
+        link_work.advanced()
 
-    if bench.objects is None:
+    if link_work.objects is None:
         return
     try:
-        bench.objects.bring(bench.source, work, low, high, stop=bench.stop, each=counted)
+        link_work.objects.bring(link_work.source, work, low, high, stop=link_work.stop, each=counted)
     except ObjectRefused:
-        bench.tally.objectless += low == high
+        link_work.counters.objectless += low == high
         raise
 
 
-def count_refusal(tally: Tally, words: str) -> None:
+def count_refusal(counters: Counters, words: str) -> None:
     """Count an entity that the local server does not take, and keep the first few reasons."""
-    with tally.guard:
-        tally.refused += 1
-        if len(tally.refusals) < 3 and words not in tally.refusals:
-            tally.refusals.append(words)
+    with counters.guard:
+        counters.refused += 1
+        if len(counters.refusals) < 3 and words not in counters.refusals:
+            counters.refusals.append(words)
 
 
-def release(bench: Bench, keys: list[RawRow], *, counted: bool = True) -> None:
+def release(link_work: LinkWork, keys: list[RawRow], *, counted: bool = True) -> None:
     """Delete outbound rows whose absence from the local table is proved under locks on both servers."""
-    source, local, link = bench.source, bench.local, bench.link
+    source, local, link = link_work.source, link_work.local, link_work.link
     # the local gap stays locked until the source has committed
     with local.transaction("REPEATABLE READ"), source.transaction():
         held = registrations.lock_outbound(source, link, keys)
-        present = registrations.local_among(local, link, held) if held else set()
+        present = registrations.present_locally(local, link, held) if held else set()
         gone = [key for key in held if key not in present]
         released = registrations.release(source, link, gone) if gone else 0
-        bench.check()
+        link_work.check()
     if counted:
-        bench.tally.released += released
+        link_work.counters.released += released
 
 
-def patiently(bench: Bench, step: Callable[[], None]) -> None:
+def with_retries(link_work: LinkWork, step: Callable[[], None]) -> None:
     """Run a DDL; one that finds its table in use gives way at once and tries again a little later."""
-    IN_USE.run(step, bench.stop, bench.say)
+    IN_USE.run(step, link_work.stop, link_work.report)
 
 
-def again(bench: Bench, step: Callable[[], None], passing: frozenset[int] = frozenset()) -> None:
-    """Run a batch, again where it met a deadlock, a lock wait or one of the errors `passing`."""
+def again(link_work: LinkWork, step: Callable[[], None], transient: frozenset[int] = frozenset()) -> None:
+    """Run a batch, again where it met a deadlock, a lock wait or one of the errors `transient`."""
 
     def passes(error: Exception) -> bool:
-        return is_passing_here(error) or (isinstance(error, ServerError) and error.code in passing)
+        return is_transient_in_session(error) or (isinstance(error, ServerError) and error.code in transient)
 
-    replace(AGAIN, passes=passes).run(step, bench.stop, bench.say)
+    replace(AGAIN, passes=passes).run(step, link_work.stop, link_work.report)
 
 
 def batch_size(bytes_each: float, rows_each: float) -> int:
@@ -275,7 +275,7 @@ def fitting(spent: int, rows: int, entities: int) -> int:
     return batch_size(spent / entities, max(1.0, rows / entities))
 
 
-def stop_here(bench: Bench) -> None:
+def check_stop(link_work: LinkWork) -> None:
     """Raise Interrupted where the person asked to stop."""
-    if bench.stop.is_set():
-        raise Interrupted("stopped after the current batch", link=bench.link.address)
+    if link_work.stop.is_set():
+        raise Interrupted("stopped after the current batch", link=link_work.link.address)

@@ -14,24 +14,24 @@ from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.model.server.catalog import Mark
-from djlink_manifest.reconcile.observe.context import Stage
+from djlink_manifest.reconcile.observe.context import Context
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.ownership.locks import Locks
 from djlink_manifest.servers.session.pool import Pool
 from djlink_manifest.servers.session.session import Writer
-from djlink_manifest.servers.stores.transport import Depot
+from djlink_manifest.servers.stores.transport import StoreTransport
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ApplyInputs:
     """What a plan's observation leaves for its apply, beside the actions: sets of keys, and what SQL needs.
 
     `marks` are the links' marks, as they stand or as they shall be written, `marked` the links whose mark
     stands at the source; `held` are those whose outbound table stands, `complete` those whose requests and
-    approvals stand too. `scenes` are what the SQL of each source is made from; `blocked` the entities that
-    cannot come, by link, `keys` those that go; `dependents` the local foreign keys along which deletions
+    approvals stand too. `source_links` are what the SQL of each source is made from; `blocked` the entities
+    that cannot come, by link, `keys` those that go; `dependents` the local foreign keys along which deletions
     spread.
     """
 
@@ -39,28 +39,29 @@ class Found:
     marked: frozenset[str]
     held: frozenset[str]
     complete: frozenset[str]
-    scenes: Mapping[str, Scene]
+    source_links: Mapping[str, SourceLinks]
     blocked: Mapping[str, PackedKeys]
     keys: Mapping[str, PlanKeys]
     dependents: Dependents
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ApplyContext:
     """Links with pools of writers and locks, and what was found of them.
 
-    `holder` says who we are, for those who find a link locked; `depot` has the stores of external objects.
+    `holder` says who we are, for those who find a link locked; `store_transport` has the stores of external
+    objects.
     """
 
     links: Mapping[str, Link]
     graph: LinkGraph
-    found: Found
+    found: ApplyInputs
     sources: Mapping[str, Pool[Writer]]
     local: Pool[Writer]
     locks: Locks
     holder: str
     parallelism: int
-    depot: Depot
+    store_transport: StoreTransport
 
     def link_id(self, address: str) -> str:
         """The id in the marks of a link."""
@@ -68,28 +69,30 @@ class Site:
 
 
 @contextmanager
-def open_site(stage: Stage, due: Set[str], found: Found, besides: Set[str] = frozenset()) -> Iterator[Site]:
+def open_apply_context(
+    context: Context, due: Set[str], found: ApplyInputs, besides: Set[str] = frozenset()
+) -> Iterator[ApplyContext]:
     """The site of an apply of the links `due`; its sessions, and the locks with them, end with the block.
 
     `besides` are sources of which links are taken out.
     """
-    links = stage.links
+    links = context.links
     names = sorted({links[a].source for a in due} | besides)
-    writers = {name: Pool(stage.sources[name].address, Writer) for name in names}
-    local_writers = Pool(stage.local.address, Writer)
-    addresses = [stage.sources[name].address for name in names]
-    with closing(Locks(stage.local.address, addresses)) as locks:
+    writers = {name: Pool(context.sources[name].address, Writer) for name in names}
+    local_writers = Pool(context.local.address, Writer)
+    addresses = [context.sources[name].address for name in names]
+    with closing(Locks(context.local.address, addresses)) as locks:
         try:
-            yield Site(
+            yield ApplyContext(
                 links=links,
-                graph=stage.graph,
+                graph=context.graph,
                 found=found,
                 sources=writers,
                 local=local_writers,
                 locks=locks,
                 holder=holder(),
-                parallelism=stage.options.parallelism,
-                depot=stage.at.depot,
+                parallelism=context.options.parallelism,
+                store_transport=context.at.store_transport,
             )
         finally:
             for pool in (*writers.values(), local_writers):

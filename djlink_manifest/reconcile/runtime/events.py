@@ -31,7 +31,7 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Message:
     """Something worth telling while it happens: a retry, a wait."""
 
     address: str
@@ -75,7 +75,7 @@ class LinkOutcome:
     blocked: tuple[Blocked, ...] = ()
 
 
-Event: TypeAlias = LinkStarted | Advanced | Said | LinkOutcome
+Event: TypeAlias = LinkStarted | Advanced | Message | LinkOutcome
 Listener: TypeAlias = Callable[[Event], None]
 
 

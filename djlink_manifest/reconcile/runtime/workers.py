@@ -45,8 +45,8 @@ class Workers:
                 if free:
                     # who needs a session is the link's own worker: it has one, and does the work alone
                     with suppress(Unreachable, ConnectionLost):
-                        there = stack.enter_context(source.session())
-                        pair = there, stack.enter_context(local.session())
+                        source_session = stack.enter_context(source.session())
+                        pair = source_session, stack.enter_context(local.session())
                 yield pair
         finally:
             with self.guard:

@@ -42,7 +42,7 @@ class Closure:
     whole: tuple[tuple[str, int], ...] = ()
 
     @property
-    def here(self) -> int:
+    def local(self) -> int:
         """The entities that are here, whether they can go or not."""
         return self.entities + self.held
 
@@ -61,7 +61,7 @@ class RequestSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestGroup:
     """Open requests with one reason, of one requester."""
 
     reason: str
@@ -74,19 +74,19 @@ class Asked:
 class LinkDeletions:
     """What was observed of one link.
 
-    `asked` are the open requests of entities held or not; `granted` the closure of those that were agreed to;
-    `waiting` the others, and `earlier` parts of these up to the moments that approvals name, by their text;
-    `unnoted` and `overdue` are the requests that the local `DeletionRequested` lacks and has too many;
-    `unwanted` is what is here and wanted no longer;
-    `unheld` tells that requested entities are here without an outbound row; `now` is the source's clock;
-    `again` counts entities that were approved before, and are here again without protection; `orphans` are
-    the local rows without a source row, where an approval names them or they were asked about. `newest` is
-    the moment of the latest request of whatever kind: what is done about requests is bound to it.
+    `request_groups` are the open requests of entities held or not; `granted` the closure of those that were
+    agreed to; `requested` the others, and `earlier` parts of these up to the moments that approvals name, by
+    their text; `unnoted` and `overdue` are the requests that the local `DeletionRequested` lacks and has too
+    many; `unwanted` is what is here and wanted no longer; `unheld` tells that requested entities are here
+    without an outbound row; `now` is the source's clock; `again` counts entities that were approved before,
+    and are here again without protection; `orphans` are the local rows without a source row, where an
+    approval names them or they were asked about. `newest` is the moment of the latest request of whatever
+    kind: what is done about requests is bound to it.
     """
 
-    asked: tuple[Asked, ...] = ()
+    request_groups: tuple[RequestGroup, ...] = ()
     granted: Closure = Closure()
-    waiting: RequestSet | None = None
+    requested: RequestSet | None = None
     earlier: Mapping[str, RequestSet] = field(default_factory=dict)
     unnoted: int = 0
     overdue: int = 0

@@ -21,7 +21,7 @@ def _digest(key: Key) -> int:
     return int.from_bytes(found.digest(), "big")
 
 
-class KeySet:
+class KeyDigests:
     """Some keys of one link, eight bytes each: a digest of each key, in order."""
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
@@ -40,27 +40,27 @@ class KeySet:
         return [key for key in keys if key in self]
 
 
-NO_KEYS = KeySet()
+NO_KEYS = KeyDigests()
 
 
 @dataclass(frozen=True, slots=True)
 class PlanKeys:
     """What a plan saw of one link, by what its actions do with it.
 
-    `granted` and `waiting` are the requested entities that can go, claimed or not; `unwanted` those that go
+    `granted` and `requested` are the requested entities that can go, claimed or not; `unwanted` those that go
     as they are wanted no longer; `gone` the requested ones that are gone locally; `released` those held, gone
     locally and not to come again; `lost` those that a table made anew lacks and that cannot come; `mended`
     those approved, yet held; `orphans` the local rows without a source row that can go.
     """
 
-    granted: KeySet = NO_KEYS
-    waiting: KeySet = NO_KEYS
-    unwanted: KeySet = NO_KEYS
-    gone: KeySet = NO_KEYS
-    released: KeySet = NO_KEYS
-    lost: KeySet = NO_KEYS
-    mended: KeySet = NO_KEYS
-    orphans: KeySet = NO_KEYS
+    granted: KeyDigests = NO_KEYS
+    requested: KeyDigests = NO_KEYS
+    unwanted: KeyDigests = NO_KEYS
+    gone: KeyDigests = NO_KEYS
+    released: KeyDigests = NO_KEYS
+    lost: KeyDigests = NO_KEYS
+    mended: KeyDigests = NO_KEYS
+    orphans: KeyDigests = NO_KEYS
 
     @property
     def lets_go(self) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import Location
-from djlink_manifest.model.links.entity import Presence, Standing, State, Step, state_of, step_for
+from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Step, state_of, step_for
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
 from djlink_manifest.model.server.catalog import Mark
-from djlink_manifest.model.stores.external import NO_OBJECTS, Objects
+from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.tables.naming import class_name
 from djlink_manifest.model.tables.owner_views import OwnerView
@@ -58,7 +58,7 @@ class Alteration:
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
+class LinkTables:
     """What a link's required tables, marks and privileges lack in both catalogs, before any row is read.
 
     `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
@@ -132,17 +132,17 @@ class EntityClass:
     pullable: bool
 
 
-def steps_of(link: Link, footing: Footing, counts: Mapping[EntityClass, int]) -> Counter[Step]:
+def steps_of(link: Link, link_tables: LinkTables, counts: Mapping[EntityClass, int]) -> Counter[Step]:
     """How many entities of the link each step of the state table concerns."""
     steps: Counter[Step] = Counter()
     for entities, count in counts.items():
-        standing = Standing(
+        terms = EntityTerms(
             wanted=entities.wanted,
             pullable=entities.pullable,
             release_unwanted=link.unwanted == "release",
-            remade=footing.remade,
+            remade=link_tables.remade,
         )
-        steps[step_for(entities.presence, standing)] += count
+        steps[step_for(entities.presence, terms)] += count
     return steps
 
 
@@ -183,12 +183,12 @@ class LinkSnapshot:
     whose rows differ from the source's, None where nobody looked.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
-    lab's own, `waiting`, by the address of the parent that is blocked, `refused`, by the rule of a local
-    table that they break, and `hindered`, by other obstacles. `refused_again`, `waiting_again` and
-    `hindered_again` are the same of what outbound holds and the local table lacks.
-    Where external objects were verified, `lacking` counts those that lack one at the source, and `lost` the
-    objects that are missing or altered here; the entities of these are among the `changed`.
-    Of a table made anew at most the `hanging` entities are let go, for what they refer to is held no longer.
+    lab's own, `blocked_by_parent`, by the address of the parent that is blocked, `refused`, by the rule of a
+    local table that they break, and `obstacles`, by other obstacles. `refused_again`,
+    `blocked_by_parent_again` and `obstacles_again` are the same of what outbound holds and the local table
+    lacks. Where external objects were verified, `missing_objects` counts those that lack one at the source,
+    and `lost` the objects that are missing or altered here; the entities of these are among the `changed`. Of
+    a table made anew at most the `hanging` entities are let go, for what they refer to is held no longer.
     """
 
     counts: Mapping[EntityClass, int]
@@ -197,20 +197,20 @@ class LinkSnapshot:
     local_rows: int = 0
     to_pull_parts: tuple[tuple[str, int], ...] = ()
     to_pull_bytes: int = 0
-    to_pull_objects: Objects = NO_OBJECTS
+    to_pull_objects: ObjectCounts = NO_OBJECTS
     left_out: tuple[tuple[str, int], ...] = ()
     equal: int = 0
     parts: tuple[PartRows, ...] = ()
     taken: tuple[tuple[str, int], ...] = ()
-    waiting: tuple[tuple[str, int], ...] = ()
+    blocked_by_parent: tuple[tuple[str, int], ...] = ()
     refused: tuple[tuple[LocalRule, int], ...] = ()
     refused_again: tuple[tuple[LocalRule, int], ...] = ()
-    waiting_again: tuple[tuple[str, int], ...] = ()
-    hindered: tuple[tuple[Obstacle, int], ...] = ()
-    hindered_again: tuple[tuple[Obstacle, int], ...] = ()
+    blocked_by_parent_again: tuple[tuple[str, int], ...] = ()
+    obstacles: tuple[tuple[Obstacle, int], ...] = ()
+    obstacles_again: tuple[tuple[Obstacle, int], ...] = ()
     changed: int | None = None
     lost: int = 0
-    lacking: int = 0
+    missing_objects: int = 0
     hanging: int = 0
 
     def in_state(self, state: State) -> int:
@@ -224,15 +224,15 @@ class LinkSnapshot:
         return any(n and c.pullable and state_of(c.presence) in due for c, n in self.counts.items())
 
     @property
-    def stuck(self) -> int:
+    def blocked(self) -> int:
         """How many entities to be pulled cannot come."""
-        every = (*self.taken, *self.waiting, *self.refused, *self.hindered)
-        return sum(count for _, count in every) + self.lacking
+        every = (*self.taken, *self.blocked_by_parent, *self.refused, *self.obstacles)
+        return sum(count for _, count in every) + self.missing_objects
 
     @property
-    def stuck_again(self) -> int:
+    def blocked_again(self) -> int:
         """How many entities that are held and missing here cannot come again."""
-        every = (*self.refused_again, *self.waiting_again, *self.hindered_again)
+        every = (*self.refused_again, *self.blocked_by_parent_again, *self.obstacles_again)
         return sum(count for _, count in every)
 
 

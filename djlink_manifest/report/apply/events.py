@@ -18,7 +18,7 @@ from djlink_manifest.report.plan.text import plan_lines
 from djlink_manifest.report.screen.terminal import line
 
 
-class Telling(Protocol):
+class ApplyOutput(Protocol):
     """Reports the plan, the progress and the result of an apply."""
 
     def plan(self, plan: Plan) -> None:
@@ -52,7 +52,7 @@ class Prose:
         self._show([line(), *report_lines(plan, report)])
 
 
-class Records:
+class JsonEvents:
     """Reports to a program: each value goes to `write`; djlink's own messages go to a console."""
 
     def __init__(self, write: Callable[[Any], None], console: Console) -> None:

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
 from rich.table import Column
 from rich.text import Text
 
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Said
+from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Message
 from djlink_manifest.report.plan.summary import outcome_words
 from djlink_manifest.report.screen.figures import counted, duration, size
 from djlink_manifest.report.screen.rows import DONE, FAILED, STYLES, WAITS
@@ -90,7 +90,7 @@ class Lines:
                 left = _left(event.entities, total, now - self._started.get(address, now))
                 figures = f"{event.entities:,}{of} rows{_volume(event.rows, event.bytes)}{rate}{left}"
                 return line(f"{address}: {figures}")
-            case Said(address=address, words=words):
+            case Message(address=address, words=words):
                 return line(f"{address}: {words}")
             case LinkOutcome():
                 return _ended(event)
@@ -136,7 +136,7 @@ class Bars:
                     moved = self._tasks.get(address)
                 if moved is not None:
                     self._progress.update(moved, completed=entities, rows=rows, bytes=sent)
-            case Said(address=address, words=words):
+            case Message(address=address, words=words):
                 _print(self._console, line(f"{address}: {words}"))
             case LinkOutcome(address=address):
                 with self._guard:

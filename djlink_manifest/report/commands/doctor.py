@@ -9,7 +9,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from djlink_manifest.model.server.health import LEVELS, Diagnosis, Finding, Level, Patient
+from djlink_manifest.model.server.health import LEVELS, Diagnosis, ExaminedServer, Finding, Level
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line, plain
 
@@ -28,10 +28,10 @@ def diagnosis_lines(diagnosis: Diagnosis, *, quiet: bool = False) -> list[Text]:
     `quiet` omits findings that are ok.
     """
     lines = list[Text]()
-    for patient in diagnosis.patients:
-        mine = [f for f in diagnosis.findings if f.server == patient.name]
-        shown = [f for f in mine if not quiet or f.level != "ok"]
-        lines += [_heading(patient), *_found(shown), line()]
+    for server in diagnosis.servers:
+        findings = [f for f in diagnosis.findings if f.server == server.name]
+        shown = [f for f in findings if not quiet or f.level != "ok"]
+        lines += [_heading(server), *_found(shown), line()]
     return [*lines, line((_sums(diagnosis), "bold"))]
 
 
@@ -42,15 +42,15 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "manifest": diagnosis.manifest,
         "has_errors": diagnosis.has_errors,
         "counts": {level: diagnosis.count(level) for level in LEVELS},
-        "servers": [asdict(patient) for patient in diagnosis.patients],
+        "servers": [asdict(server) for server in diagnosis.servers],
         "findings": [asdict(finding) for finding in diagnosis.findings],
     }
 
 
-def _heading(patient: Patient) -> Text:
-    about = f"  {patient.vendor} {patient.version}" if patient.reached else "  not reached"
-    place = f"  {patient.host}:{patient.port}" if patient.port else f"  {patient.host}"
-    return line((patient.name, "bold"), place, (about, "dim"))
+def _heading(server: ExaminedServer) -> Text:
+    about = f"  {server.vendor} {server.version}" if server.reached else "  not reached"
+    place = f"  {server.host}:{server.port}" if server.port else f"  {server.host}"
+    return line((server.name, "bold"), place, (about, "dim"))
 
 
 def _found(findings: list[Finding]) -> Iterator[Text]:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from djlink_manifest.model.links.entity import Step
-from djlink_manifest.model.links.explanation import Explanation, KeyText, Reason, Records, told_once
+from djlink_manifest.model.links.explanation import Explanation, KeyText, Reason, Records, distinct_reasons
 from djlink_manifest.reconcile.plan.actions import (
     Approve,
     Delete,
@@ -35,43 +35,45 @@ LETTERS = (
 )
 
 
-def explanation_lines(told: Explanation, plan: LinkPlan) -> list[Text]:
+def explanation_lines(explanation: Explanation, plan: LinkPlan) -> list[Text]:
     """Return where the entity exists, why it is wanted or not, the next step, and what blocks it."""
     place = f"   {plan.location}" if plan.location else ""
-    lines = [line((told.address, "bold"), f"  {keyed(told.key)}", (place, "dim"))]
+    lines = [line((explanation.address, "bold"), f"  {keyed(explanation.key)}", (place, "dim"))]
     facts: list[Span] = ["  "]
-    for (letter, word), value in zip(LETTERS, told.presence, strict=True):
+    for (letter, word), value in zip(LETTERS, explanation.presence, strict=True):
         facts += [(f"{letter} {int(value)}", "bold green" if value else "dim"), f" {word}   "]
-    lines += [line(*facts), line("  ", ("state    ", "cyan"), (told.state, "bold"))]
-    if told.equal is not None:
+    lines += [line(*facts), line("  ", ("state    ", "cyan"), (explanation.state, "bold"))]
+    if explanation.equal is not None:
         same = (
-            "its rows are the same on both sides" if told.equal else "its rows differ between the two sides"
+            "its rows are the same on both sides"
+            if explanation.equal
+            else "its rows differ between the two sides"
         )
         lines.append(line("  ", ("rows     ", "cyan"), same))
-    lines += [line("  ", ("since    ", "cyan"), words) for words in _records(told.records)]
-    lines += [line(), line(("Wanted: ", "bold"), _wanted(told))]
-    lines += _reasons(told_once(told.reasons), "  ")
-    return [*lines, line(), *_follows(told, plan)]
+    lines += [line("  ", ("since    ", "cyan"), words) for words in _records(explanation.records)]
+    lines += [line(), line(("Wanted: ", "bold"), _wanted(explanation))]
+    lines += _reasons(distinct_reasons(explanation.reasons), "  ")
+    return [*lines, line(), *_follows(explanation, plan)]
 
 
-def explanation_json(told: Explanation, plan: LinkPlan) -> dict[str, Any]:
+def explanation_json(explanation: Explanation, plan: LinkPlan) -> dict[str, Any]:
     """Return the explanation as a JSON value; times are in UTC."""
     stamps = {
         name: value.isoformat(sep=" ") if hasattr(value, "isoformat") else value
-        for name, value in asdict(told.records).items()
+        for name, value in asdict(explanation.records).items()
     }
     return {
         "format_version": FORMAT_VERSION,
-        "address": told.address,
-        "key": dict(told.key),
-        "presence": told.presence._asdict(),
-        "state": told.state,
-        "wanted": told.wanted,
-        "pullable": told.pullable,
-        "step": told.step,
-        "equal": told.equal,
+        "address": explanation.address,
+        "key": dict(explanation.key),
+        "presence": explanation.presence._asdict(),
+        "state": explanation.state,
+        "wanted": explanation.wanted,
+        "pullable": explanation.pullable,
+        "step": explanation.step,
+        "equal": explanation.equal,
         "records": stamps,
-        "reasons": [_reason(each) for each in told_once(told.reasons)],
+        "reasons": [_reason(each) for each in distinct_reasons(explanation.reasons)],
         "link": link_json(plan),
     }
 
@@ -81,12 +83,12 @@ def keyed(key: KeyText) -> str:
     return ", ".join(f"{name}={value}" for name, value in key)
 
 
-def _wanted(told: Explanation) -> str:
-    if not told.presence.source:
+def _wanted(explanation: Explanation) -> str:
+    if not explanation.presence.source:
         return "no: the source has no such row"
-    if told.wanted and told.pullable:
-        return "yes, and pullable" if told.reasons else "yes: no rule restricts this link"
-    return "yes, but not pullable" if told.wanted else "no"
+    if explanation.wanted and explanation.pullable:
+        return "yes, and pullable" if explanation.reasons else "yes: no rule restricts this link"
+    return "yes, but not pullable" if explanation.wanted else "no"
 
 
 def _reasons(reasons: Iterable[Reason], indent: str) -> Iterator[Text]:
@@ -121,8 +123,8 @@ def _records(records: Records) -> Iterator[str]:
         yield f"deletion approved by {records.approved_by} at {records.approved_at} UTC"
 
 
-def _follows(told: Explanation, plan: LinkPlan) -> Iterator[Text]:
-    step = "nothing" if told.step == Step.NOTHING.value else told.step
+def _follows(explanation: Explanation, plan: LinkPlan) -> Iterator[Text]:
+    step = "nothing" if explanation.step == Step.NOTHING.value else explanation.step
     yield line(("Next step: ", "bold"), step)
     if plan.is_stopped:
         yield line("  ", ("!", "bold yellow"), " the link is blocked, so nothing is done")

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from djlink_manifest.model.links.holding import Done, Standing, TableStanding, Unreadable
+from djlink_manifest.model.links.holding import Done, LinkHolding, TableHolding, Unreadable
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line
 
@@ -23,7 +23,7 @@ def age(seconds: int) -> str:
     return counted(seconds // HOUR, "hour") if seconds >= HOUR else "less than an hour"
 
 
-def board_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
+def board_lines(tables: Sequence[TableHolding]) -> Iterator[Text]:
     """Return each table with a line for each lab and the state of its requests."""
     for number, table in enumerate(tables):
         if number:
@@ -38,20 +38,22 @@ def board_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
             yield line((f"  {sentence}", "bold"))
 
 
-def progress(table: TableStanding) -> Iterator[str]:
+def progress(table: TableHolding) -> Iterator[str]:
     """Yield sentences on the requests of a table: `2 of 3 labs approved; waiting for …, 12 days`."""
-    asked, agreed = table.asked, table.agreed
-    if asked:
-        waiting = sorted((s for s in asked if s.waiting), key=lambda s: -s.waiting_seconds)
-        who = "; ".join(f"{s.link.lab}, {age(s.waiting_seconds)}" for s in waiting)
-        labs = f"{len(agreed)} of {counted(len(asked), 'lab')} approved"
+    requested, agreed = table.requested, table.agreed
+    if requested:
+        requested_held = sorted(
+            (s for s in requested if s.requested_held), key=lambda s: -s.requested_seconds
+        )
+        who = "; ".join(f"{s.link.lab}, {age(s.requested_seconds)}" for s in requested_held)
+        labs = f"{len(agreed)} of {counted(len(requested), 'lab')} approved"
         yield f"{labs}; waiting for {who}" if who else f"{labs}: the source can delete the approved rows"
-    barred = max((each.requested - each.waiting for each in table.links), default=0)
-    if barred:
-        yield f"{counted(barred, 'row')} requested that a lab does not hold: the lab will not pull them"
+    unheld = max((each.requested - each.requested_held for each in table.links), default=0)
+    if unheld:
+        yield f"{counted(unheld, 'row')} requested that a lab does not hold: the lab will not pull them"
 
 
-def touched_lines(tables: Sequence[TableStanding]) -> Iterator[Text]:
+def touched_lines(tables: Sequence[TableHolding]) -> Iterator[Text]:
     """Yield the tables that a request or a deletion concerns, dependents first, with who holds their rows."""
     width = max((len(table.name) for table in tables), default=0)
     for table in tables:
@@ -75,7 +77,7 @@ def unreadable_lines(unreadable: Sequence[Unreadable]) -> Iterator[Text]:
         yield line((f"  next: {each.hint}", "dim"))
 
 
-def board_json(tables: Sequence[TableStanding], unreadable: Sequence[Unreadable]) -> JSON:
+def board_json(tables: Sequence[TableHolding], unreadable: Sequence[Unreadable]) -> JSON:
     """Return the tables and the unreadable schemas as a JSON value."""
     return {
         "format_version": 1,
@@ -98,12 +100,12 @@ def done_json(done: Sequence[Done]) -> list[JSON]:
     ]
 
 
-def _table(table: TableStanding) -> JSON:
+def _table(table: TableHolding) -> JSON:
     return {
         "table": ".".join(table.table),
         "name": table.name,
         "rows": table.rows,
-        "asked": len(table.asked),
+        "asked": len(table.requested),
         "approved": len(table.agreed),
         "links": [
             {
@@ -113,8 +115,8 @@ def _table(table: TableStanding) -> JSON:
                 "held": each.held,
                 "since": each.since.isoformat() + "Z" if each.since else None,
                 "requested": each.requested,
-                "waiting": each.waiting,
-                "waiting_seconds": each.waiting_seconds,
+                "waiting": each.requested_held,
+                "waiting_seconds": each.requested_seconds,
                 "approved": each.approved,
             }
             for each in table.links
@@ -122,14 +124,14 @@ def _table(table: TableStanding) -> JSON:
     }
 
 
-def _has(each: Standing) -> str:
+def _has(each: LinkHolding) -> str:
     words = [
         f"{counted(each.held, 'row')} held since {each.since:%Y-%m-%d}"
         if each.held and each.since
         else "holds no row"
     ]
-    if each.waiting:
-        words.append(f"{each.waiting:,} requested")
+    if each.requested_held:
+        words.append(f"{each.requested_held:,} requested")
     if each.approved:
         words.append(f"{each.approved:,} approved")
     return " · ".join(words)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from djlink_manifest.reconcile.plan.actions import Approve, Claim, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.plan.plan import LinkPlan
-from djlink_manifest.reconcile.state.deletion_requests import Asked, Closure
+from djlink_manifest.reconcile.state.deletion_requests import Closure, RequestGroup
 from djlink_manifest.report.screen.figures import counted, listed
 from djlink_manifest.report.screen.rows import DELETE, NOTE, RESUME, REVIEW, Row
 
@@ -19,7 +19,7 @@ def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
     """Return the deletions of a link: the actions, the open decisions, the requests with their reasons."""
     rows = [*_done(link), *_reviews(link)]
     if link.requests and rows:
-        rows += asked_rows(link, reasons)
+        rows += request_rows(link, reasons)
     if not rows:
         return []
     first, *others = rows
@@ -27,15 +27,15 @@ def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
     return [Row(first.symbol, link.address, first.words, place, first.style), *others]
 
 
-def asked_rows(link: LinkPlan, most: int | None = None) -> Iterator[Row]:
+def request_rows(link: LinkPlan, most: int | None = None) -> Iterator[Row]:
     """Yield a row for each reason of the requests: how many rows, requested by whom, and since when."""
     seen = link.requests
     if seen is None:
         return
-    chosen = seen.asked if most is None else seen.asked[:most]
+    chosen = seen.request_groups if most is None else seen.request_groups[:most]
     for each in chosen:
-        yield Row(NOTE, "", _asked(each, seen.now), style="dim")
-    left = len(seen.asked) - len(chosen)
+        yield Row(NOTE, "", _request_words(each, seen.now), style="dim")
+    left = len(seen.request_groups) - len(chosen)
     if left:
         yield Row(
             NOTE, "", f"and {counted(left, 'further reason')}: djlink requests {link.address}", style="dim"
@@ -71,9 +71,9 @@ def _reviews(link: LinkPlan) -> Iterator[Row]:
             continue
         count = f"{counted(block.count, 'row')}: " if block.count else ""
         yield Row(REVIEW, "", count + block.reason)
-        waiting = link.requests.waiting if link.requests else None
-        if waiting and block.count == waiting.closure.here:
-            yield from closure_rows(waiting.closure)
+        requested = link.requests.requested if link.requests else None
+        if requested and block.count == requested.closure.local:
+            yield from closure_rows(requested.closure)
         if block.hint:
             yield Row(REVIEW, "", f"next: {block.hint}", style="dim")
 
@@ -98,7 +98,7 @@ def _details(along: tuple[tuple[str, int], ...], rows: tuple[tuple[str, int], ..
         yield Row(NOTE, "", f"local rows: {listed([f'{n:,} of {t}' for t, n in rows])}", style="dim")
 
 
-def _asked(each: Asked, now: datetime | None) -> str:
+def _request_words(each: RequestGroup, now: datetime | None) -> str:
     since = each.since.strftime("%Y-%m-%d")
     age = f" ({_age(each.since, now)})" if now else ""
     reason = f": {each.reason}" if each.reason else ": no reason given"

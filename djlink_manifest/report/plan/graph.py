@@ -25,13 +25,13 @@ def dot(graph: LinkGraph) -> str:
     lines = ["digraph djlink {", "  rankdir=LR;", "  node [shape=box];"]
     for number, (source, addresses) in enumerate(_by_source(graph)):
         lines.append(f"  subgraph cluster_{number} {{")
-        lines.append(f"    label={_quoted(source)};")
-        lines += [f"    {_quoted(a)} [label={_quoted(_within(source, a))}];" for a in addresses]
+        lines.append(f"    label={_quoted_label(source)};")
+        lines += [f"    {_quoted_label(a)} [label={_quoted_label(_within(source, a))}];" for a in addresses]
         lines.append("  }")
     for parent, child, kinds in _arrows(graph):
         style = "solid" if "foreign key" in kinds else "dashed"
-        label = _quoted(", ".join(kinds))
-        lines.append(f"  {_quoted(parent)} -> {_quoted(child)} [label={label}, style={style}];")
+        label = _quoted_label(", ".join(kinds))
+        lines.append(f"  {_quoted_label(parent)} -> {_quoted_label(child)} [label={label}, style={style}];")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -57,6 +57,6 @@ def _mermaid_text(text: str) -> str:
     return "".join(c if c.isalnum() or c in " _.-" else f"#{ord(c)};" for c in plain(text))
 
 
-def _quoted(text: str) -> str:
+def _quoted_label(text: str) -> str:
     escaped = plain(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -33,7 +33,14 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.plan.order import writes_to
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Report, Said
+from djlink_manifest.reconcile.runtime.events import (
+    Advanced,
+    Event,
+    LinkOutcome,
+    LinkStarted,
+    Message,
+    Report,
+)
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, moment_text
 from djlink_manifest.report.plan.totals import Totals, of_link, of_plan
 
@@ -114,7 +121,7 @@ def event_json(event: Event) -> JSON:
             return {"type": "link_started", **asdict(event)}
         case Advanced():
             return {"type": "link_advanced", **asdict(event)}
-        case Said():
+        case Message():
             return {"type": "said", **asdict(event)}
         case LinkOutcome():
             return {"type": "link_ended", **asdict(event)}
@@ -137,7 +144,7 @@ def link_json(link: LinkPlan) -> JSON:
         "blocked": [asdict(block) for block in link.blocked],
         "drift": [asdict(drift) for drift in link.drift],
         "warnings": list(link.warnings),
-        "requests": _requests(link.requests) if link.requests and link.requests.asked else None,
+        "requests": _requests(link.requests) if link.requests and link.requests.request_groups else None,
     }
 
 
@@ -241,7 +248,7 @@ def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:
         "links": [
             {"address": link.address, **_requests(link.requests)}
             for link in links
-            if link.requests and link.requests.asked
+            if link.requests and link.requests.request_groups
         ],
         "unknown": [
             {"address": link.address, "reason": block.reason, "hint": block.hint}
@@ -253,24 +260,24 @@ def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:
 
 
 def _requests(seen: LinkDeletions) -> JSON:
-    waiting = seen.waiting
+    requested = seen.requested
     return {
-        "asked": [{**asdict(each), "since": moment_text(each.since)} for each in seen.asked],
+        "asked": [{**asdict(each), "since": moment_text(each.since)} for each in seen.request_groups],
         "granted": _closure(seen.granted),
         "waiting": {
-            "keys": waiting.keys,
-            "count": waiting.count,
-            "until": moment_text(waiting.until) if waiting.until else None,
-            **_closure(waiting.closure),
+            "keys": requested.keys,
+            "count": requested.count,
+            "until": moment_text(requested.until) if requested.until else None,
+            **_closure(requested.closure),
         }
-        if waiting
+        if requested
         else None,
     }
 
 
 def _closure(closure: Closure) -> JSON:
     return {
-        "here": closure.here,
+        "here": closure.local,
         "can_go": closure.entities,
         "along": _counts(closure.whole, "address", "entities"),
         "rows": _counts(closure.rows, "table", "rows"),

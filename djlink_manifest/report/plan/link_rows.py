@@ -29,7 +29,7 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.plan.deletions import DELETIONS
-from djlink_manifest.report.plan.totals import is_waiting
+from djlink_manifest.report.plan.totals import is_blocked_above
 from djlink_manifest.report.screen.figures import counted, listed, size, stored
 from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
 
@@ -39,8 +39,8 @@ BOOKKEEPING = {CopyLineage: "lineage", NoteDefinition: "definition", NoteFilled:
 def is_shown(link: LinkPlan) -> bool:
     """Return whether the link appears among the waves: with changes, drift, warnings or kept rows."""
     only_reviews = bool(link.blocked) and all(b.kind == "review" for b in link.blocked)
-    here = any(not isinstance(action, DELETIONS) for action in link.actions)
-    changed = here or (bool(link.blocked) and not only_reviews)
+    acts = any(not isinstance(action, DELETIONS) for action in link.actions)
+    changed = acts or (bool(link.blocked) and not only_reviews)
     return changed or bool(link.drift) or bool(link.warnings) or link.kept > 0
 
 
@@ -58,18 +58,18 @@ def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> 
     return [Row(first.symbol, link.address, words, place, first.style), *others]
 
 
-def waiting_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:
+def blocked_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:
     """Return, for each link that stops others, the sorted addresses of all links that wait for it."""
     by_address = {link.address: link for link in links}
     causes: dict[str, frozenset[str]] = {}
     for link in sorted(links, key=lambda each: each.wave):
-        if not is_waiting(link):
+        if not is_blocked_above(link):
             continue
         found: set[str] = set()
         for parent in link.after:
             above = by_address.get(parent)
             if above is not None and above.is_stopped:
-                found |= causes.get(parent, frozenset()) if is_waiting(above) else {parent}
+                found |= causes.get(parent, frozenset()) if is_blocked_above(above) else {parent}
         causes[link.address] = frozenset(found)
     below: dict[str, list[str]] = {}
     for address, found_above in causes.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.report.plan.deletions import asked_rows, closure_rows, deletion_rows
+from djlink_manifest.report.plan.deletions import closure_rows, deletion_rows, request_rows
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.rows import NOTE, REVIEW, TROUBLE, Row, set_in_columns
 from djlink_manifest.report.screen.terminal import line
@@ -17,15 +17,15 @@ def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
     """Return the requests of these links, with the rows that would be deleted too and the next step."""
     rows = list[Row]()
     for link in links:
-        if link.requests and link.requests.asked:
-            found = deletion_rows(link, reasons=len(link.requests.asked))
+        if link.requests and link.requests.request_groups:
+            found = deletion_rows(link, reasons=len(link.requests.request_groups))
             rows += found or _idle(link)
     if not rows:
         looked_at = [link for link in links if not link.is_stopped]
         of = "these links" if len(looked_at) == len(links) else "the links that are not blocked"
         return [line(f"No deletion is requested for {of}.")] if looked_at or not links else []
-    asked = sum(a.count for link in links if link.requests for a in link.requests.asked)
-    total = line((f"Deletion of {counted(asked, 'row')} requested.", "bold"))
+    requested = sum(a.count for link in links if link.requests for a in link.requests.request_groups)
+    total = line((f"Deletion of {counted(requested, 'row')} requested.", "bold"))
     return [*set_in_columns(rows), line(), total]
 
 
@@ -64,4 +64,4 @@ def orphan_lines(plan: Plan, address: str) -> Iterator[Text]:
 def _idle(link: LinkPlan) -> Iterator[Row]:
     """Yield the requests that need no decision, because the requested rows are not held."""
     yield Row(NOTE, link.address, "not held: the requested rows are not pulled; nothing to approve")
-    yield from asked_rows(link)
+    yield from request_rows(link)

@@ -71,6 +71,9 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
             yield Row(NOTE, "", f"committed before: {outcome_words(outcome)}", style="dim")
     else:
         yield Row(WAITS, outcome.address, outcome.problem or "no reason given", style="dim")
+    for block in outcome.blocked:
+        if block.reason != outcome.problem:
+            yield Row(NOTE, "", f"{counted(block.count, 'row')} blocked: {block.reason}", style="yellow")
     if outcome.hint:
         yield Row(NOTE, "", f"next: {outcome.hint}", style="dim")
 

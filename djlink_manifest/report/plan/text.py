@@ -11,9 +11,9 @@ from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
 from djlink_manifest.report.plan.deletions import deletion_rows
-from djlink_manifest.report.plan.link_rows import is_shown, link_rows, waiting_below
+from djlink_manifest.report.plan.link_rows import blocked_below, is_shown, link_rows
 from djlink_manifest.report.plan.sentences import closing
-from djlink_manifest.report.plan.totals import is_waiting
+from djlink_manifest.report.plan.totals import is_blocked_above
 from djlink_manifest.report.screen.figures import counted, duration, listed
 from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
 from djlink_manifest.report.screen.terminal import Span, line, plain
@@ -103,15 +103,17 @@ def _legend(symbols: set[str]) -> list[Text]:
 
 
 def _waves(plan: Plan) -> Iterator[tuple[str, list[Row]]]:
-    below = waiting_below(plan.links)
+    below = blocked_below(plan.links)
     told = {address for addresses in below.values() for address in addresses}
     acting = {link.address for link in plan.links if link.actions}
     for number, wave in enumerate(plan.waves, start=1):
         rows: list[Row] = []
         for link in wave:
-            waiting = below.get(link.address, ())
-            if (is_shown(link) or waiting) and not (is_waiting(link) and link.address in told):
-                rows += link_rows(link, acting, waiting)
+            blocked_by_parent = below.get(link.address, ())
+            if (is_shown(link) or blocked_by_parent) and not (
+                is_blocked_above(link) and link.address in told
+            ):
+                rows += link_rows(link, acting, blocked_by_parent)
         yield f"Wave {number}", rows
 
 

@@ -77,7 +77,7 @@ def of_link(link: LinkPlan) -> Totals:
     return _sums((link,))
 
 
-def is_waiting(link: LinkPlan) -> bool:
+def is_blocked_above(link: LinkPlan) -> bool:
     """Return whether the link is stopped only by links above it."""
     return link.is_stopped and all(b.kind == "upstream" for b in link.blocked if b.whole)
 
@@ -116,9 +116,9 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         note=sum(isinstance(a, NoteRequests) for a in actions),
         awaiting=len(reviews),
         awaiting_rows=sum(b.count for b in reviews),
-        blocked=sum(link.is_stopped and not is_waiting(link) for link in chosen),
+        blocked=sum(link.is_stopped and not is_blocked_above(link) for link in chosen),
         blocked_rows=sum(b.count for b in blocks if b.kind != "review" and not b.whole),
-        not_attempted=sum(is_waiting(link) for link in chosen),
+        not_attempted=sum(is_blocked_above(link) for link in chosen),
         drifting=sum(bool(link.drift) for link in chosen),
         kept=sum(link.kept for link in chosen),
         unchanged=sum(link.is_unchanged for link in chosen),

@@ -20,11 +20,11 @@ SHOWN_BEFORE = 60
 def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
     """Return every problem with its place, its line and carets below the text concerned, then the totals."""
     lines = [each for diagnostic in diagnostics for each in _diagnostic(diagnostic)]
-    counts = tally(diagnostics)
+    counts = count_words(diagnostics)
     return [*lines, line((counts, "bold"))] if counts else lines
 
 
-def tally(diagnostics: Sequence[Diagnostic]) -> str:
+def count_words(diagnostics: Sequence[Diagnostic]) -> str:
     """Return the counts in words: `2 errors, 1 warning`; empty if there are none."""
     errors = sum(d.severity == "error" for d in diagnostics)
     warnings = len(diagnostics) - errors

@@ -33,7 +33,7 @@ def check_folder(folder: Path) -> None:
         raise SandboxError(f"{folder} is not a folder", hint="choose another folder for the demo")
     for name in (MANIFEST, ENVIRONMENT, AUTHORITY, APPROVALS):
         path = folder / name
-        if (path.exists() or path.is_symlink()) and not _is_ours(path):
+        if (path.exists() or path.is_symlink()) and not _is_from_demo(path):
             raise SandboxError(
                 f"{path} already exists and was not written by the demo",
                 hint="move it away, or choose another folder for the demo",
@@ -56,11 +56,11 @@ def write_folder(folder: Path, environment: Mapping[str, str], authority: str) -
 def remove_credentials(folder: Path) -> None:
     """Remove what is of no use once the servers are gone; the manifest stays."""
     for name in (ENVIRONMENT, AUTHORITY, APPROVALS):
-        if (folder / name).exists() and _is_ours(folder / name):
+        if (folder / name).exists() and _is_from_demo(folder / name):
             (folder / name).unlink()
 
 
-def _is_ours(path: Path) -> bool:
+def _is_from_demo(path: Path) -> bool:
     if path.is_symlink() or not path.is_file():
         return False
     text = path.read_text(encoding="utf-8", errors="replace")

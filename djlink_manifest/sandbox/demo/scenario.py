@@ -41,7 +41,7 @@ SERVERS = {"princeton": ServerOptions(tls=True), "janelia": ServerOptions(), "lo
 OWNER, LINK_USER, LOCAL_USER = "owner", "ourlab_link", "ourlab"
 OUTBOUND = "ourlab_outbound"
 OWNER_SCHEMA = "ourlab_outbound_owner"  # its views show the owners what is held, and let them ask
-ASKED_LINK = "princeton.session.Session"
+REQUESTED_LINK = "princeton.session.Session"
 TRY_DELETE = (
     """python -c "import datajoint as dj; """
     """dj.VirtualModule('s', 'princeton_session').SessionNote().delete(prompt=False)\""""
@@ -50,7 +50,7 @@ LOCAL_SCHEMAS = (r"princeton\_%", r"janelia\_%")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoSetup:
     """What the demo plays on: servers by name, the folder, the environment of its commands, the pipelines."""
 
     servers: Mapping[str, SandboxServer]
@@ -74,14 +74,14 @@ def run(folder: Path = FOLDER, *, keep: bool = False, wait: bool | None = None) 
 
 def _run(folder: Path, keep: bool, wait: bool) -> None:
     say("Starting three throwaway servers.")
-    servers = start_servers(SERVERS, tell=say)
+    servers = start_servers(SERVERS, report=say)
     kept = False
     try:
-        stage = set_up(servers, folder)
-        play(stage)
-        say_what_next(stage, runs_on=keep or wait)
+        setup = set_up(servers, folder)
+        play(setup)
+        print_next_steps(setup, runs_on=keep or wait)
         if keep:
-            leave_running(stage)
+            leave_running(setup)
             kept = True
         elif wait:
             wait_for_enter()
@@ -93,7 +93,7 @@ def _run(folder: Path, keep: bool, wait: bool) -> None:
             say("The servers are stopped.")
 
 
-def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> Stage:
+def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> DemoSetup:
     """Make accounts, fill the sources as their owners, write the folder."""
     for name, server in servers.items():
         role = "receives" if name == "local" else "has data"
@@ -122,7 +122,7 @@ def set_up(servers: Mapping[str, SandboxServer], folder: Path) -> Stage:
         f"Their owners have filled them with {rows} rows through DataJoint. The manifest is "
         f"{folder / MANIFEST}."
     )
-    return Stage(servers, folder, environment, sources, owner_passwords)
+    return DemoSetup(servers, folder, environment, sources, owner_passwords)
 
 
 def _environment(name: str, server: SandboxServer, user: str, password: str) -> dict[str, str]:
@@ -136,57 +136,57 @@ def _datajoint_environment(server: SandboxServer, password: str) -> dict[str, st
     return where | {"DJ_USER": LOCAL_USER, "DJ_PASS": password}
 
 
-def play(stage: Stage) -> None:
+def play(setup: DemoSetup) -> None:
     """The stations, one after another."""
     headline("Preview the changes")
-    djlink(stage, "plan")
+    djlink(setup, "plan")
     headline("Apply them")
-    djlink(stage, "apply", "--auto-approve")
+    djlink(setup, "apply", "--auto-approve")
     headline("Princeton records three more sessions")
-    pipelines.add_rows(stage.sources["princeton"])
+    pipelines.add_rows(setup.sources["princeton"])
     say("The owner's script inserted them; `populate()` computed the dependent rows.")
-    djlink(stage, "plan")
-    djlink(stage, "apply", "--auto-approve")
+    djlink(setup, "plan")
+    djlink(setup, "apply", "--auto-approve")
     headline("The owner at princeton deletes rows")
-    show_protection(stage)
+    show_protection(setup)
     headline("Princeton requests the deletion of a session")
-    show_deletion(stage)
+    show_deletion(setup)
     headline("The local server")
-    show_local(stage)
+    show_local(setup)
 
 
-def show_deletion(stage: Stage) -> None:
+def show_deletion(setup: DemoSetup) -> None:
     """Let the source ask for a deletion, see it, agree to it, do it; then the owner can delete."""
-    server = stage.servers["princeton"]
-    ask = (
+    server = setup.servers["princeton"]
+    request_sql = (
         f"INSERT INTO {OWNER_SCHEMA}.session_session_requests\n"
         "                     (subject, session_date, session_number, reason)\n"
         "                   SELECT subject, session_date, session_number, 'wrong animal'\n"
         "                   FROM session.session WHERE subject = 'A001' ORDER BY session_date LIMIT 1"
     )
     say("The session was recorded from another animal. Until it is released, its owner cannot delete it:")
-    say(f"  owner@princeton> {ask}")
-    with closing(server.connect(OWNER, stage.owner_passwords["princeton"])) as connection:
-        connection.cursor().execute(ask)
+    say(f"  owner@princeton> {request_sql}")
+    with closing(server.connect(OWNER, setup.owner_passwords["princeton"])) as connection:
+        connection.cursor().execute(request_sql)
         connection.commit()
     say("\nThe lab that linked it sees who requests the deletion, why, and which local rows depend on it:\n")
-    djlink(stage, "requests")
+    djlink(setup, "requests")
     say("\nIt approves. The entry can be reviewed like any other change of the manifest:\n")
-    djlink(stage, "approve", ASKED_LINK, "--by", "a.lee", "--into", APPROVALS)
-    djlink(stage, "apply", "--auto-approve", "-f", MANIFEST, "-f", APPROVALS)
-    session = stage.sources["princeton"].tables["session.Session"]
+    djlink(setup, "approve", REQUESTED_LINK, "--by", "a.lee", "--into", APPROVALS)
+    djlink(setup, "apply", "--auto-approve", "-f", MANIFEST, "-f", APPROVALS)
+    session = setup.sources["princeton"].tables["session.Session"]
     (key,) = (session & {"subject": "A001"}).keys(order_by="session_date", limit=1)
     say("\nNow the owner's own delete works, including all rows that depend on the session:")
     say("  owner@princeton> (Session & key).delete()")
     say(f"  {(session & key).delete(prompt=False)} session deleted")
 
 
-def show_protection(stage: Stage) -> None:
+def show_protection(setup: DemoSetup) -> None:
     """Let the owner delete a row that was pulled, and one that was not: only the first is refused."""
-    server = stage.servers["princeton"]
+    server = setup.servers["princeton"]
     held = "DELETE FROM session.session_note WHERE subject = 'A001' AND note_number = 1"
     free = "DELETE FROM session.session_note WHERE subject = 'A003' AND note_number = 1"
-    with closing(server.connect(OWNER, stage.owner_passwords["princeton"])) as connection:
+    with closing(server.connect(OWNER, setup.owner_passwords["princeton"])) as connection:
         say("Notes on A001, a mouse, were pulled. The server protects them:")
         say(f"  owner@princeton> {held}")
         try:
@@ -200,14 +200,14 @@ def show_protection(stage: Stage) -> None:
         say(f"  {connection.cursor().execute(free)} rows deleted")
 
 
-def show_local(stage: Stage) -> None:
+def show_local(setup: DemoSetup) -> None:
     """Count the rows of every linked table on both sides, and join some on the local server."""
     dj = pipelines.load_datajoint()
-    password = stage.environment["DEMO_LOCAL_PASSWORD"]
-    with closing(pipelines.connect(stage.servers["local"], LOCAL_USER, password)) as connection:
+    password = setup.environment["DEMO_LOCAL_PASSWORD"]
+    with closing(pipelines.connect(setup.servers["local"], LOCAL_USER, password)) as connection:
         modules: dict[str, Any] = {}
         say(f"  {'table':<24} {'source rows':>14} {'local rows':>10}")
-        for source, pipeline in stage.sources.items():
+        for source, pipeline in setup.sources.items():
             for name, rows in pipeline.counts().items():
                 schema, *classes = name.split(".")
                 local = f"{source}_{schema}"
@@ -223,14 +223,14 @@ def show_local(stage: Stage) -> None:
         say(str((session.Session * people * ephys.Spikes).proj("full_name", "unit_count")))
 
 
-def say_what_next(stage: Stage, *, runs_on: bool) -> None:
+def print_next_steps(setup: DemoSetup, *, runs_on: bool) -> None:
     """What a person can try while the servers run."""
     headline("What to try next")
     when = "While the servers run" if runs_on else "With `djlink demo --keep` the servers keep running. Then"
     say(
         f"""{when}, in another terminal:
 
-  cd {shlex.quote(str(stage.folder.resolve()))} && . ./{ENVIRONMENT}
+  cd {shlex.quote(str(setup.folder.resolve()))} && . ./{ENVIRONMENT}
   djlink plan
 
 - In {MANIFEST} write `Subject: {{}}`, without its `where`, and plan: the rats and their rows.
@@ -241,11 +241,11 @@ def say_what_next(stage: Stage, *, runs_on: bool) -> None:
     )
 
 
-def leave_running(stage: Stage) -> None:
+def leave_running(setup: DemoSetup) -> None:
     """Let the servers outlive this process, and say how they are stopped."""
-    for server in stage.servers.values():
+    for server in setup.servers.values():
         server.keep()
-    pids = " ".join(str(server.pid) for server in stage.servers.values())
+    pids = " ".join(str(server.pid) for server in setup.servers.values())
     say(f"\nThe servers keep running. To stop them and remove their data: kill {pids}")
 
 
@@ -256,11 +256,11 @@ def wait_for_enter() -> None:
         sys.stdin.readline()
 
 
-def djlink(stage: Stage, *arguments: str) -> None:
+def djlink(setup: DemoSetup, *arguments: str) -> None:
     """Run `djlink` as a person would, in the demo's folder; SandboxError where it fails."""
     say(f"$ djlink {' '.join(arguments)}")
     command = [sys.executable, "-m", "djlink_manifest", *arguments]
-    with subprocess.Popen(command, cwd=stage.folder, env=os.environ | stage.environment) as running:
+    with subprocess.Popen(command, cwd=setup.folder, env=os.environ | setup.environment) as running:
         try:
             code = running.wait()
         except KeyboardInterrupt:

@@ -11,10 +11,10 @@ from djlink_manifest.sandbox.servers.server import SandboxServer
 
 def grant_pattern(schema: str) -> str:
     """One schema's name as GRANT takes it: quoted, and with the wildcards `_` and `%` taken literally."""
-    return quoted(re.sub(r"([\\_%])", r"\\\1", schema))
+    return quoted_name(re.sub(r"([\\_%])", r"\\\1", schema))
 
 
-def quoted(name: str) -> str:
+def quoted_name(name: str) -> str:
     """An identifier in backquotes."""
     return "`" + name.replace("`", "``") + "`"
 
@@ -37,7 +37,7 @@ def create_link_user(
     """
     _create_user(server, user, password)
     for schema in filter(None, (outbound, owner_schema)):
-        server.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(schema)}")
+        server.execute(f"CREATE DATABASE IF NOT EXISTS {quoted_name(schema)}")
     _give(server, needs_of_link_user(source_schemas, outbound, owner_schema, removing=removing), user)
 
 
@@ -54,7 +54,7 @@ def create_local_user(
     """
     _create_user(server, user, password)
     for pattern in schema_patterns:
-        _grant(server, ", ".join(rights), quoted(pattern), user)
+        _grant(server, ", ".join(rights), quoted_name(pattern), user)
 
 
 def create_owner(
@@ -74,7 +74,7 @@ def create_owner(
     for schema in source_schemas:
         _grant(server, "ALL", grant_pattern(schema), user)
     if owner_schema is not None:
-        server.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(owner_schema)}")
+        server.execute(f"CREATE DATABASE IF NOT EXISTS {quoted_name(owner_schema)}")
         _give(server, needs_of_owner(owner_schema), user)
 
 

@@ -60,10 +60,10 @@ def silent(message: str) -> None:
 
 
 @functools.cache
-def find_server(vendor: Vendor = "mysql", tell: Tell = silent) -> ServerBinary:
+def find_server(vendor: Vendor = "mysql", report: Tell = silent) -> ServerBinary:
     """The server to start: what is named by the environment, else installed, else unpacked, else in Docker.
 
-    `tell` hears of what takes long. Raises SandboxError with what to install where nothing is found.
+    `report` hears of what takes long. Raises SandboxError with what to install where nothing is found.
     """
     named = os.environ.get(MYSQLD_VARIABLE) if vendor == "mysql" else None
     if named:
@@ -74,7 +74,7 @@ def find_server(vendor: Vendor = "mysql", tell: Tell = silent) -> ServerBinary:
     reasons = []
     for what, find in (("packages", _unpacked_server), ("Docker", _container_server)):
         try:
-            return find(vendor, tell)
+            return find(vendor, report)
         except SandboxError as error:
             reasons.append(f"{what}: {error.message}")
     raise SandboxError(
@@ -142,8 +142,8 @@ def _outside_apparmor(binary: ServerBinary) -> ServerBinary:
     return ServerBinary(binary.vendor, binary.version, str(folder / "mysqld"))
 
 
-def _unpacked_server(vendor: Vendor, tell: Tell) -> ServerBinary:
-    path = packages.unpacked(vendor, tell)
+def _unpacked_server(vendor: Vendor, report: Tell) -> ServerBinary:
+    path = packages.unpacked(vendor, report)
     binary = _probe(str(path))
     if binary is None:
         raise SandboxError(
@@ -152,8 +152,8 @@ def _unpacked_server(vendor: Vendor, tell: Tell) -> ServerBinary:
     return binary
 
 
-def _container_server(vendor: Vendor, tell: Tell) -> ServerBinary:
+def _container_server(vendor: Vendor, report: Tell) -> ServerBinary:
     if vendor != "mysql":
         raise SandboxError("only MySQL is run in a container")
-    image = docker.pulled_image(tell)
+    image = docker.pulled_image(report)
     return ServerBinary(vendor, docker.version_in(image), image, container=True)

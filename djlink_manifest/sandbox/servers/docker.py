@@ -18,14 +18,14 @@ from djlink_manifest.errors import SandboxError
 IMAGE = "mysql:9"
 
 
-def pulled_image(tell: Callable[[str], None]) -> str:
+def pulled_image(report: Callable[[str], None]) -> str:
     """The image of a MySQL server, pulled where it is missing; SandboxError where no engine answers."""
     if not shutil.which("docker"):
         raise SandboxError("docker is not installed")
     if _docker("version", "--format", "{{.Server.Version}}").returncode:
         raise SandboxError("the Docker engine does not respond")
     if _docker("image", "inspect", IMAGE).returncode:
-        tell(f"Pulling the Docker image {IMAGE}, once.")
+        report(f"Pulling the Docker image {IMAGE}, once.")
         pulled = _docker("pull", "--quiet", IMAGE)
         if pulled.returncode:
             raise SandboxError(f"the image {IMAGE} cannot be pulled: {pulled.stderr.strip()}")

@@ -49,7 +49,7 @@ class Archive:
     architecture: str
 
 
-def unpacked(vendor: Literal["mysql", "mariadb", "mariadb-client"], tell: Callable[[str], None]) -> Path:
+def unpacked(vendor: Literal["mysql", "mariadb", "mariadb-client"], report: Callable[[str], None]) -> Path:
     """The launcher of a server from this system's package archive, unpacked on the first call.
 
     Beside MySQL's server lie launchers of its client and its dump program; none of them reads an option file.
@@ -60,7 +60,7 @@ def unpacked(vendor: Literal["mysql", "mariadb", "mariadb-client"], tell: Callab
 
     def build(folder: Path) -> None:
         source = f"{archive.distribution} {archive.release}"
-        tell(f"Unpacking a {vendor} server from the packages of {source}, once.")
+        report(f"Unpacking a {vendor} server from the packages of {source}, once.")
         _download(vendor, archive, folder / "apt")
         for package in sorted((folder / "apt" / "packages").glob("*.deb")):
             _run(["dpkg-deb", "-x", str(package), str(folder / "root")])

@@ -48,15 +48,15 @@ def start_server(
     options: ServerOptions = PLAIN,
     *,
     owner_pid: int | None = None,
-    tell: Tell = silent,
+    report: Tell = silent,
 ) -> SandboxServer:
     """Start a throwaway server and wait until it answers.
 
-    It belongs to this process, or to the process `owner_pid`, and ends with it. `tell` hears of what takes
+    It belongs to this process, or to the process `owner_pid`, and ends with it. `report` hears of what takes
     long. Raises SandboxError with the end of the server's log where it does not start.
     """
-    binary = find_server(options.vendor, tell)
-    template = datadir_template(binary, tell)
+    binary = find_server(options.vendor, report)
+    template = datadir_template(binary, report)
     parent = os.environ.get(FOLDER_VARIABLE) or None
     folder = Path(tempfile.mkdtemp(prefix=f"djlink-{name}-", dir=parent)).resolve()
     server = SandboxServer(
@@ -79,12 +79,12 @@ def start_server(
 
 
 def start_servers(
-    wanted: Mapping[str, ServerOptions], *, owner_pid: int | None = None, tell: Tell = silent
+    wanted: Mapping[str, ServerOptions], *, owner_pid: int | None = None, report: Tell = silent
 ) -> dict[str, SandboxServer]:
     """Start several throwaway servers at once, by name; all or none. See `start_server`."""
     with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
         starting = {
-            name: pool.submit(start_server, name, options, owner_pid=owner_pid, tell=tell)
+            name: pool.submit(start_server, name, options, owner_pid=owner_pid, report=report)
             for name, options in wanted.items()
         }
     failures = [error for future in starting.values() if (error := future.exception())]
@@ -98,10 +98,10 @@ def start_servers(
 
 @contextmanager
 def running_servers(
-    wanted: Mapping[str, ServerOptions], *, tell: Tell = silent
+    wanted: Mapping[str, ServerOptions], *, report: Tell = silent
 ) -> Iterator[dict[str, SandboxServer]]:
     """`start_servers` for the length of a `with` block."""
-    servers = start_servers(wanted, tell=tell)
+    servers = start_servers(wanted, report=report)
     try:
         yield servers
     finally:

@@ -24,7 +24,7 @@ MARIADB_SCRIPTS = (
 )
 
 
-def datadir_template(binary: ServerBinary, tell: Tell = silent) -> Path:
+def datadir_template(binary: ServerBinary, report: Tell = silent) -> Path:
     """The data directory to copy: root has no password and may log in from this machine only.
 
     Raises SandboxError with the end of what the server said where it cannot make one.
@@ -32,7 +32,7 @@ def datadir_template(binary: ServerBinary, tell: Tell = silent) -> Path:
     mark = hashlib.sha256(f"{FORMAT} {binary.program}".encode()).hexdigest()[:8]
 
     def build(folder: Path) -> None:
-        tell(f"Preparing an empty data directory of {binary.vendor} {binary.version}, once.")
+        report(f"Preparing an empty data directory of {binary.vendor} {binary.version}, once.")
         if binary.vendor == "mysql":
             _initialise_mysql(binary, folder)
         else:

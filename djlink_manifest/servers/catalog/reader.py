@@ -49,9 +49,9 @@ def read_catalog(session: Session, schemas: Iterable[str], marked: Iterable[str]
 
 def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
     everything = frozenset(_names(session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))))
-    asked = sorted(schemas & everything)
+    schema_names = sorted(schemas & everything)
     grants = parse_grants(str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
-    if not asked:
+    if not schema_names:
         return Catalog(
             session.name,
             session.identity,
@@ -62,7 +62,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
             grants=grants,
             collations={},
         )
-    listed, faults = comma([sql("{}", name) for name in asked]), Faults()
+    listed, faults = comma([sql("{}", name) for name in schema_names]), Faults()
     checks = read_checks(session, listed, faults)
     columns = read_columns(session, listed, checks, faults)
     indexes = read_indexes(session, listed, faults)

@@ -121,8 +121,8 @@ def read_indexes(session: Session, listed: Sql, faults: Faults) -> Indexes:
     parts = defaultdict[tuple[str, str, str], list[IndexPart]](list)
     facts: dict[tuple[str, str, str], tuple[bool, str, bool]] = {}
     dialect = session.dialect
-    asked = sql(_INDEXES, Sql(dialect.INDEX_EXPRESSION), Sql(dialect.UNUSED_INDEX), listed)
-    for schema, table, name, *row in session.rows(asked):
+    condition = sql(_INDEXES, Sql(dialect.INDEX_EXPRESSION), Sql(dialect.UNUSED_INDEX), listed)
+    for schema, table, name, *row in session.rows(condition):
         place = faults.place(schema, table)
         if place is None:
             continue

@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 100_000  # of one statement, by estimate: larger tables are bette
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class BulkCheck:
     """What was seen of a link: digests, the source's too, and each part's rows at the source and here."""
 
     digests: SideDigests
@@ -36,63 +36,65 @@ class Glance:
         By the keys: equal counts would not tell rows that went while foreign key checks were off, and others
         that came.
         """
-        return self.digests.agree and self.digests.there.same(self.source)
+        return self.digests.agree and self.digests.source.same(self.source)
 
 
 def groups(links: Iterable[Link], sizes: Mapping[TableName, Size]) -> Iterator[list[Link]]:
     """The links in groups of one statement each, by the source server's estimates of their rows."""
     group, tables, rows = list[Link](), 0, 0
     for link in links:
-        mine = len(link.definition.tables)
+        count = len(link.definition.tables)
         size = sum(sizes.get((t.schema, t.name), Size(0, 0)).rows for t in link.definition.tables)
-        if group and (tables + mine > TABLES_AT_ONCE or rows + size > ROWS_AT_ONCE):
+        if group and (tables + count > TABLES_AT_ONCE or rows + size > ROWS_AT_ONCE):
             yield group
             group, tables, rows = [], 0, 0
         group.append(link)
-        tables, rows = tables + mine, rows + size
+        tables, rows = tables + count, rows + size
     if group:
         yield group
 
 
-def glance(local: Session, source: Session, links: Sequence[Link]) -> Mapping[str, Glance]:
+def check_in_bulk(local: Session, source: Session, links: Sequence[Link]) -> Mapping[str, BulkCheck]:
     """Look at links of one source whose tables stand on both sides; all of the source at one moment.
 
     Raises ServerError, which names no link, where any of them cannot be read.
     """
-    here, there = at_once(lambda: _here(local, links), lambda: _there(source, links))
-    found = dict[str, Glance]()
+    local_side, source_side = at_once(
+        lambda: _local_digests(local, links), lambda: _source_digests(source, links)
+    )
+    found = dict[str, BulkCheck]()
     for number, link in enumerate(links):
         names = [part.name for part in link.definition.parts]
-        digests = SideDigests(_digest(local, here[number, 0]), _digest(source, there[number, 0]))
+        digests = SideDigests(_digest(local, local_side[number, 0]), _digest(source, source_side[number, 0]))
         parts = tuple(
-            (name, int(there[number, place][0]), int(here[number, place][0]))
+            (name, int(source_side[number, place][0]), int(local_side[number, place][0]))
             for place, name in enumerate(names, start=2)
         )
-        found[link.address] = Glance(digests, _digest(source, there[number, 1]), parts)
+        found[link.address] = BulkCheck(digests, _digest(source, source_side[number, 1]), parts)
     return found
 
 
 _Seen = Mapping[tuple[int, int], tuple[str, str]]  # by the link's number and the table's: count and digest
 
 
-def _here(session: Session, links: Sequence[Link]) -> _Seen:
-    asked = list[Sql]()
+def _local_digests(session: Session, links: Sequence[Link]) -> _Seen:
+    selects = list[Sql]()
     for number, link in enumerate(links):
         digest = digested(session, link.key_columns)
-        asked.append(sql("SELECT {}, 0, {} FROM {}", number, digest, _table(link.local)))
-        asked += _parts(number, link.local.parts[: len(link.definition.parts)])
-    return _seen(session, asked)
+        selects.append(sql("SELECT {}, 0, {} FROM {}", number, digest, _table(link.local)))
+        selects += _parts(number, link.local.parts[: len(link.definition.parts)])
+    return _seen(session, selects)
 
 
-def _there(session: Session, links: Sequence[Link]) -> _Seen:
-    asked = list[Sql]()
+def _source_digests(session: Session, links: Sequence[Link]) -> _Seen:
+    selects = list[Sql]()
     for number, link in enumerate(links):
         digest = digested(session, link.key_columns)
-        asked.append(sql("SELECT {}, 0, {} FROM {}", number, digest, outbound_table(link)))
-        asked.append(sql("SELECT {}, 1, {} FROM {}", number, digest, source_table(link)))
-        asked += _parts(number, link.definition.parts)
+        selects.append(sql("SELECT {}, 0, {} FROM {}", number, digest, outbound_table(link)))
+        selects.append(sql("SELECT {}, 1, {} FROM {}", number, digest, source_table(link)))
+        selects += _parts(number, link.definition.parts)
     with session.snapshot():
-        return _seen(session, asked)
+        return _seen(session, selects)
 
 
 def _parts(number: int, parts: Sequence[TableDefinition]) -> Iterator[Sql]:
@@ -100,8 +102,8 @@ def _parts(number: int, parts: Sequence[TableDefinition]) -> Iterator[Sql]:
         yield sql("SELECT {}, {}, COUNT(*), '' FROM {}", number, place, _table(part))
 
 
-def _seen(session: Session, asked: Sequence[Sql]) -> _Seen:
-    rows = session.rows(joined(" UNION ALL ", asked))
+def _seen(session: Session, selects: Sequence[Sql]) -> _Seen:
+    rows = session.rows(joined(" UNION ALL ", selects))
     return {(int(number), int(place)): (str(count), str(digest)) for number, place, count, digest in rows}
 
 

@@ -92,7 +92,7 @@ def canonical(of: Sequence[Column], alias: str | None = None, *, short: bool = F
     return sql("CONCAT_WS('|', {})", comma(parts))
 
 
-def byte_for_byte(theirs: Sequence[Column], ours: Sequence[Column]) -> tuple[Column, ...]:
+def byte_for_byte(source_columns: Sequence[Column], local_columns: Sequence[Column]) -> tuple[Column, ...]:
     """The source's columns as `canonical` compares rows: text by its bytes where both have one character set.
 
     Several values of some character sets are one in UTF-8, and some have none there.
@@ -101,7 +101,7 @@ def byte_for_byte(theirs: Sequence[Column], ours: Sequence[Column]) -> tuple[Col
         replace(a, type="longblob", charset=None, collation=None)
         if a.is_text and a.charset == b.charset
         else a
-        for a, b in zip(theirs, ours, strict=True)
+        for a, b in zip(source_columns, local_columns, strict=True)
     )
 
 

@@ -20,12 +20,14 @@ _MOST_DIGITS = 20  # of a whole number of 64 bits, or of its digits and sign
 
 def equal_entities(local: Session, source: Session, link: Link, keys: Sequence[RawRow]) -> list[RawRow]:
     """Those of the keys whose master and part rows are the same on both servers, by digests of whole rows."""
-    if any(is_inline(c, ours) for theirs, ours in link.tables for c in theirs.columns):
+    if any(
+        is_inline(c, local_table) for source_table, local_table in link.tables for c in source_table.columns
+    ):
         return []  # an object and a value in a row are not compared
     alike = local.identity.version.vendor == source.identity.version.vendor
-    here = _entity_digests(local, link.local, link, keys, alike)
-    there = _entity_digests(source, link.definition, link, keys, alike)
-    same = [key for key in keys if key in here and here[key] == there.get(key)]
+    local_key = _entity_digests(local, link.local, link, keys, alike)
+    source_side = _entity_digests(source, link.definition, link, keys, alike)
+    same = [key for key in keys if key in local_key and local_key[key] == source_side.get(key)]
     if alike or not same:
         return same
     differ = set(differing_json(local, source, link, same))
@@ -42,9 +44,9 @@ def differing_json(local: Session, source: Session, link: Link, keys: Sequence[R
 
     Entities that are not here, or whose JSON rows differ in number, are for the digests to find.
     """
-    mine = _entity_json(local, link.local, link, keys)
-    theirs = _entity_json(source, link.definition, link, keys)
-    return [key for key in keys if key in mine and mine[key] != theirs.get(key)]
+    local_values = _entity_json(local, link.local, link, keys)
+    source_values = _entity_json(source, link.definition, link, keys)
+    return [key for key in keys if key in local_values and local_values[key] != source_values.get(key)]
 
 
 def _entity_digests(
@@ -102,15 +104,21 @@ def _entity_json(
 def _tables_of(where: TableDefinition, link: Link) -> Iterator[tuple[tuple[Column, ...], Sql, str]]:
     """Of the master and each part: the columns that both sides hold, the rows for a FROM, their alias."""
     master = table(where.schema, where.name)
-    for theirs, ours, here in zip(link.definition.tables, link.local.tables, where.tables, strict=False):
-        columns = copied_columns(theirs, ours)
-        if theirs is link.definition:
+    for source_table, local, local_table in zip(
+        link.definition.tables, link.local.tables, where.tables, strict=False
+    ):
+        columns = copied_columns(source_table, local)
+        if source_table is link.definition:
             yield columns, sql("{} m", master), "m"
             continue
-        mine = link.definition.entity_columns(theirs)
+        own_columns = link.definition.entity_columns(source_table)
         # by the master's key: where case does not count, a part may spell it otherwise
-        match = equal("p", mine, "m", link.key)
-        yield columns, sql("{} m JOIN {} p ON {}", master, table(here.schema, here.name), match), "p"
+        match = equal("p", own_columns, "m", link.key)
+        yield (
+            columns,
+            sql("{} m JOIN {} p ON {}", master, table(local_table.schema, local_table.name), match),
+            "p",
+        )
 
 
 def _spelled(value: bytes | None) -> str | None:

@@ -31,18 +31,18 @@ _B = TypeVar("_B")
 class SideDigests:
     """The digests of a link's local table and of its outbound table."""
 
-    here: SetDigest
-    there: SetDigest
+    local: SetDigest
+    source: SetDigest
 
     @property
     def agree(self) -> bool:
         """Whether both hold the same keys."""
-        return self.here.same(self.there)
+        return self.local.same(self.source)
 
     def explained_by(self, missing: SetDigest, extra: SetDigest) -> bool:
         """Whether the local keys with those missing are the outbound ones with those extra."""
-        counts = self.here.count + missing.count == self.there.count + extra.count
-        return counts and (self.here ^ self.there ^ missing ^ extra).total == 0
+        counts = self.local.count + missing.count == self.source.count + extra.count
+        return counts and (self.local ^ self.source ^ missing ^ extra).total == 0
 
 
 def side_digests(local: Session, source: Session, link: Link) -> SideDigests:
@@ -50,11 +50,11 @@ def side_digests(local: Session, source: Session, link: Link) -> SideDigests:
 
     A difference found while another pull runs may be none; `compare_keys` looks again, in the right order.
     """
-    here, there = _sides(link)
+    local_side, source_side = _sides(link)
     return SideDigests(
         *at_once(
-            lambda: set_digest(local, here, link.key_columns),
-            lambda: set_digest(source, there, link.key_columns),
+            lambda: set_digest(local, local_side, link.key_columns),
+            lambda: set_digest(source, source_side, link.key_columns),
         )
     )
 
@@ -73,14 +73,14 @@ def compare_keys(
     what is read in this order is never taken for unprotected while another pull runs. No key travels where
     the local table is empty. `known` are digests of a moment ago.
     """
-    here, there = _sides(link)
-    if not local.rows(sql("SELECT 1 FROM {} LIMIT 1", here)):
+    local_side, source_side = _sides(link)
+    if not local.rows(sql("SELECT 1 FROM {} LIMIT 1", local_side)):
         # not in a snapshot, where the rows would be locked
-        missing.add_from(sql("SELECT {} FROM {}", idents(link.key), there))
+        missing.add_from(sql("SELECT {} FROM {}", idents(link.key), source_side))
         return
     with local.snapshot(), source.snapshot(keep=True):
         seen = known or side_digests(local, source, link)
-        buckets = bucket_count(max(seen.here.count, seen.there.count), BUCKETS_MOST)
+        buckets = bucket_count(max(seen.local.count, seen.source.count), BUCKETS_MOST)
         _find(
             local,
             source,
@@ -141,12 +141,12 @@ def _find(
     missing: KeyTable,
     extra: KeyTable,
 ) -> None:
-    here, there = _sides(link)
+    local_side, source_side = _sides(link)
     width = len(link.key)
     for group in groups:
         local_keys, outbound_keys = at_once(
-            lambda: set(_keys_of(local, here, link, buckets, group)),  # noqa: B023 - runs within the round
-            lambda: set(_keys_of(source, there, link, buckets, group)),  # noqa: B023
+            lambda: set(_keys_of(local, local_side, link, buckets, group)),  # noqa: B023 - runs within the round
+            lambda: set(_keys_of(source, source_side, link, buckets, group)),  # noqa: B023
         )
         missing.add(tuple(values(key, width)) for key in sorted(outbound_keys - local_keys))
         extra.add(tuple(values(key, width)) for key in sorted(local_keys - outbound_keys))
@@ -156,7 +156,7 @@ _Buckets = Mapping[int, tuple[int, int]]  # of each bucket the count and the dig
 
 
 def _buckets(local: Session, source: Session, link: Link, buckets: int) -> tuple[_Buckets, _Buckets]:
-    here, there = _sides(link)
+    local_side, source_side = _sides(link)
 
     def of(session: Session, side: Sql) -> _Buckets:
         number, total = bucket(link.key_columns, buckets), check(link.key_columns)
@@ -164,18 +164,18 @@ def _buckets(local: Session, source: Session, link: Link, buckets: int) -> tuple
         rows = session.rows(sql("SELECT {}, COUNT(*), {} FROM {} GROUP BY 1", number, total, side))
         return {int(b): (int(count), int(digest)) for b, count, digest in rows}
 
-    return at_once(lambda: of(local, here), lambda: of(source, there))
+    return at_once(lambda: of(local, local_side), lambda: of(source, source_side))
 
 
-def _dirty(here: _Buckets, there: _Buckets) -> Iterator[list[int]]:
+def _dirty(local: _Buckets, source: _Buckets) -> Iterator[list[int]]:
     """The buckets that differ, in groups small enough to hold the keys of both sides in memory."""
-    return _grouped(here, there, {b for b in here.keys() | there.keys() if here.get(b) != there.get(b)})
+    return _grouped(local, source, {b for b in local.keys() | source.keys() if local.get(b) != source.get(b)})
 
 
-def _grouped(here: _Buckets, there: _Buckets, wanted: Iterable[int]) -> Iterator[list[int]]:
+def _grouped(local: _Buckets, source: _Buckets, wanted: Iterable[int]) -> Iterator[list[int]]:
     group, size = list[int](), 0
     for number in sorted(wanted):
-        count = max(here.get(number, (0, 0))[0], there.get(number, (0, 0))[0])
+        count = max(local.get(number, (0, 0))[0], source.get(number, (0, 0))[0])
         if group and size + count > KEYS_AT_ONCE:
             yield group
             group, size = [], 0

@@ -25,7 +25,7 @@ from djlink_manifest.servers.keys.temporary_table import TemporaryTable
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, not_among, sql, table
+from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, not_exists_in, sql, table
 
 BUCKETS_MOST = 65_536
 
@@ -101,9 +101,17 @@ def find_changed(
     alike = local.identity.version.vendor == source.identity.version.vendor
     pairs = list(_pairs(local, source, link, alike, only))
     suspect = list[list[int]]()
-    for here, there in pairs:
-        mine, theirs = at_once(partial(here.buckets, count), partial(there.buckets, count))
-        suspect.append([b for b in sorted(mine.keys() | theirs.keys()) if mine.get(b) != theirs.get(b)])
+    for local_side, source_side in pairs:
+        local_buckets, source_buckets = at_once(
+            partial(local_side.buckets, count), partial(source_side.buckets, count)
+        )
+        suspect.append(
+            [
+                b
+                for b in sorted(local_buckets.keys() | source_buckets.keys())
+                if local_buckets.get(b) != source_buckets.get(b)
+            ]
+        )
     every = sorted({bucket for each in suspect for bucket in each})
     if every:
         _compare(pairs, suspect, every, count, link=link, into=into)
@@ -115,7 +123,7 @@ def add_others(source: Session, link: Link, into: KeyTable, keys: Sequence[RawRo
     """Add keys to a set that may hold some of them already."""
     with key_table(source, link, "others") as others:
         others.add(keys)
-        rest = not_among(into.name, link.key, "o", link.key)
+        rest = not_exists_in(into.name, link.key, "o", link.key)
         names = reading(link.key_columns, "o")
         into.add(list(source.stream(sql("SELECT {} FROM {} o WHERE {}", names, others.name, rest))))
 
@@ -123,7 +131,7 @@ def add_others(source: Session, link: Link, into: KeyTable, keys: Sequence[RawRo
 def _compare_json(local: Session, source: Session, link: Link, into: KeyTable) -> None:
     """Add the entities whose JSON values differ, of those that are not among the set already."""
     with key_table(source, link, "held") as held:
-        rest = not_among(into.name, link.key, "o", link.key)
+        rest = not_exists_in(into.name, link.key, "o", link.key)
         held.add_from(sql("SELECT {} FROM {} o WHERE {}", columns("o", link.key), outbound_table(link), rest))
         for first, last in held.pages(predicates.ROWS_AT_ONCE):
             into.add(entity_diff.differing_json(local, source, link, held.keys(first, last)))
@@ -139,32 +147,32 @@ def _compare(
 ) -> None:
     """Find the entities that differ in the buckets that do, by digests brought together at the source."""
     with _Digests(into.session, link, "masters") as masters:
-        for number, (here, there) in enumerate(pairs):
+        for number, (local, source_side) in enumerate(pairs):
             of = every if number == 0 else suspect[number]
             if not of:
                 continue
-            with _Digests(into.session, link, "theirs") as theirs:
-                theirs.add_from(there.entities(count, of))
+            with _Digests(into.session, link, "theirs") as source:
+                source.add_from(source_side.entities(count, of))
                 if number == 0:
-                    masters.add(here.session.stream(here.entities(count, of)))
-                    _mark_masters(masters, theirs)
+                    masters.add(local.session.stream(local.entities(count, of)))
+                    _mark_masters(masters, source)
                     continue
-                with _Digests(into.session, link, "ours") as ours:
-                    ours.add(here.session.stream(here.entities(count, of)))
-                    _mark_parts(masters, ours, theirs)
+                with _Digests(into.session, link, "ours") as local_digests:
+                    local_digests.add(local.session.stream(local.entities(count, of)))
+                    _mark_parts(masters, local_digests, source)
         keys = idents(link.key)
         into.add_from(sql("SELECT {} FROM {} WHERE `~changed` ORDER BY {}", keys, masters.name, keys))
 
 
-def _mark_masters(masters: _Digests, theirs: _Digests) -> None:
+def _mark_masters(masters: _Digests, source: _Digests) -> None:
     masters.update(
         {"~held": Sql("1"), "~changed": Sql("d.`~total` <> s.`~total`")},
         Sql("TRUE"),
-        sql("JOIN {} s ON {}", theirs.name, equal("d", masters.key, "s", masters.key)),
+        sql("JOIN {} s ON {}", source.name, equal("d", masters.key, "s", masters.key)),
     )
 
 
-def _mark_parts(masters: _Digests, ours: _Digests, theirs: _Digests) -> None:
+def _mark_parts(masters: _Digests, local: _Digests, source: _Digests) -> None:
     """An entity without rows of the part has no digest of it, on either side.
 
     Outside of the buckets that were looked at neither side has one.
@@ -174,9 +182,9 @@ def _mark_parts(masters: _Digests, ours: _Digests, theirs: _Digests) -> None:
         Sql("d.`~held` AND NOT (o.`~n` <=> s.`~n` AND o.`~total` <=> s.`~total`)"),
         sql(
             "LEFT JOIN {} o ON {} LEFT JOIN {} s ON {}",
-            ours.name,
+            local.name,
             equal("o", masters.key, "d", masters.key),
-            theirs.name,
+            source.name,
             equal("s", masters.key, "d", masters.key),
         ),
     )
@@ -193,24 +201,26 @@ def _pairs(
 
     `only`: of the parts those that it names, and of all tables these columns.
     """
-    ours, key = table(link.local.schema, link.local.name), link.key_columns
-    for theirs, mine in zip(link.definition.tables, link.local.tables, strict=False):
-        if only is not None and mine.name not in only and theirs is not link.definition:
+    local_table_name, key = table(link.local.schema, link.local.name), link.key_columns
+    for source_table, local_table in zip(link.definition.tables, link.local.tables, strict=False):
+        if only is not None and local_table.name not in only and source_table is not link.definition:
             continue
-        compared = [c for c in _compared(link, theirs, mine) if alike or not is_plain_json(c)]
+        compared = [c for c in _compared(link, source_table, local_table) if alike or not is_plain_json(c)]
         if only is not None:
-            compared = [c for c in compared if c.name in only.get(mine.name, ())]
-        exact = checksum.byte_for_byte(compared, [mine.column(c.name) for c in compared])
+            compared = [c for c in compared if c.name in only.get(local_table.name, ())]
+        exact = checksum.byte_for_byte(compared, [local_table.column(c.name) for c in compared])
         what = sixty_bits(canonical(exact, "t", short=True)) if compared else Sql("0")
-        match = equal("t", link.definition.entity_columns(theirs), "m", link.key)
-        rows = table(mine.schema, mine.name)
+        match = equal("t", link.definition.entity_columns(source_table), "m", link.key)
+        rows = table(local_table.schema, local_table.name)
         # the master joins itself, so that one form does for all tables; MySQL reads such a row once more
-        here = sql("{} m JOIN {} t ON {}", ours, rows, match)
-        there = sql("{} m JOIN {} t ON {}", outbound_table(link), table(theirs.schema, theirs.name), match)
-        yield _Rows(local, here, key, what), _Rows(source, there, key, what)
+        local_side = sql("{} m JOIN {} t ON {}", local_table_name, rows, match)
+        source_side = sql(
+            "{} m JOIN {} t ON {}", outbound_table(link), table(source_table.schema, source_table.name), match
+        )
+        yield _Rows(local, local_side, key, what), _Rows(source, source_side, key, what)
 
 
-def _compared(link: Link, theirs: TableDefinition, ours: TableDefinition) -> tuple[Column, ...]:
+def _compared(link: Link, source_table: TableDefinition, local_table: TableDefinition) -> tuple[Column, ...]:
     """The columns whose values count: what is copied; the master's key is what entities are found by."""
-    copied = tuple(c for c in copied_columns(theirs, ours) if not is_inline(c, ours))
-    return tuple(c for c in copied if c.name not in link.key) if theirs is link.definition else copied
+    copied = tuple(c for c in copied_columns(source_table, local_table) if not is_inline(c, local_table))
+    return tuple(c for c in copied if c.name not in link.key) if source_table is link.definition else copied

@@ -8,7 +8,7 @@ from djlink_manifest.model.links.holding import OwnedLink
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.naming import APPROVED, HISTORY, MARKS, REQUESTED
 from djlink_manifest.model.tables.owner_views import owner_views
-from djlink_manifest.servers.ddl.tables import quoted
+from djlink_manifest.servers.ddl.tables import literal
 from djlink_manifest.servers.sql import table
 
 
@@ -33,5 +33,5 @@ def _of_link(link: OwnedLink, source: TableDefinition) -> Iterator[str]:
     tables = (link.base, link.base + REQUESTED, link.base + APPROVED)
     yield f"DROP TABLE IF EXISTS {', '.join(table(link.outbound, name).text for name in tables)};"
     marks = table(link.outbound, MARKS).text
-    yield f"DELETE FROM {marks} WHERE table_name = {quoted(link.base)};"
+    yield f"DELETE FROM {marks} WHERE table_name = {literal(link.base)};"
     yield f"-- its ledger stays: {table(link.outbound, link.base + HISTORY).text}"

@@ -35,15 +35,17 @@ def read_lineage(
     with source.reading():
         stored = dict(_stored(source, known, schemas))
     found = []
-    for theirs, ours in zip(link.definition.tables, link.local.tables, strict=False):
-        told = {name for schema, of, name in stored if (schema, of) == (theirs.schema, theirs.name)}
+    for source_table, local_table in zip(link.definition.tables, link.local.tables, strict=False):
+        told = {
+            name for schema, of, name in stored if (schema, of) == (source_table.schema, source_table.name)
+        }
         found += [
             (
-                ours.name,
+                local_table.name,
                 name,
-                shortened(f"{link.source}.{_origin((*_place(theirs), name), known, stored)}", LONGEST),
+                shortened(f"{link.source}.{_origin((*_place(source_table), name), known, stored)}", LONGEST),
             )
-            for name in sorted(told | _inherited(theirs))
+            for name in sorted(told | _inherited(source_table))
         ]
     requested = link.local.parts[-1].name
     keys = [(requested, a, origin) for t, a, origin in found if t == link.local.name and a in link.key]

@@ -11,7 +11,7 @@ from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.model.tables.naming import APPROVED, HISTORY, MARKS, REQUESTED
 from djlink_manifest.model.tables.owner_views import OwnerView
-from djlink_manifest.servers.ddl.tables import quoted
+from djlink_manifest.servers.ddl.tables import literal
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import Sql, column, columns, equal, ident, sql, table
 
@@ -66,7 +66,7 @@ def _made(algorithm: str, view: OwnerView, select: Sql) -> str:
 def _marked(view: OwnerView, to: Sql) -> Sql:
     """The rows of a table beside the link's mark, by an outer join: nothing can be written through it."""
     return sql(
-        "{} LEFT JOIN {} m ON m.table_name = {}", to, table(view.outbound, MARKS), Sql(quoted(view.base))
+        "{} LEFT JOIN {} m ON m.table_name = {}", to, table(view.outbound, MARKS), Sql(literal(view.base))
     )
 
 
@@ -114,7 +114,7 @@ def _withdrawn(view: OwnerView, source: TableDefinition) -> Sql:
     """The ledger's place for a withdrawal: who inserts here is named by the ledger itself. An entry is seen,
     and could be deleted, only until the request that it is about is deleted."""
     event, _ = view.extra
-    asked, at = column("r", extra_name(source, "requested_at")), column("h", extra_name(source, "at"))
+    condition, at = column("r", extra_name(source, "requested_at")), column("h", extra_name(source, "at"))
     return sql(
         "SELECT {} FROM {} h WHERE {} = 'withdrawn' AND EXISTS (SELECT 1 FROM {} r WHERE {} AND {} <= {})"
         " WITH CASCADED CHECK OPTION",
@@ -123,7 +123,7 @@ def _withdrawn(view: OwnerView, source: TableDefinition) -> Sql:
         column("h", event),
         table(view.outbound, view.base + REQUESTED),
         equal("r", view.key, "h", view.key),
-        asked,
+        condition,
         at,
     )
 

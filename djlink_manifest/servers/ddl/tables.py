@@ -44,7 +44,7 @@ def create_table(definition: TableDefinition) -> str:
     if definition.collation:
         tail += f" COLLATE={word(definition.collation).text}"
     if definition.comment:
-        tail += f" COMMENT={quoted(definition.comment)}"
+        tail += f" COMMENT={literal(definition.comment)}"
     body = ",\n  ".join(lines)
     return f"CREATE TABLE {table(definition.schema, definition.name).text} (\n  {body}\n) {tail}"
 
@@ -98,7 +98,7 @@ def ensure_schema(session: Writer, schema: str, collation: str | None) -> None:
     session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}{default}")
 
 
-def quoted(text: str) -> str:
+def literal(text: str) -> str:
     """A string literal. The session's sql_mode keeps backslash escapes on."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''").replace("\0", "\\0") + "'"
 
@@ -137,7 +137,7 @@ def _column(column: Column) -> str:
     if column.invisible:
         text += " INVISIBLE"
     if column.comment:
-        text += f" COMMENT {quoted(column.comment)}"
+        text += f" COMMENT {literal(column.comment)}"
     return text
 
 
@@ -148,11 +148,11 @@ def _default(column: Column) -> str:
             now = _NOW.fullmatch(column.default)
             text = f" DEFAULT {column.default}" if now else f" DEFAULT ({_contained(column.default)})"
         elif column.base_type in _LONG:
-            text = f" DEFAULT ({quoted(column.default)})"
+            text = f" DEFAULT ({literal(column.default)})"
         elif column.charset is None and _BARE_DEFAULT.fullmatch(column.default):
             text = f" DEFAULT {column.default}"
         else:
-            text = f" DEFAULT {quoted(column.default)}"
+            text = f" DEFAULT {literal(column.default)}"
     if column.on_update is not None:
         if not _NOW.fullmatch(column.on_update):
             raise ServerError(f"column `{column.name}` has an ON UPDATE that djlink does not know")

@@ -2,9 +2,9 @@
 
 An entity is stuck where a unique value of its rows is taken by a local row that is not held (the lab's own),
 or by a held one whose value the source has changed since; where its rows break a rule that only the local
-tables have (`local_rules`); where it refers to what is missing (`unmet`); and where it refers to a parent
-that is stuck or blocked. What the local table alone knows, the unique values of those rows and no others,
-travels to the source; the entities are found there.
+tables have (`local_rules`); where it refers to what is missing (`find_obstacles`); and where it refers to a
+parent that is stuck or blocked. What the local table alone knows, the unique values of those rows and no
+others, travels to the source; the entities are found there.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from functools import partial
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule
 from djlink_manifest.model.links.unique import uniques
-from djlink_manifest.servers.entities.collision_table import StuckTable, due, parents
+from djlink_manifest.servers.entities.collision_table import BlockedTable, due, parents
 from djlink_manifest.servers.entities.key_sets import Sets
-from djlink_manifest.servers.entities.obstacles import STALE, Coming, stale_rows, unmet
-from djlink_manifest.servers.entities.set_terms import Scene, upstream
+from djlink_manifest.servers.entities.obstacles import STALE, Coming, find_obstacles, stale_rows
+from djlink_manifest.servers.entities.set_terms import SourceLinks, upstream
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
 from djlink_manifest.servers.query.tables import source_table
 from djlink_manifest.servers.session.session import Session
-from djlink_manifest.servers.sql import both, sql
+from djlink_manifest.servers.sql import and_, sql
 
 
 @contextmanager
-def stuck_entities(
+def blocked_entities(
     source: Session,
     local: Session,
-    scene: Scene,
+    source_links: SourceLinks,
     link: Link,
     missing: KeyTable | None,
     extra: KeyTable | None,
     blocked: Mapping[str, PackedKeys],
     rules: Sequence[LocalRule],
     comparable: Collection[str],
-) -> Iterator[StuckTable | None]:
+) -> Iterator[BlockedTable | None]:
     """The link's stuck entities; None where there are none, as most often.
 
     `missing` are the keys that outbound has and the local table has not, `extra` the other way; `blocked` the
@@ -46,44 +46,49 @@ def stuck_entities(
     stuck. `rules` are those of the local tables that the source's tables do not have. `comparable` are the
     links whose local tables have a place for every row of the source.
     """
-    above = _stuck_above(scene, link, blocked)
+    above = _blocked_above(source_links, link, blocked)
     unique = link.address in comparable and uniques(link)
     with ExitStack() as stack:
-        own: StuckTable | None = None
+        own: BlockedTable | None = None
         if above or rules or (unique and extra is not None and extra.count):
-            own = stack.enter_context(StuckTable(source, link, "stuck"))
+            own = stack.enter_context(BlockedTable(source, link, "stuck"))
         if own is not None and unique and extra is not None and extra.count:
-            own.add_colliding(scene, extra, local)
-        comes = bool(unique or link.references) and _comes(source, scene, link)
-        if unique and comes and link.address in scene.held:
+            own.add_colliding(source_links, extra, local)
+        comes = bool(unique or link.references) and _comes(source, source_links, link)
+        if unique and comes and link.address in source_links.held:
             with key_table(source, link, "stale") as stale:
                 stale_rows(source, local, link, stale)
                 if stale.count:
-                    own = own or stack.enter_context(StuckTable(source, link, "stuck"))
-                    own.add_colliding(scene, stale, local, STALE)
+                    own = own or stack.enter_context(BlockedTable(source, link, "stuck"))
+                    own.add_colliding(source_links, stale, local, STALE)
         if comes or (missing is not None and missing.count):
-            coming = Coming(source, local, scene, link, partial(due, link, scene, missing))
-            for number, found in unmet(coming, comparable):
-                own = own or stack.enter_context(StuckTable(source, link, "stuck"))
-                own.add_due(scene, found, number, missing)
+            coming = Coming(source, local, source_links, link, partial(due, link, source_links, missing))
+            for number, found in find_obstacles(coming, comparable):
+                own = own or stack.enter_context(BlockedTable(source, link, "stuck"))
+                own.add_due(source_links, found, number, missing)
         if own is not None:
-            own.add_waiting(scene, _Kept.of(source, scene).tables(above, blocked), missing)
-            own.add_breaking(scene, rules, missing, extra, local)
+            own.add_blocked_by_parent(
+                source_links, _Kept.of(source, source_links).tables(above, blocked), missing
+            )
+            own.add_breaking(source_links, rules, missing, extra, local)
         yield own
 
 
-def _comes(source: Session, scene: Scene, link: Link) -> bool:
+def _comes(source: Session, source_links: SourceLinks, link: Link) -> bool:
     """Whether something is pullable that is not held."""
-    tests = [*Sets(source, scene).pullable(link, "s", link.key), *due(link, scene, None, "s", link.key)]
-    return bool(source.rows(sql("SELECT 1 FROM {} s WHERE {} LIMIT 1", source_table(link), both(tests))))
+    tests = [
+        *Sets(source, source_links).pullable(link, "s", link.key),
+        *due(link, source_links, None, "s", link.key),
+    ]
+    return bool(source.rows(sql("SELECT 1 FROM {} s WHERE {} LIMIT 1", source_table(link), and_(tests))))
 
 
-def _stuck_above(scene: Scene, link: Link, blocked: Mapping[str, PackedKeys]) -> list[str]:
+def _blocked_above(source_links: SourceLinks, link: Link, blocked: Mapping[str, PackedKeys]) -> list[str]:
     """The links that this one refers to, near or far, with stuck or blocked entities; parents first."""
     found = dict[str, None]()
     if blocked:
-        for address in upstream(scene.links, link.address):
-            if address in blocked or not found.keys().isdisjoint(parents(scene.links[address])):
+        for address in upstream(source_links.links, link.address):
+            if address in blocked or not found.keys().isdisjoint(parents(source_links.links[address])):
                 found[address] = None
     found.pop(link.address, None)
     return list(found)
@@ -92,29 +97,29 @@ def _stuck_above(scene: Scene, link: Link, blocked: Mapping[str, PackedKeys]) ->
 class _Kept:
     """The stuck entities of links of earlier waves, in tables of one session, each made once in a plan."""
 
-    def __init__(self, session: Session, scene: Scene) -> None:
+    def __init__(self, session: Session, source_links: SourceLinks) -> None:
         self._session = session
-        self._scene = scene
-        self._made = dict[str, StuckTable]()
+        self._source_links = source_links
+        self._made = dict[str, BlockedTable]()
 
     @staticmethod
-    def of(session: Session, scene: Scene) -> _Kept:
+    def of(session: Session, source_links: SourceLinks) -> _Kept:
         """The session's tables, without those of another moment."""
         found: _Kept | None = session.kept.get(_Kept)
-        if found is None or found._scene.moment is not scene.moment:
+        if found is None or found._source_links.moment is not source_links.moment:
             for each in found._made.values() if found is not None else ():
                 each.drop()
-            found = session.kept[_Kept] = _Kept(session, scene)
+            found = session.kept[_Kept] = _Kept(session, source_links)
         return found
 
-    def tables(self, above: Sequence[str], blocked: Mapping[str, PackedKeys]) -> Mapping[str, StuckTable]:
+    def tables(self, above: Sequence[str], blocked: Mapping[str, PackedKeys]) -> Mapping[str, BlockedTable]:
         """The tables of these links, which come parents first."""
         for address in above:
             if address not in self._made:
-                link = self._scene.links[address]
-                table = StuckTable(self._session, link, f"stuck_{len(self._made)}")
+                link = self._source_links.links[address]
+                table = BlockedTable(self._session, link, f"stuck_{len(self._made)}")
                 table.create()
                 table.add(blocked.get(address, ()))
-                table.add_waiting(self._scene, self._made)
+                table.add_blocked_by_parent(self._source_links, self._made)
                 self._made[address] = table
         return {address: self._made[address] for address in above}

@@ -10,24 +10,24 @@ from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link, not_pulled
 from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.entities.key_sets import Sets
-from djlink_manifest.servers.entities.set_terms import Barring, Scene, SetTerms
+from djlink_manifest.servers.entities.set_terms import RequestCounts, SetTerms, SourceLinks
 from djlink_manifest.servers.entities.strays import count_strays
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.tables import all_rows, condition, outbound_table, restricted, source_table
-from djlink_manifest.servers.session.errors import is_passing
+from djlink_manifest.servers.session.errors import is_transient
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import (
     Sql,
-    among,
-    both,
+    and_,
     comma,
-    either,
     equal,
+    exists_in,
     ident,
     idents,
     joined,
     joined_row,
-    not_among,
+    not_exists_in,
+    or_,
     sql,
     table,
 )
@@ -40,7 +40,7 @@ def count_rows(session: Session, of: Sql) -> int:
     return int(session.value(sql("SELECT COUNT(*) FROM {}", of)))
 
 
-def barring_links(session: Session, links: Sequence[Link]) -> Mapping[str, Barring]:
+def links_with_requests(session: Session, links: Sequence[Link]) -> Mapping[str, RequestCounts]:
     """The links that have a deletion request or approval, in a few statements.
 
     All of their outbound tables stand on this server.
@@ -56,27 +56,27 @@ def barring_links(session: Session, links: Sequence[Link]) -> Mapping[str, Barri
         for link in links
     ]
     found = all_rows(session, counts)
-    return {str(a): Barring(int(n), int(m), latest) for a, n, latest, m in found if n or m}
+    return {str(a): RequestCounts(int(n), int(m), latest) for a, n, latest, m in found if n or m}
 
 
 def count_classes(
-    session: Session, scene: Scene, link: Link, missing: KeyTable | None, extra: KeyTable | None
+    session: Session, source_links: SourceLinks, link: Link, missing: KeyTable | None, extra: KeyTable | None
 ) -> Mapping[Class, int]:
     """How many entities of the source are of each class, and how many local ones are orphans.
 
     `missing` holds the keys that are in outbound and not local, `extra` those local and not in outbound; None
     or empty where there are none.
     """
-    sets = Sets(session, scene)
+    sets = Sets(session, source_links)
     wanted = sets.is_wanted(link.address, "s", link.key)
-    above = sets.is_barred_above(link.address, "s", link.key)
+    above = sets.is_blocked_above(link.address, "s", link.key)
     missing = missing if missing and missing.count else None
     extra = extra if extra and extra.count else None
-    held, asked = link.address in scene.held, link.address in scene.barring
-    if wanted is None and above is None and not asked:
-        strays = count_strays(session, link, missing, extra, barring=False) if held else {}
+    held, requested = link.address in source_links.held, link.address in source_links.requests
+    if wanted is None and above is None and not requested:
+        strays = count_strays(session, link, missing, extra, requests=False) if held else {}
         return {**_plain_counts(session, link, held, missing, extra=extra, strays=strays), **_stray(strays)}
-    select, joins = _flags(link, held, asked, missing, extra=extra, wanted=wanted, above=above)
+    select, joins = _flags(link, held, requested, missing, extra=extra, wanted=wanted, above=above)
     rows = session.rows(
         sql(
             "SELECT o, l, r, a, w, b, COUNT(*) FROM (SELECT {} FROM {} s {}) classes"
@@ -91,8 +91,8 @@ def count_classes(
         presence = Presence(True, bool(o), bool(l), bool(r), bool(a))
         counts[presence, bool(w), bool(w) and not b] += int(count)
     if held:
-        there = sum(n for (p, _, _), n in counts.items() if p.outbound)
-        counts.update(_stray(count_strays(session, link, missing, extra, there, barring=asked)))
+        source_count = sum(n for (p, _, _), n in counts.items() if p.outbound)
+        counts.update(_stray(count_strays(session, link, missing, extra, source_count, requests=requested)))
     if extra is not None:
         matched = sum(n for (p, _, _), n in counts.items() if p.local and not p.outbound)
         counts[_ORPHANED] = extra.count - matched
@@ -112,19 +112,19 @@ def _plain_counts(
     Every key in outbound but the strays is one of the source's, so only the missing and the extra ones are
     looked up.
     """
-    here, gone = (
+    local_count, gone = (
         sum(n for p, n in strays.items() if p.outbound and p.local is local) for local in (True, False)
     )
     source = count_rows(session, source_table(link))
     outbound = count_rows(session, outbound_table(link)) if held else 0
-    lacking = _among_keys(session, link, missing, outbound=True) if held else 0
-    late = _among_keys(session, link, extra, outbound=True) if held else 0  # held since they were compared
-    more = _among_keys(session, link, extra, outbound=False) - late
+    absent = _count_keys(session, link, missing, outbound=True) if held else 0
+    late = _count_keys(session, link, extra, outbound=True) if held else 0  # held since they were compared
+    more = _count_keys(session, link, extra, outbound=False) - late
     counts = {
-        _plain(outbound=True, local=True): outbound - lacking - here,
-        _plain(outbound=True, local=False): lacking - gone,
+        _plain(outbound=True, local=True): outbound - absent - local_count,
+        _plain(outbound=True, local=False): absent - gone,
         _plain(outbound=False, local=True): more,
-        _plain(outbound=False, local=False): source - (outbound - here - gone) - more,
+        _plain(outbound=False, local=False): source - (outbound - local_count - gone) - more,
         _ORPHANED: (extra.count if extra else 0) - more - late,
     }
     return {c: n for c, n in counts.items() if n}
@@ -141,7 +141,7 @@ def _plain(*, outbound: bool, local: bool) -> Class:
     return Presence(True, outbound, local, False, False), True, True
 
 
-def _among_keys(session: Session, link: Link, keys: KeyTable | None, *, outbound: bool) -> int:
+def _count_keys(session: Session, link: Link, keys: KeyTable | None, *, outbound: bool) -> int:
     """How many of the keys outbound, or the source, has."""
     if keys is None:
         return 0
@@ -153,7 +153,7 @@ def _among_keys(session: Session, link: Link, keys: KeyTable | None, *, outbound
 def _flags(
     link: Link,
     held: bool,
-    asked: bool,
+    requested: bool,
     missing: KeyTable | None,
     extra: KeyTable | None,
     wanted: Sql | None,
@@ -169,7 +169,7 @@ def _flags(
         return joined_row(alias, link.key, "s", link.key)
 
     def outbound_like(name: str) -> Sql | None:
-        return table(link.outbound_schema, name) if asked else None
+        return table(link.outbound_schema, name) if requested else None
 
     o = found("o", outbound_table(link) if held else None)
     lacks = found("mi", missing.name if missing else None)
@@ -177,24 +177,24 @@ def _flags(
     r = found("r", outbound_like(link.requested_table))
     a = found("a", outbound_like(link.approved_table))
     w = wanted if wanted is not None else Sql("TRUE")
-    bars = either([r, a, *([above] if above is not None else [])])
+    request_terms = or_([r, a, *([above] if above is not None else [])])
     flags = {
         "o": o,
         "l": sql("(({} AND NOT {}) OR {})", o, lacks, more),
         "r": r,
         "a": a,
         "w": w,
-        "b": bars,
+        "b": request_terms,
     }
     return comma([sql("{} AS {}", test, Sql(name)) for name, test in flags.items()]), joins
 
 
-def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int], ...]:
+def left_out(session: Session, source_links: SourceLinks, link: Link) -> tuple[tuple[str, int], ...]:
     """How many source entities are not wanted, by the first reason that leaves each out."""
-    terms = SetTerms(scene)
+    terms = SetTerms(source_links)
     if terms.wanted(link.address) is None or link.pull == "none":
         return ()
-    sets = Sets(session, scene)
+    sets = Sets(session, source_links)
     reasons, cases = list[str](), list[Sql]()
     if link.where is not None:
         reasons.append("not selected by `where`")
@@ -232,20 +232,20 @@ def left_out(session: Session, scene: Scene, link: Link) -> tuple[tuple[str, int
 
 
 def part_rows_to_pull(
-    session: Session, scene: Scene, link: Link, stuck: Sql | None = None
+    session: Session, source_links: SourceLinks, link: Link, blocked: Sql | None = None
 ) -> tuple[tuple[str, int], ...]:
-    """Rows of each part that belong to pullable entities not in outbound, nor among the keys `stuck`."""
+    """Rows of each part that belong to pullable entities not in outbound, nor among the keys `blocked`."""
     found = []
     for part in link.definition.parts:
-        sets = Sets(session, scene)
-        mine = link.definition.master_columns(part) or ()
-        tests = sets.pullable(link, "p", mine)
-        if link.address in scene.held:
-            tests.append(not_among(outbound_table(link), link.key, "p", mine))
-        if stuck is not None:
-            tests.append(not_among(stuck, link.key, "p", mine))
+        sets = Sets(session, source_links)
+        own_columns = link.definition.master_columns(part) or ()
+        tests = sets.pullable(link, "p", own_columns)
+        if link.address in source_links.held:
+            tests.append(not_exists_in(outbound_table(link), link.key, "p", own_columns))
+        if blocked is not None:
+            tests.append(not_exists_in(blocked, link.key, "p", own_columns))
         of = table(part.schema, part.name)
-        count = session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, both(tests)))
+        count = session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, and_(tests)))
         found.append((part.name, int(count)))
     return tuple(found)
 
@@ -259,14 +259,14 @@ def part_rows_held(
     """
     found = []
     for part in link.definition.parts:
-        of, mine = table(part.schema, part.name), link.definition.master_columns(part) or ()
+        of, own_columns = table(part.schema, part.name), link.definition.master_columns(part) or ()
         if all_held:
             rows = count_rows(session, of)
         else:
-            among_held = among(outbound_table(link), link.key, "p", mine)
-            rows = int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, among_held)))
+            of_held = exists_in(outbound_table(link), link.key, "p", own_columns)
+            rows = int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, of_held)))
         if missing is not None and missing.count:
-            match = equal("p", mine, "k", link.key)
+            match = equal("p", own_columns, "k", link.key)
             rows -= int(
                 session.value(sql("SELECT COUNT(*) FROM {} k JOIN {} p ON {}", missing.name, of, match))
             )
@@ -279,7 +279,7 @@ def check_condition(session: Session, link: Link) -> str | None:
     try:
         session.rows(sql("SELECT 1 FROM {} m LIMIT 0", restricted(link, link.where)))
     except ServerError as error:
-        if is_passing(error):
+        if is_transient(error):
             raise
         return error.message
     return None

@@ -21,7 +21,7 @@ from djlink_manifest.servers.keys.temporary_table import TemporaryTable
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.errors import DENIED
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, both, column, columns, equal, idents, not_among, sql, table
+from djlink_manifest.servers.sql import Sql, and_, column, columns, equal, idents, not_exists_in, sql, table
 
 
 def breaking(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Session) -> Iterator[RawRow]:
@@ -41,13 +41,13 @@ def left_behind(
     of: Leftover, part: TableDefinition, local: Session, most: int | None = None
 ) -> Iterator[RawRow]:
     """The keys, raw, of entities of which a local part has rows and the master table none; at most `most`."""
-    mine, master = of.master.entity_columns(part), table(of.master.schema, of.master.name)
-    lacks = not_among(master, of.master.key, "p", mine)
+    own_columns, master = of.master.entity_columns(part), table(of.master.schema, of.master.name)
+    lacks = not_exists_in(master, of.master.key, "p", own_columns)
     limit = Sql(f" LIMIT {most}" if most is not None else "")
     return local.stream(
         sql(
             "SELECT DISTINCT {} FROM {} p WHERE {}{}",
-            reading([part.column(n) for n in mine], "p"),
+            reading([part.column(n) for n in own_columns], "p"),
             table(part.schema, part.name),
             lacks,
             limit,
@@ -59,16 +59,18 @@ def left_behind(
 def _tried(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Session) -> Iterator[Sql]:
     """A temporary table on the local server with the columns that the rule is about."""
     names = tuple(dict.fromkeys((*rule.owner, *rule.columns)))
-    theirs, ours = ([of.column(n) for n in names] for of in (rule.theirs, rule.ours))
+    source_columns, local_columns = (
+        [of.column(n) for n in names] for of in (rule.source_table, rule.local_table)
+    )
     number = f"`{SEQ}` bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY"
-    place = (rule.ours.schema, "~djlink_tried")
-    with TemporaryTable(local, place, ours, f"{number}, {column_list(ours)}") as tried:
+    place = (rule.local_table.schema, "~djlink_tried")
+    with TemporaryTable(local, place, local_columns, f"{number}, {column_list(local_columns)}") as tried:
         select = sql(
             "SELECT {} FROM {} t WHERE {} ORDER BY {}",
-            reading(theirs, "t"),
-            table(rule.theirs.schema, rule.theirs.name),
-            both(tests),
-            columns("t", rule.theirs.key),
+            reading(source_columns, "t"),
+            table(rule.source_table.schema, rule.source_table.name),
+            and_(tests),
+            columns("t", rule.source_table.key),
         )
         tried.add(source.stream(select))
         yield tried.name
@@ -77,14 +79,14 @@ def _tried(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Sessio
 @contextmanager
 def _offenders(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
     """The SELECT of the keys of the entities that break the rule, each once."""
-    what = reading([rule.ours.column(n) for n in rule.owner], "x")
+    what = reading([rule.local_table.column(n) for n in rule.owner], "x")
     named = [sql("{} IS NOT NULL", column("x", n)) for n in rule.columns]
     match rule.of:
         case ForeignKey() as key:
             parent = table(key.parent_schema, key.parent_table)
             match_ = equal("p", key.parent_columns, "x", key.columns)
             lacks = sql("NOT EXISTS (SELECT 1 FROM {} p WHERE {})", parent, match_)
-            yield sql("SELECT DISTINCT {} FROM {} x WHERE {}", what, tried, both([*named, lacks]))
+            yield sql("SELECT DISTINCT {} FROM {} x WHERE {}", what, tried, and_([*named, lacks]))
         case Check(expression=text):
             # the local server's own text, with its own names, on its own values
             yield sql("SELECT DISTINCT {} FROM {} x WHERE ({}) IS FALSE", what, tried, Sql(text))
@@ -92,30 +94,30 @@ def _offenders(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
             with _first(rule, tried, local) as first:
                 met = sql(
                     "EXISTS (SELECT 1 FROM {} t WHERE {} AND NOT ({}))",
-                    table(rule.ours.schema, rule.ours.name),
+                    table(rule.local_table.schema, rule.local_table.name),
                     equal("t", rule.columns, "x", rule.columns),
                     equal("t", rule.owner, "x", rule.owner),
                 )
                 same = equal("f", rule.columns, "x", rule.columns)
                 later = sql("EXISTS (SELECT 1 FROM {} f WHERE {} AND f.`~seq` < x.`~seq`)", first, same)
-                tests = both([*named, sql("({} OR {})", met, later)])
+                tests = and_([*named, sql("({} OR {})", met, later)])
                 yield sql("SELECT DISTINCT {} FROM {} x WHERE {}", what, tried, tests)
 
 
 @contextmanager
 def _first(rule: LocalRule, tried: Sql, local: Session) -> Iterator[Sql]:
     """A temporary table of the values that several of the tried rows have, with the first that has each."""
-    ours, keys = [rule.ours.column(n) for n in rule.columns], idents(rule.columns)
-    body = f"`{SEQ}` bigint unsigned NOT NULL, {column_list(ours)}, KEY ({keys.text})"
-    columns_ = (Column(SEQ, "bigint unsigned"), *ours)
-    with TemporaryTable(local, (rule.ours.schema, "~djlink_first"), columns_, body) as first:
+    local_columns, keys = [rule.local_table.column(n) for n in rule.columns], idents(rule.columns)
+    body = f"`{SEQ}` bigint unsigned NOT NULL, {column_list(local_columns)}, KEY ({keys.text})"
+    columns_ = (Column(SEQ, "bigint unsigned"), *local_columns)
+    with TemporaryTable(local, (rule.local_table.schema, "~djlink_first"), columns_, body) as first:
         first.add_from(
             sql(
                 "SELECT MIN({}), {} FROM {} x WHERE {} GROUP BY {} HAVING COUNT(*) > 1",
                 idents([SEQ]),
                 columns("x", rule.columns),
                 tried,
-                both([sql("{} IS NOT NULL", column("x", n)) for n in rule.columns]),
+                and_([sql("{} IS NOT NULL", column("x", n)) for n in rule.columns]),
                 columns("x", rule.columns),
             )
         )

@@ -16,11 +16,11 @@ from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.servers.compare.row_diff import find_changed
 from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.local_rules import breaking
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.query.references import child_master_columns, child_table, named_key
 from djlink_manifest.servers.session.session import Session
-from djlink_manifest.servers.sql import Sql, among, both, column, columns, not_among, sql, table
+from djlink_manifest.servers.sql import Sql, and_, column, columns, exists_in, not_exists_in, sql, table
 
 STALE, GONE, LATE = 1_000_000, 2_000_000, 3_000_000  # and the number of a unique key, or of a reference
 
@@ -28,7 +28,7 @@ Due = Callable[[str, Sequence[str]], list[Sql]]
 """The conditions that an entity is to come, by the alias and the columns that hold its key."""
 
 
-def obstacle(link: Link, scene: Scene, number: int) -> Obstacle | None:
+def obstacle(link: Link, source_links: SourceLinks, number: int) -> Obstacle | None:
     """What a number stands for, None for a number that is none of ours."""
     kind, place = number // STALE * STALE, number % STALE
     if kind == STALE:
@@ -44,7 +44,7 @@ def obstacle(link: Link, scene: Scene, number: int) -> Obstacle | None:
     if kind not in (GONE, LATE):
         return None
     reference = link.references[place]
-    parent = scene.links[reference.parent]
+    parent = source_links.links[reference.parent]
     name = f"{parent.definition.schema}.{reference.parent_table}"
     if kind == GONE:
         return Obstacle(
@@ -66,7 +66,7 @@ def stale_rows(source: Session, local: Session, link: Link, into: KeyTable) -> N
     """Put the entities that both sides hold, and whose unique values differ, into a set."""
     only = dict[str, set[str]]()
     for unique in uniques(link):
-        only.setdefault(unique.ours.name, set()).update(unique.columns)
+        only.setdefault(unique.local_table.name, set()).update(unique.columns)
     find_changed(local, source, link, into, only)
 
 
@@ -76,32 +76,32 @@ class Coming:
 
     source: Session
     local: Session
-    scene: Scene
+    source_links: SourceLinks
     link: Link
     due: Due
 
     def referring(self, reference: Reference, alias: str) -> list[Sql]:
         """The conditions that a row of the referring table names a parent and is of one of them."""
-        mine = child_master_columns(self.link, reference)
+        own_columns = child_master_columns(self.link, reference)
         named = [sql("{} IS NOT NULL", column(alias, name)) for name in reference.nullable]
-        pullable = Sets(self.source, self.scene).pullable(self.link, alias, mine)
-        return [*named, *pullable, *self.due(alias, mine)]
+        pullable = Sets(self.source, self.source_links).pullable(self.link, alias, own_columns)
+        return [*named, *pullable, *self.due(alias, own_columns)]
 
 
-def unmet(coming: Coming, comparable: Collection[str]) -> Iterator[tuple[int, KeyTable]]:
+def find_obstacles(coming: Coming, comparable: Collection[str]) -> Iterator[tuple[int, KeyTable]]:
     """Of the entities to come those that refer to what is missing, with the number of the reason.
 
     `comparable` are the links whose local tables have a place for every row of the source.
     """
-    source, link, scene = coming.source, coming.link, coming.scene
+    source, link, source_links = coming.source, coming.link, coming.source_links
     for number, reference in enumerate(link.references):
-        parent, mine = scene.links[reference.parent], child_master_columns(link, reference)
-        if link.address in scene.held:  # what a first pull leaves out is counted by the next plan
+        parent, own_columns = source_links.links[reference.parent], child_master_columns(link, reference)
+        if link.address in source_links.held:  # what a first pull leaves out is counted by the next plan
             with key_table(source, link, "unmet") as found:
                 of = table(parent.definition.schema, reference.parent_table)
-                lacks = not_among(of, reference.parent_columns, "c", reference.columns)
-                tests = both([*coming.referring(reference, "c"), lacks])
-                keys, rows = columns("c", mine), child_table(link, reference)
+                lacks = not_exists_in(of, reference.parent_columns, "c", reference.columns)
+                tests = and_([*coming.referring(reference, "c"), lacks])
+                keys, rows = columns("c", own_columns), child_table(link, reference)
                 found.add_from(sql("SELECT DISTINCT {} FROM {} c WHERE {}", keys, rows, tests))
                 if found.count:
                     yield GONE + number, found
@@ -115,18 +115,26 @@ def unmet(coming: Coming, comparable: Collection[str]) -> Iterator[tuple[int, Ke
 def _add_late(coming: Coming, reference: Reference, found: KeyTable) -> None:
     """Add what refers to a part row of a parent that is held and here, and whose part rows differ."""
     source, local, link = coming.source, coming.local, coming.link
-    parent = coming.scene.links[reference.parent]
-    ours = next(mine for theirs, mine in parent.tables if theirs.name == reference.parent_table)
-    child, here = next(pair for pair in link.tables if pair[0].name == reference.child_table)
+    parent = coming.source_links.links[reference.parent]
+    local_definition = next(
+        local_table
+        for source_table, local_table in parent.tables
+        if source_table.name == reference.parent_table
+    )
+    child, local_table = next(pair for pair in link.tables if pair[0].name == reference.child_table)
     key = named_key(parent, reference)
-    if key is None or parent.address not in coming.scene.held:
+    if key is None or parent.address not in coming.source_links.held:
         return
     with key_table(source, parent, "parents") as changed:
-        find_changed(local, source, parent, changed, {ours.name: reference.parent_columns})
+        find_changed(local, source, parent, changed, {local_definition.name: reference.parent_columns})
         if not changed.count:
             return
-        named = ForeignKey("", reference.columns, parent.local.schema, ours.name, reference.parent_columns)
-        rule = LocalRule(child, here, tuple(child_master_columns(link, reference)), reference.columns, named)
+        named = ForeignKey(
+            "", reference.columns, parent.local.schema, local_definition.name, reference.parent_columns
+        )
+        rule = LocalRule(
+            child, local_table, tuple(child_master_columns(link, reference)), reference.columns, named
+        )
         tests = coming.referring(reference, "t")
-        tests.append(among(changed.name, parent.key, "t", key))
+        tests.append(exists_in(changed.name, parent.key, "t", key))
         found.add(breaking(rule, source, tests, local))

@@ -13,7 +13,7 @@ from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.servers.entities.key_sets import Sets
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.keys.predicates import ROWS_AT_ONCE, in_pieces, key_value, keys_in
 from djlink_manifest.servers.query.references import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.query.rows import is_binary, reading
@@ -21,12 +21,12 @@ from djlink_manifest.servers.query.tables import condition, outbound_table, sour
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import (
     Sql,
-    among,
-    both,
+    and_,
     comma,
+    exists_in,
     ident,
     idents,
-    not_among,
+    not_exists_in,
     sql,
     table,
 )
@@ -44,7 +44,7 @@ class Verdict:
 
     meets: bool | None
     wanted: bool
-    barred: bool
+    blocked_by_request: bool
     holds: tuple[tuple[Reference, bool], ...]
 
 
@@ -57,7 +57,7 @@ def find_key(
     tests += [_kept(c, v) for c, v in pairs if _is_foreign(v, c)]
     what = reading(key)
     of_table = table(of.schema, of.name)
-    rows = list(session.stream(sql("SELECT {} FROM {} WHERE {} LIMIT 1", what, of_table, both(tests))))
+    rows = list(session.stream(sql("SELECT {} FROM {} WHERE {} LIMIT 1", what, of_table, and_(tests))))
     return rows[0] if rows else None
 
 
@@ -66,16 +66,16 @@ def is_in(session: Session, of: Sql, key: Sequence[Column], raw: RawRow) -> bool
     return bool(session.rows(sql("SELECT 1 FROM {} WHERE {}", of, keys_in(key, [raw], None))))
 
 
-def verdict(session: Session, scene: Scene, link: Link, raw: RawRow) -> Verdict | None:
+def verdict(session: Session, source_links: SourceLinks, link: Link, raw: RawRow) -> Verdict | None:
     """What the rules say of the source row with this key, or None where there is none."""
-    sets = Sets(session, scene)
+    sets = Sets(session, source_links)
     wanted = sets.is_wanted(link.address, "s", link.key)
-    barred = sets.is_barred(link.address, "s", link.key)
+    blocked_by_request = sets.is_blocked_by_request(link.address, "s", link.key)
     references = sets.parent_conditions(link, "s")
     flags = [
         condition(link.where) if link.where is not None else Sql("TRUE"),
         wanted if wanted is not None else Sql("TRUE"),
-        barred if barred is not None else Sql("FALSE"),
+        blocked_by_request if blocked_by_request is not None else Sql("FALSE"),
         *(holds for _, holds in references),
     ]
     rows = session.rows(
@@ -88,12 +88,12 @@ def verdict(session: Session, scene: Scene, link: Link, raw: RawRow) -> Verdict 
     )
     if not rows:
         return None
-    meets, is_wanted, is_barred, *holds = rows[0]
+    meets, is_wanted, is_blocked, *holds = rows[0]
     pairs = zip(references, holds, strict=True)
     return Verdict(
         None if meets is None else bool(meets),
         bool(is_wanted),
-        bool(is_barred),
+        bool(is_blocked),
         tuple((reference, bool(value)) for (reference, _), value in pairs),
     )
 
@@ -105,7 +105,7 @@ def records(session: Session, catalog: Catalog, link: Link, raw: RawRow) -> tupl
         link.requested_table: ("requested_at", "requested_by", "reason", "granted_at"),
         link.approved_table: ("approved_at", "approved_by"),
     }
-    found, there = dict[str, object](), list[bool]()
+    found, exists_at_source = dict[str, object](), list[bool]()
     for name, columns in named.items():
         row: tuple[object, ...] | None = None
         if (link.outbound_schema, name) in catalog.tables:
@@ -114,14 +114,14 @@ def records(session: Session, catalog: Catalog, link: Link, raw: RawRow) -> tupl
             test = keys_in(link.key_columns, [raw], None)
             rows = session.rows(sql("SELECT {} FROM {} WHERE {}", what, of, test))
             row = rows[0] if rows else None
-        there.append(row is not None)
+        exists_at_source.append(row is not None)
         found |= dict(zip(columns, row or (), strict=False))
-    return Records(**found), tuple(there)  # type: ignore[arg-type] # the columns have the fields' types
+    return Records(**found), tuple(exists_at_source)  # type: ignore[arg-type] # the columns have the fields' types
 
 
 def parents_named(
     session: Session,
-    scene: Scene,
+    source_links: SourceLinks,
     link: Link,
     reference: Reference,
     raw: RawRow,
@@ -130,18 +130,18 @@ def parents_named(
     limit: int,
 ) -> list[RawRow]:
     """The keys of the parent's entities that this one names through a reference, of those asked for."""
-    parent, sets = scene.links[reference.parent], Sets(session, scene)
+    parent, sets = source_links.links[reference.parent], Sets(session, source_links)
     join, alias, names = parent_join(parent, reference, "c")
-    mine = child_master_columns(link, reference)
-    tests = [keys_in(renamed(link.key_columns, mine), [raw], "c")]
+    own_columns = child_master_columns(link, reference)
+    tests = [keys_in(renamed(link.key_columns, own_columns), [raw], "c")]
     tests += [sql("c.{} IS NOT NULL", ident(name)) for name in reference.nullable]
     if which == "left out":
         allowed = sets.is_allowed(parent.address, alias, names)
         tests.append(sql("NOT {}", allowed) if allowed is not None else Sql("FALSE"))
     elif which == "barred":
-        tests.append(sets.is_barred(parent.address, alias, names) or Sql("FALSE"))
-    elif which == "unheld" and parent.address in scene.held:
-        tests.append(not_among(outbound_table(parent), parent.key, alias, names))
+        tests.append(sets.is_blocked_by_request(parent.address, alias, names) or Sql("FALSE"))
+    elif which == "unheld" and parent.address in source_links.held:
+        tests.append(not_exists_in(outbound_table(parent), parent.key, alias, names))
     return list(
         session.stream(
             sql(
@@ -149,21 +149,27 @@ def parents_named(
                 reading(renamed(parent.key_columns, names), alias),
                 child_table(link, reference),
                 join,
-                both(tests),
+                and_(tests),
                 limit,
             )
         )
     )
 
 
-def users(session: Session, scene: Scene, child: str, reference: Reference, raw: RawRow) -> tuple[int, int]:
+def users(
+    session: Session, source_links: SourceLinks, child: str, reference: Reference, raw: RawRow
+) -> tuple[int, int]:
     """How many rows of a child name this entity, and how many of those are of wanted or held entities."""
-    link, other, sets = scene.links[reference.parent], scene.links[child], Sets(session, scene)
+    link, other, sets = (
+        source_links.links[reference.parent],
+        source_links.links[child],
+        Sets(session, source_links),
+    )
     join, alias, names = parent_join(link, reference, "c")
-    mine = child_master_columns(other, reference)
-    user = sets.is_wanted(child, "c", mine) or Sql("TRUE")
-    if child in scene.held:
-        user = sql("({} OR {})", user, among(outbound_table(other), other.key, "c", mine))
+    own_columns = child_master_columns(other, reference)
+    user = sets.is_wanted(child, "c", own_columns) or Sql("TRUE")
+    if child in source_links.held:
+        user = sql("({} OR {})", user, exists_in(outbound_table(other), other.key, "c", own_columns))
     tests = [keys_in(renamed(link.key_columns, names), [raw], alias)]
     tests += [sql("c.{} IS NOT NULL", ident(name)) for name in reference.nullable]
     row = session.row(
@@ -172,7 +178,7 @@ def users(session: Session, scene: Scene, child: str, reference: Reference, raw:
             user,
             child_table(other, reference),
             join,
-            both(tests),
+            and_(tests),
         )
     )
     return int(row[0]), int(row[1])
@@ -180,18 +186,18 @@ def users(session: Session, scene: Scene, child: str, reference: Reference, raw:
 
 def takers(source: Session, local: Session, link: Link, unique: Unique, raw: RawRow) -> Iterator[RawRow]:
     """The keys of local entities of which a row has a unique value of this entity's rows at the source."""
-    theirs = [unique.theirs.column(name) for name in unique.columns]
-    owner = [unique.ours.column(name) for name in unique.owner]
-    of_source = table(unique.theirs.schema, unique.theirs.name)
-    test = keys_in([unique.theirs.column(name) for name in unique.owner], [raw], None)
-    rows = list(source.stream(sql("SELECT {} FROM {} WHERE {}", reading(theirs), of_source, test)))
+    source_columns = [unique.source_table.column(name) for name in unique.columns]
+    owner = [unique.local_table.column(name) for name in unique.owner]
+    of_source = table(unique.source_table.schema, unique.source_table.name)
+    test = keys_in([unique.source_table.column(name) for name in unique.owner], [raw], None)
+    rows = list(source.stream(sql("SELECT {} FROM {} WHERE {}", reading(source_columns), of_source, test)))
     values = [row for row in rows if None not in row]
-    ours = [unique.ours.column(name) for name in unique.columns]
+    local_columns = [unique.local_table.column(name) for name in unique.columns]
     for first in range(0, len(values), ROWS_AT_ONCE):
         for some in in_pieces(local, values[first : first + ROWS_AT_ONCE]):
-            tests = [keys_in(ours, some, None), sql("NOT {}", keys_in(owner, [raw], None))]
-            of_local, what = table(unique.ours.schema, unique.ours.name), reading(owner)
-            select = sql("SELECT DISTINCT {} FROM {} WHERE {}", what, of_local, both(tests))
+            tests = [keys_in(local_columns, some, None), sql("NOT {}", keys_in(owner, [raw], None))]
+            of_local, what = table(unique.local_table.schema, unique.local_table.name), reading(owner)
+            select = sql("SELECT DISTINCT {} FROM {} WHERE {}", what, of_local, and_(tests))
             yield from list(local.stream(select))
 
 

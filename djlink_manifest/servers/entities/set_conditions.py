@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from djlink_manifest.model.links.link import Link, Reference
-from djlink_manifest.servers.entities.set_terms import Scene, SetId, SetTerms, Term
+from djlink_manifest.servers.entities.set_terms import SetId, SetTerms, SourceLinks, Term
 from djlink_manifest.servers.query.references import reference_holds
 from djlink_manifest.servers.query.tables import outbound_table, restricted
-from djlink_manifest.servers.sql import Sql, among, both, columns, either, sql, table
+from djlink_manifest.servers.sql import Sql, and_, columns, exists_in, or_, sql, table
 
 NameOf = Callable[[SetId, int], Sql]
 """The table of a set, by how often a statement has named it, this time included."""
@@ -18,8 +18,8 @@ NameOf = Callable[[SetId, int], Sql]
 class Conditions:
     """The conditions of one statement, in terms of sets. A table that it names twice has a copy (MySQL)."""
 
-    def __init__(self, scene: Scene, terms: SetTerms, name_of: NameOf) -> None:
-        self.scene = scene
+    def __init__(self, source_links: SourceLinks, terms: SetTerms, name_of: NameOf) -> None:
+        self.source_links = source_links
         self.terms = terms
         self._name_of = name_of
         self._named = Counter[SetId]()
@@ -32,24 +32,24 @@ class Conditions:
         """The condition that `where` and the linked parents allow the entity; None where they allow all."""
         return self._all_of(address, self.terms.allowed(address), alias, names)
 
-    def is_barred(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
+    def is_blocked_by_request(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
         """The condition that a request or approval stands on the entity or an ancestor; None for none."""
-        terms = self.terms.barred(address)
+        terms = self.terms.blocked_by_request(address)
         return self._any_of(address, terms, alias, names) if terms else None
 
-    def is_barred_above(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
-        """As `is_barred`, without the requests and approvals of the entity itself."""
+    def is_blocked_above(self, address: str, alias: str, names: Sequence[str]) -> Sql | None:
+        """As `is_blocked_by_request`, without the requests and approvals of the entity itself."""
         own = {SetId("requested", address), SetId("approved", address)}
-        terms = [t for t in self.terms.barred(address) if t.of not in own]
+        terms = [t for t in self.terms.blocked_by_request(address) if t.of not in own]
         return self._any_of(address, terms, alias, names) if terms else None
 
     def pullable(self, link: Link, alias: str, names: Sequence[str]) -> list[Sql]:
         """The conditions under which the entity whose key the named columns hold is pullable."""
         wanted = self.is_wanted(link.address, alias, names)
-        barred = self.is_barred(link.address, alias, names)
+        blocked_by_request = self.is_blocked_by_request(link.address, alias, names)
         return [
             *([wanted] if wanted is not None else []),
-            *([sql("NOT {}", barred)] if barred is not None else []),
+            *([sql("NOT {}", blocked_by_request)] if blocked_by_request is not None else []),
         ]
 
     def parent_conditions(self, link: Link, alias: str) -> list[tuple[Reference, Sql]]:
@@ -59,7 +59,7 @@ class Conditions:
 
     def holds(self, link: Link, reference: Reference, terms: Sequence[Term], alias: str) -> Sql:
         """The condition that the parent that a source row refers to meets all the terms."""
-        parent = self.scene.links[reference.parent]
+        parent = self.source_links.links[reference.parent]
 
         def test(of: str, names: Sequence[str]) -> Sql:
             condition = self._all_of(parent.address, terms, of, names)
@@ -73,21 +73,21 @@ class Conditions:
     ) -> Sql | None:
         if terms is None:
             return None
-        return sql("({})", both([self.test(address, t, alias, names) for t in terms]))
+        return sql("({})", and_([self.test(address, t, alias, names) for t in terms]))
 
     def _any_of(self, address: str, terms: Sequence[Term], alias: str, names: Sequence[str]) -> Sql:
-        return either([self.test(address, t, alias, names) for t in terms])
+        return or_([self.test(address, t, alias, names) for t in terms])
 
     def test(self, address: str, term: Term, alias: str, names: Sequence[str]) -> Sql:
         """The condition that the key of `address` in the named columns is in the set of a term."""
         if term.of.kind == "none":
             return Sql("FALSE")
-        places = dict(zip(self.scene.links[address].key, names, strict=True))
-        key = self.scene.links[term.of.address].key
-        return among(self._members(term.of), key, alias, [places[name] for name in term.columns])
+        places = dict(zip(self.source_links.links[address].key, names, strict=True))
+        key = self.source_links.links[term.of.address].key
+        return exists_in(self._members(term.of), key, alias, [places[name] for name in term.columns])
 
     def _members(self, of: SetId) -> Sql:
-        link = self.scene.links[of.address]
+        link = self.source_links.links[of.address]
         match of.kind:
             case "held":
                 return outbound_table(link)
@@ -103,4 +103,4 @@ class Conditions:
     def _expression(self, link: Link) -> Sql:
         conditions = [holds for _, holds in self.parent_conditions(link, "m")]
         rows = restricted(link, link.where)
-        return sql("(SELECT {} FROM {} m WHERE {})", columns("m", link.key), rows, both(conditions))
+        return sql("(SELECT {} FROM {} m WHERE {})", columns("m", link.key), rows, and_(conditions))

@@ -16,11 +16,11 @@ from djlink_manifest.model.links.selection import is_textual
 from djlink_manifest.servers.query.references import named_key
 
 # sets that decide about one link by its key; where there are more, the link gets a set of its own
-MOST_TERMS, MOST_BARS = 4, 8
+MOST_TERMS, MOST_REQUEST_TERMS = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Barring:
+class RequestCounts:
     """The deletion requests and approvals of a link: how many, and the time of the latest request."""
 
     requests: int
@@ -29,33 +29,35 @@ class Barring:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class SourceLinks:
     """What the SQL of one source server is made from.
 
     `links` are all links of the server, targeted or not; `children` the references that point at each link,
-    as (child address, reference); `held` the links whose outbound tables exist; `barring` those with at least
-    one deletion request or approval. Scenes of one `moment` share what is allowed and wanted: a plan has one
-    moment, an apply another.
+    as (child address, reference); `held` the links whose outbound tables exist; `requests` those with at
+    least one deletion request or approval. Scenes of one `moment` share what is allowed and wanted: a plan
+    has one moment, an apply another.
     """
 
     links: Mapping[str, Link]
     children: Mapping[str, tuple[tuple[str, Reference], ...]]
     held: frozenset[str]
-    barring: Mapping[str, Barring]
+    requests: Mapping[str, RequestCounts]
     moment: object = field(default_factory=object, compare=False)
 
     @staticmethod
-    def of(links: Mapping[str, Link], held: frozenset[str], barring: Mapping[str, Barring]) -> Scene:
+    def of(
+        links: Mapping[str, Link], held: frozenset[str], requests: Mapping[str, RequestCounts]
+    ) -> SourceLinks:
         """The scene of one server's links."""
         children: dict[str, list[tuple[str, Reference]]] = {}
         for address, link in links.items():
             for reference in link.references:
                 children.setdefault(reference.parent, []).append((address, reference))
-        return Scene(links, {a: tuple(c) for a, c in children.items()}, held, barring)
+        return SourceLinks(links, {a: tuple(c) for a, c in children.items()}, held, requests)
 
-    def at(self, held: frozenset[str], barring: Mapping[str, Barring]) -> Scene:
+    def at(self, held: frozenset[str], requests: Mapping[str, RequestCounts]) -> SourceLinks:
         """The scene at a later time of the same moment."""
-        return replace(self, held=held, barring=barring)
+        return replace(self, held=held, requests=requests)
 
 
 Kind = Literal["allowed", "wanted", "barred", "held", "requested", "approved", "none"]
@@ -88,27 +90,27 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was found of one link. `bars` is what its set of barred entities is made from.
+    """What was found of one link. `request_terms` is what its set of barred entities is made from.
 
     The reference is None for what the link's own key holds.
     """
 
     allowed: tuple[Term, ...] | None
-    barred: tuple[Term, ...]
+    blocked_by_request: tuple[Term, ...]
     restricting: tuple[tuple[Reference, tuple[Term, ...]], ...]
-    bars: tuple[tuple[Reference | None, Term], ...]
+    request_terms: tuple[tuple[Reference | None, Term], ...]
 
 
 class SetTerms:
     """What decides about the entities of each link, as few sets of keys.
 
-    `allowed` and `wanted` hold where all of their terms do, and are None for all entities; `barred` holds
-    where any of its terms does. What restricts an ancestor is asked of the ancestor's key where the primary
-    key inherits it, and costs no set of its own.
+    `allowed` and `wanted` hold where all of their terms do, and are None for all entities;
+    `blocked_by_request` holds where any of its terms does. What restricts an ancestor is asked of the
+    ancestor's key where the primary key inherits it, and costs no set of its own.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, source_links: SourceLinks) -> None:
+        self.source_links = source_links
         self._known = dict[str, _Found]()
 
     def allowed(self, address: str) -> tuple[Term, ...] | None:
@@ -117,34 +119,34 @@ class SetTerms:
 
     def wanted(self, address: str) -> tuple[Term, ...] | None:
         """The terms of the entities that the manifest asks for."""
-        link = self.scene.links[address]
+        link = self.source_links.links[address]
         if link.pull != "needed":
             return self.allowed(address)
-        kind: Kind = "wanted" if self.scene.children.get(address) else "none"
+        kind: Kind = "wanted" if self.source_links.children.get(address) else "none"
         return (Term(SetId(kind, address), link.key),)
 
-    def barred(self, address: str) -> tuple[Term, ...]:
+    def blocked_by_request(self, address: str) -> tuple[Term, ...]:
         """The terms of the entities with a request or approval on them or on an ancestor."""
-        return self._found(address).barred
+        return self._found(address).blocked_by_request
 
     def restricting(self, address: str) -> tuple[tuple[Reference, tuple[Term, ...]], ...]:
         """The references to restricted parents, each with the terms of its parent."""
         return self._found(address).restricting
 
-    def bars(self, address: str) -> tuple[tuple[Reference | None, Term], ...]:
+    def request_terms(self, address: str) -> tuple[tuple[Reference | None, Term], ...]:
         """What the link's set of barred entities is made from: terms of its key, and of its references."""
-        return self._found(address).bars
+        return self._found(address).request_terms
 
     def requires(self, of: SetId) -> Iterator[SetId]:
         """The sets from which another one is made."""
         match of.kind:
             case "barred":
-                yield from (t.of for _, t in self.bars(of.address))
+                yield from (t.of for _, t in self.request_terms(of.address))
             case "allowed":
                 yield from (t.of for _, terms in self.restricting(of.address) for t in terms)
             case "wanted":
                 yield from (t.of for t in self.allowed(of.address) or ())
-                for child, _ in self.scene.children.get(of.address, ()):
+                for child, _ in self.source_links.children.get(of.address, ()):
                     yield from (t.of for t in self.wanted(child) or ())
 
     def is_expression(self, of: SetId) -> bool:
@@ -154,9 +156,9 @@ class SetTerms:
         is evaluated in an INSERT: there a strict server refuses values that it only warns of in a SELECT,
         and the plan shall meet what the apply would.
         """
-        if of.kind != "allowed" or self.scene.children.get(of.address):
+        if of.kind != "allowed" or self.source_links.children.get(of.address):
             return False
-        where = self.scene.links[of.address].where
+        where = self.source_links.links[of.address].where
         if where is not None and is_textual(where):
             return False
         return len(self.restricting(of.address)) <= MOST_TERMS
@@ -164,8 +166,8 @@ class SetTerms:
     def _found(self, address: str) -> _Found:
         """Find what decides about a link and all those that it refers to, parents first."""
         if address not in self._known:
-            for each in upstream(self.scene.links, address, self._known):
-                self._known[each] = self._find(self.scene.links[each])
+            for each in upstream(self.source_links.links, address, self._known):
+                self._known[each] = self._find(self.source_links.links[each])
         return self._known[address]
 
     def _find(self, link: Link) -> _Found:
@@ -176,25 +178,25 @@ class SetTerms:
         inherited, others = self._divided(link, restricting)
         allowed: tuple[Term, ...] | None = None
         if link.pull == "none":
-            kind: Kind = "held" if link.address in self.scene.held else "none"
+            kind: Kind = "held" if link.address in self.source_links.held else "none"
             allowed = (Term(SetId(kind, link.address), link.key),)
         elif link.where is not None or others or not _fit(inherited, MOST_TERMS):
             allowed = (Term(SetId("allowed", link.address), link.key),)
         elif inherited:
             allowed = tuple(inherited)
-        own = [Term(SetId(kind, link.address), link.key) for kind in self._own_bars(link)]
-        by_key, others = self._divided(link, [(r, f.barred) for r, f in above])
-        short = _fit(by_key, MOST_BARS)
-        bars = [*([] if short else [(None, t) for t in by_key]), *others]
-        made = [Term(SetId("barred", link.address), link.key)] if bars else []
-        barred = (*own, *(by_key if short else []), *made)
-        return _Found(allowed, barred, tuple(restricting), tuple(bars))
+        own = [Term(SetId(kind, link.address), link.key) for kind in self._own_request_terms(link)]
+        by_key, others = self._divided(link, [(r, f.blocked_by_request) for r, f in above])
+        short = _fit(by_key, MOST_REQUEST_TERMS)
+        request_terms = [*([] if short else [(None, t) for t in by_key]), *others]
+        made = [Term(SetId("barred", link.address), link.key)] if request_terms else []
+        blocked_by_request = (*own, *(by_key if short else []), *made)
+        return _Found(allowed, blocked_by_request, tuple(restricting), tuple(request_terms))
 
-    def _own_bars(self, link: Link) -> Iterator[Kind]:
-        bars = self.scene.barring.get(link.address)
-        if bars is not None and bars.requests:
+    def _own_request_terms(self, link: Link) -> Iterator[Kind]:
+        request_terms = self.source_links.requests.get(link.address)
+        if request_terms is not None and request_terms.requests:
             yield "requested"
-        if bars is not None and bars.approvals:
+        if request_terms is not None and request_terms.approvals:
             yield "approved"
 
     def _divided(
@@ -203,7 +205,7 @@ class SetTerms:
         """What the parents' terms ask of the link's key, and what its other columns and its parts decide."""
         inherited, others = dict[Term, None](), list[tuple[Reference, Term]]()
         for reference, terms in above:
-            parent = self.scene.links[reference.parent]
+            parent = self.source_links.links[reference.parent]
             key = named_key(parent, reference)
             from_key = reference.child_table == link.definition.name and not reference.nullable
             places = dict(zip(parent.key, key, strict=True)) if from_key and key is not None else {}
@@ -241,7 +243,7 @@ def upstream(links: Mapping[str, Link], address: str, known: Collection[str] = (
             yield each
 
 
-def all_is_pullable(scene: Scene, link: Link) -> bool:
+def all_is_pullable(source_links: SourceLinks, link: Link) -> bool:
     """Whether every entity of the source is wanted and none is barred."""
-    terms = SetTerms(scene)
-    return terms.wanted(link.address) is None and not terms.barred(link.address)
+    terms = SetTerms(source_links)
+    return terms.wanted(link.address) is None and not terms.blocked_by_request(link.address)

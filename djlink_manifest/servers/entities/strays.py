@@ -13,7 +13,17 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.tables import outbound_table, source_table
 from djlink_manifest.servers.session.session import Session
-from djlink_manifest.servers.sql import Sql, among, both, columns, equal, joined, not_among, sql, table
+from djlink_manifest.servers.sql import (
+    Sql,
+    and_,
+    columns,
+    equal,
+    exists_in,
+    joined,
+    not_exists_in,
+    sql,
+    table,
+)
 
 
 def count_strays(
@@ -23,15 +33,15 @@ def count_strays(
     extra: KeyTable | None,
     held: int | None = None,
     *,
-    barring: bool,
+    requests: bool,
 ) -> Mapping[Presence, int]:
     """How many entities without a source row outbound, requests and approvals know, by where they are.
 
     `missing` holds the keys that are in outbound and not local, `extra` those local and not in outbound.
-    `held`: so many source rows are in outbound, where that is counted already. `barring` tells that there are
-    requests or approvals.
+    `held`: so many source rows are in outbound, where that is counted already. `requests` tells that there
+    are requests or approvals.
     """
-    members = _members(link) if barring else [outbound_table(link)]
+    members = _members(link) if requests else [outbound_table(link)]
     found = dict[Presence, int]()
     for number, of in enumerate(members):
         stand = held if number == 0 else None
@@ -42,23 +52,25 @@ def count_strays(
             stand = int(session.value(joining))
         if stand == int(session.value(sql("SELECT COUNT(*) FROM {}", of))):
             continue
-        alone = [not_among(other, link.key, "o", link.key) for other in members[:number]]
-        tests = both([not_among(source_table(link), link.key, "o", link.key), *alone])
-        there = [
-            among(other, link.key, "o", link.key) if n > number else Sql("TRUE" if n == number else "FALSE")
+        alone = [not_exists_in(other, link.key, "o", link.key) for other in members[:number]]
+        tests = and_([not_exists_in(source_table(link), link.key, "o", link.key), *alone])
+        source = [
+            exists_in(other, link.key, "o", link.key)
+            if n > number
+            else Sql("TRUE" if n == number else "FALSE")
             for n, other in enumerate(members)
         ] + [Sql("FALSE")] * (3 - len(members))
         keys, lacks = (missing, "NOT {}") if number == 0 else (extra, "{}")
         if keys is None or not keys.count:
-            here = Sql("TRUE" if number == 0 else "FALSE")
+            local_side = Sql("TRUE" if number == 0 else "FALSE")
         else:
-            here = sql(lacks, among(keys.name, link.key, "o", link.key))
+            local_side = sql(lacks, exists_in(keys.name, link.key, "o", link.key))
         rows = session.rows(
             sql(
                 "SELECT f.l, f.h, f.r, f.a, COUNT(*) FROM (SELECT {} AS l, {} AS h, {} AS r, {} AS a"
                 " FROM {} o WHERE {}) f GROUP BY f.l, f.h, f.r, f.a",
-                here,
-                *there,
+                local_side,
+                *source,
                 of,
                 tests,
             )
@@ -74,7 +86,7 @@ def add_gone(link: Link, extra: KeyTable | None, into: KeyTable) -> None:
     of = _members(link)
     if extra is not None and extra.count:
         of.append(extra.name)
-    gone = not_among(source_table(link), link.key, "o", link.key)
+    gone = not_exists_in(source_table(link), link.key, "o", link.key)
     each = [sql("SELECT {} FROM {} o WHERE {}", columns("o", link.key), rows, gone) for rows in of]
     into.add_from(joined(" UNION ", each))
 

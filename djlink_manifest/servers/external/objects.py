@@ -25,18 +25,18 @@ from djlink_manifest.model.stores.external import (
 from djlink_manifest.model.stores.store import INLINE, Store
 from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.servers.entities.key_sets import Sets
-from djlink_manifest.servers.entities.set_terms import Scene
-from djlink_manifest.servers.external.verify import lost_here
+from djlink_manifest.servers.entities.set_terms import SourceLinks
+from djlink_manifest.servers.external.verify import lost_local
 from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.json_values import member
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, both, column, either, not_among, sql, table
-from djlink_manifest.servers.stores.transport import Brought, Depot
+from djlink_manifest.servers.sql import Sql, and_, column, not_exists_in, or_, sql, table
+from djlink_manifest.servers.stores.transport import Brought, StoreTransport
 from djlink_manifest.servers.transfer.batch import rows_of
-from djlink_manifest.servers.transfer.insert import BatchTooLarge, Written
+from djlink_manifest.servers.transfer.insert import BatchTooLarge, RowFormat
 
 BATCH_OBJECTS = 20_000  # of one transaction
 BATCH_OBJECT_BYTES = 1 << 30
@@ -46,10 +46,12 @@ REMEMBERED = 100_000  # objects known to be here, so that one content comes once
 class Objects:
     """What is brought for one link in one apply. `brought` holds per object why it could not be, or None."""
 
-    def __init__(self, link: Link, depot: Depot) -> None:
+    def __init__(self, link: Link, store_transport: StoreTransport) -> None:
         self._link = link
-        self._depot = depot
-        self._local = {name: s for _, name in link.stores if isinstance(s := depot.stores.local(name), Store)}
+        self._store_transport = store_transport
+        self._local = {
+            name: s for _, name in link.stores if isinstance(s := store_transport.stores.local(name), Store)
+        }
         self._brought = dict[Transport, str | None]()
         self._values = set[Transport]()  # those that stand in rows, put aside
 
@@ -82,47 +84,55 @@ class Objects:
                 if first < last and (len(missing) > BATCH_OBJECTS or size > BATCH_OBJECT_BYTES):
                     raise BatchTooLarge("too many external objects in one batch")
         self._forget_values(wanted)
-        refused = self._depot.bring(link.source, missing, link.local.schema, stop, each) if missing else {}
+        refused = (
+            self._store_transport.bring(link.source, missing, link.local.schema, stop, each)
+            if missing
+            else {}
+        )
         self._brought.update({o: refused.get(o) for o in missing})
         for wanted_object in wanted:
             words = self._brought[wanted_object]
             if words is not None:
                 raise ObjectRefused(words)
 
-    def conversion(self, theirs: TableDefinition, ours: TableDefinition, read: Sequence[Column]) -> Written:
+    def conversion(
+        self, source_table: TableDefinition, local_table: TableDefinition, read: Sequence[Column]
+    ) -> RowFormat:
         """What makes the source's rows those of the local table: objects are named as they lie here."""
         places = {c.name: number for number, c in enumerate(read)}
-        mine = [(places[c.name], e) for c, e in external_columns(theirs) if c.name in places]
-        place = Place(theirs.schema, theirs.name, ours.schema, ours.name)
+        own_columns = [(places[c.name], e) for c, e in external_columns(source_table) if c.name in places]
+        place = Place(source_table.schema, source_table.name, local_table.schema, local_table.name)
 
         def changed(row: RawRow) -> RawRow:
             values = list(row)
-            for number, external in mine:
+            for number, external in own_columns:
                 values[number] = self._value(values[number], external, place)
             return tuple(values)
 
-        if not mine:
-            return Written(read)
+        if not own_columns:
+            return RowFormat(read)
         # what stands in the row here is binary
-        return Written([ours.column(c.name) if is_inline(c, ours) else c for c in read], changed)
+        return RowFormat(
+            [local_table.column(c.name) if is_inline(c, local_table) else c for c in read], changed
+        )
 
     def lost(self, local: Session, source: Session) -> list[RawRow]:
         """The keys of local entities of which an object, or its value in the row, is missing or altered."""
-        return lost_here(local, source, self._link, self._depot)[1]
+        return lost_local(local, source, self._link, self._store_transport)[1]
 
     def _wanted(self, source: Session, keys: NumberedKeys) -> Generator[Transport, None, None]:
         link = self._link
-        for theirs, ours in link.tables:
-            mine = external_columns(theirs)
-            if not mine:
+        for source_table, local_table in link.tables:
+            own_columns = external_columns(source_table)
+            if not own_columns:
                 continue
-            place = Place(theirs.schema, theirs.name, ours.schema, ours.name)
-            read = [c for c, _ in mine]
-            some = either([sql("{} IS NOT NULL", column("t", c.name)) for c in read])
-            rows = source.stream(rows_of(link, theirs, keys, reading(read, "t"), some))
+            place = Place(source_table.schema, source_table.name, local_table.schema, local_table.name)
+            read = [c for c, _ in own_columns]
+            some = or_([sql("{} IS NOT NULL", column("t", c.name)) for c in read])
+            rows = source.stream(rows_of(link, source_table, keys, reading(read, "t"), some))
             try:
                 for row in rows:
-                    for value, (_, external) in zip(row, mine, strict=True):
+                    for value, (_, external) in zip(row, own_columns, strict=True):
                         found = self._transport(value, external, place)
                         if found is not None:
                             yield found[0]
@@ -133,12 +143,12 @@ class Objects:
         found = self._transport(value, external, place)
         if found is None:
             return value
-        transported, ours = found
+        transported, local_value = found
         if self._brought.get(transported, "") is not None:
             raise ObjectRefused("its object changed at the source during the pull")
         if transported.local == INLINE:
-            return self._depot.content(transported)
-        return json.dumps(ours).encode()
+            return self._store_transport.content(transported)
+        return json.dumps(local_value).encode()
 
     def _transport(
         self, value: bytes | None, external: External, place: Place
@@ -149,7 +159,7 @@ class Objects:
             metadata = model.read_metadata(value, external)
             if metadata is None:
                 return None
-            store = self._depot.stores.of_source(self._link.source, metadata.store)
+            store = self._store_transport.stores.of_source(self._link.source, metadata.store)
             prefix = store.prefix("schema") if isinstance(store, Store) else ""
             return model.transport(
                 metadata, external, place, self._link.stores, prefix=prefix, local=self._local
@@ -160,26 +170,28 @@ class Objects:
     def _forget_values(self, wanted: Mapping[Transport, None]) -> None:
         """Take away the values that went into the rows of earlier batches."""
         gone = [o for o in self._values if o not in wanted]
-        self._depot.forget(gone)
+        self._store_transport.forget(gone)
         for each in gone:
             self._brought.pop(each, None)
         self._values = {o for o in wanted if o.local == INLINE}
 
 
-def objects_to_pull(session: Session, scene: Scene, link: Link, stuck: Sql | None = None) -> model.Objects:
-    """The external objects of pullable entities not in outbound, nor among the keys `stuck`; each once."""
+def objects_to_pull(
+    session: Session, source_links: SourceLinks, link: Link, blocked: Sql | None = None
+) -> model.ObjectCounts:
+    """The external objects of pullable entities not in outbound, nor among the keys `blocked`; each once."""
     count = total = unsized = 0
     for of in link.definition.tables:
-        mine = link.key if of is link.definition else link.definition.master_columns(of) or ()
+        own_columns = link.key if of is link.definition else link.definition.master_columns(of) or ()
         for stored, _ in external_columns(of):
-            sets = Sets(session, scene)
+            sets = Sets(session, source_links)
             value = column("p", stored.name)
             path, size = member(value, "path"), member(value, "size")
-            tests = [*sets.pullable(link, "p", mine), sql("{} IS NOT NULL", path)]
-            if link.address in scene.held:
-                tests.append(not_among(outbound_table(link), link.key, "p", mine))
-            if stuck is not None:
-                tests.append(not_among(stuck, link.key, "p", mine))
+            tests = [*sets.pullable(link, "p", own_columns), sql("{} IS NOT NULL", path)]
+            if link.address in source_links.held:
+                tests.append(not_exists_in(outbound_table(link), link.key, "p", own_columns))
+            if blocked is not None:
+                tests.append(not_exists_in(blocked, link.key, "p", own_columns))
             row = session.row(
                 sql(
                     "SELECT COUNT(*), COALESCE(SUM(size), 0), COUNT(*) - COUNT(size) FROM"
@@ -189,8 +201,8 @@ def objects_to_pull(session: Session, scene: Scene, link: Link, stuck: Sql | Non
                     member(value, "store"),
                     size,
                     table(of.schema, of.name),
-                    both(tests),
+                    and_(tests),
                 )
             )
             count, total, unsized = count + int(row[0]), total + int(row[1]), unsized + int(row[2])
-    return model.Objects(count, total, unsized)
+    return model.ObjectCounts(count, total, unsized)

@@ -20,7 +20,7 @@ from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import equal, sql, table
 from djlink_manifest.servers.stores.copy_object import base32
-from djlink_manifest.servers.stores.transport import Depot
+from djlink_manifest.servers.stores.transport import StoreTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +32,47 @@ class _Value:
 _Row = tuple[RawRow, RawRow, list["_Value | None"]]  # the entity's key, the row's own, the values
 
 
-def differing(local: Session, source: Session, link: Link, depot: Depot) -> Iterator[RawRow]:
+def differing(
+    local: Session, source: Session, link: Link, store_transport: StoreTransport
+) -> Iterator[RawRow]:
     """The entity's key, once for each value that differs. Raises StoreError where a store cannot be read."""
-    for theirs, ours in link.tables:
-        mine = [(c, e) for c, e in external_columns(theirs) if is_inline(c, ours)]
-        if not mine:
+    for source_table, local_table in link.tables:
+        own_columns = [(c, e) for c, e in external_columns(source_table) if is_inline(c, local_table)]
+        if not own_columns:
             continue
-        names = [c.name for c, _ in mine]
-        rows = _values(local, link, theirs, ours, names)
+        names = [c.name for c, _ in own_columns]
+        rows = _values(local, link, source_table, local_table, names)
         while batch := list(islice(rows, predicates.ROWS_AT_ONCE)):
-            there = _metadata(source, theirs, names, [own for _, own, _ in batch])
+            source_side = _metadata(source, source_table, names, [own for _, own, _ in batch])
             for key, own, values in batch:
                 # a row that the source lacks has nothing to compare with
-                for value, said, (_, external) in zip(values, there.get(own, ()), mine, strict=False):
-                    if _differs(value, said, external, link.source, depot):
+                for value, said, (_, external) in zip(
+                    values, source_side.get(own, ()), own_columns, strict=False
+                ):
+                    if _differs(value, said, external, link.source, store_transport):
                         yield key
 
 
 def _values(
-    local: Session, link: Link, theirs: TableDefinition, ours: TableDefinition, names: Sequence[str]
+    local: Session,
+    link: Link,
+    source_table: TableDefinition,
+    local_table: TableDefinition,
+    names: Sequence[str],
 ) -> Iterator[_Row]:
-    entity = link.key if theirs is link.definition else link.definition.master_columns(theirs) or ()
+    entity = (
+        link.key if source_table is link.definition else link.definition.master_columns(source_table) or ()
+    )
     select = sql(
         "SELECT {}, {}, {} FROM {} m JOIN {} t ON {}",
         reading(link.key_columns, "m"),
-        reading(theirs.key_columns, "t"),
-        reading([ours.column(name) for name in names], "t"),
+        reading(source_table.key_columns, "t"),
+        reading([local_table.column(name) for name in names], "t"),
         table(link.local.schema, link.local.name),
-        table(ours.schema, ours.name),
+        table(local_table.schema, local_table.name),
         equal("t", entity, "m", link.key),
     )
-    first, last = len(link.key), len(link.key) + len(theirs.key)
+    first, last = len(link.key), len(link.key) + len(source_table.key)
     for row in local.stream(select):
         yield row[:first], row[first:last], [_value(each) for each in row[last:]]
 
@@ -74,23 +84,25 @@ def _value(content: bytes | None) -> _Value | None:
 
 
 def _metadata(
-    source: Session, theirs: TableDefinition, names: Sequence[str], keys: Sequence[RawRow]
+    source: Session, source_table: TableDefinition, names: Sequence[str], keys: Sequence[RawRow]
 ) -> Mapping[RawRow, RawRow]:
     """What the source's rows of these keys say of their objects."""
-    width, found = len(theirs.key), dict[RawRow, RawRow]()
+    width, found = len(source_table.key), dict[RawRow, RawRow]()
     for some in predicates.in_pieces(source, keys):
         select = sql(
             "SELECT {}, {} FROM {} t WHERE {}",
-            reading(theirs.key_columns, "t"),
-            reading([theirs.column(name) for name in names], "t"),
-            table(theirs.schema, theirs.name),
-            predicates.keys_in(theirs.key_columns, some, "t"),
+            reading(source_table.key_columns, "t"),
+            reading([source_table.column(name) for name in names], "t"),
+            table(source_table.schema, source_table.name),
+            predicates.keys_in(source_table.key_columns, some, "t"),
         )
         found |= {row[:width]: row[width:] for row in source.stream(select)}
     return found
 
 
-def _differs(value: _Value | None, said: bytes | None, external: External, source: str, depot: Depot) -> bool:
+def _differs(
+    value: _Value | None, said: bytes | None, external: External, source: str, store_transport: StoreTransport
+) -> bool:
     if value is None or said is None:
         return (value is None) != (said is None)
     try:
@@ -103,5 +115,6 @@ def _differs(value: _Value | None, said: bytes | None, external: External, sourc
         return base32(value.md5) != metadata.hash
     if metadata.size is not None and metadata.size != value.size:
         return True
-    there = depot.digest(source, metadata.store, metadata.path)
-    return there is not None and there != value.md5  # what is missing there cannot be compared, nor mended
+    source_side = store_transport.digest(source, metadata.store, metadata.path)
+    # what is missing there cannot be compared, nor mended
+    return source_side is not None and source_side != value.md5

@@ -33,9 +33,9 @@ class KeysInHand:
 
     def select(self) -> Sql:
         """The SELECT of the keys."""
-        return sql("SELECT {} FROM {} d WHERE {}", columns("d", self.link.key), self.name, self.among())
+        return sql("SELECT {} FROM {} d WHERE {}", columns("d", self.link.key), self.name, self.in_())
 
-    def among(self) -> Sql:
+    def in_(self) -> Sql:
         """The condition that a row `d` of the table is one of them."""
         return Sql("TRUE")
 
@@ -55,9 +55,9 @@ class NumberedKeys(KeysInHand):
 
     def matches(self, alias: str = "r") -> Sql:
         """The condition of the join, of these numbers alone."""
-        return sql("{} AND {}", self.among(), super().matches(alias))
+        return sql("{} AND {}", self.in_(), super().matches(alias))
 
-    def among(self) -> Sql:
+    def in_(self) -> Sql:
         """The condition that a row `d` of the table has one of the numbers."""
         return sql("{} BETWEEN {} AND {}", column("d", SEQ), self.first, self.last)
 

@@ -13,7 +13,7 @@ from djlink_manifest.servers.keys.predicates import key_value
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table, source_table
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, both, column, columns, either, sql
+from djlink_manifest.servers.sql import Sql, and_, column, columns, or_, sql
 
 # Types that a comparison with a literal orders as ORDER BY does; an ENUM is sorted by its number, and
 # compared by its text
@@ -40,7 +40,7 @@ class KeyRange:
         )
         if self.until is not None:
             tests.append(_beside(key, names, self.until, alias, side="<", last="<="))
-        return both(tests)
+        return and_(tests)
 
 
 def has_ranges(link: Link) -> bool:
@@ -114,7 +114,7 @@ def _beside(
         if test is None:
             test = sql("{} {} {}", own, Sql(last), literal)
         else:
-            within = both([sql("{} = {}", own, literal), test])
-            test = either([sql("{} {} {}", own, Sql(side), literal), within])
+            within = and_([sql("{} = {}", own, literal), test])
+            test = or_([sql("{} {} {}", own, Sql(side), literal), within])
     assert test is not None, "a key has a column"
     return test

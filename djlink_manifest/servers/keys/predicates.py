@@ -30,11 +30,11 @@ def in_pieces(session: Session, keys: Sequence[RawRow]) -> Iterator[Sequence[Raw
     """The keys in pieces of which one statement with `keys_in` holds no more than the server takes."""
     limit, first, size = most_bytes(session), 0, 0
     for number, key in enumerate(keys):
-        mine = sum(2 * len(value or b"") + LITERAL_BYTES for value in key)
-        if size + mine > limit and number > first:
+        key_size = sum(2 * len(value or b"") + LITERAL_BYTES for value in key)
+        if size + key_size > limit and number > first:
             yield keys[first:number]
             first, size = number, 0
-        size += mine
+        size += key_size
     if keys:
         yield keys[first:]
 

@@ -15,14 +15,14 @@ from djlink_manifest.servers.keys.key_ranges import KeyRange, orders
 from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
-from djlink_manifest.servers.sql import Sql, columns, equal, ident, joined, not_among, sql, table
+from djlink_manifest.servers.sql import Sql, columns, equal, ident, joined, not_exists_in, sql, table
 
 HELD = "~held"  # whether something that stays refers to the entity
 FLAG = f"{ident(HELD).text} tinyint NOT NULL DEFAULT 0"
 OTHERS = 8  # a range is deleted from in its order where at most an eighth of it stays
 
 
-class Doomed:
+class DeletionSet:
     """Sets of keys of some links, parents first, on the local server.
 
     MySQL lets a statement name a temporary table once only.
@@ -50,8 +50,8 @@ class Doomed:
     def keep_present(self, address: str) -> None:
         """Forget the keys that the local table does not hold."""
         link = self.dependents.links[address]
-        mine, key = table(link.local.schema, link.local.name), link.local.key
-        self.sets[address].delete(not_among(mine, key, self.name(address).text, key))
+        own_rows, key = table(link.local.schema, link.local.name), link.local.key
+        self.sets[address].delete(not_exists_in(own_rows, key, self.name(address).text, key))
 
     def clear(self, *spared: str) -> None:
         """Empty all sets but those of the links spared."""
@@ -82,15 +82,15 @@ class Doomed:
         """
         link = self.dependents.links[address]
         pointed_at = {r.parent for r in self.dependents.referrers[address]}
-        here = 0
+        local_count = 0
         for each in link.local.tables:
             if each.name == link.local.name or (each.schema, each.name) in pointed_at:
                 match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {} FOR UPDATE"
                 found = int(writer.value(sql(counting, self.name(address), of, match)))
-                here = found if each.name == link.local.name else here
-        return here
+                local_count = found if each.name == link.local.name else local_count
+        return local_count
 
     def count(self, address: str) -> int:
         """How many entities the link's set holds."""
@@ -166,12 +166,12 @@ class Doomed:
             within = self._range(address, count)
             for each in reversed(link.local.tables):
                 # no alias for what is deleted from: MySQL would look for it in a default schema
-                of, mine = table(each.schema, each.name), link.local.entity_columns(each)
-                match = equal(of.text, mine, "d", link.local.key)
+                of, own_columns = table(each.schema, each.name), link.local.entity_columns(each)
+                match = equal(of.text, own_columns, "d", link.local.key)
                 chosen = sql("{} d STRAIGHT_JOIN {} ON {}", self.name(address), of, match)
                 if within is not None and orders(link.local, each):
                     # the table that is deleted from comes first: its rows go as they are found, in one pass
-                    test = within.test(link.local.key_columns, of.text, mine)
+                    test = within.test(link.local.key_columns, of.text, own_columns)
                     chosen = sql("{} STRAIGHT_JOIN {} d ON {} WHERE {}", of, self.name(address), match, test)
                 try:
                     deleted += writer.execute(sql("DELETE {} FROM {}", of, chosen))
@@ -195,16 +195,16 @@ class Doomed:
         test = within.test(link.local.key_columns, "t")
         of = table(link.local.schema, link.local.name)
         most = count + count // OTHERS
-        among = sql("SELECT 1 FROM {} t WHERE {} LIMIT {}", of, test, most + 1)
-        found = int(self.local.value(sql("SELECT COUNT(*) FROM ({}) k", among)))
+        matching = sql("SELECT 1 FROM {} t WHERE {} LIMIT {}", of, test, most + 1)
+        found = int(self.local.value(sql("SELECT COUNT(*) FROM ({}) k", matching)))
         return within if found <= most else None
 
     def _spread_along(self, address: str, referrer: Referrer) -> None:
         assert referrer.address is not None
         child = self.dependents.links[referrer.address]
-        mine = child.local.entity_columns(table_of(child, referrer.table))
+        own_columns = child.local.entity_columns(table_of(child, referrer.table))
         self.sets[referrer.address].add_once(
-            sql("SELECT DISTINCT {} FROM {}", columns("c", mine), self._referring(address, referrer))
+            sql("SELECT DISTINCT {} FROM {}", columns("c", own_columns), self._referring(address, referrer))
         )
 
     def _hold_along(self, address: str, referrer: Referrer, strangers: bool) -> int:
@@ -214,12 +214,14 @@ class Doomed:
         if referrer.address not in self.members:
             return 0
         child = self.dependents.links[referrer.address]
-        mine = child.local.entity_columns(table_of(child, referrer.table))
-        theirs = self.name(referrer.address)
+        own_columns = child.local.entity_columns(table_of(child, referrer.table))
+        parent_set = self.name(referrer.address)
         if strangers:
-            stays = not_among(theirs, child.local.key, "c", mine)
+            stays = not_exists_in(parent_set, child.local.key, "c", own_columns)
             return self._hold(address, sql("{} AND {}", self._referrers(address, referrer), stays))
-        held = sql("JOIN {} e ON {} AND e.{}", theirs, equal("e", child.local.key, "c", mine), ident(HELD))
+        held = sql(
+            "JOIN {} e ON {} AND e.{}", parent_set, equal("e", child.local.key, "c", own_columns), ident(HELD)
+        )
         self._hold(address, self._referrers(address, referrer, held))
         return 0
 
@@ -259,9 +261,9 @@ class Doomed:
 
 
 @contextmanager
-def doomed(local: Session, dependents: Dependents, members: Sequence[str]) -> Iterator[Doomed]:
+def deletion_set(local: Session, dependents: Dependents, members: Sequence[str]) -> Iterator[DeletionSet]:
     """Empty sets for these links, parents first, for the time of the block."""
-    found = Doomed(local, dependents, members)
+    found = DeletionSet(local, dependents, members)
     with ExitStack() as stack:
         for each in found.sets.values():
             stack.enter_context(each)

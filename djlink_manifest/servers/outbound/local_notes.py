@@ -17,14 +17,14 @@ from djlink_manifest.servers.query.tables import all_rows
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import (
     Sql,
-    both,
+    and_,
     column,
     columns,
     comma,
     equal,
     ident,
     idents,
-    not_among,
+    not_exists_in,
     sql,
     table,
 )
@@ -50,18 +50,18 @@ class Noted(TemporaryTable):
         """Forget the requests for what is not here."""
         key = self.link.local.key
         of = table(self.link.local.schema, self.link.local.name)
-        self.delete(not_among(of, key, self.name.text, key))
+        self.delete(not_exists_in(of, key, self.name.text, key))
 
     def changes(self) -> tuple[int, int]:
         """How many requests the local part lacks, and how many rows it has too many."""
         counting = "SELECT COUNT(*) FROM {}"
-        lacking, surplus = self.local.value(sql(counting, self._lacking())), self._surplus()
-        return int(lacking), int(self.local.value(sql(counting, surplus)))
+        missing, surplus = self.local.value(sql(counting, self._missing())), self._surplus()
+        return int(missing), int(self.local.value(sql(counting, surplus)))
 
-    def lacking(self) -> list[RawRow]:
+    def missing(self) -> list[RawRow]:
         """The keys that the local part lacks."""
         what = reading(self.link.local.key_columns, "d")
-        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._lacking())))
+        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._missing())))
 
     def surplus(self) -> list[RawRow]:
         """The keys that it has too many."""
@@ -89,12 +89,15 @@ class Noted(TemporaryTable):
         changed = writer.execute(
             sql("UPDATE {} d STRAIGHT_JOIN {} t ON {} SET {} WHERE {}", self.name, into, match, values, moved)
         )
-        mine = [each for each in referrers if each.parent == (of.schema, of.name)]
-        if mine:  # whoever refers to one of them from here on waits
+        own_referrers = [each for each in referrers if each.parent == (of.schema, of.name)]
+        if own_referrers:  # whoever refers to one of them from here on waits
             writer.value(sql("SELECT COUNT(*) FROM {} FOR UPDATE", self._surplus()))
         # no alias for what is deleted from: MySQL would look for it in a default schema
-        free = [not_among(table(*each.table), each.columns, into.text, each.parent_columns) for each in mine]
-        gone = both([not_among(self.name, key, into.text, key), *free])
+        free = [
+            not_exists_in(table(*each.table), each.columns, into.text, each.parent_columns)
+            for each in own_referrers
+        ]
+        gone = and_([not_exists_in(self.name, key, into.text, key), *free])
         changed += writer.execute(sql("DELETE FROM {} WHERE {}", into, gone))
         changed += writer.execute(
             sql(
@@ -104,25 +107,25 @@ class Noted(TemporaryTable):
                 columns("d", key),
                 _noted_moment("d", at),
                 columns("d", extra),
-                self._lacking(),
+                self._missing(),
             )
         )
         return changed
 
-    def _lacking(self) -> Sql:
+    def _missing(self) -> Sql:
         return self._without("d", self.name, "t", table(self.link.local.schema, part(self.link).name))
 
     def _surplus(self) -> Sql:
         return self._without("t", table(self.link.local.schema, part(self.link).name), "d", self.name)
 
-    def _without(self, alias: str, mine: Sql, other: str, theirs: Sql) -> Sql:
+    def _without(self, alias: str, own_rows: Sql, other: str, source_condition: Sql) -> Sql:
         key = self.link.local.key
-        here, there = (_noted_moment(name, _extra(self.link)[0]) for name in (other, alias))
-        same = sql("{} AND {} <=> {}", equal(other, key, alias, key), here, there)
+        local, source = (_noted_moment(name, _extra(self.link)[0]) for name in (other, alias))
+        same = sql("{} AND {} <=> {}", equal(other, key, alias, key), local, source)
         return sql(
             "{} WHERE NOT EXISTS (SELECT 1 FROM {} {} WHERE {})",
-            mine if alias == mine.text else sql("{} {}", mine, Sql(alias)),
-            theirs,
+            own_rows if alias == own_rows.text else sql("{} {}", own_rows, Sql(alias)),
+            source_condition,
             Sql(other),
             same,
         )

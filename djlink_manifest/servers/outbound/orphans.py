@@ -12,7 +12,7 @@ from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import source_table
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, columns, not_among, sql
+from djlink_manifest.servers.sql import Sql, columns, not_exists_in, sql
 
 
 @contextmanager
@@ -37,5 +37,5 @@ def stream_orphans(source: Session, link: Link, found: KeyTable) -> Iterator[Raw
 
 
 def _orphans(link: Link, found: KeyTable, what: Sql, order: Sql) -> Sql:
-    gone = not_among(source_table(link), link.key, "e", link.key)
+    gone = not_exists_in(source_table(link), link.key, "e", link.key)
     return sql("SELECT {} FROM {} e WHERE {} ORDER BY {}", what, found.name, gone, order)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.servers.entities.counts import barring_links
+from djlink_manifest.servers.entities.counts import links_with_requests
 from djlink_manifest.servers.entities.key_sets import Sets
-from djlink_manifest.servers.entities.set_terms import Scene
+from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.keys.key_ranges import KeyRange
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.keys.predicates import in_pieces, keys_in
@@ -22,14 +22,14 @@ from djlink_manifest.servers.query.tables import outbound_table, source_table
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import (
     Sql,
-    among,
-    both,
+    and_,
     columns,
-    either,
     equal,
+    exists_in,
     ident,
     idents,
-    not_among,
+    not_exists_in,
+    or_,
     sql,
     table,
 )
@@ -38,76 +38,94 @@ Fate: TypeAlias = Literal["comes", "released", "approved"]
 
 
 def add_pullable(
-    scene: Scene,
+    source_links: SourceLinks,
     link: Link,
     extra: KeyTable | None,
     work: KeyTable,
-    stuck: Sql | None = None,
+    blocked: Sql | None = None,
     within: KeyRange | None = None,
 ) -> None:
     """Put the keys that are pullable and not in outbound yet into `work`, in key order.
 
     Local rows without protection (`extra`) are not pulled over: they are registered, or reported. The keys of
-    `stuck`, a table, are left out. `within`: only those of a range.
+    `blocked`, a table, are left out. `within`: only those of a range.
     """
-    sets = Sets(work.session, scene)
+    sets = Sets(work.session, source_links)
     tests = [*sets.pullable(link, "s", link.key), _absent(outbound_table(link), link)]
     if within is not None:
         tests.append(within.test(link.key_columns, "s"))
     if extra is not None and extra.count:
         tests.append(_absent(extra.name, link))
-    _add(work, sql("{} s", source_table(link)), tests, stuck)
+    _add(work, sql("{} s", source_table(link)), tests, blocked)
 
 
 def add_missing(
-    scene: Scene, link: Link, missing: KeyTable, into: KeyTable, *, pullable: bool, stuck: Sql | None = None
+    source_links: SourceLinks,
+    link: Link,
+    missing: KeyTable,
+    into: KeyTable,
+    *,
+    pullable: bool,
+    blocked: Sql | None = None,
 ) -> None:
     """Of the keys missing locally, put those that are pullable (or those that are not) into another set.
 
-    The keys of `stuck`, a table, are left out.
+    The keys of `blocked`, a table, are left out.
     """
-    sets = Sets(into.session, scene)
+    sets = Sets(into.session, source_links)
     tests = sets.pullable(link, "s", link.key)
     if not pullable:
         # a requested entity that is gone locally is approved, not released; one without a source row is told
-        stands = among(source_table(link), link.key, "s", link.key)
-        tests = [sql("NOT ({})", both(tests)), stands, *_unasked(link)]
-    _add(into, sql("{} s", missing.name), tests, stuck, Sql("`~seq`"))
+        stands = exists_in(source_table(link), link.key, "s", link.key)
+        tests = [sql("NOT ({})", and_(tests)), stands, *_not_requested(link)]
+    _add(into, sql("{} s", missing.name), tests, blocked, Sql("`~seq`"))
 
 
 def add_lost(
-    scene: Scene, link: Link, missing: KeyTable, into: KeyTable, fate: Fate, stuck: Sql | None = None
+    source_links: SourceLinks,
+    link: Link,
+    missing: KeyTable,
+    into: KeyTable,
+    fate: Fate,
+    blocked: Sql | None = None,
 ) -> None:
     """Of the keys that a table made anew lacks, put those of one fate into another set, in key order.
 
     All come again, requested or not and wanted or not, since they were here before. Excepted are what is
     approved, what `unwanted: release` lets go, and what refers to a linked parent that is no longer held: it
     went with that parent. Of these the requested ones are to be approved, the others released. The keys of
-    `stuck`, a table, are left out.
+    `blocked`, a table, are left out.
     """
-    requested, approved = (among(each, link.key, "s", link.key) for each in _asked(link))
-    comes = [sql("NOT {}", approved), *_parents_held(scene, link)]
-    sets = Sets(into.session, scene)
+    requested, approved = (exists_in(each, link.key, "s", link.key) for each in _requests_and_approvals(link))
+    comes = [sql("NOT {}", approved), *_parents_held(source_links, link)]
+    sets = Sets(into.session, source_links)
     wanted = sets.is_wanted(link.address, "s", link.key) if link.unwanted == "release" else None
     if wanted is not None:
-        comes.append(either([wanted, requested]))
+        comes.append(or_([wanted, requested]))
     tests = {
         "comes": comes,
-        "released": [sql("NOT ({})", both(comes)), sql("NOT ({})", either([requested, approved]))],
-        "approved": [sql("NOT ({})", both(comes)), requested, sql("NOT {}", approved)],
+        "released": [sql("NOT ({})", and_(comes)), sql("NOT ({})", or_([requested, approved]))],
+        "approved": [sql("NOT ({})", and_(comes)), requested, sql("NOT {}", approved)],
     }[fate]
-    _add(into, _joined(missing, source_table(link)), tests, stuck)
+    _add(into, _joined(missing, source_table(link)), tests, blocked)
 
 
 def add_refillable(link: Link, keys: KeyTable, into: KeyTable, *, requested: bool) -> None:
     """Put those of the keys that are in outbound into another set, in key order; unless `requested` without
     those that are asked back.
     """
-    _add(into, _joined(keys, outbound_table(link)), [unasked(link, "s", requested=requested)])
+    _add(into, _joined(keys, outbound_table(link)), [not_requested(link, "s", requested=requested)])
 
 
 def register(
-    session: Writer, scene: Scene, link: Link, work: KeyTable, first: int, last: int, *, blindly: bool = False
+    session: Writer,
+    source_links: SourceLinks,
+    link: Link,
+    work: KeyTable,
+    first: int,
+    last: int,
+    *,
+    blindly: bool = False,
 ) -> int:
     """Write outbound rows for a range of `work`; how many are new.
 
@@ -116,7 +134,7 @@ def register(
     since the foreign key does that anyhow; RowsRefused (1452) where one of them is gone.
     """
     number = sql("{}.`~seq` BETWEEN {} AND {}", Sql("s" if blindly else "w"), first, last)
-    tests = [number, *_registrable(scene, link)]
+    tests = [number, *_registrable(source_links, link)]
     keys = sql("{} w JOIN {} s ON {}", work.name, source_table(link), equal("w", link.key, "s", link.key))
     key = ident(link.key[0])
     return session.execute(
@@ -126,7 +144,7 @@ def register(
             idents(link.key),
             columns("s", link.key),
             sql("{} s", work.name) if blindly else keys,
-            both(tests),
+            and_(tests),
             key,
             outbound_table(link),
             key,
@@ -134,13 +152,13 @@ def register(
     )
 
 
-def register_range(session: Writer, scene: Scene, link: Link, within: KeyRange) -> int:
+def register_range(session: Writer, source_links: SourceLinks, link: Link, within: KeyRange) -> int:
     """Write outbound rows for a range of the source's key in which there are none; how many there are now.
 
     As `register`, for a link of which all is wanted. Raises RowsRefused (1452) where one of the rows goes
     meanwhile.
     """
-    asked = bool(barring_links(session, [link]))  # empty tables cost time with every row, too
+    requested = bool(links_with_requests(session, [link]))  # empty tables cost time with every row, too
     return session.execute(
         sql(
             "INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}",
@@ -148,7 +166,9 @@ def register_range(session: Writer, scene: Scene, link: Link, within: KeyRange) 
             idents(link.key),
             columns("s", link.key),
             source_table(link),
-            both([within.test(link.key_columns, "s"), *_registrable(scene, link, asked=asked)]),
+            and_(
+                [within.test(link.key_columns, "s"), *_registrable(source_links, link, requested=requested)]
+            ),
         )
     )
 
@@ -165,24 +185,24 @@ def _joined(keys: KeyTable, of: Sql) -> Sql:
 
 
 def _add(
-    into: KeyTable, rows: Sql, tests: Sequence[Sql], stuck: Sql | None = None, order: Sql | None = None
+    into: KeyTable, rows: Sql, tests: Sequence[Sql], blocked: Sql | None = None, order: Sql | None = None
 ) -> None:
-    """Put the keys of rows `s` that meet the tests, but for those of `stuck`, into a set, in key order."""
+    """Put the keys of rows `s` that meet the tests, but for those of `blocked`, into a set, in key order."""
     keys = columns("s", into.link.key)
-    every = both([*tests, *([] if stuck is None else [_absent(stuck, into.link)])])
+    every = and_([*tests, *([] if blocked is None else [_absent(blocked, into.link)])])
     into.add_from(sql("SELECT {} FROM {} WHERE {} ORDER BY {}", keys, rows, every, order or keys))
 
 
-def _registrable(scene: Scene, link: Link, *, asked: bool = True) -> list[Sql]:
+def _registrable(source_links: SourceLinks, link: Link, *, requested: bool = True) -> list[Sql]:
     """The conditions on a source row `s` under which its entity may be registered now."""
-    return [*(_unasked(link) if asked else []), *_parents_held(scene, link)]
+    return [*(_not_requested(link) if requested else []), *_parents_held(source_links, link)]
 
 
-def _parents_held(scene: Scene, link: Link) -> list[Sql]:
+def _parents_held(source_links: SourceLinks, link: Link) -> list[Sql]:
     """The conditions on a source row `s` that outbound has all of its linked parents."""
     tests = []
     for reference in link.references:
-        parent = scene.links[reference.parent]
+        parent = source_links.links[reference.parent]
         held = member(parent, outbound_table(parent))
         tests.append(reference_holds(parent, link, reference, "s", held))
     return tests
@@ -190,8 +210,8 @@ def _parents_held(scene: Scene, link: Link) -> list[Sql]:
 
 def refers_by_key(link: Link) -> bool:
     """Whether all that the link's master refers to is named by its key."""
-    mine = [r for r in link.references if r.child_table == link.definition.name]
-    return all(set(reference.columns) <= set(link.key) for reference in mine)
+    own_references = [r for r in link.references if r.child_table == link.definition.name]
+    return all(set(reference.columns) <= set(link.key) for reference in own_references)
 
 
 def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
@@ -204,7 +224,7 @@ def register_keys(session: Writer, link: Link, keys: Sequence[RawRow]) -> int:
                 idents(link.key),
                 columns("s", link.key),
                 source_table(link),
-                both([keys_in(link.key_columns, some, "s"), *_unasked(link)]),
+                and_([keys_in(link.key_columns, some, "s"), *_not_requested(link)]),
             )
         )
         for some in in_pieces(session, keys)
@@ -237,7 +257,7 @@ def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[R
     return found
 
 
-def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
+def present_locally(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
     """Which of the keys the local table holds.
 
     A locking read: inside a transaction under REPEATABLE READ no row with one of these keys can come until it
@@ -258,13 +278,13 @@ def local_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[Raw
     return found
 
 
-def barred_among(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
+def requested_or_approved(session: Session, link: Link, keys: Sequence[RawRow]) -> set[RawRow]:
     """Which of the keys have a deletion request or approval of their own."""
     what = reading(link.key_columns, "s")
     found = set[RawRow]()
     for some in in_pieces(session, keys):
         test = keys_in(link.key_columns, some, "s")
-        for of in _asked(link):
+        for of in _requests_and_approvals(link):
             found |= set(session.stream(sql("SELECT {} FROM {} s WHERE {}", what, of, test)))
     return found
 
@@ -274,20 +294,20 @@ def all_keys(link: Link) -> Sql:
     return sql("SELECT {} FROM {}", idents(link.key), outbound_table(link))
 
 
-def unasked(link: Link, alias: str, *, requested: bool = False) -> Sql:
+def not_requested(link: Link, alias: str, *, requested: bool = False) -> Sql:
     """The condition that no request and no approval stands on the entity of an aliased table with its key.
 
     `requested`: a request may stand on it.
     """
-    members = _asked(link)[1:] if requested else _asked(link)
-    return both([not_among(each, link.key, alias, link.key) for each in members])
+    members = _requests_and_approvals(link)[1:] if requested else _requests_and_approvals(link)
+    return and_([not_exists_in(each, link.key, alias, link.key) for each in members])
 
 
 def _absent(members: Sql, link: Link) -> Sql:
-    return not_among(members, link.key, "s", link.key)
+    return not_exists_in(members, link.key, "s", link.key)
 
 
-def _asked(link: Link) -> tuple[Sql, Sql]:
+def _requests_and_approvals(link: Link) -> tuple[Sql, Sql]:
     """The link's tables of deletion requests and approvals."""
     return (
         table(link.outbound_schema, link.requested_table),
@@ -295,6 +315,6 @@ def _asked(link: Link) -> tuple[Sql, Sql]:
     )
 
 
-def _unasked(link: Link) -> list[Sql]:
+def _not_requested(link: Link) -> list[Sql]:
     """The conditions that no request and no approval stands on the entity of `s` itself."""
-    return [_absent(members, link) for members in _asked(link)]
+    return [_absent(members, link) for members in _requests_and_approvals(link)]

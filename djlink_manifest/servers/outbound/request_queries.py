@@ -12,21 +12,21 @@ from djlink_manifest.servers.compare.checksum import SetDigest, canonical, diges
 from djlink_manifest.servers.outbound.requests import (
     UNREVIEWED,
     approvals_table,
-    asked_as,
     ledger_table,
     of_request,
-    open_requests,
+    request_conditions,
     requested_until,
+    requested_where,
     requests_table,
 )
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import among, both, column, columns, comma, ident, not_among, sql
+from djlink_manifest.servers.sql import and_, column, columns, comma, exists_in, ident, not_exists_in, sql
 
 
 @dataclass(frozen=True, slots=True)
-class AskedRow:
+class RequestGroupRow:
     """Open requests with one reason, of one requester: how many, since when."""
 
     reason: str
@@ -44,7 +44,7 @@ class Digest:
     until: datetime | None
 
 
-def asked_rows(session: Session, link: Link) -> list[AskedRow]:
+def request_groups(session: Session, link: Link) -> list[RequestGroupRow]:
     """The open requests by reason and requester, the oldest first."""
     rows = session.rows(
         sql(
@@ -53,10 +53,10 @@ def asked_rows(session: Session, link: Link) -> list[AskedRow]:
             of_request(link, "requested_by"),
             of_request(link, "requested_at"),
             requests_table(link),
-            open_requests(link),
+            requested_where(link),
         )
     )
-    return [AskedRow(str(reason), str(by), int(count), since) for reason, by, count, since in rows]
+    return [RequestGroupRow(str(reason), str(by), int(count), since) for reason, by, count, since in rows]
 
 
 def newest_request(session: Session, link: Link) -> datetime | None:
@@ -73,7 +73,9 @@ def stream_requests(
 
     Those that are open and held or, with `unheld`, all, up to a moment if said; in key order.
     """
-    tests = [] if unheld else [among(outbound_table(link), link.key, "r", link.key), open_requests(link)]
+    tests = (
+        [] if unheld else [exists_in(outbound_table(link), link.key, "r", link.key), requested_where(link)]
+    )
     tests += requested_until(link, until)
     names = ("requested_at", "requested_by", "reason")
     return session.stream(
@@ -82,7 +84,7 @@ def stream_requests(
             reading(link.key_columns, "r"),
             comma([of_request(link, name) for name in names]),
             requests_table(link),
-            both(tests),
+            and_(tests),
             columns("r", link.key),
         )
     )
@@ -101,32 +103,32 @@ def stream_requested(
 
     `approved`, with `unheld`: only those that are approved, or only the others.
     """
-    tests = asked_as(link, granted=granted, until=until)
+    tests = request_conditions(link, granted=granted, until=until)
     if not unheld:
-        tests += [open_requests(link), among(outbound_table(link), link.key, "r", link.key)]
+        tests += [requested_where(link), exists_in(outbound_table(link), link.key, "r", link.key)]
     elif approved is not None:
-        within = among if approved else not_among
+        within = exists_in if approved else not_exists_in
         tests.append(within(approvals_table(link), link.key, "r", link.key))
     keys = columns("r", link.key)
     what, of = reading(link.key_columns, "r"), requests_table(link)
-    return session.stream(sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", what, of, both(tests), keys))
+    return session.stream(sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", what, of, and_(tests), keys))
 
 
 def requests_digest(session: Session, link: Link) -> SetDigest:
     """The digest of the open requests for what is held: key, and since when in whole seconds."""
     at = replace(link.local.parts[-1].column(extra_name(link.local, "requested_at")), name="~at")
-    tests = [open_requests(link), among(outbound_table(link), link.key, "r", link.key)]
+    tests = [requested_where(link), exists_in(outbound_table(link), link.key, "r", link.key)]
     keys = comma([sql("{} AS {}", column("r", name), ident(name)) for name in link.key])
     of = sql(
         "(SELECT {}, CAST({} AS DATETIME) AS {} FROM {} r WHERE {}) k",
-        *(keys, of_request(link, "requested_at"), ident(at.name), requests_table(link), both(tests)),
+        *(keys, of_request(link, "requested_at"), ident(at.name), requests_table(link), and_(tests)),
     )
     return set_digest(session, of, (*link.key_columns, at))
 
 
 def stream_keys(session: Session, link: Link) -> Iterator[RawRow]:
     """The keys of the open requests, raw, in key order."""
-    what, of, test = reading(link.key_columns, "r"), requests_table(link), open_requests(link)
+    what, of, test = reading(link.key_columns, "r"), requests_table(link), requested_where(link)
     keys = columns("r", link.key)
     return session.stream(sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", what, of, test, keys))
 
@@ -140,7 +142,7 @@ def request_digest(
         canonical(link.key_columns, "r"),
         of_request(link, "requested_at"),
         requests_table(link),
-        open_requests(link, granted=False, until=until),
+        requested_where(link, granted=False, until=until),
         canonical(link.key_columns, "r"),
     )
     latest = ""

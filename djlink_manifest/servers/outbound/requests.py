@@ -17,14 +17,14 @@ from djlink_manifest.servers.query.tables import outbound_table, source_table
 from djlink_manifest.servers.session.session import RawRow, Writer
 from djlink_manifest.servers.sql import (
     Sql,
-    among,
-    both,
+    and_,
     column,
     columns,
     equal,
+    exists_in,
     ident,
     idents,
-    not_among,
+    not_exists_in,
     sql,
     table,
 )
@@ -68,13 +68,15 @@ def of_request(link: Link, name: str) -> Sql:
     return column("r", extra_name(link.definition, name))
 
 
-def open_requests(link: Link, *, granted: bool | None = None, until: datetime | None = None) -> Sql:
+def requested_where(link: Link, *, granted: bool | None = None, until: datetime | None = None) -> Sql:
     """The conditions that the request `r` is open: not approved; granted or not, not later than, if said."""
-    unapproved = not_among(approvals_table(link), link.key, "r", link.key)
-    return both([unapproved, *asked_as(link, granted=granted, until=until)])
+    unapproved = not_exists_in(approvals_table(link), link.key, "r", link.key)
+    return and_([unapproved, *request_conditions(link, granted=granted, until=until)])
 
 
-def asked_as(link: Link, *, granted: bool | None = None, until: datetime | None = None) -> list[Sql]:
+def request_conditions(
+    link: Link, *, granted: bool | None = None, until: datetime | None = None
+) -> list[Sql]:
     """The conditions that the request `r` is granted or not, and not later than a moment, as far as said.
 
     And that its source row stands: of one that is gone nothing can be approved (`entities/strays.py`).
@@ -90,27 +92,27 @@ def requested_until(link: Link, until: datetime | None) -> list[Sql]:
     return [] if until is None else [sql("{} <= {}", of_request(link, "requested_at"), until)]
 
 
-def doomed_requests(link: Link, *, granted_only: bool, unheld: bool, until: datetime | None) -> Sql:
+def requests_to_delete(link: Link, *, granted_only: bool, unheld: bool, until: datetime | None) -> Sql:
     """The SELECT of the keys whose deletion was asked for and agreed to, up to a moment, in key order.
 
     `unheld`: those too that outbound does not hold, approved before or not: perhaps they are here.
     """
-    tests = [among(outbound_table(link), link.key, "r", link.key), open_requests(link)]
+    tests = [exists_in(outbound_table(link), link.key, "r", link.key), requested_where(link)]
     if unheld:
         tests = [_stands(link, "r")]
     if granted_only:
         tests.append(sql("{} IS NOT NULL", of_request(link, "granted_at")))
     tests += requested_until(link, until)
     keys = columns("r", link.key)
-    return sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", keys, requests_table(link), both(tests), keys)
+    return sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", keys, requests_table(link), and_(tests), keys)
 
 
 def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
     """Grant the open requests up to a moment, in one statement; how many. The caller commits."""
-    tests = asked_as(link, granted=False, until=until)
+    tests = request_conditions(link, granted=False, until=until)
     # where nothing is approved, as most often, it is not looked up for each request
     if session.value(sql("SELECT EXISTS (SELECT 1 FROM {})", approvals_table(link))):
-        tests.append(open_requests(link))
+        tests.append(requested_where(link))
     return session.execute(
         sql(
             "UPDATE {} r SET {} = CURRENT_TIMESTAMP, {} = {} WHERE {}",
@@ -118,7 +120,7 @@ def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
             of_request(link, "granted_at"),
             of_request(link, "granted_by"),
             who[:288],
-            both(tests),
+            and_(tests),
         )
     )
 
@@ -137,7 +139,7 @@ def lock_requests(session: Writer, keys: KeysInHand, *, granted_only: bool = Fal
                 "SELECT {} FROM {} r WHERE {} FOR UPDATE",
                 reading(link.key_columns, "r"),
                 keys.joined(requests_table(link)),
-                both(tests),
+                and_(tests),
             )
         )
     )
@@ -165,7 +167,15 @@ def approve(session: Writer, keys: KeysInHand, cause: Cause) -> int:
         )
     )
     who = sql("COALESCE({}, USER())", of_request(link, "granted_by"))
-    _enter(session, link, APPROVED[cause], requested, keys.matches(), who, of_request(link, "reason"))
+    _enter(
+        session,
+        link,
+        APPROVED[cause],
+        requested,
+        test=keys.matches(),
+        who=who,
+        reason=of_request(link, "reason"),
+    )
     return _let_go(session, keys)
 
 
@@ -174,7 +184,7 @@ def release(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     if not keys.count:
         return 0
     held, nobody = keys.joined(outbound_table(keys.link)), sql("{}", "")
-    _enter(session, keys.link, RELEASED[cause], held, keys.matches(), Sql("USER()"), nobody)
+    _enter(session, keys.link, RELEASED[cause], held, test=keys.matches(), who=Sql("USER()"), reason=nobody)
     return _let_go(session, keys)
 
 
@@ -184,15 +194,15 @@ def forget_strays(session: Writer, keys: KeysInHand, cause: Cause) -> int:
     Their absence from the local table is proved. What was held is entered into the ledger.
     """
     link = keys.link
-    gone = not_among(source_table(link), link.key, "r", link.key)
-    held, tests = keys.joined(outbound_table(link)), both([keys.matches(), gone])
-    _enter(session, link, RELEASED[cause], held, tests, Sql("USER()"), sql("{}", ""))
+    gone = not_exists_in(source_table(link), link.key, "r", link.key)
+    held, tests = keys.joined(outbound_table(link)), and_([keys.matches(), gone])
+    _enter(session, link, RELEASED[cause], held, test=tests, who=Sql("USER()"), reason=sql("{}", ""))
     forgotten = 0
     for of in (outbound_table(link), requests_table(link), approvals_table(link)):
         # no alias for what is deleted from: MySQL would look for it in a default schema
-        gone = not_among(source_table(link), link.key, of.text, link.key)
+        gone = not_exists_in(source_table(link), link.key, of.text, link.key)
         deleting = "DELETE {} FROM {} WHERE {}"
-        count = session.execute(sql(deleting, of, keys.joined(of), both([keys.matches(of.text), gone])))
+        count = session.execute(sql(deleting, of, keys.joined(of), and_([keys.matches(of.text), gone])))
         forgotten += count if of == outbound_table(link) else 0
     return forgotten
 
@@ -209,7 +219,7 @@ def mend_approved(session: Writer, link: Link, gone: Sequence[RawRow], present: 
 
 def approved_yet_held(link: Link) -> Sql:
     """The SELECT of the keys that are approved and still in outbound, in key order."""
-    test = both([among(approvals_table(link), link.key, "r", link.key), _stands(link, "r")])
+    test = and_([exists_in(approvals_table(link), link.key, "r", link.key), _stands(link, "r")])
     keys = columns("r", link.key)
     return sql("SELECT {} FROM {} r WHERE {} ORDER BY {}", keys, outbound_table(link), test, keys)
 
@@ -217,19 +227,19 @@ def approved_yet_held(link: Link) -> Sql:
 def requested_in(link: Link, keys: Sql) -> Sql:
     """The SELECT of those of some keys, a table, that are requested and not approved, in key order."""
     tests = [
-        among(requests_table(link), link.key, "s", link.key),
-        not_among(approvals_table(link), link.key, "s", link.key),
+        exists_in(requests_table(link), link.key, "s", link.key),
+        not_exists_in(approvals_table(link), link.key, "s", link.key),
         _stands(link, "s"),
     ]
     named = columns("s", link.key)
-    return sql("SELECT {} FROM {} s WHERE {} ORDER BY {}", named, keys, both(tests), named)
+    return sql("SELECT {} FROM {} s WHERE {} ORDER BY {}", named, keys, and_(tests), named)
 
 
 def record_requests(session: Writer, keys: KeysInHand) -> None:
     """Enter requests into the ledger: who asked, why, when."""
     link, requested = keys.link, keys.joined(requests_table(keys.link))
     who, reason, at = (of_request(link, name) for name in ("requested_by", "reason", "requested_at"))
-    _enter(session, link, REQUESTED, requested, keys.matches(), who, reason, at)
+    _enter(session, link, REQUESTED, of=requested, test=keys.matches(), who=who, reason=reason, at=at)
 
 
 def record_withdrawals(session: Writer, keys: KeysInHand) -> None:
@@ -251,12 +261,12 @@ def record_withdrawals(session: Writer, keys: KeysInHand) -> None:
         *(latest, equal("h", link.key, "r", link.key)),
     )
     test = sql("{} AND NOT {}", keys.matches(), entered)
-    _enter(session, link, WITHDRAWN, held, test, sql("{}", ""), sql("{}", ""))
+    _enter(session, link, WITHDRAWN, held, test=test, who=sql("{}", ""), reason=sql("{}", ""))
 
 
 def _stands(link: Link, alias: str) -> Sql:
     """The condition that the source row of an aliased table's key stands."""
-    return among(source_table(link), link.key, alias, link.key)
+    return exists_in(source_table(link), link.key, alias, link.key)
 
 
 def _let_go(session: Writer, keys: KeysInHand) -> int:

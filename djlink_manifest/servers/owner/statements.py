@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from djlink_manifest.model.links.holding import OwnedLink, Standing
+from djlink_manifest.model.links.holding import LinkHolding, OwnedLink
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.owner_views import (
@@ -18,12 +18,12 @@ from djlink_manifest.servers.query.tables import condition
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import (
     Sql,
-    among,
-    both,
+    and_,
     column,
     columns,
     comma,
     equal,
+    exists_in,
     ident,
     idents,
     joined,
@@ -47,7 +47,7 @@ def chosen(of: TableDefinition, where: Condition | None) -> Sql:
     )
 
 
-def standing(session: Session, link: OwnedLink, of: TableDefinition, members: KeySet | None) -> Standing:
+def holdings(session: Session, link: OwnedLink, of: TableDefinition, members: KeySet | None) -> LinkHolding:
     """What a link has of the members, or of all: three statements."""
     views = owner_views(of, link.outbound, link.base)
     held = session.row(
@@ -55,30 +55,30 @@ def standing(session: Session, link: OwnedLink, of: TableDefinition, members: Ke
             "SELECT COUNT(*), MIN({}) FROM {} v {}",
             column("v", views["held"].extra[0]),
             _view(views["held"]),
-            _among(members, of),
+            _in_set(members, of),
         )
     )
-    asked = session.row(
+    requested_row = session.row(
         sql(
             "SELECT COUNT(*), COALESCE(SUM(held), 0), COALESCE(TIMESTAMPDIFF(SECOND,"
             " MIN(IF(held, since, NULL)), CURRENT_TIMESTAMP), 0)"
             " FROM (SELECT {} AS since, {} AS held FROM {} v {}) r",
             column("v", views["requests"].extra[0]),
-            among(_view(views["held"]), of.key, "v", of.key),
+            exists_in(_view(views["held"]), of.key, "v", of.key),
             _view(views["requests"]),
-            _among(members, of),
+            _in_set(members, of),
         )
     )
     approved = session.value(
-        sql("SELECT COUNT(*) FROM {} v {}", _view(views["approved"]), _among(members, of))
+        sql("SELECT COUNT(*) FROM {} v {}", _view(views["approved"]), _in_set(members, of))
     )
-    return Standing(
+    return LinkHolding(
         link,
         int(held[0]),
         held[1],
-        int(asked[0]),
-        waiting=int(asked[1]),
-        waiting_seconds=max(0, int(asked[2])),
+        int(requested_row[0]),
+        requested_held=int(requested_row[1]),
+        requested_seconds=max(0, int(requested_row[2])),
         approved=int(approved),
     )
 
@@ -107,14 +107,14 @@ def add_held(link: OwnedLink, members: KeySet, into: KeySet) -> None:
     into.add_new(_of_view(link, "held", members))
 
 
-def add_asked(link: OwnedLink, of: TableDefinition, into: KeySet) -> None:
+def add_requested(link: OwnedLink, of: TableDefinition, into: KeySet) -> None:
     """Add all entities whose deletion was requested or approved."""
     views = owner_views(of, link.outbound, link.base)
     for kind in ("requests", "approved"):
         into.add_new(sql("SELECT {} FROM {} v", columns("v", of.key), _view(views[kind])))
 
 
-def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: str) -> int:
+def request(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: str) -> int:
     """Request the deletion of the members that are not requested or approved yet; `new` is empty."""
     of = members.of
     views = owner_views(of, link.outbound, link.base)
@@ -123,7 +123,7 @@ def ask(session: Writer, link: OwnedLink, members: KeySet, new: KeySet, reason: 
         for kind in ("requests", "approved")
     )
     new.add_new(
-        sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, both([open_, approved]))
+        sql("SELECT {} FROM {} k WHERE {}", columns("k", of.key), members.name, and_([open_, approved]))
     )
     return session.execute(
         sql(
@@ -153,7 +153,7 @@ def withdraw(session: Writer, link: OwnedLink, members: KeySet) -> int:
             columns("v", of.key),
             column("v", views["requests"].extra[2]),
             _view(views["requests"]),
-            _among(members, of),
+            _in_set(members, of),
         )
     )
     return session.execute(_delete(views["requests"], members))
@@ -195,7 +195,7 @@ def delete_leaves(
             members.name,
             equal("k", members.of.key, "s", of.key),
             joined(" ", [rows for rows, _ in keys]),
-            both(free),
+            and_(free),
         )
     )
 
@@ -219,7 +219,7 @@ def held_keys(session: Session, link: OwnedLink, members: KeySet, most: int) -> 
         reading(of.key_columns, "v"),
         since,
         _view(views["held"]),
-        _among(members, of),
+        _in_set(members, of),
         columns("v", of.key),
         most,
     )
@@ -230,7 +230,7 @@ def _view(view: OwnerView) -> Sql:
     return table(view.schema, view.name)
 
 
-def _among(members: KeySet | None, of: TableDefinition) -> Sql:
+def _in_set(members: KeySet | None, of: TableDefinition) -> Sql:
     if members is None:
         return Sql("")
     return sql("JOIN {} k ON {}", members.name, equal("k", of.key, "v", of.key))
@@ -238,7 +238,7 @@ def _among(members: KeySet | None, of: TableDefinition) -> Sql:
 
 def _of_view(link: OwnedLink, kind: Kind, members: KeySet) -> Sql:
     view = owner_views(members.of, link.outbound, link.base)[kind]
-    return sql("SELECT {} FROM {} v {}", columns("v", view.key), _view(view), _among(members, members.of))
+    return sql("SELECT {} FROM {} v {}", columns("v", view.key), _view(view), _in_set(members, members.of))
 
 
 def _delete(view: OwnerView, members: KeySet) -> Sql:

@@ -101,8 +101,11 @@ class Locks:
             ("local", local, self._local),
         )
         for side, working, place in sides:
-            holding, ask = self._sessions.get(place), sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side))
-            if holding is None or working.value(ask) != holding.id:
+            holding, query = (
+                self._sessions.get(place),
+                sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side)),
+            )
+            if holding is None or working.value(query) != holding.id:
                 raise ConnectionLost(
                     "the session that held the link's lock has ended",
                     link=link.address,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from djlink_manifest.errors import AlreadyThere, MissingPrivilege, ServerError
+from djlink_manifest.errors import AlreadyExists, MissingPrivilege, ServerError
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.definition import TableDefinition, unlike_a_table
 from djlink_manifest.model.tables.naming import MARKS
@@ -43,11 +43,11 @@ def unlike_marks(table_of_marks: TableDefinition) -> str | None:
     if other is not None:
         return other
     columns = {c.name: c for c in table_of_marks.columns}
-    lacking = [name for name in _COLUMNS.split(", ") if name not in columns]
-    if lacking:
-        return f"lacks the columns {', '.join(lacking)}"
-    asked = [columns[name] for name in (*_COLUMNS.split(", "), *_LATER) if name in columns]
-    wrong = [c.name for c in asked if not (c.is_text or c.name in _FLAGS) or c.generated is not None]
+    missing = [name for name in _COLUMNS.split(", ") if name not in columns]
+    if missing:
+        return f"lacks the columns {', '.join(missing)}"
+    expected = [columns[name] for name in (*_COLUMNS.split(", "), *_LATER) if name in columns]
+    wrong = [c.name for c in expected if not (c.is_text or c.name in _FLAGS) or c.generated is not None]
     return f"has columns of other types: {', '.join(wrong)}" if wrong else None
 
 
@@ -147,10 +147,10 @@ def ensure_later_columns(session: Writer, schema: str) -> None:
         )
     )
     present = {str(row[0]) for row in rows}
-    lacking = [f"ADD COLUMN {name} {type_}" for name, type_ in _LATER.items() if name not in present]
-    if lacking:
-        with suppress(AlreadyThere):  # another link of this schema was first; all come in one statement
-            session.ddl(f"ALTER TABLE {table(schema, MARKS).text} {', '.join(lacking)}")
+    missing = [f"ADD COLUMN {name} {type_}" for name, type_ in _LATER.items() if name not in present]
+    if missing:
+        with suppress(AlreadyExists):  # another link of this schema was first; all come in one statement
+            session.ddl(f"ALTER TABLE {table(schema, MARKS).text} {', '.join(missing)}")
 
 
 def write_mark(session: Writer, schema: str, mark: Mark) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from djlink_manifest.model.links.link import Link, Reference
-from djlink_manifest.servers.sql import Sql, among, both, column, either, equal, sql, table
+from djlink_manifest.servers.sql import Sql, and_, column, equal, exists_in, or_, sql, table
 
 KeyTest = Callable[
     [str, Sequence[str]], Sql
@@ -16,7 +16,7 @@ KeyTest = Callable[
 def member(link: Link, members: Sql) -> KeyTest:
     """The test that the link's entity is among `members`, a table or set with the link's key columns."""
 
-    return partial(among, members, link.key)
+    return partial(exists_in, members, link.key)
 
 
 def reference_holds(parent: Link, link: Link, reference: Reference, alias: str, test: KeyTest) -> Sql:
@@ -26,12 +26,12 @@ def reference_holds(parent: Link, link: Link, reference: Reference, alias: str, 
     """
     if reference.child_table == link.definition.name:
         nulls = [sql("{} IS NULL", column(alias, name)) for name in reference.nullable]
-        return either([*nulls, _named(parent, reference, alias, test)])
-    mine = child_master_columns(link, reference)
-    tests = [equal("p", mine, alias, link.key)]
+        return or_([*nulls, _named(parent, reference, alias, test)])
+    own_columns = child_master_columns(link, reference)
+    tests = [equal("p", own_columns, alias, link.key)]
     tests += [sql("{} IS NOT NULL", column("p", name)) for name in reference.nullable]
     tests.append(sql("NOT {}", _named(parent, reference, "p", test)))
-    return sql("NOT EXISTS (SELECT 1 FROM {} p WHERE {})", child_table(link, reference), both(tests))
+    return sql("NOT EXISTS (SELECT 1 FROM {} p WHERE {})", child_table(link, reference), and_(tests))
 
 
 def child_master_columns(child: Link, reference: Reference) -> Sequence[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals
-from djlink_manifest.model.links.selection import Sql as SqlText
+from djlink_manifest.model.links.selection import SqlCondition as SqlText
 from djlink_manifest.servers.session.session import Row, Session
-from djlink_manifest.servers.sql import Sql, both, comma, either, ident, idents, joined, sql, table
+from djlink_manifest.servers.sql import Sql, and_, comma, ident, idents, joined, or_, sql, table
 
 SELECTS_AT_ONCE = 100
 
@@ -31,16 +31,16 @@ def condition(tree: Condition) -> Sql:
         case SqlText(text=text):
             return sql("({})", Sql(text))
         case AllOf(terms=terms):
-            return sql("({})", both([condition(t) for t in terms]))
+            return sql("({})", and_([condition(t) for t in terms]))
         case AnyOf(terms=terms):
-            return either([condition(t) for t in terms])
+            return or_([condition(t) for t in terms])
         case Equals(column=name, values=values):
             # not `IS NULL`, which both vendors find in the zero dates of a column that is NOT NULL
             tests = [sql("{} <=> NULL", ident(name))] if None in values else []
             given = [sql("{}", v) for v in values if v is not None]
             if given:
                 tests.append(sql("{} IN ({})", ident(name), comma(given)))
-            return either(tests)
+            return or_(tests)
 
 
 def all_rows(session: Session, selects: Sequence[Sql]) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pymysql
 
 from djlink_manifest.errors import (
-    AlreadyThere,
+    AlreadyExists,
     ConnectionLost,
     MissingPrivilege,
     RowsRefused,
@@ -97,7 +97,7 @@ def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity 
         )
     if code in EXISTS:
         hint = "it was created after the plan was made: plan again"
-        return AlreadyThere(words, code=code, server=server, hint=hint)
+        return AlreadyExists(words, code=code, server=server, hint=hint)
     if code in REFUSED_ROWS:
         return RowsRefused(words, code=code, server=server)
     return ServerError(words, code=code, server=server, hint=_HINTS.get(code or 0))
@@ -117,7 +117,7 @@ _HINTS = {
 }
 
 
-def is_passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether trying again may help: a lost connection, a server that restarts or has no session free, a
     deadlock, a lock wait."""
     return isinstance(error, ServerError) and (
@@ -125,9 +125,9 @@ def is_passing(error: Exception) -> bool:
     )
 
 
-def is_passing_here(error: Exception) -> bool:
-    """As `is_passing`, of errors after which the session still stands."""
-    return is_passing(error) and not isinstance(error, ConnectionLost)
+def is_transient_in_session(error: Exception) -> bool:
+    """As `is_transient`, of errors after which the session still stands."""
+    return is_transient(error) and not isinstance(error, ConnectionLost)
 
 
 def unreachable(error: Exception, address: ServerAddress) -> Unreachable:

@@ -67,7 +67,8 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
         check_supported(session.identity.version, address.name)
         session.set_up((*SETTINGS, *session.dialect.SETTINGS))
         version, tls = session.identity.version, "TLS" if address.tls else "no TLS"
-        LOG.debug("%s#%d is open: %s %s, %s", session.name, session.id, version.vendor, version.text, tls)
+        server = f"{version.vendor} {version.text}, {tls}"
+        LOG.debug("%s#%d is open: %s", session.name, session.id, server)
     except BaseException:
         connection.close()
         raise

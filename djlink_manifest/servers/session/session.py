@@ -264,8 +264,8 @@ def _reading(statement: Sql) -> Sql:
 
 def _identify(session: Session) -> tuple[ServerIdentity, int]:
     """The server, and the number of the session on it."""
-    asked = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
-    row = session.row(sql(f"SELECT {asked}, CONNECTION_ID()"))
+    query = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
+    row = session.row(sql(f"SELECT {query}, CONNECTION_ID()"))
     try:
         version, account, host, folder = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4))
         numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6)]

@@ -78,7 +78,7 @@ def _logged(server: str, session: int, statement: Sql | str | bytes) -> Iterator
 
 def _log(server: str, session: int, statement: Sql | str | bytes, started: float, ended: str) -> None:
     milliseconds = (time.monotonic() - started) * 1000
-    LOG.debug("%s#%d %.1f ms, %s: %s", server, session, milliseconds, ended, _text(statement))
+    LOG.debug("%s %.1f ms, %s: %s", f"{server}#{session}", milliseconds, ended, _text(statement))
 
 
 def _text(statement: Sql | str | bytes) -> str:

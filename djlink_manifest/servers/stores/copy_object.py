@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from djlink_manifest.errors import Interrupted, ObjectRefused, StoreError
-from djlink_manifest.servers.stores.errors import told
+from djlink_manifest.servers.stores.errors import store_errors
 from djlink_manifest.servers.stores.store import Found, OpenStore
 
 MANIFEST = ".manifest.json"  # beside a folder: the list that DataJoint writes of its files
@@ -45,11 +45,11 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ObjectCopy:
     """Files from one store to another. `shared`: what stands at the goal may be somebody else's."""
 
-    theirs: OpenStore
-    ours: OpenStore
+    source: OpenStore
+    target: OpenStore
     scratch: str
     halt: Halt
     shared: bool = False
@@ -61,34 +61,36 @@ class Errand:
         self.halt.check()
         if found.is_folder:
             raise ObjectRefused(
-                f"its object {path} is a folder in the {self.theirs.name}, and should be a file"
+                f"its object {path} is a folder in the {self.source.name}, and should be a file"
             )
         if size is not None and found.size != size:
-            words = f"its object {path} has {found.size:,} bytes in the {self.theirs.name}, not {size:,}"
+            words = f"its object {path} has {found.size:,} bytes in the {self.source.name}, not {size:,}"
             raise ObjectRefused(words)
         if self._stands(path, found, goal, hashed):
             return Brought()
         digest, tag = self._written(path, found, goal, hashed)
-        with told(self.ours, goal, writing=True):
+        with store_errors(self.target, goal, writing=True):
             right = self._is(goal, found.size, digest, tag)
             if not right:
-                self.ours.remove(goal)
+                self.target.remove(goal)
         if not right:
-            raise StoreError(f"the data written to {goal} in the {self.ours.name} differs from the data sent")
+            raise StoreError(
+                f"the data written to {goal} in the {self.target.name} differs from the data sent"
+            )
         return Brought(1, found.size)
 
     def folder(self, path: str, goal: str, threads: ThreadPoolExecutor) -> Brought:
         """Copy a folder file by file, and DataJoint's list of its files last."""
-        with told(self.theirs, path):
-            files = self.theirs.files(path)
-            beside = self.theirs.look(path + MANIFEST)
-            text = list_beside(self.theirs, path, beside)
+        with store_errors(self.source, path):
+            files = self.source.files(path)
+            beside = self.source.look(path + MANIFEST)
+            text = list_beside(self.source, path, beside)
         sizes = dict(files)
         for name, size in listed(text):
-            self.theirs.inside(name)
+            self.source.inside(name)
             if sizes.get(name) != size:
                 words = (
-                    f"{path} in the {self.theirs.name} is incomplete: {name} is missing or has another size"
+                    f"{path} in the {self.source.name} is incomplete: {name} is missing or has another size"
                 )
                 raise ObjectRefused(f"its folder {words}")
         copied = [
@@ -107,46 +109,46 @@ class Errand:
 
     def _stands(self, path: str, found: Found, goal: str, hashed: str | None) -> bool:
         """Whether the object is there already. Raises ObjectRefused where another one is that must stay."""
-        if self.ours.address(goal) == self.theirs.address(path):
+        if self.target.address(goal) == self.source.address(path):
             return True
         if hashed is None and not self.shared:
             return False
-        with told(self.ours, goal):
-            there = self.ours.look(goal)
-        if there is None:
+        with store_errors(self.target, goal):
+            existing = self.target.look(goal)
+        if existing is None:
             return False
-        alike = not there.is_folder and there.size == found.size
+        alike = not existing.is_folder and existing.size == found.size
         if alike:
-            with told(self.ours, goal):
-                mine = digest_of(self.ours, goal, self.halt)
+            with store_errors(self.target, goal):
+                own_digest = digest_of(self.target, goal, self.halt)
             if hashed is not None:
-                alike = base32(mine) == hashed
+                alike = base32(own_digest) == hashed
             else:
-                with told(self.theirs, path):
-                    alike = mine == digest_of(self.theirs, path, self.halt)
+                with store_errors(self.source, path):
+                    alike = own_digest == digest_of(self.source, path, self.halt)
         if not alike and self.shared:
-            raise ObjectRefused(f"a different file exists at {goal} in the {self.ours.name}")
+            raise ObjectRefused(f"a different file exists at {goal} in the {self.target.name}")
         return alike
 
     def _written(self, path: str, found: Found, goal: str, hashed: str | None) -> tuple[bytes, str | None]:
         """Write an object; its MD5, and the tag that the store should give it."""
         digest, size = hashlib.md5(usedforsecurity=False), 0
-        with told(self.ours, goal, writing=True):
-            upload = self.ours.begin(goal, found.size, self.scratch)
+        with store_errors(self.target, goal, writing=True):
+            upload = self.target.begin(goal, found.size, self.scratch)
         try:
-            for chunk in _reading(self.theirs, path, self.halt.stop):
+            for chunk in _reading(self.source, path, self.halt.stop):
                 self.halt.check()
                 digest.update(chunk)
                 size += len(chunk)
                 if size > found.size:
                     break  # it may have no end
-                with told(self.ours, goal, writing=True):
+                with store_errors(self.target, goal, writing=True):
                     upload.write(chunk)
             if size != found.size or (hashed is not None and base32(digest.digest()) != hashed):
                 raise ObjectRefused(
-                    f"its object {path} in the {self.theirs.name} differs from what was stored there"
+                    f"its object {path} in the {self.source.name} differs from what was stored there"
                 )
-            with told(self.ours, goal, writing=True):
+            with store_errors(self.target, goal, writing=True):
                 tag = upload.commit()
         except BaseException:
             upload.discard()
@@ -154,12 +156,12 @@ class Errand:
         return digest.digest(), tag
 
     def _is(self, goal: str, size: int, digest: bytes, tag: str | None) -> bool:
-        there = self.ours.look(goal)
-        if there is None or there.size != size:
+        existing = self.target.look(goal)
+        if existing is None or existing.size != size:
             return False
         # a store that encrypts has tags of another kind
-        told_so = there.tag is not None and there.tag == tag
-        return told_so or digest_of(self.ours, goal, self.halt) == digest
+        told_so = existing.tag is not None and existing.tag == tag
+        return told_so or digest_of(self.target, goal, self.halt) == digest
 
 
 def digest_of(store: OpenStore, path: str, halt: Halt | None = None) -> bytes:
@@ -196,7 +198,7 @@ def base32(digest: bytes) -> str:
 def _reading(store: OpenStore, path: str, stop: threading.Event) -> Iterator[bytes]:
     chunks = store.read(path, stop)
     while True:
-        with told(store, path):
+        with store_errors(store, path):
             chunk = next(chunks, b"")
         if not chunk:
             return

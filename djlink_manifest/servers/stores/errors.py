@@ -15,12 +15,12 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP}  # one object's place, and no fault of the store
 
 
-class Passing(StoreError):
+class TransientStoreError(StoreError):
     """A failure of a store that may be gone when it is tried again."""
 
 
 @contextmanager
-def told(store: OpenStore, path: str | None = None, *, writing: bool = False) -> Iterator[None]:
+def store_errors(store: OpenStore, path: str | None = None, *, writing: bool = False) -> Iterator[None]:
     """A store's own errors as djlink's. What a source lacks or keeps to itself concerns one entity only."""
     try:
         yield
@@ -36,10 +36,10 @@ def told(store: OpenStore, path: str | None = None, *, writing: bool = False) ->
         if path is not None and error.errno in _IN_THE_WAY:
             words = f"in the {store.name}, {path} needs a file or a folder where something else exists"
             raise ObjectRefused(words) from error
-        kind = StoreError if error.errno in {*_FULL, errno.EROFS} else Passing
+        kind = StoreError if error.errno in {*_FULL, errno.EROFS} else TransientStoreError
         raise kind(_words(store, error, path, writing), hint=HINT) from error
     except Exception as error:  # the libraries of each protocol have errors of their own
-        raise Passing(_words(store, error, path, writing), hint=HINT) from error
+        raise TransientStoreError(_words(store, error, path, writing), hint=HINT) from error
 
 
 def _words(store: OpenStore, error: Exception, path: str | None, writing: bool) -> str:

@@ -103,9 +103,9 @@ class FolderStore(OpenStore):
         return Found(found.st_size)
 
     def _files_at(self, path: StorePath) -> list[tuple[str, int]]:
-        steps, found, waiting = self.steps(path), list[tuple[str, int]](), [""]
-        while waiting:
-            below = waiting.pop()
+        steps, found, pending = self.steps(path), list[tuple[str, int]](), [""]
+        while pending:
+            below = pending.pop()
             with self.folder((*steps, *filter(None, below.split("/")))) as number:
                 listed = os.open(".", _LIST, dir_fd=number)
                 try:
@@ -113,7 +113,7 @@ class FolderStore(OpenStore):
                         for entry in entries:
                             place = self.inside(f"{below}/{entry.name}" if below else entry.name)
                             if entry.is_dir(follow_symlinks=False):
-                                waiting.append(place)
+                                pending.append(place)
                             else:
                                 info = entry.stat(follow_symlinks=False)
                                 found.append((place, self._size_of(path, place, info)))

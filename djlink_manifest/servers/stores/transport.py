@@ -22,21 +22,21 @@ from djlink_manifest.retry import Retry
 from djlink_manifest.servers.stores.copy_object import (
     MANIFEST,
     Brought,
-    Errand,
     Halt,
+    ObjectCopy,
     base32,
     digest_of,
     list_beside,
     listed,
 )
-from djlink_manifest.servers.stores.errors import HINT, Passing, told
+from djlink_manifest.servers.stores.errors import HINT, TransientStoreError, store_errors
 from djlink_manifest.servers.stores.open import open_store
 from djlink_manifest.servers.stores.store import SCRATCH, Found, OpenStore
 
-__all__ = ["Brought", "Depot", "Sought"]
+__all__ = ["Brought", "Sought", "StoreTransport"]
 
 THREADS = 4
-AGAIN = Retry(3, lambda failures: 0.2 * 4**failures, lambda error: isinstance(error, Passing))
+AGAIN = Retry(3, lambda failures: 0.2 * 4**failures, lambda error: isinstance(error, TransientStoreError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Sought:
     size: int | None
 
 
-class Depot:
+class StoreTransport:
     """The stores of a run, opened when first needed, and the threads that copy between them.
 
     Values that go into rows are put aside in a folder of this machine.
@@ -93,7 +93,7 @@ class Depot:
                 continue
             try:
                 store = self.local(name) if owner == "local" else self.source(owner, name)
-                with told(store):
+                with store_errors(store):
                     store.check(writing=owner == "local")
             except StoreError as error:
                 self._checked[owner, name] = error
@@ -118,10 +118,10 @@ class Depot:
         halt = Halt(stop, ended)
         work = {self._objects.submit(self._bring, source, o, schema, halt): o for o in objects}
         refused = dict[Transport, str]()
-        waiting: set[Future[Brought | str]] = set(work)
+        pending: set[Future[Brought | str]] = set(work)
         try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
+            while pending:
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
                 for future in done:
                     found = future.result()
                     if isinstance(found, Brought):
@@ -130,9 +130,9 @@ class Depot:
                         refused[work[future]] = found
         except BaseException:
             ended.set()
-            for future in waiting:
+            for future in pending:
                 future.cancel()
-            wait(waiting)
+            wait(pending)
             raise
         finally:
             self._tidy({o.local for o in work.values() if o.local != INLINE}, schema)
@@ -151,7 +151,7 @@ class Depot:
             return True  # DataJoint cannot read it either
         store = self.local(sought.store) if known is not None else self.source(owner, sought.store)
         try:
-            with told(store, sought.path):
+            with store_errors(store, sought.path):
                 return _is_at_fault(store, sought, reading)
         except ObjectRefused:
             return True
@@ -163,7 +163,7 @@ class Depot:
         """
         store = self.source(source, name)
         try:
-            with told(store, path):
+            with store_errors(store, path):
                 return digest_of(store, path)
         except ObjectRefused:
             return None
@@ -211,22 +211,22 @@ class Depot:
             return refused.message
 
     def _carried(self, source: str, transported: Transport, schema: str, halt: Halt) -> Brought:
-        theirs, path = self.source(source, transported.source), transported.source_path
-        with told(theirs, path):
-            found = _look(theirs, path)
+        source_store, path = self.source(source, transported.source), transported.source_path
+        with store_errors(source_store, path):
+            found = _look(source_store, path)
         if found is None:
-            raise ObjectRefused(f"its object {path} is missing in the {theirs.name}")
+            raise ObjectRefused(f"its object {path} is missing in the {source_store.name}")
         if transported.local == INLINE:
             spool = open_store(Store("spool", {"protocol": "file", "location": str(self._spool)}), "local")
             goal = self._spooled(transported).name
-            return Errand(theirs, spool, SCRATCH, halt).file(
+            return ObjectCopy(source_store, spool, SCRATCH, halt).file(
                 path, found, goal, transported.hash, transported.size
             )
-        ours = self.local(transported.local)
-        errand = Errand(theirs, ours, _scratch(ours.store, schema), halt, transported.shared)
+        local = self.local(transported.local)
+        object_copy = ObjectCopy(source_store, local, _scratch(local.store, schema), halt, transported.shared)
         if not found.is_folder:
-            return errand.file(path, found, transported.path, transported.hash, transported.size)
-        return errand.folder(path, transported.path, self._files)
+            return object_copy.file(path, found, transported.path, transported.hash, transported.size)
+        return object_copy.folder(path, transported.path, self._files)
 
 
 def _opened(store: Store, owner: str) -> OpenStore:

@@ -113,22 +113,29 @@ class _Batch:
     def _copy(self, rows: Rows, held: int | None, *, loaded: bool) -> int:
         with self.source.snapshot(), self.local.transaction():
             entities = 0
-            for theirs, ours in zip(self.link.definition.tables, self.link.local.tables, strict=False):
-                written = self._table(rows, theirs, ours, loaded=loaded)
-                if theirs is self.link.definition:
+            for source_table, local_table in zip(
+                self.link.definition.tables, self.link.local.tables, strict=False
+            ):
+                written = self._table(rows, source_table, local_table, loaded=loaded)
+                if source_table is self.link.definition:
                     entities = written
                     if held is not None and written != held:
                         raise _NotAllHeld
             self.check()
         return entities
 
-    def _table(self, rows: Rows, theirs: TableDefinition, ours: TableDefinition, *, loaded: bool) -> int:
-        columns, into = copied_columns(theirs, ours), table(ours.schema, ours.name)
-        plan = load_plan(columns, [ours.column(c.name) for c in columns], "t") if loaded else None
+    def _table(
+        self, rows: Rows, source_table: TableDefinition, local_table: TableDefinition, *, loaded: bool
+    ) -> int:
+        columns, into = copied_columns(source_table, local_table), table(local_table.schema, local_table.name)
+        plan = load_plan(columns, [local_table.column(c.name) for c in columns], "t") if loaded else None
         if plan is not None:
-            select = rows(theirs, plan.select)
+            select = rows(source_table, plan.select)
             return load(self.source, select, self.local, into, plan=plan, budget=self.budget)
-        to, select = self.convert(theirs, ours, columns), rows(theirs, reading_rows(columns, "t"))
+        to, select = (
+            self.convert(source_table, local_table, columns),
+            rows(source_table, reading_rows(columns, "t")),
+        )
         return copy(
             self.source, select, self.local, into, columns=to.columns, budget=self.budget, change=to.change
         )
@@ -148,6 +155,6 @@ def rows_of(link: Link, of: TableDefinition, keys: NumberedKeys, what: Sql, test
         equal("o", link.key, "d", link.key),
         table(of.schema, of.name),
         equal("t", link.definition.entity_columns(of), "d", link.key),
-        keys.among(),
+        keys.in_(),
         Sql("TRUE") if test is None else test,
     )

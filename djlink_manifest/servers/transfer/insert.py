@@ -40,19 +40,19 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class RowFormat:
     """How rows that were read are written: with these columns, each row made into another one or left."""
 
     columns: Sequence[Column]
     change: Callable[[RawRow], RawRow] | None = None
 
 
-Conversion: TypeAlias = Callable[[TableDefinition, TableDefinition, Sequence[Column]], Written]
+Conversion: TypeAlias = Callable[[TableDefinition, TableDefinition, Sequence[Column]], RowFormat]
 
 
-def as_read(theirs: TableDefinition, ours: TableDefinition, read: Sequence[Column]) -> Written:
+def as_read(source_table: TableDefinition, local_table: TableDefinition, read: Sequence[Column]) -> RowFormat:
     """The conversion of a source's table to the local one that changes nothing."""
-    return Written(read)
+    return RowFormat(read)
 
 
 def copy(

@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias, cast
 from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.query.rows import is_binary
-from djlink_manifest.servers.session.errors import NO_LOCAL_LOAD, is_passing
+from djlink_manifest.servers.session.errors import NO_LOCAL_LOAD, is_transient
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.session.wire import values
 from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql, word
@@ -73,24 +73,26 @@ class LoadPlan:
         return self.kinds == ("line",)
 
 
-def load_plan(theirs: Sequence[Column], ours: Sequence[Column], alias: str) -> LoadPlan | None:
+def load_plan(
+    source_columns: Sequence[Column], local_columns: Sequence[Column], alias: str
+) -> LoadPlan | None:
     """How to load these columns of the source into these of the local table; None where it cannot be done."""
     short, others = list[tuple[Sql, Sql]](), list[tuple[Sql, Sql]]()  # what is read, and what it becomes
     kinds, settings = list[Kind](), list[Sql]()
-    for number, (there, here) in enumerate(zip(theirs, ours, strict=True)):
-        name, field = column(alias, there.name), ident(here.name)
-        written = _short(there, here, name)
+    for number, (source, local) in enumerate(zip(source_columns, local_columns, strict=True)):
+        name, field = column(alias, source.name), ident(local.name)
+        written = _short(source, local, name)
         if written is not None:
             short.append((written, field))
             continue
-        if there.charset not in _SAME_BYTES and there.charset == here.charset and here.is_text:
+        if source.charset not in _SAME_BYTES and source.charset == local.charset and local.is_text:
             kinds.append("long")
             name = sql("CAST({} AS BINARY)", name)
-        elif {there.charset, here.charset} <= {None, *_SAME_BYTES}:
+        elif {source.charset, local.charset} <= {None, *_SAME_BYTES}:
             kinds.append("long")
-            if not (here.is_text or is_binary(here)):  # JSON and the like are made from text, not of bytes
+            if not (local.is_text or is_binary(local)):  # JSON and the like are made from text, not of bytes
                 field = Sql(f"@v{number}")
-                settings.append(sql("{} = CONVERT({} USING utf8mb4)", ident(here.name), field))
+                settings.append(sql("{} = CONVERT({} USING utf8mb4)", ident(local.name), field))
         else:
             return None
         others.append((name, field))
@@ -129,8 +131,8 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
     try:
         taken, warnings = local.load(statement, lines)
     except ServerError as error:
-        ours = error.server == local.name and error.code is not None  # None: no packet holds a row
-        if is_passing(error) or not ours:
+        is_local = error.server == local.name and error.code is not None  # None: no packet holds a row
+        if is_transient(error) or not is_local:
             raise
         local.loads = local.loads and error.code not in NO_LOCAL_LOAD
         raise NotLoaded(error.message, server=local.name) from error
@@ -144,27 +146,31 @@ def load(source: Session, select: Sql, local: Writer, into: Sql, plan: LoadPlan,
     return taken
 
 
-def _short(there: Column, here: Column, name: Sql) -> Sql | None:
+def _short(source: Column, local: Column, name: Sql) -> Sql | None:
     """The text of a short value as it stands in a line; None for what may be long.
 
     Where it would be longer than the source's server allows, it is NULL, and so is the whole line.
     """
-    if there.base_type in _PLAIN:
+    if source.base_type in _PLAIN:
         text = name
-    elif there.base_type == "float":
+    elif source.base_type == "float":
         text = sql("{} + 0e0", name)  # 15 digits and more, where FLOAT has 9; its own text shows 6
-    elif there.base_type in _SHORT and here.charset is not None:
-        if there.charset != here.charset and not (there.charset in _SAME_BYTES and here.charset == "utf8mb4"):
+    elif source.base_type in _SHORT and local.charset is not None:
+        if source.charset != local.charset and not (
+            source.charset in _SAME_BYTES and local.charset == "utf8mb4"
+        ):
             return None  # a SELECT converts what has no character there without a word, an INSERT does not
         plain = (
-            name if there.charset == here.charset else sql("CONVERT({} USING {})", name, word(here.charset))
+            name
+            if source.charset == local.charset
+            else sql("CONVERT({} USING {})", name, word(local.charset))
         )
         text = _escaped(sql("CAST({} AS BINARY)", plain))
-    elif there.base_type in _SHORT_BYTES:
+    elif source.base_type in _SHORT_BYTES:
         text = _escaped(name)
     else:
         return None
-    return sql("IF({} IS NULL, '\\\\N', {})", name, text) if there.nullable else text
+    return sql("IF({} IS NULL, '\\\\N', {})", name, text) if source.nullable else text
 
 
 def _escaped(text: Sql) -> Sql:

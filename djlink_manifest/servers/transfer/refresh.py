@@ -16,10 +16,10 @@ from djlink_manifest.errors import RowsRefused
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import KeyTable
-from djlink_manifest.servers.outbound.registrations import unasked
+from djlink_manifest.servers.outbound.registrations import not_requested
 from djlink_manifest.servers.query.rows import reading_rows
 from djlink_manifest.servers.session.session import Session, Writer
-from djlink_manifest.servers.sql import Sql, column, columns, comma, either, equal, idents, sql
+from djlink_manifest.servers.sql import Sql, column, columns, comma, equal, idents, or_, sql
 from djlink_manifest.servers.transfer.batch import rows_of
 from djlink_manifest.servers.transfer.insert import Budget, Conversion, as_read, copy
 from djlink_manifest.servers.transfer.refresh_tables import (
@@ -63,15 +63,18 @@ def refill_entities(
     must not be committed. Raises RowsRefused, with nothing changed, where the local server does not take the
     rows.
     """
-    tables, asked = refill_tables(link, reliance.named), unasked(link, "o", requested=requested)
+    tables, requested_links = (
+        refill_tables(link, reliance.named),
+        not_requested(link, "o", requested=requested),
+    )
     keys = NumberedKeys(work, first, last)
     for each in tables:
         rows_beside(local, each).create()
     with putting_aside(local, link, tables, reliance) as aside, source.snapshot(), local.transaction():
         for each in tables:
             what = reading_rows(each.columns, "t")
-            select = rows_of(link, each.theirs, keys, what, asked)
-            to = convert(each.theirs, each.ours, each.columns)
+            select = rows_of(link, each.source_table, keys, what, requested_links)
+            to = convert(each.source_table, each.local_table, each.columns)
             copy(source, select, local, each.rows, columns=to.columns, budget=budget, change=to.change)
         entities, spared = _keep_present(local, link, tables), 0
         if reliance:
@@ -93,9 +96,9 @@ def drop_scratch(local: Writer, link: Link) -> None:
 def _keep_present(local: Writer, link: Link, tables: Sequence[RefillTable]) -> int:
     """Lock the local master rows of the batch; rows of entities that are not here are put aside."""
     master = tables[0]
-    there = int(local.value(sql("SELECT COUNT(*) FROM {}", master.rows)))
+    source_count = int(local.value(sql("SELECT COUNT(*) FROM {}", master.rows)))
     match = equal("t", link.key, "w", link.key)
-    here = int(
+    local_count = int(
         local.value(
             sql(
                 "SELECT COUNT(*) FROM {} w STRAIGHT_JOIN {} t ON {} FOR UPDATE",
@@ -105,9 +108,9 @@ def _keep_present(local: Writer, link: Link, tables: Sequence[RefillTable]) -> i
             )
         )
     )
-    if here < there:
+    if local_count < source_count:
         forget_absent(local, link, tables)
-    return here
+    return local_count
 
 
 def _write(local: Writer, tables: Sequence[RefillTable]) -> None:
@@ -142,7 +145,7 @@ def _delete(local: Writer, tables: Sequence[RefillTable]) -> None:
                 each.name,
                 master.rows,
                 each.name,
-                equal_unnamed(each.name, each.entity, "w", master.ours.key),
+                equal_unnamed(each.name, each.entity, "w", master.local_table.key),
                 each.rows,
                 equal_unnamed(each.name, each.match, "x", each.match),
             )
@@ -195,6 +198,6 @@ def _respell(local: Writer, each: RefillTable, match: Sql) -> None:
                 each.name,
                 match,
                 values,
-                either(other),
+                or_(other),
             )
         )

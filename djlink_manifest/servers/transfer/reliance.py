@@ -16,7 +16,7 @@ from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.servers.catalog.foreign_keys import UnseenKey, keys_to, unseen_keys
 from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.session.session import Row, Session, Writer
-from djlink_manifest.servers.sql import Sql, column, columns, either, equal, sql, table
+from djlink_manifest.servers.sql import Sql, column, columns, equal, or_, sql, table
 from djlink_manifest.servers.transfer.refresh_tables import RefillTable, equal_unnamed
 
 
@@ -83,7 +83,7 @@ class PutAside(EntityKeys):
         """
         master = self.tables[0]
         for each in self.tables[1:]:
-            if each.ours.name in self.reliance.named:
+            if each.local_table.name in self.reliance.named:
                 match = equal("t", each.entity or (), "w", self.link.key)
                 counting = "SELECT COUNT(*) FROM {} w STRAIGHT_JOIN {} t ON {} FOR UPDATE"
                 writer.value(sql(counting, master.rows, each.name, match))
@@ -117,8 +117,8 @@ class PutAside(EntityKeys):
         """Forget the source's rows of these entities, so that nothing of them is changed."""
         for each in self.tables:
             match = equal_unnamed(each.rows, each.entity or self.link.key, "a", self.link.local.key)
-            among = sql("EXISTS (SELECT 1 FROM {} a WHERE {})", self.name, match)
-            self.local.temporary.delete(each.rows, among)
+            matching = sql("EXISTS (SELECT 1 FROM {} a WHERE {})", self.name, match)
+            self.local.temporary.delete(each.rows, matching)
 
     def _ways(self) -> Iterator[tuple[Referrer | UnseenKey, Sql, Sequence[str]]]:
         """Each foreign key with what the refill does to rows that it names: a FROM clause with its condition.
@@ -127,7 +127,7 @@ class PutAside(EntityKeys):
         refers to it, where that can be seen.
         """
         for each in self.tables:
-            place = (each.ours.schema, each.ours.name)
+            place = (each.local_table.schema, each.local_table.name)
             keys: list[Referrer | UnseenKey] = [*self.reliance.seen, *self.reliance.unseen]
             for key in keys:
                 if key.parent != place:
@@ -174,7 +174,7 @@ class PutAside(EntityKeys):
             each.name,
             equal("t", each.match, "w", each.match),
             referring,
-            either(differ),
+            or_(differ),
         )
 
 

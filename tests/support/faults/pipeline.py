@@ -12,7 +12,7 @@ from typing import Any
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.plan import Plan
-from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Report, Said
+from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Message, Report
 from tests.support.invariants.protection import check_whole
 from tests.support.rig import Rig, quiet
 from tests.support.servers import Servers, drop_everything, new_names
@@ -53,7 +53,7 @@ class Faulty:
         self.said = list[str]()
 
     @property
-    def here(self) -> str:
+    def local(self) -> str:
         """The local schema of the first source's tables."""
         return self.rig.local_schema("lab_a", "lab")
 
@@ -66,7 +66,7 @@ class Faulty:
         """Plan and apply, one link at a time unless told otherwise."""
 
         def listening(event: Event) -> None:
-            if isinstance(event, Said):
+            if isinstance(event, Message):
                 self.said.append(event.words)
             listener(event)
 

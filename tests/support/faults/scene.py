@@ -19,7 +19,7 @@ VOLATILE = ("pulled_at", "created_at", "holder")
 
 
 @dataclass(slots=True)
-class Scene:
+class SourceLinks:
     """A pipeline of which some is linked, and the manifest to apply.
 
     A new link with parts comes below a link of which some rows are missing locally and some are new; another
@@ -61,11 +61,11 @@ class Scene:
 
 
 @contextmanager
-def set_up(rig: Rig, links: tuple[Link, ...]) -> Iterator[Scene]:
+def set_up(rig: Rig, links: tuple[Link, ...]) -> Iterator[SourceLinks]:
     """The scene of a manifest that was written, as its servers are now, and the process that applies it."""
     applier = Applier(rig.environ, Path(__file__).parents[2])
     try:
-        found = Scene(rig, rig.folder / "djlink.yaml", links, applier)
+        found = SourceLinks(rig, rig.folder / "djlink.yaml", links, applier)
         found.before = found.state()
         yield found
     finally:

@@ -127,7 +127,7 @@ class History(People):
         entry = next(e for e in self.read(path)["approvals"] if e not in [dict(a.entry) for a in self.agreed])
         new = Agreed(table, entry, frozenset(open_))
         assert (entry["count"], new.until) == (len(open_), max(open_.values()))
-        along = meaning.closure({table: meaning.asked_and_here(table, new.until)})
+        along = meaning.closure({table: meaning.requested_and_local(table, new.until)})
         said = {self.place.address(t): len(keys) for t, keys in along.items() if t != table and keys}
         assert entry.get("with", {}) == said
         self.agreed.insert(0, new)
@@ -245,19 +245,21 @@ class History(People):
             return
         source, lab = self.place.at_source(), self.place.at_lab()
         for table in MASTERS:
-            here, held = {row[0] for row in lab[table]}, self.place.keys(table)
+            local_keys, held = {row[0] for row in lab[table]}, self.place.keys(table)
             if self.out.get(table) == "keep":
-                self.loose[table] = here - held
-            assert here - held <= self.loose[table], f"{here - held} of {table} without protection"
-            self.loose[table] &= here - held
+                self.loose[table] = local_keys - held
+            assert local_keys - held <= self.loose[table], (
+                f"{local_keys - held} of {table} without protection"
+            )
+            self.loose[table] &= local_keys - held
         sessions = self.place.keys("session") & {row[0] for row in lab["session"]}
         for s in sessions if "session" not in self.out else ():
-            ours, theirs = (
+            local, source_side = (
                 {row[:2] for row in rows["session__trial"] if row[0] == s} for rows in (lab, source)
             )
-            if ours == theirs:
+            if local == source_side:
                 self.odd.discard(s)
-            assert ours == theirs or s in self.odd, f"session {s} is here by half"
+            assert local == source_side or s in self.odd, f"session {s} is here by half"
         self.odd &= sessions
 
     @invariant()
@@ -272,8 +274,8 @@ class History(People):
             assert not lost, f"the ledger of {table} lost {lost}"
             self.ledgers[table] = now
             approved = self.place.keys(table, "_deletion_approved")
-            here = approved & {row[0] for row in lab[table]}
-            assert here <= self.loose[table], f"{here} of {table} approved and here"
+            local_keys = approved & {row[0] for row in lab[table]}
+            assert local_keys <= self.loose[table], f"{local_keys} of {table} approved and here"
             told = {key for _, key, event, *_ in now if event.startswith("approved")}
             assert approved <= told, f"{approved - told} of {table} approved without a word in the ledger"
 
@@ -294,11 +296,11 @@ class History(People):
             answer = self.apply(rests=True)
         if answer["problems"] or answer["changes_again"]:
             raise AssertionError(f"not at rest: {answer}")
-        self.check_all_is_here(answer["blocked"])
+        self.check_all_is_local(answer["blocked"])
         for table in MASTERS:
             if self.place.keys(table, "_deletion_approved"):
                 self.owner_deletes_what_is_free(table)
-        self.check_all_is_here(answer["blocked"])
+        self.check_all_is_local(answer["blocked"])
 
     def more_may_go(self) -> bool:
         """Whether an apply may delete something of what is here and asked for."""
@@ -306,15 +308,15 @@ class History(People):
         going = meaning.may_go(typed=False)
         return any(set(self.place.requests(t)) & going[t] & {r[0] for r in meaning.lab[t]} for t in MASTERS)
 
-    def check_all_is_here(self, blocked: list[list[str]]) -> None:
+    def check_all_is_local(self, blocked: list[list[str]]) -> None:
         """Wanted and pullable is here but for what is blocked; what is held and not here is asked back."""
         meaning = self.meaning()
         stopped = {address.rpartition(".")[2].lower() for address, _, _ in blocked}
         for table, keys in meaning.pullable().items():
-            here = {row[0] for row in meaning.lab[table]}
+            local_keys = {row[0] for row in meaning.lab[table]}
             if table in stopped and (self.out or self.asks_more):
                 continue
             if table not in stopped:
-                assert keys <= here, f"{table}: {keys - here} missing"
-            gone = self.place.keys(table) - here - meaning.asked(table)
+                assert keys <= local_keys, f"{table}: {keys - local_keys} missing"
+            gone = self.place.keys(table) - local_keys - meaning.asked(table)
             assert not gone, f"{gone} of {table} held for nothing"

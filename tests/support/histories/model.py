@@ -107,19 +107,19 @@ class Meaning:
 
     def _holds(self, approval: Agreed, covered: set[Any]) -> bool:
         """Whether it is about just these, and no more goes along than it says."""
-        along = self.closure({approval.table: self.asked_and_here(approval.table, approval.until)})
+        along = self.closure({approval.table: self.requested_and_local(approval.table, approval.until)})
         said = approval.entry.get("with", {})
         return covered == approval.keys and all(
             len(along[t]) <= said.get(self.place.address(t), 0) for t in self.linked if t != approval.table
         )
 
-    def asked_and_here(self, table: str, until: datetime) -> set[Any]:
+    def requested_and_local(self, table: str, until: datetime) -> set[Any]:
         """What is here of what was asked for up to a moment and not granted, approved before or not."""
-        here = {row[0] for row in self.lab[table]}
+        local_keys = {row[0] for row in self.lab[table]}
         return {
             key
             for key, (at, granted) in self.place.requests(table).items()
-            if key in here and at <= until and not granted
+            if key in local_keys and at <= until and not granted
         }
 
     def _option(self, table: str, name: str) -> Any:

@@ -107,7 +107,10 @@ class People(RuleBasedStateMachine):
         approved = self.place.keys(table, "_deletion_approved")
         asked = set(self.place.requests(table)) | approved
         free = hanging(before, {table: asked - set(touching(before, table, held))})
-        with self.place.desk() as desk, desk.gathered(self._table(desk, table), None, asked=True) as gathered:
+        with (
+            self.place.desk() as desk,
+            desk.gathered(self._table(desk, table), None, requested=True) as gathered,
+        ):
             try:
                 gathered.free()
             except DjlinkError as error:
@@ -145,8 +148,8 @@ class People(RuleBasedStateMachine):
             desk.gathered(self._table(desk, table), Equals(MASTERS[table], (key,))) as gathered,
         ):
             gathered.request("a broken probe")
-        here = {key} & {row[0] for row in source[table]}
-        for each, keys in hanging(source, {table: here}).items():
+        local_keys = {key} & {row[0] for row in source[table]}
+        for each, keys in hanging(source, {table: local_keys}).items():
             if each not in self.out:
                 missed = keys - self.meaning().asked(each)
                 assert not missed, f"{missed} of {each} not asked for"
@@ -231,8 +234,8 @@ class People(RuleBasedStateMachine):
     @rule(id=st.integers(1, 8), v=values)
     def lab_enters_a_subject_of_its_own(self, id: int, v: int) -> None:
         """It may have the key of one at the source, and equal it or not."""
-        here = {row[0] for row in self.place.at_lab()["subject"]}
-        if self.out.get("subject") != "drop" and id not in self.place.keys("subject") | here:
+        local_keys = {row[0] for row in self.place.at_lab()["subject"]}
+        if self.out.get("subject") != "drop" and id not in self.place.keys("subject") | local_keys:
             self.place.lab("INSERT INTO {here}.subject VALUES (%s, %s)", id, v)
             self.loose["subject"].add(id)
 
@@ -249,8 +252,10 @@ class People(RuleBasedStateMachine):
             for t, (a, _) in ABOVE.items()
             if a == above
         ]
-        here = self.place.at_lab()
-        if self.out.get(table) == "drop" or key in self.place.keys(table) | {row[0] for row in here[table]}:
+        local_keys = self.place.at_lab()
+        if self.out.get(table) == "drop" or key in self.place.keys(table) | {
+            row[0] for row in local_keys[table]
+        }:
             return
         if self.place.lab(
             f"INSERT INTO {{here}}.{table} VALUES ({', '.join(['%s'] * len(values))})", *values

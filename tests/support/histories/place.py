@@ -25,7 +25,12 @@ from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.owner.desk import Desk, open_desk
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.demo import pipeline
-from djlink_manifest.sandbox.servers.accounts import create_link_user, create_local_user, create_owner, quoted
+from djlink_manifest.sandbox.servers.accounts import (
+    create_link_user,
+    create_local_user,
+    create_owner,
+    quoted_name,
+)
 from tests.support.faults.crash import Applier
 from tests.support.rig import PASSWORD, Rig
 from tests.support.snapshots import Saved
@@ -90,13 +95,13 @@ class Place:
         rights = (*LOCAL_RIGHTS, *REMOVAL_RIGHTS)
         create_local_user(rig.servers.local, rig.names("lab"), PASSWORD, [rig.names.pattern], rights)
         rig.environ.update(LINK_PASS=PASSWORD, DJ_PASS=PASSWORD)
-        self.here = rig.local_schema("lab_a", "lab")
+        self.local = rig.local_schema("lab_a", "lab")
         _, report = rig.apply(self.document({}))
         assert report.succeeded
         self.own = rig.names("own")
         dj = pipeline.load_datajoint()
         self.connection = pipeline.connect(rig.servers.local, rig.names("lab"), PASSWORD)
-        self.linked = dj.VirtualModule("linked", self.here, connection=self.connection)
+        self.linked = dj.VirtualModule("linked", self.local, connection=self.connection)
         declare_own(dj.Schema(self.own, {"linked": self.linked}, connection=self.connection))
         ask(rig.servers.local, f"CREATE TABLE `{self.own}`.code (v int PRIMARY KEY)")
         ask(rig.servers.local, f"INSERT INTO `{self.own}`.code VALUES (0), (1)")
@@ -107,12 +112,12 @@ class Place:
 
     def _local(self) -> tuple[SandboxServer, Saved]:
         local = self.rig.servers.local
-        return local, Saved.of(local, self.here)
+        return local, Saved.of(local, self.local)
 
     def _made_views(self) -> Iterator[tuple[str, str]]:
         for name in self._view_names():
             [(_, text, *_)] = ask(
-                self.rig.servers.lab_a, f"SHOW CREATE VIEW {quoted(self.owners)}.{quoted(name)}"
+                self.rig.servers.lab_a, f"SHOW CREATE VIEW {quoted_name(self.owners)}.{quoted_name(name)}"
             )
             yield name, text
 
@@ -158,7 +163,7 @@ class Place:
         ]
         source = [f"`{self.rig.names('lab')}`.{name}" for name in SOURCE]
         asked = [f"{name}__deletion_requested" for name in MASTERS]
-        local = [f"`{self.own}`.analysis", *(f"`{self.here}`.{name}" for name in (*asked, *SOURCE))]
+        local = [f"`{self.own}`.analysis", *(f"`{self.local}`.{name}" for name in (*asked, *SOURCE))]
         for server, tables in ((self.rig.servers.lab_a, outbound + source), (self.rig.servers.local, local)):
             with unchecked(server):
                 for table in tables:
@@ -176,7 +181,7 @@ class Place:
 
     def view(self, table: str, kind: str) -> str:
         """An owner's view, as it stands in a statement."""
-        return f"{quoted(self.owners)}.{quoted(self.rig.names('lab') + f'_{table}_{kind}')}"
+        return f"{quoted_name(self.owners)}.{quoted_name(self.rig.names('lab') + f'_{table}_{kind}')}"
 
     @contextmanager
     def desk(self) -> Iterator[Desk]:
@@ -190,13 +195,13 @@ class Place:
 
     def lab(self, text: str, *args: object) -> bool:
         """A statement of the lab's own; `{here}` is the schema of the linked tables, `{own}` the lab's."""
-        text = text.format(here=f"`{self.here}`", own=f"`{self.own}`")
+        text = text.format(here=f"`{self.local}`", own=f"`{self.own}`")
         return tried(lambda: ask(self.rig.servers.local, text, args), NO_TABLE, *UNCHANGED)
 
     def lab_drops(self, table: str) -> None:
         """Drop a local table with its parts, whatever refers to it."""
         parts = [f"{table}__deletion_requested", *(["session__trial"] if table == "session" else [])]
-        names = ", ".join(f"`{self.here}`.`{name}`" for name in (*parts, table))
+        names = ", ".join(f"`{self.local}`.`{name}`" for name in (*parts, table))
         self.torn = True
         with unchecked(self.rig.servers.local):
             ask(self.rig.servers.local, f"DROP TABLE IF EXISTS {names}")
@@ -214,7 +219,7 @@ class Place:
     def copy(self) -> dict[str, list[tuple[Any, ...]]]:
         """The rows of all local tables, as a dump has them."""
         text = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
-        tables = [f"`{self.here}`.`{name}`" for (name,) in ask(self.rig.servers.local, text, (self.here,))]
+        tables = [f"`{self.local}`.`{name}`" for (name,) in ask(self.rig.servers.local, text, (self.local,))]
         tables.append(f"`{self.own}`.analysis")
         return {of: ask(self.rig.servers.local, f"SELECT * FROM {of}") for of in tables}
 
@@ -237,7 +242,7 @@ class Place:
     def at_lab(self) -> Rows:
         """The local rows, and the lab's own."""
         server = self.rig.servers.local
-        rows = {t: frozenset(standing(server, f"SELECT * FROM `{self.here}`.{t}")) for t in SOURCE}
+        rows = {t: frozenset(standing(server, f"SELECT * FROM `{self.local}`.{t}")) for t in SOURCE}
         return rows | {"analysis": frozenset(ask(server, f"SELECT * FROM `{self.own}`.analysis"))}
 
     def keys(self, table: str, ending: str = "") -> set[Any]:

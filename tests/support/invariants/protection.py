@@ -15,19 +15,19 @@ def check_whole(rig: Rig, links: tuple[Link, ...], own: int = 0) -> int:
     for link in links:
         key = ", ".join(f"`{name}`" for name in link.key)
         held = rows(rig, link.source, link.outbound_schema, link.outbound_table, key)
-        here = rows(rig, "local", link.local.schema, link.local.name, key)
-        unprotected += len(here - held)
-        entities += len(here)
-        for theirs, ours in zip(link.definition.parts, link.local.parts, strict=False):
-            mine = link.definition.master_columns(theirs)
-            assert mine is not None
-            columns = ", ".join(f"`{name}`" for name in (*mine, *theirs.key))
+        local_keys = rows(rig, "local", link.local.schema, link.local.name, key)
+        unprotected += len(local_keys - held)
+        entities += len(local_keys)
+        for source_table, local_table in zip(link.definition.parts, link.local.parts, strict=False):
+            own_columns = link.definition.master_columns(source_table)
+            assert own_columns is not None
+            columns = ", ".join(f"`{name}`" for name in (*own_columns, *source_table.key))
             expected = {
                 row
-                for row in rows(rig, link.source, theirs.schema, theirs.name, columns)
-                if row[: len(mine)] in here
+                for row in rows(rig, link.source, source_table.schema, source_table.name, columns)
+                if row[: len(own_columns)] in local_keys
             }
-            assert rows(rig, "local", ours.schema, ours.name, columns) == expected, link.address
+            assert rows(rig, "local", local_table.schema, local_table.name, columns) == expected, link.address
     assert unprotected <= own, f"{unprotected} local rows without protection"
     return entities
 

@@ -103,13 +103,13 @@ def with_approvals(doc: dict[str, Any], given: Sequence[Approval]) -> dict[str, 
 
 def own_table(rig: Rig, refers: str = "subject (name)", rule: str = "RESTRICT") -> str:
     """A table of the lab's own that refers to a linked one; its name, quoted."""
-    schema, here = rig.names("own"), rig.local_schema("lab_a", "lab")
+    schema, local_schema = rig.names("own"), rig.local_schema("lab_a", "lab")
     ask(rig.servers.local, f"CREATE DATABASE `{schema}`")
     [(charset, collation)] = ask(  # which a foreign key needs; it is not the source's on another vendor
         rig.servers.local,
         "SELECT character_set_name, collation_name FROM information_schema.columns"
         " WHERE table_schema = %s AND table_name = 'subject' AND column_name = 'name'",
-        (here,),
+        (local_schema,),
     )
     name = f"name varchar(20) CHARACTER SET {charset} COLLATE {collation}"
     columns = name if refers.startswith("subject") else f"{name}, n int"
@@ -117,6 +117,6 @@ def own_table(rig: Rig, refers: str = "subject (name)", rule: str = "RESTRICT") 
     ask(
         rig.servers.local,
         f"CREATE TABLE `{schema}`.fit (id int PRIMARY KEY, {columns},"
-        f" FOREIGN KEY ({names}) REFERENCES `{here}`.{refers} ON DELETE {rule})",
+        f" FOREIGN KEY ({names}) REFERENCES `{local_schema}`.{refers} ON DELETE {rule})",
     )
     return f"`{schema}`.fit"

@@ -22,8 +22,8 @@ TABLES = (
 
 def locally(rig: Rig, *texts: str) -> list[tuple[Any, ...]]:
     """Statements of the local lab; `{here}` in them is the local schema. The rows of the last."""
-    here = f"`{rig.local_schema('lab_a', 'lab')}`"
-    return [ask(rig.servers.local, text.replace("{here}", here)) for text in texts][-1]
+    local_schema = f"`{rig.local_schema('lab_a', 'lab')}`"
+    return [ask(rig.servers.local, text.replace("{here}", local_schema)) for text in texts][-1]
 
 
 def held(rig: Rig, table: str) -> list[tuple[Any, ...]]:

@@ -35,9 +35,10 @@ def made_large(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 
 def is_the_source(rig: Rig) -> bool:
-    here, there = rig.local_schema("lab_a", "lab"), rig.names("lab")
+    local_schema, source_schema = rig.local_schema("lab_a", "lab"), rig.names("lab")
     return all(
-        every_value(rig.servers.local, here, name) == every_value(rig.servers.lab_a, there, name)
+        every_value(rig.servers.local, local_schema, name)
+        == every_value(rig.servers.lab_a, source_schema, name)
         for name in ("trial", "trial__event")
     )
 
@@ -47,8 +48,8 @@ def held(rig: Rig) -> int:
 
 
 def local_count(rig: Rig) -> int:
-    here = rig.local_schema("lab_a", "lab")
-    return int(rig.servers.local.execute(f"SELECT COUNT(*) FROM `{here}`.trial")[0][0])
+    local_schema = rig.local_schema("lab_a", "lab")
+    return int(rig.servers.local.execute(f"SELECT COUNT(*) FROM `{local_schema}`.trial")[0][0])
 
 
 def loads(statement: Statement) -> bool:

@@ -51,11 +51,11 @@ def manifest(rig: Rig, settings: dict[str, Any], stores: dict[str, str], **table
 
 @dataclass
 class Case:
-    """An archive in folders, to be linked into the store `ours`."""
+    """An archive in folders, to be linked into the store `local_store`."""
 
     rig: Rig
     archive: Archive
-    ours: dict[str, Any]
+    local_store: dict[str, Any]
     document: dict[str, Any]
 
     @property
@@ -65,14 +65,14 @@ class Case:
     @property
     def place(self) -> Path:
         """The folder of the local store."""
-        return Path(self.ours["ours"]["location"])
+        return Path(self.local_store["ours"]["location"])
 
     def raw(self, name: str, subject: str = "a/b c", number: int = 1) -> Path:
         """The file of an object at the source."""
         where = Path(self.archive.stores["raw"]["location"])
         return Path(where, self.archive.metadata(name, subject, number)["path"])
 
-    def here(self, name: str, number: int = 1) -> dict[str, Any]:
+    def local_name(self, name: str, number: int = 1) -> dict[str, Any]:
         """What a local row says of its object."""
         text = f"SELECT `{name}` FROM `{self.schema}`.session WHERE number = {number}"
         found: dict[str, Any] = json.loads(self.rig.servers.local.execute(text)[0][0])
@@ -95,7 +95,7 @@ class Case:
             time.sleep(0.01)
 
     def local(self) -> LocalLab:
-        return open_local(self.rig, self.ours, self.rig.folder / "downloads")
+        return open_local(self.rig, self.local_store, self.rig.folder / "downloads")
 
     def apply(self, *, verify: bool = False, listener: Any = quiet, stop: Any = None) -> tuple[Plan, Report]:
         with self.rig.job(self.document) as job:
@@ -108,12 +108,14 @@ class Case:
 
 @pytest.fixture
 def case(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Case:
-    theirs = {name: folder_store(rig.folder / name) for name in ("raw", "second")}
-    ours = {"ours": folder_store(rig.folder / "ours"), "default": "ours"}
-    archive = open_archive(rig, theirs)
-    local_stores(monkeypatch, ours)
+    source_store = {name: folder_store(rig.folder / name) for name in ("raw", "second")}
+    local_store = {"ours": folder_store(rig.folder / "ours"), "default": "ours"}
+    archive = open_archive(rig, source_store)
+    local_stores(monkeypatch, local_store)
     rig.accounts({"lab_a": ["lab"]})
-    return Case(rig, archive, ours, manifest(rig, {**theirs, "default": "raw"}, {"*": "default"}))
+    return Case(
+        rig, archive, local_store, manifest(rig, {**source_store, "default": "raw"}, {"*": "default"})
+    )
 
 
 def client(s3: str) -> Any:

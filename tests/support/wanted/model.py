@@ -157,7 +157,7 @@ class Model:
                 found[name] = allowed[name] & {p for e in users for p in self.references(e)}
         return found
 
-    def barred(self) -> set[Entity]:
+    def blocked_by_request(self) -> set[Entity]:
         """What is asked back or approved, and all that refers to it."""
         found = self.requested | self.approved
         for name in self.rules:
@@ -170,7 +170,7 @@ class Model:
         `late` were linked after others: a link whose entities refer to some of theirs that are not held gets
         no foreign key to them, and those below it wait.
         """
-        wanted, barred, ends = self.wanted(), self.barred(), dict[str, str]()
+        wanted, barred, ends = self.wanted(), self.blocked_by_request(), dict[str, str]()
         for name in self.rules:
             if any(ends[parent] != "done" for parent in self.parents(name)):
                 ends[name] = "skipped"

@@ -23,7 +23,7 @@ StoreNames: TypeAlias = tuple[tuple[str, str], ...]  # a source's store and the 
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BoundManifest:
     """A manifest and the environment that its references are resolved in, which is never shown."""
 
     manifest: Manifest
@@ -31,7 +31,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LinkDeclaration:
     """One link that a decorator asks for: the source's schema and class, and what it shall be locally."""
 
     schema: str
@@ -51,7 +51,7 @@ class Wish:
 
 
 def decorated(
-    wish: Wish,
+    declaration: LinkDeclaration,
     marks: Iterable[Mark],
     local: ServerSpec,
     source: ServerSpec,
@@ -70,28 +70,28 @@ def decorated(
     parents are here. `beside` maps schema and class of those that were decorated in this process to their
     stores; the others are taken to have the link's own.
     """
-    rules: dict[str, dict[str, TableRule]] = {wish.schema: {}}
-    pattern, name = wish.name, None
+    rules: dict[str, dict[str, TableRule]] = {declaration.schema: {}}
+    pattern, name = declaration.name, None
     for mark in marks:
-        if wish.is_of(mark):
+        if declaration.is_of(mark):
             pattern, name = mark.source_table, mark.outbound_table
             continue
         options = Options.model_construct(
             pull="none",
-            stores=beside.get((mark.source_schema, class_name(mark.source_table)), wish.stores),
+            stores=beside.get((mark.source_schema, class_name(mark.source_table)), declaration.stores),
             schema_name=mark.local_schema,
             outbound_table=mark.outbound_table,
         )
         others = rules.setdefault(mark.source_schema, {})
-        others[mark.source_table] = _rule(wish, mark.source_table, options)
-    mine = Options.model_construct(
-        where=where, stores=wish.stores, schema_name=wish.local_schema, outbound_table=name
+        others[mark.source_table] = _rule(declaration, mark.source_table, options)
+    own_options = Options.model_construct(
+        where=where, stores=declaration.stores, schema_name=declaration.local_schema, outbound_table=name
     )
     if removed is None:
-        rules[wish.schema][pattern] = _rule(wish, pattern, mine)
+        rules[declaration.schema][pattern] = _rule(declaration, pattern, own_options)
     schemas = tuple(
         SchemaSpec.model_construct(
-            origin=Origin.outside(wish.location, schema), rules=tuple(found[p] for p in sorted(found))
+            origin=Origin.outside(declaration.location, schema), rules=tuple(found[p] for p in sorted(found))
         )
         for schema, found in sorted(rules.items())
     )
@@ -102,13 +102,13 @@ def decorated(
         local=local,
         sources=(SourceSpec.at(source, outbound, schemas, source_stores),),
         removed=(removed,) if removed else (),
-        files=(wish.location.file,),
+        files=(declaration.location.file,),
         digest=hashlib.sha256(repr(schemas).encode()).hexdigest(),
     )
 
 
-def _rule(wish: Wish, pattern: str, options: Options) -> TableRule:
-    origin = Origin.outside(wish.location, pattern)
+def _rule(declaration: LinkDeclaration, pattern: str, options: Options) -> TableRule:
+    origin = Origin.outside(declaration.location, pattern)
     return TableRule.model_construct(origin=origin, pattern=pattern, options=options)
 
 
@@ -127,8 +127,8 @@ def narrowed(manifest: Manifest, source: str, schema: str, table: str, where: Co
         both = where if options.where is None else AllOf((options.where, where))
         pull = "all" if options.pull == "needed" else options.pull
         by = next((r for r in spec.rules if r.pattern == rule.pattern), rule) if rule.is_glob else None
-        mine = options.model_copy(update={"where": both, "pull": pull, "unwanted": "keep"})
-        one = rule.model_copy(update={"pattern": table, "options": mine, "instead_of": by})
+        own_options = options.model_copy(update={"where": both, "pull": pull, "unwanted": "keep"})
+        one = rule.model_copy(update={"pattern": table, "options": own_options, "instead_of": by})
         others = (r for r in spec.rules if r.is_glob or r.pattern not in (table, class_name(table)))
         return spec.model_copy(update={"rules": (*others, one)})
 

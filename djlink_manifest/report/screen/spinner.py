@@ -16,7 +16,7 @@ from djlink_manifest.report.screen.terminal import line
 EVERY_SECONDS = 5.0
 
 
-class Waiting:
+class Spinner:
     """Takes short words from any thread and shows the latest; the spinner goes away at the end.
 
     Where `animated` is false, words are written once at least five seconds have passed since the last ones,
@@ -32,7 +32,7 @@ class Waiting:
         self._guard = threading.Lock()
         self._status = Status(line("connecting"), console=console) if animated else None
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> Spinner:
         if self._status:
             self._status.start()
         return self
