@@ -24,7 +24,7 @@ class Retry:
     tries: int
     pause: Callable[[int], float]
     passes: Callable[[Exception], bool]
-    doing: str = "trying again"
+    doing: str = "retrying"
 
     def run(
         self, step: Callable[[], _T], stop: threading.Event | None = None, report: Say | None = None

@@ -21,7 +21,7 @@ DEMO = [sys.executable, "-m", "djlink_manifest", "demo"]
 README = Path(__file__).parents[2] / "README.md"
 STATIONS = (
     "Preview the changes",
-    "Do it",
+    "Apply them",
     "Princeton records three more sessions",
     "The owner at princeton deletes rows",
     "The local server",

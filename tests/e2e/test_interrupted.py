@@ -91,7 +91,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_done(lab: Faulty) 
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert time.monotonic() - started < 10
-        assert "Aborted. What was committed stays" in process.stderr.read()
+        assert "Aborted. Committed changes are kept" in process.stderr.read()
     check_next(lab)
 
 

@@ -78,7 +78,7 @@ def blocked(rig: Rig, plan: Plan, table: str) -> dict[str, int]:
             found[block.reason.split("`")[1]] = block.count
         else:
             assert block.reason.endswith("are blocked")
-            found[block.reason.split()[4].rpartition(".")[2]] = block.count
+            found[block.reason.split()[3].rpartition(".")[2]] = block.count
     return found
 
 
@@ -196,7 +196,7 @@ def test_what_needs_a_parent_whose_local_row_differs_waits_too(rig: Rig, documen
     ask(rig.servers.local, f"INSERT INTO {local_schema}.person VALUES (6, 'mine', NULL)")
     plan, report = rig.apply(document)
     person = link_of(plan, rig.address("lab_a", "lab", "Person"))
-    assert [b.count for b in person.blocked if "differ from the source's" in b.reason] == [1]
+    assert [b.count for b in person.blocked if "differ from their source rows" in b.reason] == [1]
     assert blocked(rig, plan, "Visit") == {"Person": 3}
     assert pulls(plan) == {"Visit": (1, {})}
     assert report.succeeded

@@ -223,7 +223,7 @@ def test_other_changes_at_the_source_block_the_link_and_those_below_and_no_other
 def test_a_changed_type_of_datajoint_in_a_part_blocks(linked: Rig) -> None:
     run_all(linked, "ALTER TABLE {lab}.scan__field MODIFY x int COMMENT ':bool:of x'")
     [blocked] = scan(linked.plan(everything(linked)), linked).blocked
-    assert "scan__field does not fit" in blocked.reason
+    assert "scan__field does not match" in blocked.reason
     assert "has the DataJoint type :int32:, not :bool:" in blocked.reason
 
 
@@ -246,7 +246,7 @@ def test_a_change_made_here_that_keeps_rows_out_is_told_as_such(
     told = " ".join(b.reason for b in link.blocked)
     assert re.search(LOCAL_BLOCKING[change], told), told
     if not at_the_source_too:
-        assert "here" in told
+        assert "changed locally" in told
         assert "undo the change on the local server" in (link.blocked[0].hint or "")
     assert not link.actions
 

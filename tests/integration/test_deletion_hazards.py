@@ -333,7 +333,7 @@ def test_what_is_wanted_no_longer_goes_but_for_what_is_needed(lab: Rig) -> None:
     assert outbound(lab, "subject", "name") == [("bob",), ("eve",)]
     session = of(lab, plan, "Session")
     assert session.kept == 1
-    assert any("needed by" in w and "fit (1)" in w for w in session.warnings)
+    assert any("no longer wanted but kept" in w and "fit (1)" in w for w in session.warnings)
     assert outbound(lab, "subject_deletion_approved") == []
     # a request makes nothing unwanted, and nothing is pulled back
     again = lab.plan(doc)
@@ -556,7 +556,7 @@ def test_what_the_sources_own_changes_make_unwanted_is_bounded_and_waits_until_i
     # the manifest stays; the source calls its mice something else
     lab.run("lab_a", "UPDATE {lab}.subject SET species = 'Mouse, m.'")
     plan, report = lab.apply(doc)
-    [block] = [b for b in of(lab, plan, "Subject").blocked if b.reason.startswith("wanted no longer")]
+    [block] = [b for b in of(lab, plan, "Subject").blocked if b.reason.startswith("no longer wanted")]
     assert "`max_deletions` exceeded: 2 in 24 hours, limit 1" in block.reason
     assert "if the manifest did not change, the source's rows did" in (block.hint or "")
     assert local(lab, "subject", "name") == {("ann",), ("bob",)}

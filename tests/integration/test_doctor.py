@@ -323,7 +323,7 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
     run_all(lab, "DELETE FROM {outbound}.`~djlink`")
     lost = one(examined(lab), "lab_a", "marks")
     assert lost.level == "error"
-    assert "2 links linked here" in lost.words
+    assert "2 links linked locally" in lost.words
 
 
 @BOTH

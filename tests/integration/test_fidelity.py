@@ -233,7 +233,7 @@ def test_what_mariadb_lacks_is_mapped_without_merging_a_key_and_said(lab: Rig) -
     )
     said = notes(lab, "Animal")["Animal"]
     for words in (
-        "utf8mb4_nopad_bin here for utf8mb4_0900_ai_ci",
+        "utf8mb4_nopad_bin locally for utf8mb4_0900_ai_ci",
         "animal.made: a plain local column",
         "animal.fn: an index on an expression",
         "animal.unseen: a visible column locally",
@@ -266,8 +266,8 @@ def test_what_mysql_lacks_is_mapped_without_merging_a_key_and_said(lab: Rig) -> 
     )
     said = notes(lab, "Animal")["Animal"]
     for words in (
-        "utf8mb4_0900_bin here for utf8mb4_uca1400_nopad_as_cs",
-        "utf8mb4_0900_bin here for latin1_swedish_nopad_ci",
+        "utf8mb4_0900_bin locally for utf8mb4_uca1400_nopad_as_cs",
+        "utf8mb4_0900_bin locally for latin1_swedish_nopad_ci",
         "animal.made: a plain local column",
         "animal.q: without the source's default",
     ):

@@ -159,7 +159,7 @@ def test_a_plan_made_before_another_apply_ended_changes_nothing_and_says_so(pipe
         assert pipeline.apply(everything(pipeline))[1].succeeded
         report = job.apply(plan, quiet, threading.Event())
     assert [o.status for o in report.outcomes] == ["failed", "skipped"]
-    assert "since the plan was made" in (report.outcomes[0].hint or "")
+    assert "after the plan was made" in (report.outcomes[0].hint or "")
     check_finished(pipeline)
 
 
@@ -342,7 +342,7 @@ def test_a_lock_wait_on_the_local_table_is_tried_again(
             applying = threads.submit(
                 pipeline.apply,
                 everything(pipeline),
-                lambda e: said.set() if isinstance(e, Message) and "trying again" in e.words else None,
+                lambda e: said.set() if isinstance(e, Message) and "retrying" in e.words else None,
             )
             assert said.wait(30)
             lab.rollback()

@@ -192,8 +192,8 @@ def test_a_restriction_that_the_source_does_not_have_pulls_nothing(notebook: Not
         ("SLEEP(10) = 0", "SLEEP"),
         ("subject + = 'A1'", "rejects the restriction"),
         ("", "empty"),
-        (7, "not one of Subject"),
-        (None, "not one of Subject"),
+        (7, "invalid restriction of Subject"),
+        (None, "invalid restriction of Subject"),
     ]
     for restriction, words in wrong:
         with pytest.raises(UsageError, match=words):

@@ -104,7 +104,7 @@ def test_a_source_that_stays_down_fails_its_links_alone_and_the_next_run_goes_on
     try:
         assert ends(report) == {"Note": "done", "Subject": "failed", "Scan": "done", "Session": "skipped"}
         assert "cannot be reached" in str(failure(report).problem)
-        assert "that it runs" in str(failure(report).hint)
+        assert "that it is running" in str(failure(report).hint)
         plan = own.rig.plan(own.document)  # while it is down
         assert [s.name for s in plan.sources if s.problem] == ["lab_a"]
     finally:

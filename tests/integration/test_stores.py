@@ -146,7 +146,7 @@ def test_an_entity_whose_object_is_missing_or_altered_is_left_out_and_the_others
     link = case.link(rig_plan(case.rig, case.document, verify=True))
     [blocked] = link.blocked
     assert (blocked.kind, blocked.count) == ("error", 1)
-    assert "missing at the source" in blocked.reason
+    assert "missing or damaged at the source" in blocked.reason
     plan, report = case.apply(verify=True)
     assert (report.succeeded, case.sessions()) == (True, [1, 3])
     altered.write_bytes(kept)

@@ -270,11 +270,11 @@ def test_what_refers_to_a_row_that_the_source_does_not_have_is_counted_and_rests
     assert not plan.has_changes
     address = lab.address("lab_a", "lab", "Fit")
     assert [(b.kind, b.count) for b in link_of(plan, address).blocked] == [("error", 1)]
-    assert "that the source does not have" in link_of(plan, address).blocked[0].reason
+    assert "that do not exist at the source" in link_of(plan, address).blocked[0].reason
     for name, value in lab.environ.items():
         monkeypatch.setenv(name, value)
     assert run(["explain", address, "f=70", "-f", str(lab.folder / "djlink.yaml")]) == 0
-    assert "that the source does not have" in capsys.readouterr().out
+    assert "that do not exist at the source" in capsys.readouterr().out
     run_all(lab, "INSERT INTO {lab}.cell VALUES (99, 9)")
     assert lab.apply(document(lab))[1].succeeded
     assert not lab.plan(document(lab)).has_changes

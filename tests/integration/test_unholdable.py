@@ -49,7 +49,7 @@ TOO_WIDE = {
     ),
     "wide_row": (
         f"CREATE TABLE {{lab}}.wide_row (id int PRIMARY KEY, a varchar(20000) {LATIN})",
-        r"a row has 80006 bytes in addition to its texts and blobs, but only 65535 are allowed",
+        r"a row has 80006 bytes without its texts and blobs, but only 65535 are allowed",
     ),
     "wide_part": (
         "CREATE TABLE {lab}.wide_part (id int PRIMARY KEY);"

@@ -187,7 +187,7 @@ def test_the_second_signal_ends_at_once() -> None:
     code, out, err = interrupted(60, [signal.SIGINT, signal.SIGINT])
     assert time.monotonic() - started < 30
     assert code == 130
-    assert "Aborted. What was committed stays" in err
+    assert "Aborted. Committed changes are kept" in err
     assert "ended" not in out
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from djlink_manifest.errors import Interrupted
 
 FINISHING = "Finishing the current batches. Press Ctrl-C again to stop immediately."
-ABORTED = b"\nAborted. What was committed stays; `djlink apply` goes on from here.\n"
+ABORTED = b"\nAborted. Committed changes are kept; run `djlink apply` to continue.\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -57,7 +57,7 @@ from djlink_manifest.servers.ownership import marks
 from djlink_manifest.servers.session.errors import is_transient
 
 # after a lost connection; counted anew whenever a batch was committed
-AGAIN = Retry(5, lambda failures: 2.0**failures / 2, is_transient, doing="connecting again")
+AGAIN = Retry(5, lambda failures: 2.0**failures / 2, is_transient, doing="reconnecting")
 ROWS = (Release, GiveUp, Register, Refill, PullAgain, Pull)  # ask which links have requests now
 
 

@@ -257,5 +257,6 @@ def _confirming(link_work: LinkWork) -> Iterator[None]:
             f"rows of a table that the local account cannot see refer to them: {error.message}",
             code=error.code,
             server=error.server,
-            hint="grant the account SELECT on that table and plan again; none of these rows was deleted",
+            hint="give the account access to that table (GRANT SELECT) and plan again; none of these rows "
+            "was deleted",
         ) from error
