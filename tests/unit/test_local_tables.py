@@ -66,7 +66,7 @@ STOOD = {t.name: replace(t, parts=()) for t in link(BEFORE).local.tables}
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalSide:
     """What was done on the local server since the apply that made the tables of `BEFORE`."""
 
     dropped: tuple[str, ...] = ()
@@ -111,14 +111,14 @@ def told(found: LocalDrift) -> Iterator[str]:
         yield f"refill {found.refill}"
 
 
-def changed(**changes: object) -> Here:
+def changed(**changes: object) -> LocalSide:
     """The local master table with other fields."""
-    return Here(changed=(replace(STOOD["t"], **changes),))  # type: ignore[arg-type]  # fields of many types
+    return LocalSide(changed=(replace(STOOD["t"], **changes),))  # type: ignore[arg-type]  # fields of many types
 
 
-SAME = Here()
+SAME = LocalSide()
 ALL_OF_T = ["make t", "make t__p", "make t__deletion_requested"]
-SOURCE_SERVER = (
+CHANGED_AT_SOURCE = (
     "problem: the local table ours.t does not match the source's definition, which changed after linking: "
 )
 LOCALLY = (
@@ -126,7 +126,7 @@ LOCALLY = (
 )
 ADDED = "which the source added after linking"
 
-CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
+CASES: dict[str, tuple[TableDefinition, LocalSide, Marked, Sequence[str]]] = {
     "nothing happened": (BEFORE, SAME, "complete", []),
     "nothing happened since an earlier version": (BEFORE, SAME, "earlier version", []),
     "a change of tables did not end": (
@@ -148,7 +148,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     ),
     "the source added a column that needs a value": (
         *(with_columns(NEEDED), SAME, "complete"),
-        [f"{SOURCE_SERVER}the source added column `z`, which is NOT NULL without a default"],
+        [f"{CHANGED_AT_SOURCE}the source added column `z`, which is NOT NULL without a default"],
     ),
     "the source added a generated column, which needs no rows": (
         *(with_columns(TWICE), SAME, "complete"),
@@ -169,7 +169,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     ),
     "the source added a part of which the lab has a table of that name": (
         replace(BEFORE, parts=(P, Q)),
-        Here(changed=(replace(Q, schema="ours", foreign_keys=()),)),
+        LocalSide(changed=(replace(Q, schema="ours", foreign_keys=()),)),
         "complete",
         [
             "problem: the local table ours.t__q was not created by djlink, but the source added a part "
@@ -183,7 +183,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     "the source dropped a column": (
         *(replace(BEFORE, columns=BEFORE.columns[:1], indexes=(), foreign_keys=()), SAME, "complete"),
         [
-            f"{SOURCE_SERVER}the source dropped column `x`",
+            f"{CHANGED_AT_SOURCE}the source dropped column `x`",
             "note: ours.t: it still has a foreign key to ours.room, which is no longer linked; rows without "
             "a parent in ours.room cannot be inserted; link the parent again, or drop that foreign key",
         ],
@@ -191,7 +191,7 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
     "the source changed a type": (
         *(replace(BEFORE, columns=(BEFORE.columns[0], Column("x", "bigint", nullable=True))), SAME),
         "complete",
-        [f"{SOURCE_SERVER}column `x` has the type int, not bigint"],
+        [f"{CHANGED_AT_SOURCE}column `x` has the type int, not bigint"],
     ),
     # what was done here
     "a column was dropped here": (
@@ -226,16 +226,16 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         ],
     ),
     "a part was dropped here": (
-        *(BEFORE, Here(("t__p",)), "complete"),
+        *(BEFORE, LocalSide(("t__p",)), "complete"),
         ["make t__p", "refill for part t__p, which was dropped locally"],
     ),
     "djlink's own part was dropped here, which has no rows of the source": (
-        *(BEFORE, Here(("t__deletion_requested",)), "complete"),
+        *(BEFORE, LocalSide(("t__deletion_requested",)), "complete"),
         ["make t__deletion_requested"],
     ),
-    "all tables were dropped here": (BEFORE, Here(tuple(STOOD)), "complete", ALL_OF_T),
+    "all tables were dropped here": (BEFORE, LocalSide(tuple(STOOD)), "complete", ALL_OF_T),
     "the master was dropped here and its parts were not": (
-        *(BEFORE, Here(("t",)), "complete"),
+        *(BEFORE, LocalSide(("t",)), "complete"),
         [
             "make t",
             "problem: the local table ours.t was dropped, but its parts still exist",
@@ -260,25 +260,25 @@ CASES: dict[str, tuple[TableDefinition, Here, Marked, Sequence[str]]] = {
         "earlier version",
         [
             "add t.z after x",
-            f"{SOURCE_SERVER}column `own` does not exist at the source: it was dropped there, "
+            f"{CHANGED_AT_SOURCE}column `own` does not exist at the source: it was dropped there, "
             "or added locally",
             f"refill for `z` of t, {ADDED}",
         ],
     ),
     # tables that were begun
-    "no table was made yet": (BEFORE, Here(tuple(STOOD)), "none", ALL_OF_T),
+    "no table was made yet": (BEFORE, LocalSide(tuple(STOOD)), "none", ALL_OF_T),
     "some tables were made": (
-        *(BEFORE, Here(("t__p", "t__deletion_requested")), "begun"),
+        *(BEFORE, LocalSide(("t__p", "t__deletion_requested")), "begun"),
         ["make t__p", "make t__deletion_requested"],
     ),
     "some tables were made, and the source added a column since": (
-        *(with_columns(Z), Here(("t__p", "t__deletion_requested")), "begun"),
+        *(with_columns(Z), LocalSide(("t__p", "t__deletion_requested")), "begun"),
         ["add t.z after x", "make t__p", "make t__deletion_requested"],
     ),
 }
 
 
-def drift(source: TableDefinition, local_side: Here, kind: Marked) -> LocalDrift:
+def drift(source: TableDefinition, local_side: LocalSide, kind: Marked) -> LocalDrift:
     tables = {("ours", name): t for name, t in local_side.tables().items()}
     marks = {"ours": (found,)} if (found := mark(kind)) else {}
     local = Catalog("local", IDENTITY, frozenset({"ours"}), tables, {}, marks, (), {})
@@ -287,14 +287,14 @@ def drift(source: TableDefinition, local_side: Here, kind: Marked) -> LocalDrift
 
 @pytest.mark.parametrize(("source", "local", "kind", "expected"), CASES.values(), ids=CASES)
 def test_what_is_found_of_the_local_tables(
-    source: TableDefinition, local: Here, kind: Marked, expected: Sequence[str]
+    source: TableDefinition, local: LocalSide, kind: Marked, expected: Sequence[str]
 ) -> None:
     assert sorted(told(drift(source, local, kind))) == sorted(expected)
 
 
 @pytest.mark.parametrize(("source", "local", "kind"), [case[:3] for case in CASES.values()], ids=CASES)
 def test_the_source_counts_as_redefined_where_the_mark_names_another_definition(
-    source: TableDefinition, local: Here, kind: Marked
+    source: TableDefinition, local: LocalSide, kind: Marked
 ) -> None:
     complete = kind not in ("begun", "none")
     assert drift(source, local, kind).redefined == (complete and source != BEFORE)
@@ -304,7 +304,7 @@ def test_a_column_added_to_the_key_is_a_problem_of_the_master_and_of_all_that_ha
     found = drift(with_columns(NEEDED, key=("id", "z")), SAME, "complete")
     master, requested = (words for words, _ in found.problems)
     assert master == (
-        f"{SOURCE_SERVER.removeprefix('problem: ')}the source added column `z` to the primary key;"
+        f"{CHANGED_AT_SOURCE.removeprefix('problem: ')}the source added column `z` to the primary key;"
         " the primary key is (id), not (id, z)"
     )
     assert requested.startswith("the local table ours.t__deletion_requested does not match")
@@ -317,8 +317,8 @@ def test_a_problem_says_where_to_undo_what() -> None:
     )
     [(_, local_schema)] = drift(BEFORE, changed(columns=(*BEFORE.columns, NEEDED)), "complete").problems
     assert local_schema.startswith("undo the change on the local server")
-    [(_, parts)] = drift(BEFORE, Here(("t",)), "complete").problems
+    [(_, parts)] = drift(BEFORE, LocalSide(("t",)), "complete").problems
     assert "DROP TABLE `ours`.`t__p`; the next apply recreates all of them" in parts
-    named = Here(changed=(replace(Q, schema="ours", foreign_keys=()),))
+    named = LocalSide(changed=(replace(Q, schema="ours", foreign_keys=()),))
     [(_, name)] = drift(replace(BEFORE, parts=(P, Q)), named, "complete").problems
     assert name.startswith("rename or drop the local table")

@@ -72,7 +72,7 @@ def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = 
         if level is not None and level.is_level and not verify:
             snapshots[address] = level_snapshot(level)
             return
-        context.options.say(f"{'comparing the rows of' if verify else 'observing'} {address}")
+        context.options.report(f"{'comparing the rows of' if verify else 'observing'} {address}")
         source = sources[link.source]
         above = context.graph.upstream([address]) - {address}
         try:
@@ -136,7 +136,7 @@ def _bulk_checks(
         due += [(name, group) for group in groups(links, context.sources[name].catalog.sizes)]
 
     def look(name: str, group: Sequence[Link]) -> Mapping[str, BulkCheck]:
-        context.options.say(
+        context.options.report(
             f"comparing {group[0].address if len(group) == 1 else f'{len(group)} links of {name}'}"
         )
         try:

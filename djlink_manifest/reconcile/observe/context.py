@@ -63,7 +63,7 @@ class RunOptions:
     """How a job works: so many links at the same time; `limit` replaces every `max_deletions`."""
 
     parallelism: int
-    say: Words
+    report: Words
     limit: Limit | None = None
 
 

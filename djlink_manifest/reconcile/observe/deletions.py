@@ -106,7 +106,7 @@ def observe_deletions(
     keys_of = dict[str, PlanKeys]()
 
     def one(link: Link) -> None:
-        context.options.say(f"reading the deletion requests of {link.address}")
+        context.options.report(f"reading the deletion requests of {link.address}")
         try:
             readers = sources[link.source].readers
             with (

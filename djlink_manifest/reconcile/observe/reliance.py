@@ -56,7 +56,7 @@ def observe_relied(
 
     def one(address: str) -> None:
         link, reliance = links[address], reliances[address]
-        context.options.say(f"searching for rows that refer to refilled rows of {address}")
+        context.options.report(f"searching for rows that refer to refilled rows of {address}")
         try:
             with (
                 context.sources[link.source].readers.session() as source,
