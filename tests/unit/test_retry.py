@@ -31,7 +31,7 @@ def test_a_step_that_gets_through_returns_what_it_returns(times: int) -> None:
     said: list[str] = []
     step, _ = failing(times, ConnectionLost("gone"))
     assert LOST.run(step, report=said.append) == times + 1
-    assert said == ["gone; trying again"] * times
+    assert said == ["gone; retrying"] * times
 
 
 def test_the_last_error_is_raised_as_it_is() -> None:

@@ -110,7 +110,7 @@ class Locks:
                     "the session that held the link's lock has ended",
                     link=link.address,
                     server=working.name,
-                    hint="what was committed stays; run djlink apply again",
+                    hint="committed changes are kept; run djlink apply again",
                 )
 
     def close(self) -> None:
