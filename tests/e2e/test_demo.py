@@ -113,7 +113,7 @@ def test_a_deletion_is_asked_for_seen_approved_and_done(
     station = ended.stdout.partition("== Princeton requests the deletion of a session ==")[2]
     station = station.partition("== The local server ==")[0]
     assert "(today): wrong animal" in station
-    assert "delete 1 row here: deletion requested, approved by a.lee" in station
+    assert "delete 1 local row: deletion requested, approved by a.lee" in station
     assert "1 of princeton.ephys.Spikes" in station
     assert "  1 session deleted" in station
 
