@@ -269,9 +269,9 @@ def test_an_endless_object_ends_where_its_size_does(
 
     plain, read = OpenStore.read, list[int]()
 
-    def endless(store: OpenStore, path: str) -> Any:
+    def endless(store: OpenStore, path: str, stop: threading.Event | None = None) -> Any:
         if path != "right" or store.of == "local":
-            yield from plain(store, path)
+            yield from plain(store, path, stop)
             return
         while len(read) < 50:
             read.append(1)
