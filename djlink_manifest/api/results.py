@@ -36,7 +36,7 @@ class Pulled:
         rows = [
             ("pulled", f"{self.entities:,} entities ({self.rows:,} rows, {self.bytes:,} bytes)"),
             *([("protected", f"{self.registered:,}")] if self.registered else []),
-            *((f"also pulled: {each.address}", f"{each.pulled:,}") for each in self.along),
+            *((f"also pulled: {each.address}", f"{each.counts.pulled:,}") for each in self.along),
             *((reason, f"{count:,} skipped") for reason, count in self.left_out),
             *((each.reason, f"{each.count:,} blocked") for each in self.blocked),
         ]
@@ -96,15 +96,15 @@ def pulled_of(link: LinkPlan, outcomes: tuple[LinkOutcome, ...]) -> Pulled:
     outcome = next((o for o in outcomes if o.address == link.address), LinkOutcome(link.address, "done"))
     return Pulled(
         link.address,
-        outcome.pulled,
-        outcome.rows,
-        bytes=outcome.bytes,
-        registered=outcome.registered,
+        outcome.counts.pulled,
+        outcome.counts.rows,
+        bytes=outcome.counts.bytes,
+        registered=outcome.counts.registered,
         seconds=outcome.seconds,
         left_out=tuple(
             ("outside the restriction" if reason == NOT_IN_WHERE else reason, n)
             for reason, n in link.left_out
         ),
         blocked=link.blocked,
-        along=tuple(o for o in outcomes if o is not outcome and (o.pulled or o.created)),
+        along=tuple(o for o in outcomes if o is not outcome and (o.counts.pulled or o.counts.created)),
     )

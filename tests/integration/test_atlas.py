@@ -58,7 +58,7 @@ def test_plan_and_apply_return_values_and_print_nothing(
     assert any("observing" in each for each in words)
     applied = djlink_manifest.apply([shelf.path], progress=events.append)
     assert applied.succeeded
-    assert {o.address: o.pulled for o in applied.report.outcomes} == {
+    assert {o.address: o.counts.pulled for o in applied.report.outcomes} == {
         shelf.address("Subject"): 3,
         shelf.address("Session"): 4,
         shelf.address("Count"): 4,
@@ -124,7 +124,7 @@ def test_deleting_a_manifests_rows_gives_them_back_until_it_is_applied_again(she
     (subject & "species = 'rat'").delete(prompt=False)
     assert [len(t()) for t in (session, subject)] == [len(t.outbound) for t in (session, subject)] == [3, 2]
     applied = atlas.apply()
-    assert {o.pulled for o in applied.report.outcomes} == {1}
+    assert {o.counts.pulled for o in applied.report.outcomes} == {1}
 
 
 def test_a_link_whose_source_is_down_says_so(shelf: Shelf) -> None:

@@ -214,7 +214,7 @@ def test_a_link_below_a_refused_one_waits_for_it(case: Case) -> None:
 def test_the_other_links_are_done_and_nothing_else_is_touched(case: Case) -> None:
     assert case.plan.has_errors
     assert case.report.succeeded
-    assert {o.address: o.pulled for o in case.report.outcomes} == {
+    assert {o.address: o.counts.pulled for o in case.report.outcomes} == {
         case.rig.address("lab_a", "lab", "Good"): 2,
         case.rig.address("lab_a", "lab", "GoodChild"): 2,
         case.rig.address("lab_a", "other", "Thing"): 0,
@@ -343,7 +343,7 @@ def test_two_sources_go_into_one_local_table_only_where_schema_name_parts_them(r
         rules: dict[str, Any] = {"tables": {"Subject": {}}}
         document["sources"][server]["schemas"] = {rig.names("lab"): rules}
     plan, report = rig.apply(document)
-    assert [o.pulled for o in report.outcomes] == [1, 1]
+    assert [o.counts.pulled for o in report.outcomes] == [1, 1]
     for server, name in (("lab_a", "of a"), ("lab_b", "of b")):
         local_schema = rig.local_schema(server, "lab")
         assert ask(rig.servers.local, f"SELECT * FROM `{local_schema}`.subject") == [(1, name)]

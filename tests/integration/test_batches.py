@@ -194,7 +194,7 @@ def test_a_stop_ends_after_the_batch_in_hand_and_the_next_apply_finishes(
     trial, choice = report.outcomes
     assert report.interrupted
     assert not report.succeeded
-    assert (trial.status, trial.pulled) == ("failed", 30)
+    assert (trial.status, trial.counts.pulled) == ("failed", 30)
     assert "interrupted" in (trial.problem or "")
     assert (choice.status, choice.problem) == ("skipped", "interrupted before it started")
     assert local_rows(narrow, "trial") == local_rows(narrow, "trial__event") == 30

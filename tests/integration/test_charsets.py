@@ -115,7 +115,7 @@ def test_every_character_of_every_character_set_arrives_as_the_same_bytes(
     ask(rig.servers.local, f"UPDATE {local} SET cp932 = REPLACE(cp932, _cp932 X'8790', _cp932 X'81E0')")
     assert verified(rig).has_changes, "one character of two codes"
     ask(rig.servers.local, f"UPDATE {local} SET ascii = 'x'")
-    assert mended(rig).refilled > 200
+    assert mended(rig).counts.refilled > 200
     assert arrived(rig, names), "refilled"
 
 
@@ -133,7 +133,7 @@ def test_what_a_mapped_character_set_has_no_character_for_is_refused_and_never_a
     )
     rig.accounts({"lab_a": ["lab"]})
     [outcome] = rig.apply(rig.document({"lab_a": {"lab": {"tables": {"*": {}}}}}))[1].outcomes
-    assert (outcome.pulled, outcome.refused) == (2, 1)
+    assert (outcome.counts.pulled, outcome.counts.refused) == (2, 1)
     assert "Incorrect string value" in (outcome.problem or "")
     local_rows = ask(
         rig.servers.local, f"SELECT * FROM `{rig.local_schema('lab_a', 'lab')}`.word ORDER BY id"

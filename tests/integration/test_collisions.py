@@ -120,7 +120,7 @@ def test_what_meets_a_row_of_the_labs_own_is_blocked_and_what_needs_it_waits(
         "Bill": (1, {"bill__line": 2}),
     }
     assert report.succeeded
-    assert [o.refused for o in report.outcomes] == [0, 0, 0]
+    assert [o.counts.refused for o in report.outcomes] == [0, 0, 0]
     assert local_keys(rig, "person") == {1, 2, 6, 901, 902, 903}
     assert held_keys(rig, "person") == {1, 2, 6}
     assert held_keys(rig, "visit") == {1, 6}

@@ -138,7 +138,7 @@ def test_what_changed_is_found_and_mended_and_then_nothing_differs(
     assert isinstance(action, Refill)
     outcome = mended(lab)
     assert outcome.status == "done", outcome.problem
-    assert outcome.refilled == action.entities > 0
+    assert outcome.counts.refilled == action.entities > 0
     assert is_the_source(lab)
     again = cell(verified(lab), lab)
     assert again.is_unchanged
@@ -168,7 +168,7 @@ def test_what_changed_is_found_and_mended_between_other_vendors(lab: Rig) -> Non
         run_all(lab, *CHANGES[change])
         [action] = cell(verified(lab), lab).actions
         assert isinstance(action, Refill)
-        assert mended(lab).refilled == action.entities > 0
+        assert mended(lab).counts.refilled == action.entities > 0
         for local_rows, source_rows in zip(
             rows(lab, *local_side(lab)), rows(lab, *source_side(lab)), strict=True
         ):
@@ -203,7 +203,7 @@ def test_a_refill_leaves_no_timestamp_of_its_own(rig: Rig) -> None:
         "UPDATE {lab}.seen__spot SET v = 2, at = at WHERE id = 2",
         "UPDATE {lab}.seen__time SET v = 2, at = at WHERE id = 2",
     )
-    assert mended(rig).refilled == 2
+    assert mended(rig).counts.refilled == 2
     for table in ("seen__spot", "seen__time"):
         there_now = ask(rig.servers.lab_a, f"SELECT * FROM `{rig.names('lab')}`.{table} ORDER BY id")
         assert locally(rig, f"SELECT * FROM @here.{table} ORDER BY id") == there_now
@@ -214,12 +214,12 @@ def test_a_refill_leaves_no_timestamp_of_its_own(rig: Rig) -> None:
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 def test_json_is_compared_by_value(lab: Rig) -> None:
     run_all(lab, 'UPDATE {lab}.cell SET doc = \'{{"b": [1, 2.50], "aa": null}}\' WHERE id = 1')
-    assert mended(lab).refilled == 1
+    assert mended(lab).counts.refilled == 1
     assert cell(verified(lab), lab).is_unchanged
     run_all(lab, 'UPDATE {lab}.cell SET doc = \'{{"b": [1, 2.5], "aa": 0}}\' WHERE id = 1')
     [action] = cell(verified(lab), lab).actions
     assert isinstance(action, Refill)
-    assert (action.entities, mended(lab).refilled) == (1, 1)
+    assert (action.entities, mended(lab).counts.refilled) == (1, 1)
     [(doc,)] = locally(lab, "SELECT doc FROM @here.cell WHERE id = 1")
     assert json.loads(doc) == {"b": [1, 2.5], "aa": 0}
 
@@ -285,7 +285,7 @@ def test_json_numbers_of_every_size_settle(rig: Rig) -> None:
     with rig.job(document(rig)) as job:
         assert not job.plan(verify=True).has_changes
     run_all(rig, "UPDATE {lab}.doc SET doc = '{{\"n\": [18446744073709551614]}}' WHERE id = 1")
-    assert mended(rig).refilled == 1
+    assert mended(rig).counts.refilled == 1
     with rig.job(document(rig)) as job:
         assert not job.plan(verify=True).has_changes
 
@@ -300,7 +300,7 @@ def test_json_nested_deeper_than_the_local_server_takes_is_refused_alone(rig: Ri
     run_all(rig, f"INSERT INTO {{lab}}.doc VALUES (1, '[]'), (2, '{'[' * 90}{']' * 90}'), (3, '[[1]]')")
     rig.accounts({"lab_a": ["lab"]})
     [outcome] = rig.apply(document(rig))[1].outcomes
-    assert (outcome.pulled, outcome.refused) == (2, 1)
+    assert (outcome.counts.pulled, outcome.counts.refused) == (2, 1)
     assert locally(rig, "SELECT id FROM @here.doc ORDER BY id") == [(1,), (3,)]
 
 
@@ -320,7 +320,7 @@ def test_what_was_changed_or_deleted_here_is_found_as_well(lab: Rig) -> None:
     locally(lab, "UPDATE @here.cell SET v = 99 WHERE id = 3")
     locally(lab, "DELETE FROM @here.cell__spine WHERE s = 11")
     locally(lab, "INSERT INTO @here.cell__arm VALUES (4, 'mine', 0)")
-    assert mended(lab).refilled == 3
+    assert mended(lab).counts.refilled == 3
     assert is_the_source(lab)
 
 
@@ -332,7 +332,7 @@ def test_entities_asked_back_gone_locally_or_of_the_labs_own_are_left(lab: Rig) 
     locally(lab, "DELETE FROM @here.cell WHERE id = 4")
     [refill] = [a for a in cell(verified(lab), lab).actions if isinstance(a, Refill)]
     assert refill.entities == 2
-    assert mended(lab).refilled == 2
+    assert mended(lab).counts.refilled == 2
     assert locally(lab, "SELECT id, v FROM @here.cell ORDER BY id") == [
         (1, 1),
         (2, 50),
@@ -346,7 +346,7 @@ def test_entities_asked_back_gone_locally_or_of_the_labs_own_are_left(lab: Rig) 
 def refused(lab: Rig, entities: int, words: str) -> None:
     """Apply; so many entities are refused with these words and stay as they are, others are refilled."""
     outcome = mended(lab)
-    assert (outcome.status, outcome.refused) == ("failed", entities)
+    assert (outcome.status, outcome.counts.refused) == ("failed", entities)
     assert words in (outcome.problem or "")
     assert outcome.hint
 
@@ -412,8 +412,8 @@ def test_a_refill_can_be_stopped_between_batches_and_the_next_one_does_the_rest(
             stop.set()
 
     first = mended(lab, listen, stop)
-    assert (first.status, first.refilled) == ("failed", 1)
-    assert mended(lab).refilled == 3
+    assert (first.status, first.counts.refilled) == ("failed", 1)
+    assert mended(lab).counts.refilled == 3
     assert is_the_source(lab)
 
 
@@ -436,7 +436,7 @@ def test_many_entities_are_compared_and_only_those_that_differ_refilled(
     assert lab.apply(document(lab))[1].succeeded
     run_all(lab, "UPDATE {lab}.cell SET v = 0 WHERE id >= 100 AND id % 100 = 7")
     run_all(lab, "DELETE FROM {lab}.cell__arm WHERE id >= 100 AND id % 100 = 8")
-    assert mended(lab).refilled == ENTITIES // 50
+    assert mended(lab).counts.refilled == ENTITIES // 50
     run_all(lab, "UPDATE {lab}.cell SET v = -1 WHERE id >= 100")
-    assert mended(lab).refilled == ENTITIES
+    assert mended(lab).counts.refilled == ENTITIES
     assert is_the_source(lab)

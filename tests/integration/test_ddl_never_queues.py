@@ -97,7 +97,7 @@ def test_ddl_on_a_table_in_use_gives_way_and_the_next_apply_succeeds(
             )
         assert time.monotonic() - started < 15  # two tries of three seconds, and a pause between them
     (outcome,) = report.outcomes
-    assert (outcome.status, outcome.pulled) == ("failed", 0)
+    assert (outcome.status, outcome.counts.pulled) == ("failed", 0)
     assert "in use" in (outcome.problem or "")
     assert "SHOW PROCESSLIST" in (outcome.hint or "")
     assert ["in use" in words for words in said] == [True]

@@ -133,7 +133,12 @@ def test_columns_indexes_and_parts_that_the_source_added_come_here_and_are_fille
     [refill] = [a for a in link.actions if isinstance(a, Refill)]
     assert (refill.entities, refill.cause) == (3, "definition")
     [outcome] = report.outcomes
-    assert (outcome.status, outcome.altered, outcome.refilled, outcome.pulled) == ("done", True, 3, 1)
+    assert (outcome.status, outcome.counts.altered, outcome.counts.refilled, outcome.counts.pulled) == (
+        "done",
+        True,
+        3,
+        1,
+    )
     is_level(linked, "scan", "scan__field", "scan__note", "scan__sub_note", "child")
     assert len(facts(linked.servers.local, local_schema, "scan__note", KEYS)) == 2
 
@@ -177,7 +182,7 @@ def test_a_refill_whose_entities_were_refused_stays_due(linked: Rig) -> None:
     run_all(linked, "UPDATE {lab}.scan__field SET x = 55 WHERE id = 2")
     _, report = linked.apply(everything(linked))
     [outcome] = report.outcomes
-    assert (outcome.status, outcome.refilled, outcome.refused) == ("failed", 2, 1)
+    assert (outcome.status, outcome.counts.refilled, outcome.counts.refused) == ("failed", 2, 1)
     assert locally(linked, "SELECT id, c FROM @here.scan WHERE id < 9 ORDER BY id") == [
         (1, 1),
         (2, None),
@@ -187,7 +192,7 @@ def test_a_refill_whose_entities_were_refused_stays_due(linked: Rig) -> None:
     assert [type(a) for a in actions] == [CopyLineage, Refill, NoteDefinition, NoteDefinition]
     locally(linked, "ALTER TABLE @here.scan__field DROP KEY mine")
     _, report = linked.apply(everything(linked))
-    assert [o.refilled for o in report.outcomes] == [1]
+    assert [o.counts.refilled for o in report.outcomes] == [1]
     assert not linked.plan(everything(linked)).has_changes
 
 
@@ -216,7 +221,9 @@ def test_other_changes_at_the_source_block_the_link_and_those_below_and_no_other
     assert "does not match the source's definition" in link.blocked[0].reason
     assert "ask the source's owner to undo the change" in (link.blocked[0].hint or "")
     assert link.location is not None
-    assert [(o.address, o.pulled) for o in report.outcomes] == [(linked.address("lab_a", "lab", "Rig"), 1)]
+    assert [(o.address, o.counts.pulled) for o in report.outcomes] == [
+        (linked.address("lab_a", "lab", "Rig"), 1)
+    ]
     assert locally(linked, "CHECKSUM TABLE @here.scan") == before
 
 

@@ -226,7 +226,7 @@ def test_keys_of_every_type_are_pulled_pulled_again_and_released_exactly(lab: Ri
         lab.run("lab_a", f"DELETE FROM {outbound}")
     plan, report = lab.apply(some)
     assert report.succeeded
-    assert {o.address: o.registered for o in report.outcomes} == {p.address: 2 for p in plan.links}
+    assert {o.address: o.counts.registered for o in report.outcomes} == {p.address: 2 for p in plan.links}
     assert not lab.plan(some).has_changes
 
 
@@ -391,7 +391,9 @@ def test_a_parent_that_is_linked_later_gets_its_foreign_keys_after_its_pull(lab:
         (AddForeignKey, "child__piece"),
     }
     assert foreign_keys(lab, "child", "other") == TO_PARENT
-    [added] = [o.foreign_keys for o in report.outcomes if o.address == lab.address("lab_a", "other", "Child")]
+    [added] = [
+        o.counts.foreign_keys for o in report.outcomes if o.address == lab.address("lab_a", "other", "Child")
+    ]
     assert added == len(late)
     again = lab.plan(both)
     assert not again.has_changes

@@ -52,5 +52,5 @@ def test_a_stored_column_that_a_sessions_settings_decide_is_copied(rig: Rig) -> 
     source_schema = f"SELECT * FROM `{rig.names('lab')}`.visit"
     assert locally(rig, "SELECT * FROM @here.visit") == ask(source, source_schema)
     locally(rig, "UPDATE @here.visit SET day = '2000-01-01', at = at")
-    assert mended(rig).refilled == 1
+    assert mended(rig).counts.refilled == 1
     assert locally(rig, "SELECT * FROM @here.visit") == ask(source, source_schema)

@@ -171,7 +171,7 @@ def test_two_manifests_with_different_links_do_not_disturb_each_other(pipeline: 
     with held_up(pipeline, local_store, lambda e: isinstance(e, Advanced)) as reports:
         _, report = pipeline.apply(source_store)
         assert report.succeeded
-        assert report.outcomes[0].pulled == SESSIONS
+        assert report.outcomes[0].counts.pulled == SESSIONS
     assert reports[0].succeeded
     assert not pipeline.plan(local_store).has_changes
     assert not pipeline.plan(source_store).has_changes
@@ -242,7 +242,7 @@ def test_a_link_whose_lock_session_is_killed_takes_its_lock_again_before_it_goes
 
     _, report = pipeline.apply(everything(pipeline), end_the_lock)
     assert [words for words in said if "held the link's lock has ended; reconnecting" in words]
-    assert [(o.status, o.pulled) for o in report.outcomes] == [("done", 3), ("done", SESSIONS)]
+    assert [(o.status, o.counts.pulled) for o in report.outcomes] == [("done", 3), ("done", SESSIONS)]
     check_finished(pipeline)
 
 
@@ -297,7 +297,7 @@ def test_an_apply_survives_lost_working_sessions(
         )
     assert any("reconnecting" in words for words in said), said
     assert [(o.status, o.problem) for o in report.outcomes] == [("done", None)] * 2
-    assert [o.pulled for o in report.outcomes] == [3, SESSIONS]
+    assert [o.counts.pulled for o in report.outcomes] == [3, SESSIONS]
     check_finished(pipeline)
 
 
@@ -348,7 +348,7 @@ def test_a_lock_wait_on_the_local_table_is_tried_again(
             lab.rollback()
             _, report = applying.result()
     assert report.succeeded, report.outcomes
-    assert report.outcomes[0].pulled == 3
+    assert report.outcomes[0].counts.pulled == 3
     assert check_whole(pipeline, links_of(pipeline)) == 6 + SESSIONS
 
 

@@ -89,7 +89,7 @@ def test_equal_local_rows_without_protection_are_registered(pipeline: Rig) -> No
     link = link_of(plan, pipeline.address("lab_a", "lab", "Session"))
     assert [(type(a), getattr(a, "entities", 0)) for a in link.actions] == [(Register, 1)]
     assert [(b.kind, b.count) for b in link.blocked] == [("error", 1)]
-    assert report.outcomes[0].registered == 1
+    assert report.outcomes[0].counts.registered == 1
     assert pipeline.run("lab_a", f"SELECT COUNT(*) FROM {outbound}") == [(3,)]
 
 
@@ -113,7 +113,7 @@ def test_a_part_that_spells_its_masters_key_otherwise_is_compared_too(rig: Rig) 
     [link] = plan.links
     assert [(type(a), getattr(a, "entities", 0)) for a in link.actions] == [(Register, 1)]
     assert [(b.kind, b.count) for b in link.blocked] == [("error", 1)]
-    assert report.outcomes[0].registered == 1
+    assert report.outcomes[0].counts.registered == 1
     assert rig.run("lab_a", f"SELECT name FROM {rig.outbound_table('lab', 'animal')}") == [("Ada",)]
 
 
@@ -130,7 +130,7 @@ def test_requested_deletions_are_blocked_and_not_pulled(pipeline: Rig) -> None:
     link = link_of(plan, pipeline.address("lab_a", "lab", "Session"))
     assert [(b.kind, b.count, b.whole) for b in link.blocked] == [("review", 1, False)]
     assert not plan.has_errors
-    assert report.outcomes[0].pulled == 1
+    assert report.outcomes[0].counts.pulled == 1
 
 
 def test_a_late_foreign_key_waits_for_the_parents_of_all_local_rows(pipeline: Rig) -> None:

@@ -41,7 +41,7 @@ def test_a_parent_that_was_taken_out_is_told_where_its_foreign_key_still_stands(
     [drift] = scan.drift
     assert f"it still has a foreign key to {parent}, which is no longer linked" in drift.reason
     [outcome] = [o for o in report.outcomes if o.address == scan.address]
-    assert (outcome.status, outcome.pulled, outcome.refused) == ("done", 1, 0)
+    assert (outcome.status, outcome.counts.pulled, outcome.counts.refused) == ("done", 1, 0)
     assert [(b.kind, b.count) for b in scan.blocked] == [("error", 1)]
 
     plan, report = lab.apply(lab.document({"lab_a": {"lab": ALL, "other": ALL}}))

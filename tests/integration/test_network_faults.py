@@ -204,7 +204,7 @@ def test_200_milliseconds_of_latency_change_nothing_but_the_time(
         _, report = lab.apply()
         seconds = time.monotonic() - started
     assert report.succeeded, report.outcomes
-    assert report.outcomes[0].pulled == 27
+    assert report.outcomes[0].counts.pulled == 27
     assert not lab.said
     assert seconds < 40  # two hundred statements at most, none of them for a row
 
@@ -300,7 +300,7 @@ def test_after_any_cut_another_djlink_that_took_the_lock_is_left_alone(lab: Faul
         stopped = failure(report)
         assert stopped.address.endswith("Session")
         assert "another djlink works on this link" in str(stopped.problem)
-        assert stopped.pulled == 4
+        assert stopped.counts.pulled == 4
     lab.finish()
 
 

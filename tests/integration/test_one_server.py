@@ -80,7 +80,7 @@ def test_it_is_pulled_held_asked_to_delete_and_let_go_like_any_other(lab: tuple[
     rig.run("lab_a", f"INSERT INTO {asked} (s, reason) VALUES (1, 'bad')")
     _, report = rig.apply(document)
     assert report.succeeded, report.outcomes
-    assert sum(o.deleted for o in report.outcomes) == 1
+    assert sum(o.counts.deleted for o in report.outcomes) == 1
     assert check_whole(rig, links) == 3 + 3
     for table in ("session__trial", "session"):
         rig.run("lab_a", f"DELETE FROM {{lab}}.{table} WHERE s = 1")
@@ -181,7 +181,7 @@ def test_one_table_under_two_names_of_its_server_is_one_link_and_told(rig: Rig, 
     rig.run("lab_a", f"GRANT {rights} ON `{rig.names('second')}`.* TO '{rig.names('link')}'@'%'")
     document["sources"]["lab_b"]["outbound"] = rig.names("second")
     _, report = rig.apply(document)
-    assert [(o.status, o.pulled) for o in report.outcomes] == [("done", 3), ("done", 3)]
+    assert [(o.status, o.counts.pulled) for o in report.outcomes] == [("done", 3), ("done", 3)]
     assert not rig.plan(document).has_changes
 
 
@@ -209,4 +209,4 @@ def test_servers_that_only_look_alike_are_not_taken_for_one(
     rig.accounts({"lab_a": ["lab"], "lab_b": ["lab"]})
     document = rig.document({name: {"lab": {"tables": "*"}} for name in ("lab_a", "lab_b")})
     _, report = rig.apply(document)
-    assert [(o.status, o.pulled) for o in report.outcomes] == [("done", n) for n in (3, 3, 4, 4)]
+    assert [(o.status, o.counts.pulled) for o in report.outcomes] == [("done", n) for n in (3, 3, 4, 4)]

@@ -162,7 +162,7 @@ def test_what_the_lab_adds_harmlessly_is_drift_and_holds_nothing_up(linked: Rig)
     words = " ".join(d.reason for d in link_of(plan, linked.address("lab_a", "lab", "Session")).drift)
     assert "column `mine` was added" in words
     assert "unique index `mine` was added" in words
-    assert [(o.status, o.pulled) for o in report.outcomes] == [("done", 1)]
+    assert [(o.status, o.counts.pulled) for o in report.outcomes] == [("done", 1)]
 
 
 def test_a_local_row_of_the_labs_own_is_told_and_never_touched(linked: Rig) -> None:
@@ -204,18 +204,18 @@ def test_entities_that_collide_with_rows_of_later_than_the_plan_are_refused_alon
         report = job.apply(plan, quiet, threading.Event())
     assert [type(a) for link in plan.links for a in link.actions] == [Pull, Pull]
     subject, session = report.outcomes
-    assert (subject.status, subject.pulled, subject.refused) == ("failed", 4, 1)
+    assert (subject.status, subject.counts.pulled, subject.counts.refused) == ("failed", 4, 1)
     assert "Duplicate entry 'new5' for key 'subject.name'" in (subject.problem or "")
     assert "same unique value" in (subject.hint or "")
-    assert (session.status, session.pulled, session.refused) == ("failed", 3, 1)
+    assert (session.status, session.counts.pulled, session.counts.refused) == ("failed", 3, 1)
     assert "Duplicate entry 'part7' for key 'session__trial.tag'" in (session.problem or "")
     assert held(linked, "subject") == [(1,), (2,), (3,), (4,), (6,), (7,), (8,)]
     assert locally(linked, "SELECT id FROM {here}.subject WHERE name = 'new5'") == [(90,)]
     locally(linked, "DELETE FROM {here}.subject WHERE id = 90")
     plan, report = linked.apply(everything(linked))
     subject, session = report.outcomes
-    assert (subject.status, subject.pulled) == ("done", 1)
-    assert (session.status, session.pulled, session.refused) == ("done", 1, 0)
+    assert (subject.status, subject.counts.pulled) == ("done", 1)
+    assert (session.status, session.counts.pulled, session.counts.refused) == ("done", 1, 0)
     [blocked] = link_of(plan, session.address).blocked
     assert (blocked.kind, blocked.count) == ("error", 1)
     assert "`tag`" in blocked.reason
@@ -242,7 +242,7 @@ def test_a_row_over_the_local_packet_limit_is_refused_alone_with_the_setting_tha
     document = rig.document({"lab_a": {"lab": {"tables": ["Wide"]}}})
     _, report = rig.apply(document)
     [outcome] = report.outcomes
-    assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 5, 1)
+    assert (outcome.status, outcome.counts.pulled, outcome.counts.refused) == ("failed", 5, 1)
     assert "exceeds max_allowed_packet, 1,048,576" in (outcome.problem or "")
     assert "SET GLOBAL max_allowed_packet = 2097152" in (outcome.problem or "")
     assert held(lab, "wide") == [(1,), (2,), (4,), (5,), (6,)]

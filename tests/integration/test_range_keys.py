@@ -132,7 +132,9 @@ def test_keys_of_every_kind_are_pulled_by_ranges_or_by_lists_and_arrive_whole(la
     with watched(prefix=lab.names("")) as sent:
         _, report = lab.apply(everything(lab), parallelism=2)
     assert report.succeeded, [(o.address, o.problem) for o in report.outcomes if o.problem]
-    assert {o.address: o.pulled for o in report.outcomes} == {o.address: COUNT for o in report.outcomes}
+    assert {o.address: o.counts.pulled for o in report.outcomes} == {
+        o.address: COUNT for o in report.outcomes
+    }
     assert ranged(lab, sent) == {*RANGED, "wide"}
     same(lab, *masters, *(f"{name}__part" for name in masters))
     assert not lab.plan(everything(lab)).has_changes
@@ -196,7 +198,7 @@ def test_rows_deleted_between_a_range_is_taken_and_registered_are_left_out(
     made(lab, "exact", *RANGED["exact"])
     report = applied_when(lab, "INSERT INTO", gone)
     assert report.succeeded, report
-    assert report.outcomes[0].pulled == left
+    assert report.outcomes[0].counts.pulled == left
     assert counts(lab) == (left, left)
     same(lab, "exact", "exact__part")
     assert not lab.plan(everything(lab)).has_changes

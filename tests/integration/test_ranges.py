@@ -46,7 +46,7 @@ def test_a_large_link_arrives_whole_by_several_workers_at_once(large: Rig) -> No
     with watched(prefix=large.names("")) as sent:
         _, report = large.apply(everything(large), parallelism=4)
     assert report.succeeded, report
-    assert report.outcomes[0].pulled == held(large) == COUNT
+    assert report.outcomes[0].counts.pulled == held(large) == COUNT
     assert is_the_source(large)
     assert len({s.session for s in sent if loads(s)}) > 1, "more than one worker loaded rows"
     assert not any(s.begins("INSERT INTO") and ".`trial`" in s.text and "VALUES" in s.text for s in sent)
@@ -143,7 +143,7 @@ def test_entities_that_the_local_server_refuses_are_found_within_a_range(large: 
         with watched(once(loads, collide), prefix=large.names("")):
             report = job.apply(plan, quiet, threading.Event())
     [outcome] = report.outcomes
-    assert (outcome.status, outcome.refused, outcome.pulled) == ("failed", 1, COUNT - 1)
+    assert (outcome.status, outcome.counts.refused, outcome.counts.pulled) == ("failed", 1, COUNT - 1)
     assert held(large) == COUNT - 1, "what was refused is not held"
     assert local_count(large) == COUNT
 
@@ -199,7 +199,7 @@ def test_a_row_that_comes_between_registration_and_copy_is_left_for_the_next_app
     assert len(registered) == 2
     joined = [s for s in sent if s.begins("SELECT STRAIGHT_JOIN") and f"FROM {outbound} o JOIN" in s.text]
     assert len(joined) == 2, "both tables of that range, and of no other"
-    assert report.outcomes[0].pulled == held(large) == local_count(large) == COUNT
+    assert report.outcomes[0].counts.pulled == held(large) == local_count(large) == COUNT
     assert large.apply(everything(large))[1].succeeded
     assert is_the_source(large)
 
@@ -253,7 +253,7 @@ def test_a_small_packet_limit_bounds_what_is_loaded(servers: Servers, tmp_path: 
         )
         rig.accounts({"lab_a": ["lab"]})
         [outcome] = rig.apply(everything(rig))[1].outcomes
-        assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 2, 1)
+        assert (outcome.status, outcome.counts.pulled, outcome.counts.refused) == ("failed", 2, 1)
         assert "max_allowed_packet" in (outcome.problem or "")
 
 
@@ -275,10 +275,10 @@ def test_wide_keys_are_sent_in_statements_that_a_small_packet_limit_takes(
         assert rig.apply(document)[1].succeeded
         rig.run("lab_a", f"DELETE FROM {out}")
         with watched(prefix=rig.names("")) as sent:
-            assert [o.registered for o in rig.apply(document)[1].outcomes] == [900]
+            assert [o.counts.registered for o in rig.apply(document)[1].outcomes] == [900]
             run_all(rig, f"DELETE FROM `{rig.local_schema('lab_a', 'lab')}`.wide WHERE n > 1", server="local")
             some = rig.document({"lab_a": {"lab": {"tables": {"*": {"where": "n = 1"}}}}})
-            assert [o.released for o in rig.apply(some)[1].outcomes] == [899]
+            assert [o.counts.released for o in rig.apply(some)[1].outcomes] == [899]
         assert rig.run("lab_a", f"SELECT COUNT(*) FROM {out}") == [(1,)]
         assert max(s.size for s in sent) < 1 << 20
 

@@ -172,7 +172,7 @@ def test_a_row_that_comes_after_the_plan_is_kept_too(lab: Rig, monkeypatch: pyte
         report = job.apply(plan, quiet, threading.Event())
     assert lab_rows(lab)
     (outcome,) = report.outcomes
-    assert outcome.refilled == 1
+    assert outcome.counts.refilled == 1
     assert "1 entity not refilled" in (outcome.problem or "")
     assert locally(lab, "SELECT id FROM @here.cell__arm WHERE arm = 'r'") == [(1,)]
 

@@ -144,7 +144,7 @@ def everything_that_djlink_does(rig: Rig) -> None:
         "DELETE FROM {lab}.session__trial WHERE n = 10",
     )
     _, report = rig.apply(late)
-    assert [(o.status, o.refilled) for o in report.outcomes] == [("done", 2)], report.outcomes
+    assert [(o.status, o.counts.refilled) for o in report.outcomes] == [("done", 2)], report.outcomes
     again = rig.plan(late)
     assert not again.has_changes
     assert not again.has_errors
@@ -235,7 +235,7 @@ def test_outbound_tables_that_cannot_be_read_block_the_links_of_their_source_onl
     ask(lab.servers.lab_a, view)
     plan, report = lab.apply(document)
     assert plan.has_errors
-    assert [(o.address, o.status, o.pulled) for o in report.outcomes] == [
+    assert [(o.address, o.status, o.counts.pulled) for o in report.outcomes] == [
         (lab.address("lab_b", "lab", "Subject"), "done", 1)
     ]
 

@@ -89,7 +89,7 @@ def test_a_row_that_its_server_cannot_write_as_a_line_is_inserted(own: Rig, besi
     with setting(own, "lab_a", "max_allowed_packet", 16384), watched(prefix=own.names("")) as sent:
         _, report = own.apply(everything(own))
     assert report.succeeded, report
-    assert report.outcomes[0].pulled == 3
+    assert report.outcomes[0].counts.pulled == 3
     assert (len([s for s in sent if loads(s)]), inserts(own, sent, "note")) == (1, 1)
     assert same(own, "note")
 
@@ -199,7 +199,7 @@ def test_a_source_with_small_packets_gives_what_is_larger_and_what_differs_is_fo
             plan = job.plan(verify=True)
             report = job.apply(plan, quiet, threading.Event())
     assert report.succeeded, report
-    assert report.outcomes[0].refilled == 1
+    assert report.outcomes[0].counts.refilled == 1
     assert same(own, "image")
 
 
@@ -238,12 +238,12 @@ def test_sql_modes_of_the_servers_change_no_value_and_no_statement(
         run_all(own, "UPDATE {lab}.odd SET t = 'new \\\\ '' \"' WHERE n = 0 AND k = 'a'")
         with own.job(document) as job:
             report = job.apply(job.plan(verify=True), quiet, threading.Event())
-        assert (report.succeeded, report.outcomes[0].refilled) == (True, 1)
+        assert (report.succeeded, report.outcomes[0].counts.refilled) == (True, 1)
         assert same(own, "odd")
         where = {"where": {"k": ["\\", "'"]}}
         fewer = own.document({"lab_a": {"lab": {**rules, "tables": {"*": where}, "max_deletions": 9}}})
         with own.job(fewer) as job:
             plan, _ = job.approved(job.plan(), "a.lee", "2026-11-24")
             report = job.apply(plan, quiet, threading.Event())
-        assert (report.succeeded, report.outcomes[0].deleted) == (True, 3)
+        assert (report.succeeded, report.outcomes[0].counts.deleted) == (True, 3)
         assert not own.plan(fewer).has_changes

@@ -387,7 +387,7 @@ def test_rows_whose_objects_are_not_as_datajoint_writes_them_are_left_out_and_ot
     document["sources"]["lab_a"]["schemas"][rig.names("lab")]["tables"] = "*"
     _, report = rig.apply(document)
     [outcome] = report.outcomes
-    assert (outcome.pulled, outcome.refused) == (2, len(wrong))
+    assert (outcome.counts.pulled, outcome.counts.refused) == (2, len(wrong))
     assert outcome.problem is not None
     assert outcome.problem.isprintable()
     assert files(rig.folder / "ours") == ["x"]

@@ -112,7 +112,7 @@ def test_every_external_type_arrives_and_reads_as_at_the_source(
     assert report.succeeded, report
     assert pull_of(plan, rig).objects.count == 12 + 4 + 2 + 3
     [outcome] = report.outcomes
-    assert outcome.objects == 12 + 4 + 2 + 3
+    assert outcome.counts.objects == 12 + 4 + 2 + 3
     local = open_local(rig, local_value, rig.folder / "downloads")
     check_all(archive, local)
     assert local.collected("ours")["deleted"] == 0
@@ -123,7 +123,7 @@ def test_every_external_type_arrives_and_reads_as_at_the_source(
     # rows without protection are taken over where they equal the source's, wherever their objects lie
     rig.run("lab_a", f"DELETE FROM {rig.outbound_table('lab', 'session')}")
     _, report = rig.apply(document)
-    assert report.outcomes[0].registered == 3
+    assert report.outcomes[0].counts.registered == 3
 
 
 def test_an_entity_whose_object_is_missing_or_altered_is_left_out_and_the_others_come(case: Case) -> None:
@@ -134,7 +134,7 @@ def test_an_entity_whose_object_is_missing_or_altered_is_left_out_and_the_others
     plan, report = case.apply()
     assert pull_of(plan, case.rig).entities == 3
     [outcome] = report.outcomes
-    assert (outcome.status, outcome.pulled, outcome.refused) == ("failed", 1, 2)
+    assert (outcome.status, outcome.counts.pulled, outcome.counts.refused) == ("failed", 1, 2)
     assert outcome.problem is not None
     assert "the external objects of 2 entities could not be copied" in outcome.problem
     assert "differs from what was stored there" in outcome.problem
@@ -193,7 +193,7 @@ def test_a_value_that_changed_at_the_source_comes_and_the_old_object_is_garbage(
     assert not case.apply()[0].has_changes
     case.document["defaults"]["changed"] = "mend"
     _, report = case.apply(verify=True)
-    assert report.outcomes[0].refilled == 1
+    assert report.outcomes[0].counts.refilled == 1
     local = case.local()
     check_all(case.archive, local)
     # the blob's content is still the second session's
@@ -419,7 +419,7 @@ def test_inline_values_stand_in_the_row(case: Case) -> None:
     assert "missing or altered locally: 4 external objects" in [each.reason for each in link.drift]
     case.document["defaults"]["changed"] = "mend"
     _, report = case.apply(verify=True)
-    assert report.outcomes[0].refilled == 4
+    assert report.outcomes[0].counts.refilled == 4
     rows = local.session.to_dicts(order_by="number")
     assert [row["b"] for row in rows] == [{"n": n} for n in (0, 1, 1, 1, 0)]
     assert [row["a"] is None for row in rows] == [False, False, False, False, True]

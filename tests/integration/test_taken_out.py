@@ -78,7 +78,7 @@ def test_a_removed_link_lets_go_of_its_rows_and_the_ledger_stays(lab: Rig, table
     [removal] = plan.removals
     assert (removal.held, len(removal.drop_keys)) == (4, 1)
     [outcome] = [o for o in report.outcomes if o.taken_out]
-    assert outcome.released == 4
+    assert outcome.counts.released == 4
     left = {name for name in tables_of(lab, "lab_a", lab.outbound) if "session" in name}
     assert left == {f"{lab.names('lab')}_session_history"}
     assert {row[0] for row in outbound(lab, "session_history", "event")} == {"released (removed)"}

@@ -34,7 +34,14 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, LinkStarted, Message, Report
+from djlink_manifest.reconcile.runtime.events import (
+    Advanced,
+    Counts,
+    LinkOutcome,
+    LinkStarted,
+    Message,
+    Report,
+)
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     LabRows,
@@ -262,30 +269,34 @@ def report() -> Report:
     """The end of an apply with each kind of outcome."""
     return Report(
         (
-            LinkOutcome("lab_a.lab.Subject", "done", False, 2, 2, 90, 4, 3, seconds=0.4),
+            LinkOutcome(
+                "lab_a.lab.Subject",
+                "done",
+                Counts(pulled=2, rows=2, bytes=90, registered=4, released=3),
+                seconds=0.4,
+            ),
             LinkOutcome(
                 "lab_a.ephys.Session",
                 "done",
-                True,
-                1240,
-                123_721,
-                18_400_000,
+                Counts(
+                    created=True,
+                    pulled=1240,
+                    rows=123_721,
+                    bytes=18_400_000,
+                    objects=2_481,
+                    object_bytes=7_300_000_000,
+                ),
                 seconds=95.2,
-                objects=2_481,
-                object_bytes=7_300_000_000,
             ),
             LinkOutcome(
                 "lab_a.ephys.Scan",
                 "failed",
-                pulled=200,
-                rows=200,
-                bytes=512,
-                refused=1,
+                Counts(pulled=200, rows=200, bytes=512, refused=1),
                 problem="the local server refused 1 entity: Duplicate entry '7' for key 'name'",
                 hint="look for local rows with the same unique value",
                 seconds=3.0,
             ),
-            LinkOutcome("lab_b.stim.Grating", "done", refilled=39, altered=True, seconds=0.2),
+            LinkOutcome("lab_b.stim.Grating", "done", Counts(refilled=39, altered=True), seconds=0.2),
             LinkOutcome("lab_b.stim.Screen", "failed", problem="table in use", seconds=9.0),
             LinkOutcome("lab_a.ephys.Trace", "skipped", problem="lab_a.ephys.Scan failed"),
         ),

@@ -14,7 +14,14 @@ from rich.console import Console
 from rich.text import Text
 
 from djlink_manifest.cli.terminal.screen import Screen
-from djlink_manifest.reconcile.runtime.events import Advanced, Event, LinkOutcome, LinkStarted, Message
+from djlink_manifest.reconcile.runtime.events import (
+    Advanced,
+    Counts,
+    Event,
+    LinkOutcome,
+    LinkStarted,
+    Message,
+)
 from djlink_manifest.report.apply.events import JsonEvents, Prose
 from djlink_manifest.report.apply.progress import Bars, Lines
 from djlink_manifest.report.screen.spinner import Spinner
@@ -63,7 +70,12 @@ def test_off_a_terminal_a_link_gets_a_line_at_its_start_and_end_and_every_five_s
             (1, Advanced("a.b.C", 700, 3500, 70_000_000)),
             (0, Message("a.b.C", "lost the connection; reconnecting")),
             (4.0, Advanced("a.b.C", 1240, 6200, 124_000_000)),
-            (0.1, LinkOutcome("a.b.C", "done", True, 1240, 6200, 124_000_000, seconds=10.6)),
+            (
+                0.1,
+                LinkOutcome(
+                    "a.b.C", "done", Counts(True, pulled=1240, rows=6200, bytes=124_000_000), seconds=10.6
+                ),
+            ),
         ]
     )
     assert told == [

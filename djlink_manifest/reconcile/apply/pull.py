@@ -27,6 +27,7 @@ from djlink_manifest.reconcile.runtime.batches import (
     halving,
     release,
 )
+from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.servers.entities.collision_table import BlockedTable
 from djlink_manifest.servers.entities.set_terms import all_is_pullable
 from djlink_manifest.servers.keys.key_ranges import KeyRange, Ranges, has_ranges, held_in
@@ -238,10 +239,7 @@ def _copy(link_work: LinkWork, work: KeyTable, low: int, high: int) -> Budget:
 
 
 def _count(link_work: LinkWork, entities: int, budget: Budget) -> None:
-    with link_work.counters.guard:
-        link_work.counters.pulled += entities
-        link_work.counters.rows += budget.rows
-        link_work.counters.bytes += budget.spent
+    link_work.counters.add(Counts(pulled=entities, rows=budget.rows, bytes=budget.spent))
 
 
 def _refuse(link_work: LinkWork, work: KeyTable, number: int, words: str) -> None:

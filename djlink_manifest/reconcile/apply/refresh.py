@@ -8,6 +8,7 @@ from djlink_manifest.reconcile.observe.keys import changed_entities
 from djlink_manifest.reconcile.plan.actions import Refill
 from djlink_manifest.reconcile.runtime import batches as work
 from djlink_manifest.reconcile.runtime.batches import LinkWork
+from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.transfer.insert import Budget
 from djlink_manifest.servers.transfer.refresh import drop_scratch, refill_entities
@@ -66,7 +67,7 @@ def _refill(
             convert=link_work.convert,
             requested=requested,
         )
-        link_work.counters.refilled += done.entities
+        link_work.counters.add(Counts(refilled=done.entities))
         link_work.counters.aside += done.aside
 
     work.again(link_work, step)

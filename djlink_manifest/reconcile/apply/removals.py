@@ -11,7 +11,7 @@ from functools import partial
 from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, TableInUse, Unreachable
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.context import ApplyContext
-from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
+from djlink_manifest.reconcile.runtime.events import Counts, LinkOutcome, Status
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.ddl import drop
 from djlink_manifest.servers.session.errors import is_transient
@@ -39,7 +39,7 @@ def take_out(
         return outcome("failed", "interrupted; completed steps are kept, and the next apply continues")
     except DjlinkError as error:
         return outcome("failed", error.message, error.hint)
-    return replace(outcome("done"), released=wanted.held, taken_out=True)
+    return replace(outcome("done"), counts=Counts(released=wanted.held), taken_out=True)
 
 
 def _with_retries(

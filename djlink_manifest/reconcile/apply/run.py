@@ -13,7 +13,6 @@ from djlink_manifest.reconcile.plan.order import Turn
 from djlink_manifest.reconcile.runtime.batches import Counters, LinkWork
 from djlink_manifest.reconcile.runtime.context import ApplyContext
 from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, Listener, Message
-from djlink_manifest.reconcile.runtime.outcomes import committed
 from djlink_manifest.reconcile.runtime.workers import Helpers, Workers
 from djlink_manifest.servers.entities.counts import links_with_requests
 from djlink_manifest.servers.entities.set_terms import SourceLinks
@@ -99,7 +98,12 @@ def link_work_of(run: Run, turn: Turn, sessions: tuple[Writer, Writer], stack: E
         guarded=guarded,
         helpers=Helpers(run.workers, apply_context.sources[link.source], apply_context.local),
         advanced=lambda: run.listener(
-            Advanced(link.address, committed(counters), counters.rows, counters.bytes + counters.object_bytes)
+            Advanced(
+                link.address,
+                counters.counts.entities,
+                counters.counts.rows,
+                counters.counts.bytes + counters.counts.object_bytes,
+            )
         ),
         report=lambda words: run.listener(Message(link.address, words)),
         stop=run.stop,

@@ -50,7 +50,7 @@ from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.batches import LinkWork, Otherwise
 from djlink_manifest.reconcile.runtime.context import ApplyContext
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, LinkStarted, Listener, Message, Report
-from djlink_manifest.reconcile.runtime.outcomes import committed, ended, outcome_of
+from djlink_manifest.reconcile.runtime.outcomes import ended, outcome_of
 from djlink_manifest.reconcile.runtime.workers import Workers
 from djlink_manifest.retry import Attempts, Retry
 from djlink_manifest.servers.ownership import marks
@@ -194,7 +194,7 @@ def _work_and_reconnect(run: Run, turn: Turn) -> None:
             if not is_transient(error):
                 raise
             progress.resumed = True
-            made = committed(counters) + counters.objects + progress.done
+            made = counters.counts.entities + counters.counts.objects + progress.done
             if made != before:
                 attempts.got_on()
             before = made

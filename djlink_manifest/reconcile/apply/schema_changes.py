@@ -23,6 +23,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteFilled,
 )
 from djlink_manifest.reconcile.runtime.batches import LinkWork, again, with_retries
+from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.reconcile.state.snapshot import Alteration
 from djlink_manifest.servers.ddl import lineage, owner_views, tables
 from djlink_manifest.servers.ownership import marks
@@ -38,7 +39,7 @@ def create_outbound(link_work: LinkWork, action: CreateOutbound) -> None:
     again(link_work, partial(marks.write_mark, link_work.source, schema, action.mark))
     for table in action.definitions:
         _create(link_work, link_work.source, table)
-        link_work.counters.created = True
+        link_work.counters.add(Counts(created=True))
 
 
 def create_local(link_work: LinkWork, action: CreateLocal) -> None:
@@ -58,7 +59,7 @@ def create_local(link_work: LinkWork, action: CreateLocal) -> None:
         again(link_work, partial(marks.write_remade, link_work.local, schema, mark.link_id, True))
     for table in action.definitions:
         _create(link_work, link_work.local, table)
-        link_work.counters.created = True
+        link_work.counters.add(Counts(created=True))
 
 
 def alter_local(link_work: LinkWork, action: AlterLocal) -> None:
@@ -80,7 +81,7 @@ def alter_local(link_work: LinkWork, action: AlterLocal) -> None:
             server=link_work.local.name,
             hint="look for unprotected local rows with the same values",
         ) from error
-    link_work.counters.altered = True
+    link_work.counters.add(Counts(altered=True))
 
 
 def copy_lineage(link_work: LinkWork, action: CopyLineage) -> None:
@@ -134,7 +135,7 @@ def add_foreign_key(link_work: LinkWork, action: AddForeignKey) -> None:
             server=link_work.local.name,
             hint="make the parent's link pull those rows too, or delete the local rows without a parent",
         ) from error
-    link_work.counters.foreign_keys += 1
+    link_work.counters.add(Counts(foreign_keys=1))
 
 
 def make_views(link_work: LinkWork, action: MakeViews) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 
 from djlink_manifest.reconcile.observe.keys import differing_keys
 from djlink_manifest.reconcile.runtime.batches import KEYS_AT_ONCE, LinkWork, again, check_stop, release
+from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.reconcile.state.plan_keys import KeyDigests
 from djlink_manifest.servers.keys.key_list import KeyList, key_list
 from djlink_manifest.servers.keys.key_table import KeyTable, key_table
@@ -70,7 +71,7 @@ def _approve_gone(listed: KeyList, link_work: LinkWork, keys: Sequence[RawRow]) 
         listed.put([key for key in keys if key in requested and key not in present])
         approved = requests.approve(source, listed, "gone")
         link_work.check()
-    link_work.counters.approved += approved
+    link_work.counters.add(Counts(approved=approved))
     link_work.advanced()
 
 
@@ -88,7 +89,7 @@ def _mend(link_work: LinkWork, keys: Sequence[RawRow]) -> None:
         gone = [key for key in keys if key not in present]
         mended = requests.mend_approved(source, link, gone, sorted(present))
         link_work.check()
-    link_work.counters.mended += mended
+    link_work.counters.add(Counts(mended=mended))
     link_work.advanced()
 
 

@@ -9,6 +9,7 @@ from djlink_manifest.reconcile.deletion.requested import DeletionOf
 from djlink_manifest.reconcile.observe.deletions import gone_at_source
 from djlink_manifest.reconcile.plan.actions import Blocked, Delete
 from djlink_manifest.reconcile.runtime.batches import KEYS_AT_ONCE, LinkWork, Otherwise, again
+from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.reconcile.state.plan_keys import KeyDigests
 from djlink_manifest.servers.keys.key_list import KeysInHand
 from djlink_manifest.servers.outbound import registrations
@@ -59,7 +60,7 @@ class DeletionOfOrphans(DeletionOf):
         """Forget what has no source row; approve or release the rest."""
         source, listed = self.link_work.source, self.lists[address]
         listed.put(keys)
-        self.link_work.counters.released += forget_strays(source, listed, self.cause)
+        self.link_work.counters.add(Counts(released=forget_strays(source, listed, self.cause)))
         super()._confirm_to_source(address, keys, None)
 
     def _forget_gone(self, keys: Sequence[RawRow]) -> None:
@@ -70,4 +71,4 @@ class DeletionOfOrphans(DeletionOf):
             listed.put([key for key in keys if key not in present])
             forgotten = forget_strays(link_work.source, listed, self.cause)
             link_work.check()
-        link_work.counters.released += forgotten
+        link_work.counters.add(Counts(released=forgotten))

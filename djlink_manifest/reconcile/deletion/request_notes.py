@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 from djlink_manifest.reconcile.runtime.batches import LinkWork, Notes, again
+from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.outbound import request_queries, requests
 from djlink_manifest.servers.outbound.local_notes import Noted, noted, noted_links
@@ -47,7 +48,7 @@ class Noting:
         """Take note that the rows of these keys went: nothing is to be noted of them."""
         self.entered.difference_update(keys)
         self.gone += len(keys)
-        self.link_work.counters.noted += len(keys)
+        self.link_work.counters.add(Counts(noted=len(keys)))
 
     def finish(self, new: int) -> None:
         """Enter the requests that are left, then bring the local part up to date; `new` as was planned."""
@@ -76,7 +77,7 @@ class Noting:
         with self.link_work.local.transaction():
             written = notes.write(self.link_work.local, referrers)
             self.link_work.check()
-        self.link_work.counters.noted += written
+        self.link_work.counters.add(Counts(noted=written))
 
     def _record(self, entering: Entering, keys: Sequence[RawRow]) -> None:
         if not keys:
@@ -124,7 +125,7 @@ class Renoting(Noting):
         """Take note that the rows of these keys went: nothing is to be noted of them."""
         before = len(self.staying)
         self.staying.difference_update(keys)
-        self.link_work.counters.noted += before - len(self.staying)
+        self.link_work.counters.add(Counts(noted=before - len(self.staying)))
 
     def finish(self, new: int) -> None:
         """Enter the requests that are left, then bring the local part up to date."""

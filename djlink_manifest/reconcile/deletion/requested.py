@@ -24,6 +24,7 @@ from djlink_manifest.reconcile.runtime.batches import (
     check_stop,
     fitting,
 )
+from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.reconcile.state.deletion_requests import moment
 from djlink_manifest.reconcile.state.plan_keys import KeyDigests
 from djlink_manifest.servers.entities.unwanted import add_unwanted
@@ -112,13 +113,14 @@ class DeletionOf:
             first, size = 1, min(ENTITIES_FIRST, ENTITIES_AT_ONCE)
             while first <= requested.count:
                 keys = NumberedKeys(requested, first, min(first + size - 1, requested.count))
-                before = link_work.counters.deleted_rows
+                before = link_work.counters.counts.deleted_rows
                 if self.notes:
                     self.notes.enter(keys)
                 again(link_work, partial(self._batch, sets, keys))
                 check_stop(link_work)
                 first += keys.count
-                size = min(ENTITIES_AT_ONCE, fitting(0, link_work.counters.deleted_rows - before, keys.count))
+                rows = link_work.counters.counts.deleted_rows - before
+                size = min(ENTITIES_AT_ONCE, fitting(0, rows, keys.count))
 
     @contextmanager
     def _key_lists(self, members: Sequence[str]) -> Iterator[None]:
@@ -153,9 +155,8 @@ class DeletionOf:
             self.notes.went(own_keys)
         self.left -= len(own_keys)
         self.along_left.subtract({a: len(k) for a, k in gone.items() if a != link.address})
-        link_work.counters.deleted += len(own_keys)
-        link_work.counters.along += sum(len(k) for a, k in gone.items() if a != link.address)
-        link_work.counters.deleted_rows += rows
+        along = sum(len(k) for a, k in gone.items() if a != link.address)
+        link_work.counters.add(Counts(deleted=len(own_keys), along=along, deleted_rows=rows))
         link_work.advanced()
 
     def _agreed(self, requested: KeysInHand | None) -> list[RawRow]:
@@ -240,8 +241,7 @@ def _unwanted_batch(link_work: LinkWork, sets: DeletionSet, listed: KeyList, key
             link_work.check()
         listed.put(gone)
         requests.release(source, listed, "unwanted")
-    link_work.counters.deleted += len(gone)
-    link_work.counters.deleted_rows += rows
+    link_work.counters.add(Counts(deleted=len(gone), deleted_rows=rows))
     link_work.advanced()
 
 

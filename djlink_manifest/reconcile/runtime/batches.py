@@ -24,6 +24,7 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.observe.keys import differing_keys, equal_unprotected
 from djlink_manifest.reconcile.plan.actions import Blocked
 from djlink_manifest.reconcile.runtime.context import ApplyInputs
+from djlink_manifest.reconcile.runtime.events import NOTHING, Counts
 from djlink_manifest.reconcile.runtime.workers import Helpers
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, PlanKeys
 from djlink_manifest.retry import Retry
@@ -48,41 +49,29 @@ SOURCE_ROW_GONE = frozenset({1452})  # a registration met the row's deletion, co
 
 @dataclass(slots=True)
 class Counters:
-    """What was committed for one link so far.
+    """What was done for one link so far, and what was left.
 
-    `unfilled` are those of the refused entities that were to be refilled; `aside` those that were left as
-    they are, since rows of other tables rely on theirs; `refusals` the server's words, the first few; `begun`
-    the tables, columns and keys whose making began; `along` are entities of other links that went with the
-    `deleted` ones, `deleted_rows` all rows that went;
-    `unmade` what was left out, and why; `blocked` the actions that were not done, for what they found.
+    `counts` is what was committed. `unfilled` are those of the refused entities that were to be refilled;
+    `aside` those that were left unchanged, since rows of other tables refer to theirs; `objectless` those
+    without their external object; `refusals` the server's words, the first few; `begun` the tables, columns
+    and keys whose making began; `unmade` what was left out, and why; `blocked` the actions that were not
+    done, for what they found.
     """
 
-    created: bool = False
-    foreign_keys: int = 0
-    pulled: int = 0
-    rows: int = 0
-    bytes: int = 0
-    registered: int = 0
-    released: int = 0
-    refilled: int = 0
-    altered: bool = False
+    counts: Counts = NOTHING
     unfilled: int = 0
     aside: int = 0
-    refused: int = 0
-    objects: int = 0
-    object_bytes: int = 0
     objectless: int = 0
     refusals: list[str] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
     unmade: str | None = None
-    deleted: int = 0
-    along: int = 0
-    deleted_rows: int = 0
-    approved: int = 0
-    mended: int = 0
-    noted: int = 0
     blocked: list[Blocked] = field(default_factory=list)
     guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, counts: Counts) -> None:
+        """Count what was committed, in any of the threads that work on the link."""
+        with self.guard:
+            self.counts += counts
 
 
 class Otherwise(DjlinkError):
@@ -179,7 +168,7 @@ def _register_keys(link_work: LinkWork, keys: Sequence[RawRow]) -> None:
     with link_work.source.transaction():
         new = registrations.register_keys(link_work.source, link_work.link, keys)
         link_work.check()
-    link_work.counters.registered += new
+    link_work.counters.add(Counts(registered=new))
 
 
 def halving(
@@ -215,8 +204,7 @@ def bring(link_work: LinkWork, work: KeyTable, low: int, high: int) -> None:
     """
 
     def counted(brought: Brought) -> None:
-        link_work.counters.objects += bool(brought.files)
-        link_work.counters.object_bytes += brought.bytes
+        link_work.counters.add(Counts(objects=int(bool(brought.files)), object_bytes=brought.bytes))
         link_work.advanced()
 
     if link_work.objects is None:
@@ -230,8 +218,8 @@ def bring(link_work: LinkWork, work: KeyTable, low: int, high: int) -> None:
 
 def count_refusal(counters: Counters, words: str) -> None:
     """Count an entity that the local server does not take, and keep the first few reasons."""
+    counters.add(Counts(refused=1))
     with counters.guard:
-        counters.refused += 1
         if len(counters.refusals) < 3 and words not in counters.refusals:
             counters.refusals.append(words)
 
@@ -247,7 +235,7 @@ def release(link_work: LinkWork, keys: list[RawRow], *, counted: bool = True) ->
         released = registrations.release(source, link, gone) if gone else 0
         link_work.check()
     if counted:
-        link_work.counters.released += released
+        link_work.counters.add(Counts(released=released))
 
 
 def with_retries(link_work: LinkWork, step: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias
 
 from djlink_manifest.reconcile.plan.actions import Blocked
@@ -39,39 +39,64 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkOutcome:
-    """How the work on a link ended.
+class Counts:
+    """What was committed for a link, or for several.
 
-    `done`: all of its actions were carried out; `failed`: `problem` and `hint` tell why, and what was
-    committed before stays; `skipped`: not attempted, because of `problem`. The counts are what was really
-    committed: `along` are entities of other links that went with the `deleted` ones, `deleted_rows` all rows.
-    `blocked` are actions that found things otherwise than their plan, and were not done.
+    `created` and `altered` tell whether tables were. `along` are entities of other links that were deleted
+    with the `deleted` ones, `deleted_rows` all rows that were; `refused` are entities that the local server
+    refused.
     """
 
-    address: str
-    status: Status
     created: bool = False
+    altered: bool = False
+    foreign_keys: int = 0
     pulled: int = 0
     rows: int = 0
     bytes: int = 0
+    objects: int = 0
+    object_bytes: int = 0
+    refilled: int = 0
     registered: int = 0
     released: int = 0
     refused: int = 0
-    problem: str | None = None
-    hint: str | None = None
-    seconds: float = 0.0
-    foreign_keys: int = 0
-    refilled: int = 0
-    altered: bool = False
     deleted: int = 0
     along: int = 0
     deleted_rows: int = 0
     approved: int = 0
     mended: int = 0
     noted: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both together."""
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(Counts)}
+        return Counts(**{n: a or b if isinstance(a, bool) else a + b for n, (a, b) in pairs.items()})
+
+    @property
+    def entities(self) -> int:
+        """How many entities were committed in some way."""
+        confirmed = self.deleted + self.approved + self.mended
+        return self.pulled + self.refilled + self.registered + self.released + confirmed
+
+
+NOTHING = Counts()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOutcome:
+    """How the work on a link ended.
+
+    `done`: all of its actions were carried out; `failed`: `problem` and `hint` tell why, and what was
+    committed before stays; `skipped`: not attempted, because of `problem`. `counts` is what was really
+    committed. `blocked` are actions that found things otherwise than their plan, and were not done.
+    """
+
+    address: str
+    status: Status
+    counts: Counts = NOTHING
+    problem: str | None = None
+    hint: str | None = None
+    seconds: float = 0.0
     taken_out: bool = False
-    objects: int = 0
-    object_bytes: int = 0
     blocked: tuple[Blocked, ...] = ()
 
 

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import fields
 
 from djlink_manifest.reconcile.runtime.batches import Counters
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
-
-_COUNTS = {f.name for f in fields(LinkOutcome)} & {f.name for f in fields(Counters)} - {
-    "blocked"
-}  # what both have, by name
 
 
 def outcome_of(
@@ -23,20 +18,24 @@ def outcome_of(
     hint: str | None = None,
 ) -> LinkOutcome:
     """What was done of a link, since `started` on the monotonic clock, and how it ended."""
-    counts = {name: getattr(counters, name) for name in _COUNTS}
-    seconds, blocked = time.monotonic() - started, tuple(counters.blocked)
     return LinkOutcome(
-        address, status, problem=problem, hint=hint, seconds=seconds, blocked=blocked, **counts
+        address,
+        status,
+        counters.counts,
+        problem=problem,
+        hint=hint,
+        seconds=time.monotonic() - started,
+        blocked=tuple(counters.blocked),
     )
 
 
 def ended(outcome: Callable[..., LinkOutcome], counters: Counters) -> LinkOutcome:
     """The outcome of work that went through: done, or failed where entities were refused."""
-    if not counters.refused:
+    if not counters.counts.refused:
         return outcome(
             "done", "; ".join(words for words in (counters.unmade, _left(counters)) if words) or None
         )
-    refused, reasons = counters.refused - counters.objectless, "; ".join(counters.refusals)
+    refused, reasons = counters.counts.refused - counters.objectless, "; ".join(counters.refusals)
     if not refused:
         return outcome(
             "failed",
@@ -66,9 +65,3 @@ def _left(counters: Counters) -> str | None:
 
 def _counted(entities: int) -> str:
     return "1 entity" if entities == 1 else f"{entities:,} entities"
-
-
-def committed(counters: Counters) -> int:
-    """How many entities were committed in some way."""
-    told = counters.deleted + counters.approved + counters.mended
-    return counters.pulled + counters.refilled + counters.registered + counters.released + told

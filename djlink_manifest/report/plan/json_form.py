@@ -109,7 +109,7 @@ def report_json(report: Report) -> JSON:
         "succeeded": report.succeeded,
         "interrupted": report.interrupted,
         "seconds": report.seconds,
-        "outcomes": [asdict(outcome) for outcome in report.outcomes],
+        "outcomes": [_outcome(outcome) for outcome in report.outcomes],
         "warnings": list(report.warnings),
     }
 
@@ -124,7 +124,12 @@ def event_json(event: Event) -> JSON:
         case Message():
             return {"type": "said", **asdict(event)}
         case LinkOutcome():
-            return {"type": "link_ended", **asdict(event)}
+            return {"type": "link_ended", **_outcome(event)}
+
+
+def _outcome(outcome: LinkOutcome) -> JSON:
+    plain = asdict(outcome)
+    return {"address": plain.pop("address"), "status": plain.pop("status"), **plain.pop("counts"), **plain}
 
 
 def link_json(link: LinkPlan) -> JSON:

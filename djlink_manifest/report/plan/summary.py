@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import Plan
-from djlink_manifest.reconcile.runtime.events import LinkOutcome, Report
+from djlink_manifest.reconcile.runtime.events import Counts, LinkOutcome, Report
 from djlink_manifest.report.plan.sentences import left_over
 from djlink_manifest.report.screen.figures import counted, duration, size, stored
 from djlink_manifest.report.screen.rows import DONE, FAILED, NOTE, WAITS, Row, set_in_columns
@@ -35,25 +35,28 @@ def report_lines(plan: Plan, report: Report) -> list[Text]:
 
 def outcome_words(outcome: LinkOutcome) -> str:
     """Return what was committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
-    words = ["created"] if outcome.created else ["removed"] if outcome.taken_out else []
-    words += ["altered"] if outcome.altered else []
-    if outcome.foreign_keys:
-        words.append(f"{counted(outcome.foreign_keys, 'foreign key')} added")
-    if outcome.pulled:
-        words.append(f"{counted(outcome.pulled, 'row')} pulled{_volume(outcome)}")
-    if outcome.objects:
-        words.append(f"{stored(outcome.objects, outcome.object_bytes)} copied")
+    words = ["created"] if outcome.counts.created else ["removed"] if outcome.taken_out else []
+    words += ["altered"] if outcome.counts.altered else []
+    if outcome.counts.foreign_keys:
+        words.append(f"{counted(outcome.counts.foreign_keys, 'foreign key')} added")
+    if outcome.counts.pulled:
+        words.append(f"{counted(outcome.counts.pulled, 'row')} pulled{_volume(outcome)}")
+    if outcome.counts.objects:
+        words.append(f"{stored(outcome.counts.objects, outcome.counts.object_bytes)} copied")
     words += [
         f"{count:,} {what}"
         for count, what in (
-            (outcome.refilled, "refilled"),
-            (outcome.registered, "protected"),
-            (outcome.released, "released"),
-            (outcome.deleted, f"deleted locally ({counted(outcome.deleted_rows, 'row')} in total)"),
-            (outcome.approved, "approved"),
-            (outcome.mended, "repaired"),
-            (outcome.noted, "recorded as requested"),
-            (outcome.refused, "refused"),
+            (outcome.counts.refilled, "refilled"),
+            (outcome.counts.registered, "protected"),
+            (outcome.counts.released, "released"),
+            (
+                outcome.counts.deleted,
+                f"deleted locally ({counted(outcome.counts.deleted_rows, 'row')} in total)",
+            ),
+            (outcome.counts.approved, "approved"),
+            (outcome.counts.mended, "repaired"),
+            (outcome.counts.noted, "recorded as requested"),
+            (outcome.counts.refused, "refused"),
         )
         if count
     ]
@@ -79,48 +82,37 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
 
 
 def _wrote(outcome: LinkOutcome) -> bool:
-    made = outcome.created or outcome.altered or outcome.foreign_keys
-    gone = (outcome.deleted, outcome.approved, outcome.mended, outcome.noted)
+    made = outcome.counts.created or outcome.counts.altered or outcome.counts.foreign_keys
+    gone = (outcome.counts.deleted, outcome.counts.approved, outcome.counts.mended, outcome.counts.noted)
     return any(gone) or any(
-        (made, outcome.pulled, outcome.refilled, outcome.registered, outcome.released, outcome.refused)
+        (
+            made,
+            outcome.counts.pulled,
+            outcome.counts.refilled,
+            outcome.counts.registered,
+            outcome.counts.released,
+            outcome.counts.refused,
+        )
     )
 
 
 def _volume(outcome: LinkOutcome) -> str:
     along = []
-    if outcome.rows > outcome.pulled:
-        along.append(f"{outcome.rows - outcome.pulled:,} of parts")
-    if outcome.bytes:
-        along.append(size(outcome.bytes))
+    if outcome.counts.rows > outcome.counts.pulled:
+        along.append(f"{outcome.counts.rows - outcome.counts.pulled:,} of parts")
+    if outcome.counts.bytes:
+        along.append(size(outcome.counts.bytes))
     return f" ({', '.join(along)})" if along else ""
 
 
 def _sentence(report: Report) -> str:
     outcomes: Sequence[LinkOutcome] = report.outcomes
-    counts = {s: sum(o.status == s for o in outcomes) for s in ("done", "failed", "skipped")}
-    words = [f"{counted(counts['done'], 'link')} done"]
-    if counts["failed"]:
-        words.append(f"{counts['failed']:,} failed")
-    if counts["skipped"]:
-        words.append(f"{counts['skipped']:,} not attempted")
-    sums = LinkOutcome(
-        "",
-        "done",
-        pulled=sum(o.pulled for o in outcomes),
-        rows=sum(o.rows for o in outcomes),
-        bytes=sum(o.bytes for o in outcomes),
-        refilled=sum(o.refilled for o in outcomes),
-        registered=sum(o.registered for o in outcomes),
-        released=sum(o.released for o in outcomes),
-        refused=sum(o.refused for o in outcomes),
-        seconds=report.seconds,
-        foreign_keys=sum(o.foreign_keys for o in outcomes),
-        objects=sum(o.objects for o in outcomes),
-        object_bytes=sum(o.object_bytes for o in outcomes),
-        deleted=sum(o.deleted for o in outcomes),
-        deleted_rows=sum(o.deleted_rows for o in outcomes),
-        approved=sum(o.approved for o in outcomes),
-        mended=sum(o.mended for o in outcomes),
-        noted=sum(o.noted for o in outcomes),
-    )
+    states = {s: sum(o.status == s for o in outcomes) for s in ("done", "failed", "skipped")}
+    words = [f"{counted(states['done'], 'link')} done"]
+    if states["failed"]:
+        words.append(f"{states['failed']:,} failed")
+    if states["skipped"]:
+        words.append(f"{states['skipped']:,} not attempted")
+    total = sum((o.counts for o in outcomes), Counts())
+    sums = LinkOutcome("", "done", total, seconds=report.seconds)
     return f"Apply: {', '.join(words)}; {outcome_words(sums)}."
