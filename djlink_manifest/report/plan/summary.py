@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich.text import Text
 
@@ -113,6 +114,7 @@ def _sentence(report: Report) -> str:
         words.append(f"{states['failed']:,} failed")
     if states["skipped"]:
         words.append(f"{states['skipped']:,} not attempted")
-    total = sum((o.counts for o in outcomes), Counts())
+    # what was made is told link by link
+    total = replace(sum((o.counts for o in outcomes), Counts()), created=False, altered=False)
     sums = LinkOutcome("", "done", total, seconds=report.seconds)
     return f"Apply: {', '.join(words)}; {outcome_words(sums)}."
