@@ -101,7 +101,7 @@ def test_a_class_of_a_manifest_pulls_what_is_wanted_and_the_parents_it_needs(she
     subject.delete(prompt=False)
     assert [len(t.outbound) for t in (session, subject)] == [0, 0]
     done = session().pull({"subject": "A2"}, display_progress=False)
-    assert (done.entities, [o.pulled for o in done.along]) == (1, [1])
+    assert (done.entities, [o.counts.pulled for o in done.along]) == (1, [1])
     assert subject.to_arrays("subject").tolist() == ["A2"]
     assert session().pull("day = 2", display_progress=False).entities == 0
     assert session().pull(display_progress=False).entities == 1

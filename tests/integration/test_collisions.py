@@ -178,7 +178,7 @@ def test_a_row_that_came_after_the_plan_is_refused_by_the_server_and_the_rest_go
         ask(rig.servers.local, f"INSERT INTO {local_schema}.person VALUES (904, 'late', NULL)")
         report = job.apply(plan, quiet, threading.Event())
     person = outcome(rig, report, "Person")
-    assert (person.status, person.refused, person.pulled) == ("failed", 1, 1)
+    assert (person.status, person.counts.refused, person.counts.pulled) == ("failed", 1, 1)
     assert "refused 1 entity" in person.problem
     assert "late" in person.problem  # the server's own words
     visit = outcome(rig, report, "Visit")
@@ -253,7 +253,7 @@ def test_a_whole_text_that_is_unique_is_left_to_the_local_server(rig: Rig) -> No
     assert not plan.has_errors
     assert pulls(plan) == {"Page": (3, {})}
     page = outcome(rig, report, "Page")
-    assert (page.status, page.refused, page.pulled) == ("failed", 1, 2)
+    assert (page.status, page.counts.refused, page.counts.pulled) == ("failed", 1, 2)
     assert held_keys(rig, "page") == {1, 3, 4}
     assert local_keys(rig, "page") == {1, 3, 4, 901, 902}
 
