@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.links.dependents import Tie, children_first, own_columns
-from djlink_manifest.model.links.holding import Done, TableHolding
+from djlink_manifest.model.links.holding import Done, OwnedLink, TableHolding
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.directory import Directory
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.owner import statements, views
 from djlink_manifest.servers.owner.key_sets import KeySets
-from djlink_manifest.servers.session.errors import REFERENCED, is_transient_in_session
+from djlink_manifest.servers.session.errors import (
+    BROKEN_VIEW,
+    NO_DEFINER,
+    REFERENCED,
+    is_transient_in_session,
+)
 from djlink_manifest.servers.session.session import Isolation
 
 AGAIN = Retry(4, lambda failures: 0, is_transient_in_session)
@@ -64,28 +70,29 @@ class Gathered:
         return found
 
     def request(self, reason: str) -> list[Done]:
-        """Ask every link for all of them, in one transaction; what was asked for before stays as it is."""
+        """Ask every link for all of them, in one transaction; what was asked for before stays as it is.
+
+        Raises DjlinkError where the views of a link cannot be written.
+        """
         directory, session = self._directory, self._directory.session
         links = [(p, link) for p in self._ordered() for link in directory.links.get(p, ())]
         fresh = [self._sets.of(place, f"new{n}") for n, (place, _) in enumerate(links)]
 
         def work() -> list[Done]:
-            return [
-                Done(
-                    place,
-                    directory.words(place),
-                    statements.request(session, link, self._sets.of(place), new, reason),
-                    link,
-                )
-                for (place, link), new in zip(links, fresh, strict=True)
-            ]
+            done = list[Done]()
+            for (place, link), new in zip(links, fresh, strict=True):
+                with self._writable(link):
+                    count = statements.request(session, link, self._sets.of(place), new, reason)
+                done.append(Done(place, directory.words(place), count, link))
+            return done
 
         return self._commit(work)
 
     def withdraw(self, *, approved: bool = False) -> list[Done]:
         """Withdraw the requests for them that are not approved; with `approved` also permit pulling again.
 
-        In one transaction, with an entry in the ledger for each request.
+        In one transaction, with an entry in the ledger for each request. Raises DjlinkError where the views
+        of a link cannot be written.
         """
         directory, session = self._directory, self._directory.session
 
@@ -94,13 +101,26 @@ class Gathered:
             for place in self._ordered():
                 members = self._sets.of(place)
                 for link in directory.links.get(place, ()):
-                    permitted = statements.permit(session, link, members) if approved else 0
-                    count = statements.withdraw(session, link, members)
+                    with self._writable(link):
+                        permitted = statements.permit(session, link, members) if approved else 0
+                        count = statements.withdraw(session, link, members)
                     done.append(Done(place, directory.words(place), max(count, permitted), link))
             return done
 
         # so that a lab that approves meanwhile is waited for, and its approval is seen
         return self._commit(work, "REPEATABLE READ")
+
+    @contextmanager
+    def _writable(self, link: OwnedLink) -> Iterator[None]:
+        """Raise DjlinkError where a view of the link is broken, not created yet, or dropped already."""
+        try:
+            yield
+        except ServerError as error:
+            if error.code not in BROKEN_VIEW | NO_DEFINER:
+                raise
+            broken = views.unreadable(self._directory.session, f"{link.schema} ({link.base})", error)
+            words = f"{broken.schema} cannot be written, so nothing was changed: {broken.reason}"
+            raise DjlinkError(words, hint=broken.hint) from error
 
     def free(self) -> None:
         """Choose, of those named, the ones that no link holds, nor anything that hangs on them.

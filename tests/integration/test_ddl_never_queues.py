@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def probed(rig: Rig) -> Iterator[list[float]]:
 def test_ddl_on_a_table_in_use_gives_way_and_the_next_apply_succeeds(
     pipeline: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "PATIENCE", 2)
+    monkeypatch.setattr(batches, "IN_USE", replace(batches.IN_USE, tries=2))
     said = list[str]()
     with owner_of(pipeline) as owner:
         owner("SELECT * FROM {lab}.subject")

@@ -170,6 +170,24 @@ def test_views_of_a_dropped_or_other_account_are_replaced_by_plan_and_work_again
 
 
 @alike
+def test_an_owner_is_told_of_a_view_that_is_not_there_and_nothing_is_changed(source: Source) -> None:
+    rig = source.rig
+    assert source.says("request", "Session", "id=1", "--reason", "broken probe", "--yes")[0] == 0
+    before = rows(source, f"SELECT id FROM {source.view('atlas', 'lab_session', 'requests')}")
+    link = f"{rig.names('atlas_link')}"
+    with rig.server("lab_a").connect(link, PASSWORD) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP VIEW {source.view('atlas', 'lab_session', 'withdrawn')}")
+    code, _, err = source.says("withdraw", "Session", "id=1")
+    assert code == 1
+    assert "cannot be written, so nothing was changed: its views do not match their tables" in err
+    assert "the lab's next `djlink apply` recreates its views" in err
+    assert rows(source, f"SELECT id FROM {source.view('atlas', 'lab_session', 'requests')}") == before
+    source.apply("atlas")
+    assert source.says("withdraw", "Session", "id=1")[0] == 0
+    assert rows(source, f"SELECT id FROM {source.view('atlas', 'lab_session', 'requests')}") == []
+
+
+@alike
 def test_views_that_are_missing_or_have_other_columns_are_made_anew(source: Source) -> None:
     rig, schema = source.rig, owner_schema(source.outbound("atlas"))
     asked = source.view("atlas", "lab_session", "requests")

@@ -147,7 +147,11 @@ class People(RuleBasedStateMachine):
             self.place.desk() as desk,
             desk.gathered(self._table(desk, table), Equals(MASTERS[table], (key,))) as gathered,
         ):
-            gathered.request("a broken probe")
+            try:
+                gathered.request("a broken probe")
+            except DjlinkError as error:
+                self._views_are_half_gone(error)
+                return
         local_keys = {key} & {row[0] for row in source[table]}
         for each, keys in hanging(source, {table: local_keys}).items():
             if each not in self.out:
@@ -173,11 +177,20 @@ class People(RuleBasedStateMachine):
             self.place.desk() as desk,
             desk.gathered(self._table(desk, table), Equals(MASTERS[table], (key,))) as gathered,
         ):
-            gathered.withdraw(approved=approved)
+            try:
+                gathered.withdraw(approved=approved)
+            except DjlinkError as error:
+                self._views_are_half_gone(error)
+                return
         if not approved:
             assert before == self._approved()
         elif table not in self.out:
             assert key not in self.meaning().asked(table)
+
+    def _views_are_half_gone(self, error: DjlinkError) -> None:
+        """An interrupted apply took a link out in part, and the desk said so."""
+        assert "cannot be written, so nothing was changed" in error.message
+        assert any(how and self.place.is_linked(t) for t, how in self.out.items())
 
     def meanwhile(self, what: str, table: str, key: Any) -> None:
         """What happens to a set of requests, of which the key's is or becomes one."""
