@@ -53,6 +53,7 @@ def test_random_histories_lose_nothing_and_come_to_rest(
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
+                report_multiple_bugs=False,
                 phases=(Phase.generate, *SHRINK),
                 suppress_health_check=list(HealthCheck),
             ),
