@@ -182,7 +182,7 @@ def test_a_row_that_came_after_the_plan_is_refused_by_the_server_and_the_rest_go
     assert "refused 1 entity" in person.problem
     assert "late" in person.problem  # the server's own words
     visit = outcome(rig, report, "Visit")
-    assert (visit.status, visit.pulled) == ("done", 2)
+    assert (visit.status, visit.counts.pulled) == ("done", 2)
     assert held_keys(rig, "person") == {1, 2, 6}
     assert held_keys(rig, "visit") == {1, 6}
     again = rig.plan(document)
