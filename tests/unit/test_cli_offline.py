@@ -17,8 +17,9 @@ import click
 import pytest
 
 from djlink_manifest import __version__
-from djlink_manifest.cli.commands.apply import confirmed, question
+from djlink_manifest.cli.commands.apply import question
 from djlink_manifest.cli.root import djlink
+from djlink_manifest.cli.terminal.confirm import confirmed
 from tests.support.command import called
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from djlink_manifest.cli.options.owner_options import agreed
+from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models.restriction import restriction
 from djlink_manifest.model.links.dependents import below, children_first, ties
@@ -154,7 +154,7 @@ def test_only_the_word_yes_is_a_yes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, meant: bool
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-    assert agreed("Delete these rows from the source?") is meant
+    assert confirmed("Delete these rows from the source?") is meant
     assert "Delete these rows from the source? Type yes to confirm: " in capsys.readouterr().err
 
 

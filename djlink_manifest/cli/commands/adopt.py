@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from djlink_manifest.cli.commands.apply import check_terminal, confirmed
+from djlink_manifest.cli.commands.apply import check_terminal
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
+from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.terminal import line
 

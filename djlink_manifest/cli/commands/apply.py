@@ -18,6 +18,7 @@ from djlink_manifest.cli.options.manifest_options import (
     scope_options,
     verify_option,
 )
+from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.cli.terminal.interrupt import interruptible
 from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import Interrupted, UsageError
@@ -108,13 +109,3 @@ def question(deletions: int) -> str:
     """Return the question before an apply; `yes` also approves the deletions that the plan lists."""
     what = f", and approve the {counted(deletions, 'deletion')} that it lists" if deletions else ""
     return f"Apply this plan{what}?"
-
-
-def confirmed(question: str) -> bool:
-    """Return whether the person at the terminal types exactly `yes`."""
-    sys.stderr.write(f"\n{question} Type yes to confirm: ")
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        sys.stderr.write("\n")
-    return answer.strip() == "yes"

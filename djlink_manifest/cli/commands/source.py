@@ -9,13 +9,13 @@ import click
 from djlink_manifest.cli.options.manifest_options import json_option, output_options
 from djlink_manifest.cli.options.owner_options import (
     OwnerServer,
-    agreed,
     check_terminal,
     dependents_option,
     restriction_options,
     server_options,
     yes_option,
 )
+from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.selection import Condition
@@ -146,7 +146,7 @@ def request(
             if not any(each.links for each in touched):
                 screen.note([line("No lab has linked these tables: delete the rows with DataJoint.")])
                 return 1
-            if not yes and not agreed("Request the deletion of these rows?"):
+            if not yes and not confirmed("Request the deletion of these rows?"):
                 screen.note([line("Not requested. Nothing was changed.")])
                 return 1
             done = gathered.request(reason.strip())
@@ -261,7 +261,7 @@ def delete(server: OwnerServer, table: str | None, where: Condition | None, yes:
                 screen.note([line("No requested row is free of holders. Nothing was deleted.")])
                 return 1
             screen.note(touched_lines(gathered.holdings("free")))
-            if not yes and not agreed("Delete these rows from the source?"):
+            if not yes and not confirmed("Delete these rows from the source?"):
                 screen.note([line("Not deleted. Nothing was changed.")])
                 return 1
             done = gathered.delete()

@@ -163,13 +163,3 @@ def check_terminal(yes: bool, as_json: bool) -> None:
         raise UsageError(
             "there is no terminal to ask for confirmation; nothing was changed", hint="add --yes"
         )
-
-
-def agreed(question: str) -> bool:
-    """Return whether the person at the terminal types exactly `yes`."""
-    sys.stderr.write(f"\n{question} Type yes to confirm: ")
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        sys.stderr.write("\n")
-    return answer.strip() == "yes"
