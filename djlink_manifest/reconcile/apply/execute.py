@@ -40,26 +40,6 @@ def execute(link_work: LinkWork, action: Action) -> Blocked | None:
     Raises Otherwise where nothing further of the link may be done in this apply, and other errors of ours.
     """
     match action:
-        case CreateOutbound() | CreateLocal() | AlterLocal() | CopyLineage() | MakeViews() | AddForeignKey():
-            _structure(link_work, action)
-        case NoteDefinition():
-            return schema_changes.note_definition(link_work, action)
-        case NoteFilled():
-            return schema_changes.note_filled(link_work, action)
-        case Claim() | Mend() | Delete() | Approve() | NoteRequests():
-            _deletion(link_work, action)
-        case Release() | GiveUp() | Register() | Refill() | PullAgain() | Pull():
-            _rows(link_work, action)
-        case _:
-            _no_other(action)
-    return None
-
-
-def _structure(
-    link_work: LinkWork,
-    action: CreateOutbound | CreateLocal | AlterLocal | CopyLineage | MakeViews | AddForeignKey,
-) -> None:
-    match action:
         case CreateOutbound():
             schema_changes.create_outbound(link_work, action)
         case CreateLocal():
@@ -72,12 +52,10 @@ def _structure(
             schema_changes.make_views(link_work, action)
         case AddForeignKey():
             schema_changes.add_foreign_key(link_work, action)
-        case _:
-            _no_other(action)
-
-
-def _deletion(link_work: LinkWork, action: Claim | Mend | Delete | Approve | NoteRequests) -> None:
-    match action:
+        case NoteDefinition():
+            return schema_changes.note_definition(link_work, action)
+        case NoteFilled():
+            return schema_changes.note_filled(link_work, action)
         case Claim():
             requested.claim(link_work, action)
         case Mend():
@@ -92,16 +70,8 @@ def _deletion(link_work: LinkWork, action: Claim | Mend | Delete | Approve | Not
             confirmations.approve_gone(link_work, link_work.keys.gone)
         case NoteRequests():
             requested.note_requests(link_work, action)
-        case _:
-            _no_other(action)
-
-
-def _rows(link_work: LinkWork, action: Release | GiveUp | Register | Refill | PullAgain | Pull) -> None:
-    match action:
-        case Release(lost=True):
-            confirmations.release_lost(link_work)
         case Release():
-            batches.release_gone(link_work)
+            confirmations.release_gone(link_work, lost=action.lost)
         case GiveUp():
             confirmations.give_up(link_work)
         case Register():
@@ -114,6 +84,7 @@ def _rows(link_work: LinkWork, action: Release | GiveUp | Register | Refill | Pu
             pull.pull(link_work, action)
         case _:
             _no_other(action)
+    return None
 
 
 def _no_other(action: NoReturn) -> NoReturn:

@@ -34,29 +34,40 @@ def approve_gone(link_work: LinkWork, seen: KeyDigests) -> None:
             _in_pages(link_work, work, seen, partial(_approve_gone, listed))
 
 
-def release_lost(link_work: LinkWork) -> None:
-    """Release what a table made anew lacks and what is not to come again."""
-    _lost(link_work, link_work.keys.released)
+def release_gone(link_work: LinkWork, *, lost: bool) -> None:
+    """Release what the plan saw in outbound, missing locally and not to be pulled again.
 
-
-def give_up(link_work: LinkWork) -> None:
-    """Release or approve what a table made anew lacks, where its parents are held no longer."""
-    _lost(link_work, link_work.keys.lost, requested_too=True)
-
-
-def _lost(link_work: LinkWork, seen: KeyDigests, *, requested_too: bool = False) -> None:
+    `lost`: the local table was made anew, and lacks what it did not get back.
+    """
     link, source = link_work.link, link_work.source
     with differing_keys(link, True, True, source, link_work.local) as (missing, _):
         if missing is None or not missing.count:
             return
         with key_table(source, link, "gone") as gone:
-            registrations.add_lost(link_work.source_links, link, missing, gone, "released")
-            _in_pages(link_work, gone, seen, release)
-        if not requested_too:
+            if lost:
+                registrations.add_lost(link_work.source_links, link, missing, gone, "released")
+            else:
+                registrations.add_missing(link_work.source_links, link, missing, gone, pullable=False)
+            _in_pages(link_work, gone, link_work.keys.released, _release)
+
+
+def give_up(link_work: LinkWork) -> None:
+    """Release or approve what a table made anew lacks and whose parents are no longer held."""
+    link, source, seen = link_work.link, link_work.source, link_work.keys.lost
+    with differing_keys(link, True, True, source, link_work.local) as (missing, _):
+        if missing is None or not missing.count:
             return
+        with key_table(source, link, "gone") as gone:
+            registrations.add_lost(link_work.source_links, link, missing, gone, "released")
+            _in_pages(link_work, gone, seen, _release)
         with key_table(source, link, "doomed") as work, key_list(source, link) as listed:
             registrations.add_lost(link_work.source_links, link, missing, work, "approved")
             _in_pages(link_work, work, seen, partial(_approve_gone, listed))
+
+
+def _release(link_work: LinkWork, keys: list[RawRow]) -> None:
+    release(link_work, keys)
+    link_work.advanced()
 
 
 def _approve_gone(listed: KeyList, link_work: LinkWork, keys: Sequence[RawRow]) -> None:

@@ -31,7 +31,7 @@ from djlink_manifest.retry import Retry
 from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.external.objects import Objects
 from djlink_manifest.servers.keys.key_list import NumberedKeys
-from djlink_manifest.servers.keys.key_table import KeyTable, key_table
+from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.session.errors import is_transient_in_session
 from djlink_manifest.servers.session.session import RawRow, Writer
@@ -135,22 +135,6 @@ class LinkWork:
     def check(self) -> None:
         """Raise LinkLocked where the link's locks are no longer ours."""
         self.guarded(self.source, self.local)
-
-
-def release_gone(link_work: LinkWork) -> None:
-    """Release what the plan saw held in outbound, gone locally and not to be pulled again."""
-    link, source = link_work.link, link_work.source
-    with differing_keys(link, True, True, source, link_work.local) as (missing, _):
-        if missing is None or not missing.count:
-            return
-        with key_table(source, link, "gone") as gone:
-            registrations.add_missing(link_work.source_links, link, missing, gone, pullable=False)
-            for first, last in gone.pages(KEYS_AT_ONCE):
-                keys = link_work.keys.released.among(gone.keys(first, last))
-                if keys:
-                    again(link_work, partial(release, link_work, keys))
-                link_work.advanced()
-                check_stop(link_work)
 
 
 def register_equal(link_work: LinkWork) -> None:
