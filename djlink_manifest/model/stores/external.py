@@ -126,11 +126,6 @@ def external_columns(table: TableDefinition) -> tuple[tuple[Column, External], .
     return tuple((column, external) for column, external in found if external is not None)
 
 
-def is_external(column: Column) -> bool:
-    """Whether the column's values are kept in a store, now or as DataJoint before 2.0 kept them."""
-    return external_of(column) is not None or is_legacy(column)
-
-
 def is_plain_json(column: Column) -> bool:
     """Whether the column holds JSON of the lab's own, and no object's."""
     return column.base_type == "json" and external_of(column) is None

@@ -7,7 +7,7 @@ raises BadValue, whose message ends a sentence about the table.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -131,13 +131,6 @@ def as_type(value: object, what: str) -> str:
     if not is_type(text):
         raise BadValue(f"has {what} of the type {_shown(text)}, which djlink does not support")
     return text
-
-
-def of_width(row: Sequence[object], width: int) -> Sequence[object]:
-    """A row of so many values."""
-    if len(row) != width:
-        raise BadValue(f"is described by a row of {len(row)} values instead of {width}")
-    return row
 
 
 def shown(value: object) -> str:
