@@ -43,7 +43,7 @@ class LinkHolding:
 
     `held`: they cannot be deleted, `since` the first of them was pulled; `requested`: asked for and not yet
     approved, `requested_held` those of them that are held, `requested_seconds` since the first of these was
-    asked for; `approved`: let go of.
+    asked for; `approved`: released.
     """
 
     link: OwnedLink

@@ -243,6 +243,6 @@ def _count(link_work: LinkWork, entities: int, budget: Budget) -> None:
 
 
 def _refuse(link_work: LinkWork, work: KeyTable, number: int, words: str) -> None:
-    """Count an entity that the local server does not take, and let go of it at the source."""
+    """Count an entity that the local server refuses, and release it at the source."""
     count_refusal(link_work.counters, words)
     again(link_work, partial(release, link_work, work.keys(number, number), counted=False))

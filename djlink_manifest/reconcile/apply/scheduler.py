@@ -135,7 +135,7 @@ def _do_lane(run: Run, entities: dict[str, int], lane: Lane) -> None:
 def _why_skipped(run: Run, turn: Turn) -> str | None:
     """Why a turn is not attempted; None where nothing is in the way.
 
-    A link above it failed; or the tables could not be made of one whose rows go along with its own.
+    A link above it failed, or the tables of a link whose rows are deleted with its own could not be made.
     """
     if run.stop.is_set():
         return "interrupted before it started"

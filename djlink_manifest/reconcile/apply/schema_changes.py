@@ -139,7 +139,7 @@ def add_foreign_key(link_work: LinkWork, action: AddForeignKey) -> None:
 
 
 def make_views(link_work: LinkWork, action: MakeViews) -> None:
-    """Make or replace the owner's views. Where a right is missing it is said, and the link goes on."""
+    """Make or replace the owner's views. A missing privilege is reported and stops nothing else."""
     for view in action.definitions:
         source = link_work.link.definition if view.key else None
         try:

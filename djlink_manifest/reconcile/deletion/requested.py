@@ -210,7 +210,7 @@ class DeletionOf:
 
 
 def delete_unwanted(link_work: LinkWork) -> None:
-    """Delete what the plan saw wanted no longer, is so still and nothing refers to, then release it."""
+    """Delete and release the unwanted entities that the plan saw, if still unwanted and not referred to."""
     link, dependents = link_work.link, link_work.found.dependents
     with (
         key_table(link_work.source, link, "found", looked_up=False) as found,

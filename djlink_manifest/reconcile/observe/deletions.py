@@ -160,7 +160,7 @@ def _unfilled(context: Context, link_tables: Mapping[str, LinkTables]) -> Mappin
 def unseen_below(context: Context, addresses: Collection[str]) -> tuple[str, str] | None:
     """What is in the way of a deletion in these links, in words, and what to do; None for nothing.
 
-    Tables that the account cannot see and of which rows would go along, or change. It may not know of any.
+    Tables that the account cannot see and whose rows would be deleted or changed too, as far as it knows.
     """
     links = [context.links[address] for address in sorted(addresses)]
     schemas = {link.local.schema for link in links}
@@ -185,7 +185,7 @@ def _by_link(
 
 
 def _unwanted(link: Link, snapshot: LinkSnapshot) -> int:
-    """How many entities are here, held and wanted no longer, and are to be let go."""
+    """Count the local entities that are held, no longer wanted, and to be released."""
     if link.unwanted != "release":
         return 0
     return sum(
@@ -317,7 +317,7 @@ def _orphans(
 def _unwanted_closures(
     links: Sequence[Link], source_links: SourceLinks, dependents: Dependents, source: Session, local: Session
 ) -> Iterator[tuple[str, Closure, KeyDigests]]:
-    """Of each link what is wanted no longer and can go, with its keys: nothing that stays refers to it."""
+    """The unwanted entities of each link to which no remaining row refers, with their keys."""
     if not links:
         return
     with deletion_set(local, dependents, [link.address for link in links]) as sets:

@@ -103,6 +103,6 @@ def counted_forgotten(
 
 
 def is_table(catalog: Catalog, schema: str, name: str) -> bool:
-    """Whether a table stands there; a view in its place, which somebody else made, is not read."""
+    """Whether the name is that of a table; a view, which djlink did not create, is not read."""
     found = catalog.tables.get((schema, name))
     return found is not None and found.kind == "table"

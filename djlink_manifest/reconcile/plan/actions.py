@@ -217,7 +217,7 @@ class Delete:
 
     `along` are entities of other links that go with them, `rows` all rows by local table. `cause`: `granted`
     was claimed by an earlier apply; `approved` is claimed first, under the digest `keys` of the open requests
-    up to `until`, in the name of `by`; `auto` needs no review; `unwanted` is wanted no longer; `orphans` are
+    up to `until`, in the name of `by`; `auto` needs no review; `unwanted` is no longer wanted; `orphans` are
     local rows without a source row, approved under the digest `keys`. `unheld`: entities without an outbound
     row are among them. `remade`: the local table was made anew and lacks rows, which were deleted by nobody.
     `records`: requests up to that moment which the local `DeletionRequested` does not say yet are entered

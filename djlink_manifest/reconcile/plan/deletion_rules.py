@@ -46,7 +46,7 @@ from djlink_manifest.reconcile.state.deletion_requests import (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows for one link. `kept` counts what is wanted no longer and stays, for `warnings` say why.
+    """What follows for one link. `kept` counts unwanted entities that stay; `warnings` say why.
 
     `spent` are approvals that have nothing more to cover.
     """

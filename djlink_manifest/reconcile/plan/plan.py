@@ -38,7 +38,7 @@ class LinkPlan:
     """What shall be done for one link, in order, and what shall not.
 
     `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are
-    held though wanted no longer; `left_out` says how many source entities each reason leaves out; `requests`
+    held though no longer wanted; `left_out` says how many source entities each reason leaves out; `requests`
     is what the source asks to delete, and what would go with it.
     """
 
@@ -239,7 +239,7 @@ def _is_of_orphans(action: Action) -> bool:
 
 
 def concerned(plan: Plan) -> frozenset[str]:
-    """The links that an apply works on: those with actions, and those of which entities go along."""
+    """The links that an apply works on: with actions, or with entities that others' deletions take."""
     acting = [link for link in plan.links if link.actions and not link.is_stopped]
     along = {a for link in acting for d in link.actions if isinstance(d, Delete) for a, _ in d.along}
     return frozenset({link.address for link in acting} | along)

@@ -1,4 +1,4 @@
-"""What was observed of deletions, as values: requests, what would go with them, what is wanted no longer.
+"""What was observed of deletions, as values: requests, what would go with them, what is no longer wanted.
 
 There is no key in it, so a plan made from it can be shared.
 """
@@ -77,7 +77,7 @@ class LinkDeletions:
     `request_groups` are the open requests of entities held or not; `granted` the closure of those that were
     agreed to; `requested` the others, and `earlier` parts of these up to the moments that approvals name, by
     their text; `unnoted` and `overdue` are the requests that the local `DeletionRequested` lacks and has too
-    many; `unwanted` is what is here and wanted no longer; `unheld` tells that requested entities are here
+    many; `unwanted` is what is here and no longer wanted; `unheld` tells that requested entities are here
     without an outbound row; `now` is the source's clock; `again` counts entities that were approved before,
     and are here again without protection; `orphans` are the local rows without a source row, where an
     approval names them or they were asked about. `newest` is the moment of the latest request of whatever

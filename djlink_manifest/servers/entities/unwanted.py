@@ -1,4 +1,4 @@
-"""What is held and wanted no longer, found on the source server."""
+"""Find, on the source server, the entities that are held and no longer wanted."""
 
 from __future__ import annotations
 

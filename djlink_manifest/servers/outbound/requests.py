@@ -146,7 +146,7 @@ def lock_requests(session: Writer, keys: KeysInHand, *, granted_only: bool = Fal
 
 
 def approve(session: Writer, keys: KeysInHand, cause: Cause) -> int:
-    """Say to the source that these requested entities are gone, and let go of them; how many outbound rows.
+    """Approve these requested entities, which are gone locally; the number of outbound rows deleted.
 
     Their requests are locked, and their absence from the local table is proved. One transaction, which the
     caller commits: approval, ledger, outbound row.
