@@ -145,7 +145,7 @@ def test_twelve_tables_killed_again_and_again_on_their_way_arrive_whole(
     servers: Servers, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """DataJoint tables of two sources: each apply is killed a little further on, until one is not."""
-    start = seed()
+    start = seed(1619078306)
     chance, atlas = random.Random(start), Atlas(servers, new_names(), tmp_path)
     applier = Applier(atlas.rig.environ, Path(__file__).parents[2])
     try:

@@ -39,6 +39,7 @@ COUNTED = (
     "left with a parent that is not held",
 )
 EXAMPLES = (18, 49)  # they hold all of these
+SEED = 1279014896
 
 
 def script(rig: Rig, statements: Sequence[str], server: str = "lab_a") -> None:
@@ -204,7 +205,7 @@ def asked(rig: Rig, rnd: random.Random, model: Model, names: Sequence[str]) -> I
 def test_counts_and_pulled_keys_are_those_of_the_definition(
     servers: Servers, record_property: Callable[[str, object], None]
 ) -> None:
-    start, seen = seed(), Counter[str]()
+    start, seen = seed(SEED), Counter[str]()
     numbers = [*EXAMPLES, *range(start, start + PIPELINES)]
     try:
         for each in numbers:
