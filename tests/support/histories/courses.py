@@ -30,7 +30,7 @@ class Courses(History):
         if not usable:
             return
         table = usable[0]
-        one, other = nth(held[table], n), nth(held[table], n + 1)
+        one, other = nth(table, held[table], n), nth(table, held[table], n + 1)
         self.owner_asks(table, one, by_sql)
         if meanwhile != "another is asked for":
             self.owner_asks(table, other, by_sql)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from djlink_manifest.cli import run
-from tests.support.histories.model import Agreed
+from tests.support.histories.model import ABOVE, Agreed
 from tests.support.histories.people import MEANWHILE, People, few, nth, tables
-from tests.support.histories.place import MASTERS
+from tests.support.histories.place import MASTERS, parts_of
 from tests.support.histories.plans import shuffled, without_places
 
 # what the run's end tells, for it may be that nothing of the kind came about
@@ -34,6 +34,7 @@ COUNTED = (
     "links taken out",
     "copies restored",
     "local tables dropped",
+    "misspelt names",
 )
 
 
@@ -57,6 +58,7 @@ class History(People):
         self.agreed: list[Agreed] = []
         self.copy: dict[str, Any] = {}
         self.is_asking, self.relinks, self.asks_more = False, relinks, False
+        self.misspelt: str | None = None
         self.void: list[Agreed] = []
         self.loose: dict[str, set[Any]] = {name: set() for name in MASTERS}
         self.odd: set[Any] = set()
@@ -72,7 +74,7 @@ class History(People):
             for table, n in asked:
                 self.owner_asks_for_a_deletion(table, n, by_sql=True)
             if asked and meanwhile:
-                other = nth(self.place.keys(asked[0][0]), asked[0][1] + 1)
+                other = nth(asked[0][0], self.place.keys(asked[0][0]), asked[0][1] + 1)
                 self.owner_asks(asked[0][0], other, by_sql=True)
                 self.somebody_approves(asked[0][0])
                 self.meanwhile(meanwhile, asked[0][0], other)
@@ -88,13 +90,21 @@ class History(People):
         deletions=st.sampled_from(
             [("review", "review"), ("review", "auto"), ("auto", "review"), ("auto", "auto")]
         ),
+        changed=st.sampled_from(["report", "mend"]),
     )
     def the_manifest_changes(
-        self, where: Any, note: Any, unwanted: str, pull: str, notes: str, deletions: tuple[str, str]
+        self,
+        where: Any,
+        note: Any,
+        unwanted: str,
+        pull: str,
+        notes: str,
+        deletions: tuple[str, str],
+        changed: str,
     ) -> None:
         if {"session", "note"} <= self.out.keys() and pull == "needed":
             pull = "all"  # a manifest of which nothing is wanted is refused
-        both = {"unwanted": unwanted, "deletions": deletions[0], "max_deletions": 100}
+        both = {"unwanted": unwanted, "deletions": deletions[0], "max_deletions": 100, "changed": changed}
         subject: dict[str, Any] = {"pull": pull, **both}
         if where and pull != "needed":
             subject["where"] = where
@@ -153,8 +163,7 @@ class History(People):
         if how != "keep" or self.place.is_linked(table):
             return
         if not adopts and table != "session":
-            parts = [f"{{here}}.{t}" for t in ("session__trial", "session") if table == "session"]
-            self.place.lab(f"DROP TABLE {', '.join([*parts, f'{{here}}.{table}'])}")
+            self.place.lab(f"DROP TABLE {{here}}.{table}")
         elif self.runs("adopt", self.place.address(table), "-f", str(self.write()), "--auto-approve"):
             self.out[table] = how  # nothing of it is known to be the source's
 
@@ -180,9 +189,24 @@ class History(People):
         self.told["local tables dropped"] += 1
         self.apply(at=(at * 8 if every else at) if killed else None, every=every)
 
-    @rule()
-    def an_apply(self) -> None:
-        self.apply()
+    @rule(verify=st.booleans())
+    def an_apply(self, verify: bool) -> None:
+        self.apply(verify=verify)
+
+    @rule(table=tables, at=st.one_of(st.none(), st.integers(1, 12)))
+    def an_apply_of_a_misspelt_name(self, table: str, at: int | None) -> None:
+        """Nothing comes of a table that cannot be resolved or of those below it; then the name is mended."""
+        if table in self.out or any(each.table == table for each in self.agreed):
+            return
+        self.misspelt = table
+        self.told["misspelt names"] += 1
+        before = {t: self.place.keys(t) for t in MASTERS}
+        self.apply(at=at)
+        self.misspelt = None
+        below = [t for t in MASTERS if t == table or table in ABOVE.get(t, ()) or t == "note"]
+        for each in below:
+            more = self.place.keys(each) - before[each]
+            assert not more, f"{more} of {each} pulled though {table} is misspelt"
 
     @precondition(lambda self: self.is_asking)
     @rule()
@@ -192,7 +216,8 @@ class History(People):
 
     def document(self) -> dict[str, Any]:
         """The manifest as it stands."""
-        return self.place.document(self.options, self.out, [each.entry for each in self.agreed])
+        approvals = [each.entry for each in self.agreed]
+        return self.place.document(self.options, self.out, approvals, self.misspelt)
 
     def write(self) -> Any:
         """The manifest as a file."""
@@ -254,12 +279,10 @@ class History(People):
             self.loose[table] &= local_keys - held
         sessions = self.place.keys("session") & {row[0] for row in lab["session"]}
         for s in sessions if "session" not in self.out else ():
-            local, source_side = (
-                {row[:2] for row in rows["session__trial"] if row[0] == s} for rows in (lab, source)
-            )
-            if local == source_side:
+            is_whole = parts_of(lab, s) == parts_of(source, s)
+            if is_whole:
                 self.odd.discard(s)
-            assert local == source_side or s in self.odd, f"session {s} is here by half"
+            assert is_whole or s in self.odd, f"session {s} is here by half"
         self.odd &= sessions
 
     @invariant()

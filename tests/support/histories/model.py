@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.support.histories.place import MASTERS, Place, Rows
+from tests.support.histories.place import MASTERS, PARTS, Place, Rows
 
 Keys = dict[str, set[Any]]
 ABOVE = {
@@ -63,7 +63,7 @@ class Meaning:
         for table, how in self.out.items():
             if how == "drop" and table != "session":  # the lab's analyses depend on sessions
                 going[table] = {row[0] for row in self.lab[table]}
-        return {**going, "session__trial": going["session"]}
+        return going | dict.fromkeys(PARTS, going["session"])
 
     def closure(self, roots: Mapping[str, Collection[Any]]) -> Keys:
         """These entities with all that hang on them here, in linked tables."""

@@ -13,7 +13,7 @@ from djlink_manifest.model.links.selection import Equals
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.desk import Desk
 from tests.support.histories.model import ABOVE, Agreed, Meaning, hanging, touching
-from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, Place
+from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, PARTS, Place, key_of, parts_of
 
 few = st.integers(1, 5)
 values = st.integers(0, 2)
@@ -22,9 +22,9 @@ tables = st.sampled_from(sorted(MASTERS))
 MEANWHILE = ("nothing", "nothing", "one is withdrawn", "another is asked for", "more hangs on it")
 
 
-def nth(keys: Collection[Any], n: int) -> Any:
-    """The n-th of these keys, round and round; n itself where there is none."""
-    return sorted(keys)[n % len(keys)] if keys else n
+def nth(table: str, keys: Collection[Any], n: int) -> Any:
+    """The n-th of these keys of a table, round and round; the table's n-th where there is none."""
+    return sorted(keys)[n % len(keys)] if keys else key_of(table, n)
 
 
 class People(RuleBasedStateMachine):
@@ -64,24 +64,41 @@ class People(RuleBasedStateMachine):
 
     @rule(s=few, id=few, parts=st.integers(0, 2), v=values)
     def source_inserts_a_session(self, s: int, id: int, parts: int, v: int) -> None:
-        if self.place.source("INSERT INTO {lab}.session VALUES (%s, %s)", s, id):
+        session = key_of("session", s)
+        if self.place.source("INSERT INTO {lab}.session VALUES (%s, %s)", session, id):
             for n in range(parts):
-                self.place.source("INSERT INTO {lab}.session__trial VALUES (%s, %s, %s)", s, n, v)
+                self.place.source("INSERT INTO {lab}.session__trial VALUES (%s, %s, %s)", session, n, v)
+                self.place.source("INSERT INTO {lab}.session__wave VALUES (%s, %s, %s)", session, n, v)
+
+    @rule(s=few, n=st.integers(0, 2), comes=st.booleans())
+    def source_changes_the_parts_of_a_session(self, s: int, n: int, comes: bool) -> None:
+        """As owners do who correct what was pulled before: no key of theirs forbids it."""
+        session = key_of("session", s)
+        if comes:
+            changed = self.place.source("INSERT INTO {lab}.session__trial VALUES (%s, %s, 0)", session, n)
+        else:
+            for part in PARTS:
+                self.place.source(f"DELETE FROM {{lab}}.{part} WHERE s = %s AND n = %s", session, n)
+            changed = True
+        if changed:
+            self.odd.add(session)
 
     @rule(n=few, s=few, v=values)
     def source_inserts_a_note(self, n: int, s: int, v: int) -> None:
-        self.place.source("INSERT INTO {lab}.note VALUES (%s, %s, %s)", n, s if s > 1 else None, v)
+        session = key_of("session", s) if s > 1 else None
+        self.place.source("INSERT INTO {lab}.note VALUES (%s, %s, %s)", n, session, v)
 
     @rule(id=few, v=values)
     def source_updates(self, id: int, v: int) -> None:
         self.place.source("UPDATE {lab}.subject SET v = %s WHERE id = %s", v, id)
-        self.place.source("UPDATE {lab}.session__trial SET v = %s WHERE s = %s", v, id)
+        session = key_of("session", id)
+        self.place.source("UPDATE {lab}.session__trial SET v = %s WHERE s = %s", v, session)
 
     @rule(table=tables, n=few)
     def owner_deletes_by_sql(self, table: str, n: int) -> None:
         """Mostly what was approved, where something was."""
         approved = self.place.keys(table, "_deletion_approved")
-        self.owner_deletes(table, nth(approved, n) if n > 1 else n)
+        self.owner_deletes(table, nth(table, approved if n > 1 else (), n))
 
     def owner_deletes(self, table: str, key: Any) -> None:
         """What is held cannot go, nor what something refers to; all else goes, approved or never pulled."""
@@ -92,8 +109,8 @@ class People(RuleBasedStateMachine):
         )
         if key not in {row[0] for row in before[table]} or (referred and table == "session"):
             return
-        if table == "session" and not held:
-            self.place.source("DELETE FROM {lab}.session__trial WHERE s = %s", key)
+        for part in PARTS if table == "session" and not held else ():
+            self.place.source(f"DELETE FROM {{lab}}.{part} WHERE s = %s", key)
         gone = self.place.source(f"DELETE FROM {{lab}}.{table} WHERE {MASTERS[table]} = %s", key)
         assert gone is not (held or referred), f"{key} of {table}: held {held}, referred to {referred}"
         self.told["rows deleted by the owner after an approval"] += gone and key in approved
@@ -132,14 +149,14 @@ class People(RuleBasedStateMachine):
     @rule(table=tables, n=few, by_sql=st.booleans())
     def owner_asks_for_a_deletion(self, table: str, n: int, by_sql: bool) -> None:
         """Mostly of what is held."""
-        self.owner_asks(table, nth(self.place.keys(table), n) if n > 1 else n, by_sql)
+        self.owner_asks(table, nth(table, self.place.keys(table) if n > 1 else (), n), by_sql)
 
     def owner_asks(self, table: str, key: Any, by_sql: bool) -> None:
         """By SQL for one row; at the desk for all that hangs on it too, since that has to go first."""
         source = self.place.at_source()
         self.is_asking = True
         if by_sql:
-            if self.place.is_linked(table):
+            if self.place.takes_requests(table):
                 view = self.place.view(table, "requests")
                 self.place.source(f"INSERT INTO {view} ({MASTERS[table]}) VALUES (%s)", key)
             return
@@ -162,10 +179,10 @@ class People(RuleBasedStateMachine):
     @rule(table=tables, n=few, by_sql=st.booleans(), approved=st.booleans())
     def owner_withdraws(self, table: str, n: int, by_sql: bool, approved: bool) -> None:
         """By SQL all of a table; at the desk one with all on it, what is approved only if that is said."""
-        key = nth(self.meaning().asked(table), n) if n > 1 else n
+        key = nth(table, self.meaning().asked(table) if n > 1 else (), n)
         if not by_sql:
             self.owner_withdraws_one(table, key, approved)
-        elif self.place.is_linked(table):
+        elif self.place.takes_requests(table):
             before = self._approved()
             self.place.source(f"DELETE FROM {self.place.view(table, 'requests')}")
             assert before == self._approved()
@@ -215,23 +232,27 @@ class People(RuleBasedStateMachine):
         lab = self.place.at_lab()
         if not lab[table]:
             return
-        key = nth({row[0] for row in lab[table]}, n)
+        key = nth(table, {row[0] for row in lab[table]}, n)
         if table == "session":
             if key in {s for s, _ in lab["analysis"]} | {s for _, s, _ in lab["note"]}:
                 return
-            self.place.lab("DELETE FROM {here}.session__trial WHERE s = %s", key)
+            for part in PARTS:
+                self.place.lab(f"DELETE FROM {{here}}.{part} WHERE s = %s", key)
         self.place.lab(f"DELETE FROM {{here}}.{table} WHERE {MASTERS[table]} = %s", key)
 
-    @rule(table=tables, key=few)
-    def lab_deletes_by_datajoint(self, table: str, key: int) -> None:
+    @rule(table=tables, n=few)
+    def lab_deletes_by_datajoint(self, table: str, n: int) -> None:
         """With all that depends on it, the lab's own rows too."""
+        key = key_of(table, n)
         if any(how == "drop" for how in self.out.values()):
             return  # DataJoint knows the tables as they were when the lab began
         if key not in {row[0] for row in self.place.at_lab()[table]}:
             return
         rows = getattr(self.place.linked, CLASSES[table])()
         self.place.connection.dependencies.load(force=True)
-        (rows & f"{MASTERS[table]} = {key}").delete(prompt=False)
+        # DataJoint's sessions refuse to compare with the day that is none
+        is_it = "< '2026-01-01'" if key == "0000-00-00" else f"= '{key}'"
+        (rows & f"{MASTERS[table]} {is_it}").delete(prompt=False)
 
     @rule(rule=st.sampled_from([None, *sorted(LAB_RULES)]))
     def lab_asks_more_of_its_notes(self, rule: str | None) -> None:
@@ -241,8 +262,15 @@ class People(RuleBasedStateMachine):
 
     @rule(n=few)
     def lab_analyses(self, n: int) -> None:
-        s = nth({row[0] for row in self.place.at_lab()["session"]}, n)
+        s = nth("session", {row[0] for row in self.place.at_lab()["session"]}, n)
         self.place.lab("INSERT INTO {own}.analysis (s, a) VALUES (%s, 1)", s)
+
+    @rule(table=st.sampled_from(["remark", "label"]), r=few, n=few)
+    def lab_writes_beside_a_part(self, table: str, r: int, n: int) -> None:
+        """A row of its own that goes with a part's row, or that forgets which it was about."""
+        trials = sorted(row[:2] for row in self.place.at_lab()["session__trial"])
+        if trials:
+            self.place.lab(f"INSERT INTO {{own}}.{table} VALUES (%s, %s, %s)", r, *trials[n % len(trials)])
 
     @rule(id=st.integers(1, 8), v=values)
     def lab_enters_a_subject_of_its_own(self, id: int, v: int) -> None:
@@ -256,15 +284,13 @@ class People(RuleBasedStateMachine):
     def lab_enters_what_hangs_on_another_row(self, table: str, key: int, n: int) -> None:
         """A row of its own in a linked table."""
         above = ABOVE[table][0]
-        self.lab_enters_below(above, nth({row[0] for row in self.place.at_lab()[above]}, n), key)
+        self.lab_enters_below(above, nth(above, {row[0] for row in self.place.at_lab()[above]}, n), key)
 
-    def lab_enters_below(self, above: str, parent: Any, key: Any) -> None:
+    def lab_enters_below(self, above: str, parent: Any, n: int) -> None:
         """A row of its own that hangs on that one, unless the key stands or the table is to be dropped."""
-        [(table, values)] = [
-            (t, (key, parent) if t == "session" else (key, parent, 0))
-            for t, (a, _) in ABOVE.items()
-            if a == above
-        ]
+        [table] = [t for t, (a, _) in ABOVE.items() if a == above]
+        key = key_of(table, n)
+        values = (key, parent) if table == "session" else (key, parent, 0)
         local_keys = self.place.at_lab()
         if self.out.get(table) == "drop" or key in self.place.keys(table) | {
             row[0] for row in local_keys[table]
@@ -290,10 +316,5 @@ class People(RuleBasedStateMachine):
         after, source = self.place.at_lab(), self.place.at_source()
         for table in MASTERS:
             self.loose[table] |= {row[0] for row in after[table]} - self.place.keys(table)
-        trials = {s: {row for row in source["session__trial"] if row[0] == s} for s, _ in after["session"]}
-        for s, of_the_source in trials.items():
-            if {row[:2] for row in after["session__trial"] if row[0] == s} != {
-                row[:2] for row in of_the_source
-            }:
-                self.odd.add(s)
+        self.odd |= {s for s, _ in after["session"] if parts_of(after, s) != parts_of(source, s)}
         self.told["copies restored"] += before != after

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from pymysql.constants import FIELD_TYPE
 
 from djlink_manifest.model.server.address import Secret, ServerAddress
 from djlink_manifest.model.server.rights import LOCAL_RIGHTS, REMOVAL_RIGHTS
@@ -34,7 +35,7 @@ from djlink_manifest.sandbox.servers.accounts import (
 from tests.support.faults.crash import Applier
 from tests.support.rig import PASSWORD, Rig
 from tests.support.snapshots import Saved
-from tests.support.sql import ask, root
+from tests.support.sql import LENIENT, ask, root
 
 # by a foreign key, for a key that stands already, for a request that was approved before
 REFUSED = (1217, 1451, 1452, 1062, 1369)
@@ -55,18 +56,54 @@ ROOT = Path(__file__).parents[3]
 TABLES = (
     "CREATE DATABASE {lab}",
     "CREATE TABLE {lab}.subject (id int PRIMARY KEY, v int NOT NULL)",
-    "CREATE TABLE {lab}.session (s int PRIMARY KEY, id int NOT NULL,"
+    "CREATE TABLE {lab}.session (s date PRIMARY KEY, id int NOT NULL,"
     " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
-    "CREATE TABLE {lab}.session__trial (s int, n int, v int NOT NULL, PRIMARY KEY (s, n),"
+    "CREATE TABLE {lab}.session__trial (s date, n int, v int NOT NULL, PRIMARY KEY (s, n),"
     " FOREIGN KEY (s) REFERENCES {lab}.session (s))",
-    "CREATE TABLE {lab}.note (n int PRIMARY KEY, s int, v int NOT NULL,"
+    "CREATE TABLE {lab}.session__wave (s date, n int, w int, PRIMARY KEY (s, n, w),"
+    " FOREIGN KEY (s, n) REFERENCES {lab}.session__trial (s, n))",
+    "CREATE TABLE {lab}.note (n int PRIMARY KEY, s date, v int NOT NULL,"
     " FOREIGN KEY (s) REFERENCES {lab}.session (s))",
+)
+# of the lab's own, beside `analysis`: rows that go with a part's row, and rows that it leaves behind changed
+OWN_TABLES = (
+    "CREATE TABLE {own}.code (v int PRIMARY KEY)",
+    "INSERT INTO {own}.code VALUES (0), (1)",
+    "CREATE TABLE {own}.remark (r int PRIMARY KEY, s date, n int,"
+    " FOREIGN KEY (s, n) REFERENCES {here}.session__trial (s, n) ON DELETE CASCADE)",
+    "CREATE TABLE {own}.label (r int PRIMARY KEY, s date, n int,"
+    " FOREIGN KEY (s, n) REFERENCES {here}.session__trial (s, n) ON DELETE SET NULL)",
+)
+OWN = ("analysis", "remark", "label")
+# without it DataJoint deletes nothing above them
+LINEAGE = (
+    "INSERT INTO {{own}}.`~lineage` (table_name, attribute_name, lineage)"
+    " SELECT '{table}', attribute_name, lineage FROM {{here}}.`~lineage`"
+    " WHERE table_name = 'session__trial' AND attribute_name IN ('s', 'n')"
 )
 MASTERS = {"subject": "id", "session": "s", "note": "n"}
 CLASSES = {"subject": "Subject", "session": "Session", "note": "Note"}
-SOURCE = (*MASTERS, "session__trial")
+PARTS = ("session__wave", "session__trial")  # of `session`, the lower first
+SOURCE = (*MASTERS, *PARTS)
 
 Rows = Mapping[str, frozenset[tuple[Any, ...]]]
+
+
+def key_of(table: str, n: int) -> Any:
+    """The n-th key of a table: a session's is a day, of which the second is none that servers compare."""
+    if table != "session":
+        return n
+    return "0000-00-00" if n == 2 else f"2026-01-{n:02}"
+
+
+def parts_of(rows: Rows, session: Any) -> set[tuple[Any, ...]]:
+    """The keys of a session's part rows."""
+    return {
+        (part, *row[: 3 if part == "session__wave" else 2])
+        for part in PARTS
+        for row in rows[part]
+        if row[0] == session
+    }
 
 
 class Place:
@@ -103,9 +140,14 @@ class Place:
         self.connection = pipeline.connect(rig.servers.local, rig.names("lab"), PASSWORD)
         self.linked = dj.VirtualModule("linked", self.local, connection=self.connection)
         declare_own(dj.Schema(self.own, {"linked": self.linked}, connection=self.connection))
-        ask(rig.servers.local, f"CREATE TABLE `{self.own}`.code (v int PRIMARY KEY)")
-        ask(rig.servers.local, f"INSERT INTO `{self.own}`.code VALUES (0), (1)")
+        for statement in (*OWN_TABLES, *(LINEAGE.format(table=t) for t in OWN if t != "analysis")):
+            self.lab(statement)
         self.owner = source.connect(rig.names("owner"), PASSWORD)
+        self._owner_runs(LENIENT)
+        self._decoders = {server: root(server).decoders for server in (source, rig.servers.local)}
+        for server, decoders in self._decoders.items():
+            # '0000-00-00' is no date of Python's
+            root(server).decoders = {t: d for t, d in decoders.items() if t != FIELD_TYPE.DATE}
         self.applier = Applier(rig.environ, ROOT)
         self._whole = [(source, Saved.of(source, rig.outbound)), self._local()]
         self._views = dict(self._made_views())
@@ -134,12 +176,18 @@ class Place:
         options: Mapping[str, Mapping[str, Any]],
         out: Mapping[str, str | None] = {},
         approvals: Sequence[Mapping[str, Any]] = (),
+        misspelt: str | None = None,
     ) -> dict[str, Any]:
         """A manifest of all tables but those `out` of it, with these options of theirs.
 
-        `out` says what `removed` does with the local table; None: it does not name the table.
+        `out` says what `removed` does with the local table; None: it does not name the table. One name may be
+        misspelt.
         """
-        tables = {name: dict(options.get(name, {})) for t, name in CLASSES.items() if t not in out}
+        tables = {
+            name + "x" * (t == misspelt): dict(options.get(name, {}))
+            for t, name in CLASSES.items()
+            if t not in out
+        }
         more: dict[str, Any] = {}
         removed = {self.address(table): {"table": how} for table, how in out.items() if how}
         if removed:
@@ -163,7 +211,8 @@ class Place:
         ]
         source = [f"`{self.rig.names('lab')}`.{name}" for name in SOURCE]
         asked = [f"{name}__deletion_requested" for name in MASTERS]
-        local = [f"`{self.own}`.analysis", *(f"`{self.local}`.{name}" for name in (*asked, *SOURCE))]
+        local = [f"`{self.own}`.{name}" for name in OWN]
+        local += [f"`{self.local}`.{name}" for name in (*asked, *SOURCE)]
         for server, tables in ((self.rig.servers.lab_a, outbound + source), (self.rig.servers.local, local)):
             with unchecked(server):
                 for table in tables:
@@ -175,13 +224,17 @@ class Place:
         """A statement of the source's owner; whether it was done. One that is refused changes nothing."""
         return tried(lambda: self._owner_runs(self.rig.sql(text), args))
 
-    def _owner_runs(self, text: str, args: Sequence[object]) -> None:
+    def _owner_runs(self, text: str, args: Sequence[object] = ()) -> None:
         with self.owner.cursor() as cursor:
             cursor.execute(text, args or None)
 
     def view(self, table: str, kind: str) -> str:
         """An owner's view, as it stands in a statement."""
         return f"{quoted_name(self.owners)}.{quoted_name(self.rig.names('lab') + f'_{table}_{kind}')}"
+
+    def takes_requests(self, table: str) -> bool:
+        """Whether the owner's view of a link's requests stands: an apply that ends a link drops it first."""
+        return self.rig.names("lab") + f"_{table}_requests" in self._view_names()
 
     @contextmanager
     def desk(self) -> Iterator[Desk]:
@@ -200,7 +253,7 @@ class Place:
 
     def lab_drops(self, table: str) -> None:
         """Drop a local table with its parts, whatever refers to it."""
-        parts = [f"{table}__deletion_requested", *(["session__trial"] if table == "session" else [])]
+        parts = [f"{table}__deletion_requested", *(PARTS if table == "session" else ())]
         names = ", ".join(f"`{self.local}`.`{name}`" for name in (*parts, table))
         self.torn = True
         with unchecked(self.rig.servers.local):
@@ -220,7 +273,7 @@ class Place:
         """The rows of all local tables, as a dump has them."""
         text = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
         tables = [f"`{self.local}`.`{name}`" for (name,) in ask(self.rig.servers.local, text, (self.local,))]
-        tables.append(f"`{self.own}`.analysis")
+        tables += [f"`{self.own}`.{name}" for name in OWN]
         return {of: ask(self.rig.servers.local, f"SELECT * FROM {of}") for of in tables}
 
     def restore(self, copy: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
@@ -243,7 +296,7 @@ class Place:
         """The local rows, and the lab's own."""
         server = self.rig.servers.local
         rows = {t: frozenset(standing(server, f"SELECT * FROM `{self.local}`.{t}")) for t in SOURCE}
-        return rows | {"analysis": frozenset(ask(server, f"SELECT * FROM `{self.own}`.analysis"))}
+        return rows | {t: frozenset(ask(server, f"SELECT * FROM `{self.own}`.{t}")) for t in OWN}
 
     def keys(self, table: str, ending: str = "") -> set[Any]:
         """The keys in an outbound table, or in one beside it."""
@@ -282,6 +335,8 @@ class Place:
     def close(self) -> None:
         """End the process that applies, and people's sessions."""
         self.applier.close()
+        for server, decoders in self._decoders.items():
+            root(server).decoders = decoders
         self.connection.close()
         self.owner.close()
 
