@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from djlink_manifest.errors import DjlinkError, ServerError
-from djlink_manifest.model.links.dependents import Tie, children_first, own_columns
+from djlink_manifest.model.links.dependents import Tie, children_first, cut, own_columns
 from djlink_manifest.model.links.holding import Done, OwnedLink, TableHolding
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.directory import Directory
@@ -152,12 +152,18 @@ class Gathered:
     def delete(self) -> list[Done]:
         """Delete what is free from the source, what hangs on others first, in one transaction.
 
+        Where foreign keys form a circle, those of the deleted rows that may be NULL are set to NULL before.
         Raises ServerError, with nothing deleted, where something refers to them all the same.
         """
-        session = self._directory.session
+        session, sets = self._directory.session, self._sets
+        free = set(sets.filled("free"))
+        opened = cut([t for t in self._along if {t.child, t.parent} <= free])
 
         def work() -> list[Done]:
-            return [Done(p, self._directory.words(p), self._delete(p)) for p in self._ordered("free")]
+            for tie in opened:
+                statements.set_null(session, tie, sets.of(tie.child, "free"))
+            order = children_first(free, [t for t in self._along if t not in opened])
+            return [Done(p, self._directory.words(p), self._delete(p)) for p in order]
 
         try:
             return self._commit(work)
@@ -188,16 +194,19 @@ class Gathered:
             own = own_columns(master, part)
             if own is not None:
                 statements.delete_rows(session, part, own, members)
-        itself = [t.key for t in self._along if t.child == t.parent == place and t.table is master is t.named]
+        itself = [t for t in self._along if t.child == t.parent == place and t.table is master is t.named]
         if not itself:
             return statements.delete_rows(session, master, master.key, members)
         joins = [
-            statements.referring(master, list(zip(key.columns, key.parent_columns, strict=True)), number)
-            for number, key in enumerate(itself)
+            statements.referring(master, list(zip(t.key.columns, t.key.parent_columns, strict=True)), number)
+            for number, t in enumerate(itself)
         ]
         count = 0
         while gone := statements.delete_leaves(session, master, joins, members):
             count += gone
+        if statements.has_rows(session, master, members):
+            for tie in itself:
+                statements.set_null(session, tie, members)
         return count + statements.delete_rows(session, master, master.key, members)
 
     def _ordered(self, purpose: str = "all") -> list[TableName]:

@@ -119,6 +119,25 @@ def test_delete_takes_what_is_free_and_leaves_what_has_something_held_hanging_on
 
 
 @alike
+def test_rows_that_refer_to_each_other_in_a_circle_are_deleted_together(source: Source) -> None:
+    rig, server = source.rig, source.rig.server("lab_a")
+    run_all(
+        rig,
+        "ALTER TABLE {lab}.session ADD best int, ADD FOREIGN KEY (best) REFERENCES {other}._scan (scan)",
+        "INSERT INTO {other}._scan VALUES (91, 4, '2026-01-01')",
+        "UPDATE {lab}.session SET best = 91 WHERE id = 4",
+        "INSERT INTO {other}.note VALUES ('x', 91, NULL), ('y', 91, 'x')",
+        "UPDATE {other}.note SET answers = 'y' WHERE note = 'x'",
+    )
+    assert source.says("request", "Session", "id=4", "--reason", "x", "--yes")[0] == 0
+    code, out, err = source.says("delete", "Session", "--yes", "--json")
+    assert code == 0, err
+    deleted = {each["name"].split(".")[1]: each["rows"] for each in json.loads(out)["deleted"]}
+    assert deleted == {"Note": 2, "Scan": 1, "Session": 1}
+    assert ask(server, f"SELECT COUNT(*) FROM {rig.names('lab')}.session") == [(3,)]
+
+
+@alike
 def test_requests_are_withdrawn_and_after_an_approval_refused_with_who_approved(source: Source) -> None:
     assert source.says("request", "Session", "--where", "id < 3", "--reason", "x", "--yes")[0] == 0
     code, out, err = source.says("withdraw", "Session", "id=2", "--no-dependents")

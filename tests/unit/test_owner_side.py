@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models.restriction import restriction
-from djlink_manifest.model.links.dependents import below, children_first, ties
+from djlink_manifest.model.links.dependents import below, children_first, cut, ties
 from djlink_manifest.model.links.holding import LinkHolding, OwnedLink, TableHolding
 from djlink_manifest.model.links.selection import AllOf, Equals, SqlCondition
 from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
@@ -103,6 +104,20 @@ def test_what_hangs_on_a_table_comes_before_it_over_parts_and_by_several_ways() 
 def test_a_circle_of_tables_has_an_order_too() -> None:
     found = masters(table("a", "b"), table("b", "a"), table("c", "a"))
     assert [name for _, name in children_first(found, ties(found))] == ["c", "a", "b"]
+
+
+def test_of_a_circle_of_tables_the_keys_that_may_be_null_are_cut() -> None:
+    one, other = table("a", "b"), table("b", "a")
+    found = masters(
+        replace(one, columns=(one.columns[0], Column("b", "int", nullable=True))), other, table("c", "a")
+    )
+    opened = cut(ties(found))
+    assert [(t.child[1], t.parent[1], t.optional) for t in opened] == [("a", "b", ("b",))]
+    assert [name for _, name in children_first(found, [t for t in ties(found) if t not in opened])] == [
+        "b",
+        "c",
+        "a",
+    ]
 
 
 def test_a_table_that_refers_to_itself_is_tied_to_itself_and_a_part_to_its_master_is_not() -> None:

@@ -28,6 +28,11 @@ class Tie:
     parent_own: tuple[str, ...]
 
     @property
+    def optional(self) -> tuple[str, ...]:
+        """The columns of the key that may be NULL, so that the row refers to nothing."""
+        return tuple(c.name for c in self.table.columns if c.name in self.key.columns and c.nullable)
+
+    @property
     def direct(self) -> tuple[str, ...] | None:
         """The columns of `table` that hold the parent's primary key; None where only `named` has it."""
         pairs = dict(zip(self.key.parent_columns, self.key.columns, strict=True))
@@ -68,6 +73,14 @@ def children_first(places: Collection[TableName], keys: Iterable[Tie]) -> list[T
         ordered += free
         left -= set(free)
     return ordered
+
+
+def cut(keys: Sequence[Tie]) -> tuple[Tie, ...]:
+    """The keys that are in a circle of several tables and may be NULL.
+
+    No order of the tables lets rows of a circle be deleted before such a key of theirs was set to NULL.
+    """
+    return tuple(t for t in keys if t.optional and t.child != t.parent and t.parent in below(t.child, keys))
 
 
 def own_columns(master: TableDefinition, table: TableDefinition) -> tuple[str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from djlink_manifest.model.links.dependents import Tie
 from djlink_manifest.model.links.holding import LinkHolding, OwnedLink
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.definition import TableDefinition
@@ -173,6 +174,30 @@ def delete_rows(session: Writer, of: TableDefinition, own: Sequence[str], member
             table(of.schema, of.name),
             members.name,
             equal("k", members.of.key, "s", own),
+        )
+    )
+
+
+def has_rows(session: Session, of: TableDefinition, members: KeySet) -> bool:
+    """Whether a master has rows of any member."""
+    joined_key = equal("k", of.key, "s", of.key)
+    rows = sql("SELECT 1 FROM {} s JOIN {} k ON {}", table(of.schema, of.name), members.name, joined_key)
+    return bool(session.value(sql("SELECT EXISTS ({})", rows)))
+
+
+def set_null(session: Writer, tie: Tie, members: KeySet) -> int:
+    """Set the columns of a foreign key that may be NULL to NULL in the members' rows; how many had values."""
+    if not tie.optional:
+        return 0
+    session.execute(sql("USE {}", ident(tie.table.schema)))
+    values = [sql("{} = NULL", column("s", name)) for name in tie.optional]
+    return session.execute(
+        sql(
+            "UPDATE {} s JOIN {} k ON {} SET {}",
+            table(tie.table.schema, tie.table.name),
+            members.name,
+            equal("k", members.of.key, "s", tie.own),
+            comma(values),
         )
     )
 

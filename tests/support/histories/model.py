@@ -14,6 +14,7 @@ ABOVE = {
     "session": ("subject", 1),
     "note": ("session", 1),
 }  # the parent of each, and the column that names it
+BACK = ("subject", ("session", 2))  # at the source alone
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Meaning:
         where, pull = self._option("subject", "where"), self._option("subject", "pull")
         met = {
             id
-            for id, v in self.source["subject"]
+            for id, v, _ in self.source["subject"]
             if where is None or (v > 0 if isinstance(where, str) else id in where["id"])
         }
         subjects = met & held["subject"] if pull == "none" else met
@@ -172,9 +173,10 @@ class Meaning:
 
 def hanging(source: Rows, roots: Mapping[str, Collection[Any]]) -> Keys:
     """Entities of the source with all that hang on them there."""
-    found = {table: set(roots.get(table, ())) for table in MASTERS}
-    for table, (above, column) in ABOVE.items():
-        found[table] |= {row[0] for row in source[table] if row[column] in found[above]}
+    found, before = {table: set(roots.get(table, ())) for table in MASTERS}, -1
+    while before != (before := sum(map(len, found.values()))):
+        for table, (above, column) in (*ABOVE.items(), BACK):
+            found[table] |= {row[0] for row in source[table] if row[column] in found[above]}
     return found
 
 

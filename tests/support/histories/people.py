@@ -60,7 +60,13 @@ class People(RuleBasedStateMachine):
 
     @rule(id=few, v=values)
     def source_inserts_a_subject(self, id: int, v: int) -> None:
-        self.place.source("INSERT INTO {lab}.subject VALUES (%s, %s)", id, v)
+        self.place.source("INSERT INTO {lab}.subject VALUES (%s, %s, NULL)", id, v)
+
+    @rule(id=few, s=few, points=st.booleans())
+    def source_names_the_best_session(self, id: int, s: int, points: bool) -> None:
+        """It may be one of the subject's own: neither can be deleted first then."""
+        best = key_of("session", s) if points else None
+        self.place.source("UPDATE {lab}.subject SET best = %s WHERE id = %s", best, id)
 
     @rule(s=few, id=few, parts=st.integers(0, 2), v=values)
     def source_inserts_a_session(self, s: int, id: int, parts: int, v: int) -> None:
@@ -277,7 +283,7 @@ class People(RuleBasedStateMachine):
         """It may have the key of one at the source, and equal it or not."""
         local_keys = {row[0] for row in self.place.at_lab()["subject"]}
         if self.out.get("subject") != "drop" and id not in self.place.keys("subject") | local_keys:
-            self.place.lab("INSERT INTO {here}.subject VALUES (%s, %s)", id, v)
+            self.place.lab("INSERT INTO {here}.subject VALUES (%s, %s, NULL)", id, v)
             self.loose["subject"].add(id)
 
     @rule(table=st.sampled_from(["session", "note"]), key=st.integers(6, 8), n=few)

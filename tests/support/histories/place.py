@@ -55,7 +55,7 @@ ROOT = Path(__file__).parents[3]
 
 TABLES = (
     "CREATE DATABASE {lab}",
-    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, v int NOT NULL)",
+    "CREATE TABLE {lab}.subject (id int PRIMARY KEY, v int NOT NULL, best date)",
     "CREATE TABLE {lab}.session (s date PRIMARY KEY, id int NOT NULL,"
     " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
     "CREATE TABLE {lab}.session__trial (s date, n int, v int NOT NULL, PRIMARY KEY (s, n),"
@@ -64,6 +64,8 @@ TABLES = (
     " FOREIGN KEY (s, n) REFERENCES {lab}.session__trial (s, n))",
     "CREATE TABLE {lab}.note (n int PRIMARY KEY, s date, v int NOT NULL,"
     " FOREIGN KEY (s) REFERENCES {lab}.session (s))",
+    # a circle, of which the local server has but the other half
+    "ALTER TABLE {lab}.subject ADD FOREIGN KEY (best) REFERENCES {lab}.session (s)",
 )
 # of the lab's own, beside `analysis`: rows that go with a part's row, and rows that it leaves behind changed
 OWN_TABLES = (
