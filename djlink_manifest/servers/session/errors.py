@@ -77,24 +77,21 @@ def note_defect(error: BaseException) -> None:
 def translated(error: Exception, server: str, identity: ServerIdentity | None) -> ServerError:
     """An error of the driver's as one of ours. What the server said itself is kept, in quotes."""
     if isinstance(error, Silent):
-        return Unusable(
-            f"the server did not answer for {_duration(error.seconds)}", server=server, hint=_silent(error)
-        )
+        # one that answers other sessions is of use to other links
+        kind = ServerError if error.runs else Unusable
+        waited = f"the server did not answer for {_duration(error.seconds)}"
+        return kind(waited, server=server, hint=_silent(error))
     if isinstance(error, Gone):
-        return ConnectionLost(
-            "the connection was lost: the server no longer has the session",
-            server=server,
-            hint=WORDS[2013].hint,
-        )
+        gone = "the connection was lost: the server no longer has the session"
+        return ConnectionLost(gone, server=server, hint=WORDS[2013].hint)
     if isinstance(error, OSError | EOFError):
-        return ConnectionLost(
-            f"the connection broke: {_one_line(error)}", server=server, hint=WORDS[2013].hint
-        )
+        broke = f"the connection broke: {_one_line(error)}"
+        return ConnectionLost(broke, server=server, hint=WORDS[2013].hint)
     code, said = _said(error)
     if code is None and not isinstance(error, pymysql.InterfaceError):
         note_defect(error)
-        kind = said if isinstance(error, pymysql.MySQLError) else type(error).__name__
-        return Unusable(f"its responses cannot be read: {kind}", server=server, hint=STRANGE)
+        cause = said if isinstance(error, pymysql.MySQLError) else type(error).__name__
+        return Unusable(f"its responses cannot be read: {cause}", server=server, hint=STRANGE)
     if code in LOST or code is None:
         words = WORDS.get(code or 0, WORDS[2013])
         return ConnectionLost(

@@ -18,6 +18,7 @@ from djlink_manifest.servers.dialects import Dialect, dialect_of, version_of
 from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
 from djlink_manifest.servers.session.error_words import WAITED
 from djlink_manifest.servers.session.errors import translated
+from djlink_manifest.servers.session.patience import Silent
 from djlink_manifest.servers.session.statement_log import logged
 from djlink_manifest.servers.session.temporary import TemporaryTables
 from djlink_manifest.servers.session.wire import WireConnection, values
@@ -186,14 +187,14 @@ class Session:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """What the driver raises as an error of ours; nothing but its own work belongs into the block."""
+        """Make what the driver raises an error of ours; the block does nothing but its work."""
         try:
             yield
         except DjlinkError:
             raise
         except Exception as error:
             found = translated(error, self.name, getattr(self, "identity", None))
-            if isinstance(found, Unusable):
+            if isinstance(found, Unusable) or isinstance(error, Silent):
                 self._connection.interrupt()  # no answer that is still under way is taken for another's
             raise found from error
 
