@@ -48,6 +48,11 @@ class DjlinkError(Exception):
         self.location = location
 
 
+def with_server(error: DjlinkError) -> str:
+    """The message with the name of its server."""
+    return f"{error.server}: {error.message}" if error.server else error.message
+
+
 class UsageError(DjlinkError):
     """The command line asks for something that does not exist or does not go together."""
 
@@ -87,7 +92,7 @@ class ManifestError(DjlinkError):
 class ServerError(DjlinkError):
     """A server refused or failed a statement, or could not be reached.
 
-    `code` is the server's error number where it gave one.
+    `code` is the server's error number where it gave one, `said` what it said itself.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class ServerError(DjlinkError):
         message: str,
         *,
         code: int | None = None,
+        said: str | None = None,
         hint: str | None = None,
         link: str | None = None,
         server: str | None = None,
@@ -102,10 +108,15 @@ class ServerError(DjlinkError):
     ) -> None:
         super().__init__(message, hint=hint, link=link, server=server, location=location)
         self.code = code
+        self.said = said or message
 
 
 class Unreachable(ServerError):
     """No session could be opened: the host, the port, the TLS settings or the credentials are wrong."""
+
+
+class Unusable(Unreachable):
+    """A server that does not answer, or whose answers cannot be read: no further session is tried."""
 
 
 class MissingPrivilege(ServerError):

@@ -13,12 +13,8 @@ from djlink_manifest.owner.directory import Directory
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.owner import statements, views
 from djlink_manifest.servers.owner.key_sets import KeySets
-from djlink_manifest.servers.session.errors import (
-    BROKEN_VIEW,
-    NO_DEFINER,
-    REFERENCED,
-    is_transient_in_session,
-)
+from djlink_manifest.servers.session.error_words import BROKEN_VIEW, NO_DEFINER, REFERENCED
+from djlink_manifest.servers.session.errors import is_transient_in_session
 from djlink_manifest.servers.session.session import Isolation
 
 AGAIN = Retry(4, lambda failures: 0, is_transient_in_session)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
-from djlink_manifest.errors import UsageError
+from djlink_manifest.errors import ServerError, UsageError
 from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.graph import LinkGraph
@@ -49,10 +49,14 @@ class Job:
 
     `links` and `graph` are those in scope, sorted; `refusals` what of the manifest cannot become a link, as
     far as it concerns the links asked for; `servers` the sources, with the problem of each that could not be
-    used.
+    used. `without` gives the context without a source that fails while the plan is made.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, without: Callable[[ServerError], Context] | None = None) -> None:
+        self._without = without
+        self._use(context)
+
+    def _use(self, context: Context) -> None:
         self.context = context
         self._all = context.links
         self.servers: tuple[ServerFacts, ...] = context.at.facts
@@ -67,9 +71,20 @@ class Job:
     def plan(self, *, verify: bool = False, orphans_of: Collection[str] = ()) -> Plan:
         """Observe every link, then plan. A link that cannot be observed is blocked; the others go on.
 
-        `verify`: the rows of what is held and here are compared with the source's, by digests. `orphans_of`:
-        links of which the orphans are looked at, so that an approval can name them.
+        A source that fails meanwhile is told in the plan as one that was never reached. `verify`: the rows of
+        what is held and here are compared with the source's, by digests. `orphans_of`: links of which the
+        orphans are looked at, so that an approval can name them.
         """
+        while True:
+            try:
+                return self._plan(verify, orphans_of)
+            except ServerError as error:
+                if self._without is None or error.server not in self.context.sources:
+                    raise
+                LOG.debug("%s is left out: %s", error.server, error.message)
+                self._use(self._without(error))
+
+    def _plan(self, verify: bool, orphans_of: Collection[str]) -> Plan:
         context, started = self.context, time.monotonic()
         removals, left = self._removals()
         # what this plan's apply drops asks nothing of the rows that it pulls

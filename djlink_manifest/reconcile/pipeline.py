@@ -6,16 +6,17 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from djlink_manifest.errors import DjlinkError
+from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.connect import Reached, Words, reach_all, same_servers, with_collations
 from djlink_manifest.reconcile.observe.context import Context, RunOptions, Servers, usual_parallelism
 from djlink_manifest.reconcile.observe.stores import open_store_transport
-from djlink_manifest.reconcile.resolve.links import local_schemas, resolve
+from djlink_manifest.reconcile.resolve.links import Resolved, local_schemas, resolve
 from djlink_manifest.reconcile.resolve.selection import select
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 
@@ -58,7 +59,9 @@ def open_job(
     }
     marked = {addresses[name]: {schema} for name, schema in outbound.items()}
     local_schema_names = local_schemas(manifest)
-    results = reach_all({local: local_schema_names, **schemas}, {local: local_schema_names, **marked}, report)
+    results = dict(
+        reach_all({local: local_schema_names, **schemas}, {local: local_schema_names, **marked}, report)
+    )
     reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
     with ExitStack() as open_things:
         for each in reached.values():
@@ -66,34 +69,43 @@ def open_job(
         base = results[local.name]
         if isinstance(base, DjlinkError):
             raise base
-        sources = {name: r for name, r in reached.items() if name in addresses}
-        base = with_collations(base, sources.values())
-        catalogs = {name: r.catalog for name, r in sources.items()}
+        base = with_collations(base, (r for name, r in reached.items() if name in addresses))
+        catalogs = {name: r.catalog for name, r in reached.items() if name in addresses}
         store_transport = open_things.enter_context(open_store_transport(manifest, catalogs, environ, report))
-        resolved = resolve(
-            manifest,
-            catalogs,
-            base.catalog,
-            outbound,
-            stores=store_transport.stores,
-            homes=same_servers(reached),
-        )
-        facts = []
-        for name, address in sorted(addresses.items()):
-            result = results[name]
-            if isinstance(result, DjlinkError):
-                facts.append(
-                    ServerFacts(name, address.veiled(address.host), problem=result.message, hint=result.hint)
-                )
-            else:
-                facts.append(result.facts(sum(1 for link in resolved.links if link.source == name)))
         going = {entry.address for entry in manifest.removed}
-        LOG.debug(
-            "%d of %d servers reached, %d links resolved, %d tables refused",
-            *(len(reached), len(results), len(resolved.links), len(resolved.refusals)),
-        )
-        selection = select(resolved, facts, targets, excludes, below=below, removed=going)
-        workers = parallelism or usual_parallelism(len(sources))
-        servers = Servers(base, sources, tuple(facts), store_transport)
-        options = RunOptions(workers, report, limit)
-        yield Job(Context(manifest, servers, resolved, outbound, selection=selection, options=options))
+
+        def context() -> Context:
+            """The manifest resolved against the servers that are of use."""
+            reached = {name: r for name, r in results.items() if isinstance(r, Reached)}
+            sources = {name: r for name, r in reached.items() if name in addresses}
+            resolved = resolve(
+                manifest,
+                {name: r.catalog for name, r in sources.items()},
+                base.catalog,
+                outbound,
+                stores=store_transport.stores,
+                homes=same_servers(reached),
+            )
+            facts = tuple(_facts(addresses[name], results[name], resolved) for name in sorted(addresses))
+            LOG.debug(
+                "%d of %d servers reached, %d links resolved, %d tables refused",
+                *(len(reached), len(results), len(resolved.links), len(resolved.refusals)),
+            )
+            selection = select(resolved, facts, targets, excludes, below=below, removed=going)
+            servers = Servers(base, sources, facts, store_transport)
+            options = RunOptions(parallelism or usual_parallelism(len(sources)), report, limit)
+            return Context(manifest, servers, resolved, outbound, selection=selection, options=options)
+
+        def without(error: ServerError) -> Context:
+            results[error.server or ""] = error
+            return context()
+
+        yield Job(context(), without)
+
+
+def _facts(address: ServerAddress, result: Reached | DjlinkError, resolved: Resolved) -> ServerFacts:
+    """A source as the plan's head shows it, or why it is of no use."""
+    if isinstance(result, DjlinkError):
+        host = address.veiled(address.host)
+        return ServerFacts(address.name, host, problem=result.message, hint=result.hint)
+    return result.facts(sum(1 for link in resolved.links if link.source == address.name))

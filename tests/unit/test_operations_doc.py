@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEST = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 FILES = {
-    path.name: path for folder in ("integration", "e2e") for path in (ROOT / "tests" / folder).glob("*.py")
+    path.name: path
+    for folder in ("unit", "integration", "e2e")
+    for path in (ROOT / "tests" / folder).glob("*.py")
 }
 # the files whose every test is a fault's
 OF_FAULTS = ("test_network_faults.py", "test_server_faults.py", "test_interrupted.py")

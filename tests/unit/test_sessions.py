@@ -24,7 +24,7 @@ def public(of: type) -> set[str]:
 def test_what_a_reading_session_can_do_is_told_one_by_one() -> None:
     assert public(Session) == {
         *("dialect", "rows", "row", "value", "stream", "packets", "pieces", "snapshot", "reading"),
-        *("take_role", "set_up", "close", "MODE"),
+        *("take_role", "set_up", "close", "interrupt", "MODE"),
     }
 
 

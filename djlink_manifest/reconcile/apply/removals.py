@@ -8,13 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from djlink_manifest.errors import ConnectionLost, DjlinkError, Interrupted, TableInUse, Unreachable
+from djlink_manifest.errors import (
+    ConnectionLost,
+    DjlinkError,
+    Interrupted,
+    TableInUse,
+    Unreachable,
+    with_server,
+)
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.context import ApplyContext
 from djlink_manifest.reconcile.runtime.events import Counts, LinkOutcome, Status
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.ddl import drop
-from djlink_manifest.servers.session.errors import is_transient
+from djlink_manifest.servers.session.errors import is_transient, note_defect
 from djlink_manifest.servers.session.session import Writer
 
 
@@ -38,7 +45,12 @@ def take_out(
     except Interrupted:
         return outcome("failed", "interrupted; completed steps are kept, and the next apply continues")
     except DjlinkError as error:
-        return outcome("failed", error.message, error.hint)
+        return outcome("failed", with_server(error), error.hint)
+    except Exception as error:  # of this removal, and of no other link
+        note_defect(error)
+        return outcome(
+            "failed", f"unexpected {type(error).__name__}", "run it again with --debug and report its output"
+        )
     return replace(outcome("done"), counts=Counts(released=wanted.held), taken_out=True)
 
 

@@ -25,6 +25,7 @@ from djlink_manifest.errors import (
     LinkLocked,
     ServerError,
     Unreachable,
+    with_server,
 )
 from djlink_manifest.reconcile.apply import schema_changes
 from djlink_manifest.reconcile.apply.execute import execute
@@ -54,7 +55,7 @@ from djlink_manifest.reconcile.runtime.outcomes import ended, outcome_of
 from djlink_manifest.reconcile.runtime.workers import Workers
 from djlink_manifest.retry import Attempts, Retry
 from djlink_manifest.servers.ownership import marks
-from djlink_manifest.servers.session.errors import is_transient
+from djlink_manifest.servers.session.errors import is_transient, note_defect
 
 # after a lost connection; counted anew whenever a batch was committed
 AGAIN = Retry(5, lambda failures: 2.0**failures / 2, is_transient, doing="reconnecting")
@@ -100,7 +101,9 @@ def _take_locks(due: Sequence[str], going: Sequence[Removal], apply_context: App
             continue
         try:
             apply_context.locks.take(link, link_id)
-        except (ConnectionLost, Unreachable) as error:
+        except LinkLocked:
+            raise
+        except ServerError as error:
             gone.add(error.server)
             continue
         if address in apply_context.found.marked:
@@ -110,7 +113,9 @@ def _take_locks(due: Sequence[str], going: Sequence[Removal], apply_context: App
             if not gone & {each.source, apply_context.local.address.name}:
                 apply_context.locks.take(each, each.link_id)
                 marked[each.source, each.outbound_schema].append(each.link_id)
-        except (ConnectionLost, Unreachable) as error:
+        except LinkLocked:
+            raise
+        except ServerError as error:
             gone.add(error.server)
     for (source, schema), ids in marked.items():
         # for people to read: each link is signed once more when its turn comes
@@ -162,13 +167,15 @@ def _attempt(run: Run, turn: Turn) -> None:
         counters.blocked.append(found.blocked)
         run.emit(outcome("failed", found.message, found.hint), broken=True)
     except DjlinkError as error:
-        run.emit(outcome("failed", error.message, error.hint), broken=True)
+        run.emit(outcome("failed", with_server(error), error.hint), broken=True)
     except Exception as error:  # a defect of ours in one link must not take the others down untold
         # the type and the place alone: the text of an exception may hold a row's value
+        note_defect(error)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         words = f"unexpected {type(error).__name__} at {where}"
-        run.emit(outcome("failed", words, "this is a defect of djlink: please report it"), broken=True)
+        hint = "this may be a defect of djlink: run it again with --debug and report its output"
+        run.emit(outcome("failed", words, hint), broken=True)
     else:
         if turn.last:
             run.emit(ended(outcome, counters))

@@ -33,7 +33,7 @@ from djlink_manifest.servers.keys.key_table import key_table
 from djlink_manifest.servers.outbound import registrations, request_queries, requests
 from djlink_manifest.servers.outbound.deletion_set import DeletionSet, deletion_set
 from djlink_manifest.servers.outbound.requests import Cause
-from djlink_manifest.servers.session.errors import REFERENCED
+from djlink_manifest.servers.session.error_words import REFERENCED
 from djlink_manifest.servers.session.session import RawRow
 
 ENTITIES_AT_ONCE = 10_000  # the most in a transaction; fewer where they have many rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -18,6 +17,7 @@ from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.server.health import Diagnosis, ExaminedServer, Finding, Health
 from djlink_manifest.model.stores.store import Stores
+from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.doctor.marks import mark_findings, owner_findings
 from djlink_manifest.reconcile.doctor.rights import local_needs, rights_findings, source_needs
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings, folded_local, link_findings
@@ -65,8 +65,7 @@ def examine(manifest: Manifest, environ: Mapping[str, str], report: Words | None
         (report or (lambda words: None))(f"checking {name}")
         return _look(*wanted[name], environ)
 
-    with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
-        seen = dict(zip(wanted, threads.map(look, wanted), strict=True))
+    seen = dict(zip(wanted, each(look, wanted, len(wanted)), strict=True))
     with ExitStack() as opened:
         store_transport, troubles = StoreTransport(Stores()), list[Finding]()
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from djlink_manifest.errors import ServerError
+from djlink_manifest.errors import ServerError, Unusable, with_server
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.selection import is_textual
 from djlink_manifest.model.tables.definition import unprotectable
+from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.observe.context import AllLinkTables, Context
 from djlink_manifest.reconcile.observe.link import ObservedLink, level_snapshot, observe
@@ -43,7 +43,8 @@ def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = 
 
     Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
     links for the rows that they hold. What fails for one link is a refusal of that link, and a source that
-    fails as a whole refuses all of its links. `verify`: rows are compared too.
+    fails as a whole refuses all of its links. `verify`: rows are compared too. Raises Unusable for a server
+    that does not answer, or whose answers cannot be read.
     """
     links, local, sources, store_transport = (
         context.links,
@@ -59,6 +60,8 @@ def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = 
             with understood(name):
                 refusals.update(_conditions(own_links, refusals, reached))
                 source_links[name] = _source_links(reached, _usable_links(own_links, refusals), link_tables)
+        except Unusable:
+            raise
         except ServerError as error:
             refusals |= {a: _refusal(link, error) for a, link in own_links.items() if a not in refusals}
     seen = _bulk_checks(context, link_tables, source_links, refusals)
@@ -100,14 +103,15 @@ def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = 
                 )
             if link.stores and (snapshots[address].brings or link_tables.found[address].refill is not None):
                 store_transport.check(link.source, store_names(link.definition), store_names(link.local))
+        except Unusable:
+            raise
         except ServerError as error:
             refusals[address] = _refusal(link, error)
 
     for wave in context.graph.subset(context.scope).waves():
         found = dict[str, PackedKeys]()
         stopped = context.graph.downstream(refusals)
-        with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
-            list(threads.map(one, [a for a in wave if a not in stopped]))
+        each(one, [a for a in wave if a not in stopped], context.options.parallelism)
         blocked |= {address: packed for address, packed in found.items() if packed.count}
     return ObservedLinks(snapshots, refusals, blocked, source_links, keys)
 
@@ -143,13 +147,14 @@ def _bulk_checks(
             sources = context.sources[name].readers
             with understood(name), sources.session() as source, context.local.readers.session() as local:
                 return check_in_bulk(local, source, group)
+        except Unusable:
+            raise
         except ServerError:
             return {}
 
     found = dict[str, BulkCheck]()
-    with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
-        for seen in threads.map(lambda each: look(*each), due):
-            found |= seen
+    for seen in each(lambda of: look(*of), due, context.options.parallelism):
+        found |= seen
     return found
 
 
@@ -163,8 +168,7 @@ def source_links_of(
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:
-    words = f"{error.server}: {error.message}" if error.server else error.message
-    return Refusal(link.address, words, error.hint, link.location)
+    return Refusal(link.address, with_server(error), error.hint, link.location)
 
 
 def _conditions(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -12,6 +11,7 @@ from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import Catalog, fingerprint
 from djlink_manifest.model.vendors.fitting import collations_used
+from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
 from djlink_manifest.servers.ownership.locks import is_same_server
@@ -43,8 +43,8 @@ class Reached:
         )
 
     def close(self) -> None:
-        """End the sessions that nobody uses."""
-        self.readers.close()
+        """End the sessions; after a Ctrl-C some may still be used."""
+        self.readers.interrupt()
 
 
 def reach_all(
@@ -58,21 +58,28 @@ def reach_all(
     def reach(address: ServerAddress) -> Reached | DjlinkError:
         report(f"reading {address.name}")
         started = time.monotonic()
-        pool = Pool(address, Session)
+        pool = pools[address]
         try:
             with pool.session() as session:
                 catalog = read_catalog(session, wanted[address], marked[address])
                 return Reached(address, catalog, pool, time.monotonic() - started)
         except DjlinkError as error:
+            pool.close()
             return error
 
-    with ThreadPoolExecutor(len(wanted), thread_name_prefix="djlink") as threads:
-        return dict(zip((a.name for a in wanted), threads.map(reach, wanted), strict=True))
+    pools = {address: Pool(address, Session) for address in wanted}
+    try:
+        found = each(reach, wanted, len(wanted))
+    except BaseException:
+        for pool in pools.values():
+            pool.interrupt()
+        raise
+    return dict(zip((a.name for a in wanted), found, strict=True))
 
 
 def with_collations(local: Reached, sources: Iterable[Reached]) -> Reached:
     """The local server with those of its collations that the sources' tables ask for. Raises ServerError."""
-    collations = collations_used(t for each in sources for t in each.catalog.tables.values())
+    collations = collations_used(t for source in sources for t in source.catalog.tables.values())
     with local.readers.session() as session:
         return replace(local, catalog=replace(local.catalog, collations=read_collations(session, collations)))
 
@@ -83,12 +90,12 @@ def same_servers(reached: Mapping[str, Reached]) -> Mapping[str, str]:
     Equal fingerprints alone do not prove it: servers in containers of one recipe have them too.
     """
     found = dict[str, str]()
-    for name, each in reached.items():
-        own_fingerprint = fingerprint(each.catalog.identity)
+    for name, own in reached.items():
+        own_fingerprint = fingerprint(own.catalog.identity)
         alike = [
             n for n in found if found[n] == n and fingerprint(reached[n].catalog.identity) == own_fingerprint
         ]
-        found[name] = next((n for n in alike if _is_same(reached[n], each)), name)
+        found[name] = next((n for n in alike if _is_same(reached[n], own)), name)
     return found
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from djlink_manifest.errors import ServerError
+from djlink_manifest.errors import ServerError, Unusable, with_server
 from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Presence, State, state_of
 from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.parallel import each as in_threads
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks
 from djlink_manifest.reconcile.observe.closure import closures, measured
 from djlink_manifest.reconcile.observe.context import Context
@@ -122,12 +122,12 @@ def observe_deletions(
                     of, keys = _orphans(link, dependents, source, local_session)
                     found[link.address] = replace(found[link.address], orphans=of)
                     keys_of[link.address] = replace(keys_of[link.address], orphans=keys)
+        except Unusable:
+            raise
         except ServerError as error:
-            words = f"{error.server}: {error.message}"
-            refusals[link.address] = Refusal(link.address, words, error.hint, link.location)
+            refusals[link.address] = Refusal(link.address, with_server(error), error.hint, link.location)
 
-    with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
-        list(threads.map(one, [link for link in due if link.address in requested]))
+    in_threads(one, [link for link in due if link.address in requested], context.options.parallelism)
     lately = dict[str, int]()
     for address in sorted({a for link in due for a in dependents.below(link.address)}):
         link = dependents.links[address]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from djlink_manifest.errors import ServerError
+from djlink_manifest.errors import ServerError, Unusable, with_server
 from djlink_manifest.model.links.entity import State
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.parallel import each as in_threads
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks
 from djlink_manifest.reconcile.observe.context import Context
 from djlink_manifest.reconcile.observe.keys import changed_entities
@@ -21,6 +21,7 @@ from djlink_manifest.servers.keys.key_list import NumberedKeys
 from djlink_manifest.servers.keys.key_table import key_table
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.query.rows import reading
+from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.transfer.batch import rows_of
 from djlink_manifest.servers.transfer.refresh_tables import (
@@ -59,20 +60,20 @@ def observe_relied(
         context.options.report(f"searching for rows that refer to refilled rows of {address}")
         try:
             with (
+                understood(link.source),
                 context.sources[link.source].readers.session() as source,
                 context.local.readers.session() as local_session,
             ):
                 relied = _relied(link, link_tables[address], reliance, source, local_session)
+        except Unusable:
+            raise
         except ServerError as error:
-            refusals[address] = Refusal(
-                address, f"{error.server}: {error.message}", error.hint, link.location
-            )
+            refusals[address] = Refusal(address, with_server(error), error.hint, link.location)
             return
         if relied.entities:
             found[address] = relied
 
-    with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
-        list(threads.map(one, [a for a in links if reliances[a]]))
+    in_threads(one, [a for a in links if reliances[a]], context.options.parallelism)
     return found, refusals
 
 

@@ -11,7 +11,7 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.server.rights import parse_grants
 from djlink_manifest.model.tables.definition import ForeignKey
-from djlink_manifest.servers.session.errors import DENIED
+from djlink_manifest.servers.session.error_words import DENIED
 from djlink_manifest.servers.session.session import Row, Session, first_values
 from djlink_manifest.servers.sql import Sql, comma, sql
 

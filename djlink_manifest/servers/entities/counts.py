@@ -281,5 +281,5 @@ def check_condition(session: Session, link: Link) -> str | None:
     except ServerError as error:
         if is_transient(error):
             raise
-        return error.message
+        return error.said
     return None

@@ -18,7 +18,7 @@ from djlink_manifest.servers.entities.set_terms import SetId, SetTerms, SourceLi
 from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.query.references import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.query.tables import outbound_table, restricted, source_table
-from djlink_manifest.servers.session.errors import NOT_EVALUATED
+from djlink_manifest.servers.session.error_words import NOT_EVALUATED
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, and_, column, columns, equal, exists_in, idents, sql
 

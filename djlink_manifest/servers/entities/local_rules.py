@@ -19,7 +19,7 @@ from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys.key_table import SEQ
 from djlink_manifest.servers.keys.temporary_table import TemporaryTable
 from djlink_manifest.servers.query.rows import reading
-from djlink_manifest.servers.session.errors import DENIED
+from djlink_manifest.servers.session.error_words import DENIED
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, and_, column, columns, equal, idents, not_exists_in, sql, table
 

@@ -8,7 +8,7 @@ from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.tables.owner_views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, owner_schema
 from djlink_manifest.servers.ddl.owner_views import list_links
 from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text, shown
-from djlink_manifest.servers.session.errors import BROKEN_VIEW, NO_DEFINER
+from djlink_manifest.servers.session.error_words import BROKEN_VIEW, NO_DEFINER
 from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.sql import idents, sql, table
 

@@ -2,69 +2,55 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pymysql
 
 from djlink_manifest.errors import (
     AlreadyExists,
     ConnectionLost,
+    DjlinkError,
     MissingPrivilege,
     RowsRefused,
     ServerError,
     Unreachable,
+    Unusable,
 )
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.model.server.rights import grant_for
+from djlink_manifest.servers.session.error_words import (
+    CREDENTIALS,
+    DEADLOCK,
+    DENIED,
+    DOWN,
+    EXISTS,
+    EXPIRED,
+    FULL,
+    HOST_BLOCKED,
+    HOST_REFUSED,
+    LOCKED_ACCOUNT,
+    LOST,
+    NO_PLUGIN,
+    PLAIN_REFUSED,
+    REFUSED_ROWS,
+    UNKNOWN,
+    WAITED,
+    WORDS,
+)
+from djlink_manifest.servers.session.patience import Gone, Silent
 
-# Error numbers by what they mean for us. MySQL and MariaDB agree on those that both have.
-LOST = frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031})
-WAITED = frozenset({1205})
-DEADLOCK = frozenset({1020, 1213})  # 1020: MariaDB's answer to a row that changed since the snapshot
-EXISTS = frozenset({1050, 1060, 1061, 1826})
-DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
-NO_DEFINER = frozenset({1045, 1449})  # said of a view whose account is gone
-LOCKED_ACCOUNT = frozenset({3118, 3955, 4151})
-CREDENTIALS = frozenset({1045, 1698, 1820, 1862}) | LOCKED_ACCOUNT
-FULL = frozenset({1040, 1203, 1226})
-DOWN = frozenset({1053, 2002, 2003, 2013})  # met by a login: the server is down, or goes down
-SPACE = frozenset({1021, 1114, 3019})
-READ_ONLY = frozenset({1290, 1792, 1836})
-PLAIN_REFUSED = frozenset({3159, 4163})
-REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
-REFUSED_ROWS = REFERENCED | frozenset(
-    {
-        1048,
-        1062,
-        1216,
-        1264,
-        1265,
-        1292,
-        1300,
-        1364,
-        1366,
-        1406,
-        1452,
-        1525,
-        1644,
-        1690,
-        3140,
-        3157,
-        3819,
-        4025,
-    }
+LOG = logging.getLogger("djlink.servers")
+MOST_SAID = 500  # characters of a server's own words that a message repeats
+STRANGE = (
+    "check that it is a MySQL or MariaDB server, and that no proxy changes its responses; if both hold, this "
+    "is a defect of djlink: please report it with the output of --debug"
 )
-# a condition cannot be evaluated for a row: a value is not converted, or a function does not take it
-NOT_EVALUATED = frozenset(
-    {1139, 1264, 1265, 1292, 1300, 1365, 1366, 1411, 1416, 1525, 1690, 3020, 3037, 3055}
-    | {3140, 3141, 3146, 3155, 3156, 3157, 3617, 3685, 3691, 3692, 3699}
-)
-# LOAD DATA LOCAL is off at the server, or forbidden
-NO_LOCAL_LOAD = frozenset({1148, 1235, 2068, 3948, 4166})
-BROKEN_VIEW = frozenset({1054, 1146, 1356})
 
 
 @contextmanager
@@ -72,49 +58,95 @@ def understood(server: str, words: str = "its responses cannot be parsed") -> It
     """Turn what malformed answers (text for a number, too few values) raise into a ServerError."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ServerError(
-            f"{words}: {type(error).__name__}",
-            server=server,
-            hint="check that it is a MySQL or MariaDB server, and that no proxy changes its responses",
-        ) from error
+    except DjlinkError:
+        raise
+    except Exception as error:  # whatever it is, it concerns this server alone
+        note_defect(error)
+        raise ServerError(f"{words}: {type(error).__name__}", server=server, hint=STRANGE) from error
 
 
-def translated(error: pymysql.MySQLError, server: str, identity: ServerIdentity | None) -> ServerError:
-    """The driver's error as one of ours. Messages of the server are kept; they hold no secret."""
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
-    words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
-    if code in LOST or (code is None and isinstance(error, pymysql.InterfaceError)):
+def note_defect(error: BaseException) -> None:
+    """Log where an exception comes from, for `--debug`: it may be a defect of ours. Not its text: that may
+    hold a value.
+    """
+    LOG.debug("%s, raised by:", type(error).__name__)
+    for frame in traceback.extract_tb(error.__traceback__):
+        LOG.debug("  %s:%s in %s", Path(frame.filename).name, frame.lineno, frame.name)
+
+
+def translated(error: Exception, server: str, identity: ServerIdentity | None) -> ServerError:
+    """An error of the driver's as one of ours. What the server said itself is kept, in quotes."""
+    if isinstance(error, Silent):
+        # one that answers other sessions is of use to other links
+        kind = ServerError if error.runs else Unusable
+        waited = f"the server did not answer for {_duration(error.seconds)}"
+        return kind(waited, server=server, hint=_silent(error))
+    if isinstance(error, Gone):
+        gone = "the connection was lost: the server no longer has the session"
+        return ConnectionLost(gone, server=server, hint=WORDS[2013].hint)
+    if isinstance(error, OSError | EOFError):
+        broke = f"the connection broke: {_one_line(error)}"
+        return ConnectionLost(broke, server=server, hint=WORDS[2013].hint)
+    code, said = _said(error)
+    if code is None and not isinstance(error, pymysql.InterfaceError):
+        note_defect(error)
+        cause = said if isinstance(error, pymysql.MySQLError) else type(error).__name__
+        return Unusable(f"its responses cannot be read: {cause}", server=server, hint=STRANGE)
+    if code in LOST or code is None:
+        words = WORDS.get(code or 0, WORDS[2013])
         return ConnectionLost(
-            f"the connection was lost: {words}",
-            code=code,
-            server=server,
-            hint="check the server and the network, then run djlink apply again",
+            _told(words.problem, said), code=code, said=said, server=server, hint=words.hint
         )
     if code in DENIED:
+        account = identity.account if identity else ""
         return MissingPrivilege(
-            words, code=code, server=server, hint=grant_for(words, identity.account if identity else "")
+            _told("the account lacks a privilege", said),
+            code=code,
+            said=said,
+            server=server,
+            hint=grant_for(said, account)
+            or "run djlink doctor, which prints the GRANT statements that are missing",
         )
     if code in EXISTS:
         hint = "it was created after the plan was made: plan again"
-        return AlreadyExists(words, code=code, server=server, hint=hint)
+        return AlreadyExists(said, code=code, server=server, hint=hint)
     if code in REFUSED_ROWS:
-        return RowsRefused(words, code=code, server=server)
-    return ServerError(words, code=code, server=server, hint=_HINTS.get(code or 0))
+        return RowsRefused(said, code=code, server=server)
+    told = WORDS.get(code, UNKNOWN)
+    problem = f"{told.problem} (error {code})" if told is UNKNOWN else told.problem
+    return ServerError(_told(problem, said), code=code, said=said, server=server, hint=told.hint)
 
 
-_AGAIN = "committed changes are kept; run djlink apply to continue"
-_HINTS = {
-    **dict.fromkeys(SPACE, f"the server's disk or tablespace is full: free space there; {_AGAIN}"),
-    **dict.fromkeys(
-        READ_ONLY,
-        f"the server is read-only (a replica, or under maintenance): name the primary server; {_AGAIN}",
-    ),
-    **dict.fromkeys(
-        WAITED | DEADLOCK,
-        f"another session locks these rows: look for long transactions (SHOW PROCESSLIST); {_AGAIN}",
-    ),
-}
+def _told(problem: str, said: str) -> str:
+    return f"{problem}: {said}" if said else problem
+
+
+def _said(error: Exception) -> tuple[int | None, str]:
+    """The number of an error, and what the server or the driver said, on one line and not too long."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
+    return code, _one_line(words)
+
+
+def _one_line(words: object) -> str:
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(words)).split())
+    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def _silent(error: Silent) -> str:
+    if error.runs:
+        return (
+            "the statement was ended there; look for what slows the server down (SHOW PROCESSLIST), and "
+            "whether somebody replaced a table by a view that waits"
+        )
+    return (
+        "check that the server works, and that no firewall or proxy between here and there keeps connections "
+        "without passing them on; then run the command again"
+    )
 
 
 def is_transient(error: Exception) -> bool:
@@ -139,52 +171,73 @@ def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
 
 
 def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    code, words = _said(error)
     place = f"{address.host}:{address.port}"
-    words = str(error.args[1]) if len(error.args) > 1 else str(error)
-    if isinstance(error, pymysql.MySQLError) and code in CREDENTIALS:
-        return Unreachable(
+
+    def found(message: str, hint: str, kind: type[Unreachable] = Unreachable) -> Unreachable:
+        return kind(message, code=code, said=words, server=address.name, hint=hint)
+
+    if isinstance(error, Silent):
+        waited = _duration(error.seconds)
+        return found(
+            f"{place} accepts connections, but a login was not completed within {waited}",
+            _silent(error),
+            Unusable,
+        )
+    if isinstance(error, FileNotFoundError):
+        return found(f"a file of `tls` cannot be read: {error}", "check `ca`, `cert` and `key`")
+    if not isinstance(error, pymysql.MySQLError | OSError | EOFError) or (
+        code is None and isinstance(error, pymysql.InternalError)
+    ):
+        note_defect(error)
+        kind = words if isinstance(error, pymysql.MySQLError) else type(error).__name__
+        return found(f"{place} does not answer as a MySQL or MariaDB server does: {kind}", STRANGE, Unusable)
+    if code in EXPIRED or code in LOCKED_ACCOUNT:
+        told = WORDS[code or 0]
+        return found(f"{place} refused the login of {address.user}: {told.problem}: {words}", told.hint)
+    if code in CREDENTIALS:
+        return found(
             f"{place} refused the login of {address.user}: {words}",
-            code=code,
-            server=address.name,
-            hint="check `user` and `password` of this server, and that the account can connect from this host"
-            + (" and is not locked" if code in LOCKED_ACCOUNT else "")
+            "check `user` and `password` of this server, and that the account can connect from this host"
             + ("" if address.tls else " and does not require TLS"),
         )
     if code in FULL:
-        return Unreachable(
+        return found(
             f"{place} accepts no further session: {words}",
-            code=code,
-            server=address.name,
-            hint="try again later or with a smaller --parallelism, or ask its administrator to allow more "
+            "try again later or with a smaller --parallelism, or ask its administrator to allow more "
             "sessions",
         )
     if code in PLAIN_REFUSED:
-        return Unreachable(
+        return found(
             f"{place} requires TLS: {words}",
-            code=code,
-            server=address.name,
-            hint="use TLS: `tls: {ca: FILE}`, or `tls: true` if the system trusts the certificate authority",
+            "use TLS: `tls: {ca: FILE}`, or `tls: true` if the system trusts the certificate authority",
         )
-    if isinstance(error, FileNotFoundError):
-        return Unreachable(
-            f"a file of `tls` cannot be read: {error}",
-            server=address.name,
-            hint="check `ca`, `cert` and `key`",
+    if code in HOST_BLOCKED:
+        return found(
+            f"{place} blocks this host after too many failed connections: {words}",
+            "ask its administrator to run: FLUSH HOSTS; (on MySQL: TRUNCATE TABLE "
+            "performance_schema.host_cache;)",
         )
-    told = words.replace(address.host, "").lower()
-    if "ssl" in told or "certificate" in told or isinstance(error, ssl.SSLError):
-        return Unreachable(
+    if code in HOST_REFUSED:
+        return found(
+            f"{place} does not let this host connect: {words}",
+            f"ask its administrator for an account of {address.user} that can connect from this host",
+        )
+    if code in NO_PLUGIN:
+        return found(
+            f"{place} wants {address.user} to log in by a method that djlink does not support: {words}",
+            "ask its administrator to let the account log in by caching_sha2_password (MySQL) or "
+            "mysql_native_password (MariaDB); for client_ed25519: pip install 'PyMySQL[ed25519]'; "
+            "mysql_clear_password and dialog need `tls`",
+        )
+    lower = words.replace(address.host, "").lower()
+    if "ssl" in lower or "certificate" in lower or isinstance(error, ssl.SSLError):
+        return found(
             f"TLS connection to {place} failed: {words}",
-            code=code,
-            server=address.name,
-            hint="set the server's certificate authority with `tls: {ca: FILE}`, or disable TLS with `tls: "
-            "false`",
+            "set the server's certificate authority with `tls: {ca: FILE}`, or disable TLS with `tls: false`",
         )
-    return Unreachable(
+    return found(
         f"{place} cannot be reached: {words}",
-        code=code,
-        server=address.name,
-        hint="check `host` and `port` of this server, that it is running, and that it accepts connections "
+        "check `host` and `port` of this server, that it is running, and that it accepts connections "
         "from this host",
     )

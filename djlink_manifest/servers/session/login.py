@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any, TypeVar
 
-import pymysql
-
+from djlink_manifest.errors import Unreachable, Unusable
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.servers.dialects import check_supported
+from djlink_manifest.servers.session import patience
 from djlink_manifest.servers.session.errors import unreachable
+from djlink_manifest.servers.session.patience import Silent, WhileItRuns
 from djlink_manifest.servers.session.session import LOCK_WAIT, Session
 from djlink_manifest.servers.session.statement_log import LOG
-from djlink_manifest.servers.session.wire import WireConnection
+from djlink_manifest.servers.session.wire import WireConnection, values
 
-CONNECT_TIMEOUT = 10  # seconds
 # A peer that is gone without a word (a cable, a firewall that forgot) is noticed after some two minutes of
 # silence; the system's own two hours would be a night lost.
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -43,6 +44,27 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
 
     Raises Unreachable with what to check, for wrong hosts, ports, credentials, TLS and unsupported servers.
     """
+    connection = _logged_in(address)
+    try:
+        session = kind(address, connection)
+        check_supported(session.identity.version, address.name)
+        session.set_up((*SETTINGS, *session.dialect.SETTINGS))
+        number = session.id
+        connection.wait_for_answers(
+            WhileItRuns(lambda: _has_session(address, number), lambda: _end_statement(address, number)),
+            patience.ASK_AFTER,
+        )
+        version, tls = session.identity.version, "TLS" if address.tls else "no TLS"
+        server = f"{version.vendor} {version.text}, {tls}"
+        LOG.debug("%s#%d is open: %s", session.name, session.id, server)
+    except BaseException:
+        connection.close()
+        raise
+    return session
+
+
+def _logged_in(address: ServerAddress) -> WireConnection:
+    """A connection on which the account is logged in; nothing is set yet, and answers must come soon."""
     try:
         connection = WireConnection(
             host=address.host,
@@ -51,28 +73,52 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
             password=address.password.reveal().encode(),  # text the driver would take for Latin 1
             charset="utf8mb4",
             autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT,
+            connect_timeout=patience.CONNECT_TIME,
+            read_timeout=patience.LOGIN_SILENCE,
+            write_timeout=patience.LOGIN_SILENCE,
             max_allowed_packet=1 << 30,
             read_default_file=None,
             program_name="djlink",
             local_infile=True,  # offered; what a server may have by it is `WireConnection.feed` alone
             **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
         )
-    except (pymysql.MySQLError, OSError, ssl.SSLError) as error:
-        raise unreachable(error, address) from (None if address.written else error)
-    connection.forbid_files()
-    try:
+        connection.forbid_files()
         _keep_alive(connection)
-        session = kind(address, connection)
-        check_supported(session.identity.version, address.name)
-        session.set_up((*SETTINGS, *session.dialect.SETTINGS))
-        version, tls = session.identity.version, "TLS" if address.tls else "no TLS"
-        server = f"{version.vendor} {version.text}, {tls}"
-        LOG.debug("%s#%d is open: %s", session.name, session.id, server)
-    except BaseException:
-        connection.close()
+    except Exception as error:  # whatever the driver makes of an answer, it concerns this server alone
+        raise unreachable(error, address) from (None if address.written else error)
+    return connection
+
+
+def _has_session(address: ServerAddress, number: int) -> bool:
+    """Whether a server still has one of our sessions. Raises Silent where it does not answer, either."""
+    try:
+        connection = _logged_in(address)
+    except Unusable:
+        raise Silent(0) from None
+    except Unreachable:
+        return True  # it says something: that it has no session to spare, for instance
+    try:
+        connection.query("SHOW PROCESSLIST", unbuffered=True)
+        # raw: statements are cut there, some within a character
+        return str(number).encode() in [
+            values(row, 1)[0] for rows in connection.row_packets() for row in rows
+        ]
+    except Silent:
         raise
-    return session
+    except Exception:  # it answers, whatever it says
+        return True
+    finally:
+        with suppress(Exception):
+            connection.close()
+
+
+def _end_statement(address: ServerAddress, number: int) -> None:
+    with suppress(Exception):  # it is left to the server, then
+        connection = _logged_in(address)
+        try:
+            connection.query(f"KILL QUERY {number}")
+        finally:
+            connection.close()
 
 
 def _keep_alive(connection: Any) -> None:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
-import pymysql
-
-from djlink_manifest.errors import ConnectionLost, ServerError, TableInUse
+from djlink_manifest.errors import DjlinkError, ServerError, TableInUse, Unusable
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.servers.dialects import Dialect, dialect_of, version_of
 from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
-from djlink_manifest.servers.session.errors import WAITED, translated, understood
+from djlink_manifest.servers.session.error_words import WAITED
+from djlink_manifest.servers.session.errors import translated
+from djlink_manifest.servers.session.patience import Silent
 from djlink_manifest.servers.session.statement_log import logged
 from djlink_manifest.servers.session.temporary import TemporaryTables
 from djlink_manifest.servers.session.wire import WireConnection, values
@@ -58,10 +58,13 @@ class Session:
         """All rows of a small result, decoded."""
         text, watched = _reading(statement).formatted(), logged(self.name, self.id, statement)
         self.temporary.settle()
-        with watched as count, self._errors(), understood(self.name), self._connection.cursor() as cursor:
+        with watched as count, self._errors(), self._connection.cursor() as cursor:
             cursor.execute(*text)
             found = list(cursor.fetchall())
             count(len(found))
+            columns = len(cursor.description or ())
+            if any(len(row) != columns for row in found):  # the driver leaves out what a row lacks
+                raise IndexError("a row ends before its last value")
             return found
 
     def row(self, statement: Sql) -> Row:
@@ -80,8 +83,9 @@ class Session:
         The session serves nothing else until the iterator is exhausted or closed.
         """
         for count, packets in self.packets(statement):
-            for packet in packets:
-                yield tuple(values(packet, count))
+            with self._errors():
+                rows = [tuple(values(packet, count)) for packet in packets]
+            yield from rows
 
     def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
         """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
@@ -100,10 +104,10 @@ class Session:
         read: Callable[[WireConnection], Iterator[_T]],
         rows_in: Callable[[_T], int],
     ) -> Generator[_T, None, None]:
-        text = _reading(statement)
+        text = self._text(_reading(statement))
         self.temporary.settle()
-        with logged(self.name, self.id, text) as count, self._errors():
-            self._connection.query(self._text(text), unbuffered=True)
+        with logged(self.name, self.id, statement) as count, self._errors():
+            self._connection.query(text, unbuffered=True)
             rows = read(self._connection)
             try:
                 for found in rows:
@@ -152,17 +156,21 @@ class Session:
 
     def close(self) -> None:
         """End the session; what was not committed is undone, its locks and temporary tables are gone."""
-        with suppress(pymysql.MySQLError, OSError):
+        with suppress(Exception):  # whatever it is, the session is of no use any more
             self._connection.close()
+
+    def interrupt(self) -> None:
+        """End the session while another thread waits for an answer in it; there that is an error."""
+        self._connection.interrupt()
 
     def _run(self, statement: Sql | str | bytes) -> int:
         self.temporary.settle()
         return self._send(statement)
 
     def _send(self, statement: Sql | str | bytes) -> int:
+        text = self._text(statement) if isinstance(statement, Sql) else statement
         with logged(self.name, self.id, statement) as count, self._errors():
             affected: int
-            text = self._text(statement) if isinstance(statement, Sql) else statement
             affected = self._connection.query(text)
             count(affected)
             return affected
@@ -174,17 +182,21 @@ class Session:
 
     def _rollback(self) -> None:
         # a session that was lost is rolled back by its server
-        with suppress(pymysql.MySQLError, OSError), logged(self.name, self.id, "ROLLBACK"):
+        with suppress(ServerError), logged(self.name, self.id, "ROLLBACK"), self._errors():
             self._connection.rollback()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        """Make what the driver raises an error of ours; the block does nothing but its work."""
         try:
             yield
-        except pymysql.MySQLError as error:
-            raise translated(error, self.name, getattr(self, "identity", None)) from error
-        except (OSError, EOFError) as error:
-            raise ConnectionLost(f"the connection broke: {error}", server=self.name) from error
+        except DjlinkError:
+            raise
+        except Exception as error:
+            found = translated(error, self.name, getattr(self, "identity", None))
+            if isinstance(found, Unusable) or isinstance(error, Silent):
+                self._connection.interrupt()  # no answer that is still under way is taken for another's
+            raise found from error
 
 
 class Writer(Session):
@@ -210,9 +222,14 @@ class Writer(Session):
         The server gives neither a duplicate nor a value that does not fit as an error, so the caller must
         compare and roll back. What `feed` raises is raised.
         """
-        self._connection.feed = feed
+        raised = list[Exception]()
+        self._connection.feed = _noting(feed, raised)
         try:
-            return self._run(self._text(statement)), self._connection.warnings
+            return self._run(statement), self._connection.warnings
+        except ServerError:
+            if raised:
+                raise raised[0] from None
+            raise
         finally:
             self._connection.feed = None
 
@@ -223,7 +240,8 @@ class Writer(Session):
         """
         self._run(f"SET SESSION lock_wait_timeout = {DDL_WAIT}")
         try:
-            self._run(text)
+            with self._connection.patience.unlimited():
+                self._run(text)
         except ServerError as error:
             if error.code in WAITED:
                 raise TableInUse(
@@ -253,6 +271,15 @@ class Writer(Session):
 def first_values(rows: Sequence[Row]) -> list[Any]:
     """The first value of each row."""
     return [row[0] for row in rows]
+
+
+def _noting(feed: Iterable[_T], raised: list[Exception]) -> Iterator[_T]:
+    """What `feed` gives; what it raises is noted, since it is no error of the server that is fed."""
+    try:
+        yield from feed
+    except Exception as error:
+        raised.append(error)
+        raise
 
 
 def _reading(statement: Sql) -> Sql:

@@ -6,8 +6,11 @@ rows come by the buffer, as the bytes that the server sent.
 
 from __future__ import annotations
 
+import io
+import socket
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pymysql import err
@@ -15,11 +18,18 @@ from pymysql.connections import Connection
 from pymysql.constants import CR
 from pymysql.protocol import OKPacketWrapper
 
+from djlink_manifest.servers.session.patience import SEND_TIME, Answers, AtLogin, Patience
+
 READ_BYTES = 1 << 18
 _WHOLE = 0xFFFFFF  # a packet of this size goes on in the next one
 _NULL, _EOF, _ERROR = 0xFB, 0xFE, 0xFF
 _LENGTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
 _HEAD = struct.Struct("<I")
+# how accounts may log in; of others pymysql knows some that nothing protects, or fails on them
+_PLUGINS = frozenset(
+    {b"caching_sha2_password", b"sha256_password", b"mysql_native_password", b"client_ed25519"}
+)
+_PLAIN = frozenset({b"mysql_clear_password", b"dialog"})  # they send the password itself
 _T = TypeVar("_T")
 
 
@@ -34,13 +44,39 @@ class WireConnection(_Driver):
 
     `feed`: what the next statement, a LOAD DATA LOCAL, is given. A server's request for a file is answered
     with it alone and whatever file the server names: no file of this machine is ever opened. `warnings` are
-    those of the last statement that was fed, `fed` the bytes that it got.
+    those of the last statement that was fed, `fed` the bytes that it got. `patience` decides how long an
+    answer is waited for.
     """
 
     feed: Iterable[bytes | memoryview] | None = None
     warnings = 0
     fed = 0
     _sock: Any  # the driver's own; None once it is closed
+    _answers: io.BufferedReader | None = None
+
+    def __init__(self, **options: Any) -> None:
+        self.patience: Patience = AtLogin()
+        super().__init__(**options)
+
+    @property
+    def _rfile(self) -> io.BufferedReader | None:
+        """What the driver reads from. It sets a file of its socket, at first and once TLS begins."""
+        return self._answers
+
+    @_rfile.setter
+    def _rfile(self, file: Any) -> None:
+        self._answers = None if file is None else io.BufferedReader(Answers(self), READ_BYTES)
+
+    def wait_for_answers(self, patience: Patience, seconds: float) -> None:
+        """Have another patience from now on, which is asked after each so many seconds of silence."""
+        driver: Any = self
+        driver._read_timeout, driver._write_timeout = seconds, SEND_TIME
+        self.patience = patience
+
+    def interrupt(self) -> None:
+        """End the connection while another thread waits for its answer, which then fails."""
+        with suppress(OSError, AttributeError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def forbid_files(self) -> None:
         """Let the driver itself open no file, though the server heard at login that it may ask for some."""
@@ -75,6 +111,20 @@ class WireConnection(_Driver):
                         pass
             finally:
                 result.unbuffered_active, result.connection = False, None
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self.patience.begin()
+        super()._execute_command(command, sql)  # type: ignore[misc]  # not typed
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
+        secure = bool(getattr(self, "_secure", False))
+        if plugin_name not in _PLUGINS and not (plugin_name in _PLAIN and secure):
+            raise err.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, ascii(plugin_name[:64])[2:-1])
+        try:
+            return super()._process_auth(plugin_name, auth_packet, handler)  # type: ignore[misc]  # not typed
+        except RuntimeError as error:  # a library for it is not installed
+            words = f"{ascii(plugin_name)[2:-1]}, for which a library is not installed"
+            raise err.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, words) from error
 
     def _read_query_result(self, unbuffered: bool = False) -> int:
         feed, self.feed = self.feed, None

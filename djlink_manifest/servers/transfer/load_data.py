@@ -20,7 +20,8 @@ from typing import Literal, TypeAlias, cast
 from djlink_manifest.errors import DjlinkError, ServerError
 from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.query.rows import is_binary
-from djlink_manifest.servers.session.errors import NO_LOCAL_LOAD, is_transient
+from djlink_manifest.servers.session.error_words import NO_LOCAL_LOAD
+from djlink_manifest.servers.session.errors import is_transient
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.session.wire import values
 from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql, word

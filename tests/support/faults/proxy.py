@@ -41,14 +41,16 @@ class Wire:
 class Proxy:
     """A proxy on a port of its own. Everything may be changed while it runs.
 
-    `up` and `down` judge what goes to the server and what comes from it; `delay` is added each way, in
-    seconds; while `flowing` is unset nothing passes; while `open` is unset new connections are refused.
+    `up` and `down` judge what goes to the server and what comes from it, which `rewrite` may change; `delay`
+    is added each way, in seconds; while `flowing` is unset nothing passes; while `open` is unset new
+    connections are refused.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._to = (host, port)
         self.up: Callable[[Wire, bytes], Verdict] = lambda wire, data: "pass"
         self.down: Callable[[Wire, bytes], Verdict] = lambda wire, data: "pass"
+        self.rewrite: Callable[[Wire, bytes], bytes] = lambda wire, data: data
         self.delay = 0.0
         self.flowing, self.open = threading.Event(), threading.Event()
         self.flowing.set()
@@ -116,7 +118,7 @@ class Proxy:
                 wire.received += len(data)
                 if wire.deaf or verdict != "pass":
                     break
-                wire.client.sendall(data)
+                wire.client.sendall(self.rewrite(wire, data))
             else:
                 wire.client.shutdown(socket.SHUT_WR)
                 return
