@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from djlink_manifest.model.links.link import Link, copied_columns
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.compare import index_shape, key_shape
-from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.vendors.versions import PAST_TIMESTAMP
+from djlink_manifest.model.tables.definition import (
+    PAST_TIMESTAMP,
+    TEXTS_AND_BLOBS,
+    Check,
+    ForeignKey,
+    Index,
+    TableDefinition,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.server.catalog import Catalog, Version
-from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
+from djlink_manifest.model.tables.definition import (
+    PAST_TIMESTAMP,
+    TEXTS_AND_BLOBS,
+    Check,
+    Column,
+    Index,
+    TableDefinition,
+)
 from djlink_manifest.model.vendors.collations import bytewise, known, safe
-from djlink_manifest.model.vendors.versions import PAST_TIMESTAMP, calls_newer, ends_in_2038, has_type
+from djlink_manifest.model.vendors.versions import calls_newer, ends_in_2038, has_type
 from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.model.vendors.widths import longer, too_wide
 

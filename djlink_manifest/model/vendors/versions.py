@@ -33,9 +33,6 @@ _FUNCTIONS: _Since = {
 _CALLED = re.compile(r"([a-z_][a-z0-9_]*)\s*\(", re.IGNORECASE)
 _STRING = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
 
-# the first second that a TIMESTAMP of 32 bits cannot hold
-PAST_TIMESTAMP = "2038-01-19 03:14:08"
-
 
 def has_type(version: Version, base_type: str) -> bool:
     """Whether a server of its own vendor's type has it already."""

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.local_rules import LastTimestamp, Leftover, LocalRule
-from djlink_manifest.model.tables.definition import Check, Column, ForeignKey, TableDefinition
-from djlink_manifest.model.vendors.versions import PAST_TIMESTAMP
+from djlink_manifest.model.tables.definition import PAST_TIMESTAMP, Check, Column, ForeignKey, TableDefinition
 from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys.key_table import SEQ
 from djlink_manifest.servers.keys.temporary_table import TemporaryTable
