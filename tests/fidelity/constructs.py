@@ -169,6 +169,13 @@ SHAPES: tuple[tuple[str, str, str, Kind | None], ...] = (
         "(1, 1, 'x', NULL, NULL, NULL)",
         None,
     ),
+    (
+        "defaults: bytes",
+        "id int PRIMARY KEY, a binary(3) DEFAULT 'a\\0c', b varbinary(9) DEFAULT 0x00FF25,"
+        " c bit(3) DEFAULT b'101'",
+        "(1, X'000000', X'00', b'0')",
+        None,
+    ),
     ("defaults: expressions", "id int PRIMARY KEY, a varchar(40) DEFAULT (UPPER('x'))", "(1, 'y')", None),
     (
         "a default with a function of MySQL alone",
