@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.naming import beside_source
 
 LONGEST_LINE = 1500  # characters of a line to copy from the screen
 
@@ -19,7 +20,8 @@ LONGEST_LINE = 1500  # characters of a line to copy from the screen
 class Referrer:
     """A foreign key to one of a link's local tables, `parent`.
 
-    `address` is the link that the referring table belongs to, None for a table of the lab's own.
+    `address` is the link that the referring table belongs to, None for a table of the lab's own. `outbound`
+    tells that it is neither: another lab links this local table, and holds rows of it.
     """
 
     table: TableName
@@ -27,6 +29,7 @@ class Referrer:
     parent: TableName
     parent_columns: tuple[str, ...]
     address: str | None = None
+    outbound: bool = False
 
     @property
     def name(self) -> str:
@@ -46,7 +49,8 @@ class Dependents:
         """The dependents of these links, which come parents first.
 
         `keys` are all foreign keys to tables of the local schemas, each with the table that has it. One
-        against the order of the links counts as the lab's own: such rows keep what they refer to.
+        against the order of the links counts as the lab's own: such rows keep what they refer to. Requests
+        and approvals of a link of another lab go along with the rows that they are about, and are left out.
         """
         place = {link.address: n for n, link in enumerate(links)}
         owner = {(t.schema, t.name): link for link in links for t in link.local.tables}
@@ -56,7 +60,8 @@ class Dependents:
             if parent not in owner:
                 continue
             link, child = owner[parent], owner.get(table)
-            if child is link:
+            of_another = beside_source(table, key.name) if child is None else None
+            if child is link or of_another == "along":
                 continue
             below = child is not None and place[child.address] > place[link.address]
             found[link.address].append(
@@ -66,6 +71,7 @@ class Dependents:
                     parent,
                     key.parent_columns,
                     child.address if child is not None and below else None,
+                    outbound=of_another == "held",
                 )
             )
         return Dependents({link.address: link for link in links}, {a: tuple(r) for a, r in found.items()})
