@@ -61,6 +61,14 @@ class Chain:
             create_local_user(c, rig.names("lab"), PASSWORD, [rig.names.pattern])
         self.second.environ.update(rig.environ)
 
+    def sees_no_outbound(self) -> None:
+        """B's local account sees its own schemas alone, and may use C's owner schema as any owner."""
+        lab = self.first.names("lab")
+        ask(self.b, f"REVOKE ALL, GRANT OPTION FROM {lab}")
+        ask(self.b, f"GRANT ALL ON {quoted_name(self.at_b)}.* TO {lab}")
+        owner_schema = quoted_name(self.first.names("outbound_owner"))
+        ask(self.b, f"GRANT SELECT, INSERT, DELETE ON {owner_schema}.* TO {lab}")
+
     def to_b(self, **more: Any) -> dict[str, Any]:
         return self.first.document({"lab_a": {"lab": ALL}}, **more)
 
@@ -117,14 +125,16 @@ def test_a_lab_links_all_of_another_labs_local_schema_and_gets_what_the_source_h
 
 def test_a_request_at_the_source_goes_through_both_labs_and_the_owner_deletes(chain: Chain) -> None:
     chain.pulled()
+    chain.sees_no_outbound()
     approve = chain.approving()
     assert chain.owner(chain.a, "request", "Session", "s=1", "--reason", "consent withdrawn", "--yes")[0] == 0
     plan, report = chain.first.apply(chain.to_b(**approve))
     assert report.succeeded
     [held] = chain.of_b(plan).blocked
     assert held.kind == "review"
-    assert "another lab links the local table and holds them: " in held.reason
-    assert f"{chain.first.outbound}." in held.reason
+    who = f"{chain.first.names('map')} (data@ourlab.example) of {chain.at_b}"
+    assert f"another lab links the local table and holds them: {who}.session (1 rows)" in held.reason
+    assert f"{who}.scan (2 rows)" in held.reason
     assert chain.keys(chain.b, chain.at_b) == {1, 2, 3}, "nothing that C holds goes"
     command = held.hint.split("`")[1]
     djlink, source, *words = shlex.split(command)
@@ -179,6 +189,7 @@ def test_two_labs_of_a_chain_may_share_a_server_and_the_local_account_may_not_se
     ask(chain.b, f"GRANT SELECT ON {quoted_name(chain.first.outbound)}.* TO {lab}")
     plan = chain.first.plan(chain.to_b(**approve))
     [held] = chain.of_b(plan).blocked
+    assert f"and holds them: {chain.first.outbound}." in held.reason
     words = [*shlex.split(held.hint.split("`")[1])[2:], "--yes"]
     assert chain.owner(chain.b, *words)[0] == 0
     assert chain.owner(chain.b, *words)[2].endswith("Everything was requested earlier.\n")

@@ -195,14 +195,14 @@ def is_requested_part(table: TableDefinition, master: TableDefinition) -> bool:
     """
     if table.name != requested_part_name(master.name):
         return False
-    ours = _local_requested(master)
+    expected = _local_requested(master)
     return (
         table.kind == "table"
-        and table.column_names == ours.column_names
-        and table.key == ours.key
+        and table.column_names == expected.column_names
+        and table.key == expected.key
         and len(table.foreign_keys) == 1
         and _DJLINKS_KEY.fullmatch(table.foreign_keys[0].name) is not None
-        and key_shape(table.foreign_keys[0]) == key_shape(ours.foreign_keys[0])
+        and key_shape(table.foreign_keys[0]) == key_shape(expected.foreign_keys[0])
     )
 
 

@@ -19,7 +19,7 @@ class LabRows:
     """Rows of a table that djlink did not make and that hold a deletion back.
 
     `line` is the DataJoint line with which the lab deletes them itself, None where there is none. `outbound`
-    tells that the table is another lab's outbound table: that lab links the local one, and must release them.
+    tells that they are another lab's outbound rows, which that lab must release; then `table` names it, too.
     """
 
     table: str
