@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox import SandboxServer, create_link_user, create_local_user, create_owner
@@ -21,6 +24,18 @@ from tests.support.sql import ask, run_all
 # A and C run MySQL, B MariaDB 11.8
 pytestmark = pytest.mark.parametrize("servers", [Pair("mysql", "mariadb-11.8")], indirect=True, ids=str)
 
+DOC = (Path(__file__).parents[2] / "docs" / "chains.md").read_text(encoding="utf-8")
+OF_THE_PAGE = (
+    "CREATE DATABASE {session}",
+    "CREATE TABLE {session}.session (subject varchar(9) PRIMARY KEY)",
+    "CREATE TABLE {session}.session__trial (subject varchar(9), n int, PRIMARY KEY (subject, n),"
+    " FOREIGN KEY (subject) REFERENCES {session}.session (subject))",
+    "CREATE TABLE {session}.scan (k int PRIMARY KEY, subject varchar(9),"
+    " FOREIGN KEY (subject) REFERENCES {session}.session (subject))",
+    "INSERT INTO {session}.session VALUES ('A001'), ('A002'), ('A003')",
+    "INSERT INTO {session}.session__trial VALUES ('A001', 1), ('A002', 1)",
+    "INSERT INTO {session}.scan VALUES (10, 'A001'), (11, 'A001'), (20, 'A002')",
+)
 TABLES = (
     "CREATE DATABASE {lab}",
     "CREATE TABLE {lab}.session (s int PRIMARY KEY, who varchar(20) COLLATE utf8mb4_0900_ai_ci)",
@@ -60,14 +75,6 @@ class Chain:
         if not same_server:
             create_local_user(c, rig.names("lab"), PASSWORD, [rig.names.pattern])
         self.second.environ.update(rig.environ)
-
-    def sees_no_outbound(self) -> None:
-        """B's local account sees its own schemas alone, and may use C's owner schema as any owner."""
-        lab = self.first.names("lab")
-        ask(self.b, f"REVOKE ALL, GRANT OPTION FROM {lab}")
-        ask(self.b, f"GRANT ALL ON {quoted_name(self.at_b)}.* TO {lab}")
-        owner_schema = quoted_name(self.first.names("outbound_owner"))
-        ask(self.b, f"GRANT SELECT, INSERT, DELETE ON {owner_schema}.* TO {lab}")
 
     def to_b(self, **more: Any) -> dict[str, Any]:
         return self.first.document({"lab_a": {"lab": ALL}}, **more)
@@ -123,36 +130,83 @@ def test_a_lab_links_all_of_another_labs_local_schema_and_gets_what_the_source_h
         assert rows == at_source
 
 
-def test_a_request_at_the_source_goes_through_both_labs_and_the_owner_deletes(chain: Chain) -> None:
-    chain.pulled()
-    chain.sees_no_outbound()
-    approve = chain.approving()
-    assert chain.owner(chain.a, "request", "Session", "s=1", "--reason", "consent withdrawn", "--yes")[0] == 0
-    plan, report = chain.first.apply(chain.to_b(**approve))
-    assert report.succeeded
-    [held] = chain.of_b(plan).blocked
-    assert held.kind == "review"
-    who = f"{chain.first.names('map')} (data@ourlab.example) of {chain.at_b}"
-    assert f"another lab links the local table and holds them: {who}.session (1 rows)" in held.reason
-    assert f"{who}.scan (2 rows)" in held.reason
-    assert chain.keys(chain.b, chain.at_b) == {1, 2, 3}, "nothing that C holds goes"
-    command = held.hint.split("`")[1]
-    djlink, source, *words = shlex.split(command)
-    assert (djlink, source) == ("djlink", "source")
-    code, out, err = chain.owner(chain.b, *words, "--yes")
-    assert code == 0, err
-    assert "1 row requested" in out
-    # C sees it as any request, lets go and approves
-    _, report = chain.second.apply(chain.to_c(**approve))
-    assert report.succeeded
-    assert chain.keys(chain.c, chain.at_c) == {2, 3}
-    assert chain.keys(chain.c, chain.at_c, "scan", "k") == {20}
-    # now B can
-    plan, report = chain.first.apply(chain.to_b(**approve))
-    assert report.succeeded
-    assert not chain.of_b(plan).blocked
-    assert chain.keys(chain.b, chain.at_b) == {2, 3}
-    at_rest(chain, approve)
+def test_what_the_page_says_to_type_takes_a_request_through_both_labs_and_back(rig: Rig) -> None:
+    page = Page(rig)
+    a, b, c = rig.servers.lab_a, rig.servers.local, rig.servers.lab_b
+    told = [page.typed(*each) for each in page.commands()]
+    assert len(told) == 8
+    # the plan of the first apply after the request: who holds what, and the page's next line
+    held = told[3]
+    who = f"map (map@theirlab.example) of {rig.names('ours_session')}"
+    assert f"another lab links the local table and holds them: {who}.session (1 rows)" in held
+    assert f"{who}.scan (2 rows)" in held
+    printed = re.findall(r"`(djlink source request [^`]*)`", held)
+    assert page.commands()[4][1].removesuffix(" --yes") in printed
+    for server, schema in ((a, "session"), (b, "ours_session"), (c, "theirs_session")):
+        rows = ask(server, f"SELECT subject FROM {quoted_name(rig.names(schema))}.session ORDER BY 1")
+        assert rows == [("A002",), ("A003",)]
+
+
+class Page:
+    """The manifests and commands of docs/chains.md on this test's servers and schemas."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        a, b, c = rig.servers.lab_a, rig.servers.local, rig.servers.lab_b
+        for text in OF_THE_PAGE:
+            rig.run("lab_a", text)
+        self.servers = {"Princeton's owner": a, "our lab": b, "their lab": c}
+        hosts = {"db.princeton.example": a, "db.ourlab.example": b, "db.theirlab.example": c}
+        for name, text in zip(
+            ("atlas", "map"), re.findall(r"^```yaml\n(.*?)^```$", DOC, re.M | re.S), strict=True
+        ):
+            document = yaml.safe_load(self.named(text))
+            for of in (document["local"], *document["sources"].values()):
+                server = hosts[of["host"]]
+                of.update(host=server.host, port=server.port, tls=False)
+            rig.write(document, f"{name}.yaml")
+        for server, schema, outbound in ((a, "session", "ourlab"), (b, "ours_session", "theirlab")):
+            places = [rig.names(schema)], rig.names(f"{outbound}_outbound")
+            owner_schema = rig.names(f"{outbound}_outbound_owner")
+            create_link_user(server, rig.names("link"), PASSWORD, *places, owner_schema=owner_schema)
+            # as the page advises: an owner's rights on the other lab's owner schema, none on its outbound tables
+            schemas = [rig.names(schema)]
+            create_owner(server, rig.names("lab"), PASSWORD, schemas, owner_schema=owner_schema)
+        create_local_user(c, rig.names("lab"), PASSWORD, [rig.names.pattern])
+
+    def named(self, text: str) -> str:
+        """The page's text with the names of this test."""
+        text = re.sub(
+            r"\b(ours_session|theirs_session|ourlab_outbound|theirlab_outbound)\b", self._prefixed, text
+        )
+        return re.sub(r"\bsession(?=\.Session|: \{)", self._prefixed, text)
+
+    def commands(self) -> list[tuple[str, str]]:
+        """Who types what, in order."""
+        found, who = list[tuple[str, str]](), ""
+        for block in re.findall(r"^```sh\n(.*?)^```$", DOC, re.M | re.S):
+            for line in block.splitlines():
+                if line.startswith("# "):
+                    who = line.removeprefix("# ")
+                else:
+                    found.append((who, self.named(line)))
+        return found
+
+    def typed(self, who: str, command: str) -> str:
+        """What a command prints."""
+        server, user = self.servers[who], self.rig.names("lab")
+        link = {f"{lab}_USER": self.rig.names("link") for lab in ("PRINCETON", "OURLAB")}
+        words = shlex.split(command)[1:]
+        if words[0] == "source":
+            words += ["--port", str(server.port), "--no-tls"]
+        secret = {"DJ_PASS": PASSWORD, "PRINCETON_PASS": PASSWORD, "OURLAB_PASS": PASSWORD}
+        environ = {**link, **secret, "DJ_HOST": server.host, "DJ_USER": user}
+        ended = called(*words, environ=environ, folder=self.rig.folder)
+        assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
+        return ended.stdout + ended.stderr
+
+    def _prefixed(self, match: re.Match[str]) -> str:
+        return self.rig.names(match[0])
 
 
 def at_rest(chain: Chain, approve: Mapping[str, Any]) -> None:
