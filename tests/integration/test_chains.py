@@ -169,7 +169,7 @@ class Page:
             places = [rig.names(schema)], rig.names(f"{outbound}_outbound")
             owner_schema = rig.names(f"{outbound}_outbound_owner")
             create_link_user(server, rig.names("link"), PASSWORD, *places, owner_schema=owner_schema)
-            # as the page advises: an owner's rights on the other lab's owner schema, none on its outbound tables
+            # as the page advises: an owner's rights on that owner schema, and none on the outbound tables
             schemas = [rig.names(schema)]
             create_owner(server, rig.names("lab"), PASSWORD, schemas, owner_schema=owner_schema)
         create_local_user(c, rig.names("lab"), PASSWORD, [rig.names.pattern])
