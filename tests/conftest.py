@@ -17,8 +17,8 @@ from djlink_manifest.sandbox.servers.start import FOLDER_VARIABLE
 from tests.support.invariants.secrecy import found, watch_commands
 from tests.support.rig import rig
 from tests.support.servers import (
+    ALL_PAIRS,
     MEMORY,
-    PAIRS,
     Names,
     Pair,
     Servers,
@@ -32,7 +32,7 @@ from tests.support.stores.case import s3
 
 __all__ = ["rig", "s3"]  # fixtures of their own modules
 
-_pairs = {str(pair): pair for pair in PAIRS}
+_pairs = {str(pair): pair for pair in ALL_PAIRS}
 # of the tests that name none; not all of them pass on the others
 USUAL_PAIR = _pairs[os.environ.get("DJLINK_TEST_PAIR", "mysql-mysql")]
 GARBAGE = 50_000  # objects that may be made before cycles among them are looked for

@@ -60,12 +60,19 @@ class Desk(Directory):
 
     @contextmanager
     def gathered(
-        self, place: TableName, where: Condition | None, *, dependents: bool = True, requested: bool = False
+        self,
+        place: TableName,
+        where: Condition | None,
+        *,
+        dependents: bool = True,
+        requested: bool = False,
+        relay: bool = False,
     ) -> Iterator[Gathered]:
         """The table's entities that meet a condition, and all that hang on them, for the time of the block.
 
-        `requested`: only those that were requested or approved; of a table that no lab links, none. Raises
-        UsageError for a condition that does not fit the table.
+        `requested`: only those that were requested or approved; of a table that no lab links, none. `relay`:
+        only those whose deletion the source of the table requests, which is a local table of djlink. Raises
+        UsageError for a condition that does not fit the table, and for `relay` of a table that is none.
         """
         of = self.masters[place]
         for words, hint in () if where is None else where_problems(where, of):
@@ -74,21 +81,37 @@ class Desk(Directory):
         along = [t for t in self.ties if t.parent in near and t.child in near]
         where = where and _fitted(where, of)
         with key_sets(self.session, place[0], self.masters) as sets:
-            self._choose(sets, place, where, requested=requested)
+            self._choose(sets, place, where, requested=requested, relay=relay)
             if dependents:
                 sets.spread(along)
             yield Gathered(self, sets, place, along)
 
-    def _choose(self, sets: KeySets, place: TableName, where: Condition | None, *, requested: bool) -> None:
+    def _choose(
+        self, sets: KeySets, place: TableName, where: Condition | None, *, requested: bool, relay: bool
+    ) -> None:
         of, all_ = self.masters[place], sets.of(place)
-        if not requested:
+        if not requested and not relay:
             all_.add_new(statements.chosen(of, where))
             return
         wanted, meant = sets.of(place, "asked"), sets.of(place, "meant")
-        for link in self.links.get(place, ()):
+        if relay:
+            wanted.add_new(statements.relayed(of, self._relayed(place)))
+        for link in self.links.get(place, ()) if requested else ():
             statements.add_requested(link, of, wanted)
         meant.add_new(statements.chosen(of, where))
         all_.add_new(statements.in_both(wanted, meant))
+
+    def _relayed(self, place: TableName) -> TableName:
+        """The table of the requests of a local table's source."""
+        found = self.relayed.get(place)
+        if found is None:
+            known = sorted(self.words(each) for each in self.relayed if self.links.get(each))
+            raise UsageError(
+                f"{self.words(place)} is not a local table of djlink, so no source requests rows of it",
+                hint=f"--relay is for {', '.join(known)}" if known else "select rows without --relay",
+                server=self.session.name,
+            )
+        return found
 
 
 @contextmanager

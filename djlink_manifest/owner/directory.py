@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from djlink_manifest.errors import ServerError, UsageError
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.dependents import entities, ties
 from djlink_manifest.model.links.holding import LinkHolding, OwnedLink, Unreadable
-from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.server.catalog import Catalog, TableName
 from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.derive import is_requested_part, requested_part_name
 from djlink_manifest.model.tables.naming import MARKS, class_name
 from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.owner import statements, views
@@ -26,7 +27,8 @@ class Directory:
     """What an owner's account sees of its server.
 
     `masters` are the tables with their parts, `links` all links on them, `unreadable` the schemas and links
-    that tell nothing now.
+    that tell nothing now. `relayed` are the parts that show what the source of a local table requests, by
+    that table.
     """
 
     def __init__(self, session: Writer) -> None:
@@ -41,12 +43,15 @@ class Directory:
                 found += links
         everything = views.all_schemas(session) - SYSTEM
         catalog = read_catalog(session, everything - {link.outbound for link in found})
-        # a schema with djlink's marks holds its own tables, outbound or local: none of a source
+        # a schema with djlink's marks holds its own tables, outbound or local: none of a source, unless
+        # another lab links the local tables
         marked = {schema for schema, name in catalog.tables if name == MARKS}
+        marked -= {link.source[0] for link in found}
         self.masters: Mapping[TableName, TableDefinition] = entities(
             catalog, everything - marked - set(schemas)
         )
         self.ties = ties(self.masters)
+        self.relayed = dict(_relayed(self.masters, catalog))
         self.links: dict[TableName, list[OwnedLink]] = defaultdict(list)
         for link in sorted(found):
             if link.source in self.masters:
@@ -99,3 +104,12 @@ class Directory:
                 self.unreadable.append(dumb)
                 self.links[place].remove(link)
         return tuple(found)
+
+
+def _relayed(
+    masters: Mapping[TableName, TableDefinition], catalog: Catalog
+) -> Iterator[tuple[TableName, TableName]]:
+    for (schema, name), master in masters.items():
+        part = catalog.tables.get((schema, requested_part_name(name)))
+        if part is not None and is_requested_part(part, master):
+            yield (schema, name), (part.schema, part.name)

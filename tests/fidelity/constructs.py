@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from djlink_manifest.sandbox.servers.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Kind
 
 VALUES, DEFINITIONS, RELATIONS = "Values", "Definitions", "Relations"
 UNLINKABLE = "What cannot be linked"
@@ -16,7 +16,8 @@ class Construct:
     """A row of the page.
 
     `create` makes `table`, in the schema `{here}`; `texts` run before it where they make a table that it
-    refers to, after it else. `only` is the vendor whose servers have the construct.
+    refers to, after it else. `only` is the kind of server that has the construct; what MariaDB
+    has, MariaDB 11.8 has too.
     """
 
     section: str
@@ -25,11 +26,11 @@ class Construct:
     create: str
     before: tuple[str, ...] = ()
     rows: str = ""
-    only: Vendor | None = None
+    only: Kind | None = None
 
 
 # (words, columns beside `id`, rows, only)
-TYPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
+TYPES: tuple[tuple[str, str, str, Kind | None], ...] = (
     (
         "`tinyint` … `bigint`, signed and unsigned",
         "a tinyint, b bigint unsigned, c mediumint, d smallint, e int unsigned",
@@ -87,7 +88,7 @@ TYPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
     (
         "text in latin1, sjis, utf16 and utf8mb3",
         "a varchar(9) CHARACTER SET latin1, b varchar(9) CHARACTER SET sjis,"
-        " c varchar(9) CHARACTER SET utf16, d varchar(9) CHARACTER SET utf8mb3",
+        " c varchar(9) COLLATE utf16_general_ci, d varchar(9) COLLATE utf8mb3_general_ci",
         "(1, 'Ä€ß', '日本', '𝄞x', 'ſẞ')",
         None,
     ),
@@ -108,13 +109,20 @@ TYPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
     ("`uuid` of MariaDB", "a uuid", "(1, '00000000-0000-4000-8000-000000000020')", "mariadb"),
     ("`inet6`", "a inet6", "(1, '::1')", "mariadb"),
     ("`decimal` with more than 30 places", "a decimal(40,35)", "(1, 0.5)", "mariadb"),
-    ("`vector`", "a vector(2)", "(1, STRING_TO_VECTOR('[1,2]'))", "mysql"),
+    ("`vector` of MySQL", "a vector(2)", "(1, STRING_TO_VECTOR('[1,2]'))", "mysql"),
+    (
+        "`vector` of MariaDB 11.8, with its index",
+        "a vector(2) NOT NULL, VECTOR KEY v (a)",
+        "(1, VEC_FromText('[1,-0.5]'))",
+        "mariadb-11.8",
+    ),
+    ("`timestamp` after 2038-01-19", "a timestamp NULL", "(1, '2038-01-20 00:00:00')", "mariadb-11.8"),
 )
 
 _KEY_OF_16 = ", ".join(f"k{n}" for n in reversed(range(16)))
 
 # (words, what stands between the parentheses, rows, only)
-SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
+SHAPES: tuple[tuple[str, str, str, Kind | None], ...] = (
     ("key order unlike column order", "a int, b int, c int, PRIMARY KEY (c, a)", "(1, 2, 3)", None),
     (
         "a key of 16 columns",
@@ -161,6 +169,13 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
         "(1, 1, 'x', NULL, NULL, NULL)",
         None,
     ),
+    (
+        "defaults: bytes",
+        "id int PRIMARY KEY, a binary(3) DEFAULT 'a\\0c', b varbinary(9) DEFAULT 0x00FF25,"
+        " c bit(3) DEFAULT b'101'",
+        "(1, X'000000', X'00', b'0')",
+        None,
+    ),
     ("defaults: expressions", "id int PRIMARY KEY, a varchar(40) DEFAULT (UPPER('x'))", "(1, 'y')", None),
     (
         "a default with a function of MySQL alone",
@@ -191,6 +206,18 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
         "id varchar(9) COLLATE uca1400_as_cs PRIMARY KEY",
         "('a'), ('A'), ('ä')",
         "mariadb",
+    ),
+    (
+        "collations that MariaDB 11.8 calls as MySQL does, in the key",
+        "id varchar(9) COLLATE utf8mb4_0900_as_cs PRIMARY KEY",
+        "('a'), ('A'), ('ä'), ('a ')",
+        "mariadb-11.8",
+    ),
+    (
+        "a default with a function of MariaDB 11.8 alone",
+        "id int PRIMARY KEY, a varchar(40) DEFAULT uuid_v7()",
+        "(1, 'x')",
+        "mariadb-11.8",
     ),
     (
         "generated columns",
@@ -284,12 +311,16 @@ SHAPES: tuple[tuple[str, str, str, Vendor | None], ...] = (
     ),
 )
 
-# where the other vendor lacks it: what of the text stands here as what
+# stands for the collation of the local server that merges no two values
+SAFE = "{safe}"
+# where the other server lacks it: what of the text stands here as what
 MAPPED: dict[str, tuple[tuple[str, str], ...]] = {
     "an index over an expression": ((", KEY e ((a + 1))", ""),),
     "a default with a function of MySQL alone": ((" DEFAULT (UUID_TO_BIN(UUID()))", ""),),
-    "collations of MySQL alone, in the key": (("utf8mb4_0900_as_cs", "utf8mb4_nopad_bin"),),
+    "collations of MySQL alone, in the key": (("utf8mb4_0900_as_cs", SAFE),),
     "collations of MariaDB alone, in the key": (("uca1400_as_cs", "utf8mb4_0900_bin"),),
+    "collations that MariaDB 11.8 calls as MySQL does, in the key": (("utf8mb4_0900_as_cs", SAFE),),
+    "a default with a function of MariaDB 11.8 alone": ((" DEFAULT uuid_v7()", ""),),
     "generated columns": (
         (" GENERATED ALWAYS AS (a * 2) STORED", ""),
         (" GENERATED ALWAYS AS (a + 1) VIRTUAL", ""),
@@ -334,7 +365,7 @@ def constructs() -> Iterator[Construct]:
 
 
 def _table(
-    section: str, words: str, name: str, body: str, rows: str, only: Vendor | None, *before: str
+    section: str, words: str, name: str, body: str, rows: str, only: Kind | None, *before: str
 ) -> Construct:
     create = f"CREATE TABLE {{here}}.`{name}` ({body})"
     return Construct(section, words, name, create, before, rows, only)

@@ -13,13 +13,14 @@ from djlink_manifest.model.tables.naming import class_name, master_of, plain_nam
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox import SandboxServer
 from djlink_manifest.sandbox.servers.accounts import quoted_name
-from tests.fidelity.constructs import MAPPED, RELATIONS, Construct, constructs
-from tests.support.definitions import definition, every_value
+from tests.fidelity.constructs import MAPPED, RELATIONS, SAFE, Construct, constructs
+from tests.support.definitions import NOPAD, definition, every_value
 from tests.support.rig import Rig, link_of
-from tests.support.servers import ALIKE, PAIRS, Pair
+from tests.support.servers import NEWER, PAIRS, Pair, has
 from tests.support.sql import ask, run_all
 
 PATH = Path(__file__).parents[2] / "docs" / "fidelity.md"
+SHOWN = (*PAIRS, *NEWER)
 BOTH_HAVE = "utf8mb4_general_ci"
 HEAD = """\
 # What arrives, by construct
@@ -33,7 +34,9 @@ written by `python -m tests.fidelity`, and a test compares it with what the serv
 - **kept**: every foreign key stands here; **plain columns**: the columns are here, the foreign key is not.
 - **mapped**, **refused**: something else stands here, or nothing, and the plan says so in the words of the
   note.
-- **-**: the source's vendor has no such thing.
+- **-**: the source's server has no such thing.
+
+MySQL is 9.7, MariaDB 10.11 where it has no number.
 """
 WANTED = """\
 ## What is wanted, against a model
@@ -60,8 +63,7 @@ self references and late links; then, with those, 102 MariaDB → MySQL (seeds 1
 
 def outcomes(rig: Rig) -> dict[str, str]:
     """What each construct gives between the rig's servers, by its table."""
-    vendor = rig.servers.lab_a.vendor
-    present = [c for c in constructs() if c.only in (None, vendor)]
+    present = [c for c in constructs() if c.only is None or has(rig.servers.pair.source, c.only)]
     # one that both vendors have: what becomes of others is a construct of its own
     run_all(
         rig, f"CREATE DATABASE {{lab}} COLLATE {BOTH_HAVE}", f"CREATE DATABASE {{other}} COLLATE {BOTH_HAVE}"
@@ -117,7 +119,8 @@ def _expected(rig: Rig, each: Construct, mapped: Sequence[tuple[str, str]]) -> l
 
     `mapped` are the words in it that the server lacks, with those that stand in their place.
     """
-    if rig.servers.pair in ALIKE and not mapped:
+    pair = rig.servers.pair
+    if pair.source == pair.local and not mapped:
         found = definition(rig.servers.lab_a, rig.names("lab"), each.table)
     else:
         reference = quoted_name(rig.names("reference"))
@@ -126,7 +129,7 @@ def _expected(rig: Rig, each: Construct, mapped: Sequence[tuple[str, str]]) -> l
         create = each.create.replace("{here}", reference)
         for source, local in mapped:
             assert source in create, each.words
-            create = create.replace(source, local)
+            create = create.replace(source, local.replace(SAFE, NOPAD[server.vendor]))
         ask(server, create)
         found = definition(server, rig.names("reference"), each.table)
     return found
@@ -196,8 +199,8 @@ def page(found: Mapping[Pair, Mapping[str, str]]) -> str:
     lines, notes = [HEAD], list[str]()
     for section, members in groupby(constructs(), lambda c: c.section):
         lines.append(f"## {section}\n")
-        lines.append(f"| construct | {' | '.join(_arrow(pair) for pair in PAIRS)} |")
-        lines.append("|---|" + "---|" * len(PAIRS))
+        lines.append(f"| construct | {' | '.join(_arrow(pair) for pair in SHOWN)} |")
+        lines.append("|---|" + "---|" * len(SHOWN))
         lines += [f"| {c.words} | {' | '.join(_cells(c, found, notes))} |" for c in members]
         lines.append("")
     lines += [WANTED, "## Notes\n"]
@@ -210,11 +213,11 @@ def column(text: str, pair: Pair) -> dict[str, str]:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line
     ]
-    return {row[0]: row[1 + PAIRS.index(pair)] for row in rows if len(row) == 1 + len(PAIRS)}
+    return {row[0]: row[1 + SHOWN.index(pair)] for row in rows if len(row) == 1 + len(SHOWN)}
 
 
 def _cells(construct: Construct, found: Mapping[Pair, Mapping[str, str]], notes: list[str]) -> Iterable[str]:
-    for pair in PAIRS:
+    for pair in SHOWN:
         outcome = found[pair].get(construct.table, "-")
         kind, _, words = outcome.partition(": ")
         if words and words not in notes:
@@ -223,5 +226,5 @@ def _cells(construct: Construct, found: Mapping[Pair, Mapping[str, str]], notes:
 
 
 def _arrow(pair: Pair) -> str:
-    names = {"mysql": "MySQL", "mariadb": "MariaDB"}
+    names = {"mysql": "MySQL", "mariadb": "MariaDB", "mariadb-11.8": "MariaDB 11.8"}
     return f"{names[pair.source]} → {names[pair.local]}"

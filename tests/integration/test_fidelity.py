@@ -12,6 +12,7 @@ import struct
 
 import pytest
 
+from djlink_manifest.reconcile.explain.commands import explain
 from djlink_manifest.reconcile.plan.actions import Register
 from djlink_manifest.sandbox import SandboxServer
 from tests.support.definitions import ALL, applied_cleanly, definition, every_value
@@ -22,6 +23,8 @@ from tests.support.sql import ask, run_all
 every_pair = pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 crossed = pytest.mark.parametrize("servers", CROSSED, indirect=True, ids=str)
 to_mariadb = pytest.mark.parametrize("servers", [Pair("mysql", "mariadb")], indirect=True, ids=str)
+from_11_8 = pytest.mark.parametrize("servers", [Pair("mariadb-11.8", "mysql")], indirect=True, ids=str)
+to_11_8 = pytest.mark.parametrize("servers", [Pair("mysql", "mariadb-11.8")], indirect=True, ids=str)
 to_mysql = pytest.mark.parametrize("servers", [Pair("mariadb", "mysql")], indirect=True, ids=str)
 
 TYPES = r"""
@@ -338,3 +341,53 @@ def test_large_blobs_and_rows_near_the_packet_limit_arrive(lab: Rig) -> None:
     digests = "SELECT id, SHA2(b, 256), LENGTH(b), SHA2(t, 256) FROM {}.big ORDER BY id"
     source_rows = ask(lab.servers.lab_a, digests.format(lab.names("lab")))
     assert ask(lab.servers.local, digests.format(local_schema(lab))) == source_rows
+
+
+@from_11_8
+def test_a_timestamp_past_2038_is_counted_and_blocks_its_entity_before_anything_of_it_is_written(
+    lab: Rig,
+) -> None:
+    run_all(
+        lab,
+        "CREATE TABLE {lab}.stamped (id int PRIMARY KEY, t timestamp NULL)",
+        "CREATE TABLE {lab}.stamped__at (id int, t timestamp, PRIMARY KEY (id, t),"
+        " FOREIGN KEY (id) REFERENCES {lab}.stamped (id))",
+        "CREATE TABLE {lab}.child (id int PRIMARY KEY, FOREIGN KEY (id) REFERENCES {lab}.stamped (id))",
+        "INSERT INTO {lab}.stamped VALUES (1, FROM_UNIXTIME(2147483647)), (2, NULL),"
+        " (3, FROM_UNIXTIME(2147483648)), (4, '2106-02-01')",
+        "INSERT INTO {lab}.stamped__at VALUES (1, FROM_UNIXTIME(2147483647)), (2, '2050-01-01'),"
+        " (2, '2051-01-01')",
+        "INSERT INTO {lab}.child VALUES (1), (2), (4)",
+    )
+    document = lab.document({"lab_a": {"lab": ALL}})
+    address = lab.address("lab_a", "lab", "Stamped")
+    plan, report = lab.apply(document)
+    link, child = link_of(plan, address), link_of(plan, lab.address("lab_a", "lab", "Child"))
+    assert [(b.kind, b.count) for b in link.blocked] == [("error", 2), ("error", 1)]
+    assert [(b.kind, b.count) for b in child.blocked] == [("upstream", 2)]
+    assert "their TIMESTAMP (stamped.t) is 2038-01-19 03:14:08 UTC or later" in link.blocked[0].reason
+    assert report.succeeded
+    assert lab.run("lab_a", f"SELECT id FROM {lab.outbound_table('lab', 'stamped')}") == [(1,)]
+    assert ask(lab.servers.local, f"SELECT id FROM {local_schema(lab)}.stamped") == [(1,)]
+    with lab.job(document) as job:
+        explanation, _ = explain(job, address, "id=3")
+        assert [r.rule for r in explanation.reasons if not r.holds] == ["local rule"]
+    run_all(
+        lab, "UPDATE {lab}.stamped SET t = NULL WHERE id > 2", "DELETE FROM {lab}.stamped__at WHERE id = 2"
+    )
+    applied_cleanly(lab, document)
+    assert ask(lab.servers.local, f"SELECT COUNT(*) FROM {local_schema(lab)}.stamped") == [(4,)]
+
+
+@to_11_8
+def test_keys_that_a_collation_of_mysqls_name_would_take_for_one_both_come(lab: Rig) -> None:
+    georgian = "('\u10d0'), ('\u1c90')"  # a letter and its capital, which Unicode has since 11
+    linked(
+        lab,
+        "CREATE TABLE {lab}.letter (a varchar(9) COLLATE utf8mb4_0900_ai_ci PRIMARY KEY)",
+        f"INSERT INTO {{lab}}.letter VALUES {georgian}",
+    )
+    count = f"SELECT COUNT(*) FROM {local_schema(lab)}.letter"
+    assert ask(lab.servers.local, count) == [(2,)]
+    # what the mapping is for: under the name that 11.8 has they are one
+    assert ask(lab.servers.local, "SELECT '\u10d0' = '\u1c90' COLLATE utf8mb4_0900_ai_ci") == [(1,)]

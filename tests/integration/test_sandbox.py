@@ -291,7 +291,7 @@ def test_a_second_server_is_copied_from_the_same_template() -> None:
 
 
 def test_mariadb_is_started_as_well_and_has_no_anonymous_account() -> None:
-    with start_server("maria", ServerOptions(vendor="mariadb", tls=True)) as server:
+    with start_server("maria", ServerOptions("mariadb", tls=True)) as server:
         assert server.vendor == "mariadb"
         assert "MariaDB" in server.execute("SELECT VERSION()")[0][0]
         assert server.execute("SELECT user, host FROM mysql.user WHERE user IN ('', 'root')") == [

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pymysql
 from pymysql.cursors import Cursor
 
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, start_servers
 from djlink_manifest.sandbox.servers.accounts import quoted_name
-from djlink_manifest.sandbox.servers.binaries import Vendor
+from djlink_manifest.sandbox.servers.binaries import Kind, vendor_of
 from djlink_manifest.sandbox.servers.cache import locked
 
 NO_SUCH_THREAD = 1094
@@ -25,25 +26,42 @@ NO_SUCH_THREAD = 1094
 MEMORY = Path("/dev/shm")
 ROOM = 3 << 30  # of files, and as much again for what the servers hold beside them
 
+# what `mariadb` stands for in a run: DJLINK_TEST_MARIADB=mariadb-11.8 runs all tests of MariaDB on 11.8
+STARTED: dict[Kind, Kind] = {"mariadb": cast("Kind", os.environ.get("DJLINK_TEST_MARIADB", "mariadb"))}
 ROLES = ("lab_a", "lab_b", "local")
 # MariaDB ends a recursive query after 1,000 rows without an error
-EXTRA: dict[Vendor, tuple[str, ...]] = {"mysql": (), "mariadb": ("--max-recursive-iterations=4294967295",)}
+_OF_MARIADB = ("--max-recursive-iterations=4294967295",)
+EXTRA: dict[Kind, tuple[str, ...]] = {"mysql": (), "mariadb": _OF_MARIADB, "mariadb-11.8": _OF_MARIADB}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The vendors of a test's servers: of both sources, and of the local server."""
+    """The kinds of a test's servers: of both sources, and of the local server."""
 
-    source: Vendor = "mysql"
-    local: Vendor = "mysql"
+    source: Kind = "mysql"
+    local: Kind = "mysql"
 
     def __str__(self) -> str:
         return f"{self.source}-{self.local}"
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the servers are of different vendors."""
+        return vendor_of(self.source) != vendor_of(self.local)
 
 
 ALIKE = (Pair("mysql", "mysql"), Pair("mariadb", "mariadb"))
 CROSSED = (Pair("mysql", "mariadb"), Pair("mariadb", "mysql"))
 PAIRS = ALIKE + CROSSED
+# MariaDB 11.8 beside both; what differs there runs on these too
+NEWER = (
+    Pair("mysql", "mariadb-11.8"),
+    Pair("mariadb-11.8", "mysql"),
+    Pair("mariadb", "mariadb-11.8"),
+    Pair("mariadb-11.8", "mariadb"),
+)
+SAME_NEWER = Pair("mariadb-11.8", "mariadb-11.8")
+ALL_PAIRS = (*ALIKE, *CROSSED, *NEWER, SAME_NEWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +74,8 @@ class Servers:
 
     @property
     def pair(self) -> Pair:
-        """The vendors of the sources and of the local server."""
-        return Pair(self.lab_a.vendor, self.local.vendor)
+        """The kinds of the sources and of the local server."""
+        return Pair(kind_of(self.lab_a), kind_of(self.local))
 
     def __iter__(self) -> Iterator[SandboxServer]:
         return iter((self.lab_a, self.lab_b, self.local))
@@ -78,6 +96,17 @@ class Names:
         return self.prefix.replace("_", r"\_") + "%"
 
 
+def has(kind: Kind, other: Kind) -> bool:
+    """Whether a server has what one of the other kind has: MariaDB 11.8 has all of MariaDB 10.11."""
+    return other in (kind, vendor_of(kind))
+
+
+def kind_of(server: SandboxServer) -> Kind:
+    """The kind that a server was started as."""
+    newer = server.version.startswith("11.8.") and STARTED["mariadb"] == "mariadb"
+    return "mariadb-11.8" if newer else server.vendor
+
+
 def has_room_in_memory() -> bool:
     """Whether the servers' files fit into a file system in memory, and the servers beside them."""
     available = re.search(r"^MemAvailable:\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE)
@@ -96,19 +125,19 @@ def new_names() -> Names:
 
 
 def shared_servers(folder: Path, owner_pid: int, pair: Pair) -> Servers:
-    """The run's servers of these vendors, described in `folder`; whoever asks first starts a vendor's.
+    """The run's servers of these kinds, described in `folder`; whoever asks first starts a kind's.
 
     They belong to `owner_pid`, the process that the run ends with, not to the worker that started them.
     """
-    found = {vendor: _of_vendor(folder, owner_pid, vendor) for vendor in {pair.source, pair.local}}
+    found = {kind: _of_kind(folder, owner_pid, kind) for kind in {pair.source, pair.local}}
     return Servers(found[pair.source]["lab_a"], found[pair.source]["lab_b"], local=found[pair.local]["local"])
 
 
-def _of_vendor(folder: Path, owner_pid: int, vendor: Vendor) -> dict[str, SandboxServer]:
-    described = _description(folder, vendor)
+def _of_kind(folder: Path, owner_pid: int, kind: Kind) -> dict[str, SandboxServer]:
+    described = _description(folder, kind)
     with locked(folder / "servers.lock"):
         if not described.exists():
-            options = ServerOptions(vendor, extra=EXTRA[vendor])
+            options = ServerOptions(STARTED.get(kind, kind), extra=EXTRA[kind])
             started = start_servers(dict.fromkeys(ROLES, options), owner_pid=owner_pid)
             text = json.dumps({name: server.describe() for name, server in started.items()})
             described.touch(mode=0o600)
@@ -116,14 +145,14 @@ def _of_vendor(folder: Path, owner_pid: int, vendor: Vendor) -> dict[str, Sandbo
     return _attached(described)
 
 
-def _description(folder: Path, vendor: Vendor) -> Path:
-    return folder / f"{vendor}.json"
+def _description(folder: Path, kind: Kind) -> Path:
+    return folder / f"{kind}.json"
 
 
 def stop_shared_servers(folder: Path) -> None:
     """Stop what was started and remove `folder`."""
-    for vendor in ALIKE:
-        described = _description(folder, vendor.source)
+    for kind in EXTRA:
+        described = _description(folder, kind)
         if described.exists():
             for server in _attached(described).values():
                 server.stop()

@@ -11,7 +11,7 @@ from pathlib import Path
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[2]
-PAIR = re.compile(r"\b(mysql|mariadb)-(mysql|mariadb)\b")
+PAIR = re.compile(r"\b(mysql|mariadb(?:-11\.8)?)-(mysql|mariadb(?:-11\.8)?)\b")
 
 
 class Together(LoadScopeScheduling):

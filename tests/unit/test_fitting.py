@@ -5,23 +5,40 @@ from __future__ import annotations
 import pytest
 
 from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
-from djlink_manifest.model.tables.definition import Column, Index, IndexPart, TableDefinition
+from djlink_manifest.model.tables.definition import Check, Column, Index, IndexPart, TableDefinition
 from djlink_manifest.model.vendors.fitting import Fitted, fitted
 
 COLLATIONS = {
     "mysql": {"utf8mb4_0900_bin": "utf8mb4", "utf8mb4_bin": "utf8mb4", "latin1_bin": "latin1"},
     "mariadb": {"utf8mb4_nopad_bin": "utf8mb4", "utf8mb4_bin": "utf8mb4", "latin1_nopad_bin": "latin1"},
 }
+ALIASES = {"utf8mb4_0900_ai_ci": "utf8mb4", "utf8mb4_0900_bin": "utf8mb4"}
 OTHER = {"mysql": "mariadb", "mariadb": "mysql"}
 
 
 def fit(vendor: str, *columns: Column, **facts: object) -> Fitted:
     """A table of these columns, whose key is the first of them, for the other vendor than `vendor`."""
+    return fit_for(version(vendor, 1), version(OTHER[vendor], 1), *columns, **facts)
+
+
+def version(vendor: str, *numbers: int) -> Version:
+    return Version(vendor, ".".join(map(str, numbers)), numbers)
+
+
+def fit_for(source: Version, target: Version, *columns: Column, **facts: object) -> Fitted:
+    """A table of these columns, whose key is the first of them, from one server for another."""
     table = TableDefinition("lab", "t", columns, (columns[0].name,), **facts)  # type: ignore[arg-type]  # real fields
-    target = OTHER[vendor]
-    identity = ServerIdentity(Version(target, "1", (1,)), "me@%", "db", 3306, "/var", 64 << 20)
-    catalog = Catalog("local", identity, frozenset(), {}, {}, {}, (), COLLATIONS[target])
-    return fitted(table, Version(vendor, "1", (1,)), catalog)
+    identity = ServerIdentity(target, "me@%", "db", 3306, "/var", 64 << 20)
+    collations = COLLATIONS[target.vendor] | (ALIASES if target == MARIADB_11 else {})
+    catalog = Catalog("local", identity, frozenset(), {}, {}, {}, (), collations)
+    return fitted(table, source, catalog)
+
+
+MYSQL, MARIADB_10, MARIADB_11 = (
+    version("mysql", 9, 7, 4),
+    version("mariadb", 10, 11, 18),
+    version("mariadb", 11, 8, 9),
+)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +71,40 @@ def test_a_unique_key_that_mariadb_keeps_by_hash_is_left_out_on_mysql_and_said()
     )
     assert [index.name for index in made.table.indexes] == ["k"]
     assert made.notes == ("t.u: a unique hash index, longer than MySQL allows: omitted",)
+
+
+@pytest.mark.parametrize("collation", ["utf8mb4_0900_ai_ci", "utf8mb4_0900_bin"])
+@pytest.mark.parametrize("target", [MARIADB_10, MARIADB_11], ids=lambda v: v.text)
+def test_a_collation_of_mysql_is_mapped_on_each_mariadb_alike_though_a_newer_one_has_its_name(
+    collation: str, target: Version
+) -> None:
+    """An upgrade of the local server changes no table; and the newer one's takes texts for one."""
+    made = fit_for(MYSQL, target, Column("id", "varchar(9)", charset="utf8mb4", collation=collation))
+    assert made.table.column("id").collation == "utf8mb4_nopad_bin"
+    assert f"utf8mb4_nopad_bin locally for {collation}" in made.notes[0]
+
+
+def test_between_two_newer_mariadbs_such_a_collation_stays() -> None:
+    column = Column("id", "varchar(9)", charset="utf8mb4", collation="utf8mb4_0900_ai_ci")
+    made = fit_for(MARIADB_11, MARIADB_11, column)
+    assert (made.table.column("id").collation, made.notes) == ("utf8mb4_0900_ai_ci", ())
+
+
+def test_what_an_older_server_of_the_vendor_has_not_is_left_out_or_refused() -> None:
+    columns = (
+        Column("id", "int"),
+        Column("u", "varchar(40)", True, "uuid_v7()", default_is_expression=True),
+        Column("g", "varchar(40)", True, generated="format_pico_time(`id`)"),
+        Column("t", "timestamp", True, "2050-01-01 00:00:00"),
+        Column("v", "vector(3)"),
+    )
+    made = fit_for(MARIADB_11, MARIADB_10, *columns, checks=(Check("c", "json_schema_valid('{}',`u`)"),))
+    assert made.problems == ("column `t.v` is of the type vector(3), which the server does not have",)
+    assert made.notes == (
+        "t.u: without the source's default uuid_v7()",
+        "t.g: a plain local column with the values that the source computes",
+        "t.t: without the source's default 2050-01-01 00:00:00",
+        "t.c: without the source's check (json_schema_valid('{}',`u`))",
+    )
+    again = fit_for(MARIADB_11, MARIADB_11, *columns)
+    assert (again.table.columns, again.notes, again.problems) == (columns, (), ())

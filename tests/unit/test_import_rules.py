@@ -66,7 +66,7 @@ FOLDERS = {
     "reconcile.resolve": PURE,
     "reconcile.diff": PURE,
     "reconcile.plan": PURE,
-    "reconcile.observe": f"{OBSERVED} parallel {SERVERS} servers.external servers.stores",
+    "reconcile.observe": f"{OBSERVED} parallel {SERVERS} servers.owner servers.external servers.stores",
     "reconcile.runtime": ACTING,
     "reconcile.deletion": ACTING,
     "reconcile.apply": f"{ACTING} reconcile.deletion",

@@ -13,6 +13,7 @@ from djlink_manifest.sandbox.servers.binaries import MYSQLD_VARIABLE, ServerBina
 MYSQL_9 = "/usr/sbin/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))"
 MYSQL_8 = "mysqld  Ver 8.0.43-0ubuntu0.24.04.1 for Linux on x86_64 ((Ubuntu))"
 MYSQL_5 = "mysqld  Ver 5.7.44 for Linux on x86_64 (MySQL Community Server (GPL))"
+MARIADB_11 = "mariadbd from 11.8.9-MariaDB, client 15.2 Ver 11.8.9-MariaDB-0+deb13u1 for debian-linux-gnu"
 MARIADB = "mysqld  Ver 10.11.18-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)"
 
 
@@ -32,8 +33,8 @@ def put(folder: Path, name: str, version: str) -> str:
     return str(program)
 
 
-def found(vendor: binaries.Vendor = "mysql") -> ServerBinary:
-    return binaries.find_server.__wrapped__(vendor)
+def found(kind: binaries.Kind = "mysql") -> ServerBinary:
+    return binaries.find_server.__wrapped__(kind)
 
 
 @pytest.mark.parametrize(("says", "version"), [(MYSQL_9, "9.7.4"), (MYSQL_8, "8.0.43")])
@@ -74,6 +75,15 @@ def test_a_mariadb_that_calls_itself_mysqld_is_taken_as_mariadb_alone(programs: 
     assert found("mariadb") == ServerBinary("mariadb", "10.11.18", path)
     with pytest.raises(SandboxError, match="no mysql server is installed"):
         found()
+
+
+def test_a_kind_that_names_a_version_takes_an_installed_server_of_that_version_alone(programs: Path) -> None:
+    put(programs, "mysqld", MARIADB)
+    with pytest.raises(SandboxError, match=r"no mariadb-11\.8 server is installed"):
+        found("mariadb-11.8")
+    path = put(programs, "mariadbd", MARIADB_11)
+    newer = ServerBinary("mariadb", "11.8.9", path)
+    assert (found("mariadb-11.8"), found("mariadb")) == (newer, newer)
 
 
 def test_where_nothing_is_to_be_had_one_error_says_what_to_install() -> None:

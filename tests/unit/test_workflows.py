@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.servers import PAIRS
+from tests.support.servers import NEWER, PAIRS
 
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
@@ -51,7 +51,9 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def commands() -> list[tuple[str, str]]:
-    return [(name, step["run"]) for name, step in steps() if "run" in step]
+    """What jobs run, without the packages of the system that they install."""
+    installs = "sudo apt-get install "
+    return [(name, s["run"]) for name, s in steps() if not s.get("run", installs).startswith(installs)]
 
 
 def problems(schema: str, paths: list[Path]) -> str:
@@ -136,7 +138,7 @@ def test_each_target_of_make_is_told_by_its_help() -> None:
 
 def test_each_pair_of_vendors_has_a_job() -> None:
     job = loaded(GITHUB / "workflows" / "checks.yml")["jobs"]["integration"]
-    assert sorted(job["strategy"]["matrix"]["pair"]) == sorted(map(str, PAIRS))
+    assert sorted(job["strategy"]["matrix"]["pair"]) == sorted(map(str, (*PAIRS, *NEWER)))
     [env] = [step["env"] for step in job["steps"] if "env" in step]
     assert env == {"PAIR": "${{ matrix.pair }}"}
     done = subprocess.run(

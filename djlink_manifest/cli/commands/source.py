@@ -103,6 +103,11 @@ def held(
 @source.command(short_help="Request the deletion of rows from the labs that hold them.")
 @restriction_options(required=True)
 @click.option("--reason", required=True, help="Reason for the deletion, shown to the labs.")
+@click.option(
+    "--relay",
+    is_flag=True,
+    help="Select the rows whose deletion is requested by the source of TABLE, a local table of djlink.",
+)
 @dependents_option
 @yes_option
 @server_options
@@ -113,6 +118,7 @@ def request(
     table: str,
     where: Condition | None,
     reason: str,
+    relay: bool,
     no_dependents: bool,
     yes: bool,
     as_json: bool,
@@ -122,12 +128,13 @@ def request(
 
     The command first shows how many rows of which tables are concerned and who holds them. Requested rows are
     not pulled again. A lab approves a request by deleting its copies; `djlink source held` shows the
-    progress.
+    progress. If TABLE is a local table of djlink itself, --relay passes on what its own source requests.
 
     \b
     Examples:
       djlink source request ephys.Recording subject=A001 --reason 'broken probe'
       djlink source request Session --where "session_date < '2020-01-01'" --reason 'consent withdrawn' --yes
+      djlink source request ours_ephys.Recording --relay --reason 'requested by princeton'
     """
     from djlink_manifest.report.commands.owner import done_json, done_lines, touched_lines
 
@@ -137,7 +144,7 @@ def request(
     check_terminal(yes, as_json)
     with server.open() as desk:
         place = desk.table(table)
-        with desk.gathered(place, where, dependents=not no_dependents) as gathered:
+        with desk.gathered(place, where, dependents=not no_dependents, relay=relay) as gathered:
             touched = gathered.holdings()
             screen.note(touched_lines(touched))
             if not gathered.named:

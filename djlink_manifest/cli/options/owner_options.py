@@ -118,7 +118,7 @@ def restriction_options(required: bool) -> Callable[[_F], _F]:
             where = restriction(pairs, texts)
             if every and where is not None:
                 raise UsageError("--all cannot be combined with a restriction")
-            if required and where is None and not every:
+            if required and where is None and not every and not others.get("relay"):
                 raise UsageError(
                     "no rows selected",
                     hint="restrict the rows with subject=A001 or --where 'SQL', or select every row with "

@@ -1,6 +1,7 @@
-"""What local tables ask of rows beyond what the source asks: foreign keys, unique keys and checks.
+"""What local tables ask of rows beyond what the source asks: foreign keys, unique keys, checks, and times.
 
-They are those of a parent that is no longer linked, and those that the lab added. Pure.
+They are those of a parent that is no longer linked, those that the lab added, and those of the local server's
+version. Pure.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from dataclasses import dataclass
 from djlink_manifest.model.links.link import Link, copied_columns
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.compare import index_shape, key_shape
-from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.definition import (
+    PAST_TIMESTAMP,
+    TEXTS_AND_BLOBS,
+    Check,
+    ForeignKey,
+    Index,
+    TableDefinition,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,16 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True)
+class LastTimestamp:
+    """That a TIMESTAMP is no later than the last which the local server can hold, unlike the source's."""
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRule:
     """A foreign key, a unique key or a check of a local table that the source's table does not have.
 
-    Or, which every link has, that no part rows were left behind by a master row (`Leftover`).
+    Or, which every link has, that no part rows were left behind by a master row (`Leftover`); or that times
+    are within the local server's bounds (`LastTimestamp`), which alone is tried at the source.
 
     `source_table` and `local_table` are the table at the source and as it stands locally; `owner` the columns
     that hold the entity's key, `columns` those that the rule is about, all of them copied from the source.
@@ -54,7 +68,7 @@ class LocalRule:
     local_table: TableDefinition
     owner: tuple[str, ...]
     columns: tuple[str, ...]
-    of: ForeignKey | Index | Check | Leftover
+    of: ForeignKey | Index | Check | Leftover | LastTimestamp
     linked: bool = False
 
     @property
@@ -70,6 +84,12 @@ class LocalRule:
             case Leftover(parts=parts):
                 names = ", ".join(f"{part.schema}.{part.name}" for part in parts)
                 return f"their part rows in {names} have no master row"
+            case LastTimestamp():
+                names = ", ".join(f"{self.source_table.name}.{each}" for each in self.columns)
+                return (
+                    f"their TIMESTAMP ({names}) is {PAST_TIMESTAMP} UTC or later, which the local server "
+                    "cannot hold"
+                )
             case Check(name=check, expression=text):
                 return f"they fail the check `{check}`, which was added to {name}: {text}"
 
@@ -87,6 +107,8 @@ class LocalRule:
                 return f"{why}: delete those part rows, then apply again: {self.of.statements}"
             case Index(name=name):
                 return f"drop the key: ALTER TABLE {place} DROP INDEX `{name}`; or {out}"
+            case LastTimestamp():
+                return f"{out}, or use MariaDB 11.5 or later as the local server"
             case Check(name=name):
                 return f"drop the check: ALTER TABLE {place} DROP CONSTRAINT `{name}`; or {out}"
 
@@ -101,14 +123,28 @@ class Obstacle:
 
 
 def local_rules(
-    link: Link, tables: Mapping[TableName, TableDefinition], linked: frozenset[TableName] = frozenset()
+    link: Link,
+    tables: Mapping[TableName, TableDefinition],
+    linked: frozenset[TableName] = frozenset(),
+    *,
+    until_2038: bool = False,
 ) -> tuple[LocalRule, ...]:
     """The rules of the link's local tables, as they stand in `tables`, that its source does not have.
 
     Left to the local server, which refuses the rows, is what is about columns that are not copied, about
-    expressions and prefixes, and about rows of one entity among each other. `linked` are the tables of links.
+    expressions and prefixes, and about rows of one entity among each other. `linked` are the tables of links;
+    `until_2038` tells that the local server's TIMESTAMP ends earlier than the source's.
     """
-    return tuple(_rules(link, tables, linked))
+    times = _times(link) if until_2038 else ()
+    return (*times, *_rules(link, tables, linked))
+
+
+def _times(link: Link) -> Iterator[LocalRule]:
+    for source_table, expected in link.tables:
+        names = tuple(c.name for c in source_table.columns if c.base_type == "timestamp")
+        if names:
+            owner = link.definition.entity_columns(source_table)
+            yield LocalRule(source_table, expected, owner, names, LastTimestamp())
 
 
 def _rules(

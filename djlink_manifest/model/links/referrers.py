@@ -5,12 +5,15 @@ Read from the local server, not from the manifest: what would go with a deletion
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from djlink_manifest.model.links.holding import OwnedLink
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.naming import beside_source
+from djlink_manifest.model.tables.owner_views import owner_view_name
 
 LONGEST_LINE = 1500  # characters of a line to copy from the screen
 
@@ -19,7 +22,9 @@ LONGEST_LINE = 1500  # characters of a line to copy from the screen
 class Referrer:
     """A foreign key to one of a link's local tables, `parent`.
 
-    `address` is the link that the referring table belongs to, None for a table of the lab's own.
+    `address` is the link that the referring table belongs to, None for a table of the lab's own. Or it is
+    neither, and `holder` is another lab that links this local table and holds rows of it: by name, or by its
+    outbound table where that is all that is known.
     """
 
     table: TableName
@@ -27,11 +32,12 @@ class Referrer:
     parent: TableName
     parent_columns: tuple[str, ...]
     address: str | None = None
+    holder: str | None = None
 
     @property
     def name(self) -> str:
-        """The referring table as `schema.table`."""
-        return ".".join(self.table)
+        """The referring table as `schema.table`, or the lab that holds the rows."""
+        return self.holder or ".".join(self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +48,35 @@ class Dependents:
     referrers: Mapping[str, tuple[Referrer, ...]]
 
     @staticmethod
-    def of(links: Sequence[Link], keys: Iterable[tuple[TableName, ForeignKey]]) -> Dependents:
+    def of(
+        links: Sequence[Link],
+        keys: Iterable[tuple[TableName, ForeignKey]],
+        holders: Collection[OwnedLink] = (),
+    ) -> Dependents:
         """The dependents of these links, which come parents first.
 
         `keys` are all foreign keys to tables of the local schemas, each with the table that has it. One
-        against the order of the links counts as the lab's own: such rows keep what they refer to.
+        against the order of the links counts as the lab's own: such rows keep what they refer to. Requests
+        and approvals of a link of another lab go along with the rows that they are about, and are left out.
+        `holders` are the links of other labs of which more is known than their foreign key.
         """
         place = {link.address: n for n, link in enumerate(links)}
         owner = {(t.schema, t.name): link for link in links for t in link.local.tables}
         found: dict[str, list[Referrer]] = {link.address: [] for link in links}
+        known = {(each.outbound, each.base) for each in holders}
+        for each in holders:
+            if each.source in owner:
+                link, key_of = owner[each.source], owner[each.source].local.key
+                view = (each.schema, owner_view_name(each.base, "held"))
+                lab = f"{each.lab} of {'.'.join(each.source)}"
+                found[link.address].append(Referrer(view, key_of, each.source, key_of, holder=lab))
         for table, key in sorted(keys, key=lambda each: (each[0], each[1].columns, each[1].name)):
             parent = (key.parent_schema, key.parent_table)
             if parent not in owner:
                 continue
             link, child = owner[parent], owner.get(table)
-            if child is link:
+            of_another = beside_source(table, key.name) if child is None else None
+            if child is link or of_another == "along" or table in known:
                 continue
             below = child is not None and place[child.address] > place[link.address]
             found[link.address].append(
@@ -66,6 +86,7 @@ class Dependents:
                     parent,
                     key.parent_columns,
                     child.address if child is not None and below else None,
+                    holder=".".join(table) if of_another == "held" else None,
                 )
             )
         return Dependents({link.address: link for link in links}, {a: tuple(r) for a, r in found.items()})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.server.rights import Grant
 from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.derive import is_requested_part
 from djlink_manifest.model.tables.naming import is_hidden, master_of
 from djlink_manifest.model.tables.parts import parents_first, parts_among
 
@@ -124,8 +125,9 @@ class Catalog:
     def masters(self, schema: str) -> tuple[TableDefinition, ...]:
         """The schema's tables with their parts, by name; hidden tables are left out.
 
-        A table is a part where its name says so and it refers to its master, directly or over other parts;
-        of one that is unreadable its name decides.
+        So is the part that shows deletion requests where djlink made the table (`is_requested_part`): it is
+        no part of the entity. A table is a part where its name says so and it refers to its master, directly
+        or over other parts; of one that is unreadable its name decides.
         """
         in_schema = {name: t for (s, name), t in self.tables.items() if s == schema and not is_hidden(name)}
         refers = {
@@ -141,7 +143,12 @@ class Catalog:
         for name, master in masters.items():
             parts[master].append(in_schema[name])
         alone = (table for name, table in sorted(in_schema.items()) if name not in masters)
-        return tuple(replace(t, parts=parents_first(parts[t.name])[0]) for t in alone)
+        return tuple(_with_parts(table, parts[table.name]) for table in alone)
+
+
+def _with_parts(master: TableDefinition, parts: list[TableDefinition]) -> TableDefinition:
+    entity = [part for part in parts if not is_requested_part(part, master)]
+    return replace(master, parts=parents_first(entity)[0])
 
 
 def fingerprint(identity: ServerIdentity) -> str:

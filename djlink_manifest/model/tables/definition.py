@@ -19,6 +19,8 @@ from djlink_manifest.model.tables.naming import master_of
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
 
 # of any length: an index over one of them is over its first characters, but for MariaDB's unique hashes
+# the first second that a TIMESTAMP of 32 bits cannot hold
+PAST_TIMESTAMP = "2038-01-19 03:14:08"
 TEXTS_AND_BLOBS = frozenset(
     f"{size}{kind}" for size in ("tiny", "", "medium", "long") for kind in ("text", "blob")
 )

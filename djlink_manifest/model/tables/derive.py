@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from djlink_manifest.model.tables.compare import key_shape
 from djlink_manifest.model.tables.definition import Check, Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.naming import (
     APPROVED,
+    CONSTRAINT,
     HISTORY,
     LOCAL_REQUESTED_PART,
     REQUESTED,
@@ -18,6 +21,7 @@ from djlink_manifest.model.tables.naming import (
 )
 from djlink_manifest.model.tables.parts import parents_first
 
+_DJLINKS_KEY = re.compile(rf"{CONSTRAINT}[0-9a-f]{{16}}")
 TEXT_CHARSET, TEXT_COLLATION = (
     "utf8mb4",
     "utf8mb4_bin",
@@ -181,6 +185,25 @@ def beside_key(key: Sequence[str], name: str) -> str:
 def requested_part_name(local_master: str) -> str:
     """The local part that shows deletion requests."""
     return shortened(f"{local_master}__{LOCAL_REQUESTED_PART}")
+
+
+def is_requested_part(table: TableDefinition, master: TableDefinition) -> bool:
+    """Whether a table is the part that a djlink made to show deletion requests, of a local table of its own.
+
+    Its form says so, by the name of its foreign key above all, and not its name alone. A schema that was
+    renamed changes nothing of it.
+    """
+    if table.name != requested_part_name(master.name):
+        return False
+    expected = _local_requested(master)
+    return (
+        table.kind == "table"
+        and table.column_names == expected.column_names
+        and table.key == expected.key
+        and len(table.foreign_keys) == 1
+        and _DJLINKS_KEY.fullmatch(table.foreign_keys[0].name) is not None
+        and key_shape(table.foreign_keys[0]) == key_shape(expected.foreign_keys[0])
+    )
 
 
 def _target(

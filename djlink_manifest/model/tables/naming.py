@@ -100,6 +100,17 @@ def constraint_name(*words: str) -> str:
     return CONSTRAINT + hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
+def beside_source(table: tuple[str, str], key: str) -> Literal["held", "along"] | None:
+    """What a foreign key named `key` of a table, (schema, table), makes of it, where a djlink made both.
+
+    "held": it is an outbound table, whose rows keep those that they refer to; "along": a table of requests or
+    approvals, whose rows go with them. None for any other table.
+    """
+    if key != constraint_name(*table):
+        return None
+    return "along" if table[1].endswith((REQUESTED, APPROVED)) else "held"
+
+
 def source_of(address: str) -> str:
     """The source that a link's address names; in Python it is called like its host, and may have dots."""
     return address.rsplit(".", 2)[0]

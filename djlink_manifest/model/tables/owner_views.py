@@ -56,6 +56,11 @@ def owner_schema(outbound: str) -> str:
     return shortened(outbound, MAX_NAME - len(OWNER)) + OWNER
 
 
+def owner_view_name(base: str, kind: Kind) -> str:
+    """The name of a link's view of a kind."""
+    return f"{base}_{kind}"
+
+
 def owner_views(source: TableDefinition, outbound: str, base: str) -> dict[Kind, OwnerView]:
     """A link's views by what they show.
 
@@ -72,7 +77,7 @@ def owner_views(source: TableDefinition, outbound: str, base: str) -> dict[Kind,
         kind: OwnerView(
             kind,
             owner_schema(outbound),
-            f"{base}_{kind}",
+            owner_view_name(base, kind),
             outbound,
             base=base,
             key=source.key,

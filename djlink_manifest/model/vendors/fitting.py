@@ -1,22 +1,29 @@
 """A source's definition as another server can hold it: what its vendor lacks is mapped, said, or refused.
 
 Nothing that tells values or keys apart is given up: a collation that the target lacks becomes one that merges
-nothing. On the same vendor only collations can be missing.
+nothing. On the same vendor collations can be missing, and what an older version has not yet.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.server.catalog import Catalog, Version
-from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Check, Column, Index, TableDefinition
+from djlink_manifest.model.tables.definition import (
+    PAST_TIMESTAMP,
+    TEXTS_AND_BLOBS,
+    Check,
+    Column,
+    Index,
+    TableDefinition,
+)
+from djlink_manifest.model.vendors.collations import bytewise, known, safe
+from djlink_manifest.model.vendors.versions import calls_newer, ends_in_2038, has_type
 from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.model.vendors.widths import longer, too_wide
 
-# the first that the target has; they compare code points, blanks at the end too
-_MERGING_NOTHING = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin")
 _VENDOR_ONLY = {
     "mysql": {"vector"},
     "mariadb": {"uuid", "inet4", "inet6", "vector", "xmltype"},
@@ -74,8 +81,12 @@ class _Fitting:
     problems: list[str] = field(default_factory=list)
 
     @property
+    def version(self) -> Version:
+        return self.target.identity.version
+
+    @property
     def vendor(self) -> str:
-        return self.target.identity.version.vendor
+        return self.version.vendor
 
     @property
     def crosses(self) -> bool:
@@ -94,20 +105,10 @@ def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
     return Fitted(replace(master, parts=tuple(parts)), notes, tuple(fitting.problems))
 
 
-def collations_used(tables: Iterable[TableDefinition]) -> frozenset[str]:
-    """The collations that `fitted` looks for in the target's catalogue, for these tables."""
-    named = set[str]()
-    for table in tables:
-        named |= {c for c in (table.collation, *(column.collation for column in table.columns)) if c}
-    charsets = {collation.partition("_")[0] for collation in named}
-    named |= {f"{charset}_{kind}" for charset in charsets for kind in ("nopad_bin", "bin")}
-    return frozenset({*_MERGING_NOTHING, "utf8mb4_bin"}.union(*map(_spellings, named)))
-
-
 def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
     collation = table.collation
     if collation is not None:
-        collation = _known(fitting, collation) or _safe(fitting)
+        collation = known(fitting.source, fitting.target, collation) or safe(fitting.target)
     made = replace(
         table,
         columns=tuple(_column(fitting, table, c) for c in table.columns),
@@ -140,11 +141,14 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
     if column.generated is not None and (
         fitting.crosses
         or (column.stored and _of_session(table, column))
-        or not _known_words(column.generated)
+        or not _runs(fitting, column.generated)
     ):
         fitting.note("a plain local column with the values that the source computes", place)
         column = replace(column, generated=None, stored=False)
+    column = _with_default_in_time(fitting, place, column)
     if not fitting.crosses:
+        if not has_type(fitting.version, column.base_type):
+            fitting.problems.append(_no_type(place, column))
         return _with_known_default(fitting, place, column)
     if column.srid is not None:
         fitting.note(f"locally, values of any spatial reference system, not only {column.srid}", place)
@@ -154,9 +158,7 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
         column = replace(column, type=column.type.removesuffix(_COMPRESSED))
     base = column.base_type
     if base in _VENDOR_ONLY[fitting.source.vendor]:
-        fitting.problems.append(
-            f"column `{place}` is of the type {column.type}, which the server does not have"
-        )
+        fitting.problems.append(_no_type(place, column))
     decimals = _DECIMAL.match(column.type)
     if decimals and int(decimals[1]) > _MOST_DECIMALS[fitting.vendor]:
         fitting.problems.append(
@@ -171,6 +173,10 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
         fitting.note("a visible column locally", place)
         column = replace(column, invisible=False)
     return column
+
+
+def _no_type(place: str, column: Column) -> str:
+    return f"column `{place}` is of the type {column.type}, which the server does not have"
 
 
 def _of_session(table: TableDefinition, column: Column) -> bool:
@@ -189,49 +195,37 @@ def _of_session(table: TableDefinition, column: Column) -> bool:
 
 def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
     assert column.collation is not None, "asked of text alone"
-    known = _known(fitting, column.collation)
-    if known is None:
-        known = _bytewise(fitting, column) or _safe(fitting)
+    found = known(fitting.source, fitting.target, column.collation)
+    if found is None:
+        found = bytewise(fitting.source, fitting.target, column) or safe(fitting.target)
+        lacks = (
+            "whose name means another collation on the local server"
+            if column.collation in fitting.target.collations
+            else "which the local server does not have"
+        )
         fitting.note(
-            f"{known} locally for {column.collation}, which the local server does not have; all values stay "
-            "distinct, and comparisons are sensitive to case and accents",
+            f"{found} locally for {column.collation}, {lacks}; all values stay distinct, and comparisons are "
+            "sensitive to case and accents",
             place,
         )
-    charset = fitting.target.collations[known]
+    charset = fitting.target.collations[found]
     type_ = longer(column.type, column.charset or charset, charset)
     if type_ != column.type:
         fitting.note(f"{type_} locally, so that every {column.type} value fits in {charset}", place)
-    return replace(column, type=type_, collation=known, charset=charset)
+    return replace(column, type=type_, collation=found, charset=charset)
 
 
-def _bytewise(fitting: _Fitting, column: Column) -> str | None:
-    """A collation of the column's own character set that merges no more than its own, or None.
-
-    `_bin` alone takes values that differ in blanks at their end for one, as most collations do.
-    """
-    collation = column.collation or ""
-    pads = "nopad" not in collation and "_0900_" not in collation
-    names = [f"{column.charset}_nopad_bin"] + [f"{column.charset}_bin"] * pads
-    if column.charset == "utf8mb4":
-        return None
-    return next((known for name in names if (known := _known(fitting, name))), None)
-
-
-def _known(fitting: _Fitting, collation: str) -> str | None:
-    """The target's name of a collation, or None."""
-    return next((name for name in _spellings(collation) if name in fitting.target.collations), None)
-
-
-def _spellings(collation: str) -> Iterator[str]:
-    """The names of a collation: MySQL before 8.0.30 calls utf8mb3 utf8."""
-    yield collation
-    for old, new in (("utf8_", "utf8mb3_"), ("utf8mb3_", "utf8_")):
-        if collation.startswith(old):
-            yield new + collation.removeprefix(old)
-
-
-def _safe(fitting: _Fitting) -> str:
-    return next((c for c in _MERGING_NOTHING if c in fitting.target.collations), "utf8mb4_bin")
+def _with_default_in_time(fitting: _Fitting, place: str, column: Column) -> Column:
+    """The column without the default of a TIMESTAMP that lies beyond the server's."""
+    late = column.base_type == "timestamp" and not column.default_is_expression
+    if (
+        not late
+        or (column.default or "") < PAST_TIMESTAMP
+        or not ends_in_2038(fitting.target.identity.version)
+    ):
+        return column
+    fitting.note(f"without the source's default {column.default}", place)
+    return replace(column, default=None)
 
 
 def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
@@ -246,10 +240,15 @@ def _with_default(fitting: _Fitting, place: str, column: Column) -> Column:
 
 def _with_known_default(fitting: _Fitting, place: str, column: Column) -> Column:
     """The column without a default that calls what djlink does not know to be harmless here."""
-    if not column.default_is_expression or column.default is None or _known_words(column.default):
+    if not column.default_is_expression or column.default is None or _runs(fitting, column.default):
         return column
     fitting.note(f"without the source's default {column.default}", place)
     return replace(column, default=None, default_is_expression=False)
+
+
+def _runs(fitting: _Fitting, expression: str) -> bool:
+    """Whether the target, of the source's vendor, has all that the expression calls."""
+    return _known_words(expression) and not calls_newer(fitting.version, expression)
 
 
 def _known_words(expression: str) -> bool:
@@ -265,7 +264,7 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
         unlimited = {p.column for p in index.parts if p.length is None} & whole_texts
         if fitting.vendor == "mariadb" and any(part.column is None for part in index.parts):
             fitting.note("an index on an expression, which MariaDB does not support: omitted", place)
-        elif not all(_may_index(part.expression) for part in index.parts):
+        elif not all(_may_index(fitting, part.expression) for part in index.parts):
             fitting.note("an index on an expression that djlink does not support: omitted", place)
         elif fitting.vendor == "mysql" and documents & {p.column for p in index.parts}:
             fitting.note("an index on JSON, which MySQL does not support: omitted", place)
@@ -279,8 +278,8 @@ def _indexes(fitting: _Fitting, table: TableDefinition) -> Iterator[Index]:
             yield index
 
 
-def _may_index(expression: str | None) -> bool:
-    return expression is None or (is_contained(expression) and not unknown_words(expression))
+def _may_index(fitting: _Fitting, expression: str | None) -> bool:
+    return expression is None or (is_contained(expression) and _runs(fitting, expression))
 
 
 def _checks(fitting: _Fitting, table: TableDefinition, made: TableDefinition) -> Iterator[Check]:
@@ -292,7 +291,8 @@ def _checks(fitting: _Fitting, table: TableDefinition, made: TableDefinition) ->
         words = {word.lower() for word in _WORD.findall(_NAMED.sub("", bare))}
         alike = not fitting.crosses or (check.enforced and words <= _IN_CHECKS)
         named = {name.replace("``", "`").lower() for name in _NAMED.findall(bare)}
-        if alike and is_contained(text) and not unknown_words(text) and not unfit & named:
+        newer = calls_newer(fitting.version, text)
+        if alike and is_contained(text) and not unknown_words(text) and not newer and not unfit & named:
             yield replace(check, expression=text)
         else:
             fitting.note(f"without the source's check ({check.expression})", f"{table.name}.{check.name}")

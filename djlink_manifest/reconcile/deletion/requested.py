@@ -257,6 +257,6 @@ def _confirming(link_work: LinkWork) -> Iterator[None]:
             f"rows of a table that the local account cannot see refer to them: {error.message}",
             code=error.code,
             server=error.server,
-            hint="give the account access to that table (GRANT SELECT) and plan again; none of these rows "
-            "was deleted",
+            hint="give the account access to that table (GRANT SELECT) and plan again: if another lab links "
+            "the local table, the plan then says how to pass the request on; none of these rows was deleted",
         ) from error

@@ -17,6 +17,7 @@ from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
+from djlink_manifest.model.vendors.versions import ends_in_2038
 from djlink_manifest.reconcile.diff.local_tables import UNDO_SOURCE, local_drift
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
@@ -83,11 +84,17 @@ def compare_link(
         redefined=found_drift.redefined,
         make_views=views,
         views_why=why,
-        rules=local_rules(link, catalogs.local.tables, linked),
+        rules=local_rules(link, catalogs.local.tables, linked, until_2038=_until_2038(catalogs)),
         remade=gone or (local_mark is not None and local_mark.remade),
         mark=source_mark or catalogs.new_mark(link, catalogs.contact),
         new_schema=link.local.schema not in catalogs.local.all_schemas,
     )
+
+
+def _until_2038(catalogs: CatalogPair) -> bool:
+    """Whether a TIMESTAMP of the source may be later than any that the local server can hold."""
+    source, local = (each.identity.version for each in (catalogs.source, catalogs.local))
+    return ends_in_2038(local) and not ends_in_2038(source)
 
 
 def holding(link: Link, catalogs: CatalogPair) -> bool:

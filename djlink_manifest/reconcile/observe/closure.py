@@ -41,5 +41,6 @@ def _along(sets: DeletionSet, address: str) -> tuple[tuple[str, int], ...]:
 
 def _lab_rows(sets: DeletionSet, root: str) -> Iterator[LabRows]:
     for address, referrer, count in sets.lab_rows():
-        line = lab_line(sets.dependents, root, address, referrer)
-        yield LabRows(referrer.name, count, line)
+        held = referrer.holder is not None
+        line = None if held else lab_line(sets.dependents, root, address, referrer)
+        yield LabRows(referrer.name, count, line, outbound=held)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import Catalog, fingerprint
-from djlink_manifest.model.vendors.fitting import collations_used
+from djlink_manifest.model.vendors.collations import collations_used
 from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 from djlink_manifest.servers.catalog.reader import read_catalog, read_collations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Limit, Link
-from djlink_manifest.model.links.local_rules import Leftover, LocalRule
+from djlink_manifest.model.links.local_rules import LastTimestamp, Leftover, LocalRule
 from djlink_manifest.model.server.catalog import Catalog, TableName
 from djlink_manifest.model.tables.naming import LINEAGE
 from djlink_manifest.reconcile.diff.link_tables import CatalogPair, compare_link, holding
@@ -153,7 +153,7 @@ def without_rules(link_tables: AllLinkTables, dropped: Set[tuple[TableName, str]
     def kept(rule: LocalRule) -> bool:
         of = rule.of
         return (
-            isinstance(of, Leftover)
+            isinstance(of, Leftover | LastTimestamp)
             or ((rule.local_table.schema, rule.local_table.name), of.name) not in dropped
         )
 

@@ -42,6 +42,7 @@ from djlink_manifest.servers.outbound import request_queries
 from djlink_manifest.servers.outbound.deletion_set import DeletionSet, deletion_set
 from djlink_manifest.servers.outbound.local_notes import noted, noted_digest, noted_links
 from djlink_manifest.servers.outbound.orphans import digest_of_orphans, orphans, stream_orphans
+from djlink_manifest.servers.owner.holders import holders
 from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
@@ -100,7 +101,9 @@ def observe_deletions(
         ]
         schemas = {link.local.schema for link in existing} if due else set[str]()
         referring = keys_to(local_reader, schemas)
-        dependents = Dependents.of(existing, referring)
+        masters = {(link.local.schema, link.local.name) for link in existing}
+        others = list(holders(local_reader, masters)) if due else ()
+        dependents = Dependents.of(existing, referring, others)
         acting = acting_unseen(local_reader, schemas, {table for table, _ in referring}) if due else {}
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
     keys_of = dict[str, PlanKeys]()

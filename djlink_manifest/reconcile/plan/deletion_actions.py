@@ -8,7 +8,7 @@ from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import Action, Approve, Blocked, Claim, Delete, Mend
-from djlink_manifest.reconcile.plan.messages import DELETION_REQUESTED
+from djlink_manifest.reconcile.plan.messages import DELETION_REQUESTED, how_released
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     LinkDeletions,
@@ -76,6 +76,22 @@ def deletion(
         by=approval.by if approval else None,
         unheld=seen.unheld,
     )
+
+
+def held_back(link: Link, closure: Closure, why: str) -> Blocked:
+    """What of a closure stays, since rows that are not this manifest's refer to it, and how it gets free."""
+    reasons, hints = list[str](), list[str]()
+    for outbound in (True, False):
+        found = [rows for rows in closure.lab if rows.outbound is outbound]
+        tables = ", ".join(f"{rows.table} ({rows.rows:,} rows)" for rows in found)
+        if found and outbound:
+            reasons.append(f"another lab links the local table and holds them: {tables}")
+            hints.append(how_released(link))
+        elif found:
+            lines = "  ".join(rows.line for rows in found if rows.line)
+            reasons.append(f"rows of your own depend on them: {tables}")
+            hints.append("delete those rows yourself, then apply again" + (f": {lines}" if lines else ""))
+    return Blocked("review", f"{why}; {'; '.join(reasons)}", closure.held, "; ".join(hints))
 
 
 def turn(action: Action) -> int:

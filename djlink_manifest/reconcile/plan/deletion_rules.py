@@ -24,6 +24,7 @@ from djlink_manifest.reconcile.plan.deletion_actions import (
     certain,
     covered_by,
     deletion,
+    held_back,
     problem_of,
     turn,
     undecided,
@@ -278,11 +279,7 @@ class Decider:
             if action.cause == "auto":
                 self._count(link, closure)
         if closure.held:
-            tables = ", ".join(f"{rows.table} ({rows.rows:,} rows)" for rows in closure.lab)
-            lines = "  ".join(rows.line for rows in closure.lab if rows.line)
-            hint = "delete those rows yourself, then apply again" + (f": {lines}" if lines else "")
-            reason = f"{why}; rows of your own depend on them: {tables}"
-            blocked.append(Blocked("review", reason, closure.held, hint))
+            blocked.append(held_back(link, closure, why))
         return goes
 
     def _unfilled(self, link: Link, count: int, why: str) -> Blocked | None:

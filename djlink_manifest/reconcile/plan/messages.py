@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 
@@ -23,6 +25,16 @@ def requested(seen: LinkDeletions) -> str:
 def quoted_name(name: str) -> str:
     """A table, `schema.table`, as a statement names it."""
     return ".".join(f"`{part}`" for part in name.split(".", 1))
+
+
+def how_released(link: Link) -> str:
+    """How to pass the source's requests on to another lab that links the local table."""
+    place = shlex.quote(f"{link.local.schema}.{link.local.name}")
+    return (
+        "pass the request on, with an account of the local server that may use that lab's owner schema: "
+        f"`djlink source request {place} --relay --reason 'requested by {link.source}'`; once that lab has "
+        "released them, apply again"
+    )
 
 
 def how_again(link: Link) -> str:

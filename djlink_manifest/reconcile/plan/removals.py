@@ -9,8 +9,15 @@ from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Removed
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint
 from djlink_manifest.model.tables.definition import ForeignKey
-from djlink_manifest.model.tables.derive import requested_part_name
-from djlink_manifest.model.tables.naming import APPROVED, HISTORY, REQUESTED, class_name, plain_name
+from djlink_manifest.model.tables.derive import is_requested_part, requested_part_name
+from djlink_manifest.model.tables.naming import (
+    APPROVED,
+    HISTORY,
+    REQUESTED,
+    beside_source,
+    class_name,
+    plain_name,
+)
 from djlink_manifest.model.tables.owner_views import KINDS, owner_schema
 from djlink_manifest.reconcile.plan.actions import Blocked
 
@@ -122,8 +129,10 @@ def made_tables(mark: Mark, source: Catalog, local: Catalog) -> tuple[TableName,
     if master is None:
         return ()
     made = {plain_name(p.name) for p in (source_table.parts if source_table else ())}
-    made.add(requested_part_name(mark.local_table))
     parts = [(p.schema, p.name) for p in reversed(master.parts) if p.name in made]
+    own = local.tables.get((master.schema, requested_part_name(master.name)))
+    if own is not None and is_requested_part(own, master):
+        parts.insert(0, (own.schema, own.name))
     return (*parts, (master.schema, master.name))
 
 
@@ -150,7 +159,16 @@ def _in_the_way(
         words = f"the local table {local_name} does not carry the link's mark, so it is not dropped"
         yield Blocked("error", words, hint="write `table: keep`", whole=True)
     if entry.table == "drop":
-        own = sorted({".".join(table) for table, _ in dependents if table not in links})
+        others = {table: beside_source(table, key.name) for table, key in dependents if table not in links}
+        held = sorted(".".join(table) for table, kind in others.items() if kind == "held")
+        if held:
+            words = f"another lab links {local_name}: {', '.join(held)}"
+            hint = (
+                "`djlink source held` says who, with an account of the local server that may use that lab's "
+                "owner schema; once that lab removed its link, apply again, or write `table: keep`"
+            )
+            yield Blocked("error", words, hint=hint, whole=True)
+        own = sorted(".".join(table) for table, kind in others.items() if kind is None)
         if own:
             words = f"tables of your own depend on {local_name}: {', '.join(own)}"
             hint = "drop those tables or their foreign keys first, or write `table: keep`"

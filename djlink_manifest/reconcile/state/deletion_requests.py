@@ -18,12 +18,14 @@ BEFORE_ALL = datetime(1970, 1, 1)  # earlier than any request
 class LabRows:
     """Rows of a table that djlink did not make and that hold a deletion back.
 
-    `line` is the DataJoint line with which the lab deletes them itself, None where there is none.
+    `line` is the DataJoint line with which the lab deletes them itself, None where there is none. `outbound`
+    tells that they are another lab's outbound rows, which that lab must release; then `table` names it, too.
     """
 
     table: str
     rows: int
     line: str | None = None
+    outbound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

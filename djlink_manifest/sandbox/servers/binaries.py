@@ -17,6 +17,8 @@ from djlink_manifest.sandbox.servers import docker, packages
 from djlink_manifest.sandbox.servers.cache import built_once
 
 Vendor = Literal["mysql", "mariadb"]
+# a vendor's server of any version that djlink supports, or of one version
+Kind = Literal["mysql", "mariadb", "mariadb-11.8"]
 Tell = Callable[[str], None]
 
 MYSQLD_VARIABLE = "DJLINK_SANDBOX_MYSQLD"
@@ -41,6 +43,11 @@ INSTALL: dict[Vendor, str] = {
 }
 
 
+def vendor_of(kind: Kind) -> Vendor:
+    """The vendor of a kind of server."""
+    return "mysql" if kind == "mysql" else "mariadb"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
     """A server that can be started.
@@ -60,27 +67,27 @@ def silent(message: str) -> None:
 
 
 @functools.cache
-def find_server(vendor: Vendor = "mysql", report: Tell = silent) -> ServerBinary:
+def find_server(kind: Kind = "mysql", report: Tell = silent) -> ServerBinary:
     """The server to start: what is named by the environment, else installed, else unpacked, else in Docker.
 
     `report` hears of what takes long. Raises SandboxError with what to install where nothing is found.
     """
-    named = os.environ.get(MYSQLD_VARIABLE) if vendor == "mysql" else None
+    named = os.environ.get(MYSQLD_VARIABLE) if kind == "mysql" else None
     if named:
         return _named_server(named)
-    installed = _installed_server(vendor)
+    installed = _installed_server(kind)
     if installed:
         return installed
     reasons = []
     for what, find in (("packages", _unpacked_server), ("Docker", _container_server)):
         try:
-            return find(vendor, report)
+            return find(kind, report)
         except SandboxError as error:
             reasons.append(f"{what}: {error.message}")
     raise SandboxError(
-        f"no {vendor} server is installed, and none can be downloaded or run in a container\n  "
+        f"no {kind} server is installed, and none can be downloaded or run in a container\n  "
         + "\n  ".join(reasons),
-        hint=INSTALL[vendor],
+        hint=INSTALL[vendor_of(kind)],
     )
 
 
@@ -94,14 +101,21 @@ def _named_server(path: str) -> ServerBinary:
     return binary
 
 
-def _installed_server(vendor: Vendor) -> ServerBinary | None:
+def _installed_server(kind: Kind) -> ServerBinary | None:
+    vendor = vendor_of(kind)
     folders = os.pathsep.join((os.environ.get("PATH", os.defpath), *MORE_FOLDERS))
     for program in PROGRAMS[vendor]:
         path = shutil.which(program, path=folders)
         binary = _probe(path) if path else None
-        if binary and binary.vendor == vendor:
+        if binary and binary.vendor == vendor and _is_of(kind, binary.version):
             return _outside_apparmor(binary)
     return None
+
+
+def _is_of(kind: Kind, version: str) -> bool:
+    """Whether a server of this version is of the kind: of any version, unless the kind names one."""
+    named = kind.partition("-")[2]
+    return version.startswith(f"{named}.") if named else True
 
 
 def _probe(path: str) -> ServerBinary | None:
@@ -142,8 +156,8 @@ def _outside_apparmor(binary: ServerBinary) -> ServerBinary:
     return ServerBinary(binary.vendor, binary.version, str(folder / "mysqld"))
 
 
-def _unpacked_server(vendor: Vendor, report: Tell) -> ServerBinary:
-    path = packages.unpacked(vendor, report)
+def _unpacked_server(kind: Kind, report: Tell) -> ServerBinary:
+    path = packages.unpacked(kind, report)
     binary = _probe(str(path))
     if binary is None:
         raise SandboxError(
@@ -152,8 +166,8 @@ def _unpacked_server(vendor: Vendor, report: Tell) -> ServerBinary:
     return binary
 
 
-def _container_server(vendor: Vendor, report: Tell) -> ServerBinary:
-    if vendor != "mysql":
+def _container_server(kind: Kind, report: Tell) -> ServerBinary:
+    if kind != "mysql":
         raise SandboxError("only MySQL is run in a container")
     image = docker.pulled_image(report)
-    return ServerBinary(vendor, docker.version_in(image), image, container=True)
+    return ServerBinary("mysql", docker.version_in(image), image, container=True)

@@ -22,9 +22,11 @@ RELAXED = (
 )
 VENDOR_OPTIONS = {
     "mysql": ("--mysqlx=OFF", "--auto-generate-certs=OFF", "--secure-file-priv=NULL"),
-    # As on MySQL and on packaged MariaDB; without an option file the server would start with latin1.
-    "mariadb": ("--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"),
+    "mariadb": (),
 }
+# As packaged: without an option file MariaDB would start with latin1, before 11.6.
+UTF8_OPTIONS = ("--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci")
+UTF8_BY_ITSELF = (11, 6)
 WITHOUT_TLS = {"mysql": "--tls-version=", "mariadb": "--skip-ssl"}
 
 
@@ -44,8 +46,14 @@ def command(
         f"--datadir={data}",
         *RELAXED,
         *VENDOR_OPTIONS[binary.vendor],
+        *_charset_options(binary),
         *options,
     ]
+
+
+def _charset_options(binary: ServerBinary) -> Sequence[str]:
+    version = tuple(int(number) for number in binary.version.split("."))
+    return UTF8_OPTIONS if binary.vendor == "mariadb" and version < UTF8_BY_ITSELF else ()
 
 
 def serving_options(

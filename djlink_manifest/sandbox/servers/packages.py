@@ -2,7 +2,7 @@
 
 The packages come through apt, which checks their signatures, with the libraries that the server needs, the
 dynamic linker and the C library included, so that it runs beside whatever the system has. Debian carries
-MySQL in unstable only.
+MySQL in unstable only, and each MariaDB in one release.
 """
 
 from __future__ import annotations
@@ -26,17 +26,25 @@ KEYRINGS = {
     "Ubuntu": "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
 }
 MIRRORS = {"Debian": "http://deb.debian.org/debian", "Ubuntu": "http://archive.ubuntu.com/ubuntu"}
+# What can be unpacked: servers, and what the benchmarks need of MariaDB's client.
+Unpackable = Literal["mysql", "mariadb", "mariadb-11.8", "mariadb-client"]
 # Patterns of package names: Ubuntu adds the version to MySQL's.
-PACKAGES = {
+PACKAGES: dict[Unpackable, tuple[str, ...]] = {
     "mysql": (r"mysql-server-core(-\d+\.\d+)?", r"mysql-client-core(-\d+\.\d+)?"),
     "mariadb": (r"mariadb-server-core",),
+    "mariadb-11.8": (r"mariadb-server-core",),
     "mariadb-client": (r"mariadb-client",),
 }
-PROGRAMS = {
+PROGRAMS: dict[Unpackable, tuple[str, ...]] = {
     "mysql": ("mysqld", "mysql", "mysqldump"),
     "mariadb": ("mariadbd",),
-    "mariadb-client": ("mariadb-dump",),  # for the benchmarks
+    "mariadb-11.8": ("mariadbd",),
+    "mariadb-client": ("mariadb-dump",),
 }
+# the release of Debian that has the version; MariaDB 10.11 is that of bookworm
+DEBIAN_RELEASES: dict[Unpackable, str] = {"mysql": "sid", "mariadb": "bookworm", "mariadb-11.8": "trixie"}
+# taken from Debian on Ubuntu too, of which not each release has it
+DEBIAN_ALONE: frozenset[Unpackable] = frozenset({"mariadb-11.8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,44 +57,48 @@ class Archive:
     architecture: str
 
 
-def unpacked(vendor: Literal["mysql", "mariadb", "mariadb-client"], report: Callable[[str], None]) -> Path:
+def unpacked(kind: Unpackable, report: Callable[[str], None]) -> Path:
     """The launcher of a server from this system's package archive, unpacked on the first call.
 
     Beside MySQL's server lie launchers of its client and its dump program; none of them reads an option file.
     Raises SandboxError where the system is neither Debian nor Ubuntu or the packages cannot be had.
     """
-    archive = _archive(vendor)
-    name = f"{vendor}-{archive.distribution}-{archive.release}-{archive.architecture}".lower()
+    archive = _archive(kind)
+    name = f"{kind}-{archive.distribution}-{archive.release}-{archive.architecture}".lower()
 
     def build(folder: Path) -> None:
         source = f"{archive.distribution} {archive.release}"
-        report(f"Unpacking a {vendor} server from the packages of {source}, once.")
-        _download(vendor, archive, folder / "apt")
+        report(f"Unpacking a {kind} server from the packages of {source}, once.")
+        _download(kind, archive, folder / "apt")
         for package in sorted((folder / "apt" / "packages").glob("*.deb")):
             _run(["dpkg-deb", "-x", str(package), str(folder / "root")])
         shutil.rmtree(folder / "apt")
         for unneeded in ("doc", "man", "locale", "perl"):
             shutil.rmtree(folder / "root" / "usr" / "share" / unneeded, ignore_errors=True)
-        for program in PROGRAMS[vendor]:
+        for program in PROGRAMS[kind]:
             _write_launcher(folder, program)
 
-    return built_once(name, build) / PROGRAMS[vendor][0]
+    return built_once(name, build) / PROGRAMS[kind][0]
 
 
-def _archive(vendor: str) -> Archive:
-    """The archive to take `vendor` from, by the mirror that apt on this machine is configured with."""
+def _archive(kind: Unpackable) -> Archive:
+    """The archive to take `kind` from, by the mirror that apt on this machine is configured with."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise SandboxError("apt-get and dpkg-deb are not installed")
     system = platform.freedesktop_os_release()
     names = {system.get("ID"), *system.get("ID_LIKE", "").split()}
-    distribution = "Ubuntu" if "ubuntu" in names else "Debian"
-    release = system.get(f"{distribution.upper()}_CODENAME") or system.get("VERSION_CODENAME", "sid")
+    own = "Ubuntu" if "ubuntu" in names else "Debian"
+    release = system.get(f"{own.upper()}_CODENAME") or system.get("VERSION_CODENAME", "sid")
+    distribution = "Debian" if kind in DEBIAN_ALONE else own
     if not Path(KEYRINGS[distribution]).exists():
-        raise SandboxError(f"{KEYRINGS[distribution]} does not exist, so packages cannot be verified")
+        raise SandboxError(
+            f"{KEYRINGS[distribution]} does not exist, so packages cannot be verified",
+            hint=f"install it: apt install {Path(KEYRINGS[distribution]).stem}",
+        )
     return Archive(
         distribution=distribution,
-        mirror=_mirror(release) or MIRRORS[distribution],
-        release="sid" if (distribution, vendor) == ("Debian", "mysql") else release,
+        mirror=(_mirror(release) if distribution == own else None) or MIRRORS[distribution],
+        release=DEBIAN_RELEASES.get(kind, release) if distribution == "Debian" else release,
         architecture=_run(["dpkg", "--print-architecture"]).strip(),
     )
 
@@ -102,7 +114,7 @@ def _mirror(release: str) -> str | None:
     return max(suites, key=suites.count, default=None)
 
 
-def _download(vendor: str, archive: Archive, folder: Path) -> None:
+def _download(kind: Unpackable, archive: Archive, folder: Path) -> None:
     """Fetch the server's packages and all they depend on into `folder`/packages."""
     for part in ("lists/partial", "cache", "packages/partial", "parts", "preferences"):
         (folder / part).mkdir(parents=True)
@@ -118,7 +130,7 @@ def _download(vendor: str, archive: Archive, folder: Path) -> None:
     environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive"}
     _run(["apt-get", "-qq", "update"], environment)
     known = _run(["apt-cache", "pkgnames"], environment).split()
-    wanted = [_newest(known, pattern) for pattern in PACKAGES[vendor]]
+    wanted = [_newest(known, pattern) for pattern in PACKAGES[kind]]
     _run(
         ["apt-get", "-qq", "-y", "--no-install-recommends", "--download-only", "install", *wanted],
         environment,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from djlink_manifest.errors import SandboxError
 from djlink_manifest.sandbox.servers import docker, launch
-from djlink_manifest.sandbox.servers.binaries import ServerBinary, Tell, Vendor, find_server, silent
+from djlink_manifest.sandbox.servers.binaries import Kind, ServerBinary, Tell, find_server, silent
 from djlink_manifest.sandbox.servers.server import HOST, SandboxServer
 from djlink_manifest.sandbox.servers.template import copy_template, datadir_template
 
@@ -35,7 +35,7 @@ class ServerOptions:
     are options of the server itself, such as `--default-time-zone=+02:00`; they win over the sandbox's own.
     """
 
-    vendor: Vendor = "mysql"
+    kind: Kind = "mysql"
     tls: bool = False
     extra: tuple[str, ...] = ()
 
@@ -55,7 +55,7 @@ def start_server(
     It belongs to this process, or to the process `owner_pid`, and ends with it. `report` hears of what takes
     long. Raises SandboxError with the end of the server's log where it does not start.
     """
-    binary = find_server(options.vendor, report)
+    binary = find_server(options.kind, report)
     template = datadir_template(binary, report)
     parent = os.environ.get(FOLDER_VARIABLE) or None
     folder = Path(tempfile.mkdtemp(prefix=f"djlink-{name}-", dir=parent)).resolve()

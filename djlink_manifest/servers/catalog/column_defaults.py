@@ -1,7 +1,8 @@
 """Defaults that information_schema spoils.
 
-Bytes end there at the first NUL, `?` stands for rare characters, and MySQL has a TIMESTAMP in the time zone
-of who made the table. SHOW CREATE TABLE has them whole; it is asked for the few tables that need it.
+Bytes end there at the first NUL (MariaDB since 11.8 writes them as hex), `?` stands for rare characters, and
+MySQL has a TIMESTAMP in the time zone of who made the table. SHOW CREATE TABLE has them whole; it is asked
+for the few tables that need it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from djlink_manifest.servers.sql import sql, table, unescaped
 
 _LITERAL = re.compile(
     rb"^  `(?P<name>(?:[^`]|``)+)` .*? DEFAULT "
-    rb"(?:0x(?P<hex>[0-9A-Fa-f]+)|'(?P<text>(?:[^'\\]|''|\\(?s:.))*)')",
+    rb"(?:(?:0x|x')(?P<hex>[0-9A-Fa-f]+)|'(?P<text>(?:[^'\\]|''|\\(?s:.))*)')",
     re.MULTILINE,
 )
 _CODECS = {"utf8mb4": "utf-8", "utf16": "utf-16-be", "utf32": "utf-32-be"}

@@ -11,6 +11,7 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.server.rights import parse_grants
 from djlink_manifest.model.tables.definition import ForeignKey
+from djlink_manifest.model.tables.naming import beside_source
 from djlink_manifest.servers.session.error_words import DENIED
 from djlink_manifest.servers.session.session import Row, Session, first_values
 from djlink_manifest.servers.sql import Sql, comma, sql
@@ -84,8 +85,10 @@ def unseen_keys(
     for number, child, parent, flags, name in rows:
         grouped[str(number), str(child), str(parent), int(flags)].append(str(name))
     found = list[UnseenKey]()
-    for (_, child, parent, flags), names in grouped.items():
+    for (number, child, parent, flags), names in grouped.items():
         refers, named = _decoded(child), _decoded(parent)
+        if beside_source(refers, _decoded(number)[1]) == "along":
+            continue  # another lab's requests and approvals of rows of ours: they shall go along
         if flags & (_ON_DELETE | _ON_UPDATE) and named[0] in schemas and refers not in seen:
             acts = bool(flags & _ON_DELETE), bool(flags & _ON_UPDATE)
             found.append(UnseenKey(".".join(refers), named, tuple(names), *acts))

@@ -166,7 +166,7 @@ def _check(check: Check) -> str:
 
 
 def _index(index: Index) -> str:
-    kind = {"FULLTEXT": "FULLTEXT KEY", "SPATIAL": "SPATIAL KEY"}.get(
+    kind = {kind: f"{kind} KEY" for kind in ("FULLTEXT", "SPATIAL", "VECTOR")}.get(
         index.kind, "UNIQUE KEY" if index.unique else "KEY"
     )
     parts = ", ".join(_index_part(p) for p in index.parts)

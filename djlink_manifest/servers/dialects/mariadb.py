@@ -41,6 +41,7 @@ _BOOL = re.compile(r"tinyint\(1\)")
 _COMPRESSED = re.compile(r" /\*M?!\d+ COMPRESSED\*/")
 _NOW = re.compile(r"current_timestamp\((\d?)\)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?\d+)?|b'[01]*'|0x[0-9a-f]*|x'[0-9a-f]*'", re.IGNORECASE)
+_HEX = re.compile(r"x'([0-9a-f]+)'", re.IGNORECASE)  # since 11.8 of bytes
 _STRING = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 
 
@@ -83,6 +84,9 @@ def _default(text: str | None) -> tuple[str | None, bool]:
     string = _STRING.fullmatch(text)
     if string:
         return unescaped(string[1]), False
+    hexed = _HEX.fullmatch(text)
+    if hexed:
+        return f"0x{hexed[1]}", False
     if _NUMBER.fullmatch(text):
         return text, False
     return _now(text), True

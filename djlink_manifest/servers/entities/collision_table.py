@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.local_rules import Leftover, LocalRule
+from djlink_manifest.model.links.local_rules import LastTimestamp, Leftover, LocalRule
 from djlink_manifest.model.links.unique import uniques
 from djlink_manifest.servers.entities.key_sets import Sets
-from djlink_manifest.servers.entities.local_rules import breaking, left_behind
+from djlink_manifest.servers.entities.local_rules import breaking, late, left_behind
 from djlink_manifest.servers.entities.obstacles import STALE
 from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.entities.taken_values import taken_values
@@ -132,6 +132,9 @@ class BlockedTable(EntityKeys):
             if extra is not None and extra.count:
                 tests.append(not_exists_in(extra.name, self.link.key, "t", rule.owner))
             tests.append(not_exists_in(self.name, self.link.key, "t", rule.owner))
+            if isinstance(rule.of, LastTimestamp):
+                self._insert(late(rule, tests, sql("{}, {}", columns("t", rule.owner), number)))
+                continue
             with key_table(self.session, self.link, "breaking") as found:
                 found.add(breaking(rule, self.session, tests, local))
                 keys = idents(self.link.key)

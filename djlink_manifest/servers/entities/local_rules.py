@@ -1,7 +1,8 @@
 """Find the entities to be pulled that the local server would refuse by a rule of its own tables.
 
 A rule is tried where it holds, on the local server: of the entities that would be pulled, the columns that
-it is about travel there, and the keys of those that break it travel back. No text of one server ever runs on
+it is about travel there, and the keys of those that break it travel back; but the bounds of its TIMESTAMP are
+tried at the source (`late`). No text of one server ever runs on
 the other, and collations are those by which the local server will decide. What travels is at most what the
 pull of these entities would send. It is streamed into a temporary table, so memory holds one statement of it.
 Most links have no such rule, and then nothing is asked.
@@ -13,15 +14,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from djlink_manifest.errors import ServerError
-from djlink_manifest.model.links.local_rules import Leftover, LocalRule
-from djlink_manifest.model.tables.definition import Check, Column, ForeignKey, TableDefinition
+from djlink_manifest.model.links.local_rules import LastTimestamp, Leftover, LocalRule
+from djlink_manifest.model.tables.definition import PAST_TIMESTAMP, Check, Column, ForeignKey, TableDefinition
 from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys.key_table import SEQ
 from djlink_manifest.servers.keys.temporary_table import TemporaryTable
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.session.error_words import DENIED
 from djlink_manifest.servers.session.session import RawRow, Session
-from djlink_manifest.servers.sql import Sql, and_, column, columns, equal, idents, not_exists_in, sql, table
+from djlink_manifest.servers.sql import (
+    Sql,
+    and_,
+    column,
+    columns,
+    equal,
+    idents,
+    not_exists_in,
+    or_,
+    sql,
+    table,
+)
 
 
 def breaking(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Session) -> Iterator[RawRow]:
@@ -29,12 +41,29 @@ def breaking(rule: LocalRule, source: Session, tests: Sequence[Sql], local: Sess
 
     None where the local account may not look at the parent: then the server's refusal tells.
     """
+    if isinstance(rule.of, LastTimestamp):
+        yield from source.stream(late(rule, tests, reading(_owners(rule), "t")))
+        return
     with _tried(rule, source, tests, local) as name, _offenders(rule, name, local) as select:
         try:
             yield from local.stream(select)
         except ServerError as error:
             if error.code not in DENIED:
                 raise
+
+
+def late(rule: LocalRule, tests: Sequence[Sql], what: Sql) -> Sql:
+    """The SELECT at the source of the entities with a TIMESTAMP past the local server's, each once.
+
+    Of those whose rows `t` meet `tests`; `what` is the select list.
+    """
+    past = or_([sql("{} >= {}", column("t", name), PAST_TIMESTAMP) for name in rule.columns])
+    of = table(rule.source_table.schema, rule.source_table.name)
+    return sql("SELECT DISTINCT {} FROM {} t WHERE {}", what, of, and_([*tests, past]))
+
+
+def _owners(rule: LocalRule) -> list[Column]:
+    return [rule.source_table.column(name) for name in rule.owner]
 
 
 def left_behind(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from djlink_manifest.model.links.dependents import Tie
 from djlink_manifest.model.links.holding import LinkHolding, OwnedLink
 from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.owner_views import (
     Kind,
@@ -46,6 +47,11 @@ def chosen(of: TableDefinition, where: Condition | None) -> Sql:
         source,
         condition(where),
     )
+
+
+def relayed(of: TableDefinition, requests: TableName) -> Sql:
+    """The SELECT of the keys whose deletion the source of a local table requests, by its own note of them."""
+    return sql("SELECT {} FROM {}", idents(of.key), table(*requests))
 
 
 def holdings(session: Session, link: OwnedLink, of: TableDefinition, members: KeySet | None) -> LinkHolding:
