@@ -20,7 +20,14 @@ from djlink_manifest.reconcile.plan.link_actions import Facts, rows, structure, 
 from djlink_manifest.reconcile.plan.messages import STRAYS
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
-from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on, unlinked_warnings, unsure
+from djlink_manifest.reconcile.plan.warnings import (
+    drifts,
+    obstacles,
+    relied_on,
+    unlinked_warnings,
+    unparented,
+    unsure,
+)
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
     Forgotten,
@@ -210,10 +217,11 @@ def _link_plan(
     facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
     actions = (*structure(facts), *decision.actions, *rows(facts))
     found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
+    not_refilled = (*unparented(link, snapshot), *relied_on(link, relied, seen.head.files))
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *found_obstacles, *relied_on(link, relied, seen.head.files)),
+        blocked=(*decision.blocked, *found_obstacles, *not_refilled),
         drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
