@@ -113,7 +113,7 @@ class Owner(threading.Thread):
 
     def insert_subject(self) -> None:
         """A new subject; perhaps under the name of one that is gone."""
-        if len(self.ledger.standing(BY_NAME["subject"])) >= self.subjects:
+        if not self._has_room("subject"):
             return
         gone = [x for (t, _), x in self.ledger.lives.items() if t == "subject" and x.there == "no"]
         name = self.random.choice(gone).key[0] if gone and self.random.random() < 0.3 else f"s{self._next()}"
@@ -134,7 +134,7 @@ class Owner(threading.Thread):
     def insert_session(self) -> None:
         """A session with trials, which may refer to stimuli."""
         subject, person = self._some("subject"), self._some("person")
-        if subject:
+        if subject and self._has_room("session"):
             known = [x.key[1] for x in self.ledger.standing(BY_NAME["session"]) if x.key[0] == subject[0]]
             n = max(known, default=0) + 1
             parts = [
@@ -150,7 +150,7 @@ class Owner(threading.Thread):
     def insert_recording(self) -> None:
         """A recording with units."""
         session = self._some("session")
-        if session:
+        if session and self._has_room("recording"):
             parts = [
                 {"unit": u, "value": self.random.randint(0, 99)} for u in range(self.random.randint(0, 9))
             ]
@@ -159,13 +159,15 @@ class Owner(threading.Thread):
 
     def insert_spikes(self) -> None:
         """Spikes of a recording, or of none."""
+        if not self._has_room("spikes"):
+            return
         with self._writing() as write:
             write("spikes", spikes=self._next(), **self._recording(), rate=self.random.randint(0, 9))
 
     def insert_pairing(self) -> None:
         """Two subjects that met."""
         one, other = self._some("subject"), self._some("subject")
-        if one and other:
+        if one and other and self._has_room("pairing"):
             with self._writing() as write:
                 write("pairing", one=one[0], other=other[0], note="")
 
@@ -412,6 +414,9 @@ class Owner(threading.Thread):
             with suppress(*LOST):
                 each.close()
         self._sessions.clear()
+
+    def _has_room(self, name: str) -> bool:
+        return len(self.ledger.standing(BY_NAME[name])) < self.subjects * (1 if name == "subject" else 2)
 
     def _some(self, name: str) -> Key | None:
         found = self.ledger.standing(BY_NAME[name])

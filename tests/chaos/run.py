@@ -129,7 +129,7 @@ class Chaos:
                     "after a commit" if commits else "reading" if received else "before it connected"
                 ] += 1
             else:
-                self._finished(command, "an apply that was too quick")
+                self._finished(command, "an apply that was too quick", may_fail=True)
         if self.random.random() < 0.5:
             self._finished(self._apply(), "the apply after a kill", may_fail=True)
 

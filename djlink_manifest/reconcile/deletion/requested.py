@@ -209,9 +209,10 @@ class DeletionOf:
             requests.release(source, listed, self.cause)
 
 
-def delete_unwanted(link_work: LinkWork) -> None:
+def delete_unwanted(link_work: LinkWork, action: Delete) -> None:
     """Delete and release the unwanted entities that the plan saw, if still unwanted and not referred to."""
     link, dependents = link_work.link, link_work.found.dependents
+    seen = link_work.keys.unwanted_alone if action.alone else link_work.keys.unwanted
     with (
         key_table(link_work.source, link, "found", looked_up=False) as found,
         key_table(link_work.source, link, "doomed", looked_up=False) as unwanted,
@@ -220,7 +221,7 @@ def delete_unwanted(link_work: LinkWork) -> None:
     ):
         add_unwanted(link_work.source_links, link, found, unwanted)
         for first, last in unwanted.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
-            keys = link_work.keys.unwanted.among(unwanted.keys(first, last))
+            keys = seen.among(unwanted.keys(first, last))
             if keys:
                 again(link_work, partial(_unwanted_batch, link_work, sets, listed, keys))
             check_stop(link_work)

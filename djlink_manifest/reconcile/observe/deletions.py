@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 from djlink_manifest.errors import ServerError, Unusable, with_server
 from djlink_manifest.manifest.models.values import Approval
@@ -46,6 +47,7 @@ from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
 
+_Going: TypeAlias = tuple[Closure, KeyDigests]
 APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and no request any more
 
 
@@ -142,9 +144,12 @@ def observe_deletions(
             closures = _unwanted_closures(
                 own_links, seen.source_links[name], dependents, source_session, local_reader
             )
-            for address, closure, going in closures:
-                found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
-                keys_of[address] = replace(keys_of.get(address, NOTHING_SEEN), unwanted=going)
+            for address, seen_of in closures:
+                (all_go, going), (alone, going_alone) = seen_of
+                of = found.get(address, LinkDeletions())
+                found[address] = replace(of, unwanted=all_go, unwanted_alone=alone)
+                keys = keys_of.get(address, NOTHING_SEEN)
+                keys_of[address] = replace(keys, unwanted=going, unwanted_alone=going_alone)
     unseen = None if acting is None else dict(_by_link(existing, acting))
     unfilled = _unfilled(context, link_tables)
     return Deletions(DeletionFacts(found, lately, unseen, unfilled), dependents, keys_of, refusals)
@@ -316,8 +321,11 @@ def _orphans(
 
 def _unwanted_closures(
     links: Sequence[Link], source_links: SourceLinks, dependents: Dependents, source: Session, local: Session
-) -> Iterator[tuple[str, Closure, KeyDigests]]:
-    """The unwanted entities of each link to which no remaining row refers, with their keys."""
+) -> Iterator[tuple[str, tuple[_Going, _Going]]]:
+    """The unwanted entities of each link to which no remaining row refers, and those to which no row does.
+
+    The first can go where those of all links go, the others in any case.
+    """
     if not links:
         return
     with deletion_set(local, dependents, [link.address for link in links]) as sets:
@@ -325,12 +333,19 @@ def _unwanted_closures(
             sets.add(link.address, stream_unwanted(source, source_links, link))
             sets.keep_present(link.address)
         before = sets.counts()
+
+        def going(address: str, holders: Mapping[str, int]) -> _Going:
+            count = sets.count(address)
+            lab = tuple(LabRows(name, n) for name, n in sorted(holders.items()))
+            closure = Closure(count, held=before.get(address, 0) - count, lab=lab)
+            return closure, KeyDigests(sets.keys(address))
+
         holders = {link.address: sets.hold_back_one(link.address) for link in reversed(links)}
+        together = {address: going(address, of) for address, of in holders.items()}
         for link in links:
-            count = sets.count(link.address)
-            lab = tuple(LabRows(name, n) for name, n in sorted(holders[link.address].items()))
-            closure = Closure(count, held=before.get(link.address, 0) - count, lab=lab)
-            yield link.address, closure, KeyDigests(sets.keys(link.address))
+            beside = Counter(holders[link.address])
+            beside.update(sets.hold_back_all(link.address))
+            yield link.address, (together[link.address], going(link.address, beside))
 
 
 def requested_keys(source: Session, link: Link) -> Iterator[KeyText]:

@@ -48,14 +48,16 @@ class PlanKeys:
     """What a plan saw of one link, by what its actions do with it.
 
     `granted` and `requested` are the requested entities that can go, claimed or not; `unwanted` those that go
-    as they are no longer wanted; `gone` the requested ones that are gone locally; `released` those held, gone
-    locally and not to come again; `lost` those that a table made anew lacks and that cannot come; `mended`
-    those approved, yet held; `orphans` the local rows without a source row that can go.
+    as they are no longer wanted, `unwanted_alone` those of them to which no row refers; `gone` the requested
+    ones that are gone locally; `released` those held, gone locally and not to come again; `lost` those that a
+    table made anew lacks and that cannot come; `mended` those approved, yet held; `orphans` the local rows
+    without a source row that can go.
     """
 
     granted: KeyDigests = NO_KEYS
     requested: KeyDigests = NO_KEYS
     unwanted: KeyDigests = NO_KEYS
+    unwanted_alone: KeyDigests = NO_KEYS
     gone: KeyDigests = NO_KEYS
     released: KeyDigests = NO_KEYS
     lost: KeyDigests = NO_KEYS
