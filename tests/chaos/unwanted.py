@@ -48,6 +48,7 @@ class Trials:
         self.random = random.Random(self.seed)
         self.ledger = Ledger("north")
         self.owner = Owner(self.lab, "north", self.ledger, self.seed, subjects=25)
+        self.owner.acts += [(self.owner.request, 16)]
 
     def run(self, trials: int) -> None:
         """That many trials, or until a fault."""
