@@ -1,4 +1,4 @@
-"""What stays though it is wanted no longer, under `unwanted: release`: plans tell why, and promise no more."""
+"""What stays though wanted no longer, under `unwanted: release`: plans tell why, and promise no more."""
 
 from __future__ import annotations
 
