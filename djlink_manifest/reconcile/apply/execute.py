@@ -63,7 +63,7 @@ def execute(link_work: LinkWork, action: Action) -> Blocked | None:
         case Delete(cause="orphans"):
             delete_orphans(link_work, action)
         case Delete(cause="unwanted"):
-            requested.delete_unwanted(link_work)
+            requested.delete_unwanted(link_work, action)
         case Delete():
             requested.delete(link_work, action)
         case Approve():

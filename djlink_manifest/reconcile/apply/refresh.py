@@ -30,9 +30,11 @@ def refill(link_work: LinkWork, action: Refill) -> None:
         if verify and link_work.objects is not None
         else []
     )
+    links = link_work.source_links.standing
     with changed_entities(
-        link_work.link, link_work.source, link_work.local, lost, requested=requested
-    ) as changed:
+        link_work.link, link_work.source, link_work.local, links, lost, requested=requested
+    ) as found:
+        changed = found.refillable
         reliance = reliance_on(link_work.local, link_work.link) if changed.count else Reliance()
         first, size = 1, min(work.KEYS_AT_ONCE, work.BATCH_ENTITIES)
         while first <= changed.count:

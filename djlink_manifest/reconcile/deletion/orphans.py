@@ -10,7 +10,7 @@ from djlink_manifest.reconcile.observe.deletions import gone_at_source
 from djlink_manifest.reconcile.plan.actions import Blocked, Delete
 from djlink_manifest.reconcile.runtime.batches import KEYS_AT_ONCE, LinkWork, Otherwise, again
 from djlink_manifest.reconcile.runtime.events import Counts
-from djlink_manifest.reconcile.state.plan_keys import KeyDigests
+from djlink_manifest.reconcile.state.plan_keys import ClosureKeys
 from djlink_manifest.servers.keys.key_list import KeysInHand
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.outbound.deletion_set import deletion_set
@@ -33,8 +33,8 @@ class DeletionOfOrphans(DeletionOf):
     """
 
     @property
-    def seen(self) -> KeyDigests:
-        """The orphans that can go, as the plan was made."""
+    def seen(self) -> ClosureKeys:
+        """The orphans that can go, with what goes along, as the plan was made."""
         return self.link_work.keys.orphans
 
     def run(self) -> None:
@@ -54,7 +54,7 @@ class DeletionOfOrphans(DeletionOf):
         link_work = self.link_work
         if digest_of_orphans(link_work.source, link_work.link, self.found)[0] != self.action.keys:
             raise Otherwise(link_work, Blocked("error", CHANGED, self.action.entities, "plan again"))
-        return self.seen.among(list(stream_orphans(link_work.source, link_work.link, self.found)))
+        return self.seen.own.among(list(stream_orphans(link_work.source, link_work.link, self.found)))
 
     def _confirm_to_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
         """Forget what has no source row; approve or release the rest."""

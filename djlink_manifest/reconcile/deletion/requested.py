@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import NoReturn
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.reconcile.deletion.confirmations import approve_gone
@@ -26,7 +27,7 @@ from djlink_manifest.reconcile.runtime.batches import (
 )
 from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.reconcile.state.deletion_requests import moment
-from djlink_manifest.reconcile.state.plan_keys import KeyDigests
+from djlink_manifest.reconcile.state.plan_keys import ClosureKeys
 from djlink_manifest.servers.entities.unwanted import add_unwanted
 from djlink_manifest.servers.keys.key_list import KeyList, KeysInHand, NumberedKeys, key_list
 from djlink_manifest.servers.keys.key_table import key_table
@@ -71,7 +72,7 @@ def delete(link_work: LinkWork, action: Delete) -> None:
         deletion.run()
     if (link_work.resumed or deletion.left > 0) and not action.remade:
         # withdrawn; or gone, by other hands or by a batch whose second half had to be tried again
-        approve_gone(link_work, deletion.seen)
+        approve_gone(link_work, deletion.seen.own)
 
 
 class DeletionOf:
@@ -88,8 +89,8 @@ class DeletionOf:
             self.notes = noting(link_work, unheld=action.unheld, until=moment(records))
 
     @property
-    def seen(self) -> KeyDigests:
-        """The entities that can go, as the plan was made."""
+    def seen(self) -> ClosureKeys:
+        """The entities that can go, with what goes along, as the plan was made."""
         return (
             self.link_work.keys.granted if self.action.cause == "granted" else self.link_work.keys.requested
         )
@@ -144,6 +145,7 @@ class DeletionOf:
                 for address, count in counts.items():
                     whole_set = address == link.address and count == len(agreed)  # as most often
                     gone[address] = agreed if whole_set else sets.keys(address)
+                self._check_along(gone)
                 rows = sets.delete(local)
                 link_work.check()
             own_keys = gone.get(link.address, [])
@@ -163,7 +165,7 @@ class DeletionOf:
         """Which of the keys may still go; they stay so until the source's transaction ends."""
         assert requested is not None, "requests are deleted by the numbers of a key table"
         granted_only = self.cause == "granted"
-        return self.seen.among(
+        return self.seen.own.among(
             requests.lock_requests(self.link_work.source, requested, granted_only=granted_only)
         )
 
@@ -183,9 +185,16 @@ class DeletionOf:
     def _check(self, counts: Mapping[str, int]) -> None:
         more = [a for a, n in counts.items() if a != self.link_work.link.address and n > self.along_left[a]]
         if more:
-            reason = f"more rows would be deleted than the plan showed: of {', '.join(more)}"
-            hint = "plan again; committed changes are kept"
-            raise Otherwise(self.link_work, Blocked("error", reason, self.left, hint))
+            self._stop(f"more rows would be deleted than the plan showed: of {', '.join(more)}")
+
+    def _check_along(self, gone: Mapping[str, Sequence[RawRow]]) -> None:
+        others = self.seen.strangers({a: k for a, k in gone.items() if a != self.link_work.link.address})
+        if others:
+            self._stop(f"other rows would be deleted than the plan showed: of {', '.join(others)}")
+
+    def _stop(self, reason: str) -> NoReturn:
+        hint = "plan again; committed changes are kept"
+        raise Otherwise(self.link_work, Blocked("error", reason, self.left, hint))
 
     def _confirm_to_source(self, address: str, keys: Sequence[RawRow], whole: KeysInHand | None) -> None:
         """Approve what was requested, release the rest.
@@ -209,9 +218,10 @@ class DeletionOf:
             requests.release(source, listed, self.cause)
 
 
-def delete_unwanted(link_work: LinkWork) -> None:
+def delete_unwanted(link_work: LinkWork, action: Delete) -> None:
     """Delete and release the unwanted entities that the plan saw, if still unwanted and not referred to."""
     link, dependents = link_work.link, link_work.found.dependents
+    seen = link_work.keys.unwanted_alone if action.alone else link_work.keys.unwanted
     with (
         key_table(link_work.source, link, "found", looked_up=False) as found,
         key_table(link_work.source, link, "doomed", looked_up=False) as unwanted,
@@ -220,7 +230,7 @@ def delete_unwanted(link_work: LinkWork) -> None:
     ):
         add_unwanted(link_work.source_links, link, found, unwanted)
         for first, last in unwanted.pages(min(KEYS_AT_ONCE, ENTITIES_AT_ONCE)):
-            keys = link_work.keys.unwanted.among(unwanted.keys(first, last))
+            keys = seen.among(unwanted.keys(first, last))
             if keys:
                 again(link_work, partial(_unwanted_batch, link_work, sets, listed, keys))
             check_stop(link_work)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from djlink_manifest.model.links.referrers import Dependents, lab_line
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LabRows
+from djlink_manifest.reconcile.state.plan_keys import NO_KEYS, ClosureKeys, KeyDigests
 from djlink_manifest.servers.outbound.deletion_set import DeletionSet, deletion_set
 from djlink_manifest.servers.session.session import Session
 
@@ -33,6 +34,12 @@ def measured(sets: DeletionSet, address: str) -> Closure:
     entities = sets.count(address)
     along = _along(sets, address) if lab else whole
     return Closure(entities, along, tuple(sets.rows()), total - entities, lab=lab, whole=whole)
+
+
+def keys_of(sets: DeletionSet, address: str) -> ClosureKeys:
+    """The keys of a closure that was measured."""
+    digests = {other: KeyDigests(sets.keys(other)) for other in sets.counts()}
+    return ClosureKeys(digests.pop(address, NO_KEYS), digests)
 
 
 def _along(sets: DeletionSet, address: str) -> tuple[tuple[str, int], ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 from djlink_manifest.errors import ServerError, Unusable, with_server
 from djlink_manifest.manifest.models.values import Approval
@@ -17,7 +18,7 @@ from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.parallel import each as in_threads
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks
-from djlink_manifest.reconcile.observe.closure import closures, measured
+from djlink_manifest.reconcile.observe.closure import closures, keys_of, measured
 from djlink_manifest.reconcile.observe.context import Context
 from djlink_manifest.reconcile.observe.keys import differing_keys
 from djlink_manifest.reconcile.plan.messages import quoted_name
@@ -31,7 +32,13 @@ from djlink_manifest.reconcile.state.deletion_requests import (
     RequestSet,
     moment,
 )
-from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, KeyDigests, PlanKeys
+from djlink_manifest.reconcile.state.plan_keys import (
+    NO_CLOSURE,
+    NOTHING_SEEN,
+    ClosureKeys,
+    KeyDigests,
+    PlanKeys,
+)
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, LinkTables, Refusal
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
 from djlink_manifest.servers.entities.one_entity import key_text
@@ -47,6 +54,7 @@ from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
 
+_Going: TypeAlias = tuple[Closure, KeyDigests]
 APPROVED_ALONE = Presence(True, False, True, False, True)  # here, approved, and no request any more
 
 
@@ -106,7 +114,7 @@ def observe_deletions(
         dependents = Dependents.of(existing, referring, others)
         acting = acting_unseen(local_reader, schemas, {table for table, _ in referring}) if due else {}
     found, refusals = dict[str, LinkDeletions](), dict[str, Refusal]()
-    keys_of = dict[str, PlanKeys]()
+    seen_keys = dict[str, PlanKeys]()
 
     def one(link: Link) -> None:
         context.options.report(f"reading the deletion requests of {link.address}")
@@ -118,13 +126,13 @@ def observe_deletions(
                 local.readers.session() as local_session,
             ):
                 snapshot = seen.snapshots[link.address]
-                found[link.address], keys_of[link.address] = _requests(
+                found[link.address], seen_keys[link.address] = _requests(
                     link, snapshot, dependents, by_link[link.address], source=source, local=local_session
                 )
                 if link.address in named:
-                    of, keys = _orphans(link, dependents, source, local_session)
+                    of, closure_keys = _orphans(link, dependents, source, local_session)
                     found[link.address] = replace(found[link.address], orphans=of)
-                    keys_of[link.address] = replace(keys_of[link.address], orphans=keys)
+                    seen_keys[link.address] = replace(seen_keys[link.address], orphans=closure_keys)
         except Unusable:
             raise
         except ServerError as error:
@@ -145,12 +153,15 @@ def observe_deletions(
             closures = _unwanted_closures(
                 own_links, seen.source_links[name], dependents, source_session, local_reader
             )
-            for address, closure, going in closures:
-                found[address] = replace(found.get(address, LinkDeletions()), unwanted=closure)
-                keys_of[address] = replace(keys_of.get(address, NOTHING_SEEN), unwanted=going)
+            for address, seen_of in closures:
+                (all_go, going), (alone, going_alone) = seen_of
+                of = found.get(address, LinkDeletions())
+                found[address] = replace(of, unwanted=all_go, unwanted_alone=alone)
+                keys = seen_keys.get(address, NOTHING_SEEN)
+                seen_keys[address] = replace(keys, unwanted=going, unwanted_alone=going_alone)
     unseen = None if acting is None else dict(_by_link(existing, acting))
     unfilled = _unfilled(context, link_tables)
-    return Deletions(DeletionFacts(found, lately, unseen, unfilled), dependents, keys_of, refusals)
+    return Deletions(DeletionFacts(found, lately, unseen, unfilled), dependents, seen_keys, refusals)
 
 
 def _unfilled(context: Context, link_tables: Mapping[str, LinkTables]) -> Mapping[str, tuple[str, ...]]:
@@ -215,11 +226,11 @@ def _requests(
         of = _RequestReader(link, unheld, sets, source)
         digest = request_queries.request_digest(source, link)
         granted = of.closure(granted=True)
-        keys_granted = KeyDigests(sets.keys(link.address))
+        keys_granted = keys_of(sets, link.address)
         requested = RequestSet(
             digest.keys, digest.count, digest.until, of.closure(granted=False, approved=open_only)
         )
-        keys_requested = KeyDigests(sets.keys(link.address))
+        keys_requested = keys_of(sets, link.address)
         moments = {a.until: moment(a.until) for a in approvals if not a.orphans}
         before = dict[str, RequestSet]()
         for text, when in moments.items():
@@ -304,23 +315,26 @@ def gone_at_source(link: Link, source: Session, local: Session) -> Iterator[KeyT
 
 def _orphans(
     link: Link, dependents: Dependents, source: Session, local: Session
-) -> tuple[RequestSet, KeyDigests]:
+) -> tuple[RequestSet, ClosureKeys]:
     """The orphans of a link, and the keys of those that can go."""
     with gone_at_source(link, source, local) as found:
         if not found.count:
-            return RequestSet("", 0, None, Closure()), KeyDigests()
+            return RequestSet("", 0, None, Closure()), NO_CLOSURE
         keys, count = digest_of_orphans(source, link, found)
         with closures(local, dependents, link.address) as sets:
             sets.add(link.address, stream_orphans(source, link, found))
             sets.keep_present(link.address)
             closure = measured(sets, link.address)
-            return RequestSet(keys, count, None, closure), KeyDigests(sets.keys(link.address))
+            return RequestSet(keys, count, None, closure), keys_of(sets, link.address)
 
 
 def _unwanted_closures(
     links: Sequence[Link], source_links: SourceLinks, dependents: Dependents, source: Session, local: Session
-) -> Iterator[tuple[str, Closure, KeyDigests]]:
-    """The unwanted entities of each link to which no remaining row refers, with their keys."""
+) -> Iterator[tuple[str, tuple[_Going, _Going]]]:
+    """The unwanted entities of each link to which no remaining row refers, and those to which no row does.
+
+    The first can go where those of all links go, the others in any case.
+    """
     if not links:
         return
     with deletion_set(local, dependents, [link.address for link in links]) as sets:
@@ -328,12 +342,19 @@ def _unwanted_closures(
             sets.add(link.address, stream_unwanted(source, source_links, link))
             sets.keep_present(link.address)
         before = sets.counts()
+
+        def going(address: str, holders: Mapping[str, int]) -> _Going:
+            count = sets.count(address)
+            lab = tuple(LabRows(name, n) for name, n in sorted(holders.items()))
+            closure = Closure(count, held=before.get(address, 0) - count, lab=lab)
+            return closure, KeyDigests(sets.keys(address))
+
         holders = {link.address: sets.hold_back_one(link.address) for link in reversed(links)}
+        together = {address: going(address, of) for address, of in holders.items()}
         for link in links:
-            count = sets.count(link.address)
-            lab = tuple(LabRows(name, n) for name, n in sorted(holders[link.address].items()))
-            closure = Closure(count, held=before.get(link.address, 0) - count, lab=lab)
-            yield link.address, closure, KeyDigests(sets.keys(link.address))
+            beside = Counter(holders[link.address])
+            beside.update(sets.hold_back_all(link.address))
+            yield link.address, (together[link.address], going(link.address, beside))
 
 
 def requested_keys(source: Session, link: Link) -> Iterator[KeyText]:

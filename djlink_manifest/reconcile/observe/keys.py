@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.reconcile.state.snapshot import Unparented
 from djlink_manifest.servers.compare import entity_diff, key_diff, row_diff
 from djlink_manifest.servers.compare.key_diff import SideDigests
 from djlink_manifest.servers.entities.set_terms import SourceLinks
@@ -49,22 +51,42 @@ def changed_entities(
     link: Link,
     source: Session,
     local: Session,
+    links: Mapping[str, Link],
     besides: Sequence[RawRow] = (),
     *,
     requested: bool = False,
-) -> Iterator[KeyTable]:
+) -> Iterator[ChangedEntities]:
     """The held and present entities whose rows differ on the two servers, without those asked back.
 
-    `besides` are the keys of entities that are to be looked at as if their rows did; `requested`: those asked
-    back too, whose requests may be withdrawn.
+    `links` are those of the source whose outbound tables stand; `besides` the keys of entities that are to be
+    looked at as if their rows did; `requested`: those asked back too, whose requests may be withdrawn.
     """
     with key_table(source, link, "changed") as changed, key_table(source, link, "refill") as found:
         row_diff.find_changed(local, source, link, changed)
         if besides:
             row_diff.add_others(source, link, changed, besides)
         if changed.count:
-            registrations.add_refillable(link, changed, found, requested=requested)
-        yield found
+            registrations.add_refillable(links, link, changed, found, requested=requested)
+        yield ChangedEntities(link, links, changed, found, requested)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedEntities:
+    """Held entities whose rows differ: all of them, and those that can be refilled."""
+
+    link: Link
+    links: Mapping[str, Link]
+    every: KeyTable
+    refillable: KeyTable
+    requested: bool
+
+    def unparented(self) -> Unparented:
+        """The others that are not asked back, whose source rows now refer to rows that are not held."""
+        if self.every.count == self.refillable.count:
+            return Unparented()
+        session, of = self.every.session, self.every
+        found = registrations.without_parents(session, self.links, self.link, of, requested=self.requested)
+        return Unparented(*found)
 
 
 def equal_unprotected(

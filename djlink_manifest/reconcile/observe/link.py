@@ -14,7 +14,14 @@ from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.reconcile.observe.keys import changed_entities, differing_keys, equal_unprotected
 from djlink_manifest.reconcile.observe.plan_keys import all_keys, plan_keys
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
-from djlink_manifest.reconcile.state.snapshot import EntityClass, LinkSnapshot, LinkTables, PartRows, steps_of
+from djlink_manifest.reconcile.state.snapshot import (
+    EntityClass,
+    LinkSnapshot,
+    LinkTables,
+    PartRows,
+    Unparented,
+    steps_of,
+)
 from djlink_manifest.servers.compare.bulk_check import BulkCheck
 from djlink_manifest.servers.compare.key_diff import SideDigests
 from djlink_manifest.servers.entities import counts as entity_counts
@@ -28,6 +35,7 @@ from djlink_manifest.servers.external.objects import objects_to_pull
 from djlink_manifest.servers.external.verify import lost_local, missing_at_source
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
+from djlink_manifest.servers.outbound.registrations import without_parents
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, table
 from djlink_manifest.servers.stores.transport import StoreTransport
@@ -147,7 +155,7 @@ def _observe(
             steps = steps_of(link, tables, counts)
             keys = plan_keys(link, tables, at.source_links, steps, at=(at.source, missing), lost=lost)
         blocked_keys.add(coming.absent)
-    changed, without = _changed(at) if verify else (None, 0)
+    changed, unparented, without = _changed(at, verify=verify)
     causes, causes_again = _causes(at, rules, why), _causes(at, rules, again)
     snapshot = LinkSnapshot(
         counts=counts,
@@ -168,6 +176,7 @@ def _observe(
         obstacles=causes.obstacles,
         obstacles_again=causes_again.obstacles,
         changed=changed,
+        unparented=unparented,
         lost=without,
         missing_objects=len(coming.absent),
         hanging=hanging if tables.remade else 0,
@@ -220,15 +229,22 @@ def _equal(
     return sum(len(keys) for keys in found)
 
 
-def _changed(at: ObservedLink) -> tuple[int | None, int]:
-    """Count entities that differ from the source's, None where they cannot be compared, and lost objects."""
-    if not at.is_comparable or not at.has_outbound:
-        return None, 0
+def _changed(at: ObservedLink, *, verify: bool) -> tuple[int | None, Unparented, int]:
+    """Count entities that differ from the source's, None where they cannot be compared, and lost objects.
+
+    With those that a refill, of changed rows or of all, cannot bring to what the source has.
+    """
+    if at.tables.refill is not None and at.tables.holds(at.link):
+        links = at.source_links.standing
+        return None, Unparented(*without_parents(at.source, links, at.link, None, requested=True)), 0
+    if not verify or not at.is_comparable or not at.has_outbound:
+        return None, Unparented(), 0
     without, missing = 0, list[RawRow]()
     if at.link.stores:
         without, missing = lost_local(at.local, at.source, at.link, at.store_transport)
-    with changed_entities(at.link, at.source, at.local, missing) as work:
-        return work.count, without
+    with changed_entities(at.link, at.source, at.local, at.source_links.standing, missing) as work:
+        unparented = work.unparented()
+        return work.refillable.count + unparented.entities, unparented, without
 
 
 def level_snapshot(seen: BulkCheck) -> LinkSnapshot:

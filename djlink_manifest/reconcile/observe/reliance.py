@@ -64,7 +64,8 @@ def observe_relied(
                 context.sources[link.source].readers.session() as source,
                 context.local.readers.session() as local_session,
             ):
-                relied = _relied(link, link_tables[address], reliance, source, local_session)
+                standing = seen.source_links[link.source].standing
+                relied = _relied(link, link_tables[address], standing, reliance, (source, local_session))
         except Unusable:
             raise
         except ServerError as error:
@@ -86,7 +87,8 @@ def relying_rows(context: Context, link_tables: LinkTables, link: Link) -> Itera
         context.local.readers.session() as local,
     ):
         reliance = _reliances({link.address: link}, context.links, local)[link.address]
-        for aside in _pages(link, link_tables, reliance, source, local) if reliance else ():
+        at = (source, local)
+        for aside in _pages(link, link_tables, {}, reliance, at) if reliance else ():
             yield from aside.values()
 
 
@@ -107,10 +109,15 @@ def _reliances(links: Mapping[str, Link], every: Mapping[str, Link], local: Sess
 
 
 def _relied(
-    link: Link, link_tables: LinkTables, reliance: Reliance, source: Session, local: Session
+    link: Link,
+    link_tables: LinkTables,
+    links: Mapping[str, Link],
+    reliance: Reliance,
+    at: tuple[Session, Session],
 ) -> ReliedOn:
+    source, local = at
     entities, lab, linked, unseen = 0, Counter[str](), Counter[str](), set[str]()
-    for aside in _pages(link, link_tables, reliance, source, local):
+    for aside in _pages(link, link_tables, links, reliance, (source, local)):
         entities += aside.find()
         for key, rows in aside.counts():
             if not isinstance(key, Referrer):
@@ -125,17 +132,25 @@ def _relied(
         and link_tables.refill is not None
         and not (link_tables.make_local or link_tables.alter_local)
     ):
-        with changed_entities(link, source, local, requested=True) as changed:
-            differ = changed.count
+        with changed_entities(link, source, local, links, requested=True) as changed:
+            differ = changed.refillable.count
     return ReliedOn(
         entities, tuple(sorted(lab.items())), tuple(sorted(linked.items())), tuple(sorted(unseen)), differ
     )
 
 
 def _pages(
-    link: Link, link_tables: LinkTables, reliance: Reliance, source: Session, local: Session
+    link: Link,
+    link_tables: LinkTables,
+    links: Mapping[str, Link],
+    reliance: Reliance,
+    at: tuple[Session, Session],
 ) -> Iterator[PutAside]:
-    """The entities of which rows that others may rely on differ, some at a time, beside the local tables."""
+    """The entities of which rows that others may rely on differ, some at a time, beside the local tables.
+
+    Without those that refer to rows of `links` that are not held.
+    """
+    source, local = at
     missing = {t.name for t in link_tables.make_local}
     named = {name: columns for name, columns in reliance.named.items() if name not in missing}
     tables = [
@@ -147,7 +162,7 @@ def _pages(
     with key_table(source, link, "changed") as changed, key_table(source, link, "relied") as work:
         row_diff.find_changed(local, source, link, changed, only)
         if changed.count:
-            registrations.add_refillable(link, changed, work, requested=link_tables.refill is not None)
+            registrations.add_refillable(links, link, changed, work, requested=link_tables.refill is not None)
         for first, last in work.pages(ENTITIES_AT_ONCE):
             with (
                 _brought(link, tables, NumberedKeys(work, first, last), source, local),

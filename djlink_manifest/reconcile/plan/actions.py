@@ -221,7 +221,7 @@ class Delete:
     local rows without a source row, approved under the digest `keys`. `unheld`: entities without an outbound
     row are among them. `remade`: the local table was made anew and lacks rows, which were deleted by nobody.
     `records`: requests up to that moment which the local `DeletionRequested` does not say yet are entered
-    into the source's ledger before their rows go.
+    into the source's ledger before their rows go. `alone`: only unwanted entities to which no row refers.
     """
 
     entities: int
@@ -236,6 +236,7 @@ class Delete:
     server: str = LOCAL
     remade: bool = False
     records: str | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

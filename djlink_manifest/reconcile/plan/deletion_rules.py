@@ -67,7 +67,8 @@ class Decider:
     went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
     what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
     lose or change rows by themselves, by the link that they refer to. `unfilled` names, by link, the links
-    below it whose local tables lack rows: nothing goes that these may refer to.
+    below it whose local tables lack rows: nothing goes that these may refer to. `staying` are links below
+    which unwanted entities stay, so that of theirs only those go to which no row refers.
     """
 
     links: Mapping[str, Link]
@@ -78,6 +79,7 @@ class Decider:
     limit: Limit | None = None
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    staying: Collection[str] = ()
     going: Counter[str] = field(default_factory=Counter)
 
     def decide(
@@ -111,7 +113,8 @@ class Decider:
         spent += self._orphans(link, seen, about_orphans, actions, blocked)
         if seen.again:
             blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
-        kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
+        unwanted = seen.unwanted_alone if link.address in self.staying else seen.unwanted
+        kept, warnings = self._unwanted(link, unwanted, actions, blocked)
         records = until if seen.unnoted or seen.overdue else None
         actions = [
             replace(a, remade=remade, records=records) if isinstance(a, Delete) else a for a in actions
@@ -238,7 +241,8 @@ class Decider:
             else:
                 self._count(link, closure)
                 words = "no longer wanted (`unwanted: release`)"
-                actions.append(Delete(closure.entities, (), closure.rows, "unwanted", words))
+                alone = link.address in self.staying
+                actions.append(Delete(closure.entities, (), closure.rows, "unwanted", words, alone=alone))
         if not closure.held:
             return 0, ()
         by = ", ".join(f"{rows.table} ({rows.rows:,})" for rows in closure.lab)

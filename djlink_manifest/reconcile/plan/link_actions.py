@@ -145,7 +145,8 @@ def _is_built(link_tables: LinkTables) -> bool:
 def _completes_late(facts: Facts) -> bool:
     """Whether this plan brings rows, then marks, to the present definition."""
     due = facts.link_tables.completes_late and facts.may_refill
-    return due and not (facts.link_tables.refill is not None and facts.relied.entities)
+    left = facts.relied.entities or facts.snapshot.unparented.entities
+    return due and not (facts.link_tables.refill is not None and left)
 
 
 def _stay_lost(snapshot: LinkSnapshot) -> bool:
@@ -198,12 +199,16 @@ def _refill(facts: Facts) -> Iterator[Action]:
         return  # a new source row may have the key of one that went, and would take its place here
     if link_tables.refill is not None:
         shared = snapshot.in_state(State.SHARED) + snapshot.in_state(State.TAINTED)
-        differ = shared if facts.relied.differ is None else facts.relied.differ
+        differ = facts.relied.differ
+        if differ is None:
+            differ = shared - snapshot.unparented.entities
         if differ > aside:
             yield Refill(differ - aside, "definition", link_tables.refill)
-    elif link.changed == "mend" and (snapshot.changed or 0) > aside:
+    elif link.changed == "mend":
+        differ = (snapshot.changed or 0) - snapshot.unparented.entities - aside
         also = ", or lack external objects" if snapshot.lost else ""
-        yield Refill((snapshot.changed or 0) - aside, "rows", f"they differ from their source rows{also}")
+        if differ > 0:
+            yield Refill(differ, "rows", f"they differ from their source rows{also}")
 
 
 def _names(tables: Iterable[TableDefinition]) -> tuple[str, ...]:

@@ -20,7 +20,14 @@ from djlink_manifest.reconcile.plan.link_actions import Facts, rows, structure, 
 from djlink_manifest.reconcile.plan.messages import STRAYS
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
-from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on, unlinked_warnings, unsure
+from djlink_manifest.reconcile.plan.warnings import (
+    drifts,
+    obstacles,
+    relied_on,
+    unlinked_warnings,
+    unparented,
+    unsure,
+)
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
     Forgotten,
@@ -125,13 +132,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     refused: dict[str, list[Refusal]] = defaultdict(list)
     for refusal in seen.refusals:
         refused[refusal.address].append(refusal)
-    decider, spent = _decider(by_address, refused, seen), list[Approval]()
-    plans: dict[str, LinkPlan] = {}
-    for base in _bases(by_address, graph):
-        stopped = [p for p in base.after if plans[p].is_stopped]
-        in_the_way = tuple(_in_the_way(refused[base.address], stopped))
-        link = by_address[base.address]
-        plans[base.address] = _link_plan(base, link, in_the_way, seen, (decider, spent))
+    plans, spent = _link_plans(by_address, graph, refused, seen)
     return Plan(
         *(head.manifest, head.digest, head.files, head.local, head.sources),
         links=tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
@@ -147,7 +148,33 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     )
 
 
-def _decider(links: Mapping[str, Link], refused: Collection[str], seen: Observation) -> Decider:
+def _link_plans(
+    links: Mapping[str, Link], graph: LinkGraph, refused: Mapping[str, list[Refusal]], seen: Observation
+) -> tuple[dict[str, LinkPlan], list[Approval]]:
+    """The plan of each link, and the spent approvals.
+
+    Made again where unwanted entities of a link stay: those of its parents to which they refer stay, too.
+    """
+    staying = frozenset[str]()
+    while True:
+        decider, spent = _decider(links, refused, seen, staying), list[Approval]()
+        plans: dict[str, LinkPlan] = {}
+        for base in _bases(links, graph):
+            stopped = [p for p in base.after if plans[p].is_stopped]
+            in_the_way = tuple(_in_the_way(refused.get(base.address, ()), stopped))
+            link = links[base.address]
+            plans[base.address] = _link_plan(base, link, in_the_way, seen, (decider, spent))
+        stay = [a for a, found in seen.deletions.links.items() if found.unwanted.entities and a in plans]
+        stay = [a for a in stay if not any(map(_is_of_unwanted, plans[a].actions))]
+        above = staying.union(*(graph.upstream([a]) - {a} for a in stay))
+        if above == staying:
+            return plans, spent
+        staying = above
+
+
+def _decider(
+    links: Mapping[str, Link], refused: Collection[str], seen: Observation, staying: Collection[str]
+) -> Decider:
     return Decider(
         links,
         usable=frozenset(a for a in seen.snapshots if a in links and a not in refused),
@@ -157,6 +184,7 @@ def _decider(links: Mapping[str, Link], refused: Collection[str], seen: Observat
         limit=seen.limit,
         unseen=seen.deletions.unseen or {},
         unfilled=seen.deletions.unfilled,
+        staying=staying,
     )
 
 
@@ -210,10 +238,11 @@ def _link_plan(
     facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
     actions = (*structure(facts), *decision.actions, *rows(facts))
     found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
+    not_refilled = (*unparented(link, snapshot), *relied_on(link, relied, seen.head.files))
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *found_obstacles, *relied_on(link, relied, seen.head.files)),
+        blocked=(*decision.blocked, *found_obstacles, *not_refilled),
         drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
@@ -232,6 +261,10 @@ def _counted(base: LinkPlan, link: Link, link_tables: LinkTables, snapshot: Link
         outbound_rows=snapshot.outbound_rows,
         local_rows=snapshot.local_rows,
     )
+
+
+def _is_of_unwanted(action: Action) -> bool:
+    return isinstance(action, Delete) and action.cause == "unwanted"
 
 
 def _is_of_orphans(action: Action) -> bool:

@@ -68,6 +68,16 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
         yield Blocked("upstream", f"their parents in {parent} are blocked", count)
 
 
+def unparented(link: Link, snapshot: LinkSnapshot) -> Iterator[Blocked]:
+    """Entities that are due to be refilled and whose source rows now refer to what is not held."""
+    found = snapshot.unparented
+    if found.entities and (snapshot.changed is None or link.changed == "mend"):
+        parents = ", ".join(found.parents)
+        reason = f"not refilled: their source rows now refer to rows of {parents} that are not pulled"
+        hint = "they stay as they are; once those rows are pulled, run `djlink apply --verify` again"
+        yield Blocked("upstream", reason, found.entities, hint)
+
+
 def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iterator[Blocked]:
     """Entities that are not refilled, for what refers to rows of theirs that would go or change."""
     if relied is None:

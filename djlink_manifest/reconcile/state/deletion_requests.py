@@ -79,7 +79,8 @@ class LinkDeletions:
     `request_groups` are the open requests of entities held or not; `granted` the closure of those that were
     agreed to; `requested` the others, and `earlier` parts of these up to the moments that approvals name, by
     their text; `unnoted` and `overdue` are the requests that the local `DeletionRequested` lacks and has too
-    many; `unwanted` is what is here and no longer wanted; `unheld` tells that requested entities are here
+    many; `unwanted` is what can go since it is no longer wanted, where all that is so goes, and
+    `unwanted_alone` that of it to which no row refers; `unheld` tells that requested entities are here
     without an outbound row; `now` is the source's clock; `again` counts entities that were approved before,
     and are here again without protection; `orphans` are the local rows without a source row, where an
     approval names them or they were asked about. `newest` is the moment of the latest request of whatever
@@ -93,6 +94,7 @@ class LinkDeletions:
     unnoted: int = 0
     overdue: int = 0
     unwanted: Closure = Closure()
+    unwanted_alone: Closure = Closure()
     unheld: bool = False
     now: datetime | None = field(default=None, compare=False)
     again: int = 0

@@ -6,8 +6,8 @@ import hashlib
 import secrets
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 Key: TypeAlias = "tuple[bytes | None, ...]"  # a primary key, as servers send it
@@ -44,23 +44,43 @@ NO_KEYS = KeyDigests()
 
 
 @dataclass(frozen=True, slots=True)
+class ClosureKeys:
+    """Entities of a link that can go, and by link the others that go along with them."""
+
+    own: KeyDigests = NO_KEYS
+    along: Mapping[str, KeyDigests] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def strangers(self, going: Mapping[str, Sequence[Key]]) -> list[str]:
+        """The links of which other entities than these would go along."""
+        return [a for a, keys in going.items() if len(self.along.get(a, NO_KEYS).among(keys)) < len(keys)]
+
+
+NO_CLOSURE = ClosureKeys()
+
+
+@dataclass(frozen=True, slots=True)
 class PlanKeys:
     """What a plan saw of one link, by what its actions do with it.
 
     `granted` and `requested` are the requested entities that can go, claimed or not; `unwanted` those that go
-    as they are no longer wanted; `gone` the requested ones that are gone locally; `released` those held, gone
-    locally and not to come again; `lost` those that a table made anew lacks and that cannot come; `mended`
-    those approved, yet held; `orphans` the local rows without a source row that can go.
+    as they are no longer wanted, `unwanted_alone` those of them to which no row refers; `gone` the requested
+    ones that are gone locally; `released` those held, gone locally and not to come again; `lost` those that a
+    table made anew lacks and that cannot come; `mended` those approved, yet held; `orphans` the local rows
+    without a source row that can go.
     """
 
-    granted: KeyDigests = NO_KEYS
-    requested: KeyDigests = NO_KEYS
+    granted: ClosureKeys = NO_CLOSURE
+    requested: ClosureKeys = NO_CLOSURE
     unwanted: KeyDigests = NO_KEYS
+    unwanted_alone: KeyDigests = NO_KEYS
     gone: KeyDigests = NO_KEYS
     released: KeyDigests = NO_KEYS
     lost: KeyDigests = NO_KEYS
     mended: KeyDigests = NO_KEYS
-    orphans: KeyDigests = NO_KEYS
+    orphans: ClosureKeys = NO_CLOSURE
 
     @property
     def lets_go(self) -> bool:

@@ -172,6 +172,14 @@ class ReliedOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Unparented:
+    """Held entities that are not refilled: their source rows now refer to rows of `parents` not held."""
+
+    entities: int = 0
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSnapshot:
     """Counts of one link at one moment; local was read before outbound.
 
@@ -180,7 +188,8 @@ class LinkSnapshot:
     `left_out`: how many entities each reason
     leaves out, in the words of the plan; `equal`: of the unprotected entities, those whose rows equal the
     source's; `parts`: part rows of held entities on both sides; `changed`: held entities, not asked back,
-    whose rows differ from the source's, None where nobody looked.
+    whose rows differ from the source's, None where nobody looked; `unparented`: of those to be refilled, the
+    ones that cannot be, for what they now refer to.
 
     Of what is to be pulled some cannot come: `taken`, by the unique key in which they meet a local row of the
     lab's own, `blocked_by_parent`, by the address of the parent that is blocked, `refused`, by the rule of a
@@ -209,6 +218,7 @@ class LinkSnapshot:
     obstacles: tuple[tuple[Obstacle, int], ...] = ()
     obstacles_again: tuple[tuple[Obstacle, int], ...] = ()
     changed: int | None = None
+    unparented: Unparented = Unparented()
     lost: int = 0
     missing_objects: int = 0
     hanging: int = 0

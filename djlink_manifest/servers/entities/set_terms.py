@@ -55,6 +55,11 @@ class SourceLinks:
                 children.setdefault(reference.parent, []).append((address, reference))
         return SourceLinks(links, {a: tuple(c) for a, c in children.items()}, held, requests)
 
+    @property
+    def standing(self) -> Mapping[str, Link]:
+        """The links whose outbound tables exist."""
+        return {address: link for address, link in self.links.items() if address in self.held}
+
     def at(self, held: frozenset[str], requests: Mapping[str, RequestCounts]) -> SourceLinks:
         """The scene at a later time of the same moment."""
         return replace(self, held=held, requests=requests)

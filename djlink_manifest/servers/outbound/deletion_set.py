@@ -147,6 +147,16 @@ class DeletionSet:
         self._take_out([address])
         return holders
 
+    def hold_back_all(self, address: str) -> Mapping[str, int]:
+        """Take out of a set what any row refers to, be it of a set or not; which tables hold how many."""
+        holders = dict[str, int]()
+        for referrer in self.dependents.referrers[address]:
+            held = self._hold(address, self._referrers(address, referrer))
+            if held:
+                holders[referrer.name] = holders.get(referrer.name, 0) + held
+        self._take_out([address])
+        return holders
+
     def _take_out(self, addresses: Iterable[str]) -> None:
         for address in addresses:
             self.sets[address].delete(ident(HELD))

@@ -6,7 +6,7 @@ keep the source's own rig from inserting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.links.link import Link
@@ -97,7 +97,7 @@ def add_lost(
     `blocked`, a table, are left out.
     """
     requested, approved = (exists_in(each, link.key, "s", link.key) for each in _requests_and_approvals(link))
-    comes = [sql("NOT {}", approved), *_parents_held(source_links, link)]
+    comes = [sql("NOT {}", approved), *_parents_held(source_links.links, link)]
     sets = Sets(into.session, source_links)
     wanted = sets.is_wanted(link.address, "s", link.key) if link.unwanted == "release" else None
     if wanted is not None:
@@ -110,11 +110,42 @@ def add_lost(
     _add(into, _joined(missing, source_table(link)), tests, blocked)
 
 
-def add_refillable(link: Link, keys: KeyTable, into: KeyTable, *, requested: bool) -> None:
-    """Put those of the keys that are in outbound into another set, in key order; unless `requested` without
-    those that are asked back.
+def add_refillable(
+    links: Mapping[str, Link], link: Link, keys: KeyTable, into: KeyTable, *, requested: bool
+) -> None:
+    """Put those of the keys that can be refilled into another set, in key order.
+
+    They are held, and outbound has all that their source rows refer to of `links`; unless `requested` they
+    are not asked back.
     """
-    _add(into, _joined(keys, outbound_table(link)), [not_requested(link, "s", requested=requested)])
+    tests = [*_held(link, requested=requested), *_parents_held(links, link)]
+    _add(into, _joined(keys, source_table(link)), tests)
+
+
+def without_parents(
+    session: Session, links: Mapping[str, Link], link: Link, keys: KeyTable | None, *, requested: bool
+) -> tuple[int, tuple[str, ...]]:
+    """Count held entities whose source rows refer to rows of linked parents that are not held; the parents.
+
+    Of some keys, or of all. Their rows changed after they were pulled, and their parents were not pulled.
+    """
+    rows = sql("{} s", source_table(link)) if keys is None else _joined(keys, source_table(link))
+    held, holds = _held(link, requested=requested), _parents_held(links, link)
+    if not holds:
+        return 0, ()
+    counting = "SELECT COUNT(*) FROM {} WHERE {} AND NOT ({})"
+    count = int(session.value(sql(counting, rows, and_(held), and_(holds))))
+    if not count:
+        return 0, ()
+    named = zip([r.parent for r in link.references if r.parent in links], holds, strict=True)
+    away = {p for p, test in named if session.value(sql(counting, rows, and_(held), test))}
+    return count, tuple(sorted(away))
+
+
+def _held(link: Link, *, requested: bool) -> list[Sql]:
+    """The conditions on a source row `s` that its entity is held; unless `requested`, and not asked back."""
+    own = exists_in(outbound_table(link), link.key, "s", link.key)
+    return [own, not_requested(link, "s", requested=requested)]
 
 
 def register(
@@ -195,16 +226,17 @@ def _add(
 
 def _registrable(source_links: SourceLinks, link: Link, *, requested: bool = True) -> list[Sql]:
     """The conditions on a source row `s` under which its entity may be registered now."""
-    return [*(_not_requested(link) if requested else []), *_parents_held(source_links, link)]
+    return [*(_not_requested(link) if requested else []), *_parents_held(source_links.links, link)]
 
 
-def _parents_held(source_links: SourceLinks, link: Link) -> list[Sql]:
-    """The conditions on a source row `s` that outbound has all of its linked parents."""
+def _parents_held(links: Mapping[str, Link], link: Link) -> list[Sql]:
+    """The conditions on a source row `s` that outbound has all of its parents among these links."""
     tests = []
     for reference in link.references:
-        parent = source_links.links[reference.parent]
-        held = member(parent, outbound_table(parent))
-        tests.append(reference_holds(parent, link, reference, "s", held))
+        parent = links.get(reference.parent)
+        if parent is not None:
+            held = member(parent, outbound_table(parent))
+            tests.append(reference_holds(parent, link, reference, "s", held))
     return tests
 
 
