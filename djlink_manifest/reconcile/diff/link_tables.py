@@ -16,7 +16,7 @@ from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
-from djlink_manifest.reconcile.diff.local_tables import local_drift, relink
+from djlink_manifest.reconcile.diff.local_tables import local_drift, relink, relink_with_key
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
 
@@ -285,8 +285,5 @@ def _structure(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
         if words:
             name = f"{found.schema}.{found.name}"
             said = f"the outbound table {name} does not match the source's definition: {'; '.join(words)}"
-            yield (
-                said,
-                f"ask the source's owner to undo the change; or {relink(link)}, which pulls its rows again",
-            )
+            yield said, relink_with_key(link)
     yield from local_drift(link, _local_mark(link, catalogs), catalogs.local).problems

@@ -14,7 +14,7 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, MadeTable, Mark, Size
 from djlink_manifest.model.tables.compare import Difference, differences, marker
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.tables.naming import CONSTRAINT
+from djlink_manifest.model.tables.naming import CONSTRAINT, HISTORY
 from djlink_manifest.reconcile.diff.column_changes import ComparedTable, obstacles_to
 from djlink_manifest.reconcile.state.snapshot import Alteration, TableChange, change_words
 
@@ -35,6 +35,14 @@ def relink(link: Link) -> str:
     return (
         f"delete the link from `sources`, write `removed: {{{written(link.address)}: {{table: drop}}}}` and "
         "apply; then link it again"
+    )
+
+
+def relink_with_key(link: Link) -> str:
+    """How a link whose key changed is made anew; the ledger of its earlier life has the key as it was."""
+    return (
+        f"ask the source's owner to undo the change; or {relink(link)}, with another `outbound_table`, since "
+        f"the ledger `{link.outbound_table}{HISTORY}` keeps the former key; all its rows are pulled again"
     )
 
 
@@ -80,7 +88,8 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     if whole and mark is not None:
         why = _why_refill(view, found)
         found.refill = why or (LEFT_OVER if mark.refill else None)
-    if found.make or found.alter or found.change or not (whole and found.redefined):
+    due = found.make or found.alter or found.change or found.problems
+    if due or not (whole and found.redefined):
         found.unrecorded = False
     return found
 
@@ -142,7 +151,7 @@ class _Changes:
     def hint(self, link: Link, table: TableDefinition) -> str:
         """What to do about the source's changes."""
         if self.of_keys:
-            return f"ask the source's owner to undo the change; or {relink(link)}, which pulls its rows again"
+            return relink_with_key(link)
         if not self.likewise:
             return UNDO_SOURCE
         if len(self.drops) < len(self.at_source):
@@ -236,10 +245,10 @@ def _more(
 ) -> None:
     """A column that the local table alone has: of the lab's own, or dropped at the source."""
     assert difference.column is not None, "asked of columns"
-    column, barring = difference.column, difference.kind == "differs"
+    column, is_needed = difference.column, difference.kind == "differs"
     made = view.made(stands, column.name)
     if made is False or (view.mark is not None and not view.redefined):
-        if barring:
+        if is_needed:
             changes.locally.append(difference.words)
         else:
             found.notes.append(_note(stands, difference))

@@ -171,9 +171,9 @@ def _change(facts: Facts, change: TableChange) -> ChangeLocal:
         f"{facts.link.local.schema}.{change.table}",
         words,
         change.cost,
-        change.size.rows,
-        change.size.bytes,
-        f"the source changed {', '.join(words)}",
+        rows=change.size.rows,
+        bytes=change.size.bytes,
+        reason=f"the source changed {', '.join(words)}",
         change=change,
     )
 
