@@ -437,7 +437,7 @@ def test_what_the_source_adds_later_is_on_the_class_after_the_next_pull(notebook
     assert len(subject * session * session.Probe) == 1
 
 
-def test_what_the_source_alters_with_datajoint_is_altered_locally_by_the_next_pull(notebook: Notebook) -> None:
+def test_what_the_source_alters_with_datajoint_is_altered_here_by_the_next_pull(notebook: Notebook) -> None:
     _, session = linked_and_pulled(notebook)
     source = notebook.source.Session
     source.definition = source.definition.replace("note : varchar(40)", "note = null : varchar(90)  # longer")
@@ -447,7 +447,10 @@ def test_what_the_source_alters_with_datajoint_is_altered_locally_by_the_next_pu
     assert pulled(session) == 1
     assert (session() & "day = 7").fetch1("note") == "n" * 90
     heading, altered = session().heading, source().heading
-    facts = [(h["note"].type, h["note"].nullable, h["note"].comment, h.table_status["comment"]) for h in (heading, altered)]
+    facts = [
+        (h["note"].type, h["note"].nullable, h["note"].comment, h.table_status["comment"])
+        for h in (heading, altered)
+    ]
     assert facts[0] == facts[1]
     assert pulled(session) == 0
 
