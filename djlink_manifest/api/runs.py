@@ -30,6 +30,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Action,
     AlterLocal,
     Approve,
+    ChangeLocal,
     Claim,
     CopyLineage,
     CreateLocal,
@@ -52,7 +53,7 @@ from djlink_manifest.retry import Retry
 
 STRUCTURE = (CreateOutbound, CreateLocal)
 # with what has to be done where tables are made beside rows that are here already
-MAKING = (*STRUCTURE, AlterLocal, CopyLineage, NoteDefinition)
+MAKING = (*STRUCTURE, AlterLocal, ChangeLocal, CopyLineage, NoteDefinition)
 GIVING_UP = (Release, GiveUp, Claim, Delete)  # what a pull leaves alone
 CONFIRMING = (Release, Approve, Mend)  # what ends a deletion that was done here
 NOTING = (NoteRequests, Approve, Mend)
@@ -98,7 +99,7 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
             report = applied(job, doing, listener)
     _succeeded(home, report)
     return pulled_of(_worded(home, link_plan), report.outcomes), any(
-        isinstance(a, (*STRUCTURE, AlterLocal)) for a in link_plan.actions
+        isinstance(a, (*STRUCTURE, AlterLocal, ChangeLocal)) for a in link_plan.actions
     )
 
 

@@ -27,6 +27,7 @@ from djlink_manifest.reconcile.observe.deletions import (
     requested_keys,
     unseen_below,
 )
+from djlink_manifest.reconcile.observe.referred_columns import without_referred
 from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_rows
 from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
 from djlink_manifest.reconcile.plan import plan as planning
@@ -89,7 +90,7 @@ class Job:
         removals, left = self._removals()
         # what this plan's apply drops asks nothing of the rows that it pulls
         dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
-        link_tables = without_rules(context.link_tables(), dropped)
+        link_tables = without_referred(context, without_rules(context.link_tables(), dropped))
         self._link_tables = link_tables.found
         seen = self._observed = observe_all(context, link_tables, verify=verify)
         found = self._deletions = observe_deletions(context, link_tables.found, seen, orphans_of)

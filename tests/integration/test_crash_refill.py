@@ -38,6 +38,7 @@ CHANGED = (
 )
 ADDED = (
     "ALTER TABLE {lab}.note ADD c int FIRST, ADD u int UNIQUE, ADD KEY by_c (c)",
+    "ALTER TABLE {lab}.note MODIFY v bigint",
     "UPDATE {lab}.note SET c = n, u = n",
     "ALTER TABLE {lab}.note__line ADD d int DEFAULT 3",
     "CREATE TABLE {lab}.note__page (n int, page int, PRIMARY KEY (n, page),"

@@ -197,13 +197,12 @@ def test_a_refill_whose_entities_were_refused_stays_due(linked: Rig) -> None:
 
 
 BLOCKING = {
-    "MODIFY v bigint": "column `v` has the type int, not bigint",
+    "MODIFY v smallint": "column `v` has the type int, not smallint",
     "MODIFY u varchar(9) COLLATE utf8mb4_bin": "column `u` has the collation .*, not utf8mb4_bin",
     "MODIFY u varchar(9) CHARACTER SET latin1": "column `u` has the character set utf8mb4, not latin1",
     "MODIFY v int NOT NULL": "column `v` may be NULL",
     "DROP COLUMN v": "the source dropped column `v`",
     "ADD c int NOT NULL": "the source added column `c`, which is NOT NULL without a default",
-    "MODIFY w bigint COMMENT ':int64:'": "column `w` has the DataJoint type none, not :int64:",
 }
 
 
@@ -225,13 +224,6 @@ def test_other_changes_at_the_source_block_the_link_and_those_below_and_no_other
         (linked.address("lab_a", "lab", "Rig"), 1)
     ]
     assert locally(linked, "CHECKSUM TABLE @here.scan") == before
-
-
-def test_a_changed_type_of_datajoint_in_a_part_blocks(linked: Rig) -> None:
-    run_all(linked, "ALTER TABLE {lab}.scan__field MODIFY x int COMMENT ':bool:of x'")
-    [blocked] = scan(linked.plan(everything(linked)), linked).blocked
-    assert "scan__field does not match" in blocked.reason
-    assert "has the DataJoint type :int32:, not :bool:" in blocked.reason
 
 
 LOCAL_BLOCKING = {
@@ -328,14 +320,14 @@ def test_harmless_changes_made_here_are_drift_also_when_the_source_adds_somethin
     assert f"changed locally: {local_schema}.scan: column `mine` was added" in [d.reason for d in again.drift]
 
 
-def test_a_comment_or_default_is_said_until_the_next_apply_of_the_link(linked: Rig) -> None:
-    run_all(linked, "ALTER TABLE {lab}.scan MODIFY v int DEFAULT 7 COMMENT 'new'")
+def test_another_order_of_columns_is_said_until_the_next_apply_of_the_link(linked: Rig) -> None:
+    run_all(linked, "ALTER TABLE {lab}.scan MODIFY v int AFTER w")
     plan = linked.plan(everything(linked))
     assert not plan.has_changes
     assert not plan.has_errors
     [drift] = scan(plan, linked).drift
     assert "definition changed after linking in a way that does not affect rows" in drift.reason
-    run_all(linked, "INSERT INTO {lab}.scan VALUES (4, 4, 'd', 4)")
+    run_all(linked, "INSERT INTO {lab}.scan (id, v) VALUES (4, 4)")
     assert linked.apply(everything(linked))[1].succeeded
     again = linked.plan(everything(linked))
     assert not again.has_changes

@@ -437,6 +437,24 @@ def test_what_the_source_adds_later_is_on_the_class_after_the_next_pull(notebook
     assert len(subject * session * session.Probe) == 1
 
 
+def test_what_the_source_alters_with_datajoint_is_altered_here_by_the_next_pull(notebook: Notebook) -> None:
+    _, session = linked_and_pulled(notebook)
+    source = notebook.source.Session
+    source.definition = source.definition.replace("note : varchar(40)", "note = null : varchar(90)  # longer")
+    source.definition = source.definition.replace("# sessions of", "# all sessions of")
+    source().alter(prompt=False)
+    source.insert1({"subject": "B1", "day": 7, "note": "n" * 90})
+    assert pulled(session) == 1
+    assert (session() & "day = 7").fetch1("note") == "n" * 90
+    heading, altered = session().heading, source().heading
+    facts = [
+        (h["note"].type, h["note"].nullable, h["note"].comment, h.table_status["comment"])
+        for h in (heading, altered)
+    ]
+    assert facts[0] == facts[1]
+    assert pulled(session) == 0
+
+
 def test_a_status_that_verifies_finds_rows_that_changed_at_the_source(notebook: Notebook) -> None:
     subject, _ = linked_and_pulled(notebook)
     notebook.source.Subject.update1({"subject": "A1", "species": "vole"})

@@ -10,6 +10,7 @@ from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Size
 from djlink_manifest.model.stores.external import ObjectCounts
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
@@ -24,12 +25,14 @@ from djlink_manifest.reconcile.state.deletion_requests import (
 )
 from djlink_manifest.reconcile.state.snapshot import (
     Alteration,
+    ColumnChange,
     EntityClass,
     LinkSnapshot,
     LinkTables,
     PartRows,
     Refusal,
     ServerFacts,
+    TableChange,
 )
 
 LETTERS = "SOLRA"
@@ -125,10 +128,21 @@ def footing(facts: Mapping[str, Any]) -> LinkTables:
             Alteration(name, tuple((Column(*words.split(" ", 1)), None) for words in columns))
             for name, columns in facts.get("alter_local", {}).items()
         ),
+        change_local=tuple(
+            TableChange(name, tuple(map(column_change, changes)), None, "copy", Size(9, 100))
+            for name, changes in facts.get("change_local", {}).items()
+        ),
+        unrecorded=facts.get("unrecorded", False),
         refill=facts.get("refill"),
         redefined=facts.get("redefined", False),
         remade=facts.get("remade", False),
     )
+
+
+def column_change(words: str) -> ColumnChange:
+    """The change of a column's type: `v int to bigint`."""
+    name, before, _, after = words.split(" ")
+    return ColumnChange(Column(name, before), Column(name, after))
 
 
 def view(name: str) -> OwnerView:

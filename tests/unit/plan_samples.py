@@ -16,6 +16,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AlterLocal,
     Approve,
     Blocked,
+    ChangeLocal,
     Claim,
     CopyLineage,
     CreateLocal,
@@ -229,6 +230,14 @@ WIDENED = LinkPlan(
             ("by_contrast",),
             "the source added `contrast float`, the index `by_contrast`",
         ),
+        ChangeLocal(
+            "lab_b_stim.grating",
+            ("`angle` (int to bigint)",),
+            "copy",
+            40,
+            16_384,
+            "the source changed `angle` (int to bigint)",
+        ),
         Refill(40, "definition", "for part grating__frame, which the source added after linking"),
         Refill(1, "rows", "they differ from their source rows"),
     ),
@@ -371,6 +380,9 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
     st.builds(CreateOutbound, NASTY, _TEXTS, NASTY),
     st.builds(CreateLocal, _TEXTS, NASTY),
     st.builds(AlterLocal, NASTY, _TEXTS, _TEXTS, NASTY),
+    st.builds(
+        ChangeLocal, NASTY, _TEXTS, st.sampled_from(["instant", "in place", "copy"]), COUNT, COUNT, NASTY
+    ),
     st.builds(CopyLineage, _TEXTS, NASTY),
     st.builds(NoteDefinition, NASTY, NASTY, NASTY, after_rows=st.booleans()),
     st.builds(NoteFilled, NASTY, NASTY),

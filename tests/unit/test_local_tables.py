@@ -10,7 +10,7 @@ import pytest
 
 from djlink_manifest.errors import Location
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.server.catalog import Catalog, MadeTable, Mark
 from djlink_manifest.model.tables.definition import (
     Check,
     Column,
@@ -76,7 +76,7 @@ class LocalSide:
         return {n: t for n, t in (STOOD | {t.name: t for t in self.changed}).items() if n not in self.dropped}
 
 
-MADE = {name: frozenset(t.column_names) for name, t in STOOD.items()}
+MADE = {name: MadeTable({c.name: c for c in t.columns}, t.comment) for name, t in STOOD.items()}
 # the mark of tables that are complete, of an earlier version, of some that were begun, of a change not ended
 Marked = Literal["complete", "earlier version", "begun", "changing", "none"]
 
@@ -188,7 +188,7 @@ CASES: dict[str, tuple[TableDefinition, LocalSide, Marked, Sequence[str]]] = {
             "a parent in ours.room cannot be inserted; link the parent again, or drop that foreign key",
         ],
     ),
-    "the source changed a type": (
+    "the source changed the type of a foreign key": (
         *(replace(BEFORE, columns=(BEFORE.columns[0], Column("x", "bigint", nullable=True))), SAME),
         "complete",
         [f"{CHANGED_AT_SOURCE}column `x` has the type int, not bigint"],

@@ -19,6 +19,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AlterLocal,
     Approve,
     Blocked,
+    ChangeLocal,
     Claim,
     CopyLineage,
     CreateLocal,
@@ -127,6 +128,8 @@ def action_in_words(action: Action) -> str:
             return f"pull {entities}{along}"
         case AlterLocal(columns=columns, indexes=indexes):
             return f"alter local {', '.join([*columns, *indexes])}"
+        case ChangeLocal(changes=changes, cost=cost):
+            return f"change local {', '.join(changes)}: {cost}"
         case CopyLineage():
             return "copy lineage"
         case NoteDefinition(server=server, after_rows=after_rows):
@@ -177,6 +180,8 @@ def facts_of_a_link(draw: st.DrawFn) -> dict[str, Any]:
         "add_foreign_keys": draw(st.sampled_from([[], ["l.t"]])),
         "make_views": draw(st.sampled_from([[], ["t_held"]])),
         "alter_local": draw(st.sampled_from([{}, {"t": ["contrast float"]}])),
+        "change_local": draw(st.sampled_from([{}, {"t": ["v int to bigint"]}])),
+        "unrecorded": draw(st.booleans()),
         "refill": draw(st.sampled_from([None, "a part"])),
         "remade": draw(st.booleans()),
         "counts": counts,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from djlink_manifest.model.server.rights import Grant
-from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.model.tables.derive import is_requested_part
 from djlink_manifest.model.tables.naming import is_hidden, master_of
 from djlink_manifest.model.tables.parts import parents_first, parts_among
@@ -41,6 +41,17 @@ class ServerIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeTable:
+    """A local table as djlink made it: its columns, None for one of which a mark gives the name alone.
+
+    `comment` is the table's, None where the mark does not say.
+    """
+
+    columns: Mapping[str, Column | None]
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """One link as its mark says. `table_name` is the marked table in the mark's own schema.
 
@@ -48,8 +59,8 @@ class Mark:
     of this side were made, None before; `holder` says who applies, or applied last.
 
     Of a local mark alone: `refill` is the digest of the definition that the local tables are being brought
-    to, None where no refill is due; `made` the local tables that djlink made, each with its columns, None in
-    marks of a version that did not write it; `remade` tells that the local master table had to be made anew
+    to, None where no refill is due; `made` the local tables as djlink made them, by name, None in marks of a
+    version that did not write it; `remade` tells that the local master table had to be made anew
     and that the rows which outbound holds are not all back yet.
     """
 
@@ -68,7 +79,7 @@ class Mark:
     definition: str | None = None
     holder: str | None = None
     refill: str | None = None
-    made: Mapping[str, frozenset[str]] | None = None
+    made: Mapping[str, MadeTable] | None = None
     remade: bool = False
 
 

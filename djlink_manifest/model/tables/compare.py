@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
@@ -15,10 +16,11 @@ class Difference:
     """One difference of one table, in words.
 
     `kind`: `differs` keeps rows from being equal or keys from being held; `column`, `index` and `foreign key`
-    are missing and could be added; `more` is a column too many, which holds nothing up; so does `extra`.
+    are missing and could be added; `more` is a column too many, which holds nothing up; so does `extra`, and
+    `marker`, DataJoint's word for a type. `column` is the one that is expected, or that is too many.
     """
 
-    kind: Literal["differs", "column", "index", "foreign key", "more", "extra"]
+    kind: Literal["differs", "column", "index", "foreign key", "more", "extra", "marker"]
     table: str
     words: str
     foreign_key: ForeignKey | None = None
@@ -26,6 +28,7 @@ class Difference:
     index: Index | None = None
 
 
+_WITHOUT = re.compile(r"[\s`()]")  # what vendors add to an expression
 _MARKER = re.compile(r":[^:]+:")  # DataJoint's word for a type, at the start of a column's comment
 
 
@@ -43,7 +46,10 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
             yield Difference("column", name, f"column `{column.name}` is missing", column=column)
         else:
             for words in _column_words(column, other):
-                yield Difference("differs", name, f"column `{column.name}` {words}")
+                yield Difference("differs", name, f"column `{column.name}` {words}", column=column)
+            if marker(column) != marker(other):
+                said = f"has the DataJoint type {marker(other) or 'none'}, not {marker(column) or 'none'}"
+                yield Difference("marker", name, f"column `{column.name}` {said}", column=column)
     for extra in have.values():
         needs_value = not extra.nullable and extra.default is None and extra.generated is None
         kind: Literal["differs", "more"] = "differs" if needs_value and not extra.auto_increment else "more"
@@ -86,10 +92,9 @@ def _check_differences(expected: TableDefinition, found: TableDefinition) -> Ite
 def _column_words(expected: Column, found: Column) -> Iterator[str]:
     for what, expected_text, found_text in (
         ("type", expected.type, found.type),
-        ("character set", _of_today(expected.charset), _of_today(found.charset)),
-        ("collation", _of_today(expected.collation), _of_today(found.collation)),
+        ("character set", of_today(expected.charset), of_today(found.charset)),
+        ("collation", of_today(expected.collation), of_today(found.collation)),
         ("generated expression", expected.generated, found.generated),
-        ("DataJoint type", _marker(expected), _marker(found)),
     ):
         if expected_text != found_text:
             yield f"has the {what} {found_text or 'none'}, not {expected_text or 'none'}"
@@ -97,12 +102,28 @@ def _column_words(expected: Column, found: Column) -> Iterator[str]:
         yield "may be NULL" if found.nullable else "may not be NULL"
 
 
-def _marker(column: Column) -> str | None:
+def marker(column: Column) -> str | None:
+    """DataJoint's word for the column's type, which its comment begins with, or None."""
     found = _MARKER.match(column.comment)
     return found.group() if found else None
 
 
-def _of_today(name: str | None) -> str | None:
+def same_default(column: Column, other: Column) -> bool:
+    """Whether the defaults of two columns are the same, which vendors spell differently: 1 and 1.0."""
+    if column.default_is_expression != other.default_is_expression or column.on_update != other.on_update:
+        return False
+    texts = (column.default, other.default)
+    if texts[0] == texts[1] or None in texts:
+        return texts[0] == texts[1]
+    if column.default_is_expression:
+        return len({_WITHOUT.sub("", str(text)).lower() for text in texts}) == 1
+    try:
+        return column.is_number and Decimal(str(texts[0])) == Decimal(str(texts[1]))
+    except InvalidOperation:
+        return False
+
+
+def of_today(name: str | None) -> str | None:
     """The name of a character set or collation; MySQL before 8.0.30 calls utf8mb3 utf8."""
     if name is not None and (name == "utf8" or name.startswith("utf8_")):
         return "utf8mb3" + name.removeprefix("utf8")

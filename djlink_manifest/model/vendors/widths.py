@@ -55,6 +55,11 @@ def too_wide(table: TableDefinition) -> Iterator[str]:
         width = sum(_part(table, part) for part in parts)
         if width > MOST_OF_A_KEY:
             yield f"{words} has {width} bytes, but only {MOST_OF_A_KEY} are allowed"
+    yield from row_too_wide(table)
+
+
+def row_too_wide(table: TableDefinition) -> Iterator[str]:
+    """That a row of the table is too wide for any server, in words."""
     row = sum(_stored(column) for column in table.columns)
     if row > MOST_OF_A_ROW:
         yield f"a row has {row} bytes without its texts and blobs, but only {MOST_OF_A_ROW} are allowed"
@@ -64,16 +69,17 @@ def _part(table: TableDefinition, part: IndexPart) -> int:
     if part.column is None:
         return 0
     column = table.column(part.column)
-    return part.length * _character(column) if part.length is not None else _width(column)
+    return part.length * _character(column) if part.length is not None else byte_width(column)
 
 
 def _stored(column: Column) -> int:
     """The bytes in the row: with the length before what varies in length."""
-    width = _width(column)
+    width = byte_width(column)
     return width + (1 if width < 256 else 2) if column.base_type.startswith("var") else width
 
 
-def _width(column: Column) -> int:
+def byte_width(column: Column) -> int:
+    """The bytes of a value at most, without those of its length."""
     base, lengths = column.base_type, _LENGTHS.search(column.type)
     if base in _FIXED or lengths is None or base in TEXTS_AND_BLOBS:
         return _FIXED.get(base, 12)

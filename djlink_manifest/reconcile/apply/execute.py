@@ -13,6 +13,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AlterLocal,
     Approve,
     Blocked,
+    ChangeLocal,
     Claim,
     CopyLineage,
     CreateLocal,
@@ -46,6 +47,8 @@ def execute(link_work: LinkWork, action: Action) -> Blocked | None:
             schema_changes.create_local(link_work, action)
         case AlterLocal():
             schema_changes.alter_local(link_work, action)
+        case ChangeLocal():
+            schema_changes.change_local(link_work, action)
         case CopyLineage():
             schema_changes.copy_lineage(link_work, action)
         case MakeViews():

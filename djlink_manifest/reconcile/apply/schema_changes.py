@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from djlink_manifest.errors import AlreadyExists, MissingPrivilege, RowsRefused, ServerError
+from djlink_manifest.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    MissingPrivilege,
+    RowsRefused,
+    ServerError,
+    TableInUse,
+)
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.reconcile.observe.keys import differing_keys
 from djlink_manifest.reconcile.plan.actions import (
@@ -15,6 +22,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
     AlterLocal,
     Blocked,
+    ChangeLocal,
     CopyLineage,
     CreateLocal,
     CreateOutbound,
@@ -22,9 +30,10 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
 )
-from djlink_manifest.reconcile.runtime.batches import LinkWork, again, with_retries
+from djlink_manifest.reconcile.runtime.batches import LinkWork, Otherwise, again, with_retries
 from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.reconcile.state.snapshot import Alteration
+from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.ddl import lineage, owner_views, tables
 from djlink_manifest.servers.ownership import marks
 from djlink_manifest.servers.session.session import Writer
@@ -81,6 +90,34 @@ def alter_local(link_work: LinkWork, action: AlterLocal) -> None:
             server=link_work.local.name,
             hint="look for unprotected local rows with the same values",
         ) from error
+    link_work.counters.add(Counts(altered=True))
+
+
+def change_local(link_work: LinkWork, action: ChangeLocal) -> None:
+    """Change columns of a local table as the plan has them, unless they changed since it was made."""
+    assert action.change is not None, "a plan that was observed has the change"
+    change, local, schema = action.change, link_work.local, link_work.link.local.schema
+    found = read_catalog(local, {schema}).tables.get((schema, change.table))
+    stands = {c.name: c for c in found.columns} if found is not None else {}
+    due = [c for c in change.columns if not c.is_done(stands.get(c.after.name))]
+    comment = None if found is not None and found.comment == change.comment else change.comment
+    if any(stands.get(c.before.name) != c.before for c in due):
+        reason = f"the columns of {action.table} were changed locally after the plan was made"
+        raise Otherwise(link_work, Blocked("error", reason, hint="plan again", whole=True))
+    if due or comment is not None:
+        text = tables.change_table(schema, change.table, [c.after for c in due], comment)
+        try:
+            with_retries(link_work, partial(local.ddl, text))
+        except (TableInUse, ConnectionLost):
+            raise
+        except ServerError as error:
+            raise ServerError(
+                f"the local server refuses the change of {action.table}: {error.message}",
+                code=error.code,
+                server=local.name,
+                hint="nothing of the table was changed; remove what is in the way on the local server, then "
+                "apply again",
+            ) from error
     link_work.counters.add(Counts(altered=True))
 
 

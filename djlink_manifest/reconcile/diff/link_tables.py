@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import local_rules
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint, link_id
@@ -18,7 +17,7 @@ from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.vendors.versions import ends_in_2038
-from djlink_manifest.reconcile.diff.local_tables import UNDO_SOURCE, local_drift
+from djlink_manifest.reconcile.diff.local_tables import local_drift, relink, relink_with_key
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
 
@@ -80,6 +79,8 @@ def compare_link(
         add_foreign_keys=tuple(found_drift.late_keys),
         drift=tuple(found_drift.notes),
         alter_local=tuple(found_drift.alter),
+        change_local=tuple(found_drift.change),
+        unrecorded=found_drift.unrecorded,
         refill=found_drift.refill,
         redefined=found_drift.redefined,
         make_views=views,
@@ -268,8 +269,7 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
                 f"its local table is {mark.local_schema}.{mark.local_table}, but the manifest names {local}",
-                "restore the former `schema_name`. To move the table: delete the link from `sources`, write "
-                f"`removed: {{{written(link.address)}: {{table: drop}}}}` and apply; then link it again",
+                f"restore the former `schema_name`. To move the table: {relink(link)}",
             )
         elif source_mark is None and mark.definition is not None:
             # the local mark is completed last, so no interruption leaves this; going on could mix two sources
@@ -292,5 +292,5 @@ def _structure(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
         if words:
             name = f"{found.schema}.{found.name}"
             said = f"the outbound table {name} does not match the source's definition: {'; '.join(words)}"
-            yield said, UNDO_SOURCE
+            yield said, relink_with_key(link)
     yield from local_drift(link, _local_mark(link, catalogs), catalogs.local).problems

@@ -1,7 +1,7 @@
 """What became of a link's local tables since they were made: what the source added, and what was changed.
 
-Pure. What the source added can be added here too. The link's mark tells the rest apart: where it names the
-source's present definition, a difference was made here.
+Pure. What the source added is added here too, and what it changed without loss of a value is changed. The
+link's mark tells the rest apart: where it names the source's present definition, a difference was made here.
 """
 
 from __future__ import annotations
@@ -9,19 +9,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.server.catalog import Catalog, Mark
-from djlink_manifest.model.tables.compare import Difference, differences
+from djlink_manifest.model.server.catalog import Catalog, MadeTable, Mark, Size
+from djlink_manifest.model.tables.compare import Difference, differences, marker
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
-from djlink_manifest.model.tables.naming import CONSTRAINT
-from djlink_manifest.reconcile.state.snapshot import Alteration
+from djlink_manifest.model.tables.naming import CONSTRAINT, HISTORY
+from djlink_manifest.reconcile.diff.column_changes import ComparedTable, obstacles_to
+from djlink_manifest.reconcile.state.snapshot import Alteration, TableChange, change_words
 
 ANEW = (
     "or, if it has no rows of your own and no table of yours refers to it, drop the local table with all "
     "its parts: the next apply recreates it and pulls its held rows"
 )
 UNDO_SOURCE = f"ask the source's owner to undo the change, or exclude the link; {ANEW}"
+DO_LIKEWISE = f"change the local table in the same way, or ask the source's owner to undo the change; {ANEW}"
+TOO_WIDE = (
+    "if the index is your own, drop it; else ask the source's owner to undo the change, or exclude the link"
+)
 UNDO_LOCAL = f"undo the change on the local server, so that the table matches the source again; {ANEW}"
+
+
+def relink(link: Link) -> str:
+    """How a link is made anew on both servers, with its present definition."""
+    return (
+        f"delete the link from `sources`, write `removed: {{{written(link.address)}: {{table: drop}}}}` and "
+        "apply; then link it again"
+    )
+
+
+def relink_with_key(link: Link) -> str:
+    """How a link whose key changed is made anew; the ledger of its earlier life has the key as it was."""
+    return (
+        f"ask the source's owner to undo the change; or {relink(link)}, with another `outbound_table`, since "
+        f"the ledger `{link.outbound_table}{HISTORY}` keeps the former key; all its rows are pulled again"
+    )
+
+
 LEFT_OVER = "an apply that changed its tables was interrupted"
 
 
@@ -34,6 +58,8 @@ class LocalDrift:
 
     make: list[TableDefinition] = field(default_factory=list)
     alter: list[Alteration] = field(default_factory=list)
+    change: list[TableChange] = field(default_factory=list)
+    unrecorded: bool = False
     late_keys: list[tuple[str, ForeignKey]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -62,6 +88,9 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     if whole and mark is not None:
         why = _why_refill(view, found)
         found.refill = why or (LEFT_OVER if mark.refill else None)
+    due = found.make or found.alter or found.change or found.problems
+    if due or not (whole and found.redefined):
+        found.unrecorded = False
     return found
 
 
@@ -84,11 +113,19 @@ class _TableView:
         if self.mark is None or self.mark.made is None:
             return None
         names = self.mark.made.get(table.name)
-        return names is not None and (column is None or column in names)
+        return names is not None and (column is None or column in names.columns)
 
     def may_be_added(self, table: TableDefinition, column: str | None = None) -> bool:
         """Whether what is missing may be something that the source added."""
         return (self.mark is None or self.redefined) and self.made(table, column) is not True
+
+    def compared(self, table: TableDefinition, stands: TableDefinition) -> ComparedTable:
+        """The table three ways. Of tables that were only begun nobody else has made any."""
+        as_it_is = MadeTable({c.name: c for c in stands.columns}, stands.comment)
+        made = as_it_is if self.mark is None else (self.mark.made or {}).get(table.name)
+        redefined = self.mark is None or self.redefined
+        size = self.local.sizes.get((table.schema, table.name), Size(0, 0))
+        return ComparedTable(table, stands, made, redefined, self.local.identity.version, size)
 
     def is_local_change(self, table: TableDefinition, stands: TableDefinition) -> bool:
         """Whether a table that stands is djlink's own: by the mark, else by the name of a foreign key."""
@@ -97,43 +134,84 @@ class _TableView:
         return self.made(table) is True or _is_linked(stands, self.link, self.local)
 
 
+@dataclass(slots=True)
+class _Changes:
+    """What keeps the rows of one local table from being copied, by where it was changed.
+
+    `of_keys` tells that the source changed a key, `likewise` that the lab may do the same to its table, with
+    `drops`, the clauses that do so for columns which the source dropped.
+    """
+
+    at_source: list[str] = field(default_factory=list)
+    locally: list[str] = field(default_factory=list)
+    of_keys: bool = False
+    likewise: bool = True
+    drops: list[str] = field(default_factory=list)
+
+    def hint(self, link: Link, table: TableDefinition) -> str:
+        """What to do about the source's changes."""
+        if self.of_keys:
+            return relink_with_key(link)
+        if not self.likewise:
+            return UNDO_SOURCE
+        if len(self.drops) < len(self.at_source):
+            return DO_LIKEWISE
+        statement = f"ALTER TABLE `{table.schema}`.`{table.name}` {', '.join(self.drops)}"
+        return f"{statement} drops it locally too; or ask the source's owner to undo the change; {ANEW}"
+
+
 def _compare(view: _TableView, table: TableDefinition, stands: TableDefinition, found: LocalDrift) -> None:
-    columns, indexes = list[tuple[Column, str | None]](), list[Index]()
-    # what keeps rows from being copied, by where it was changed
-    source_changes, local_changes = list[str](), list[str]()
+    columns, indexes, changes = list[tuple[Column, str | None]](), list[Index](), _Changes()
+    compared = view.compared(table, stands)
+    followed, name = compared.followed(), f"{table.schema}.{table.name}"
     for difference in differences(table, stands):
         column, index = difference.column, difference.index
         if difference.foreign_key is not None:
             found.late_keys.append((difference.table, difference.foreign_key))
         elif difference.kind == "column" and column is not None:
-            _missing_column(
-                view, table, column, columns, source_changes=source_changes, local_changes=local_changes
-            )
+            _missing_column(view, table, column, columns, changes)
         elif difference.kind == "index" and index is not None:
             taken = {i.name.lower() for i in stands.indexes}
             if (view.mark is None or view.redefined) and index.name.lower() not in taken:
                 indexes.append(index)
             else:
                 found.notes.append(_note(table, difference))
-        elif difference.kind == "more" and column is not None:
-            _more(view, table, difference, column, source_changes=source_changes, found=found)
+        elif column is not None and column.name not in table.column_names:
+            _more(view, stands, difference, changes, found)
         elif difference.kind == "extra":
-            found.notes.append(f"{table.schema}.{table.name}: {difference.words}")
+            found.notes.append(f"{name}: {difference.words}")
+        elif column is not None and column.name in followed:
+            if difference.kind == "marker" and marker(followed[column.name]) != marker(column):
+                found.notes.append(_note(table, difference))
+        elif column is None or compared.source_changed(column.name):
+            changes.at_source.append(difference.words)
+            changes.of_keys |= column is None or compared.is_bound(column.name)
         else:
-            (source_changes if view.mark is None or view.redefined else local_changes).append(
-                difference.words
-            )
-    name = f"{table.schema}.{table.name}"
-    if source_changes:
-        words = f"the local table {name} does not match the source's definition, which changed after linking"
-        found.problems.append((f"{words}: {'; '.join(source_changes)}", UNDO_SOURCE))
-    if local_changes:
-        words = (
-            f"the local table {name} does not match the source's definition, because it was changed locally"
-        )
-        found.problems.append((f"{words}: {'; '.join(local_changes)}", UNDO_LOCAL))
+            changes.locally.append(difference.words)
+    _add_change(compared, found)
+    unlike = f"the local table {name} does not match the source's definition"
+    if changes.at_source:
+        words = f"{unlike}, which changed after linking: {'; '.join(changes.at_source)}"
+        found.problems.append((words, changes.hint(view.link, table)))
+    if changes.locally:
+        words = f"{unlike}, because it was changed locally: {'; '.join(changes.locally)}"
+        found.problems.append((words, UNDO_LOCAL))
     if columns or indexes:
         found.alter.append(Alteration(table.name, tuple(columns), tuple(indexes)))
+
+
+def _add_change(compared: ComparedTable, found: LocalDrift) -> None:
+    """Add the change of a table, or why the local server would refuse it."""
+    change = compared.change()
+    if change is not None:
+        name = f"{compared.expected.schema}.{compared.expected.name}"
+        words = "; ".join(obstacles_to(change, compared.stands, compared.version))
+        if words:
+            changed = ", ".join(map(change_words, change.columns))
+            said = f"the local table {name} cannot follow the source's change of {changed}: {words}"
+            found.problems.append((said, TOO_WIDE))
+        found.change.append(change)
+    found.unrecorded |= compared.is_unrecorded()
 
 
 def _missing_column(
@@ -141,16 +219,18 @@ def _missing_column(
     table: TableDefinition,
     column: Column,
     columns: list[tuple[Column, str | None]],
-    source_changes: list[str],
-    local_changes: list[str],
+    changes: _Changes,
 ) -> None:
     needs_value = not column.nullable and column.default is None and column.generated is None
     if not view.may_be_added(table, column.name):
-        local_changes.append(f"column `{column.name}` is missing")
+        changes.locally.append(f"column `{column.name}` is missing")
     elif column.name in table.key:
-        source_changes.append(f"the source added column `{column.name}` to the primary key")
+        changes.at_source.append(f"the source added column `{column.name}` to the primary key")
+        changes.of_keys = True
     elif needs_value:
-        source_changes.append(f"the source added column `{column.name}`, which is NOT NULL without a default")
+        words = f"the source added column `{column.name}`, which is NOT NULL without a default"
+        changes.at_source.append(words)
+        changes.likewise = False
     else:
         place = table.column_names.index(column.name)
         columns.append((column, table.column_names[place - 1] if place else None))
@@ -158,20 +238,31 @@ def _missing_column(
 
 def _more(
     view: _TableView,
-    table: TableDefinition,
+    stands: TableDefinition,
     difference: Difference,
-    column: Column,
-    source_changes: list[str],
+    changes: _Changes,
     found: LocalDrift,
 ) -> None:
-    made = view.made(table, column.name)
-    if made is False or not view.redefined:
-        found.notes.append(_note(table, difference))
-    elif made:
-        source_changes.append(f"the source dropped column `{column.name}`")
-    else:
-        source_changes.append(
-            f"column `{column.name}` does not exist at the source: it was dropped there, or added locally"
+    """A column that the local table alone has: of the lab's own, or dropped at the source."""
+    assert difference.column is not None, "asked of columns"
+    column, is_needed = difference.column, difference.kind == "differs"
+    made = view.made(stands, column.name)
+    if made is False or (view.mark is not None and not view.redefined):
+        if is_needed:
+            changes.locally.append(difference.words)
+        else:
+            found.notes.append(_note(stands, difference))
+        return
+    if made or made is None:
+        words = f"the source dropped column `{column.name}`"
+        if made is None:
+            words = (
+                f"column `{column.name}` does not exist at the source: it was dropped there, or added locally"
+            )
+        changes.at_source.append(words)
+        keys = (k.name for k in stands.foreign_keys if column.name in k.columns)
+        changes.drops.append(
+            ", ".join([*(f"DROP FOREIGN KEY `{k}`" for k in keys), f"DROP COLUMN `{column.name}`"])
         )
 
 

@@ -13,7 +13,8 @@ from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
-from djlink_manifest.reconcile.state.snapshot import Alteration
+from djlink_manifest.model.vendors.alter_cost import Cost
+from djlink_manifest.reconcile.state.snapshot import Alteration, TableChange
 
 ADDED = "added at the source after linking"
 LOCAL = "local"
@@ -81,6 +82,25 @@ class AlterLocal:
     refill: str | None = None
     link_id: str = ""
     after_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLocal:
+    """Change columns of a local table as the source changed its own, where no value is lost by it.
+
+    `changes` say which, in words. `cost` is what the local server does: nothing to the rows (`instant`),
+    rebuild the table while others use it (`in place`), or copy it while others only read it (`copy`); `rows`
+    and `bytes` are its estimates of the table.
+    """
+
+    table: str
+    changes: tuple[str, ...]
+    cost: Cost
+    rows: int
+    bytes: int
+    reason: str
+    server: str = LOCAL
+    change: TableChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +309,9 @@ class NoteRequests:
     until: str | None = None
 
 
-Structure: TypeAlias = CreateOutbound | MakeViews | CreateLocal | AlterLocal | CopyLineage | AddForeignKey
+Structure: TypeAlias = (
+    CreateOutbound | MakeViews | CreateLocal | AlterLocal | ChangeLocal | CopyLineage | AddForeignKey
+)
 Bookkeeping: TypeAlias = NoteDefinition | NoteFilled
 Rows: TypeAlias = Pull | PullAgain | Refill | Register | Release | GiveUp
 Deletion: TypeAlias = Claim | Mend | Delete | Approve | NoteRequests

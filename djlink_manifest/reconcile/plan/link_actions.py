@@ -15,6 +15,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Action,
     AddForeignKey,
     AlterLocal,
+    ChangeLocal,
     CopyLineage,
     CreateLocal,
     CreateOutbound,
@@ -28,7 +29,14 @@ from djlink_manifest.reconcile.plan.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.state.snapshot import Alteration, LinkSnapshot, LinkTables, ReliedOn
+from djlink_manifest.reconcile.state.snapshot import (
+    Alteration,
+    LinkSnapshot,
+    LinkTables,
+    ReliedOn,
+    TableChange,
+    change_words,
+)
 
 MISSING = "in outbound but missing locally"
 HANGS_ON = "the rows that they refer to are gone and do not come back"
@@ -73,6 +81,8 @@ def structure(facts: Facts) -> Iterator[Action]:
             remade=link_tables.remade,
             refill=due,
         )
+    for change in link_tables.change_local:
+        yield _change(facts, change)
     for alteration in link_tables.alter_local:
         plain = replace(alteration, indexes=tuple(i for i in alteration.indexes if not i.unique))
         if plain.columns or plain.indexes:
@@ -132,14 +142,14 @@ def taken_note_of(facts: Facts) -> Iterator[Action]:
 
 
 def _is_built(link_tables: LinkTables) -> bool:
-    """Whether tables are made or altered."""
+    """Whether tables are made, altered or changed, or were in an apply that did not record it."""
     makes = (
         link_tables.make_outbound
         or link_tables.mark_outbound
         or link_tables.make_local
         or link_tables.mark_local
     )
-    return bool(makes or link_tables.alter_local)
+    return bool(makes or link_tables.alter_local or link_tables.change_local or link_tables.unrecorded)
 
 
 def _completes_late(facts: Facts) -> bool:
@@ -153,6 +163,20 @@ def _stay_lost(snapshot: LinkSnapshot) -> bool:
     """Whether held rows are missing here that cannot come again as things stand."""
     strays = any(c.presence.outbound and not (c.presence.source or c.presence.local) for c in snapshot.counts)
     return strays or bool(snapshot.blocked_again)
+
+
+def _change(facts: Facts, change: TableChange) -> ChangeLocal:
+    words = tuple(map(change_words, change.columns))
+    words += ("the comment of the table",) if change.comment is not None else ()
+    return ChangeLocal(
+        f"{facts.link.local.schema}.{change.table}",
+        words,
+        change.cost,
+        rows=change.size.rows,
+        bytes=change.size.bytes,
+        reason=f"the source changed {', '.join(words)}",
+        change=change,
+    )
 
 
 def _alter(facts: Facts, alteration: Alteration, due: str | None = None) -> AlterLocal:

@@ -14,6 +14,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
     AlterLocal,
     Approve,
+    ChangeLocal,
     Claim,
     CopyLineage,
     CreateLocal,
@@ -73,7 +74,7 @@ def is_structure(action: Action) -> bool:
     """Whether an action makes or alters tables or views before anything is deleted or comes."""
     if isinstance(action, AlterLocal | NoteDefinition):
         return not action.after_rows
-    return isinstance(action, CreateOutbound | CreateLocal | CopyLineage | MakeViews)
+    return isinstance(action, CreateOutbound | CreateLocal | ChangeLocal | CopyLineage | MakeViews)
 
 
 def writes_to(action: Action, source: str) -> frozenset[str]:
@@ -83,7 +84,15 @@ def writes_to(action: Action, source: str) -> frozenset[str]:
             CreateOutbound() | MakeViews() | Register() | Release() | GiveUp() | Claim() | Approve() | Mend()
         ):
             return frozenset({source})
-        case CreateLocal() | AlterLocal() | CopyLineage() | AddForeignKey() | NoteFilled() | Refill():
+        case (
+            CreateLocal()
+            | AlterLocal()
+            | ChangeLocal()
+            | CopyLineage()
+            | AddForeignKey()
+            | NoteFilled()
+            | Refill()
+        ):
             return frozenset({LOCAL})
         case Pull() | PullAgain() | Delete() | NoteRequests():
             return frozenset({source, LOCAL})

@@ -109,10 +109,10 @@ def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Itera
     """What stands otherwise than any action leaves it."""
     for words in link_tables.drift:
         yield Drift(words)
-    if link_tables.redefined and link_tables.is_level:
+    if link_tables.redefined and link_tables.is_level and not link_tables.unrecorded:
         yield Drift(
-            "the source's definition changed after linking in a way that does not affect rows, such as a "
-            "comment or a default; the local tables are unchanged",
+            "the source's definition changed after linking in a way that does not affect rows, such as the "
+            "order of columns or an index that is gone; the local tables are unchanged",
             hint="no action needed: the next apply that changes this link records the new definition",
         )
     if link.changed == "report" and snapshot.changed:

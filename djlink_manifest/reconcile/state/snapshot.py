@@ -10,11 +10,14 @@ from djlink_manifest.errors import Location
 from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Step, state_of, step_for
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
-from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.server.catalog import Mark, Size
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
+from djlink_manifest.model.tables.compare import same_default
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.tables.naming import class_name
 from djlink_manifest.model.tables.owner_views import OwnerView
+from djlink_manifest.model.vendors.alter_cost import Cost
+from djlink_manifest.model.vendors.widening import respells_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,73 @@ class Alteration:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnChange:
+    """A column of a local table as it is, and as the source's change makes it."""
+
+    before: Column
+    after: Column
+
+    @property
+    def is_of_type(self) -> bool:
+        """Whether the type changes, and not what is said of the column alone."""
+        return self.before.type != self.after.type
+
+    def is_done(self, stands: Column | None) -> bool:
+        """Whether a column that stands is as it shall be."""
+        if stands is None or not same_default(stands, self.after):
+            return False
+        facts = ((c.type, c.nullable, c.comment) for c in (stands, self.after))
+        return next(facts) == next(facts)
+
+
+def change_words(change: ColumnChange) -> str:
+    """A change of a column: `v` (int to bigint, may be NULL)."""
+    before, after = change.before, change.after
+    words = []
+    if before.type != after.type:
+        words.append(f"{_short(before.type)} to {_short(after.type)}")
+    if before.nullable != after.nullable:
+        words.append("may be NULL")
+    if not same_default(before, after):
+        words.append("default")
+    if before.comment != after.comment:
+        words.append("comment")
+    return f"`{after.name}` ({', '.join(words)})"
+
+
+def _short(type_: str) -> str:
+    return type_ if len(type_) <= 60 else f"{type_[:40]}…{type_[-12:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """The columns of a local table that are to follow the source's, and the comment, None where it stays.
+
+    `cost` is what the local server does for it, `size` its estimate of the table.
+    """
+
+    table: str
+    columns: tuple[ColumnChange, ...]
+    comment: str | None
+    cost: Cost
+    size: Size
+
+    @property
+    def respells(self) -> bool:
+        """Whether values are written otherwise afterwards, as the source writes them already."""
+        return any(respells_values(c.before, c.after) for c in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
 class LinkTables:
     """What a link's required tables, marks and privileges lack in both catalogs, before any row is read.
 
     `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
     tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;
     `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
-    words what djlink did not leave behind. `alter_local` is what the source added to tables; `refill` says
+    words what djlink did not leave behind. `alter_local` is what the source added to tables, `change_local`
+    what it changed of columns; `unrecorded` tells that the local tables follow a change that the marks do not
+    know; `refill` says
     why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
     do not name the source's present definition; `make_views` are the owner's views to make or replace,
     `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
@@ -83,6 +146,8 @@ class LinkTables:
     make_views: tuple[OwnerView, ...] = ()
     views_why: str = ""
     alter_local: tuple[Alteration, ...] = ()
+    change_local: tuple[TableChange, ...] = ()
+    unrecorded: bool = False
     refill: str | None = None
     redefined: bool = False
     remade: bool = False
@@ -93,13 +158,15 @@ class LinkTables:
     @property
     def is_level(self) -> bool:
         """Whether the local tables have all columns and parts of the source's, and rows to match."""
-        return not self.make_local and not self.alter_local and self.refill is None
+        changes = self.make_local or self.alter_local or self.change_local
+        return not changes and self.refill is None
 
     def is_comparable(self, link: Link) -> bool:
         """Whether every row of the source has a place here: what is missing at most holds no copied value."""
         copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
         missing = any(t.name in copied for t in self.make_local) or any(a.columns for a in self.alter_local)
-        return not missing and self.refill is None
+        respelled = any(change.respells for change in self.change_local)
+        return not missing and not respelled and self.refill is None
 
     @property
     def lacks_rows(self) -> bool:

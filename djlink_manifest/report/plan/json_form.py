@@ -14,6 +14,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
     AlterLocal,
     Approve,
+    ChangeLocal,
     Claim,
     CopyLineage,
     CreateLocal,
@@ -178,6 +179,9 @@ def _action(action: Action, source: str) -> JSON:
             names = ("table", "columns", "indexes", "reason", "server", "after_rows")
             refill = action.refill is not None
             return {"kind": "alter_local", **_fields(action, *names), "refill": refill, **written}
+        case ChangeLocal():
+            names = ("table", "changes", "cost", "rows", "bytes", "reason", "server")
+            return {"kind": "change_local", **_fields(action, *names), **written}
         case CopyLineage():
             return {"kind": "copy_lineage", **_fields(action, "schemas", "reason", "server"), **written}
         case NoteDefinition():

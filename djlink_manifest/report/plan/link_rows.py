@@ -10,6 +10,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
     AlterLocal,
     Approve,
+    ChangeLocal,
     Claim,
     CopyLineage,
     CreateLocal,
@@ -96,6 +97,9 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 yield Row(RESUME, "", f"resume {counted(entities, 'row')}: {reason}")
             case AlterLocal(table=table, reason=reason):
                 yield Row(CHANGE, "", f"alter {table}: {reason}")
+            case ChangeLocal(table=table, reason=reason):
+                yield Row(CHANGE, "", f"change {table}: {reason}")
+                yield Row(CHANGE, "", _cost(action), style="dim")
             case GiveUp(entities=entities, reason=reason):
                 words = f"release or approve up to {counted(entities, 'row')} at the source: {reason}"
                 yield Row(DELETE, "", words)
@@ -123,6 +127,15 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
     notes = [words for kind, words in BOOKKEEPING.items() if any(isinstance(a, kind) for a in link.actions)]
     if notes:
         yield Row(NOTE, "", f"note: {', '.join(notes)}", style="dim")
+
+
+def _cost(action: ChangeLocal) -> str:
+    if action.cost == "instant":
+        return "the local server changes no row for it"
+    table = f"about {counted(action.rows, 'row')}, {size(action.bytes)}"
+    if action.cost == "in place":
+        return f"the local server rebuilds the table ({table}); it can be read and written meanwhile"
+    return f"the local server copies the table ({table}); writes to it wait meanwhile"
 
 
 def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:

@@ -9,6 +9,7 @@ from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
     AlterLocal,
     Approve,
+    ChangeLocal,
     CreateLocal,
     CreateOutbound,
     Delete,
@@ -29,7 +30,7 @@ class Totals:
     """Sums over links.
 
     Links: `create` new ones, `complete` those whose tables are partly there, `alter` those whose local
-    tables get columns or indexes, `views` those but new ones whose owner's views are to be made,
+    tables get or change columns or indexes, `views` those but new ones whose owner's views are to be made,
     `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those whose
     local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
     masters: `pull`, with `part_rows`, `bytes`, and `objects` of `object_bytes`, `resume`, `refill`,
@@ -99,7 +100,7 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         complete=sum(not link.new for link in made),
         foreign_keys=sum(isinstance(a, AddForeignKey) for a in actions),
         views=sum(not link.new and _has_views(link) for link in chosen),
-        alter=sum(any(isinstance(a, AlterLocal) for a in link.actions) for link in chosen),
+        alter=sum(any(isinstance(a, AlterLocal | ChangeLocal) for a in link.actions) for link in chosen),
         pull=sum(a.entities for a in pulls),
         part_rows=sum(rows for a in pulls for _, rows in a.parts),
         bytes=sum(a.bytes for a in pulls),

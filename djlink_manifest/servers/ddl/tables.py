@@ -66,6 +66,14 @@ def add_to_table(
     return f"ALTER TABLE {table(schema, name).text} {', '.join(clauses)}"
 
 
+def change_table(schema: str, name: str, columns: Sequence[Column], comment: str | None) -> str:
+    """The ALTER TABLE that gives columns other definitions, where they are, and the table another comment."""
+    clauses = [f"MODIFY COLUMN {_column(column)}" for column in columns]
+    if comment is not None:
+        clauses.append(f"COMMENT = {literal(comment)}")
+    return f"ALTER TABLE {table(schema, name).text} {', '.join(clauses)}"
+
+
 def row_columns(columns: Sequence[Column], key: Sequence[str]) -> str:
     """What the parentheses of a temporary table for rows with these columns enclose, with a primary key."""
     plain = [

@@ -6,7 +6,6 @@ works only where both agree.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +14,7 @@ from djlink_manifest.errors import AlreadyExists, MissingPrivilege, ServerError
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.definition import TableDefinition, unlike_a_table
 from djlink_manifest.model.tables.naming import MARKS
+from djlink_manifest.servers.ownership.made_tables import made_text, read_made
 from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text
 from djlink_manifest.servers.session.session import Row, Session, Writer
 from djlink_manifest.servers.sql import comma, ident, sql, table
@@ -104,7 +104,7 @@ def _mark(row: Row) -> Mark:
             fields[name] = None
         else:
             fields[name] = as_text(value, what, 255)
-    return Mark(**fields, made=_read_made(made), remade=bool(remade))
+    return Mark(**fields, made=read_made(made), remade=bool(remade))
 
 
 def ensure_marks(session: Writer, schema: str) -> None:
@@ -238,14 +238,13 @@ def complete_local_mark(
     session: Writer, schema: str, link_id: str, definition: str, contact: str, local: TableDefinition
 ) -> None:
     """As `complete_mark`, for the local side: no refill is due any more, and these tables are djlink's."""
-    made = {each.name: each.column_names for each in local.tables}
     session.execute(
         sql(
             "UPDATE {} SET definition = {}, contact = {}, refill = NULL, made = {} WHERE link_id = {}",
             table(schema, MARKS),
             definition,
             contact,
-            json.dumps(made),
+            made_text(local),
             link_id,
         )
     )
@@ -290,11 +289,3 @@ def marked_id(session: Session, schema: str, table_name: str) -> str | None:
             raise
         return None
     return str(rows[0][0]) if rows else None
-
-
-def _read_made(text: Any) -> Mapping[str, frozenset[str]] | None:
-    try:
-        value = json.loads(text) if text else None
-        return {str(t): frozenset(map(str, names)) for t, names in value.items()} if value else None
-    except (ValueError, TypeError, AttributeError):  # not as djlink writes it: as good as not written
-        return None
