@@ -206,7 +206,7 @@ def test_wildcards_are_told_as_the_server_takes_them() -> None:
 
 def test_what_a_role_gives_is_not_taken_for_everything_where_roles_are_known() -> None:
     lines = ["GRANT USAGE ON *.* TO `u`@`%`", "GRANT `r`@`%` TO `u`@`%`"]
-    assert [g.rights for g in parse_grants(lines, roles_give_all=False)] == [frozenset({"USAGE"})]
+    assert [g.rights for g in parse_grants(lines)] == [frozenset({"USAGE"})]
     assert parse_grants(lines)[-1].covers("anything", None)
 
 

@@ -230,7 +230,7 @@ def _going(
 ) -> dict[str, list[Mark]]:
     """Of each source the marks of the links that `removed` takes out and that stand still."""
     found: dict[str, list[Mark]] = {spec.name: [] for spec in manifest.sources}
-    for entry in manifest.removed:
+    for entry in manifest.taken_out:
         name = entry.place[0]
         one, schema = seen.get(name), outbound.get(name)
         if isinstance(one, _Seen) and isinstance(schema, str):

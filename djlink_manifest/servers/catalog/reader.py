@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.server.catalog import Catalog, Size, TableName
-from djlink_manifest.model.server.rights import parse_grants
+from djlink_manifest.model.server.rights import Grant, missing, parse_grants, shows_all
 from djlink_manifest.model.tables.definition import TableDefinition
-from djlink_manifest.model.tables.naming import MARKS, shortened
+from djlink_manifest.model.tables.naming import LINEAGE, MARKS, shortened
 from djlink_manifest.servers.catalog.check_constraints import read_checks
 from djlink_manifest.servers.catalog.column_defaults import is_doubtful, whole_defaults
 from djlink_manifest.servers.catalog.tables import (
@@ -19,6 +19,7 @@ from djlink_manifest.servers.catalog.tables import (
     read_indexes,
     respelled,
 )
+from djlink_manifest.servers.ddl.lineage import is_lineage
 from djlink_manifest.servers.ddl.owner_views import read_definers
 from djlink_manifest.servers.ownership.marks import read_all_marks
 from djlink_manifest.servers.session.checked_values import (
@@ -33,7 +34,7 @@ from djlink_manifest.servers.session.checked_values import (
 )
 from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Row, Session, first_values
-from djlink_manifest.servers.sql import Sql, comma, sql
+from djlink_manifest.servers.sql import Sql, comma, sql, table
 
 
 def read_catalog(session: Session, schemas: Iterable[str], marked: Iterable[str] = ()) -> Catalog:
@@ -109,7 +110,20 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
         collations={},
         definers=read_definers(session, listed),
         foreign_marks=foreign,
+        named=frozenset(_named(session, tables, grants)),
     )
+
+
+def _named(
+    session: Session, tables: Mapping[TableName, TableDefinition], grants: Sequence[Grant]
+) -> Iterator[TableName]:
+    """The tables that lineage names in schemas of which the account sees single tables."""
+    for (schema, name), found in tables.items():
+        if name != LINEAGE or not is_lineage(found) or shows_all(grants, schema):
+            continue
+        if not missing(grants, ("SELECT",), schema, name):
+            rows = session.rows(sql("SELECT DISTINCT table_name FROM {}", table(schema, name)))
+            yield from ((schema, each) for each in _names(rows))
 
 
 def _names(rows: Iterable[Row]) -> Iterator[str]:

@@ -1,0 +1,140 @@
+"""Rights on single tables: a part that the link user cannot see is not one that the source dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from djlink_manifest.reconcile.plan.actions import CreateLocal, Refill
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.sandbox.servers.accounts import grant_pattern
+from tests.support.rig import Rig, link_of
+from tests.support.servers import ALIKE
+from tests.support.sql import ask, run_all
+
+TABLES = (
+    "CREATE DATABASE {lab}",
+    "CREATE TABLE {lab}.session (n int PRIMARY KEY)",
+    "CREATE TABLE {lab}.session__trial (n int, k int, PRIMARY KEY (n, k),"
+    " FOREIGN KEY (n) REFERENCES {lab}.session (n))",
+    "CREATE TABLE {lab}.wave (w int PRIMARY KEY, n int, FOREIGN KEY (n) REFERENCES {lab}.session (n))",
+    "INSERT INTO {lab}.session VALUES (1), (2)",
+    "INSERT INTO {lab}.session__trial VALUES (1, 1), (2, 1)",
+)
+NEW = ("INSERT INTO {lab}.session VALUES (3)", "INSERT INTO {lab}.session__trial VALUES (3, 1)")
+
+
+@pytest.fixture
+def lab(rig: Rig) -> Rig:
+    """A source of which the link user has rights on single tables: `session` and `wave`."""
+    run_all(rig, *TABLES)
+    rig.accounts({"lab_a": ["lab"]})
+    by_schema(rig, "REVOKE", "FROM")
+    for table in ("session", "wave"):
+        right(rig, table)
+    return rig
+
+
+def by_schema(rig: Rig, verb: str = "GRANT", to: str = "TO") -> None:
+    schema = grant_pattern(rig.names("lab"))
+    ask(rig.server("lab_a"), f"{verb} SELECT, REFERENCES ON {schema}.* {to} '{rig.names('link')}'@'%'")
+
+
+def right(rig: Rig, table: str, verb: str = "GRANT", to: str = "TO") -> None:
+    rights = f"SELECT{', REFERENCES' if '__' not in table else ''} ON `{rig.names('lab')}`.`{table}`"
+    ask(rig.server("lab_a"), f"{verb} {rights} {to} '{rig.names('link')}'@'%'")
+
+
+def document(rig: Rig, tables: Any = ("Session", "Wave"), **more: Any) -> dict[str, Any]:
+    return rig.document({"lab_a": {"lab": {"tables": tables if tables == "*" else list(tables)}}}, **more)
+
+
+def session(rig: Rig, plan: Plan) -> LinkPlan:
+    return link_of(plan, rig.address("lab_a", "lab", "Session"))
+
+
+def local_trials(rig: Rig) -> list[tuple[Any, ...]]:
+    return rig.run("local", f"SELECT n FROM {rig.local_schema('lab_a', 'lab')}.session__trial ORDER BY n")
+
+
+def local_sessions(rig: Rig) -> list[tuple[Any, ...]]:
+    return rig.run("local", f"SELECT n FROM {rig.local_schema('lab_a', 'lab')}.session ORDER BY n")
+
+
+def run_grant(rig: Rig, words: str) -> None:
+    """Run, as root, the GRANT that ends a hint or a warning."""
+    ask(rig.server("lab_a"), words.partition("administrator to run: ")[2].rstrip(";"))
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_rights_by_table_are_warned_of_once_a_schema_and_a_part_granted_later_comes(lab: Rig) -> None:
+    plan, report = lab.apply(document(lab))
+    assert report.succeeded
+    [told] = [words for words in plan.warnings if "single tables" in words]
+    assert f"privileges on single tables of `{lab.names('lab')}`" in told
+    right(lab, "session__trial")
+    plan, report = lab.apply(document(lab))
+    assert report.succeeded
+    assert {type(a) for a in session(lab, plan).actions} >= {CreateLocal, Refill}
+    assert local_trials(lab) == [(1,), (2,)]
+    run_grant(lab, told)
+    plan = lab.plan(document(lab))
+    assert not plan.has_changes
+    assert plan.warnings == ()
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+@pytest.mark.parametrize("tables", [("Session", "Wave"), "*"], ids=["named", "glob"])
+def test_a_right_revoked_blocks_the_link_until_its_grant_brings_the_missing_parts(
+    lab: Rig, tables: Any
+) -> None:
+    right(lab, "session__trial")
+    assert lab.apply(document(lab, tables))[1].succeeded
+    right(lab, "session__trial", "REVOKE", "FROM")
+    run_all(lab, *NEW)
+    plan, _ = lab.apply(document(lab, tables))
+    [blocked] = session(lab, plan).blocked
+    part = f"{lab.names('lab')}.session__trial"
+    assert f"its part {part} no longer exists at lab_a, or the link user has no privilege" in blocked.reason
+    assert not session(lab, plan).drift
+    assert local_sessions(lab) == [(1,), (2,)]
+    run_grant(lab, blocked.hint or "")
+    assert lab.apply(document(lab, tables))[1].succeeded
+    assert local_trials(lab) == [(1,), (2,), (3,)]
+    assert not lab.plan(document(lab, tables)).has_changes
+
+
+def test_rights_by_schema_tell_that_a_part_was_dropped(lab: Rig) -> None:
+    by_schema(lab)
+    assert lab.apply(document(lab))[1].succeeded
+    run_all(lab, "DROP TABLE {lab}.session__trial", NEW[0])
+    plan, report = lab.apply(document(lab))
+    assert report.succeeded
+    assert session(lab, plan).drift[0].reason.startswith("the source dropped its part")
+    assert local_sessions(lab) == [(1,), (2,), (3,)]
+    assert local_trials(lab) == [(1,), (2,)]
+
+
+def test_entities_pulled_while_the_manifest_said_that_a_part_was_dropped_are_filled_when_it_is_seen_again(
+    lab: Rig,
+) -> None:
+    right(lab, "session__trial")
+    assert lab.apply(document(lab))[1].succeeded
+    right(lab, "session__trial", "REVOKE", "FROM")
+    run_all(lab, *NEW)
+    entry = {lab.address("lab_a", "lab", "session__trial"): {"table": "keep"}}
+    plan, report = lab.apply(document(lab, removed=entry))
+    assert report.succeeded
+    assert not [words for words in plan.warnings if "removed" in words]
+    assert local_sessions(lab) == [(1,), (2,), (3,)]
+    assert local_trials(lab) == [(1,), (2,)]
+    right(lab, "session__trial")
+    [told] = [words for words in lab.plan(document(lab, removed=entry)).warnings if "removed" in words]
+    assert told.endswith("has no effect: the source has this part; delete the entry")
+    plan, report = lab.apply(document(lab))
+    assert report.succeeded
+    [refill] = [a for a in session(lab, plan).actions if isinstance(a, Refill)]
+    assert refill.reason == "for part session__trial, which the source has again"
+    assert local_trials(lab) == [(1,), (2,), (3,)]
+    assert not lab.plan(document(lab)).has_changes
