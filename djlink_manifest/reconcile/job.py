@@ -15,8 +15,9 @@ from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.server.partly_seen import partly_seen
 from djlink_manifest.model.tables.owner_views import owner_schema
-from djlink_manifest.reconcile.diff.hidden_parts import needless_entries, partial_warning
+from djlink_manifest.reconcile.diff.hidden_parts import needless_entries
 from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_local
 from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks, observe_all
@@ -259,7 +260,7 @@ class Job:
     def _invisible(self) -> Iterator[str]:
         """What the link users may not see of the links' schemas, and needless entries about it."""
         for source, schema in sorted({(link.source, link.definition.schema) for link in self.links}):
-            told = partial_warning(self.context.sources[source].catalog, schema)
+            told = partly_seen(self.context.sources[source].catalog, schema)
             if told is not None:
                 yield "; ".join(told)
         for link in self.links:

@@ -138,3 +138,37 @@ def test_entities_pulled_while_the_manifest_said_that_a_part_was_dropped_are_fil
     assert refill.reason == "for part session__trial, which the source has again"
     assert local_trials(lab) == [(1,), (2,), (3,)]
     assert not lab.plan(document(lab)).has_changes
+
+
+@pytest.mark.parametrize("how", ["foreign key", "lineage"])
+def test_a_part_that_something_visible_names_blocks_a_link_that_was_never_applied(lab: Rig, how: str) -> None:
+    if how == "lineage":
+        names = ("table_name", "attribute_name", "lineage")
+        columns = ", ".join(f"{name} varchar(64) CHARACTER SET utf8mb4" for name in names)
+        run_all(
+            lab,
+            f"CREATE TABLE {{lab}}.`~lineage` ({columns}, PRIMARY KEY (table_name, attribute_name))",
+            "INSERT INTO {lab}.`~lineage` VALUES ('session', 'n', 'x'), ('session__trial', 'n', 'x')",
+        )
+        right(lab, "~lineage")
+    else:
+        run_all(
+            lab,
+            "CREATE TABLE {lab}.pick (p int PRIMARY KEY, n int, k int,"
+            " FOREIGN KEY (n, k) REFERENCES {lab}.session__trial (n, k))",
+        )
+        right(lab, "pick")
+    [blocked] = session(lab, lab.plan(document(lab))).blocked
+    assert f"its part {lab.names('lab')}.session__trial no longer exists at lab_a, or" in blocked.reason
+    run_grant(lab, blocked.hint or "")
+    assert not session(lab, lab.plan(document(lab))).blocked
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_a_part_of_which_single_columns_are_granted_blocks_the_link(lab: Rig) -> None:
+    columns = f"SELECT (n, k) ON {lab.names('lab')}.session__trial"
+    ask(lab.server("lab_a"), f"GRANT {columns} TO '{lab.names('link')}'@'%'")
+    [blocked] = session(lab, lab.plan(document(lab))).blocked
+    assert f"{lab.names('lab')}.session__trial" in blocked.reason
+    right(lab, "session__trial")
+    assert not session(lab, lab.plan(document(lab))).blocked

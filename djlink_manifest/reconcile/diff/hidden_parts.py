@@ -1,4 +1,4 @@
-"""Parts of a source table that the link user may not see: known ones, and what is said of others. Pure.
+"""Known parts of a source table that the link user cannot see. Pure.
 
 Rights on a whole schema show all its tables: a part that is not there was dropped. Rights on single tables
 show these alone: a part that is not seen may exist, and an entity is never pulled without its parts.
@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, Mark
-from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
-from djlink_manifest.model.tables.naming import LINEAGE
+from djlink_manifest.model.server.rights import grant
 from djlink_manifest.reconcile.diff.local_tables import made_parts
 
 
@@ -54,18 +53,3 @@ def needless_entries(link: Link, source: Catalog) -> Iterator[str]:
         else:
             continue
         yield f"`removed: {link.source}.{schema}.{part}` has no effect: {why}; delete the entry"
-
-
-def partial_warning(source: Catalog, schema: str) -> tuple[str, str] | None:
-    """What cannot be known of a schema's tables, and the GRANT by which it can; None where all are seen."""
-    if not source.is_partial(schema):
-        return None
-    words = (
-        f"the link user of {source.server} has privileges on single tables of `{schema}`, not on the schema: "
-        "tables that were not granted are not visible to it, and entities whose parts are among them would "
-        "be pulled without these parts"
-    )
-    if missing(source.grants, ("SELECT",), schema, LINEAGE):
-        words += f"; nor is `{LINEAGE}`, by which DataJoint joins tables"
-    rights = grant(SOURCE_RIGHTS, schema, source.identity.account)
-    return words, f"ask the source's administrator to run: {rights}"

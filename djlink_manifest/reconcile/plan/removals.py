@@ -123,6 +123,9 @@ def made_tables(mark: Mark, source: Catalog, local: Catalog) -> tuple[TableName,
         return ()
     made = {plain_name(p.name) for p in (source_table.parts if source_table else ())}
     made.add(requested_part_name(mark.local_table))
+    # the source table, or a part of it, may have been dropped, or not be visible to the link user
+    local_marks = local.marks.get(mark.local_schema, ())
+    made.update(name for m in local_marks if m.link_id == mark.link_id for name in m.made or ())
     parts = [(p.schema, p.name) for p in reversed(master.parts) if p.name in made]
     return (*parts, (master.schema, master.name))
 
