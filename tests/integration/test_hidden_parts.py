@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
+from djlink_manifest.cli import run
 from djlink_manifest.reconcile.plan.actions import CreateLocal, Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.rig import Rig, link_of
+from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all
 
@@ -172,3 +174,58 @@ def test_a_part_of_which_single_columns_are_granted_blocks_the_link(lab: Rig) ->
     assert f"{lab.names('lab')}.session__trial" in blocked.reason
     right(lab, "session__trial")
     assert not session(lab, lab.plan(document(lab))).blocked
+
+
+def test_removing_a_link_of_which_the_source_tables_are_hidden_drops_the_parts_that_djlink_made(
+    lab: Rig,
+) -> None:
+    right(lab, "session__trial")
+    assert lab.apply(document(lab, ["Session"]))[1].succeeded
+    right(lab, "session__trial", "REVOKE", "FROM")
+    right(lab, "session", "REVOKE", "FROM")
+    entry = {lab.address("lab_a", "lab", "Session"): {"table": "drop"}}
+    plan, report = lab.apply(document(lab, ["Wave"], removed=entry))
+    assert [removal.blocked for removal in plan.removals] == [()]
+    assert report.succeeded
+    assert lab.run("local", f"SHOW TABLES FROM {lab.local_schema('lab_a', 'lab')} LIKE 'session%'") == []
+
+
+def test_a_right_revoked_between_plan_and_apply_leaves_no_entity_without_its_part(lab: Rig) -> None:
+    right(lab, "session__trial")
+    assert lab.apply(document(lab))[1].succeeded
+    run_all(lab, *NEW)
+    with lab.job(document(lab)) as job:
+        plan = job.plan()
+        right(lab, "session__trial", "REVOKE", "FROM")
+        report = job.apply(plan, quiet, threading.Event())
+    assert not report.succeeded
+    assert local_sessions(lab) == [(1,), (2,)]
+    right(lab, "session__trial")
+    assert lab.apply(document(lab))[1].succeeded
+    assert local_trials(lab) == [(1,), (2,), (3,)]
+
+
+def test_doctor_explain_and_init_tell_what_the_link_user_cannot_see(
+    lab: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right(lab, "session__trial")
+    assert lab.apply(document(lab))[1].succeeded
+    right(lab, "session__trial", "REVOKE", "FROM")
+    manifest = lab.write(document(lab))
+    for name, value in lab.environ.items():
+        monkeypatch.setenv(name, value)
+    part, whole = f"{lab.names('lab')}.session__trial", f"single tables of `{lab.names('lab')}`"
+    assert run(["doctor", "-f", str(manifest)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"its part {part} no longer exists at lab_a" in said
+    assert whole in said
+    assert run(["explain", lab.address("lab_a", "lab", "Session"), "n=1", "-f", str(manifest)]) == 0
+    assert f"its part {part} no longer exists" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.chdir(lab.folder)
+    (lab.folder / "new").mkdir()
+    manifest.unlink()
+    port = str(lab.server("lab_a").port)
+    host = ["--host", lab.server("lab_a").host, "--port", port, "--user", lab.names("link"), "--no-tls"]
+    assert run(["init", "--from", f"lab_a.{lab.names('lab')}", *host, "new/djlink.yaml"]) == 0
+    assert whole in " ".join(capsys.readouterr().err.split())
+    assert whole in (lab.folder / "new" / "djlink.yaml").read_text()
