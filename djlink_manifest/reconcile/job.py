@@ -128,7 +128,7 @@ class Job:
                 *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
                 *self._missing_owner_rights(),
-                *self._invisible(),
+                *self.invisible(),
             ),
             deletions=found.facts,
             approvals=manifest.approvals,
@@ -257,7 +257,7 @@ class Job:
                 found.append("; ".join(missing))
         return found
 
-    def _invisible(self) -> Iterator[str]:
+    def invisible(self) -> Iterator[str]:
         """What the link users may not see of the links' schemas, and needless entries about it."""
         for source, schema in sorted({(link.source, link.definition.schema) for link in self.links}):
             told = partly_seen(self.context.sources[source].catalog, schema)

@@ -8,12 +8,17 @@ from typing import Any
 import pytest
 
 from djlink_manifest.cli import run
+from djlink_manifest.errors import LinkRefused
+from djlink_manifest.reconcile.explain import commands
 from djlink_manifest.reconcile.plan.actions import CreateLocal, Refill
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
+from tests.support.notebooks import Notebook, notebook
 from tests.support.rig import Rig, link_of, quiet
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all
+
+__all__ = ["notebook"]
 
 TABLES = (
     "CREATE DATABASE {lab}",
@@ -44,7 +49,7 @@ def by_schema(rig: Rig, verb: str = "GRANT", to: str = "TO") -> None:
 
 
 def right(rig: Rig, table: str, verb: str = "GRANT", to: str = "TO") -> None:
-    rights = f"SELECT{', REFERENCES' if '__' not in table else ''} ON `{rig.names('lab')}`.`{table}`"
+    rights = f"SELECT{'' if '__' in table else ', REFERENCES'} ON `{rig.names('lab')}`.`{table}`"
     ask(rig.server("lab_a"), f"{verb} {rights} {to} '{rig.names('link')}'@'%'")
 
 
@@ -176,6 +181,28 @@ def test_a_part_of_which_single_columns_are_granted_blocks_the_link(lab: Rig) ->
     assert not session(lab, lab.plan(document(lab))).blocked
 
 
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_a_definition_is_the_same_by_rights_on_the_table_and_on_the_schema(lab: Rig) -> None:
+    run_all(
+        lab,
+        "CREATE TABLE {lab}.note (w int PRIMARY KEY, j json COMMENT 'CHECK (1)',"
+        " g json CHECK (json_length(g) > 2),"
+        " `o``dd` varchar(9) DEFAULT 'CHECK (' CHECK (`o``dd` <> 'a)''\\n'), raw varbinary(4) DEFAULT 0xff00,"
+        " twice int AS (w * (2)), CONSTRAINT c CHECK (w > 1 OR w < 0),"
+        " CONSTRAINT away FOREIGN KEY (w) REFERENCES {lab}.wave (w) ON DELETE CASCADE ON UPDATE NO ACTION)",
+    )
+    right(lab, "note")
+    with lab.job(document(lab, ["Wave", "Note"])) as job:
+        [by_table, _] = [link.definition for link in job.links]
+    by_schema(lab)
+    with lab.job(document(lab, ["Wave", "Note"])) as job:
+        [whole, _] = [link.definition for link in job.links]
+    assert whole == by_table
+    assert whole.column("j").type == "json"
+    assert len(whole.checks) == 3
+    assert whole.foreign_keys[0].on_delete == "CASCADE"
+
+
 def test_removing_a_link_of_which_the_source_tables_are_hidden_drops_the_parts_that_djlink_made(
     lab: Rig,
 ) -> None:
@@ -229,3 +256,45 @@ def test_doctor_explain_and_init_tell_what_the_link_user_cannot_see(
     assert run(["init", "--from", f"lab_a.{lab.names('lab')}", *host, "new/djlink.yaml"]) == 0
     assert whole in " ".join(capsys.readouterr().err.split())
     assert whole in (lab.folder / "new" / "djlink.yaml").read_text()
+
+
+def test_tables_with_a_part_that_is_hidden_are_not_taken_over(lab: Rig) -> None:
+    schema = lab.local_schema("lab_a", "lab")
+    for text in (
+        f"CREATE DATABASE {schema}",
+        f"CREATE TABLE {schema}.session (n int PRIMARY KEY)",
+        f"CREATE TABLE {schema}.session__trial (n int, k int, PRIMARY KEY (n, k),"
+        f" CONSTRAINT theirs FOREIGN KEY (n) REFERENCES {schema}.session (n))",
+    ):
+        ask(lab.servers.local, text)
+    with lab.job(document(lab, ["Session"])) as job:
+        rehearsed = commands.rehearse(job, ["lab_a.*"], None)
+    [refusal] = rehearsed.refusals
+    assert f"its part {lab.names('lab')}.session__trial no longer exists at lab_a, or" in refusal.reason
+    right(lab, "session__trial")
+    with lab.job(document(lab, ["Session"])) as job:
+        assert commands.rehearse(job, ["lab_a.*"], None).refusals == ()
+
+
+def test_a_class_in_python_warns_of_rights_by_table_and_pulls_nothing_without_a_known_part(
+    notebook: Notebook,
+) -> None:
+    rig = notebook.rig
+    by_schema(rig, "REVOKE", "FROM")
+    right(rig, "#subject")
+    right(rig, "session")
+    notebook.link("Subject")
+    with pytest.warns(UserWarning, match="single tables"):
+        notebook.link("Subject")().pull()
+    right(rig, "session__trial")
+    session = notebook.link("Session")
+    with pytest.warns(UserWarning, match="single tables"):
+        session().pull({"day": 1})
+    right(rig, "session__trial", "REVOKE", "FROM")
+    with pytest.raises(LinkRefused, match="session__trial no longer exists") as told:
+        session().pull()
+    assert "ask for the same privilege on the whole schema; else ask" in (told.value.hint or "")
+    run_grant(rig, told.value.hint or "")
+    with pytest.warns(UserWarning, match="single tables"):
+        session().pull()
+    assert len(session.Trial()) == len(session().source.Trial())

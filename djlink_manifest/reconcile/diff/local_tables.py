@@ -220,26 +220,36 @@ def _dropped_parts(link: Link, local: Catalog) -> Iterator[str]:
             yield f"the source dropped its part: the local part {link.local.schema}.{name} is kept unchanged"
 
 
-def linked_parts(link: Link, local: Catalog) -> Iterator[str]:
-    """The local parts that stand and that djlink made for the link, by the names of their foreign keys."""
-    schema = link.local.schema
+def linked_parts(link: Link, local: Catalog, *, by_name: bool = True) -> Iterator[str]:
+    """The local parts that stand and that djlink made for the link, by the names of their foreign keys.
+
+    Without `by_name` a foreign key of any name will do.
+    """
+    schema, begin = link.local.schema, CONSTRAINT if by_name else ""
     for name in local.named_as_parts(schema, link.local.name):
-        if local.mark(schema, name) is None and _is_linked(local.tables[schema, name], link, local):
+        if local.mark(schema, name) is None and _is_linked(local.tables[schema, name], link, local, begin):
             yield name
 
 
 def made_parts(link: Link, mark: Mark | None, local: Catalog) -> frozenset[str]:
-    """The local parts that djlink made of the source's, standing or not; `mark` is the local one."""
+    """The local parts that djlink made of the source's, standing or not; `mark` is the local one.
+
+    Before the mark is complete every part that stands is meant: these tables are being taken over.
+    """
     made = mark.made if mark is not None else None
+    complete = mark is not None and mark.definition is not None
     own = {link.local.name, link.local.parts[-1].name}  # the last part is `DeletionRequested`
-    return frozenset({*linked_parts(link, local), *(made or ())} - own)
+    return frozenset({*linked_parts(link, local, by_name=complete), *(made or ())} - own)
 
 
-def _is_linked(table: TableDefinition, link: Link, local: Catalog) -> bool:
-    """Whether djlink made a foreign key of the table to the link's local table, or to a part of it."""
+def _is_linked(table: TableDefinition, link: Link, local: Catalog, begin: str = CONSTRAINT) -> bool:
+    """Whether the table has a foreign key, named as djlink does, to the link's local table or a part of it.
+
+    `begin` is how the name begins.
+    """
     schema, master = link.local.schema, link.local.name
     own = {master, *local.named_as_parts(schema, master)} - {table.name}
     return any(
-        k.name.startswith(CONSTRAINT) and k.parent_schema == schema and k.parent_table in own
+        k.name.startswith(begin) and k.parent_schema == schema and k.parent_table in own
         for k in table.foreign_keys
     )

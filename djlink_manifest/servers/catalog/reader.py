@@ -12,6 +12,7 @@ from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.naming import LINEAGE, MARKS, shortened
 from djlink_manifest.servers.catalog.check_constraints import read_checks
 from djlink_manifest.servers.catalog.column_defaults import is_doubtful, whole_defaults
+from djlink_manifest.servers.catalog.create_table import read_create_tables
 from djlink_manifest.servers.catalog.tables import (
     check_whole,
     read_columns,
@@ -64,7 +65,8 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
             collations={},
         )
     listed, faults = comma([sql("{}", name) for name in schema_names]), Faults()
-    checks = read_checks(session, listed, faults)
+    told = read_create_tables(session, _hiding(session, schema_names, grants, faults), faults)
+    checks = told.added_to(read_checks(session, listed, faults))
     columns = read_columns(session, listed, checks, faults)
     indexes = read_indexes(session, listed, faults)
     foreign_keys = read_foreign_keys(session, listed, faults)
@@ -84,7 +86,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
                 columns=tuple(columns[place]),
                 key=indexes.keys.get(place, ()),
                 indexes=tuple(indexes.of[place]),
-                foreign_keys=respelled(foreign_keys[place], columns[place]),
+                foreign_keys=respelled(told.with_rules(place, foreign_keys[place]), columns[place]),
                 comment=as_value(row[4], "a comment") or "",
                 engine=as_text(row[3] or "", "an engine", 64),
                 collation=as_optional_word(row[5], "a collation"),
@@ -112,6 +114,20 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
         foreign_marks=foreign,
         named=frozenset(_named(session, tables, grants)),
     )
+
+
+def _hiding(
+    session: Session, schemas: Iterable[str], grants: Sequence[Grant], faults: Faults
+) -> list[TableName]:
+    """The tables of which the server does not show the account all that their definitions have."""
+    partial = (
+        [name for name in schemas if not shows_all(grants, name)] if session.dialect.HIDES_CHECKS else []
+    )
+    if not partial:
+        return []
+    listed = comma([sql("{}", name) for name in partial])
+    tables = (row for row in session.rows(sql(_TABLES, listed)) if _kind(row[2]) == "table")
+    return [place for row in tables if (place := faults.place(row[0], row[1])) is not None]
 
 
 def _named(
