@@ -12,6 +12,7 @@ _MANIFESTS_ONLY = re.compile(
     r"(?:; (?:to take it over|if they are correct[^:]*|if the server was moved permanently): djlink adopt .*"
     r"|\. To move the table: .*)$"
 )
+_DROPPED = re.compile(r"write `removed: [^`]*`; else ask")
 _CALLED = {
     "exclude it (`exclude`), or ask": "ask",
     "remove it from the manifest, or ask": "ask",
@@ -48,6 +49,7 @@ def in_python(hint: str | None) -> str | None:
             "or the name of a store of DataJoint's configuration"
         )
     hint = _MANIFESTS_ONLY.sub("", hint)
+    hint = _DROPPED.sub("ask for the same privilege on the whole schema; else ask", hint)
     for words, python_words in _CALLED.items():
         hint = hint.replace(words, python_words)
     return hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -89,6 +90,8 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
     with _opened(home, home.pulling(where)) as job:
         plan = job.plan()
         link_plan = _check(home, plan)
+        for words in job.invisible():
+            warnings.warn(words, stacklevel=3)
         if not home.along:
             _check_parents(link_plan)
         links = {p.address for p in plan.links} if home.along else {home.address}

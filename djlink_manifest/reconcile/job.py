@@ -15,7 +15,9 @@ from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.server.partly_seen import partly_seen
 from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.diff.hidden_parts import needless_entries
 from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_local
 from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks, observe_all
@@ -116,7 +118,7 @@ class Job:
         context, manifest = self.context, self.context.manifest
         refusals = {**seen.refusals, **found.refusals}
         local = context.local.facts(len(self.links))
-        entries = (e for e in manifest.removed if e.address in context.removed)
+        entries = (e for e in manifest.taken_out if e.address in context.removed)
         return Observation(
             Head(manifest.name, manifest.digest, manifest.files, local, self.servers),
             self._link_tables,
@@ -127,6 +129,7 @@ class Job:
                 *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
                 *self._missing_owner_rights(),
+                *self.invisible(),
             ),
             deletions=found.facts,
             approvals=manifest.approvals,
@@ -254,6 +257,15 @@ class Job:
             if missing is not None and owner_schema(outbound) in reached.catalog.all_schemas:
                 found.append("; ".join(missing))
         return found
+
+    def invisible(self) -> Iterator[str]:
+        """What the link users may not see of the links' schemas, and needless entries about it."""
+        for source, schema in sorted({(link.source, link.definition.schema) for link in self.links}):
+            told = partly_seen(self.context.sources[source].catalog, schema)
+            if told is not None:
+                yield "; ".join(told)
+        for link in self.links:
+            yield from needless_entries(link, self.context.sources[link.source].catalog)
 
     def _removals(self) -> tuple[tuple[Removal, ...], tuple[Removal, ...]]:
         """The links to take out, and those that `--target` or `--exclude` leave out."""

@@ -72,7 +72,7 @@ def open_job(
         base = with_collations(base, (r for name, r in reached.items() if name in addresses))
         catalogs = {name: r.catalog for name, r in reached.items() if name in addresses}
         store_transport = open_things.enter_context(open_store_transport(manifest, catalogs, environ, report))
-        going = {entry.address for entry in manifest.removed}
+        going = {entry.address for entry in manifest.taken_out}
 
         def context() -> Context:
             """The manifest resolved against the servers that are of use."""

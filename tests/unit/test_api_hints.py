@@ -12,6 +12,12 @@ from djlink_manifest.api.hints import in_python
     [
         (None, None),
         ("pull the parent first: Subject().pull()", "pull the parent first: Subject().pull()"),
+        (
+            "if it no longer exists, so that the GRANT fails, write `removed: {db.lab.a__b: {table: "
+            "keep}}`; else ask the source's administrator to run: GRANT SELECT ON `lab`.`a__b` TO 'u'@'%';",
+            "if it no longer exists, so that the GRANT fails, ask for the same privilege on the whole "
+            "schema; else ask the source's administrator to run: GRANT SELECT ON `lab`.`a__b` TO 'u'@'%';",
+        ),
         ("exclude it (`exclude`)", "it cannot be linked in its present form"),
         ("remove it from the manifest", "it cannot be linked in its present form"),
         (

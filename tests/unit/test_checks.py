@@ -11,7 +11,7 @@ import pytest
 
 from djlink_manifest.model.server.catalog import Catalog, Mark, ServerIdentity, Version, fingerprint
 from djlink_manifest.model.server.health import Diagnosis, ExaminedServer, Finding, Health, Role
-from djlink_manifest.model.server.rights import Grant, parse_grants
+from djlink_manifest.model.server.rights import Grant, missing, parse_grants, shows_all
 from djlink_manifest.reconcile.doctor.marks import mark_findings
 from djlink_manifest.reconcile.doctor.rights import Need, rights_findings
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings
@@ -204,10 +204,44 @@ def test_wildcards_are_told_as_the_server_takes_them() -> None:
     assert rights(everywhere, given(r"our\_out", "SELECT")) == []
 
 
-def test_what_a_role_gives_is_not_taken_for_everything_where_roles_are_known() -> None:
+def test_a_role_that_is_not_active_gives_nothing() -> None:
     lines = ["GRANT USAGE ON *.* TO `u`@`%`", "GRANT `r`@`%` TO `u`@`%`"]
-    assert [g.rights for g in parse_grants(lines, roles_give_all=False)] == [frozenset({"USAGE"})]
-    assert parse_grants(lines)[-1].covers("anything", None)
+    assert [g.rights for g in parse_grants(lines)] == [frozenset({"USAGE"})]
+
+
+@pytest.mark.parametrize(
+    ("lines", "seen"),
+    [
+        (["GRANT SELECT, REFERENCES ON `lab`.* TO `u`@`%`"], True),
+        ([r"GRANT SHOW VIEW ON `la_`.* TO `u`@`%`"], True),
+        (["GRANT SELECT ON *.* TO `u`@`%`"], True),
+        (["GRANT SELECT, REFERENCES ON `lab`.* TO `r`", "GRANT SELECT ON `lab`.`t` TO `u`@`%`"], True),
+        (["GRANT SELECT, REFERENCES ON `lab`.* TO PUBLIC"], True),
+        (["GRANT SELECT, REFERENCES ON `lab`.`t` TO `u`@`%`"], False),
+        (["GRANT CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE ON `lab`.* TO `u`@`%`"], False),
+        (["GRANT PROCESS, RELOAD, SHOW DATABASES ON *.* TO `u`@`%`"], False),
+        (["GRANT EXECUTE ON `lab`.* TO `u`@`%`", "GRANT SELECT ON `la%`.* TO `u`@`%`"], False),
+        (["GRANT SELECT ON *.* TO `u`@`%`", "REVOKE SELECT ON `lab`.* FROM `u`@`%`"], False),
+        (["GRANT SELECT, INSERT ON *.* TO `u`@`%`", "REVOKE SELECT ON `lab`.* FROM `u`@`%`"], True),
+        (["GRANT ALL PRIVILEGES ON *.* TO `u`@`%`", "REVOKE SELECT ON `lab`.* FROM `u`@`%`"], True),
+        (["GRANT SELECT ON *.* TO `u`@`%`", "REVOKE SELECT ON `other`.* FROM `u`@`%`"], True),
+    ],
+)
+def test_a_schema_is_seen_whole_where_a_right_on_its_tables_is_on_the_schema(
+    lines: list[str], seen: bool
+) -> None:
+    assert shows_all(parse_grants(lines), "lab") is seen
+
+
+def test_a_partial_revoke_takes_what_was_granted_on_all_schemas_and_no_more() -> None:
+    revoked = "REVOKE SELECT, REFERENCES ON `lab`.* FROM `u`@`%`"
+    needed = ("SELECT", "REFERENCES")
+    for given in ("SELECT, REFERENCES, INSERT", "ALL PRIVILEGES"):
+        found = parse_grants([f"GRANT {given} ON *.* TO `u`@`%`", revoked])
+        assert missing(found, needed, "lab") == missing(found, needed, "lab", "t") == needed
+        assert missing(found, (*needed, "INSERT"), "other") == ()
+        again = parse_grants(["GRANT SELECT ON `lab`.`t` TO `u`@`%`"])
+        assert missing((*found, *again), needed, "lab", "t") == ("REFERENCES",)
 
 
 def mark(**changes: str | None) -> Mark:

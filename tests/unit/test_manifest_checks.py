@@ -355,6 +355,26 @@ ADDRESSES = [
         "source `lab_x` does not exist",
         "did you mean `lab_a`?",
     ),
+    (
+        top("removed: {▸lab_a.s.T.Part: {table: keep}}\n"),
+        "`removed`: `lab_a.s.T.Part`: `T.Part` is not the name of a single table that can be linked",
+        "a part is named by its table",
+    ),
+    (
+        top("removed: {▸lab_a.s.t__part: {table: drop}}\n"),
+        "`removed`: `lab_a.s.t__part` is a part, whose local table is not dropped alone",
+        "write `table: keep`",
+    ),
+    (
+        top("removed: {▸lab_a.s.old__part: {table: keep}}\n"),
+        "`removed`: `lab_a.s.old__part` is a part of `lab_a.s.Old`, which is not linked",
+        "remove the entry",
+    ),
+    (
+        top("removed: {▸lab_a.gone.t__part: {table: keep}}\n"),
+        "`removed`: `lab_a.gone.t`: source `lab_a` has no schema `gone`",
+        None,
+    ),
     (top("removed: {▸lab_a.s.T: {table: keep}}\n"), "`removed`: `lab_a.s.T` is still linked at", "`exclude`"),
     (
         source("port: 1", '{s: {tables: "*"}}') + "removed: {▸lab_a.s.Old: {table: keep}}\n",
@@ -433,6 +453,8 @@ def test_the_same_approval_twice_is_a_warning(tmp_path: Path) -> None:
         tables('"__*":\nA: {depends_on: [lab_a.s.Sorting]}'),
         source("port: 1", '{s: {tables: "*", exclude: [Old]}}') + "removed: {lab_a.s.Old: {table: keep}}\n",
         source("port: 1", '{s: {tables: "__*"}}') + "removed: {lab_a.s.Old: {table: keep}}\n",
+        top("removed: {lab_a.s.t__part: {table: keep}}\n"),
+        source("port: 1", '{s: {tables: "*"}}') + "removed: {lab_a.s.t__part: {table: keep}}\n",
         top("removed: {lab_a.gone.Old: {table: drop}}\n"),
         tables("A: {pull: none}"),
         tables("A: {pull: needed}\nB: {pull: none}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class InitOptions:
 
 
 def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ...]]:
-    """Return the manifest's text, its usual file name, how to use it, and what it skips.
+    """Return the manifest's text, its usual file name, how to use it, and what it may lack.
 
     Raises UsageError for options that cannot be combined, ServerError, and ManifestError for an existing
     manifest that is not valid.
@@ -90,7 +90,7 @@ def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ..
     draft, text = _proved(draft, init_options, files)
     options = "".join(f" -f {each}" for each in files)
     usual = DEFAULT_MANIFEST if base is None else f"{init_options.schema}.yaml"
-    return text, usual, options, tuple(_why_not(draft.schemas))
+    return text, usual, options, tuple(_warnings(draft.schemas))
 
 
 def _check_options(options: InitOptions, known: SourceSpec | None) -> None:
@@ -171,6 +171,12 @@ def _opening(init_options: InitOptions, files: tuple[str, ...]) -> list[str]:
         *lines,
         "`name` marks the tables that it owns, `contact` is shown to source owners: write your own.",
     ]
+
+
+def _warnings(schemas: Sequence[DraftSchema]) -> Iterator[str]:
+    """What the draft may lack: schemas that are seen in part, and tables that are skipped."""
+    yield from (schema.unseen for schema in schemas if schema.unseen)
+    yield from (f"skipped: {reason}" for reason in _why_not(schemas))
 
 
 def _why_not(schemas: Iterable[DraftSchema]) -> Iterator[str]:

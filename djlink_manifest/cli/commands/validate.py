@@ -114,7 +114,7 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
     text, usual, options, left_out = from_server(InitOptions(place=place, **server))
     screen.note(
         [
-            *(line(("warning", "yellow"), f": skipped: {each}") for each in left_out[:MOST_WARNINGS]),
+            *(line(("warning", "yellow"), f": {each}") for each in left_out[:MOST_WARNINGS]),
             *([line(f"… and {len(left_out) - MOST_WARNINGS} more")] if len(left_out) > MOST_WARNINGS else []),
         ]
     )

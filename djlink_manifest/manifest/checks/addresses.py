@@ -15,9 +15,17 @@ from djlink_manifest.manifest.models.names import (
     spellings,
     table_fault,
 )
-from djlink_manifest.manifest.models.values import Approval, Manifest, SchemaSpec, SourceSpec, TableRule
+from djlink_manifest.manifest.models.values import (
+    Approval,
+    Manifest,
+    Removed,
+    SchemaSpec,
+    SourceSpec,
+    TableRule,
+)
 from djlink_manifest.manifest.text.nodes import Steps, dotted, spot_of, spot_of_item
 from djlink_manifest.manifest.text.problems import did_you_mean
+from djlink_manifest.model.tables.naming import class_name
 
 FORM = "an address is `source.schema.Table`"
 
@@ -26,7 +34,10 @@ def check_addresses(at: Checked) -> None:
     """Note addresses that no link of the manifest has, links taken out that are still in, and circles."""
     _check_dependencies(at)
     for entry in at.manifest.removed:
-        _check_removed(entry.address, at)
+        if entry.master is None:
+            _check_removed(entry.address, at)
+        else:
+            _check_dropped_part(entry, at)
     seen: set[tuple[str, str]] = set()
     for approval in sorted(at.manifest.approvals, key=lambda each: each.origin.path[1]):
         _check_approval(approval, at)
@@ -70,7 +81,8 @@ def _found(address: str, manifest: Manifest) -> tuple[SourceSpec, SchemaSpec, st
             words[0], [s.name for s in manifest.sources]
         )
     if is_glob(words[2]) or table_fault(words[2]):
-        return f"`{address}`: `{words[2]}` is not the name of a single table that can be linked", FORM
+        form = "a part is named by its table, such as `session__trial`" if "." in words[2] else FORM
+        return f"`{address}`: `{words[2]}` is not the name of a single table that can be linked", form
     schema = next((s for s in source.schemas if s.name == words[1]), None)
     if schema is None:
         help = did_you_mean(words[1], [s.name for s in source.schemas])
@@ -142,6 +154,23 @@ def _check_removed(address: str, at: Checked) -> None:
         place = f" at {rule.location}" if rule else ""
         help = "remove it from `tables`, or add it to `exclude` if a glob matches it"
         at.problems.error(f"`removed`: `{address}` is still linked{place}", spot, path, help)
+
+
+def _check_dropped_part(entry: Removed, at: Checked) -> None:
+    """A part that the source dropped: its master stays linked, and its local table stays."""
+    steps = ("removed", entry.address)
+    spot, path = spot_of(at.root, steps, key=True), dotted(steps)
+    source, schema, _ = entry.place
+    found = _found(f"{source}.{schema}.{entry.master}", at.manifest)
+    if len(found) == 2:
+        at.problems.error(f"`removed`: {found[0]}", spot, path, found[1])
+    elif linked(found[1], found[2])[0] == "no":
+        master = f"{source}.{schema}.{class_name(found[2])}"
+        words = f"`removed`: `{entry.address}` is a part of `{master}`, which is not linked"
+        at.problems.error(words, spot, path, "remove the entry: parts go with their master")
+    elif entry.table != "keep":
+        words = f"`removed`: `{entry.address}` is a part, whose local table is not dropped alone"
+        at.problems.error(words, spot, path, "write `table: keep`, and drop the local part yourself")
 
 
 def _check_approval(approval: Approval, at: Checked) -> None:

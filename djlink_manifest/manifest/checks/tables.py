@@ -168,7 +168,7 @@ def _check_something_wanted(at: Checked) -> None:
         return  # what is wrong elsewhere may be why
     rules = [rule for source in at.manifest.sources for schema in source.schemas for rule in schema.rules]
     spot = spot_of(at.root, ("sources",), key=True)
-    if not rules and at.manifest.removed:
+    if not rules and at.manifest.taken_out:
         at.problems.warning(
             "no table is linked any more",
             spot,

@@ -34,11 +34,15 @@ class DraftTable:
 
 @dataclass(frozen=True, slots=True)
 class DraftSchema:
-    """A schema; `kept` are the keys below `tables` that a manifest has already, which stay as they are."""
+    """A schema; `kept` are the keys below `tables` that a manifest has already, which stay as they are.
+
+    `unseen` says what cannot be known of its tables; it is empty where all are seen.
+    """
 
     name: str
     tables: tuple[DraftTable, ...]
     kept: tuple[str, ...] = ()
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ def _lines(draft: Draft) -> Iterator[str]:
         yield from _stores(draft, "    ")
     yield "    schemas:"
     for each in draft.schemas:
+        if each.unseen:
+            yield f"      # {comment(each.unseen)}"
         yield f"      {written(each.name)}:"
         yield "        tables:"
         yield from (f"          {written(key)}: {{}}" for key in each.kept)

@@ -29,7 +29,7 @@ from djlink_manifest.manifest.models.servers import (
 from djlink_manifest.manifest.models.written import From, Model, Placed, kind, pairs, sorted_names
 from djlink_manifest.manifest.text.nodes import Origin, spot_of, table_keys
 from djlink_manifest.manifest.text.references import LINK_OUTBOUND, LINK_PASS, LINK_USER
-from djlink_manifest.model.tables.naming import source_of
+from djlink_manifest.model.tables.naming import master_of, source_of
 
 
 def _by_name(value: Mapping[str, Any], origin: Origin) -> tuple[Any, ...]:
@@ -146,7 +146,7 @@ class SourceSpec(ServerSpec, FallingOptions):
 
 
 class Removed(Placed):
-    """A link that was taken out of `sources`."""
+    """A link that was taken out of `sources`, or a part that the source dropped."""
 
     table: Literal["keep", "drop"] = Field(description="What to do with the local table.")
 
@@ -161,6 +161,11 @@ class Removed(Placed):
         source = source_of(self.address)
         schema, _, table = self.address.removeprefix(f"{source}.").partition(".")
         return source, schema, table
+
+    @property
+    def master(self) -> str | None:
+        """The master's table, where the entry says of a part that the source dropped it; None for a link."""
+        return master_of(self.place[2])
 
 
 class Approval(Placed):
@@ -211,7 +216,7 @@ class Manifest(Model):
         (), description="The servers that tables come from, by name."
     )
     removed: Annotated[tuple[Removed, ...], From(dict[str, Removed], _by_name)] = Field(
-        (), description="Links to remove, by address."
+        (), description="Links to remove, by address; and parts that the source dropped."
     )
     approvals: Annotated[tuple[Approval, ...], From(list[Approval], _approvals)] = Field(
         (), description="Approved deletion sets."
@@ -220,3 +225,8 @@ class Manifest(Model):
     """The files read."""
     digest: Annotated[str, SkipJsonSchema()] = ""
     """The SHA-256 of what the files say, in hex."""
+
+    @property
+    def taken_out(self) -> tuple[Removed, ...]:
+        """The links to remove: the entries of `removed` that name no part."""
+        return tuple(entry for entry in self.removed if entry.master is None)

@@ -54,7 +54,8 @@ class Link:
     plain columns, because they close a circle; `unseen` those of `plain` that the link user may not
     read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words;
     `most_deletions` how many entities may go in 24 hours without a review; `stores` where its external
-    objects go, as pairs of a source store and a local one, empty where it has none.
+    objects go, as pairs of a source store and a local one, empty where it has none; `dropped_parts` the
+    parts, as the source named them, of which the manifest says that the source dropped them.
     """
 
     address: str
@@ -76,6 +77,7 @@ class Link:
     most_deletions: Limit = DEFAULT_LIMIT
     stores: tuple[tuple[str, str], ...] = ()
     loose: tuple[str, ...] = ()
+    dropped_parts: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from djlink_manifest.model.server.rights import Grant
+from djlink_manifest.model.server.rights import Grant, missing, shows_all
 from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.model.tables.derive import is_requested_part
 from djlink_manifest.model.tables.naming import is_hidden, master_of
@@ -98,7 +98,8 @@ class Catalog:
     `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
     sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
     the character sets of the local server's collations, those that were asked for; `definers` the account by
-    whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's.
+    whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's; `named`
+    are tables that DataJoint's lineage names in schemas of which the account sees single tables.
     """
 
     server: str
@@ -111,8 +112,10 @@ class Catalog:
     collations: Mapping[str, str]
     definers: Mapping[TableName, str] = field(default_factory=dict)
     foreign_marks: Mapping[str, str] = field(default_factory=dict)
+    named: frozenset[TableName] = frozenset()
     _marked: Mapping[TableName, Mark] = field(init=False, repr=False, compare=False)
     _named_as_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
+    _hidden_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Sort what every link asks for, so that a thousand of them do not each look through all tables."""
@@ -124,6 +127,7 @@ class Catalog:
                 named[schema, master].append(name)
         object.__setattr__(self, "_marked", marked)
         object.__setattr__(self, "_named_as_parts", dict(named))
+        object.__setattr__(self, "_hidden_parts", self._find_hidden_parts())
 
     def mark(self, schema: str, table: str) -> Mark | None:
         """The mark of a table, in the schema that the table is in; None where it has none."""
@@ -132,6 +136,42 @@ class Catalog:
     def named_as_parts(self, schema: str, master: str) -> Sequence[str]:
         """The tables that have names like parts of that master, sorted."""
         return self._named_as_parts.get((schema, master), ())
+
+    def is_partial(self, schema: str) -> bool:
+        """Whether the account sees only the tables of a schema that it was granted one by one.
+
+        Of such a schema a table that is not seen may exist.
+        """
+        return not shows_all(self.grants, schema)
+
+    def hidden_parts(self, schema: str, master: str) -> Sequence[str]:
+        """Tables that have names like parts of that master, are known, and that the account cannot read.
+
+        Foreign keys of tables that are seen name them, or DataJoint's lineage does, or they are seen without
+        their foreign keys; in schemas that are seen in part alone.
+        """
+        return self._hidden_parts.get((schema, master), ())
+
+    def _find_hidden_parts(self) -> Mapping[TableName, Sequence[str]]:
+        partial = {schema for schema, _ in self.tables if self.is_partial(schema)}
+        if not partial:
+            return {}
+        known = {
+            (key.parent_schema, key.parent_table)
+            for table in self.tables.values()
+            for key in table.foreign_keys
+        }
+        unread = {
+            place
+            for place in self.tables
+            if place[0] in partial and missing(self.grants, ("SELECT",), *place)
+        }
+        found = defaultdict[TableName, list[str]](list)
+        for schema, name in sorted((known | self.named) - self.tables.keys() | unread):
+            master = master_of(name)
+            if master is not None and schema in partial:
+                found[schema, master].append(name)
+        return dict(found)
 
     def masters(self, schema: str) -> tuple[TableDefinition, ...]:
         """The schema's tables with their parts, by name; hidden tables are left out.

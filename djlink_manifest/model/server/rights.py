@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SOURCE_RIGHTS = ("SELECT", "REFERENCES")
@@ -21,6 +21,12 @@ LOCAL_RIGHTS = (
 )
 REMOVAL_RIGHTS = ("DROP",)  # on both of these schemas, for `removed` alone
 OWNER_RIGHTS = ("SELECT", "INSERT", "DELETE")
+_ALL = frozenset({"ALL", "ALL PRIVILEGES"})
+# any of these on a whole schema lets an account see all tables of it; other rights show none
+_SHOWING = frozenset(
+    {*_ALL, "SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "CREATE", "DROP", "ALTER", "INDEX"}
+    | {"TRIGGER", "CREATE VIEW", "SHOW VIEW", "DELETE HISTORY"}
+)
 
 _DENIED = re.compile(
     r"(?P<rights>[A-Z][A-Z ,_]*?) command denied to user '.*?'@'.*?' for (?:table|column .*? in table) "
@@ -34,11 +40,16 @@ _TARGET = re.compile(r"^(?P<schema>\*|`(?:[^`]|``)+`)\.(?P<table>\*|`(?:[^`]|``)
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Rights on what `schema` (a LIKE pattern with backslash escapes) and `table` name; `*` is everything."""
+    """Rights on what `schema` (a LIKE pattern with backslash escapes) and `table` name; `*` is everything.
+
+    `revoked`: on this schema the account has none of them by what it was granted on all schemas
+    (`partial_revokes` of MySQL).
+    """
 
     rights: frozenset[str]
     schema: str
     table: str
+    revoked: bool = False
 
     def covers(self, schema: str, table: str | None) -> bool:
         """Whether the grant is about this table, or, where it is None, about the whole schema."""
@@ -47,23 +58,19 @@ class Grant:
         return self.table == "*" or (table is not None and self.table == table)
 
 
-def parse_grants(lines: Iterable[str], *, roles_give_all: bool = True) -> tuple[Grant, ...]:
+def parse_grants(lines: Iterable[str]) -> tuple[Grant, ...]:
     """The grants of `SHOW GRANTS` that concern tables, routines and schemas; column grants count as none.
 
-    What a role gives is listed there only where it is active, so an account with a role counts as having
-    every right; where it has not, the server says so later. Without `roles_give_all` it has what is listed.
+    What a role gives is listed there, by both vendors, exactly where the role is active.
     """
     found = []
     for line in lines:
-        if not line.startswith("GRANT ") or len(line) > _LONGEST_GRANT:
+        verb, _, words = line.partition(" ")
+        if verb not in ("GRANT", "REVOKE") or len(line) > _LONGEST_GRANT:
             continue
-        words, on, rest = line.removeprefix("GRANT ").partition(" ON ")
-        where, to, _ = rest.partition(" TO ")
-        if not (on and to):
-            if roles_give_all:
-                found.append(Grant(frozenset({"ALL PRIVILEGES"}), "*", "*"))
-            continue
-        target = _TARGET.match(_ROUTINE.sub("", where))
+        words, on, rest = words.partition(" ON ")
+        where, to, _ = rest.partition(" TO " if verb == "GRANT" else " FROM ")
+        target = _TARGET.match(_ROUTINE.sub("", where)) if on and to else None
         if target is None:
             continue
         rights = {word.strip().upper() for word in re.sub(r"\([^()]*\)", "(…)", words).split(",")}
@@ -72,6 +79,7 @@ def parse_grants(lines: Iterable[str], *, roles_give_all: bool = True) -> tuple[
                 frozenset(r for r in rights if "(" not in r),
                 target["schema"].strip("`").replace("``", "`"),
                 target["table"].strip("`").replace("``", "`"),
+                revoked=verb == "REVOKE",
             )
         )
     return tuple(found)
@@ -81,11 +89,32 @@ def missing(
     grants: Iterable[Grant], needed: Iterable[str], schema: str, table: str | None = None
 ) -> tuple[str, ...]:
     """Which of the needed rights none of the grants gives, in the order asked."""
-    have = set[str]()
+    have, everywhere, revoked = set[str](), set[str](), set[str]()
     for grant in grants:
         if grant.covers(schema, table):
-            have |= grant.rights
-    return () if have & {"ALL", "ALL PRIVILEGES"} else tuple(r for r in needed if r not in have)
+            (revoked if grant.revoked else everywhere if grant.schema == "*" else have).update(grant.rights)
+    if have & _ALL:
+        return ()
+    by_schema = tuple(r for r in needed if r not in have)
+    if everywhere & _ALL:
+        return tuple(r for r in by_schema if r in revoked)
+    return tuple(r for r in by_schema if r not in everywhere - revoked)
+
+
+def shows_all(grants: Sequence[Grant], schema: str) -> bool:
+    """Whether an account with these grants sees every table of a schema, so that what it does not see is not.
+
+    Rights on single tables show these alone. Of several patterns that fit the schema's name a server takes
+    one, so all of them have to show its tables.
+    """
+    patterns, revoked = dict[str, set[str]](), set[str]()
+    for grant in grants:
+        if grant.covers(schema, None):
+            (revoked if grant.revoked else patterns.setdefault(grant.schema, set())).update(grant.rights)
+    everywhere = patterns.pop("*", set())
+    if (_SHOWING if everywhere & _ALL else everywhere & _SHOWING) - _ALL - revoked:
+        return True
+    return bool(patterns) and all(rights & _SHOWING for rights in patterns.values())
 
 
 def grant(rights: Iterable[str], schema: str, account: str, table: str | None = None) -> str:

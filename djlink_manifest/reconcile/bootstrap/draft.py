@@ -11,6 +11,7 @@ from djlink_manifest.manifest.models.match import EquallyClose, is_excluded, rul
 from djlink_manifest.manifest.models.names import identifier_fault, table_fault, unlinkable
 from djlink_manifest.manifest.models.values import SchemaSpec
 from djlink_manifest.model.server.catalog import Catalog, Size, TableName
+from djlink_manifest.model.server.partly_seen import partly_seen
 from djlink_manifest.model.server.rights import OUTBOUND_RIGHTS, grant, missing
 from djlink_manifest.model.tables.definition import TableDefinition, unprotectable
 from djlink_manifest.model.tables.naming import class_name
@@ -26,6 +27,7 @@ def merged(first: Catalog, second: Catalog) -> Catalog:
         tables={**first.tables, **second.tables},
         sizes={**first.sizes, **second.sizes},
         marks={**first.marks, **second.marks},
+        named=first.named | second.named,
     )
 
 
@@ -76,6 +78,7 @@ def draft_schemas(
             name,
             tuple(table for (s, _), table in sorted(noted.items()) if s == name),
             tuple(rule.pattern for rule in declared[name].rules) if name in declared else (),
+            "; ".join(partly_seen(catalog, name) or ()),
         )
         for name in order
     )

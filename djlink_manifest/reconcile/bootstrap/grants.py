@@ -69,7 +69,7 @@ def _of_source(
     owners = owner_schema(outbound)
     # a link that is taken out is looked at too: which local parts are the source's
     schemas = sorted({*(schema.name for schema in source.schemas), *removed_schemas(manifest, source)})
-    needs = needs_of_link_user(schemas, outbound, owners, removing=bool(manifest.removed))
+    needs = needs_of_link_user(schemas, outbound, owners, removing=bool(manifest.taken_out))
     user = _account(_text(source, "user", environ))
     found = [_made(source, environ, "link user", user, schemas=(outbound, owners), needs=needs)]
     if owner is not None:
@@ -80,7 +80,7 @@ def _of_source(
 
 
 def _of_local(manifest: Manifest, environ: Mapping[str, str]) -> AccountGrants:
-    needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=bool(manifest.removed))
+    needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=bool(manifest.taken_out))
     user = _account(_text(manifest.local, "user", environ))
     return _made(manifest.local, environ, "local user", user, schemas=(), needs=needs)
 

@@ -17,6 +17,7 @@ from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.vendors.versions import ends_in_2038
+from djlink_manifest.reconcile.diff.hidden_parts import hidden_parts, hidden_problems
 from djlink_manifest.reconcile.diff.local_tables import local_drift, relink, relink_with_key
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
@@ -197,6 +198,7 @@ def _refusals(link: Link, catalogs: CatalogPair) -> Iterator[Refusal]:
         *_rights(link, catalogs),
         *_foreign(link, catalogs),
         *_ownership(link, catalogs),
+        *_hidden(link, catalogs),
         *_structure(link, catalogs),
     ):
         yield Refusal(link.address, words, hint, link.location)
@@ -281,6 +283,11 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
             )
         elif mark.link_id != own_id:
             yield f"{place} carries the mark of another link", hint
+
+
+def _hidden(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
+    parts = hidden_parts(link, _local_mark(link, catalogs), catalogs.source, catalogs.local)
+    yield from hidden_problems(link, parts, catalogs.source)
 
 
 def _structure(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:

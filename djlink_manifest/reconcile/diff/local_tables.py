@@ -6,7 +6,7 @@ link's mark tells the rest apart: where it names the source's present definition
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from djlink_manifest.manifest.text.scalars import written
@@ -126,6 +126,13 @@ class _TableView:
         redefined = self.mark is None or self.redefined
         size = self.local.sizes.get((table.schema, table.name), Size(0, 0))
         return ComparedTable(table, stands, made, redefined, self.local.identity.version, size)
+
+    def returned(self, make: Collection[TableDefinition]) -> Iterator[TableDefinition]:
+        """The parts that stand and that the last apply did not find at the source: not all rows are here."""
+        for table in self.link.local.tables[1 : len(self.link.definition.tables)]:
+            stands = None if table in make else self.local.tables.get((table.schema, table.name))
+            if stands is not None and self.made(table) is False and self.is_local_change(table, stands):
+                yield table
 
     def is_local_change(self, table: TableDefinition, stands: TableDefinition) -> bool:
         """Whether a table that stands is djlink's own: by the mark, else by the name of a foreign key."""
@@ -274,11 +281,13 @@ def _why_refill(view: _TableView, found: LocalDrift) -> str | None:
     """Why the entities that are here must be looked over: parts and columns that are still without rows."""
     own = view.link.local.parts[-1]  # `DeletionRequested`, which has no rows of the source
     parts = [t for t in found.make if t is not own]
+    again = [f"part {t.name}" for t in view.returned(found.make)]
     added = [f"part {t.name}" for t in parts if view.may_be_added(t)]
     added += [f"`{c.name}` of {a.table}" for a in found.alter for c, _ in a.columns if c.generated is None]
     dropped = [f"part {t.name}" for t in parts if not view.may_be_added(t)]
     why = [f"for {', '.join(added)}, which the source added after linking"] if added else []
     why += [f"for {', '.join(dropped)}, which was dropped locally"] if dropped else []
+    why += [f"for {', '.join(again)}, which the source has again"] if again else []
     return "; ".join(why) or None
 
 
@@ -297,19 +306,41 @@ def _left_parts(link: Link, local: Catalog) -> Iterator[tuple[str, str]]:
 def _dropped_parts(link: Link, local: Catalog) -> Iterator[str]:
     """Parts that djlink made and the source has no longer."""
     expected = {t.name for t in link.local.tables}
-    schema = link.local.schema
+    for name in linked_parts(link, local):
+        if name not in expected:
+            yield f"the source dropped its part: the local part {link.local.schema}.{name} is kept unchanged"
+
+
+def linked_parts(link: Link, local: Catalog, *, by_name: bool = True) -> Iterator[str]:
+    """The local parts that stand and that djlink made for the link, by the names of their foreign keys.
+
+    Without `by_name` a foreign key of any name will do.
+    """
+    schema, begin = link.local.schema, CONSTRAINT if by_name else ""
     for name in local.named_as_parts(schema, link.local.name):
-        if name in expected or local.mark(schema, name) is not None:
-            continue
-        if _is_linked(local.tables[schema, name], link, local):
-            yield f"the source dropped its part: the local part {schema}.{name} is kept unchanged"
+        if local.mark(schema, name) is None and _is_linked(local.tables[schema, name], link, local, begin):
+            yield name
 
 
-def _is_linked(table: TableDefinition, link: Link, local: Catalog) -> bool:
-    """Whether djlink made a foreign key of the table to the link's local table, or to a part of it."""
+def made_parts(link: Link, mark: Mark | None, local: Catalog) -> frozenset[str]:
+    """The local parts that djlink made of the source's, standing or not; `mark` is the local one.
+
+    Before the mark is complete every part that stands is meant: these tables are being taken over.
+    """
+    made = mark.made if mark is not None else None
+    complete = mark is not None and mark.definition is not None
+    own = {link.local.name, link.local.parts[-1].name}  # the last part is `DeletionRequested`
+    return frozenset({*linked_parts(link, local, by_name=complete), *(made or ())} - own)
+
+
+def _is_linked(table: TableDefinition, link: Link, local: Catalog, begin: str = CONSTRAINT) -> bool:
+    """Whether the table has a foreign key, named as djlink does, to the link's local table or a part of it.
+
+    `begin` is how the name begins.
+    """
     schema, master = link.local.schema, link.local.name
     own = {master, *local.named_as_parts(schema, master)} - {table.name}
     return any(
-        k.name.startswith(CONSTRAINT) and k.parent_schema == schema and k.parent_table in own
+        k.name.startswith(begin) and k.parent_schema == schema and k.parent_table in own
         for k in table.foreign_keys
     )

@@ -23,7 +23,11 @@ from djlink_manifest.reconcile.doctor.rights import local_needs, rights_findings
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings, folded_local, link_findings
 from djlink_manifest.reconcile.doctor.settings import server_findings
 from djlink_manifest.reconcile.doctor.stores import store_findings
-from djlink_manifest.reconcile.doctor.unseen_tables import deletes_automatically, unseen_findings
+from djlink_manifest.reconcile.doctor.unseen_tables import (
+    deletes_automatically,
+    hidden_findings,
+    unseen_findings,
+)
 from djlink_manifest.reconcile.observe.connect import Words
 from djlink_manifest.reconcile.observe.stores import StoreTransport, open_store_transport
 from djlink_manifest.reconcile.plan.removals import marks_of
@@ -194,6 +198,9 @@ def _source_findings(
     name, schemas = spec.name, [s.name for s in spec.schemas]
     needs = source_needs(links, schemas, outbound, removing=removing)
     yield from rights_findings(name, needs, one.health, one.catalog)
+    yield from hidden_findings(
+        name, schemas, links, one.catalog, local.catalog if isinstance(local, _Seen) else None
+    )
     yield from owner_findings(name, outbound, one.catalog)
     if isinstance(local, _Seen):
         yield from between_findings(name, one.health, local.health)
@@ -230,7 +237,7 @@ def _going(
 ) -> dict[str, list[Mark]]:
     """Of each source the marks of the links that `removed` takes out and that stand still."""
     found: dict[str, list[Mark]] = {spec.name: [] for spec in manifest.sources}
-    for entry in manifest.removed:
+    for entry in manifest.taken_out:
         name = entry.place[0]
         one, schema = seen.get(name), outbound.get(name)
         if isinstance(one, _Seen) and isinstance(schema, str):

@@ -1,17 +1,37 @@
-"""Whether rows that the local account cannot see would go, or change, along with linked ones."""
+"""What accounts cannot see: local tables whose rows would go along with linked ones, and source tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from djlink_manifest.manifest.models.values import Manifest
-from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.catalog import Catalog, TableName
 from djlink_manifest.model.server.health import Finding
+from djlink_manifest.model.server.partly_seen import partly_seen
 from djlink_manifest.model.server.rights import account_name
+from djlink_manifest.reconcile.diff.hidden_parts import hidden_parts, hidden_problems
 from djlink_manifest.reconcile.plan.messages import quoted_name
 
 SUBJECT = "invisible tables"
+INCOMPLETE = "an entity is its master row with all its part rows"
 WHY = "deleting linked rows would delete or change rows of such a table without notice"
+
+
+def hidden_findings(
+    name: str, schemas: Iterable[str], links: Iterable[Link], source: Catalog, local: Catalog | None
+) -> Iterator[Finding]:
+    """What the link user of a source may not see: parts that are known, and schemas that it sees in part."""
+    for schema in sorted(schemas):
+        told = partly_seen(source, schema)
+        if told is not None:
+            yield Finding(name, SUBJECT, "warning", told[0], why=INCOMPLETE, fix=told[1])
+    if local is None:
+        return
+    for link in links:
+        mark = local.mark(link.local.schema, link.local.name)
+        for words, fix in hidden_problems(link, hidden_parts(link, mark, source, local), source):
+            yield Finding(name, SUBJECT, "error", f"{link.address}: {words}", why=INCOMPLETE, fix=fix)
 
 
 def deletes_automatically(manifest: Manifest) -> bool:

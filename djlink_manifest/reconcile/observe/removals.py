@@ -28,7 +28,7 @@ def find_removals(
 ) -> tuple[Removal, ...]:
     """The links to be taken out, children first: what is left of them on either server."""
     found = list[tuple[Removed, Mark]]()
-    for entry in manifest.removed:
+    for entry in manifest.taken_out:
         name = entry.place[0]
         if name in sources:
             marks = sources[name].catalog.marks.get(outbound[name], ())

@@ -129,6 +129,9 @@ def made_tables(mark: Mark, source: Catalog, local: Catalog) -> tuple[TableName,
     if master is None:
         return ()
     made = {plain_name(p.name) for p in (source_table.parts if source_table else ())}
+    # the source table, or a part of it, may have been dropped, or not be visible to the link user
+    local_marks = local.marks.get(mark.local_schema, ())
+    made.update(name for m in local_marks if m.link_id == mark.link_id for name in m.made or ())
     parts = [(p.schema, p.name) for p in reversed(master.parts) if p.name in made]
     own = local.tables.get((master.schema, requested_part_name(master.name)))
     if own is not None and is_requested_part(own, master):

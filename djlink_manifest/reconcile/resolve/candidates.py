@@ -85,7 +85,7 @@ def candidates(
 ) -> tuple[list[Candidate], list[Unresolved]]:
     """The tables of a source that rules choose, and what gives no link."""
     hints = Hints.of(catalog, outbound, manifest.name)
-    removed = {entry.place for entry in manifest.removed}
+    removed = {entry.place for entry in manifest.taken_out}
     found, unresolved = list[Candidate](), list[Unresolved]()
     for schema in source.schemas:
         if schema.name not in catalog.all_schemas:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from djlink_manifest.manifest.models.values import Manifest, SourceSpec
+from djlink_manifest.manifest.models.values import Manifest, Removed, SourceSpec
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link, Reference
@@ -71,7 +71,7 @@ def local_schemas(manifest: Manifest) -> frozenset[str]:
 def removed_schemas(manifest: Manifest, source: SourceSpec) -> tuple[str, ...]:
     """The schemas of a source that only links taken out name, sorted."""
     declared = {schema.name for schema in source.schemas}
-    places = (entry.place for entry in manifest.removed)
+    places = (entry.place for entry in manifest.taken_out)
     return tuple(sorted({schema for name, schema, _ in places if name == source.name} - declared))
 
 
@@ -100,7 +100,7 @@ def resolve(
                     source,
                     catalog,
                     schema,
-                    manifest=manifest.name,
+                    manifest=manifest,
                     chosen=chosen,
                     unresolved=unresolved,
                     local=local,
@@ -148,13 +148,14 @@ class _Source:
     linked: Mapping[TableName, LinkedTable]
     keys: Sequence[LinkKey]
     untied: Untied
+    removed: Sequence[Removed]
 
     @staticmethod
     def of(
         spec: SourceSpec,
         catalog: Catalog,
         outbound: str,
-        manifest: str,
+        manifest: Manifest,
         chosen: Sequence[Candidate],
         unresolved: Sequence[Unresolved],
         local: Catalog,
@@ -176,7 +177,7 @@ class _Source:
             spec,
             catalog,
             outbound,
-            manifest=manifest,
+            manifest=manifest.name,
             candidates=chosen,
             unresolved=unresolved,
             fits=fits,
@@ -184,6 +185,7 @@ class _Source:
             linked=linked,
             keys=keys,
             untied=untie(keys),
+            removed=manifest.removed,
         )
 
     def declared(self) -> Iterator[str]:
@@ -236,6 +238,7 @@ class _Source:
                 most_deletions=c.options.max_deletions,
                 stores=self.houses[c.address].stores,
                 loose=self.untied.words.get(c.address, ()),
+                dropped_parts=tuple(_dropped_parts(c, self.removed)),
             )
 
 
@@ -247,6 +250,15 @@ def _without(link: Link, parents: Collection[TableName]) -> Link:
         plain=tuple(name for name in link.plain if name not in names),
         unseen=tuple(each for each in link.unseen if each[0] not in names),
     )
+
+
+def _dropped_parts(candidate: Candidate, removed: Sequence[Removed]) -> Iterator[str]:
+    """The parts of a table of which the manifest says that the source dropped them."""
+    table, source = candidate.table, candidate.source.name
+    for entry in removed:
+        _, _, part = entry.place
+        if entry.master == table.name and entry.place[:2] == (source, table.schema):
+            yield part
 
 
 def _unseen(source: TableDefinition, plain: Sequence[str], catalog: Catalog) -> Iterator[tuple[str, str]]:

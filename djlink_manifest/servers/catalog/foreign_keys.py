@@ -79,7 +79,7 @@ def unseen_keys(
         if error.code not in DENIED:
             raise
         lines = (str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
-        given = parse_grants(lines, roles_give_all=False)
+        given = parse_grants(lines)
         return () if any(g.schema == g.table == "*" and g.rights & _SHOWING for g in given) else None
     grouped = defaultdict[tuple[str, str, str, int], list[str]](list)
     for number, child, parent, flags, name in rows:

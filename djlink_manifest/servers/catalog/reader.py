@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.server.catalog import Catalog, Size, TableName
-from djlink_manifest.model.server.rights import parse_grants
+from djlink_manifest.model.server.rights import Grant, missing, parse_grants, shows_all
 from djlink_manifest.model.tables.definition import TableDefinition
-from djlink_manifest.model.tables.naming import MARKS, shortened
+from djlink_manifest.model.tables.naming import LINEAGE, MARKS, shortened
 from djlink_manifest.servers.catalog.check_constraints import read_checks
 from djlink_manifest.servers.catalog.column_defaults import is_doubtful, whole_defaults
+from djlink_manifest.servers.catalog.create_table import read_create_tables
 from djlink_manifest.servers.catalog.tables import (
     check_whole,
     read_columns,
@@ -19,6 +20,7 @@ from djlink_manifest.servers.catalog.tables import (
     read_indexes,
     respelled,
 )
+from djlink_manifest.servers.ddl.lineage import is_lineage
 from djlink_manifest.servers.ddl.owner_views import read_definers
 from djlink_manifest.servers.ownership.marks import read_all_marks
 from djlink_manifest.servers.session.checked_values import (
@@ -33,7 +35,7 @@ from djlink_manifest.servers.session.checked_values import (
 )
 from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Row, Session, first_values
-from djlink_manifest.servers.sql import Sql, comma, sql
+from djlink_manifest.servers.sql import Sql, comma, sql, table
 
 
 def read_catalog(session: Session, schemas: Iterable[str], marked: Iterable[str] = ()) -> Catalog:
@@ -63,7 +65,8 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
             collations={},
         )
     listed, faults = comma([sql("{}", name) for name in schema_names]), Faults()
-    checks = read_checks(session, listed, faults)
+    told = read_create_tables(session, _hiding(session, schema_names, grants, faults), faults)
+    checks = told.added_to(read_checks(session, listed, faults))
     columns = read_columns(session, listed, checks, faults)
     indexes = read_indexes(session, listed, faults)
     foreign_keys = read_foreign_keys(session, listed, faults)
@@ -83,7 +86,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
                 columns=tuple(columns[place]),
                 key=indexes.keys.get(place, ()),
                 indexes=tuple(indexes.of[place]),
-                foreign_keys=respelled(foreign_keys[place], columns[place]),
+                foreign_keys=respelled(told.with_rules(place, foreign_keys[place]), columns[place]),
                 comment=as_value(row[4], "a comment") or "",
                 engine=as_text(row[3] or "", "an engine", 64),
                 collation=as_optional_word(row[5], "a collation"),
@@ -109,7 +112,34 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
         collations={},
         definers=read_definers(session, listed),
         foreign_marks=foreign,
+        named=frozenset(_named(session, tables, grants)),
     )
+
+
+def _hiding(
+    session: Session, schemas: Iterable[str], grants: Sequence[Grant], faults: Faults
+) -> list[TableName]:
+    """The tables of which the server does not show the account all that their definitions have."""
+    partial = (
+        [name for name in schemas if not shows_all(grants, name)] if session.dialect.HIDES_CHECKS else []
+    )
+    if not partial:
+        return []
+    listed = comma([sql("{}", name) for name in partial])
+    tables = (row for row in session.rows(sql(_TABLES, listed)) if _kind(row[2]) == "table")
+    return [place for row in tables if (place := faults.place(row[0], row[1])) is not None]
+
+
+def _named(
+    session: Session, tables: Mapping[TableName, TableDefinition], grants: Sequence[Grant]
+) -> Iterator[TableName]:
+    """The tables that lineage names in schemas of which the account sees single tables."""
+    for (schema, name), found in tables.items():
+        if name != LINEAGE or not is_lineage(found) or shows_all(grants, schema):
+            continue
+        if not missing(grants, ("SELECT",), schema, name):
+            rows = session.rows(sql("SELECT DISTINCT table_name FROM {}", table(schema, name)))
+            yield from ((schema, each) for each in _names(rows))
 
 
 def _names(rows: Iterable[Row]) -> Iterator[str]:

@@ -24,8 +24,9 @@ class Dialect(Protocol):
     columns that the vendors call differently or lack, as are `SRID`, the spatial system of a column, and
     `UNUSED_INDEX`, whether the optimizer leaves an index aside; `CHECKS` is the query of the (schema, table,
     name, clause) of checks, the clause NULL where it says that the column of that name is JSON; where it has
-    no table, `CHECKED_TABLES` is that of the (schema, name, table, whether enforced); `FOREIGN` is InnoDB's
-    own table of all foreign keys.
+    no table, `CHECKED_TABLES` is that of the (schema, name, table, whether enforced); `HIDES_CHECKS` tells
+    that an account with rights on single tables sees no checks there, and no rules of foreign keys; `FOREIGN`
+    is InnoDB's own table of all foreign keys.
     """
 
     OLDEST: tuple[int, ...]
@@ -37,6 +38,7 @@ class Dialect(Protocol):
     UNUSED_INDEX: str
     CHECKS: str
     CHECKED_TABLES: str | None
+    HIDES_CHECKS: bool
     FOREIGN: str
     FOREIGN_COLUMNS: str
     DIGEST: str

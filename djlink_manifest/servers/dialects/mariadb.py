@@ -34,6 +34,7 @@ LEFT JOIN information_schema.COLUMNS c
  AND c.COLUMN_NAME = k.CONSTRAINT_NAME
 WHERE k.CONSTRAINT_SCHEMA IN ({})"""
 CHECKED_TABLES: str | None = None
+HIDES_CHECKS = True  # and rules of foreign keys, from accounts with rights on single tables
 
 # the width that integers are shown with says nothing, but for the tinyint(1) that stands for a bool
 _WIDTH = re.compile(r"(?<=int)\(\d+\)(?! unsigned zerofill)")
