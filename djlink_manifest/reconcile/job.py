@@ -27,6 +27,7 @@ from djlink_manifest.reconcile.observe.deletions import (
     requested_keys,
     unseen_below,
 )
+from djlink_manifest.reconcile.observe.late_keys import observe_late_keys
 from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_rows
 from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
 from djlink_manifest.reconcile.plan import plan as planning
@@ -93,10 +94,16 @@ class Job:
         self._link_tables = link_tables.found
         seen = self._observed = observe_all(context, link_tables, verify=verify)
         found = self._deletions = observe_deletions(context, link_tables.found, seen, orphans_of)
-        relied, refusals = observe_relied(context, link_tables.found, seen)
-        found = replace(found, refusals={**found.refusals, **refusals})
+        relied, unrelied = observe_relied(context, link_tables.found, seen)
+        blocked_keys, uncounted = observe_late_keys(context, link_tables.found, seen)
+        found = replace(found, refusals={**found.refusals, **unrelied, **uncounted})
         lineage = {name: lineage_schemas(reached.catalog) for name, reached in context.sources.items()}
-        self._seen = replace(self._observation(seen, found, removals, left), relied=relied, lineage=lineage)
+        self._seen = replace(
+            self._observation(seen, found, removals, left),
+            relied=relied,
+            blocked_keys=blocked_keys,
+            lineage=lineage,
+        )
         plan = planning.make(self.links, self.graph, self._seen)
         LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
         return plan

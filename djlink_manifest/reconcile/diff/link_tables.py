@@ -5,21 +5,23 @@ Pure: catalogues → footing or refusal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.local_rules import local_rules
+from djlink_manifest.model.links.local_rules import LateKey, local_rules
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint, link_id
 from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
 from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
-from djlink_manifest.reconcile.diff.local_tables import UNDO_SOURCE, local_drift
+from djlink_manifest.reconcile.diff.local_tables import UNDO_SOURCE, LocalDrift, local_drift
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
+
+NO_TABLES: Mapping[TableName, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,11 @@ class CatalogPair:
 
 
 def compare_link(
-    link: Link, catalogs: CatalogPair, linked: frozenset[TableName] = frozenset()
+    link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str] = NO_TABLES
 ) -> LinkTables | Refusal:
     """The link's footing, or why it has none. The first reason counts.
 
-    `linked` are the local tables of all links.
+    `linked` are the local tables of all links, each with its link's address.
     """
     refusal = next(_refusals(link, catalogs), None)
     if refusal is not None:
@@ -76,7 +78,7 @@ def compare_link(
         mark_local=local_mark is None or local_mark.definition is None,
         make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in catalogs.source.tables),
         make_local=tuple(found_drift.make),
-        add_foreign_keys=tuple(found_drift.late_keys),
+        add_foreign_keys=tuple(_late_keys(link, found_drift, linked)),
         drift=tuple(found_drift.notes),
         alter_local=tuple(found_drift.alter),
         refill=found_drift.refill,
@@ -145,6 +147,13 @@ def forgotten_local(manifest: str, local: Catalog, sources: Iterable[Catalog]) -
                     f"{mark.outbound_schema}.{mark.outbound_table}",
                     f"{mark.local_schema}.{mark.local_table}",
                 )
+
+
+def _late_keys(link: Link, found: LocalDrift, linked: Mapping[TableName, str]) -> Iterator[LateKey]:
+    for name, key in found.late_keys:
+        table = next(t for t in link.local.tables if t.name == name)
+        parent = linked.get((key.parent_schema, key.parent_table), link.address)
+        yield LateKey(table, key, parent)
 
 
 def _has_master(link: Link, catalogs: CatalogPair) -> bool:

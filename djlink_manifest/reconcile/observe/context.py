@@ -125,7 +125,7 @@ class Context:
         """Find every link's footing."""
         found = dict[str, LinkTables]()
         refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
-        linked = frozenset((t.schema, t.name) for x in self.resolved.links for t in x.local.tables)
+        linked = {(t.schema, t.name): x.address for x in self.resolved.links for t in x.local.tables}
         catalog_pairs = {name: self.catalog_pair(name) for name in self.sources}
         for link in self.resolved.links:
             catalogs = catalog_pairs[link.source]

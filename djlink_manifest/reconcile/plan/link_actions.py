@@ -28,7 +28,13 @@ from djlink_manifest.reconcile.plan.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.state.snapshot import Alteration, LinkSnapshot, LinkTables, ReliedOn
+from djlink_manifest.reconcile.state.snapshot import (
+    Alteration,
+    BlockedKey,
+    LinkSnapshot,
+    LinkTables,
+    ReliedOn,
+)
 
 MISSING = "in outbound but missing locally"
 HANGS_ON = "the rows that they refer to are gone and do not come back"
@@ -43,7 +49,8 @@ class Facts:
 
     `steps` counts the entities that each step of the state table concerns; `relied` are those that are not
     refilled, as rows of other tables rely on theirs; `may_refill` says whether rows that are here may be
-    refilled at all; `lineage` names the source's schemas that have DataJoint's lineage.
+    refilled at all; `lineage` names the source's schemas that have DataJoint's lineage; `blocked_keys` are
+    the foreign keys to parents linked later that rows keep from being added.
     """
 
     link: Link
@@ -53,6 +60,7 @@ class Facts:
     relied: ReliedOn
     may_refill: bool
     lineage: tuple[str, ...] = ()
+    blocked_keys: tuple[BlockedKey, ...] = ()
 
 
 def structure(facts: Facts) -> Iterator[Action]:
@@ -120,9 +128,12 @@ def rows(facts: Facts) -> Iterator[Action]:
         )
     if link_tables.remade and (gives_up or not _stay_lost(snapshot)):
         yield NoteFilled(_id_of(link_tables), FILLED)
-    for table, key in link_tables.add_foreign_keys:
-        parent = f"{key.parent_schema}.{key.parent_table}"
-        yield AddForeignKey(table, key.columns, parent, "its parent is now linked", key=key)
+    blocked_keys = {each.late for each in facts.blocked_keys}
+    for late in link_tables.add_foreign_keys:
+        if late not in blocked_keys:
+            parent = f"{late.key.parent_schema}.{late.key.parent_table}"
+            why = "its parent is now linked"
+            yield AddForeignKey(late.table.name, late.key.columns, parent, why, late=late)
 
 
 def taken_note_of(facts: Facts) -> Iterator[Action]:

@@ -20,7 +20,14 @@ from djlink_manifest.reconcile.plan.link_actions import Facts, rows, structure, 
 from djlink_manifest.reconcile.plan.messages import STRAYS
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
-from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on, unlinked_warnings, unsure
+from djlink_manifest.reconcile.plan.warnings import (
+    blocked_late_keys,
+    drifts,
+    obstacles,
+    relied_on,
+    unlinked_warnings,
+    unsure,
+)
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
     Forgotten,
@@ -198,7 +205,7 @@ def _link_plan(
     if link_tables is None or snapshot is None:
         raise ValueError(f"{link.address} has no observation and no refusal")
     steps, deletions = steps_of(link, link_tables, snapshot.counts), seen.deletions.links.get(link.address)
-    relied = seen.relied.get(link.address)
+    relied, blocked_keys = seen.relied.get(link.address), seen.blocked_keys.get(link.address, ())
     complete = not (link_tables.make_local or link_tables.make_outbound)
     decision = decider.decide(link, steps, deletions, complete=complete, remade=link_tables.remade)
     spent += decision.spent
@@ -207,13 +214,27 @@ def _link_plan(
     may_refill = not (snapshot.in_state(State.IMPOSSIBLE) or told)
     lineage = seen.lineage.get(link.source, ())
     aside = relied or ReliedOn(0)
-    facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
+    facts = Facts(
+        link,
+        link_tables,
+        snapshot,
+        steps,
+        relied=aside,
+        may_refill=may_refill,
+        lineage=lineage,
+        blocked_keys=blocked_keys,
+    )
     actions = (*structure(facts), *decision.actions, *rows(facts))
     found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *found_obstacles, *relied_on(link, relied, seen.head.files)),
+        blocked=(
+            *decision.blocked,
+            *found_obstacles,
+            *relied_on(link, relied, seen.head.files),
+            *blocked_late_keys(blocked_keys),
+        ),
         drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),

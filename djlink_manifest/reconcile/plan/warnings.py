@@ -14,7 +14,7 @@ from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.plan.messages import ORPHANS, STRAYS, how_strays, quoted_name
 from djlink_manifest.reconcile.plan.observation import Observation
-from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, LinkTables, ReliedOn
+from djlink_manifest.reconcile.state.snapshot import BlockedKey, LinkSnapshot, LinkTables, ReliedOn
 
 UNSURE = (
     "deletions: the local account cannot tell whether a table that it cannot see refers to linked tables "
@@ -86,6 +86,12 @@ def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iter
         tables = ", ".join(f"{address} ({rows:,} rows)" for address, rows in relied.linked)
         hint = "run `djlink apply` to update those links, then `djlink apply --verify` again"
         yield Blocked("upstream", f"{why}{tables}", relied.entities, hint)
+
+
+def blocked_late_keys(blocked_keys: Iterable[BlockedKey]) -> Iterator[Blocked]:
+    """Foreign keys to parents linked later that are not added, for local rows that lack their parent row."""
+    for each in blocked_keys:
+        yield Blocked("error", each.late.words, each.rows, each.late.hint)
 
 
 def _line(link: Link, files: Sequence[str]) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from djlink_manifest.errors import Location
 from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Step, state_of, step_for
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.links.local_rules import LateKey, LocalRule, Obstacle
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
-from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.definition import Column, Index, TableDefinition
 from djlink_manifest.model.tables.naming import class_name
 from djlink_manifest.model.tables.owner_views import OwnerView
 
@@ -63,14 +63,14 @@ class LinkTables:
 
     `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
     tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;
-    `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
-    words what djlink did not leave behind. `alter_local` is what the source added to tables; `refill` says
-    why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
-    do not name the source's present definition; `make_views` are the owner's views to make or replace,
-    `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
-    anew by an apply that did not bring all held rows back. `rules` are what the local tables ask of rows and
-    the source's do not. `mark` is the mark as it stands at the source, or as it shall be written;
-    `new_schema` tells that the local schema is missing.
+    `add_foreign_keys` are those to parents that were linked later; `drift` says in words what djlink did not
+    leave behind. `alter_local` is what the source added to tables; `refill` says why entities that are here
+    must be looked over, None where they need not; `redefined` tells that the marks do not name the source's
+    present definition; `make_views` are the owner's views to make or replace, `views_why` says why. `remade`
+    tells that the local master table was dropped, and is missing or was made anew by an apply that did not
+    bring all held rows back. `rules` are what the local tables ask of rows and the source's do not. `mark`
+    is the mark as it stands at the source, or as it shall be written; `new_schema` tells that the local
+    schema is missing.
     """
 
     link_id: str | None = None
@@ -78,7 +78,7 @@ class LinkTables:
     mark_local: bool = True
     make_outbound: tuple[TableDefinition, ...] = ()
     make_local: tuple[TableDefinition, ...] = ()
-    add_foreign_keys: tuple[tuple[str, ForeignKey], ...] = ()
+    add_foreign_keys: tuple[LateKey, ...] = ()
     drift: tuple[str, ...] = ()
     make_views: tuple[OwnerView, ...] = ()
     views_why: str = ""
@@ -169,6 +169,14 @@ class ReliedOn:
     linked: tuple[tuple[str, int], ...] = ()
     unseen: tuple[str, ...] = ()
     differ: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedKey:
+    """A foreign key that cannot be added, as so many local rows lack a parent row that this plan brings."""
+
+    late: LateKey
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
