@@ -68,7 +68,7 @@ def apply(plan: Plan, apply_context: ApplyContext, listener: Listener, stop: thr
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
     """
     started = time.monotonic()
-    due = [p.address for p in plan.links if p.actions and not p.is_stopped]
+    due = [p.address for p in plan.links if p.actions]
     wanted, going = concerned(plan), [r for r in plan.removals if not r.blocked]
     _take_locks([p.address for p in plan.links if p.address in wanted], going, apply_context)
     run = Run(apply_context, listener, stop, Workers(max(1, apply_context.parallelism)))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
-from djlink_manifest.errors import ServerError
+from djlink_manifest.errors import ServerError, Unusable, with_server
 from djlink_manifest.model.links.local_rules import LateKey
+from djlink_manifest.parallel import each as in_threads
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks
 from djlink_manifest.reconcile.observe.context import Context
 from djlink_manifest.reconcile.observe.keys import differing_keys
@@ -42,13 +42,13 @@ def observe_late_keys(
                     for late in link_tables[address].add_foreign_keys
                 )
                 found[address] = tuple(each for each in counted if each.rows)
+        except Unusable:
+            raise
         except ServerError as error:
-            words = f"{error.server}: {error.message}" if error.server else error.message
-            refusals[address] = Refusal(address, words, error.hint, link.location)
+            refusals[address] = Refusal(address, with_server(error), error.hint, link.location)
 
     due = [a for a in sorted(seen.snapshots) if link_tables[a].add_foreign_keys]
-    with ThreadPoolExecutor(context.options.parallelism, thread_name_prefix="djlink") as threads:
-        list(threads.map(one, due))
+    in_threads(one, due, context.options.parallelism)
     return found, refusals
 
 

@@ -87,10 +87,12 @@ class Decider:
         *,
         complete: bool = True,
         remade: bool = False,
+        stopped: bool = False,
     ) -> Decision:
         """Decide about one link. `seen` is None where nothing about deletions was, or could be, observed.
 
         `complete`: all of the link's tables stand. `remade`: the local one was made anew and lacks rows.
+        `stopped`: no row of the link comes; what is wanted no longer stays, since what is wanted is not sure.
         """
         approvals = [a for a in self.approvals if a.link == link.address]
         if seen is None:
@@ -110,7 +112,8 @@ class Decider:
         spent += self._orphans(link, seen, about_orphans, actions, blocked)
         if seen.again:
             blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
-        kept, warnings = self._unwanted(link, seen.unwanted, actions, blocked)
+        unwanted = Closure() if stopped else seen.unwanted
+        kept, warnings = self._unwanted(link, unwanted, actions, blocked)
         records = until if seen.unnoted or seen.overdue else None
         actions = [
             replace(a, remade=remade, records=records) if isinstance(a, Delete) else a for a in actions

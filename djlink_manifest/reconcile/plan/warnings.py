@@ -33,9 +33,6 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             "compare them with the source; if you delete the local rows of "
             f"{link.local.schema}.{link.local.name}, they are pulled again",
         )
-    strays = snapshot.in_state(State.IMPOSSIBLE)
-    if strays:
-        yield Blocked("error", STRAYS, strays, how_strays(link))
     for key, count in snapshot.taken:
         yield Blocked(
             "error",
@@ -66,6 +63,13 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
     pending.update(dict(snapshot.blocked_by_parent_again))
     for parent, count in pending.items():
         yield Blocked("upstream", f"their parents in {parent} are blocked", count)
+
+
+def stray_rows(link: Link, snapshot: LinkSnapshot) -> Iterator[Blocked]:
+    """What is held, requested or approved though its source row is gone."""
+    strays = snapshot.in_state(State.IMPOSSIBLE)
+    if strays:
+        yield Blocked("error", STRAYS, strays, how_strays(link))
 
 
 def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iterator[Blocked]:
@@ -121,6 +125,17 @@ def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Itera
     if snapshot.lost:
         objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
         yield Drift(f"missing or altered locally: {objects}")
+    yield from orphan_rows(link, snapshot)
+    for part in snapshot.parts if snapshot.changed is None else ():
+        if part.held != part.local:
+            yield Drift(
+                f"part {part.part}: {part.local:,} local rows, {part.held:,} source rows of held entities",
+                abs(part.held - part.local),
+            )
+
+
+def orphan_rows(link: Link, snapshot: LinkSnapshot) -> Iterator[Drift]:
+    """Local rows without a source row."""
     orphans = snapshot.in_state(State.ORPHAN)
     if orphans:
         yield Drift(
@@ -128,12 +143,6 @@ def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Itera
             orphans,
             f"`djlink approve {link.address} --orphans` lists them and approves deleting them locally",
         )
-    for part in snapshot.parts if snapshot.changed is None else ():
-        if part.held != part.local:
-            yield Drift(
-                f"part {part.part}: {part.local:,} local rows, {part.held:,} source rows of held entities",
-                abs(part.held - part.local),
-            )
 
 
 def unlinked_warnings(link: Link) -> tuple[str, ...]:

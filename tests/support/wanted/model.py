@@ -173,18 +173,18 @@ class Model:
 
     def parentless(self, name: str, late: Collection[str]) -> Counter[str]:
         """By foreign key to one of the links `late`, the rows of held entities whose parent is not held."""
-        found, master = Counter[str](), self.tables[name]
+        found, master = dict[str, int](), self.tables[name]
         for table in (master, *self.parts(name)):
             for key in table.foreign_keys:
                 named = self.tables[key.parent].master or key.parent
-                if named not in late or named == name:
-                    continue
-                for row in table.rows:
-                    target = self._target(row, key)
-                    held = (name, table.key_of(row, master.key)) in self.held
-                    if held and target is not None and target not in self.held:
-                        found[f"{table.name} {key.columns} {key.parent}"] += 1
-        return found
+                if named in late and named != name:
+                    rows = [r for r in table.rows if (name, table.key_of(r, master.key)) in self.held]
+                    targets = [self._target(row, key) for row in rows]
+                    # of two foreign keys that say the same the local table has one
+                    found[f"{table.name} {key.columns} {key.parent} {key.parent_columns}"] = sum(
+                        target is not None and target not in self.held for target in targets
+                    )
+        return +Counter(found)
 
 
 def literal(value: Value) -> str:
