@@ -110,7 +110,7 @@ def no_right_to_refer(rig: Rig) -> dict[str, Any]:
 
 
 def it_depends_on_no_link(rig: Rig) -> dict[str, Any]:
-    return document(rig, Session={"depends_on": [rig.address("lab_a", "lab", "Nothing")]})
+    return document(rig, Nothing={}, Session={"depends_on": [rig.address("lab_a", "lab", "Nothing")]})
 
 
 def a_condition_that_cannot_be_evaluated(rig: Rig) -> dict[str, Any]:
