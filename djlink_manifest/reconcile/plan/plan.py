@@ -146,7 +146,9 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     for base in _bases(by_address, graph):
         stopped = [p for p in base.after if plans[p].is_stopped]
         own_refusals, link = refused.get(base.address, []), by_address[base.address]
-        in_the_way = tuple(_in_the_way(own_refusals, stopped))
+        tables = seen.link_tables.get(base.address)
+        begun = tables is not None and not tables.is_new
+        in_the_way = tuple(_in_the_way(own_refusals, stopped, begun=begun))
         plans[base.address] = (
             _link_plan(base, link, in_the_way, seen, (decider, spent))
             if _only_pulls(own_refusals)
@@ -199,12 +201,13 @@ def _bases(links: Mapping[str, Link], graph: LinkGraph) -> Iterator[LinkPlan]:
             yield LinkPlan(address, number, link.location, edges, warnings=warnings)
 
 
-def _in_the_way(refusals: Sequence[Refusal], stopped: Sequence[str]) -> Iterator[Blocked]:
-    """Why no row of a link comes: it is refused, or links above it are stopped."""
+def _in_the_way(refusals: Sequence[Refusal], stopped: Sequence[str], *, begun: bool) -> Iterator[Blocked]:
+    """Why no row of a link comes: it is refused, or links above it are stopped. `begun`: it has tables."""
     yield from (Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals)
     if stopped and not refusals:
         verb = "is" if len(stopped) == 1 else "are"
-        reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
+        what = "no row is pulled" if begun else "not attempted"
+        reason = f"{what}: {', '.join(stopped)} {verb} blocked"
         yield Blocked("upstream", reason, whole=True)
 
 
