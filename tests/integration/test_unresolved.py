@@ -410,8 +410,6 @@ def test_requests_of_a_link_whose_tables_are_anothers_are_called_unknown_and_nev
     code, out = djlink(document, "requests", "--json", mouse)
     assert code == 1
     assert f'"address": "{mouse}", "reason"' in out
-    lab.rig.run(
-        "lab_a",
-        f"UPDATE {{outbound}}.`~djlink` SET manifest = '{lab.rig.names('atlas')}' WHERE source_table = 'mouse'",
-    )
+    own = lab.rig.names("atlas")
+    lab.rig.run("lab_a", f"UPDATE {{outbound}}.`~djlink` SET manifest = '{own}' WHERE source_table = 'mouse'")
     assert "Deletion of 1 row requested." in djlink(document, "requests")[1]

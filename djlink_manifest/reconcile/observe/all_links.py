@@ -140,8 +140,7 @@ class _Observed:
             found = dict[str, PackedKeys]()
             step = partial(self._one, stopped, found)
             going = [a for a in due if _may_go_on(a, self.refusals)]
-            with ThreadPoolExecutor(self.context.options.parallelism, thread_name_prefix="djlink") as threads:
-                list(threads.map(step, going))
+            each(step, going, self.context.options.parallelism)
             self.blocked |= {address: packed for address, packed in found.items() if packed.count}
             due, self.again = sorted(self.again), set()
             for name in sorted({source_of(a) for a in self.refusals.keys() - before}) if due else ():
