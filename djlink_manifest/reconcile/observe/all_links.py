@@ -23,7 +23,8 @@ from djlink_manifest.servers.compare.bulk_check import BulkCheck, check_in_bulk,
 from djlink_manifest.servers.entities.counts import check_condition, links_with_requests
 from djlink_manifest.servers.entities.set_terms import SetTerms, SourceLinks
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
-from djlink_manifest.servers.session.errors import NOT_EVALUATED, understood
+from djlink_manifest.servers.session.error_words import NOT_EVALUATED
+from djlink_manifest.servers.session.errors import understood
 
 
 @dataclass(frozen=True, slots=True)
