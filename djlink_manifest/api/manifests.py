@@ -13,12 +13,11 @@ from djlink_manifest.manifest.models.options import Options
 from djlink_manifest.manifest.models.servers import ServerSpec, StoreSpec
 from djlink_manifest.manifest.models.values import Manifest, Removed, SchemaSpec, SourceSpec, TableRule
 from djlink_manifest.manifest.text.nodes import Origin
-from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition
+from djlink_manifest.model.links.selection import NOTHING, AllOf, Condition
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.naming import class_name
 
 NAME = "python"  # the manifest to which all links made by decorators belong
-NOTHING = AnyOf(())
 StoreNames: TypeAlias = tuple[tuple[str, str], ...]  # a source's store and the local one
 
 

@@ -187,10 +187,12 @@ def _refreshed(home: Home, bound: BoundManifest, *, complete: bool) -> bool:
     """Do what `refresh` does; return False, with nothing done, where tables lack and not `complete`."""
     with _opened(home, bound) as job:
         plan = job.plan()
-        link_plan = _check(home, plan)
-        if not complete and any(isinstance(a, STRUCTURE) for a in link_plan.actions):
+        link_plan = _check_known(home, plan)
+        makes = any(isinstance(a, STRUCTURE) for a in link_plan.actions)
+        if not complete and makes and not link_plan.is_stopped:
             return False
-        doing = _limited(plan, {home.address}, lambda action: isinstance(action, NOTING))
+        kinds = (*NOTING, *STRUCTURE) if link_plan.is_stopped else NOTING
+        doing = _limited(plan, {home.address}, lambda action: isinstance(action, kinds))
         _succeeded(home, UNLOCKED.run(lambda: applied(job, doing, _quiet)))
     return True
 
@@ -228,25 +230,38 @@ def _no_link(home: Home, job: Job) -> DjlinkError:
 
 
 def _check(home: Home, plan: Plan) -> LinkPlan:
-    """The link's own plan. LinkRefused where nothing of it is done."""
+    """The link's own plan. LinkRefused where no row of it comes."""
     link_plan = _plan_of_link(home, plan)
+    if link_plan.is_stopped:
+        raise _stopped(home, plan, link_plan)
+    return link_plan
+
+
+def _check_known(home: Home, plan: Plan) -> LinkPlan:
+    """The link's own plan. LinkRefused where what it holds is not known, or it was not made yet."""
+    link_plan = _plan_of_link(home, plan)
+    if link_plan.is_stopped and (link_plan.new or not link_plan.observed):
+        raise _stopped(home, plan, link_plan)
+    return link_plan
+
+
+def _stopped(home: Home, plan: Plan, link_plan: LinkPlan) -> LinkRefused:
+    """The error that says why no row of a link comes."""
     stops = [b for b in link_plan.blocked if b.whole]
-    if not stops:
-        return link_plan
     above = {p.address: p for p in plan.links if p.is_stopped and p.address != home.address}
     causes = [(a, b) for a, p in above.items() for b in p.blocked if b.whole and b.kind != "upstream"]
     if stops[0].kind == "upstream" and causes:
         address, cause = causes[0]
-        raise refused(home, f"its parent {address} is blocked: {cause.reason}", cause.hint)
-    raise refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
+        return refused(home, f"its parent {address} is blocked: {cause.reason}", cause.hint)
+    return refused(home, "; ".join(b.reason for b in stops), stops[0].hint)
 
 
 def _check_all(home: Home, plan: Plan, links: Set[str]) -> None:
     """LinkRefused where the source could not be told of the link's rows, or of those below it."""
-    _check(home, plan)
+    _check_known(home, plan)
     for each in plan.links:
-        stops = [b for b in each.blocked if b.whole and b.kind != "upstream"]
-        if each.address in links and stops:
+        stops = [b for b in each.blocked if b.whole]
+        if each.address in links and stops and not each.observed:
             raise refused(
                 home, f"{each.address}, which depends on it, is blocked: {stops[0].reason}", stops[0].hint
             )

@@ -21,7 +21,7 @@ from djlink_manifest.reconcile.diff.hidden_parts import needless_entries
 from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_local
 from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks, observe_all
-from djlink_manifest.reconcile.observe.context import Context, lineage_schemas, without_rules
+from djlink_manifest.reconcile.observe.context import Context, for_deletions, lineage_schemas, without_rules
 from djlink_manifest.reconcile.observe.deletions import (
     Deletions,
     observe_deletions,
@@ -29,6 +29,7 @@ from djlink_manifest.reconcile.observe.deletions import (
     requested_keys,
     unseen_below,
 )
+from djlink_manifest.reconcile.observe.late_keys import observe_late_keys
 from djlink_manifest.reconcile.observe.referred_columns import without_referred
 from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_rows
 from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
@@ -60,7 +61,7 @@ class Job:
         self._use(context)
 
     def _use(self, context: Context) -> None:
-        self.context = context
+        self.context = self._base = context
         self._all = context.links
         self.servers: tuple[ServerFacts, ...] = context.at.facts
         self.links: tuple[Link, ...] = tuple(self._all[a] for a in sorted(context.scope))
@@ -88,18 +89,29 @@ class Job:
                 self._use(self._without(error))
 
     def _plan(self, verify: bool, orphans_of: Collection[str]) -> Plan:
-        context, started = self.context, time.monotonic()
+        context, started = self._base, time.monotonic()
         removals, left = self._removals()
         # what this plan's apply drops asks nothing of the rows that it pulls
         dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
         link_tables = without_referred(context, without_rules(context.link_tables(), dropped))
-        self._link_tables = link_tables.found
         seen = self._observed = observe_all(context, link_tables, verify=verify)
-        found = self._deletions = observe_deletions(context, link_tables.found, seen, orphans_of)
-        relied, refusals = observe_relied(context, link_tables.found, seen)
-        found = replace(found, refusals={**found.refusals, **refusals})
+        stopped = context.graph.downstream(seen.refusals) & seen.snapshots.keys()
+        self._link_tables, context = for_deletions(context, link_tables.found, stopped)
+        self.context = context
+        found = self._deletions = observe_deletions(context, self._link_tables, seen, orphans_of)
+        relied, unrelied = observe_relied(context, self._link_tables, seen)
+        blocked_keys, uncounted = observe_late_keys(context, self._link_tables, seen)
+        unfit = {**unrelied, **uncounted}
+        found = replace(
+            found, refusals={**{a: replace(r, only_pulls=True) for a, r in unfit.items()}, **found.refusals}
+        )
         lineage = {name: lineage_schemas(reached.catalog) for name, reached in context.sources.items()}
-        self._seen = replace(self._observation(seen, found, removals, left), relied=relied, lineage=lineage)
+        self._seen = replace(
+            self._observation(seen, found, removals, left),
+            relied=relied,
+            blocked_keys=blocked_keys,
+            lineage=lineage,
+        )
         plan = planning.make(self.links, self.graph, self._seen)
         LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
         return plan

@@ -47,8 +47,8 @@ schemas, parts, chains, foreign keys of every sort (of the key, renamed, nullabl
 parts of one entity, to the table itself), text keys whose spelling differs in capitals, `where`, `needed` and
 `none`, tables that are not linked or are linked later. Each is linked, then grows, some of it is asked back
 or approved, and it is linked again. Compared are the counts of every state, of what is left out by each
-reason and of the part rows to pull, the keys in outbound and here, the number of part rows here, and which
-link ends without a foreign key because a parent linked later does not hold what its rows name.
+reason and of the part rows to pull, the keys in outbound and here, the number of part rows here, and how many
+rows keep a foreign key to a parent linked later from being added, because it does not hold what they name.
 
 Every run takes random pipelines on each pair and fails unless they hold each of these kinds; its end says how
 many entities of each, and the seed. `DJLINK_PIPELINES=100 pytest tests/integration/test_wanted.py -k

@@ -370,24 +370,46 @@ def test_a_circle_that_nothing_cuts_blocks_its_links_and_the_others_go_on(lab: L
     assert ask(lab.rig.servers.local, f"SELECT id, c FROM `{local_schema}`.m__b") == [(1, 1)]
 
 
-def test_requests_of_a_blocked_link_are_called_unknown_and_never_none(lab: Lab, djlink: Command) -> None:
+def requested(lab: Lab) -> dict[str, Any]:
+    """Mice that are pulled, of which one is requested; a manifest whose condition on mice is wrong."""
     lab.fresh()
     lab.rig.apply(lab.document({"Mouse": MUS}))
     request = lab.rig.outbound_table("lab", "mouse_deletion_requested")
     lab.rig.run("lab_a", f"INSERT INTO {request} (id) VALUES (1)")
-    document = lab.document({"Mouse": {"where": {"spezies": "mus"}}})
-    mouse, scan = lab.address("lab", "Mouse"), lab.address("other", "Scan")
-    for addresses in ((), (mouse,), (scan,)):
+    return lab.document({"Mouse": {"where": {"spezies": "mus"}}})
+
+
+def test_requests_of_a_link_of_which_no_row_comes_are_read_and_approved(lab: Lab, djlink: Command) -> None:
+    document, mouse = requested(lab), lab.address("lab", "Mouse")
+    code, out = djlink(document, "requests")
+    assert code == 1
+    assert "uses the column `spezies`" not in out
+    assert "Deletion of 1 row requested." in out
+    code, out = djlink(document, "approve", mouse, "--into", "approvals.yaml")
+    assert code == 0, out
+    assert f"Wrote the approval of 1 deletion of {mouse}" in out
+    code, out = djlink(document, "requests", "--json", mouse)
+    assert '"unknown": []' in out
+
+
+def test_requests_of_a_link_whose_tables_are_anothers_are_called_unknown_and_never_none(
+    lab: Lab, djlink: Command
+) -> None:
+    requested(lab)
+    document, mouse = lab.document({"Mouse": MUS}), lab.address("lab", "Mouse")
+    lab.rig.run("lab_a", "UPDATE {outbound}.`~djlink` SET manifest = 'other' WHERE source_table = 'mouse'")
+    for addresses in ((), (mouse,)):
         code, out = djlink(document, "requests", *addresses)
         assert code == 1
         assert "No deletion is requested for these links" not in out
-        assert f"{addresses[0] if addresses else mouse} requests could not be read: " in out
-        assert ("for the links that are not blocked." in out) == (not addresses)
-    for address, words in ((mouse, "uses the column `spezies`"), (scan, f"{mouse} is blocked")):
-        code, out = djlink(document, "approve", address)
-        assert code == 1
-        assert words in out
-        code, out = djlink(document, "requests", "--json", address)
-        assert code == 1
-        assert f'"address": "{address}", "reason"' in out
-    assert "Deletion of 1 row requested." in djlink(lab.document({"Mouse": MUS}), "requests")[1]
+        assert f"{mouse} requests could not be read: " in out
+        assert ("for the links whose requests could be read." in out) == (not addresses)
+    code, out = djlink(document, "approve", mouse)
+    assert code == 1
+    assert "belongs to the manifest `other`" in out
+    code, out = djlink(document, "requests", "--json", mouse)
+    assert code == 1
+    assert f'"address": "{mouse}", "reason"' in out
+    own = lab.rig.names("atlas")
+    lab.rig.run("lab_a", f"UPDATE {{outbound}}.`~djlink` SET manifest = '{own}' WHERE source_table = 'mouse'")
+    assert "Deletion of 1 row requested." in djlink(document, "requests")[1]

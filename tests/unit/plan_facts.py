@@ -10,6 +10,7 @@ from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.local_rules import LateKey
 from djlink_manifest.model.server.catalog import Size
 from djlink_manifest.model.stores.external import ObjectCounts
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
@@ -25,6 +26,7 @@ from djlink_manifest.reconcile.state.deletion_requests import (
 )
 from djlink_manifest.reconcile.state.snapshot import (
     Alteration,
+    BlockedKey,
     ColumnChange,
     EntityClass,
     LinkSnapshot,
@@ -117,10 +119,7 @@ def footing(facts: Mapping[str, Any]) -> LinkTables:
         mark_local="local" in unmarked,
         make_outbound=tuple(map(table, facts.get("make_outbound", []))),
         make_local=tuple(map(table, facts.get("make_local", []))),
-        add_foreign_keys=tuple(
-            (name, ForeignKey("fk", ("id",), "a_lab", "rig", ("id",)))
-            for name in facts.get("add_foreign_keys", [])
-        ),
+        add_foreign_keys=tuple(map(late_key, facts.get("add_foreign_keys", []))),
         drift=tuple(facts.get("drift", [])),
         make_views=tuple(map(view, facts.get("make_views", []))),
         views_why="the owner views are missing",
@@ -143,6 +142,13 @@ def column_change(words: str) -> ColumnChange:
     """The change of a column's type: `v int to bigint`."""
     name, before, _, after = words.split(" ")
     return ColumnChange(Column(name, before), Column(name, after))
+
+
+def late_key(name: str) -> LateKey:
+    """A foreign key of a local table to a parent that was linked later."""
+    key = ForeignKey("fk", ("id",), "a_lab", "rig", ("id",))
+    stands = TableDefinition("l", name.rpartition(".")[2], (Column("id", "int", nullable=True),), ("id",))
+    return LateKey(stands, key, "a.lab.Rig")
 
 
 def view(name: str) -> OwnerView:
@@ -214,4 +220,9 @@ def observation(
             {a: each["lately"] for a, each in facts.items() if "lately" in each},
         ),
         approvals=tuple(map(approval, approvals)),
+        blocked_keys={
+            a: tuple(BlockedKey(late_key(name), rows) for name, rows in each["blocked_keys"].items())
+            for a, each in facts.items()
+            if "blocked_keys" in each
+        },
     )

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from djlink_manifest.api.manifests import NOTHING, LinkDeclaration, decorated, letting_go, narrowed
+from djlink_manifest.api.manifests import LinkDeclaration, decorated, letting_go, narrowed
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.load import load
 from djlink_manifest.manifest.models.options import Options
 from djlink_manifest.manifest.models.servers import ServerSpec
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.nodes import Origin
-from djlink_manifest.model.links.selection import AllOf, Equals, SqlCondition
+from djlink_manifest.model.links.selection import NOTHING, AllOf, Equals, SqlCondition
 from djlink_manifest.model.server.catalog import Mark
 
 PLACE = Location("notebook.py", 3, 1)

@@ -81,9 +81,9 @@ def test_with_deletions_tables_come_first_then_claims_then_deletions_children_fi
     ]
 
 
-def test_a_stopped_link_and_one_with_nothing_to_do_have_no_turn() -> None:
-    stopped = link("a.s.P", 1, *MAKE, blocked=(Blocked("error", "no", whole=True),))
-    assert rounds([stopped, link("a.s.Q", 1)]) == ()
+def test_a_link_with_nothing_to_do_has_no_turn_and_a_blocked_one_has_those_of_its_actions() -> None:
+    stopped = link("a.s.P", 1, Approve("a", 1, ""), blocked=(Blocked("error", "no", whole=True),))
+    assert told([stopped, link("a.s.Q", 1)]) == [["P: Approve."]]
 
 
 def of_each_kind() -> Iterator[Action]:

@@ -121,7 +121,8 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
         screen.note(request_lines([p for p in plan.links if p.address == address]))
     if not given:
         link_plan = next((p for p in plan.links if p.address == address), None)
-        block = next((b for b in link_plan.blocked if b.whole), None) if link_plan else None
+        unread = link_plan.blocked if link_plan is not None and not link_plan.observed else ()
+        block = next((b for b in unread if b.whole), None)
         if block is not None:
             raise UsageError(
                 f"{address}: {block.reason}", hint=block.hint or "`djlink plan` shows the reason"

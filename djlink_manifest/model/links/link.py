@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from djlink_manifest.errors import Location
@@ -93,6 +93,26 @@ class Link:
     def tables(self) -> tuple[tuple[TableDefinition, TableDefinition], ...]:
         """The master, then each part: as the source has it and as it stands here."""
         return tuple(zip(self.definition.tables, self.local.tables, strict=False))
+
+    def without_parts(self, names: Collection[str]) -> Link:
+        """The link as if its source had no parts of these local names, nor what hangs on them."""
+        pairs = [
+            (part, local)
+            for part, local in zip(self.definition.parts, self.local.parts, strict=False)
+            if local.name not in names
+        ]
+        definition = replace(self.definition, parts=tuple(part for part, _ in pairs))
+        lost = {local.name for part, local in pairs if definition.master_columns(part) is None}
+        if lost:
+            return self.without_parts({*names, *lost})
+        left = {self.definition.name, *(part.name for part, _ in pairs)}
+        local = (*(local for _, local in pairs), self.local.parts[-1])
+        return replace(
+            self,
+            definition=definition,
+            local=replace(self.local, parts=local),
+            references=tuple(r for r in self.references if r.child_table in left),
+        )
 
     @property
     def requested_table(self) -> str:

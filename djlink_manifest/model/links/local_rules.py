@@ -6,7 +6,7 @@ version. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link, copied_columns
@@ -122,10 +122,60 @@ class Obstacle:
     waits: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LateKey:
+    """A foreign key that a local table shall get, as the link `parent` to whose table it is was linked later.
+
+    The server adds it only where no row lacks its parent row.
+    """
+
+    table: TableDefinition
+    key: ForeignKey
+    parent: str
+
+    @property
+    def nullable(self) -> tuple[str, ...]:
+        """The key's columns that may be NULL; a NULL in one of them refers to nothing."""
+        return tuple(name for name in self.key.columns if self.table.column(name).nullable)
+
+    @property
+    def words(self) -> str:
+        """Why the key is not added while rows lack their parent row."""
+        key = self.key
+        return (
+            f"rows of {self.table.schema}.{self.table.name} have no parent row in {key.parent_schema}."
+            f"{key.parent_table}, so the foreign key ({', '.join(key.columns)}) to it cannot be added"
+        )
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return (
+            f"change `where` or `pull` of {self.parent} so that it pulls their parents, or delete these rows "
+            f"locally; the next apply then adds the key; to list them: {self.statement}"
+        )
+
+    @property
+    def statement(self) -> str:
+        """The SELECT of the rows that lack their parent row."""
+        key = self.key
+        place, parent = (
+            f"{_quoted_name(schema)}.{_quoted_name(name)}"
+            for schema, name in (
+                (self.table.schema, self.table.name),
+                (key.parent_schema, key.parent_table),
+            )
+        )
+        pairs = zip(key.parent_columns, key.columns, strict=True)
+        match = " AND ".join(f"p.{_quoted_name(a)} = c.{_quoted_name(b)}" for a, b in pairs)
+        named = "".join(f"c.{_quoted_name(name)} IS NOT NULL AND " for name in self.nullable)
+        return f"SELECT * FROM {place} c WHERE {named}NOT EXISTS (SELECT 1 FROM {parent} p WHERE {match})"
+
+
 def local_rules(
     link: Link,
     tables: Mapping[TableName, TableDefinition],
-    linked: frozenset[TableName] = frozenset(),
+    linked: Container[TableName] = frozenset(),
     *,
     until_2038: bool = False,
 ) -> tuple[LocalRule, ...]:
@@ -148,7 +198,7 @@ def _times(link: Link) -> Iterator[LocalRule]:
 
 
 def _rules(
-    link: Link, tables: Mapping[TableName, TableDefinition], linked: frozenset[TableName]
+    link: Link, tables: Mapping[TableName, TableDefinition], linked: Container[TableName]
 ) -> Iterator[LocalRule]:
     own = {(t.schema, t.name) for t in link.local.tables}
     for source_table, expected in link.tables:

@@ -41,6 +41,7 @@ class AnyOf:
 
 
 Condition: TypeAlias = SqlCondition | Equals | AllOf | AnyOf
+NOTHING = AnyOf(())
 
 
 def is_textual(condition: Condition) -> bool:

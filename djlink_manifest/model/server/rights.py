@@ -19,6 +19,7 @@ LOCAL_RIGHTS = (
     "DELETE",
     "CREATE TEMPORARY TABLES",
 )
+PULLING_RIGHTS = frozenset({"CREATE", "ALTER", "REFERENCES"})  # those that deletions do not need
 REMOVAL_RIGHTS = ("DROP",)  # on both of these schemas, for `removed` alone
 OWNER_RIGHTS = ("SELECT", "INSERT", "DELETE")
 _ALL = frozenset({"ALL", "ALL PRIVILEGES"})

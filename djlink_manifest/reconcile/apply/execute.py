@@ -54,7 +54,7 @@ def execute(link_work: LinkWork, action: Action) -> Blocked | None:
         case MakeViews():
             schema_changes.make_views(link_work, action)
         case AddForeignKey():
-            schema_changes.add_foreign_key(link_work, action)
+            return schema_changes.add_foreign_key(link_work, action)
         case NoteDefinition():
             return schema_changes.note_definition(link_work, action)
         case NoteFilled():

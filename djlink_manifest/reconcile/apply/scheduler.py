@@ -45,7 +45,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.plan.order import Lane, Turn, is_structure, rounds
+from djlink_manifest.reconcile.plan.order import DELETIONS, Lane, Turn, is_structure, rounds
 from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.batches import LinkWork, Otherwise
@@ -68,7 +68,7 @@ def apply(plan: Plan, apply_context: ApplyContext, listener: Listener, stop: thr
     Raises LinkLocked, before anything is done, where another djlink works on one of the links.
     """
     started = time.monotonic()
-    due = [p.address for p in plan.links if p.actions and not p.is_stopped]
+    due = [p.address for p in plan.links if p.actions]
     wanted, going = concerned(plan), [r for r in plan.removals if not r.blocked]
     _take_locks([p.address for p in plan.links if p.address in wanted], going, apply_context)
     run = Run(apply_context, listener, stop, Workers(max(1, apply_context.parallelism)))
@@ -141,11 +141,14 @@ def _why_skipped(run: Run, turn: Turn) -> str | None:
     """Why a turn is not attempted; None where nothing is in the way.
 
     A link above it failed, or the tables of a link whose rows are deleted with its own could not be made.
+    Deletions need no link above.
     """
     if run.stop.is_set():
         return "interrupted before it started"
     along = run.unmade.intersection(changed_by(turn.address, turn.actions))
-    stopped = along | (run.apply_context.graph.upstream([turn.address]) & run.broken if run.broken else set())
+    deletes = all(isinstance(action, DELETIONS) for action in turn.actions)
+    above = run.apply_context.graph.upstream([turn.address]) if run.broken and not deletes else frozenset()
+    stopped = along | (above & run.broken)
     return f"{', '.join(sorted(stopped))} failed" if stopped else None
 
 

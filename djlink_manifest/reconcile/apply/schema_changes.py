@@ -35,6 +35,7 @@ from djlink_manifest.reconcile.runtime.events import Counts
 from djlink_manifest.reconcile.state.snapshot import Alteration
 from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.ddl import lineage, owner_views, tables
+from djlink_manifest.servers.entities.late_keys import count_parentless
 from djlink_manifest.servers.ownership import marks
 from djlink_manifest.servers.session.session import Writer
 
@@ -157,22 +158,20 @@ def note_filled(link_work: LinkWork, action: NoteFilled) -> Blocked | None:
     return None
 
 
-def add_foreign_key(link_work: LinkWork, action: AddForeignKey) -> None:
-    """Add a local foreign key to a parent that was linked later; the server checks every row."""
-    assert action.key is not None, "a plan that was observed has the foreign key"
-    text = tables.add_foreign_key(link_work.link.local.schema, action.table, action.key)
+def add_foreign_key(link_work: LinkWork, action: AddForeignKey) -> Blocked | None:
+    """Add a local foreign key to a parent that was linked later; the server checks every row.
+
+    Rows that lack their parent row still, such as one that was refused since the plan, leave it undone.
+    """
+    late = action.late
+    assert late is not None, "a plan that was observed has the foreign key"
+    text = tables.add_foreign_key(late.table.schema, late.table.name, late.key)
     try:
-        _make(link_work, link_work.local, action.key.name, text)
-    except RowsRefused as error:
-        raise ServerError(
-            "the foreign key was not added: rows of "
-            f"{link_work.link.local.schema}.{action.table} have no parent "
-            f"in {action.parent}",
-            code=error.code,
-            server=link_work.local.name,
-            hint="make the parent's link pull those rows too, or delete the local rows without a parent",
-        ) from error
+        _make(link_work, link_work.local, late.key.name, text)
+    except RowsRefused:
+        return Blocked("error", late.words, count_parentless(link_work.local, late), late.hint)
     link_work.counters.add(Counts(foreign_keys=1))
+    return None
 
 
 def make_views(link_work: LinkWork, action: MakeViews) -> None:

@@ -5,22 +5,37 @@ Pure: catalogues → footing or refusal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.local_rules import local_rules
+from djlink_manifest.model.links.local_rules import LateKey, local_rules
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint, link_id
-from djlink_manifest.model.server.rights import LOCAL_RIGHTS, OUTBOUND_RIGHTS, SOURCE_RIGHTS, grant, missing
+from djlink_manifest.model.server.rights import (
+    LOCAL_RIGHTS,
+    OUTBOUND_RIGHTS,
+    PULLING_RIGHTS,
+    SOURCE_RIGHTS,
+    grant,
+    missing,
+)
 from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.vendors.versions import ends_in_2038
 from djlink_manifest.reconcile.diff.hidden_parts import hidden_parts, hidden_problems
-from djlink_manifest.reconcile.diff.local_tables import local_drift, relink, relink_with_key
+from djlink_manifest.reconcile.diff.local_tables import (
+    LocalDrift,
+    keys_agree,
+    local_drift,
+    relink,
+    relink_with_key,
+)
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
+
+NO_TABLES: Mapping[TableName, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +71,24 @@ class CatalogPair:
 
 
 def compare_link(
-    link: Link, catalogs: CatalogPair, linked: frozenset[TableName] = frozenset()
+    link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str] = NO_TABLES
 ) -> LinkTables | Refusal:
-    """The link's footing, or why it has none. The first reason counts.
+    """The link's footing, or why no row comes; what bars deletions too counts first.
 
-    `linked` are the local tables of all links.
+    `linked` are the local tables of all links, each with its link's address.
     """
-    refusal = next(_refusals(link, catalogs), None)
-    if refusal is not None:
-        return refusal
+    refusals = tuple(_refusals(link, catalogs))
+    first = next((r for r in refusals if not r.only_pulls), next(iter(refusals), None))
+    return first or _found(link, catalogs, linked)
+
+
+def compare_for_deletions(link: Link, catalogs: CatalogPair) -> LinkTables | Refusal:
+    """What a link of which no row comes has of tables and marks, or why nothing can be deleted either."""
+    refusal = next((r for r in _refusals(link, catalogs) if not r.only_pulls), None)
+    return refusal or _found(link, catalogs, NO_TABLES)
+
+
+def _found(link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str]) -> LinkTables:
     source_mark, local_mark = _source_mark(link, catalogs), _local_mark(link, catalogs)
     outbound = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
     found_drift = local_drift(link, local_mark, catalogs.local)
@@ -77,7 +101,7 @@ def compare_link(
         mark_local=local_mark is None or local_mark.definition is None,
         make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in catalogs.source.tables),
         make_local=tuple(found_drift.make),
-        add_foreign_keys=tuple(found_drift.late_keys),
+        add_foreign_keys=tuple(_late_keys(link, found_drift, linked)),
         drift=tuple(found_drift.notes),
         alter_local=tuple(found_drift.alter),
         change_local=tuple(found_drift.change),
@@ -90,6 +114,7 @@ def compare_link(
         remade=gone or (local_mark is not None and local_mark.remade),
         mark=source_mark or catalogs.new_mark(link, catalogs.contact),
         new_schema=link.local.schema not in catalogs.local.all_schemas,
+        foreign_parts=tuple(found_drift.foreign),
     )
 
 
@@ -156,6 +181,13 @@ def forgotten_local(manifest: str, local: Catalog, sources: Iterable[Catalog]) -
                 )
 
 
+def _late_keys(link: Link, found: LocalDrift, linked: Mapping[TableName, str]) -> Iterator[LateKey]:
+    for name, key in found.late_keys:
+        table = next(t for t in link.local.tables if t.name == name)
+        parent = linked.get((key.parent_schema, key.parent_table), link.address)
+        yield LateKey(table, key, parent)
+
+
 def _has_master(link: Link, catalogs: CatalogPair) -> bool:
     return (link.local.schema, link.local.name) in catalogs.local.tables
 
@@ -194,17 +226,24 @@ def _foreign(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
 
 
 def _refusals(link: Link, catalogs: CatalogPair) -> Iterator[Refusal]:
+    for words, hint, only_pulls in _rights(link, catalogs):
+        yield Refusal(link.address, words, hint, link.location, only_pulls=only_pulls)
     for words, hint in (
-        *_rights(link, catalogs),
         *_foreign(link, catalogs),
         *_ownership(link, catalogs),
-        *_hidden(link, catalogs),
-        *_structure(link, catalogs),
+        *_outbound_key(link, catalogs),
     ):
         yield Refusal(link.address, words, hint, link.location)
+    for words, hint in _hidden(link, catalogs):
+        yield Refusal(link.address, words, hint, link.location, only_pulls=True)
+    found = local_drift(link, _local_mark(link, catalogs), catalogs.local)
+    only_pulls = keys_agree(link, catalogs.local, found.foreign)
+    for words, hint in found.problems:
+        yield Refusal(link.address, words, hint, link.location, only_pulls=only_pulls)
 
 
-def _rights(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
+def _rights(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str, bool]]:
+    """The privileges that are missing, with the GRANT, and whether deletions can do without them."""
     source, account = catalogs.source, catalogs.source.identity.account
     schema = link.outbound_schema
     everything = grant(OUTBOUND_RIGHTS, schema, account)
@@ -214,11 +253,13 @@ def _rights(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
             "user",
             f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
             f"{everything}",
+            False,
         )
     missing_rights = missing(source.grants, OUTBOUND_RIGHTS, schema)
     if missing_rights:
         words = f"the link user lacks {', '.join(missing_rights)} on the outbound schema `{schema}`"
-        yield words, f"ask the source's administrator to run: {everything}"
+        only_pulls = set(missing_rights) <= PULLING_RIGHTS
+        yield words, f"ask the source's administrator to run: {everything}", only_pulls
     for table in link.definition.tables:
         needed = SOURCE_RIGHTS if table is link.definition else ("SELECT",)
         missing_rights = missing(source.grants, needed, table.schema, table.name)
@@ -228,12 +269,14 @@ def _rights(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
                 f"{link.source}"
             )
             rights = grant(SOURCE_RIGHTS, table.schema, account)
-            yield words, f"ask the source's administrator to run: {rights}"
+            only_pulls = set(missing_rights) <= PULLING_RIGHTS
+            yield words, f"ask the source's administrator to run: {rights}", only_pulls
     missing_rights = missing(catalogs.local.grants, LOCAL_RIGHTS, link.local.schema)
     if missing_rights:
         words = f"the local user lacks {', '.join(missing_rights)} on the local schema `{link.local.schema}`"
         rights = grant(LOCAL_RIGHTS, link.local.schema, catalogs.local.identity.account)
-        yield words, f"ask the local administrator to run: {rights}"
+        only_pulls = set(missing_rights) <= PULLING_RIGHTS
+        yield words, f"ask the local administrator to run: {rights}", only_pulls
 
 
 def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
@@ -290,7 +333,7 @@ def _hidden(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     yield from hidden_problems(link, parts, catalogs.source)
 
 
-def _structure(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
+def _outbound_key(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     found = catalogs.source.tables.get((link.outbound_schema, link.outbound_table))
     if found is not None:
         expected = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)[0]
@@ -300,4 +343,3 @@ def _structure(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
             name = f"{found.schema}.{found.name}"
             said = f"the outbound table {name} does not match the source's definition: {'; '.join(words)}"
             yield said, relink_with_key(link)
-    yield from local_drift(link, _local_mark(link, catalogs), catalogs.local).problems

@@ -6,7 +6,7 @@ link's mark tells the rest apart: where it names the source's present definition
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from djlink_manifest.manifest.text.scalars import written
@@ -53,7 +53,8 @@ LEFT_OVER = "an apply that changed its tables was interrupted"
 class LocalDrift:
     """How the local tables differ from what shall stand, sorted by what can be done about it.
 
-    `problems` are reasons with next steps; `notes` hold nothing up.
+    `problems` are reasons with next steps; `notes` hold nothing up; `foreign` names tables of somebody else's
+    that stand in the place of a part.
     """
 
     make: list[TableDefinition] = field(default_factory=list)
@@ -63,6 +64,7 @@ class LocalDrift:
     late_keys: list[tuple[str, ForeignKey]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
     refill: str | None = None
     redefined: bool = False
 
@@ -81,6 +83,7 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
         elif whole and not view.is_local_change(table, stands):
             words = f"the local table {table.schema}.{table.name} was not created by djlink"
             found.problems.append((f"{words}, but the source added a part of that name", _RENAME))
+            found.foreign.append(table.name)
         else:
             _compare(view, table, stands, found)
     found.problems += _left_parts(link, local) if complete and not whole else ()
@@ -92,6 +95,35 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     if due or not (whole and found.redefined):
         found.unrecorded = False
     return found
+
+
+def keys_agree(link: Link, local: Catalog, foreign: Collection[str] = ()) -> bool:
+    """Whether the local master and those of its parts that stand hold the entity's key as the source does.
+
+    That is all that deletions need. `foreign` names tables that are no parts.
+    """
+    if (link.local.schema, link.local.name) not in local.tables:
+        return False
+    for table in link.local.tables[: len(link.definition.tables)]:
+        stands = local.tables.get((table.schema, table.name))
+        if stands is None or table.name in foreign:
+            continue
+        names = link.local.entity_columns(table)
+        if table.name == link.local.name and stands.key != table.key:
+            return False
+        if any(differences(_key_alone(table, names), _key_alone(stands, names))):
+            return False
+    return True
+
+
+def _key_alone(table: TableDefinition, names: Sequence[str]) -> TableDefinition:
+    """The columns of an entity's key as a table of their own."""
+    columns = tuple(
+        Column(c.name, c.type, charset=c.charset, collation=c.collation)
+        for c in table.columns
+        if c.name in names
+    )
+    return TableDefinition(table.schema, table.name, columns, tuple(names))
 
 
 _RENAME = "rename or drop the local table: a part of the source has that name"

@@ -31,13 +31,14 @@ def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
     link = context.links[address]
     values = parse_key(key, link)
     source, links, link_tables = context.sources[link.source], context.links, context.link_tables()
-    source_links, refusals = source_links_of(links, link_tables, source)
+    source_links, refusals = source_links_of(links, context.graph, link_tables, source)
     if address not in source_links.links:
         raise UsageError(f"{address}: {refusals[address].reason}", hint=refusals[address].hint)
+    stopped = context.graph.downstream(refusals)  # no row of these comes
     with source.readers.session() as source_session, context.local.readers.session() as local:
         sides = Sides(
             source_links,
-            link_tables.found,
+            {a: tables for a, tables in link_tables.found.items() if a not in stopped},
             source_catalog=source.catalog,
             local_catalog=context.local.catalog,
             source=source_session,

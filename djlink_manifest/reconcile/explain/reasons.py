@@ -39,8 +39,8 @@ Question: TypeAlias = Generator[Place, Explained, _T]
 class Sides:
     """What an explanation asks with: the scene of a source's links and a session to each server.
 
-    `link_tables` are those of the links that have one, `source_catalog` and `local_catalog` the catalogues of
-    both servers.
+    `link_tables` are those of the links of which rows may come, `source_catalog` and `local_catalog` the
+    catalogues of both servers.
     """
 
     source_links: SourceLinks

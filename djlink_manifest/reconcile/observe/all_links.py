@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from djlink_manifest.errors import ServerError, Unusable, with_server
+from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.selection import is_textual
+from djlink_manifest.model.links.selection import NOTHING, is_textual
 from djlink_manifest.model.tables.definition import unprotectable
+from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.observe.context import AllLinkTables, Context
-from djlink_manifest.reconcile.observe.link import ObservedLink, level_snapshot, observe
+from djlink_manifest.reconcile.observe.link import ObservedLink, level_snapshot, observe, observe_stopped
 from djlink_manifest.reconcile.resolve.external_columns import store_names
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
@@ -20,6 +23,7 @@ from djlink_manifest.servers.compare.bulk_check import BulkCheck, check_in_bulk,
 from djlink_manifest.servers.entities.counts import check_condition, links_with_requests
 from djlink_manifest.servers.entities.set_terms import SetTerms, SourceLinks
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
+from djlink_manifest.servers.session.error_words import NOT_EVALUATED
 from djlink_manifest.servers.session.errors import understood
 
 
@@ -39,81 +43,174 @@ class ObservedLinks:
 
 
 def observe_all(context: Context, link_tables: AllLinkTables, *, verify: bool = False) -> ObservedLinks:
-    """Snapshots of the links in scope that are neither refused nor below a refused one.
+    """Snapshots of the links in scope that can be observed.
 
-    Links out of scope take part in what is wanted: a parent is needed by them too. It is needed by refused
-    links for the rows that they hold. What fails for one link is a refusal of that link, and a source that
-    fails as a whole refuses all of its links. `verify`: rows are compared too. Raises Unusable for a server
-    that does not answer, or whose answers cannot be read.
+    Of a link of which no row comes, as it or one above it is refused, the entities are counted by state, and
+    that is all. Links out of scope take part in what is wanted: a parent is needed by them too. It is needed
+    by refused links for the rows that they hold. What fails for one link is a refusal of that link, and a
+    source that fails as a whole refuses all of its links. `verify`: rows are compared too. Raises Unusable
+    for a server that does not answer, or whose answers cannot be read.
     """
-    links, local, sources, store_transport = (
-        context.links,
-        context.local,
-        context.sources,
-        context.at.store_transport,
-    )
     refusals = dict(link_tables.refusals)
-    source_links = dict[str, SourceLinks]()
-    for name, reached in sources.items():
-        own_links = {a: link for a, link in links.items() if link.source == name}
+    failed = dict[str, ServerError]()
+    for name, reached in context.sources.items():
         try:
             with understood(name):
-                refusals.update(_conditions(own_links, refusals, reached))
-                source_links[name] = _source_links(reached, _usable_links(own_links, refusals), link_tables)
+                refusals |= _conditions(_of_source(context.links, name), refusals, reached)
         except Unusable:
             raise
         except ServerError as error:
-            refusals |= {a: _refusal(link, error) for a, link in own_links.items() if a not in refusals}
-    seen = _bulk_checks(context, link_tables, source_links, refusals)
-    snapshots: dict[str, LinkSnapshot] = {}
-    comparable = {a for a, f in link_tables.found.items() if a in links and f.is_comparable(links[a])}
-    blocked: dict[str, PackedKeys] = {}  # of earlier waves, while a wave is observed
-    keys = dict[str, PlanKeys]()
+            failed[name] = error
+    found = _Observed(context, link_tables, refusals, verify=verify)
+    for name in context.sources:
+        try:
+            if name in failed:
+                raise failed[name]
+            found.look_at(name)
+        except Unusable:
+            raise
+        except ServerError as error:
+            own_links = _of_source(context.links, name)
+            refusals |= {a: _refusal(link, error) for a, link in own_links.items() if _may_go_on(a, refusals)}
+    found.in_bulk = _bulk_checks(context, link_tables, found.source_links, refusals)
+    for wave in context.graph.subset(context.scope).waves():
+        found.wave(wave)
+    return ObservedLinks(found.snapshots, refusals, found.blocked, found.source_links, found.keys)
 
-    def one(address: str) -> None:
-        link, level = links[address], seen.get(address)
-        if level is not None and level.is_level and not verify:
-            snapshots[address] = level_snapshot(level)
+
+def _of_source(links: Mapping[str, Link], source: str) -> dict[str, Link]:
+    return {a: link for a, link in links.items() if link.source == source}
+
+
+def _may_go_on(address: str, refusals: Mapping[str, Refusal]) -> bool:
+    """Whether a link is not refused, or its deletions go on all the same."""
+    return address not in refusals or refusals[address].only_pulls
+
+
+@dataclass(slots=True)
+class _Observed:
+    """What was observed so far, wave after wave.
+
+    `refusals` grows; `in_bulk` is what was seen of links together with others. `again` are links of the wave
+    in hand whose statements met a `where` that cannot be evaluated, `met` all of these with that link.
+    """
+
+    context: Context
+    link_tables: AllLinkTables
+    refusals: dict[str, Refusal]
+    verify: bool
+    source_links: dict[str, SourceLinks] = field(default_factory=dict)
+    in_bulk: Mapping[str, BulkCheck] = field(default_factory=dict)
+    snapshots: dict[str, LinkSnapshot] = field(default_factory=dict)
+    blocked: dict[str, PackedKeys] = field(default_factory=dict)
+    keys: dict[str, PlanKeys] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    met: set[tuple[str, str]] = field(default_factory=set)
+    comparable: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        links = self.context.links
+        tables = self.link_tables.found
+        self.comparable = {a for a, f in tables.items() if a in links and f.is_comparable(links[a])}
+
+    def look_at(self, source: str) -> None:
+        """Find what the SQL of a source is made from. Raises ServerError."""
+        own_links, reached = _of_source(self.context.links, source), self.context.sources[source]
+        stopped = self.context.graph.downstream(self.refusals)
+        with understood(source):
+            usable = _usable_links(own_links, stopped)
+            self.source_links[source] = _source_links(reached, usable, self.link_tables)
+
+    def look_again(self, source: str) -> None:
+        """As `look_at`, once links were refused while they were observed."""
+        try:
+            self.look_at(source)
+        except Unusable:
+            raise
+        except ServerError as error:
+            for address, link in _of_source(self.context.links, source).items():
+                if _may_go_on(address, self.refusals):
+                    self.refusals[address] = _refusal(link, error)
+
+    def wave(self, addresses: Sequence[str]) -> None:
+        """Observe the links of a wave, at the same time."""
+        due = [a for a in addresses if a in self.link_tables.found]
+        while due:
+            before = frozenset(self.refusals)
+            stopped = self.context.graph.downstream(before)
+            found = dict[str, PackedKeys]()
+            step = partial(self._one, stopped, found)
+            going = [a for a in due if _may_go_on(a, self.refusals)]
+            each(step, going, self.context.options.parallelism)
+            self.blocked |= {address: packed for address, packed in found.items() if packed.count}
+            due, self.again = sorted(self.again), set()
+            for name in sorted({source_of(a) for a in self.refusals.keys() - before}) if due else ():
+                self.look_again(name)
+
+    def _one(self, stopped: Collection[str], found: dict[str, PackedKeys], address: str) -> None:
+        """Observe a link; the entities that cannot come go into `found`."""
+        link, context, level = self.context.links[address], self.context, self.in_bulk.get(address)
+        if level is not None and level.is_level and not self.verify and address not in stopped:
+            self.snapshots[address] = level_snapshot(level)
             return
-        context.options.report(f"{'comparing the rows of' if verify else 'observing'} {address}")
-        source = sources[link.source]
+        context.options.report(f"{'comparing the rows of' if self.verify else 'observing'} {address}")
+        source = context.sources[link.source]
         above = context.graph.upstream([address]) - {address}
         try:
             with (
                 understood(source.address.name),
                 source.readers.session() as source_session,
-                local.readers.session() as local_session,
+                context.local.readers.session() as local_session,
             ):
                 at = ObservedLink(
                     link,
-                    link_tables.found[address],
-                    source_links[link.source],
+                    self.link_tables.found[address],
+                    self.source_links[link.source],
                     sizes=source.catalog.sizes,
                     source=source_session,
                     local=local_session,
-                    blocked=blocked,
-                    comparable=comparable,
-                    store_transport=store_transport,
+                    blocked=self.blocked,
+                    comparable=self.comparable,
+                    store_transport=context.at.store_transport,
                 )
-                snapshots[address], found[address], keys[address] = observe(
+                if address in stopped:
+                    self.snapshots[address], self.keys[address] = observe_stopped(at)
+                    return
+                self.snapshots[address], found[address], self.keys[address] = observe(
                     at,
                     level.digests if level is not None else None,
-                    verify=verify,
-                    hangs=any(keys[a].lets_go for a in above if a in keys),
+                    verify=self.verify,
+                    hangs=any(self.keys[a].lets_go for a in above if a in self.keys),
                 )
-            if link.stores and (snapshots[address].brings or link_tables.found[address].refill is not None):
-                store_transport.check(link.source, store_names(link.definition), store_names(link.local))
         except Unusable:
             raise
         except ServerError as error:
-            refusals[address] = _refusal(link, error)
+            self._failed(link, error)
+        else:
+            self._check_stores(link)
 
-    for wave in context.graph.subset(context.scope).waves():
-        found = dict[str, PackedKeys]()
-        stopped = context.graph.downstream(refusals)
-        each(one, [a for a in wave if a not in stopped], context.options.parallelism)
-        blocked |= {address: packed for address, packed in found.items() if packed.count}
-    return ObservedLinks(snapshots, refusals, blocked, source_links, keys)
+    def _failed(self, link: Link, error: ServerError) -> None:
+        """Refuse the link, or the one whose `where` cannot be evaluated: then this one is observed again."""
+        culprit = self.context.links.get(error.link or "") if error.code in NOT_EVALUATED else None
+        if culprit is None or (link.address, culprit.address) in self.met:
+            self.refusals[link.address] = _refusal(link, error)
+            return
+        self.met.add((link.address, culprit.address))
+        self.again.add(link.address)
+        self.refusals.setdefault(culprit.address, replace(_refusal(culprit, error), only_pulls=True))
+
+    def _check_stores(self, link: Link) -> None:
+        """Refuse a link whose external objects are to come, and of which a store cannot be used."""
+        address = link.address
+        if not link.stores:
+            return
+        if not (self.snapshots[address].brings or self.link_tables.found[address].refill is not None):
+            return
+        try:
+            names = store_names(link.definition), store_names(link.local)
+            self.context.at.store_transport.check(link.source, *names)
+        except ServerError as error:
+            self.refusals[address] = replace(_refusal(link, error), only_pulls=True)
 
 
 def _bulk_checks(
@@ -159,12 +256,13 @@ def _bulk_checks(
 
 
 def source_links_of(
-    links: Mapping[str, Link], link_tables: AllLinkTables, source: Reached
+    links: Mapping[str, Link], graph: LinkGraph, link_tables: AllLinkTables, source: Reached
 ) -> tuple[SourceLinks, Mapping[str, Refusal]]:
     """The links of one source as a plan's SQL sees them, and the refusals with those found on the way."""
-    own_links = {a: link for a, link in links.items() if link.source == source.address.name}
+    own_links = _of_source(links, source.address.name)
     refusals = {**link_tables.refusals, **_conditions(own_links, link_tables.refusals, source)}
-    return _source_links(source, _usable_links(own_links, refusals), link_tables), refusals
+    usable = _usable_links(own_links, graph.downstream(refusals))
+    return _source_links(source, usable, link_tables), refusals
 
 
 def _refusal(link: Link, error: ServerError) -> Refusal:
@@ -184,14 +282,17 @@ def _conditions(
         if problem:
             words = f"the server rejects `where`: {problem}"
             hint = "correct the condition; it can use only the table's own columns"
-            found[address] = Refusal(address, words, hint, link.location)
+            found[address] = Refusal(address, words, hint, link.location, only_pulls=True)
     return found
 
 
-def _usable_links(links: Mapping[str, Link], refused: Mapping[str, Refusal]) -> dict[str, Link]:
-    """A source's links for its SQL: a refused one counts with what it holds, one without a key not at all."""
+def _usable_links(links: Mapping[str, Link], stopped: Collection[str]) -> dict[str, Link]:
+    """A source's links for its SQL: one of which no row comes counts with what it holds.
+
+    Unless nothing is wanted of it anyhow. One without a key does not count at all.
+    """
     own_links = {
-        a: replace(link, where=None, pull="none") if a in refused else link
+        a: replace(link, where=None, pull="none") if a in stopped and link.where != NOTHING else link
         for a, link in links.items()
         if unprotectable(link.definition) is None
     }

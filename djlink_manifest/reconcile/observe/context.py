@@ -12,12 +12,17 @@ from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.local_rules import LastTimestamp, Leftover, LocalRule
 from djlink_manifest.model.server.catalog import Catalog, TableName
 from djlink_manifest.model.tables.naming import LINEAGE
-from djlink_manifest.reconcile.diff.link_tables import CatalogPair, compare_link, holding
+from djlink_manifest.reconcile.diff.link_tables import (
+    CatalogPair,
+    compare_for_deletions,
+    compare_link,
+    holding,
+)
 from djlink_manifest.reconcile.observe.connect import Reached, Words
 from djlink_manifest.reconcile.observe.stores import StoreTransport
 from djlink_manifest.reconcile.resolve.links import Resolved
 from djlink_manifest.reconcile.resolve.selection import Selection
-from djlink_manifest.reconcile.state.snapshot import LinkTables, Refusal, ServerFacts
+from djlink_manifest.reconcile.state.snapshot import LinkTables, Refusal, ServerFacts, merged
 from djlink_manifest.servers.ddl.lineage import is_lineage
 
 
@@ -34,9 +39,10 @@ def usual_parallelism(sources: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AllLinkTables:
-    """The footings of all links that have one, and the refusals of the others with those known before.
+    """The footings of all links that have one, and the refusals with those known before.
 
-    `held` are the links whose held rows can be read, whatever else may be amiss with them.
+    A link whose refusal bars pulls only has both. `held` are the links whose held rows can be read, whatever
+    else may be amiss with them.
     """
 
     found: Mapping[str, LinkTables]
@@ -125,20 +131,40 @@ class Context:
         """Find every link's footing."""
         found = dict[str, LinkTables]()
         refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
-        linked = frozenset((t.schema, t.name) for x in self.resolved.links for t in x.local.tables)
+        linked = {(t.schema, t.name): x.address for x in self.resolved.links for t in x.local.tables}
         catalog_pairs = {name: self.catalog_pair(name) for name in self.sources}
         for link in self.resolved.links:
             catalogs = catalog_pairs[link.source]
             if holding(link, catalogs):
                 held.add(link.address)
-            if link.address in refusals:
-                continue
-            stands = compare_link(link, catalogs, linked)
+            stands = refusals.get(link.address) or compare_link(link, catalogs, linked)
             if isinstance(stands, Refusal):
                 refusals[link.address] = stands
+                if not stands.only_pulls:
+                    continue
+                stands = compare_for_deletions(link, catalogs)
+            if isinstance(stands, Refusal):
+                refusals[link.address] = merged(refusals[link.address], stands)
             else:
                 found[link.address] = stands
         return AllLinkTables(found, refusals, frozenset(held))
+
+
+def for_deletions(
+    context: Context, link_tables: Mapping[str, LinkTables], stopped: Set[str]
+) -> tuple[Mapping[str, LinkTables], Context]:
+    """The footings, and the context, in which of the links `stopped` no row comes.
+
+    Of these only what deletions need is looked at. Parts that do not stand locally, or stand there as tables
+    of somebody else's, are none of theirs.
+    """
+    links = {
+        a: link.without_parts(link_tables[a].lacks_parts(link)) if a in stopped else link
+        for a, link in context.links.items()
+    }
+    found = {a: t.for_deletions(context.links[a]) if a in stopped else t for a, t in link_tables.items()}
+    resolved = replace(context.resolved, links=tuple(links.values()))
+    return found, replace(context, resolved=resolved)
 
 
 def lineage_schemas(source: Catalog) -> tuple[str, ...]:

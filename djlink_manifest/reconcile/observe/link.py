@@ -91,6 +91,29 @@ def observe(
     return _observe(at, (*at.tables.rules, left), None, verify=verify, hangs=hangs)
 
 
+def observe_stopped(at: ObservedLink) -> tuple[LinkSnapshot, PlanKeys]:
+    """The counts of a link of which no row comes, by state, and what is let go at the source.
+
+    Only keys are compared, so that it does not matter what became of other columns. Raises ServerError.
+    """
+    link, tables = at.link, at.tables
+    with differing_keys(link, at.has_outbound, at.has_local, at.source, local=at.local) as (missing, extra):
+        prepare(at.source, at.source_links, link)
+        with at.source.snapshot():
+            found = entity_counts.count_classes(at.source, at.source_links, link, missing, extra)
+        counts, keys = {EntityClass(*c): n for c, n in found.items()}, PlanKeys()
+        if not tables.make_outbound:
+            steps = steps_of(link, tables, counts)
+            keys = plan_keys(link, tables, at.source_links, steps, at=(at.source, missing), lost=[])
+    snapshot = LinkSnapshot(
+        counts=counts,
+        source_rows=_total(counts, source=True),
+        outbound_rows=_total(counts, outbound=True),
+        local_rows=_total(counts, local=True),
+    )
+    return snapshot, keys
+
+
 def _has_left(left: LocalRule, seen: LinkSnapshot, local: Session) -> bool:
     """Whether rows of local parts were left behind by their master row, and are in the way of what comes.
 

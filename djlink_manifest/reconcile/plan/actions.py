@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from djlink_manifest.model.links.local_rules import LateKey
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
-from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.model.vendors.alter_cost import Cost
 from djlink_manifest.reconcile.state.snapshot import Alteration, TableChange
@@ -143,14 +144,14 @@ class NoteFilled:
 
 @dataclass(frozen=True, slots=True)
 class AddForeignKey:
-    """Add a local foreign key to a parent that was linked later."""
+    """Add a local foreign key to a parent that was linked later, once no row lacks its parent row."""
 
     table: str
     columns: tuple[str, ...]
     parent: str
     reason: str
     server: str = LOCAL
-    key: ForeignKey | None = None
+    late: LateKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def approvals_of(plan: Plan, by: str, day: str) -> tuple[Approval, ...]:
 def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
     """The approval that names all orphans of a link, for which the plan has looked; None for none."""
     found = link.requests.orphans if link.requests else None
-    if found is None or not found.count or link.is_stopped:
+    if found is None or not found.count or not link.observed:
         return None
     return Approval.model_construct(
         origin=Origin.outside(link.location or SPOKEN),
@@ -42,7 +42,7 @@ def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:
     for link in plan.links:
         requested = link.requests.requested if link.requests else None
         # of what was approved before nobody can be asked again: it is in no set
-        if requested is None or not requested.count or not requested.closure.local or link.is_stopped:
+        if requested is None or not requested.count or not requested.closure.local or not link.observed:
             continue
         going = [a for a in link.actions if isinstance(a, Delete) and a.cause in ("approved", "auto")]
         if sum(a.entities for a in going) < requested.closure.local - _held(link):

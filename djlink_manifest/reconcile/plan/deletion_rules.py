@@ -90,10 +90,12 @@ class Decider:
         *,
         complete: bool = True,
         remade: bool = False,
+        stopped: bool = False,
     ) -> Decision:
         """Decide about one link. `seen` is None where nothing about deletions was, or could be, observed.
 
         `complete`: all of the link's tables stand. `remade`: the local one was made anew and lacks rows.
+        `stopped`: no row of the link comes; what is wanted no longer stays, since what is wanted is not sure.
         """
         approvals = [a for a in self.approvals if a.link == link.address]
         if seen is None:
@@ -114,6 +116,7 @@ class Decider:
         if seen.again:
             blocked.append(Blocked("review", AGAIN, seen.again, how_again(link)))
         unwanted = seen.unwanted_alone if link.address in self.staying else seen.unwanted
+        unwanted = Closure() if stopped else unwanted
         kept, warnings = self._unwanted(link, unwanted, actions, blocked)
         records = until if seen.unnoted or seen.overdue else None
         actions = [

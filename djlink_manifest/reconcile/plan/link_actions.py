@@ -31,6 +31,7 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.state.snapshot import (
     Alteration,
+    BlockedKey,
     LinkSnapshot,
     LinkTables,
     ReliedOn,
@@ -51,7 +52,8 @@ class Facts:
 
     `steps` counts the entities that each step of the state table concerns; `relied` are those that are not
     refilled, as rows of other tables rely on theirs; `may_refill` says whether rows that are here may be
-    refilled at all; `lineage` names the source's schemas that have DataJoint's lineage.
+    refilled at all; `lineage` names the source's schemas that have DataJoint's lineage; `blocked_keys` are
+    the foreign keys to parents linked later that rows keep from being added.
     """
 
     link: Link
@@ -61,6 +63,7 @@ class Facts:
     relied: ReliedOn
     may_refill: bool
     lineage: tuple[str, ...] = ()
+    blocked_keys: tuple[BlockedKey, ...] = ()
 
 
 def structure(facts: Facts) -> Iterator[Action]:
@@ -91,10 +94,50 @@ def structure(facts: Facts) -> Iterator[Action]:
         yield CopyLineage(facts.lineage, "its attributes are those of the source")
     if _is_built(link_tables) and not link_tables.completes_late:
         yield from _note_definition(facts, COMPLETE)
-    if link_tables.make_views:
-        names = tuple(f"{view.schema}.{view.name}" for view in link_tables.make_views)
-        reason = why if link_tables.is_new else link_tables.views_why
-        yield MakeViews(link.source, names, reason, link_tables.make_views)
+    yield from _views(facts, why)
+
+
+def stopped_structure(facts: Facts) -> Iterator[Action]:
+    """The tables and views that requests and deletions need, of a link of which no row comes."""
+    link, link_tables, why = (
+        facts.link,
+        facts.link_tables.for_deletions(facts.link),
+        "its tables are incomplete",
+    )
+    made = link_tables.make_outbound
+    if not (link_tables.holds(link) and link_tables.has_master(link)):
+        return
+    if made:
+        yield CreateOutbound(link.source, _names(made), why, made, _mark(link_tables, link.outbound_table))
+    if link_tables.make_local:
+        yield CreateLocal(
+            _names(link_tables.make_local),
+            why,
+            definitions=link_tables.make_local,
+            mark=_mark(link_tables, link.local.name),
+            remade=link_tables.remade,
+        )
+    yield from _views(facts, why)
+
+
+def _views(facts: Facts, why: str) -> Iterator[MakeViews]:
+    views = facts.link_tables.make_views
+    if views:
+        names = tuple(f"{view.schema}.{view.name}" for view in views)
+        reason = why if facts.link_tables.is_new else facts.link_tables.views_why
+        yield MakeViews(facts.link.source, names, reason, views)
+
+
+def stopped_rows(facts: Facts) -> Iterator[Action]:
+    """What is released at the source of a link of which no row comes."""
+    if not facts.link_tables.remade and facts.link_tables.holds(facts.link):
+        yield from _releases(facts)
+
+
+def _releases(facts: Facts) -> Iterator[Release]:
+    if facts.steps[Step.RELEASE]:
+        words, lost = "missing locally and not pullable", facts.link_tables.remade
+        yield Release(facts.link.source, facts.steps[Step.RELEASE], words, lost=lost)
 
 
 def rows(facts: Facts) -> Iterator[Action]:
@@ -105,9 +148,7 @@ def rows(facts: Facts) -> Iterator[Action]:
     link, link_tables, steps, snapshot = facts.link, facts.link_tables, facts.steps, facts.snapshot
     comes_again = steps[Step.PULL_AGAIN] - snapshot.blocked_again
     gives_up = link_tables.remade and (comes_again > 0 or steps[Step.RELEASE]) and snapshot.hanging
-    if steps[Step.RELEASE]:
-        words = "missing locally and not pullable"
-        yield Release(link.source, steps[Step.RELEASE], words, lost=link_tables.remade)
+    yield from _releases(facts)
     if gives_up:
         yield GiveUp(link.source, snapshot.hanging, HANGS_ON)
     if snapshot.equal:
@@ -130,9 +171,12 @@ def rows(facts: Facts) -> Iterator[Action]:
         )
     if link_tables.remade and (gives_up or not _stay_lost(snapshot)):
         yield NoteFilled(_id_of(link_tables), FILLED)
-    for table, key in link_tables.add_foreign_keys:
-        parent = f"{key.parent_schema}.{key.parent_table}"
-        yield AddForeignKey(table, key.columns, parent, "its parent is now linked", key=key)
+    blocked_keys = {each.late for each in facts.blocked_keys}
+    for late in link_tables.add_foreign_keys:
+        if late not in blocked_keys:
+            parent = f"{late.key.parent_schema}.{late.key.parent_table}"
+            why = "its parent is now linked"
+            yield AddForeignKey(late.table.name, late.key.columns, parent, why, late=late)
 
 
 def taken_note_of(facts: Facts) -> Iterator[Action]:

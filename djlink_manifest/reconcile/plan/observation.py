@@ -10,6 +10,7 @@ from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.deletion_requests import DeletionFacts
 from djlink_manifest.reconcile.state.snapshot import (
+    BlockedKey,
     Forgotten,
     LinkSnapshot,
     LinkTables,
@@ -35,8 +36,8 @@ class Observation:
     """All that a plan is made from, beside the links and their graph.
 
     `deletions` is what was observed of them; `limit` replaces every `max_deletions`. `relied` names, by link,
-    the entities that are not refilled for what refers to them, `lineage`, by source, the schemas that have
-    DataJoint's lineage.
+    the entities that are not refilled for what refers to them, `blocked_keys` the foreign keys that rows keep
+    from being added; `lineage`, by source, the schemas that have DataJoint's lineage.
     """
 
     head: Head
@@ -50,4 +51,5 @@ class Observation:
     limit: Limit | None = None
     removals: tuple[Removal, ...] = ()
     relied: Mapping[str, ReliedOn] = field(default_factory=dict)
+    blocked_keys: Mapping[str, tuple[BlockedKey, ...]] = field(default_factory=dict)
     lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

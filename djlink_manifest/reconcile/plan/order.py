@@ -57,7 +57,7 @@ def rounds(links: Iterable[LinkPlan]) -> tuple[Round, ...]:
     before, so that no deletion meets a missing one; then all that was approved is claimed; then deletions are
     done, children first, of each source one link after another; then rows come, wave after wave.
     """
-    due = [link for link in links if link.actions and not link.is_stopped]
+    due = [link for link in links if link.actions]
     if not any(isinstance(a, DELETIONS) for link in due for a in link.actions):
         return _with_last([*_waves(due, lambda action: True)])
     return _with_last(

@@ -6,7 +6,7 @@ Nothing in it depends on the order of the manifest's text, on the clock or on a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
@@ -16,14 +16,23 @@ from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.plan.deletion_rules import Decider
-from djlink_manifest.reconcile.plan.link_actions import Facts, rows, structure, taken_note_of
-from djlink_manifest.reconcile.plan.messages import STRAYS
+from djlink_manifest.reconcile.plan.link_actions import (
+    Facts,
+    rows,
+    stopped_rows,
+    stopped_structure,
+    structure,
+    taken_note_of,
+)
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.plan.warnings import (
+    blocked_late_keys,
     drifts,
     obstacles,
+    orphan_rows,
     relied_on,
+    stray_rows,
     unlinked_warnings,
     unparented,
     unsure,
@@ -31,8 +40,6 @@ from djlink_manifest.reconcile.plan.warnings import (
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
     Forgotten,
-    LinkSnapshot,
-    LinkTables,
     Refusal,
     ReliedOn,
     ServerFacts,
@@ -46,7 +53,8 @@ class LinkPlan:
 
     `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are
     held though no longer wanted; `left_out` says how many source entities each reason leaves out; `requests`
-    is what the source asks to delete, and what would go with it.
+    is what the source asks to delete, and what would go with it. `observed` tells that its rows were counted
+    and its requests read; else nothing at all is done.
     """
 
     address: str
@@ -64,6 +72,7 @@ class LinkPlan:
     outbound_rows: int = 0
     local_rows: int = 0
     requests: LinkDeletions | None = None
+    observed: bool = True
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -72,7 +81,7 @@ class LinkPlan:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the link is blocked, so nothing is done."""
+        """Whether the link is blocked: no row of it comes, and `actions` has what needs its key alone."""
         return any(b.whole for b in self.blocked)
 
     @property
@@ -125,8 +134,9 @@ class Plan:
 def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     """The plan for these links. `graph` gives the waves; `seen` what stands on the servers and the counts.
 
-    A link whose footing or snapshot is missing must have a refusal of its address; it and all links below it
-    are not attempted.
+    A link whose footing or snapshot is missing must have a refusal of its address. Of a refused link, and of
+    all links below it, no row comes and no table is altered; what needs the key alone is done, unless the
+    refusal bars that too.
     """
     by_address, head = {link.address: link for link in links}, seen.head
     refused: dict[str, list[Refusal]] = defaultdict(list)
@@ -161,9 +171,15 @@ def _link_plans(
         plans: dict[str, LinkPlan] = {}
         for base in _bases(links, graph):
             stopped = [p for p in base.after if plans[p].is_stopped]
-            in_the_way = tuple(_in_the_way(refused.get(base.address, ()), stopped))
-            link = links[base.address]
-            plans[base.address] = _link_plan(base, link, in_the_way, seen, (decider, spent))
+            own_refusals, link = refused.get(base.address, []), links[base.address]
+            tables = seen.link_tables.get(base.address)
+            begun = tables is not None and not tables.is_new
+            in_the_way = tuple(_in_the_way(own_refusals, stopped, begun=begun))
+            plans[base.address] = (
+                _link_plan(base, link, in_the_way, seen, (decider, spent))
+                if _only_pulls(own_refusals)
+                else replace(_counted(base, link, seen), blocked=in_the_way, observed=False)
+            )
         stay = [a for a, found in seen.deletions.links.items() if found.unwanted.entities and a in plans]
         stay = [a for a in stay if not any(map(_is_of_unwanted, plans[a].actions))]
         above = staying.union(*(graph.upstream([a]) - {a} for a in stay))
@@ -172,12 +188,20 @@ def _link_plans(
         staying = above
 
 
+def _only_pulls(refusals: Iterable[Refusal]) -> bool:
+    """Whether none of the refusals bars deletions."""
+    return all(refusal.only_pulls for refusal in refusals)
+
+
 def _decider(
-    links: Mapping[str, Link], refused: Collection[str], seen: Observation, staying: Collection[str]
+    links: Mapping[str, Link],
+    refused: Mapping[str, Sequence[Refusal]],
+    seen: Observation,
+    staying: Collection[str],
 ) -> Decider:
     return Decider(
         links,
-        usable=frozenset(a for a in seen.snapshots if a in links and a not in refused),
+        usable=frozenset(a for a in seen.snapshots if a in links and _only_pulls(refused.get(a, ()))),
         held={address: snapshot.outbound_rows for address, snapshot in seen.snapshots.items()},
         lately=seen.deletions.lately,
         approvals=seen.approvals,
@@ -200,12 +224,13 @@ def _bases(links: Mapping[str, Link], graph: LinkGraph) -> Iterator[LinkPlan]:
             yield LinkPlan(address, number, link.location, edges, warnings=warnings)
 
 
-def _in_the_way(refusals: Sequence[Refusal], stopped: Sequence[str]) -> Iterator[Blocked]:
-    """Why nothing of a link is done: it is refused, or links above it are stopped."""
+def _in_the_way(refusals: Sequence[Refusal], stopped: Sequence[str], *, begun: bool) -> Iterator[Blocked]:
+    """Why no row of a link comes: it is refused, or links above it are stopped. `begun`: it has tables."""
     yield from (Blocked("error", r.reason, hint=r.hint, whole=True) for r in refusals)
     if stopped and not refusals:
         verb = "is" if len(stopped) == 1 else "are"
-        reason = f"not attempted: {', '.join(stopped)} {verb} blocked"
+        what = "no row is pulled" if begun else "not attempted"
+        reason = f"{what}: {', '.join(stopped)} {verb} blocked"
         yield Blocked("upstream", reason, whole=True)
 
 
@@ -219,30 +244,50 @@ def _link_plan(
     """The plan of one link; what decides about deletions comes with the spent approvals, which are added."""
     decider, spent = deciding
     link_tables, snapshot = seen.link_tables.get(link.address), seen.snapshots.get(link.address)
-    if link_tables is not None and snapshot is not None:
-        base = _counted(base, link, link_tables, snapshot)
-    if in_the_way:
-        return replace(base, blocked=in_the_way)
     if link_tables is None or snapshot is None:
+        if in_the_way:
+            return replace(base, blocked=in_the_way, observed=False)
         raise ValueError(f"{link.address} has no observation and no refusal")
+    base = _counted(base, link, seen)
     steps, deletions = steps_of(link, link_tables, snapshot.counts), seen.deletions.links.get(link.address)
-    relied = seen.relied.get(link.address)
+    relied, blocked_keys = seen.relied.get(link.address), seen.blocked_keys.get(link.address, ())
     complete = not (link_tables.make_local or link_tables.make_outbound)
-    decision = decider.decide(link, steps, deletions, complete=complete, remade=link_tables.remade)
+    terms = {"complete": complete, "remade": link_tables.remade, "stopped": bool(in_the_way)}
+    decision = decider.decide(link, steps, deletions, **terms)
     spent += decision.spent
     told = any(map(_is_of_orphans, decision.actions))
     # not while source rows are gone that are held, nor in the apply that deletes these here
     may_refill = not (snapshot.in_state(State.IMPOSSIBLE) or told)
     lineage = seen.lineage.get(link.source, ())
     aside = relied or ReliedOn(0)
-    facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
+    facts = Facts(
+        link,
+        link_tables,
+        snapshot,
+        steps,
+        relied=aside,
+        may_refill=may_refill,
+        lineage=lineage,
+        blocked_keys=blocked_keys,
+    )
+    left = () if told else stray_rows(link, snapshot)
+    if in_the_way:
+        # of a table that lacks its outbound row, or its mark, nothing was pulled yet
+        acts = not (link_tables.is_new or link_tables.mark_outbound)
+        return replace(
+            base,
+            actions=(*stopped_structure(facts), *decision.actions, *stopped_rows(facts)) if acts else (),
+            blocked=(*in_the_way, *decision.blocked, *left),
+            drift=tuple(orphan_rows(link, snapshot)),
+            requests=deletions,
+        )
     actions = (*structure(facts), *decision.actions, *rows(facts))
-    found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
+    found_obstacles = (*left, *obstacles(link, snapshot, steps))
     not_refilled = (*unparented(link, snapshot), *relied_on(link, relied, seen.head.files))
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *found_obstacles, *not_refilled),
+        blocked=(*decision.blocked, *found_obstacles, *not_refilled, *blocked_late_keys(blocked_keys)),
         drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
@@ -250,8 +295,11 @@ def _link_plan(
     )
 
 
-def _counted(base: LinkPlan, link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> LinkPlan:
-    """The plan of a link with what stands of it."""
+def _counted(base: LinkPlan, link: Link, seen: Observation) -> LinkPlan:
+    """The plan of a link with what stands of it, as far as it was observed."""
+    link_tables, snapshot = seen.link_tables.get(link.address), seen.snapshots.get(link.address)
+    if link_tables is None or snapshot is None:
+        return base
     return replace(
         base,
         new=link_tables.is_new,
@@ -273,7 +321,7 @@ def _is_of_orphans(action: Action) -> bool:
 
 def concerned(plan: Plan) -> frozenset[str]:
     """The links that an apply works on: with actions, or with entities that others' deletions take."""
-    acting = [link for link in plan.links if link.actions and not link.is_stopped]
+    acting = [link for link in plan.links if link.actions]
     along = {a for link in acting for d in link.actions if isinstance(d, Delete) for a, _ in d.along}
     return frozenset({link.address for link in acting} | along)
 

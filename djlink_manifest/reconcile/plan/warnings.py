@@ -14,7 +14,7 @@ from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.plan.messages import ORPHANS, STRAYS, how_strays, quoted_name
 from djlink_manifest.reconcile.plan.observation import Observation
-from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, LinkTables, ReliedOn
+from djlink_manifest.reconcile.state.snapshot import BlockedKey, LinkSnapshot, LinkTables, ReliedOn
 
 UNSURE = (
     "deletions: the local account cannot tell whether a table that it cannot see refers to linked tables "
@@ -33,9 +33,6 @@ def obstacles(link: Link, snapshot: LinkSnapshot, steps: Mapping[Step, int]) -> 
             "compare them with the source; if you delete the local rows of "
             f"{link.local.schema}.{link.local.name}, they are pulled again",
         )
-    strays = snapshot.in_state(State.IMPOSSIBLE)
-    if strays:
-        yield Blocked("error", STRAYS, strays, how_strays(link))
     for key, count in snapshot.taken:
         yield Blocked(
             "error",
@@ -78,6 +75,13 @@ def unparented(link: Link, snapshot: LinkSnapshot) -> Iterator[Blocked]:
         yield Blocked("upstream", reason, found.entities, hint)
 
 
+def stray_rows(link: Link, snapshot: LinkSnapshot) -> Iterator[Blocked]:
+    """What is held, requested or approved though its source row is gone."""
+    strays = snapshot.in_state(State.IMPOSSIBLE)
+    if strays:
+        yield Blocked("error", STRAYS, strays, how_strays(link))
+
+
 def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iterator[Blocked]:
     """Entities that are not refilled, for what refers to rows of theirs that would go or change."""
     if relied is None:
@@ -96,6 +100,12 @@ def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iter
         tables = ", ".join(f"{address} ({rows:,} rows)" for address, rows in relied.linked)
         hint = "run `djlink apply` to update those links, then `djlink apply --verify` again"
         yield Blocked("upstream", f"{why}{tables}", relied.entities, hint)
+
+
+def blocked_late_keys(blocked_keys: Iterable[BlockedKey]) -> Iterator[Blocked]:
+    """Foreign keys to parents linked later that are not added, for local rows that lack their parent row."""
+    for each in blocked_keys:
+        yield Blocked("error", each.late.words, each.rows, each.late.hint)
 
 
 def _line(link: Link, files: Sequence[str]) -> str:
@@ -125,6 +135,17 @@ def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Itera
     if snapshot.lost:
         objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
         yield Drift(f"missing or altered locally: {objects}")
+    yield from orphan_rows(link, snapshot)
+    for part in snapshot.parts if snapshot.changed is None else ():
+        if part.held != part.local:
+            yield Drift(
+                f"part {part.part}: {part.local:,} local rows, {part.held:,} source rows of held entities",
+                abs(part.held - part.local),
+            )
+
+
+def orphan_rows(link: Link, snapshot: LinkSnapshot) -> Iterator[Drift]:
+    """Local rows without a source row."""
     orphans = snapshot.in_state(State.ORPHAN)
     if orphans:
         yield Drift(
@@ -132,12 +153,6 @@ def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Itera
             orphans,
             f"`djlink approve {link.address} --orphans` lists them and approves deleting them locally",
         )
-    for part in snapshot.parts if snapshot.changed is None else ():
-        if part.held != part.local:
-            yield Drift(
-                f"part {part.part}: {part.local:,} local rows, {part.held:,} source rows of held entities",
-                abs(part.held - part.local),
-            )
 
 
 def unlinked_warnings(link: Link) -> tuple[str, ...]:

@@ -37,9 +37,10 @@ class Blocker:
     def refusals(self, candidates: Iterable[Candidate]) -> Iterator[Refusal]:
         """The refusals of candidates that wait for something else than themselves."""
         for candidate in candidates:
-            causes = list(self._above(candidate))
+            causes, only_pulls = list(self._above(candidate)), True
             perhaps = self._perhaps_itself(candidate)
             if perhaps is not None:
+                only_pulls = self._deletes_alike(candidate, perhaps)
                 words = (
                     f"it may refer to this table, which `{_rule(candidate).pattern}` selects with other "
                     "options"
@@ -53,6 +54,7 @@ class Blocker:
                     cause.hint,
                     candidate.rule.location,
                     (cause.address,),
+                    only_pulls=only_pulls,
                 )
 
     def parents(self, candidate: Candidate) -> frozenset[TableName]:
@@ -114,6 +116,12 @@ class Blocker:
         ]
         maybe = _maybe(found, class_name(candidate.table.name), "")
         return maybe[0] if maybe else None
+
+    def _deletes_alike(self, candidate: Candidate, perhaps: Refusal) -> bool:
+        """Whether what may be deleted is the same by the candidate's rule and by that of a refusal."""
+        rules = [_rule(candidate), *(u.rule for u in self.unresolved if u.refusal is perhaps and u.rule)]
+        options = [rule.options for rule in rules]
+        return len({(o.deletions, o.unwanted, o.max_deletions, o.outbound_table) for o in options}) == 1
 
 
 def _maybe(found: Sequence[Unresolved], name: str, words: str) -> tuple[Refusal, str] | None:

@@ -194,7 +194,6 @@ def without_circles(edges: Iterable[Edge], links: Mapping[str, Link]) -> tuple[l
             steps = circle_through(inside, address, parent)
             lines = [f"{a} needs {b} ({kinds[a, b]})" for a, b in pairwise(steps)]
             words = f"these links depend on each other in a cycle: {'; '.join(lines)}"
-            refusals.append(
-                Refusal(address, words, "remove a `depends_on` of the cycle", links[address].location)
-            )
+            hint = "remove a `depends_on` of the cycle"
+            refusals.append(Refusal(address, words, hint, links[address].location, only_pulls=True))
     return [e for e in edges if e not in cut], refusals

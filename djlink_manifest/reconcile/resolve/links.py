@@ -299,5 +299,6 @@ def _depends(
                 close = nearest(other, sorted(names))
                 hint = f"did you mean `{close}`?" if close else None
             causes = (cause.address,) if cause else ()
-            broken.append(Refusal(candidate.address, words, hint, candidate.rule.location, causes))
+            where = candidate.rule.location
+            broken.append(Refusal(candidate.address, words, hint, where, causes, only_pulls=True))
     return edges, broken

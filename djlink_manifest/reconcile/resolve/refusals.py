@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from djlink_manifest.manifest.models.match import EquallyClose
 from djlink_manifest.manifest.models.names import identifier_fault, unlinkable
@@ -20,7 +20,7 @@ from djlink_manifest.model.tables.naming import class_name, master_of, plain_nam
 from djlink_manifest.model.vendors.fitting import Fitted
 from djlink_manifest.reconcile.resolve.external_columns import Housed
 from djlink_manifest.reconcile.resolve.where import where_problems
-from djlink_manifest.reconcile.state.snapshot import Refusal
+from djlink_manifest.reconcile.state.snapshot import Refusal, merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,10 @@ def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version
         yield Refusal(candidate.address, f"the source table cannot be protected: {reason}", out, where)
     if fit.problems:
         words = f"the local server ({local.vendor} {local.text}) cannot hold it: {'; '.join(fit.problems)}"
-        yield Refusal(candidate.address, words, out, where)
+        yield Refusal(candidate.address, words, out, where, only_pulls=True)
     for words, hint in house.problems:
-        yield Refusal(candidate.address, words, hint and hint.replace(_EXCLUDE, out), where)
+        hint = hint and hint.replace(_EXCLUDE, out)
+        yield Refusal(candidate.address, words, hint, where, only_pulls=True)
     requested = requested_part_name(plain_name(table.name))
     if any(plain_name(p.name) == requested for p in table.parts):
         yield Refusal(
@@ -160,7 +161,7 @@ def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version
         )
     if candidate.options.where is not None:
         yield from (
-            Refusal(candidate.address, words, hint, where)
+            Refusal(candidate.address, words, hint, where, only_pulls=True)
             for words, hint in where_problems(candidate.options.where, table)
         )
 
@@ -178,9 +179,5 @@ def first_each(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
     found: dict[str, Refusal] = {}
     for refusal in refusals:
         before = found.get(refusal.address)
-        if before is None:
-            found[refusal.address] = refusal
-            continue
-        causes = tuple(dict.fromkeys((*before.causes, *refusal.causes)))
-        found[refusal.address] = replace(before, reason=f"{before.reason}; {refusal.reason}", causes=causes)
+        found[refusal.address] = refusal if before is None else merged(before, refusal)
     return tuple(found[a] for a in sorted(found))

@@ -116,4 +116,6 @@ class Report:
     @property
     def succeeded(self) -> bool:
         """Whether everything that was attempted is done, and everything was attempted."""
-        return not self.interrupted and all(o.status == "done" for o in self.outcomes)
+        return not self.interrupted and all(
+            o.status == "done" and not any(b.kind == "error" for b in o.blocked) for o in self.outcomes
+        )

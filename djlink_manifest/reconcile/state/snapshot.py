@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
 from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Step, state_of, step_for
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.links.local_rules import LateKey, LocalRule, Obstacle
 from djlink_manifest.model.server.catalog import Mark, Size
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.compare import same_default
-from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
+from djlink_manifest.model.tables.definition import Column, Index, TableDefinition
+from djlink_manifest.model.tables.derive import requested_part_name
 from djlink_manifest.model.tables.naming import class_name
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.model.vendors.alter_cost import Cost
@@ -26,6 +27,8 @@ class Refusal:
 
     `address` is a link's address, or `source.schema` where the link cannot be told. `hint` is the next step.
     `causes` are the addresses of other refusals from which this one follows alone: it ends with them.
+    `only_pulls`: no row comes, and no table is altered; what needs the key alone is done all the same:
+    requests, deletions, approvals, releases.
     """
 
     address: str
@@ -33,6 +36,7 @@ class Refusal:
     hint: str | None = None
     location: Location | None = None
     causes: tuple[str, ...] = ()
+    only_pulls: bool = False
 
 
 def refusal_about(address: str, refusals: Iterable[Refusal]) -> Refusal | None:
@@ -41,6 +45,14 @@ def refusal_about(address: str, refusals: Iterable[Refusal]) -> Refusal | None:
     names = (address, f"{schema}.{class_name(table)}")
     own = [r for r in refusals if r.address in names]
     return next(iter((*own, *(r for r in refusals if r.address == schema))), None)
+
+
+def merged(one: Refusal, other: Refusal) -> Refusal:
+    """Two refusals of one address as one, with the reasons of both."""
+    causes = tuple(dict.fromkeys((*one.causes, *other.causes)))
+    only_pulls = one.only_pulls and other.only_pulls
+    reason = f"{one.reason}; {other.reason}"
+    return replace(one, reason=reason, causes=causes, only_pulls=only_pulls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +136,17 @@ class LinkTables:
 
     `link_id` is the id in the marks, None for a link not yet made. `make_outbound` and `make_local` are the
     tables to create, in order; `mark_outbound` and `mark_local` tell which marks are missing;
-    `add_foreign_keys` are (local table, foreign key) pairs to parents that were linked later; `drift` says in
-    words what djlink did not leave behind. `alter_local` is what the source added to tables, `change_local`
-    what it changed of columns; `unrecorded` tells that the local tables follow a change that the marks do not
-    know; `refill` says
-    why entities that are here must be looked over, None where they need not; `redefined` tells that the marks
-    do not name the source's present definition; `make_views` are the owner's views to make or replace,
+    `add_foreign_keys` are those to parents that were linked later; `drift` says in words what djlink did not
+    leave behind. `alter_local` is what the source added to tables, `change_local` what it changed of columns;
+    `unrecorded` tells that the local tables follow a change that the marks do not know; `refill` says why
+    entities that are here must be looked over, None where they need not; `redefined` tells that the marks do
+    not name the source's present definition; `make_views` are the owner's views to make or replace,
     `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
     anew by an apply that did not bring all held rows back. `rules` are what the local tables ask of rows and
     the source's do not. `mark` is the mark as it stands at the source, or as it shall be written;
-    `new_schema` tells that the local schema is missing.
+    `new_schema` tells that the local schema is missing. `foreign_parts` are local tables of somebody else's
+    that have the name of a part. `deletions_only`: no row comes, so that nothing but what deletions need is
+    looked at.
     """
 
     link_id: str | None = None
@@ -141,7 +154,7 @@ class LinkTables:
     mark_local: bool = True
     make_outbound: tuple[TableDefinition, ...] = ()
     make_local: tuple[TableDefinition, ...] = ()
-    add_foreign_keys: tuple[tuple[str, ForeignKey], ...] = ()
+    add_foreign_keys: tuple[LateKey, ...] = ()
     drift: tuple[str, ...] = ()
     make_views: tuple[OwnerView, ...] = ()
     views_why: str = ""
@@ -154,6 +167,8 @@ class LinkTables:
     rules: tuple[LocalRule, ...] = ()
     mark: Mark | None = None
     new_schema: bool = False
+    foreign_parts: tuple[str, ...] = ()
+    deletions_only: bool = False
 
     @property
     def is_level(self) -> bool:
@@ -166,7 +181,7 @@ class LinkTables:
         copied = {t.name for t in link.local.tables[: len(link.definition.tables)]}
         missing = any(t.name in copied for t in self.make_local) or any(a.columns for a in self.alter_local)
         respelled = any(change.respells for change in self.change_local)
-        return not missing and not respelled and self.refill is None
+        return not (missing or respelled or self.deletions_only) and self.refill is None
 
     @property
     def lacks_rows(self) -> bool:
@@ -188,6 +203,36 @@ class LinkTables:
     def holds(self, link: Link) -> bool:
         """Whether the link's outbound table stands."""
         return not any(t.name == link.outbound_table for t in self.make_outbound)
+
+    def has_master(self, link: Link) -> bool:
+        """Whether the local master table stands."""
+        return not any(t.name == link.local.name for t in self.make_local)
+
+    def lacks_parts(self, link: Link) -> frozenset[str]:
+        """The local parts that would hold the source's rows and do not stand, or are not djlink's."""
+        others = {link.local.name, requested_part_name(link.local.name)}
+        return frozenset(t.name for t in self.make_local).union(self.foreign_parts) - others
+
+    def for_deletions(self, link: Link) -> LinkTables:
+        """What of this concerns a link of which no row comes: the tables that requests and deletions need.
+
+        Of the local ones that is `DeletionRequested`, where the master stands.
+        """
+        own = requested_part_name(link.local.name)
+        make = self.make_local
+        if self.has_master(link):
+            make = tuple(t for t in make if t.name == own)
+        return replace(
+            self,
+            make_local=make,
+            alter_local=(),
+            add_foreign_keys=(),
+            refill=None,
+            redefined=False,
+            drift=(),
+            rules=(),
+            deletions_only=True,
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -244,6 +289,14 @@ class Unparented:
 
     entities: int = 0
     parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedKey:
+    """A foreign key that cannot be added, as so many local rows lack a parent row that this plan brings."""
+
+    late: LateKey
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)

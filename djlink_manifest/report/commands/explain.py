@@ -126,10 +126,11 @@ def _records(records: Records) -> Iterator[str]:
 def _follows(explanation: Explanation, plan: LinkPlan) -> Iterator[Text]:
     step = "nothing" if explanation.step == Step.NOTHING.value else explanation.step
     yield line(("Next step: ", "bold"), step)
-    if plan.is_stopped:
-        yield line("  ", ("!", "bold yellow"), " the link is blocked, so nothing is done")
-    elif any(isinstance(action, ROWS) for action in plan.actions):
+    if any(isinstance(action, ROWS) for action in plan.actions):
         yield line("  ", ("✓", "bold green"), " the next `djlink apply` does this")
+    elif plan.is_stopped:
+        what = "no row is pulled, refilled or protected" if plan.observed else "nothing is done"
+        yield line("  ", ("!", "bold yellow"), f" the link is blocked, so {what}")
     for block in plan.blocked:
         sign = ("⏸", "bold magenta") if block.kind == "review" else ("!", "bold yellow")
         yield line("  ", sign, f" {block.reason}")

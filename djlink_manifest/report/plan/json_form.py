@@ -90,6 +90,7 @@ def status_json(plan: Plan) -> JSON:
         "links": [
             {
                 "address": link.address,
+                "observed": link.observed,
                 "source_rows": link.source_rows,
                 "outbound_rows": link.outbound_rows,
                 "local_rows": link.local_rows,
@@ -263,7 +264,7 @@ def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:
             {"address": link.address, "reason": block.reason, "hint": block.hint}
             for link in links
             for block in link.blocked
-            if block.whole
+            if block.whole and not link.observed
         ],
     }
 

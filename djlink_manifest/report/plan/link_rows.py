@@ -53,7 +53,7 @@ def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> 
     rows = [*_action_rows(link), *_blocked_rows(link, below), *_notes(link, acting)]
     first, *others = rows or [Row(NOTE, "", "")]
     words = first.words
-    if not link.new and not link.is_stopped:
+    if not link.new and link.observed:
         words += f"   (source {link.source_rows:,} · local {link.local_rows:,})"
     place = str(link.location) if link.location and (link.new or link.blocked) else ""
     return [Row(first.symbol, link.address, words, place, first.style), *others]

@@ -21,8 +21,8 @@ def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
             found = deletion_rows(link, reasons=len(link.requests.request_groups))
             rows += found or _idle(link)
     if not rows:
-        looked_at = [link for link in links if not link.is_stopped]
-        of = "these links" if len(looked_at) == len(links) else "the links that are not blocked"
+        looked_at = [link for link in links if link.observed]
+        of = "these links" if len(looked_at) == len(links) else "the links whose requests could be read"
         return [line(f"No deletion is requested for {of}.")] if looked_at or not links else []
     requested = sum(a.count for link in links if link.requests for a in link.requests.request_groups)
     total = line((f"Deletion of {counted(requested, 'row')} requested.", "bold"))
@@ -33,7 +33,7 @@ def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
     """Return the links whose requests could not be read, and why."""
     rows = list[Row]()
     for link in links:
-        for block in (b for b in link.blocked if b.whole):
+        for block in (b for b in link.blocked if b.whole and not link.observed):
             words = f"requests could not be read: {block.reason}"
             rows.append(Row(TROUBLE, link.address, words, str(link.location or "")))
             if block.hint:

@@ -47,8 +47,7 @@ def _row(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
 
 
 def _pending(link: LinkPlan) -> str:
-    if link.is_stopped:
-        return "; ".join(_stop(block.reason, block.kind) for block in link.blocked if block.whole)
+    stops = [_stop(block.reason, block.kind) for block in link.blocked if block.whole]
     totals = of_link(link)
     phrases = (
         (totals.create, "to create"),
@@ -70,7 +69,8 @@ def _pending(link: LinkPlan) -> str:
         (totals.drifting, "drift"),
         (totals.kept, f"{totals.kept:,} kept"),
     )
-    return " · ".join(words for count, words in phrases if count) or "up to date"
+    due = [words for count, words in phrases if count]
+    return " · ".join([*(["; ".join(stops)] if stops else []), *due]) or "up to date"
 
 
 def _stop(reason: str, kind: str) -> str:

@@ -78,6 +78,8 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
     for block in outcome.blocked:
         if block.reason != outcome.problem:
             yield Row(NOTE, "", f"{counted(block.count, 'row')} blocked: {block.reason}", style="yellow")
+            if block.hint:
+                yield Row(NOTE, "", f"next: {block.hint}", style="dim")
     if outcome.hint:
         yield Row(NOTE, "", f"next: {outcome.hint}", style="dim")
 

@@ -74,6 +74,19 @@ def blocked_entities(
         yield own
 
 
+def blocked_with_parents(
+    source: Session, source_links: SourceLinks, link: Link, blocked: Mapping[str, PackedKeys]
+) -> BlockedTable | None:
+    """The link's entities that cannot come, by themselves or for a parent; None where there are none.
+
+    `blocked` are those that cannot come by themselves, by link.
+    """
+    above = _blocked_above(source_links, link, blocked)
+    if not above and link.address not in blocked:
+        return None
+    return _Kept.of(source, source_links).tables([*above, link.address], blocked)[link.address]
+
+
 def _comes(source: Session, source_links: SourceLinks, link: Link) -> bool:
     """Whether something is pullable that is not held."""
     tests = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -164,27 +165,26 @@ class Model:
             found |= {e for e in self.entities(name) if any(p in found for p in self.references(e))}
         return found
 
-    def apply(self, late: Collection[str]) -> dict[str, str]:
-        """Hold what an apply pulls; by link, how it ends.
-
-        `late` were linked after others: a link whose entities refer to some of theirs that are not held gets
-        no foreign key to them, and those below it wait.
-        """
-        wanted, barred, ends = self.wanted(), self.blocked_by_request(), dict[str, str]()
+    def apply(self) -> None:
+        """Hold what an apply pulls."""
+        wanted, barred = self.wanted(), self.blocked_by_request()
         for name in self.rules:
-            if any(ends[parent] != "done" for parent in self.parents(name)):
-                ends[name] = "skipped"
-                continue
             self.held |= wanted[name] - barred
-            named = {p for e in self.held if e[0] == name for p in self.references(e)}
-            stuck = any(p[0] in late and p not in self.held for p in named)
-            ends[name] = "failed" if stuck else "done"
-        return ends
 
-    def parents(self, name: str) -> set[str]:
-        """The linked masters that a link's foreign keys lead to."""
-        named = {k.parent for t in (self.tables[name], *self.parts(name)) for k in t.foreign_keys}
-        return {self.tables[n].master or n for n in named} & set(self.rules) - {name}
+    def parentless(self, name: str, late: Collection[str]) -> Counter[str]:
+        """By foreign key to one of the links `late`, the rows of held entities whose parent is not held."""
+        found, master = dict[str, int](), self.tables[name]
+        for table in (master, *self.parts(name)):
+            for key in table.foreign_keys:
+                named = self.tables[key.parent].master or key.parent
+                if named in late and named != name:
+                    rows = [r for r in table.rows if (name, table.key_of(r, master.key)) in self.held]
+                    targets = [self._target(row, key) for row in rows]
+                    # of two foreign keys that say the same the local table has one
+                    found[f"{table.name} {key.columns} {key.parent} {key.parent_columns}"] = sum(
+                        target is not None and target not in self.held for target in targets
+                    )
+        return +Counter(found)
 
 
 def literal(value: Value) -> str:
