@@ -40,6 +40,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     PullAgain,
     Refill,
     Release,
@@ -272,7 +273,7 @@ def _worded(home: Home, plan: LinkPlan) -> LinkPlan:
 def _check_parents(link_plan: LinkPlan) -> None:
     """LinkRefused where entities were asked for and every one of them lacks a parent here."""
     missing = {e.parent: n for e in link_plan.needs if (n := _skipped_with(link_plan, e.parent))}
-    others = (*MAKING, NoteFilled, *GIVING_UP, *NOTING)
+    others = (*MAKING, NoteFilled, NoteServer, *GIVING_UP, *NOTING)
     pulls = any(not isinstance(a, others) for a in link_plan.actions)
     if not missing or pulls or link_plan.local_rows > link_plan.kept:
         return

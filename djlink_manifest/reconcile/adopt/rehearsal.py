@@ -10,16 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
+from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.server.epochs import Verdict, judged, next_epoch
 from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.tables.derive import outbound_definitions
+from djlink_manifest.reconcile.diff.epochs import missing_columns
 from djlink_manifest.reconcile.diff.link_tables import CatalogPair
 from djlink_manifest.reconcile.plan.actions import AlterLocal, CreateLocal
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 
 _SAME_RULE = {"NO ACTION": "RESTRICT"}  # InnoDB makes no difference
+CREATED_FOR = "the local server that it was created for"
+_BEFORE: Mapping[Verdict, str] = {
+    "other": "the local server that applied last",
+    "remade": "the local server that applied last, if it is another one",
+}
 REVIEW = "correct the table, or rename it; djlink does not alter or drop tables to make them match"
 
 
@@ -72,7 +79,12 @@ def adoption(
     refusal = next(_refusals(link, catalogs, source_mark, local_mark, given_up), None)
     if refusal is not None:
         return refusal
+    marks = [m for m in (source_mark, local_mark) if m is not None]
+    epoch = next_epoch(e for m in marks for e in (m.epoch, m.epoch_next))
     new_mark = catalogs.new_mark(link, contact)
+    without = missing_columns(catalogs.source, link.outbound_schema, catalogs.local, link.local.schema)
+    if without.get("source", True):  # else its marks cannot hold an epoch, and the local one gets none
+        new_mark = replace(new_mark, epoch=epoch, identity=catalogs.identity)
     return Adoption(
         link.address,
         link.source,
@@ -174,16 +186,18 @@ def _is_right(
 ) -> bool:
     """Whether every side that stands is marked as this link's."""
     place = (link.local.schema, link.local.name)
-    expected = (catalogs.link_id(link), catalogs.manifest, fingerprint(catalogs.local.identity), *place)
+    expected = (catalogs.link_id(link), catalogs.manifest, *place)
     servers = {server for server, _ in stands}
     for mark, server in ((source_mark, link.source), (local_mark, "local")):
         if mark is None and server in servers:
             return False
         if mark is not None and expected != (
-            *(mark.link_id, mark.manifest, mark.fingerprint),
+            *(mark.link_id, mark.manifest),
             *(mark.local_schema, mark.local_table),
         ):
             return False
+    if judged(source_mark, local_mark, catalogs.server) != "own":
+        return False
     return source_mark is not None or local_mark is None or local_mark.definition is None
 
 
@@ -201,9 +215,7 @@ def _refusals(
                 f"its tables belong to another link, {place}, according to the mark of `{mark.manifest}`",
                 "choose other tables with `outbound_table` or `schema_name`",
             )
-        stranger = mark.manifest != catalogs.manifest and mark.fingerprint != fingerprint(
-            catalogs.local.identity
-        )
+        stranger = mark.manifest != catalogs.manifest and not catalogs.server.is_named_by(mark)
         if stranger and mark.manifest != given_up:
             who = f" ({mark.contact})" if mark.contact else ""
             yield refusal(
@@ -256,14 +268,20 @@ def _other_rule(expected: ForeignKey, found: TableDefinition) -> Iterator[str]:
 def _notes(
     link: Link, catalogs: CatalogPair, source_mark: Mark | None, local_mark: Mark | None
 ) -> Iterator[str]:
-    own_fingerprint = fingerprint(catalogs.local.identity)
-    for mark in filter(None, (source_mark, local_mark)):
-        if mark.fingerprint != own_fingerprint:
-            yield (
-                f"the local server that it was created for, `{mark.local_server}`, is refused from then on; "
-                "rows that it holds and this server lacks are pulled or released"
-            )
-            break
+    marks = [m for m in (source_mark, local_mark) if m is not None]
+    others = [m for m in marks if not catalogs.server.is_named_by(m)]
+    verdict = judged(source_mark, local_mark, catalogs.server)
+    if others or verdict not in ("own", "older source"):
+        server = (others or marks)[0].local_server
+        yield (
+            f"{_BEFORE.get(verdict, CREATED_FOR)}, `{server}`, is refused from then on; rows that it holds "
+            "and this server lacks are pulled or released"
+        )
+    elif verdict == "older source":
+        yield (
+            "the source's mark is older than the local one; rows that are held no longer are protected again "
+            "where they equal their source rows"
+        )
     if local_mark is not None and local_mark.outbound_schema != link.outbound_schema:
         yield f"rows that the outbound schema `{local_mark.outbound_schema}` holds for it stay held there"
     if source_mark is None and local_mark is not None and local_mark.definition is not None:

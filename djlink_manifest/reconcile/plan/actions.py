@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.server.epochs import LocalServer
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
@@ -118,6 +119,20 @@ class NoteFilled:
 
     link_id: str
     reason: str
+    server: str = LOCAL
+
+
+@dataclass(frozen=True, slots=True)
+class NoteServer:
+    """Say in both marks which server the local one is.
+
+    Before that, tables of marks that an earlier version made get what they lack: on the sides `upgrade`.
+    """
+
+    reason: str
+    link_id: str = ""
+    local_server: LocalServer | None = None
+    upgrade: tuple[Literal["source", "local"], ...] = ()
     server: str = LOCAL
 
 
@@ -289,7 +304,7 @@ class NoteRequests:
 
 
 Structure: TypeAlias = CreateOutbound | MakeViews | CreateLocal | AlterLocal | CopyLineage | AddForeignKey
-Bookkeeping: TypeAlias = NoteDefinition | NoteFilled
+Bookkeeping: TypeAlias = NoteDefinition | NoteFilled | NoteServer
 Rows: TypeAlias = Pull | PullAgain | Refill | Register | Release | GiveUp
 Deletion: TypeAlias = Claim | Mend | Delete | Approve | NoteRequests
 Action: TypeAlias = Structure | Bookkeeping | Rows | Deletion

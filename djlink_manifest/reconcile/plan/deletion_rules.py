@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Limit, Link
+from djlink_manifest.model.server.epochs import EpochState
 from djlink_manifest.reconcile.plan.actions import (
     Action,
     Blocked,
@@ -66,7 +67,8 @@ class Decider:
     went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
     what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
     lose or change rows by themselves, by the link that they refer to. `unfilled` names, by link, the links
-    below it whose local tables lack rows: nothing goes that these may refer to.
+    below it whose local tables lack rows: nothing goes that these may refer to. `unconfirmed` are the links
+    of which nobody knows whether the local server is theirs: nothing of them goes.
     """
 
     links: Mapping[str, Link]
@@ -77,6 +79,7 @@ class Decider:
     limit: Limit | None = None
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unconfirmed: Mapping[str, EpochState] = field(default_factory=dict)
     going: Counter[str] = field(default_factory=Counter)
 
     def decide(

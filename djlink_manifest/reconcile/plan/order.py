@@ -25,6 +25,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -73,7 +74,7 @@ def is_structure(action: Action) -> bool:
     """Whether an action makes or alters tables or views before anything is deleted or comes."""
     if isinstance(action, AlterLocal | NoteDefinition):
         return not action.after_rows
-    return isinstance(action, CreateOutbound | CreateLocal | CopyLineage | MakeViews)
+    return isinstance(action, CreateOutbound | CreateLocal | NoteServer | CopyLineage | MakeViews)
 
 
 def writes_to(action: Action, source: str) -> frozenset[str]:
@@ -85,7 +86,7 @@ def writes_to(action: Action, source: str) -> frozenset[str]:
             return frozenset({source})
         case CreateLocal() | AlterLocal() | CopyLineage() | AddForeignKey() | NoteFilled() | Refill():
             return frozenset({LOCAL})
-        case Pull() | PullAgain() | Delete() | NoteRequests():
+        case Pull() | PullAgain() | Delete() | NoteRequests() | NoteServer():
             return frozenset({source, LOCAL})
         case NoteDefinition(server=server):
             return frozenset({server})

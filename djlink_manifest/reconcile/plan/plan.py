@@ -15,6 +15,7 @@ from djlink_manifest.model.links.entity import State, Step
 from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
+from djlink_manifest.reconcile.plan.confirmation import held_back, unconfirmed_warnings
 from djlink_manifest.reconcile.plan.deletion_rules import Decider
 from djlink_manifest.reconcile.plan.link_actions import Facts, rows, structure, taken_note_of
 from djlink_manifest.reconcile.plan.messages import STRAYS
@@ -141,6 +142,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
             *seen.warnings,
             *map(_spent, spent),
             *unsure(seen, (a for p in plans.values() for a in p.actions)),
+            *unconfirmed_warnings(decider.unconfirmed),
         ),
         spent=tuple(spent),
         removals=seen.removals,
@@ -157,6 +159,9 @@ def _decider(links: Mapping[str, Link], refused: Collection[str], seen: Observat
         limit=seen.limit,
         unseen=seen.deletions.unseen or {},
         unfilled=seen.deletions.unfilled,
+        unconfirmed={
+            a: t.epochs for a, t in seen.link_tables.items() if a in links and not t.epochs.is_confirmed
+        },
     )
 
 
@@ -208,12 +213,14 @@ def _link_plan(
     lineage = seen.lineage.get(link.source, ())
     aside = relied or ReliedOn(0)
     facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
-    actions = (*structure(facts), *decision.actions, *rows(facts))
+    actions, waiting = held_back(
+        link, (*structure(facts), *decision.actions, *rows(facts)), decider.unconfirmed
+    )
     found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *found_obstacles, *relied_on(link, relied, seen.head.files)),
+        blocked=(*decision.blocked, *waiting, *found_obstacles, *relied_on(link, relied, seen.head.files)),
         drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),

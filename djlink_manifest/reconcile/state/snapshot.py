@@ -11,6 +11,7 @@ from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Ste
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
 from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.server.epochs import OWN, EpochState, LocalServer
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
 from djlink_manifest.model.tables.naming import class_name
@@ -70,7 +71,8 @@ class LinkTables:
     `views_why` says why. `remade` tells that the local master table was dropped, and is missing or was made
     anew by an apply that did not bring all held rows back. `rules` are what the local tables ask of rows and
     the source's do not. `mark` is the mark as it stands at the source, or as it shall be written;
-    `new_schema` tells that the local schema is missing.
+    `new_schema` tells that the local schema is missing. `epochs` says what the marks tell of the link's local
+    server, and `server` what marks say of this one.
     """
 
     link_id: str | None = None
@@ -89,6 +91,8 @@ class LinkTables:
     rules: tuple[LocalRule, ...] = ()
     mark: Mark | None = None
     new_schema: bool = False
+    epochs: EpochState = OWN
+    server: LocalServer | None = None
 
     @property
     def is_level(self) -> bool:
