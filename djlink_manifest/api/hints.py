@@ -9,10 +9,12 @@ _STORES = re.compile(
 )
 _SETTINGS = re.compile(r"below `sources\..*\.store_settings` write `(?P<store>[^`]+):` with .*", re.DOTALL)
 _MANIFESTS_ONLY = re.compile(
-    r"(?:; (?:to take it over|if they are correct[^:]*|if the server was moved permanently): djlink adopt .*"
+    r"(?:; (?:to take it over|if they are correct[^:]*): djlink adopt .*"
     r"|\. To move the table: .*)$"
 )
+_ADOPT = re.compile(r"run `djlink adopt [^`]*`|(?<=go on with: )djlink adopt \S+")
 _CALLED = {
+    "; or state `local: {identity: NAME}` in the manifest": "",
     "exclude it (`exclude`), or ask": "ask",
     "remove it from the manifest, or ask": "ask",
     "remove it from the manifest if it no longer exists": "unlink it if it no longer exists",
@@ -47,7 +49,7 @@ def in_python(hint: str | None) -> str | None:
             f'give Link source_stores={{"{found["store"]}": {{"protocol": ..., "location": ...}}}}, '
             "or the name of a store of DataJoint's configuration"
         )
-    hint = _MANIFESTS_ONLY.sub("", hint)
+    hint = _ADOPT.sub("call adopt()", _MANIFESTS_ONLY.sub("", hint))
     for words, python_words in _CALLED.items():
         hint = hint.replace(words, python_words)
     return hint

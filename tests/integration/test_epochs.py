@@ -144,15 +144,13 @@ def test_a_server_with_another_fingerprint_pulls_but_releases_nothing_until_it_i
 def test_a_copy_that_pulled_does_not_put_the_original_out_and_is_found_out_when_that_applies(
     linked: Rig,
 ) -> None:
-    there = elsewhere(linked)
+    copy = everything(linked)
+    copy["local"].update(elsewhere(linked))
     new_subject(linked, 4)
-    assert linked.apply({**everything(linked), "local": {**everything(linked)["local"], **there}})[
-        1
-    ].succeeded
+    assert linked.apply(copy)[1].succeeded
     plan, report = linked.apply(everything(linked))
     assert report.succeeded
     assert plan.warnings == ()
-    copy = {**everything(linked), "local": {**everything(linked)["local"], **there}}
     assert "has applied since this one did" in whole_block(subject(linked, copy))[0]
 
 

@@ -163,8 +163,15 @@ def losing(applies: Applies) -> None:
     applies.apply(document(rig))
 
 
+def naming(applies: Applies) -> None:
+    """The manifest gives the local server a name."""
+    named = document(applies.rig)
+    named["local"]["identity"] = "ourlab-db"
+    applies.apply(named)
+
+
 def test_every_change_is_of_an_action_on_a_server_that_it_names(applies: Applies) -> None:
-    for step in (making, deleting, letting_go, changing, losing):
+    for step in (making, deleting, letting_go, changing, losing, naming):
         step(applies)
         assert not applies.faults, f"{step.__name__}: " + "\n".join(applies.faults)
     assert applies.kinds == set(get_args(Action))

@@ -230,8 +230,6 @@ def test_marks_of_both_sides_are_weighed() -> None:
     assert words.startswith(
         "2 links in `our_out`: the source knows the local server as `db`, with another host"
     )
-    [(level, words)] = told(mark(epoch="2.a"))
-    assert (level, "do not have the epoch of the last apply" in words) == ("warning", True)
     [same] = mark_findings("lab_a", "ours", "our_out", (), CATALOG, CATALOG)
     assert (same.subject, same.level) == ("same server", "note")
 

@@ -96,10 +96,10 @@ def judged(source: Mark | None, local: Mark | None, server: LocalServer) -> Verd
         return "own" if local is None else _named(local, server)
     if source.epoch is not None and (local is None or (local.epoch or local.epoch_next) is None):
         return "remade"
-    known = (local.epoch, local.epoch_next) if local is not None else (None,)
-    if source.epoch in known:
-        return _named(source, server)
     before = local.epoch if local is not None else None
+    announced = local.epoch_next if local is not None else None
+    if source.epoch == before or (announced is not None and source.epoch == announced):
+        return _named(source, server)
     return "older source" if number_of(source.epoch) < number_of(before) else "other"
 
 
@@ -113,7 +113,7 @@ def _named(mark: Mark, server: LocalServer) -> Verdict:
 def number_of(epoch: str | None) -> int:
     """Return how many epochs there were up to this one; 0 for none."""
     head = (epoch or "").partition(".")[0]
-    return int(head) if head.isascii() and head.isdigit() else 0
+    return int(head) if head.isascii() and head.isdigit() and len(head) < 12 else 0
 
 
 def next_epoch(epochs: Iterable[str | None]) -> str:

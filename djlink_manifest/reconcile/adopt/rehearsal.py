@@ -48,6 +48,12 @@ class Adoption:
     stands: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether both marks are this link's already, and only its local server is to be confirmed."""
+        before = (self.outbound_before, self.local_before)
+        return all(m is not None and m.link_id == self.outbound.link_id for m in before)
+
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
@@ -120,7 +126,8 @@ def rehearsal(
     while taken:
         plan, snapshots = planned(taken)
         plans = {p.address: p for p in plan.links}
-        no = [r for a in taken if (r := unfit(plans[a.address], snapshots.get(a.address))) is not None]
+        found_unfit = (unfit(plans[a.address], snapshots.get(a.address), marked=a.is_marked) for a in taken)
+        no = [r for r in found_unfit if r is not None]
         if not no:
             return Rehearsal(tuple(taken), tuple(refusals), right, plan)
         refusals += no
@@ -135,8 +142,11 @@ def adopted(catalog: Catalog, schema: str, mark: Mark) -> Catalog:
     return replace(catalog, marks={**catalog.marks, schema: (*kept, mark)})
 
 
-def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None) -> Refusal | None:
-    """Why a link is not adopted after its keys were compared, or None where they fit."""
+def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None, *, marked: bool = False) -> Refusal | None:
+    """Why a link is not adopted after its keys were compared, or None where they fit.
+
+    `marked`: both marks are of this link, so the rows are known to be the source's.
+    """
     blocks = [b for b in plan.blocked if b.whole]
     if blocks:
         above = [b for b in blocks if b.kind == "upstream"]
@@ -144,7 +154,7 @@ def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None) -> Refusal | None:
         return Refusal(plan.address, "; ".join(b.reason for b in blocks), hint, plan.location)
     if snapshot is None:
         raise ValueError(f"{plan.address} has no observation and no refusal")
-    if not snapshot.local_rows or _known(plan, snapshot):
+    if not snapshot.local_rows or marked or _known(plan, snapshot):
         return None
     return Refusal(
         plan.address,

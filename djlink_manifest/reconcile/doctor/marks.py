@@ -46,9 +46,9 @@ def mark_findings(
     local_marks = {m.link_id: m for m in found_marks if m.outbound_schema == outbound}
     pairs = [(m, local_marks.get(m.link_id)) for m in source_marks if m.manifest == manifest]
     # without a local mark it is the source's that names the server; what is missing is told below
-    ours = [(m, local) for m, local in pairs if judged(m, local or m, server) == "own"]
-    own = {m.link_id for m, _ in ours}
-    yield from _unconfirmed(name, outbound, (pair for pair in pairs if pair not in ours), server)
+    confirmed = [(m, local) for m, local in pairs if judged(m, local or m, server) == "own"]
+    own = {m.link_id for m, _ in confirmed}
+    yield from _unconfirmed(name, outbound, (pair for pair in pairs if pair not in confirmed), server)
     yield from _strangers(name, outbound, source_marks, manifest)
     old = old_marks(source, outbound)
     if old is not None:

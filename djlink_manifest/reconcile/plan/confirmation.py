@@ -24,6 +24,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 
+UNTIL_CONFIRMED = "releases, approvals and deletions wait for a confirmation"
 GIVING_UP = (Release, GiveUp, Claim, Mend, Delete, Approve)
 _CAUSES: Mapping[Verdict, str] = {
     "moved": "the source knows the local server as `{}`, with another host name, port, data directory or "
@@ -48,14 +49,16 @@ def held_back(
     """The actions of a link that go on, and the others as blocked. `unconfirmed` are links by address."""
     concerned = {link.address, *(a for d in actions if isinstance(d, Delete) for a, _ in d.along)}
     unsure = sorted(concerned & unconfirmed.keys())
-    waiting = [a for a in actions if isinstance(a, GIVING_UP)] if unsure else []
-    if not waiting:
+    held_actions = [a for a in actions if isinstance(a, GIVING_UP)] if unsure else []
+    if not held_actions:
         return tuple(actions), ()
-    gives_up = any(isinstance(a, GiveUp) for a in waiting)
-    go_on = tuple(a for a in actions if a not in waiting and not (gives_up and isinstance(a, NoteFilled)))
-    count = sum(a.entities for a in waiting if not isinstance(a, Claim))
+    gives_up = any(isinstance(a, GiveUp) for a in held_actions)
+    go_on = tuple(
+        a for a in actions if a not in held_actions and not (gives_up and isinstance(a, NoteFilled))
+    )
+    count = sum(a.entities for a in held_actions if not isinstance(a, Claim))
     state = unconfirmed[unsure[0]]
-    reason = f"releases, approvals and deletions wait for a confirmation: {cause_of(state)}"
+    reason = f"{UNTIL_CONFIRMED}: {cause_of(state)}"
     return go_on, (Blocked("error", reason, count, hint=how_to_confirm(unsure, state)),)
 
 

@@ -213,14 +213,19 @@ def _link_plan(
     lineage = seen.lineage.get(link.source, ())
     aside = relied or ReliedOn(0)
     facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
-    actions, waiting = held_back(
+    actions, until_confirmed = held_back(
         link, (*structure(facts), *decision.actions, *rows(facts)), decider.unconfirmed
     )
     found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *waiting, *found_obstacles, *relied_on(link, relied, seen.head.files)),
+        blocked=(
+            *decision.blocked,
+            *until_confirmed,
+            *found_obstacles,
+            *relied_on(link, relied, seen.head.files),
+        ),
         drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),

@@ -131,7 +131,7 @@ class Epochs:
             announced |= {p.link_id: p for p in found if p.link_id in ids}
         if announced:
             moves = _moves(announced.values())
-            ids = _again(partial(epochs.take, source, schema, moves, self.epoch, self._holder))
+            ids = _again(partial(epochs.take, source, schema, moves, self.epoch, holder=self._holder))
             self._settle([p for link_id, p in announced.items() if link_id in ids], local)
 
     def _settle(self, places: Collection[MarkPlace], local: Writer) -> None:
