@@ -14,6 +14,7 @@ _MANIFESTS_ONLY = re.compile(
 )
 _ADOPT = re.compile(r"run `djlink adopt [^`]*`|(?<=go on with: )djlink adopt \S+")
 _CALLED = {
+    "link it again, run `djlink adopt` for it, then remove it": "call adopt(), then remove it",
     "; or state `local: {identity: NAME}` in the manifest": "",
     "exclude it (`exclude`), or ask": "ask",
     "remove it from the manifest, or ask": "ask",
