@@ -34,7 +34,7 @@ def test_a_request_for_what_is_gone_is_approved_once_the_server_is_confirmed(not
     rig, subject = notebook.rig, notebook.link("Subject")
     subject().pull(display_progress=False)
     run_all(rig, "UPDATE {outbound}.`~djlink` SET fingerprint = REPEAT('0', 64)")
-    rig.run("local", f"DELETE FROM `{notebook.local}`.`#subject` WHERE subject = 'A1'")
+    rig.run("local", f"DELETE FROM `{notebook.local}`.subject WHERE subject = 'A1'")
     rig.run(
         "lab_a",
         f"INSERT INTO {rig.outbound_table('lab', 'subject_deletion_requested')} (subject) VALUES ('A1')",
