@@ -9,11 +9,14 @@ _STORES = re.compile(
 )
 _SETTINGS = re.compile(r"below `sources\..*\.store_settings` write `(?P<store>[^`]+):` with .*", re.DOTALL)
 _MANIFESTS_ONLY = re.compile(
-    r"(?:; (?:to take it over|if they are correct[^:]*|if the server was moved permanently): djlink adopt .*"
+    r"(?:; (?:to take it over|if they are correct[^:]*): djlink adopt .*"
     r"|\. To move the table: .*)$"
 )
 _DROPPED = re.compile(r"write `removed: [^`]*`; else ask")
+_ADOPT = re.compile(r"run `djlink adopt [^`]*`|(?<=go on with: )djlink adopt \S+")
 _CALLED = {
+    "link it again, run `djlink adopt` for it, then remove it": "call adopt(), then remove it",
+    "; or state `local: {identity: NAME}` in the manifest": "",
     "exclude it (`exclude`), or ask": "ask",
     "remove it from the manifest, or ask": "ask",
     "remove it from the manifest if it no longer exists": "unlink it if it no longer exists",
@@ -48,7 +51,7 @@ def in_python(hint: str | None) -> str | None:
             f'give Link source_stores={{"{found["store"]}": {{"protocol": ..., "location": ...}}}}, '
             "or the name of a store of DataJoint's configuration"
         )
-    hint = _MANIFESTS_ONLY.sub("", hint)
+    hint = _ADOPT.sub("call adopt()", _MANIFESTS_ONLY.sub("", hint))
     hint = _DROPPED.sub("ask for the same privilege on the whole schema; else ask", hint)
     for words, python_words in _CALLED.items():
         hint = hint.replace(words, python_words)

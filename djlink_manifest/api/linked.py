@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from djlink_manifest.api import runs
+from djlink_manifest.api.adopting import adopt
 from djlink_manifest.api.connecting import not_in_transaction
 from djlink_manifest.api.homes import Home, Tables
 from djlink_manifest.api.restricting import condition_of
@@ -168,6 +169,17 @@ class Linked(Deleting):
             names = (schema, table, self._tables.requested[1], self._tables.approved[1])
             kept = this.__class__._outbound = outbound_class(self._home.name, *names, connection)
         return kept()
+
+    def adopt(self) -> bool:
+        """Confirm that this local server is the one that the link, and those that it needs, belong to.
+
+        For a server that was moved or restored from a backup, after a look: from then on the server that
+        applied before is refused. Returns whether there was anything to confirm. Raises UsageError inside a
+        transaction, LinkRefused where the tables do not fit, and LinkLocked.
+        """
+        this: Any = self
+        not_in_transaction(this.connection, "adopting a link")
+        return adopt(self._home)
 
     def unlink(self, table: Literal["keep", "drop"] = "keep", *, prompt: bool | None = None) -> bool:
         """Take the link out: the source's rows are let go, and this class is no linked one any more.

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.match import rule_for
 from djlink_manifest.manifest.models.options import Options
-from djlink_manifest.manifest.models.servers import ServerSpec, StoreSpec
+from djlink_manifest.manifest.models.servers import LocalSpec, ServerSpec, StoreSpec
 from djlink_manifest.manifest.models.values import Manifest, Removed, SchemaSpec, SourceSpec, TableRule
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.selection import NOTHING, AllOf, Condition
@@ -98,7 +98,7 @@ def decorated(
         manifest=1,
         name=NAME,
         contact=contact,
-        local=local,
+        local=LocalSpec.at(local),
         sources=(SourceSpec.at(source, outbound, schemas, source_stores),),
         removed=(removed,) if removed else (),
         files=(declaration.location.file,),

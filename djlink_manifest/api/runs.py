@@ -42,10 +42,12 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     PullAgain,
     Refill,
     Release,
 )
+from djlink_manifest.reconcile.plan.confirmation import UNTIL_CONFIRMED, cause_of, how_to_confirm
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, Listener, Report
 from djlink_manifest.reconcile.state.snapshot import refusal_about
@@ -69,7 +71,7 @@ def made(home: Home, bound: BoundManifest) -> tuple[Tables, frozenset[tuple[str,
 
     Raises LinkRefused, with nothing made, where the link cannot be.
     """
-    with _opened(home, bound) as job:
+    with opened(home, bound) as job:
         plan = job.plan()
         _check(home, plan)
         doing = _limited(plan, {home.address}, _makes)
@@ -87,7 +89,7 @@ def pull(home: Home, where: Condition | None, show: bool) -> tuple[Pulled, bool]
 
     Raises LinkRefused where nothing of it can come, LinkLocked, PullFailed.
     """
-    with _opened(home, home.pulling(where)) as job:
+    with opened(home, home.pulling(where)) as job:
         plan = job.plan()
         link_plan = _check(home, plan)
         for words in job.invisible():
@@ -118,13 +120,13 @@ def _pullable_alone(plan: Plan) -> Plan:
 
 def status(home: Home, verify: bool) -> Status:
     """How the link stands. Raises LinkRefused where that cannot be told."""
-    with _opened(home, home.pulling(None)) as job:
+    with opened(home, home.pulling(None)) as job:
         return status_of(_worded(home, _plan_of_link(home, job.plan(verify=verify))))
 
 
 def in_the_way(home: Home) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
     """Of the lab's own tables the rows that keep entities from being refilled, by the referring columns."""
-    with _opened(home, home.pulling(None)) as job:
+    with opened(home, home.pulling(None)) as job:
         _check(home, job.plan())
         found = dict[tuple[str, str], list[dict[str, Any]]]()
         for key, values in job.relying(home.address):
@@ -146,10 +148,11 @@ def deleting(home: Home) -> Iterator[Callable[[], None]]:
         nonlocal done
         done = True
 
-    with _opened(home, home.letting_go(), below=True) as job:
+    with opened(home, home.letting_go(), below=True) as job:
         below = job.graph.downstream([home.address])
         _check_all(home, job.plan(), below)
         _check_filled(home, job, below)
+        _check_confirmed(home, job, below)
         if hidden := job.unseen_below(below | {home.address}):
             raise refused(home, *hidden)
         with job.holding(below):
@@ -185,7 +188,7 @@ def refresh(home: Home) -> None:
 
 def _refreshed(home: Home, bound: BoundManifest, *, complete: bool) -> bool:
     """Do what `refresh` does; return False, with nothing done, where tables lack and not `complete`."""
-    with _opened(home, bound) as job:
+    with opened(home, bound) as job:
         plan = job.plan()
         link_plan = _check_known(home, plan)
         makes = any(isinstance(a, STRUCTURE) for a in link_plan.actions)
@@ -194,6 +197,8 @@ def _refreshed(home: Home, bound: BoundManifest, *, complete: bool) -> bool:
         kinds = (*NOTING, *STRUCTURE) if link_plan.is_stopped else NOTING
         doing = _limited(plan, {home.address}, lambda action: isinstance(action, kinds))
         _succeeded(home, UNLOCKED.run(lambda: applied(job, doing, _quiet)))
+        if any(b.reason.startswith(UNTIL_CONFIRMED) for b in link_plan.blocked):
+            _check_confirmed(home, job, {home.address})
     return True
 
 
@@ -202,7 +207,7 @@ def _quiet(event: Event) -> None:
 
 
 @contextmanager
-def _opened(home: Home, bound: BoundManifest, *, below: bool = False) -> Iterator[Job]:
+def opened(home: Home, bound: BoundManifest, *, below: bool = False) -> Iterator[Job]:
     """A job of the link and of what it needs. LinkRefused says why there is no such link."""
     target = glob.escape(home.address)
     try:
@@ -280,6 +285,15 @@ def _check_filled(home: Home, job: Job, links: Set[str]) -> None:
         )
 
 
+def _check_confirmed(home: Home, job: Job, links: Set[str]) -> None:
+    """LinkRefused where nobody knows whether the local server is the one that the links belong to."""
+    states = {a: t.epochs for a, t in job.observed.link_tables.items() if a in links}
+    unsure = sorted(a for a, state in states.items() if not state.is_confirmed)
+    if unsure:
+        state = states[unsure[0]]
+        raise refused(home, f"{UNTIL_CONFIRMED}: {cause_of(state)}", how_to_confirm(unsure, state))
+
+
 def _plan_of_link(home: Home, plan: Plan) -> LinkPlan:
     return next(p for p in plan.links if p.address == home.address)
 
@@ -291,7 +305,7 @@ def _worded(home: Home, plan: LinkPlan) -> LinkPlan:
 def _check_parents(link_plan: LinkPlan) -> None:
     """LinkRefused where entities were asked for and every one of them lacks a parent here."""
     missing = {e.parent: n for e in link_plan.needs if (n := _skipped_with(link_plan, e.parent))}
-    others = (*MAKING, NoteFilled, *GIVING_UP, *NOTING)
+    others = (*MAKING, NoteFilled, NoteServer, *GIVING_UP, *NOTING)
     pulls = any(not isinstance(a, others) for a in link_plan.actions)
     if not missing or pulls or link_plan.local_rows > link_plan.kept:
         return

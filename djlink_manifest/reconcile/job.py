@@ -17,6 +17,7 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Referrer
 from djlink_manifest.model.server.partly_seen import partly_seen
 from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.diff.epochs import old_marks
 from djlink_manifest.reconcile.diff.hidden_parts import needless_entries
 from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_local
 from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
@@ -40,6 +41,7 @@ from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
 from djlink_manifest.reconcile.resolve.selection import check_address
 from djlink_manifest.reconcile.runtime.context import ApplyContext, ApplyInputs, open_apply_context
+from djlink_manifest.reconcile.runtime.epochs import place_of, verify
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, joined
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal, ServerFacts
@@ -142,6 +144,7 @@ class Job:
                 *map(left_out, left),
                 *self._missing_owner_rights(),
                 *self.invisible(),
+                *self._old_marks(),
             ),
             deletions=found.facts,
             approvals=manifest.approvals,
@@ -223,7 +226,10 @@ class Job:
 
     @contextmanager
     def holding(self, addresses: Set[str]) -> Iterator[None]:
-        """Hold the locks of those of the links that have tables, after a plan. Raises LinkLocked."""
+        """Hold the locks of those of the links that have tables, after a plan.
+
+        Raises LinkLocked, and OtherServer where another local server has applied one of them since.
+        """
         linked = {
             a
             for a, f in self._link_tables.items()
@@ -231,7 +237,10 @@ class Job:
         }
         with self._apply_context(linked) as apply_context:
             for address in sorted(linked):
-                apply_context.locks.take(apply_context.links[address], apply_context.link_id(address))
+                link, link_id = apply_context.links[address], apply_context.link_id(address)
+                apply_context.locks.take(link, link_id)
+                with apply_context.sources[link.source].session() as source:
+                    verify(place_of(link, link_id, apply_context.found.epochs[address]), source)
             yield
 
     def _apply_context(
@@ -258,6 +267,7 @@ class Job:
                 for a in {*seen.keys, *deletions.keys}
             },
             dependents=deletions.dependents,
+            epochs={a: f.epochs for a, f in link_tables.items()},
         )
 
     def _missing_owner_rights(self) -> list[str]:
@@ -278,6 +288,12 @@ class Job:
                 yield "; ".join(told)
         for link in self.links:
             yield from needless_entries(link, self.context.sources[link.source].catalog)
+
+    def _old_marks(self) -> list[str]:
+        """What keeps djlink from telling a copy of the local server, with the statement that ends it."""
+        outbound, sources = self.context.outbound, sorted(self.context.sources.items())
+        found = (old_marks(reached.catalog, outbound[name]) for name, reached in sources)
+        return [words for words in found if words is not None]
 
     def _removals(self) -> tuple[tuple[Removal, ...], tuple[Removal, ...]]:
         """The links to take out, and those that `--target` or `--exclude` leave out."""

@@ -319,7 +319,10 @@ def test_marks_of_others_and_marks_on_one_side_are_told(lab: Rig) -> None:
     )
     local_store = {**everything(lab), "name": "x"}
     copy = one(examined(lab, local_store), "lab_a", "marks")
-    assert (copy.level, "created for another local server" in copy.words) == ("error", True)
+    assert (copy.level, "this server was moved, or it is a copy" in copy.words) == ("warning", True)
+    run_all(lab, "UPDATE {outbound}.`~djlink` SET epoch = '99.other'")
+    copy = one(examined(lab, local_store), "lab_a", "marks")
+    assert (copy.level, "applied by another local server" in copy.words) == ("error", True)
     run_all(lab, "DELETE FROM {outbound}.`~djlink`")
     lost = one(examined(lab), "lab_a", "marks")
     assert lost.level == "error"

@@ -65,22 +65,6 @@ def test_another_manifest_with_other_tables_works_beside_it(linked: Rig) -> None
     assert not linked.plan(everything(linked)).has_changes
 
 
-@pytest.mark.parametrize("side", ["local", "source", "both"])
-def test_a_restored_copy_of_the_local_server_is_refused(linked: Rig, side: str) -> None:
-    change = "SET fingerprint = REPEAT('0', 64), local_server = 'db.before'"
-    if side != "source":
-        locally(linked, f"UPDATE {{here}}.`~djlink` {change}")
-    if side != "local":
-        run_all(linked, f"UPDATE {{outbound}}.`~djlink` {change}")
-    before = checksums(linked)
-    plan, report = linked.apply(everything(linked))
-    reason, hint = refused(link_of(plan, linked.address("lab_a", "lab", "Subject")))
-    assert "belongs to another local server, `db.before`" in reason
-    assert "use that server" in hint
-    assert report.outcomes == ()
-    assert checksums(linked) == before
-
-
 def test_a_local_schema_that_changes_in_the_manifest_is_refused(linked: Rig) -> None:
     document = everything(linked)
     document["defaults"] = {"schema_name": linked.names("moved_") + "{schema}"}

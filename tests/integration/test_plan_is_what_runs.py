@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all
 from tests.support.statements import Statement, watched
 
+# who applies, and in which epoch: no action of a plan
+SIGNED = re.compile(r"UPDATE \S+`~djlink` SET (?:holder|epoch) = ")
 pytestmark = pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
 
 RELEASING = {"defaults": {"unwanted": "release", "max_deletions": "100%"}}
@@ -68,7 +71,7 @@ class Applies:
             written.append(statement.text)
             server = ports[statement.port]
             if not doing:
-                if "SET holder =" not in statement.text:
+                if not SIGNED.match(statement.text):
                     self.faults.append(f"by no action, on {server}: {statement.text[:120]}")
                 return
             link_work, action = doing[-1]
@@ -160,8 +163,15 @@ def losing(applies: Applies) -> None:
     applies.apply(document(rig))
 
 
+def naming(applies: Applies) -> None:
+    """The manifest gives the local server a name."""
+    named = document(applies.rig)
+    named["local"]["identity"] = "ourlab-db"
+    applies.apply(named)
+
+
 def test_every_change_is_of_an_action_on_a_server_that_it_names(applies: Applies) -> None:
-    for step in (making, deleting, letting_go, changing, losing):
+    for step in (making, deleting, letting_go, changing, losing, naming):
         step(applies)
         assert not applies.faults, f"{step.__name__}: " + "\n".join(applies.faults)
     assert applies.kinds == set(get_args(Action))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from djlink_manifest.errors import Diagnostic, Location
 from djlink_manifest.model.links.graph import Edge, LinkGraph
+from djlink_manifest.model.server.epochs import LocalServer
 from djlink_manifest.model.stores.external import ObjectCounts
 from djlink_manifest.reconcile.plan.actions import (
     ADDED,
@@ -28,6 +29,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -386,6 +388,7 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
     st.builds(CopyLineage, _TEXTS, NASTY),
     st.builds(NoteDefinition, NASTY, NASTY, NASTY, after_rows=st.booleans()),
     st.builds(NoteFilled, NASTY, NASTY),
+    st.builds(NoteServer, NASTY, NASTY, st.none() | st.builds(LocalServer, NASTY, st.tuples(NASTY), _HINT)),
     st.builds(GiveUp, NASTY, COUNT, NASTY),
     st.builds(Claim, NASTY, COUNT, NASTY, NASTY, NASTY, NASTY),
     st.builds(AddForeignKey, NASTY, _TEXTS, NASTY, NASTY),

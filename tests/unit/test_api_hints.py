@@ -50,6 +50,17 @@ from djlink_manifest.api.hints import in_python
             "lost: djlink adopt db.lab.T",
             "check `host`, `port` and `outbound` of db",
         ),
+        (
+            "use that server, or give this manifest another name and outbound schema; if this server is the "
+            "one to go on with: djlink adopt db.lab.T",
+            "use that server, or give Link another `outbound`; if this server is the one to go on with: call "
+            "adopt()",
+        ),
+        (
+            "if this server is the one to go on with, run `djlink adopt db.lab.T`; or state `local: "
+            "{identity: NAME}` in the manifest",
+            "if this server is the one to go on with, call adopt()",
+        ),
     ],
 )
 def test_a_hint_is_said_in_the_words_of_link(hint: str | None, said: str | None) -> None:

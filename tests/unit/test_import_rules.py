@@ -80,7 +80,8 @@ FOLDERS = {
     "report.apply": f"{PURE} reconcile.plan reconcile.runtime report.screen report.plan",
     "report.commands": f"{PURE} reconcile.plan reconcile.adopt report.screen report.plan",
     "owner": f"{VALUES} retry reconcile.resolve {SERVERS} servers.owner",
-    "api": f"{PURE} {ASKED} retry reconcile.plan reconcile.runtime reconcile.observe owner report",
+    "api": f"{PURE} {ASKED} retry reconcile.plan reconcile.runtime reconcile.observe "
+    "reconcile.explain owner report",
     "cli.terminal": f"{VALUES} report.screen",
     "cli.options": f"{VALUES} {ASKED} owner report.screen cli.terminal",
     "cli.commands": f"{VALUES} {ASKED} reconcile.bootstrap reconcile.doctor reconcile.explain {SCREEN}",

@@ -31,6 +31,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -138,6 +139,8 @@ def action_in_words(action: Action) -> str:
             return f"note definition on {server}" + (" after rows" if after_rows else "")
         case NoteFilled():
             return "note filled"
+        case NoteServer(upgrade=upgrade):
+            return " ".join(["note server", *upgrade])
         case GiveUp(entities=entities):
             return f"give up {entities}"
         case Claim(entities=entities):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag
 
-from djlink_manifest.manifest.models.fields import Port
+from djlink_manifest.manifest.models.fields import MarkName, Port
 from djlink_manifest.manifest.models.written import From, Model, Placed, kind
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.manifest.text.references import LOCAL_PASS, LOCAL_USER
@@ -58,6 +58,23 @@ class ServerSpec(Placed):
     def name(self) -> str:
         """`local`, or the source's name."""
         return self.origin.name
+
+
+class LocalSpec(ServerSpec):
+    """The server that receives the rows."""
+
+    identity: Annotated[str | None, From(MarkName)] = Field(
+        None,
+        description="A name by which the marks know this server, in place of its host name, port, data "
+        "directory and uuid: for a server that moves on purpose, as a container does that is made anew.",
+        examples=["ourlab-db"],
+    )
+
+    @staticmethod
+    def at(server: ServerSpec) -> LocalSpec:
+        """Return a local server that no manifest file declares."""
+        made: LocalSpec = LocalSpec.model_construct(**dict(server))
+        return made
 
 
 class StoreSettings(Model):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.options import Defaults, FallingOptions, Options
-from djlink_manifest.manifest.models.servers import ServerSpec, StoreSettings, TlsSpec
+from djlink_manifest.manifest.models.servers import LocalSpec, ServerSpec, StoreSettings, TlsSpec
 from djlink_manifest.manifest.models.values import Approval, Manifest, Removed, SchemaSpec, SourceSpec
 from djlink_manifest.manifest.models.written import Model, data
 from djlink_manifest.manifest.text.nodes import (
@@ -35,7 +35,7 @@ from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean
 
 _LEVELS: tuple[tuple[str, type[Model]], ...] = (
     ("", Manifest),
-    ("local", ServerSpec),
+    ("local", LocalSpec),
     ("local.tls", TlsSpec),
     ("defaults", Defaults),
     ("sources.*", SourceSpec),
@@ -49,6 +49,7 @@ _LEVELS: tuple[tuple[str, type[Model]], ...] = (
 _PLACES: dict[type[Model], str] = {
     Manifest: "at the top level",
     ServerSpec: "in `local` or a source",
+    LocalSpec: "in `local`",
     SourceSpec: "in a source",
     FallingOptions: "in `defaults`, a source, a schema or a table",
     SchemaSpec: "in a schema",

@@ -21,6 +21,7 @@ from djlink_manifest.manifest.models.servers import (
     PASSWORD,
     PASSWORDS,
     USER,
+    LocalSpec,
     ServerSpec,
     StoreSettings,
     StoreSpec,
@@ -208,7 +209,7 @@ class Manifest(Model):
     contact: str = Field(
         "", description="Shown to source owners with the held rows.", examples=["data@ourlab.example"]
     )
-    local: ServerSpec = Field(description="The local server, which receives the rows.")
+    local: LocalSpec = Field(description="The local server, which receives the rows.")
     defaults: Defaults = Field(
         default_factory=Defaults.model_construct, description="Options for every source."
     )

@@ -30,7 +30,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """What a server says of itself and of the account. `fingerprint` tells two servers apart."""
+    """What a server says of itself and of the account. `fingerprint` tells two servers apart.
+
+    `uuid` is its own word for itself: MySQL's server_uuid, MariaDB's server_uid; empty where it has none.
+    """
 
     version: Version
     account: str
@@ -38,6 +41,7 @@ class ServerIdentity:
     port: int
     datadir: str
     max_allowed_packet: int
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,9 @@ class Mark:
     refill: str | None = None
     made: Mapping[str, MadeTable] | None = None
     remade: bool = False
+    epoch: str | None = None
+    epoch_next: str | None = None
+    identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +210,9 @@ def _with_parts(master: TableDefinition, parts: list[TableDefinition]) -> TableD
 
 
 def fingerprint(identity: ServerIdentity) -> str:
-    """What tells the local server from a copy of it: SHA-256 over host name, port and data directory."""
+    """What tells the local server from a copy of it: SHA-256 of its host name, port, folder and uuid."""
     words = f"{identity.hostname}\0{identity.port}\0{identity.datadir}"
+    words += f"\0{identity.uuid}" if identity.uuid else ""
     return hashlib.sha256(words.encode()).hexdigest()
 
 

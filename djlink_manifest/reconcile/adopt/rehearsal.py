@@ -10,16 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
+from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.server.epochs import Verdict, judged, next_epoch
 from djlink_manifest.model.tables.compare import differences
 from djlink_manifest.model.tables.definition import ForeignKey, TableDefinition
 from djlink_manifest.model.tables.derive import outbound_definitions
+from djlink_manifest.reconcile.diff.epochs import missing_columns
 from djlink_manifest.reconcile.diff.link_tables import CatalogPair
 from djlink_manifest.reconcile.plan.actions import AlterLocal, CreateLocal
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 
 _SAME_RULE = {"NO ACTION": "RESTRICT"}  # InnoDB makes no difference
+CREATED_FOR = "the local server that it was created for"
+_BEFORE: Mapping[Verdict, str] = {
+    "other": "the local server that applied last",
+    "remade": "the local server that applied last, if it is another one",
+}
 REVIEW = "correct the table, or rename it; djlink does not alter or drop tables to make them match"
 
 
@@ -40,6 +47,12 @@ class Adoption:
     local_before: Mark | None
     stands: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether both marks are this link's already, and only its local server is to be confirmed."""
+        before = (self.outbound_before, self.local_before)
+        return all(m is not None and m.link_id == self.outbound.link_id for m in before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,12 @@ def adoption(
     refusal = next(_refusals(link, catalogs, source_mark, local_mark, given_up), None)
     if refusal is not None:
         return refusal
+    marks = [m for m in (source_mark, local_mark) if m is not None]
+    epoch = next_epoch(e for m in marks for e in (m.epoch, m.epoch_next))
     new_mark = catalogs.new_mark(link, contact)
+    without = missing_columns(catalogs.source, link.outbound_schema, catalogs.local, link.local.schema)
+    if without.get("source", True):  # else its marks cannot hold an epoch, and the local one gets none
+        new_mark = replace(new_mark, epoch=epoch, identity=catalogs.identity)
     return Adoption(
         link.address,
         link.source,
@@ -108,7 +126,8 @@ def rehearsal(
     while taken:
         plan, snapshots = planned(taken)
         plans = {p.address: p for p in plan.links}
-        no = [r for a in taken if (r := unfit(plans[a.address], snapshots.get(a.address))) is not None]
+        found_unfit = (unfit(plans[a.address], snapshots.get(a.address), marked=a.is_marked) for a in taken)
+        no = [r for r in found_unfit if r is not None]
         if not no:
             return Rehearsal(tuple(taken), tuple(refusals), right, plan)
         refusals += no
@@ -123,8 +142,11 @@ def adopted(catalog: Catalog, schema: str, mark: Mark) -> Catalog:
     return replace(catalog, marks={**catalog.marks, schema: (*kept, mark)})
 
 
-def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None) -> Refusal | None:
-    """Why a link is not adopted after its keys were compared, or None where they fit."""
+def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None, *, marked: bool = False) -> Refusal | None:
+    """Why a link is not adopted after its keys were compared, or None where they fit.
+
+    `marked`: both marks are of this link, so the rows are known to be the source's.
+    """
     blocks = [b for b in plan.blocked if b.whole]
     if blocks:
         above = [b for b in blocks if b.kind == "upstream"]
@@ -132,7 +154,7 @@ def unfit(plan: LinkPlan, snapshot: LinkSnapshot | None) -> Refusal | None:
         return Refusal(plan.address, "; ".join(b.reason for b in blocks), hint, plan.location)
     if snapshot is None:
         raise ValueError(f"{plan.address} has no observation and no refusal")
-    if not snapshot.local_rows or _known(plan, snapshot):
+    if not snapshot.local_rows or marked or _known(plan, snapshot):
         return None
     return Refusal(
         plan.address,
@@ -174,16 +196,18 @@ def _is_right(
 ) -> bool:
     """Whether every side that stands is marked as this link's."""
     place = (link.local.schema, link.local.name)
-    expected = (catalogs.link_id(link), catalogs.manifest, fingerprint(catalogs.local.identity), *place)
+    expected = (catalogs.link_id(link), catalogs.manifest, *place)
     servers = {server for server, _ in stands}
     for mark, server in ((source_mark, link.source), (local_mark, "local")):
         if mark is None and server in servers:
             return False
         if mark is not None and expected != (
-            *(mark.link_id, mark.manifest, mark.fingerprint),
+            *(mark.link_id, mark.manifest),
             *(mark.local_schema, mark.local_table),
         ):
             return False
+    if judged(source_mark, local_mark, catalogs.server) != "own":
+        return False
     return source_mark is not None or local_mark is None or local_mark.definition is None
 
 
@@ -201,9 +225,7 @@ def _refusals(
                 f"its tables belong to another link, {place}, according to the mark of `{mark.manifest}`",
                 "choose other tables with `outbound_table` or `schema_name`",
             )
-        stranger = mark.manifest != catalogs.manifest and mark.fingerprint != fingerprint(
-            catalogs.local.identity
-        )
+        stranger = mark.manifest != catalogs.manifest and not catalogs.server.is_named_by(mark)
         if stranger and mark.manifest != given_up:
             who = f" ({mark.contact})" if mark.contact else ""
             yield refusal(
@@ -256,14 +278,20 @@ def _other_rule(expected: ForeignKey, found: TableDefinition) -> Iterator[str]:
 def _notes(
     link: Link, catalogs: CatalogPair, source_mark: Mark | None, local_mark: Mark | None
 ) -> Iterator[str]:
-    own_fingerprint = fingerprint(catalogs.local.identity)
-    for mark in filter(None, (source_mark, local_mark)):
-        if mark.fingerprint != own_fingerprint:
-            yield (
-                f"the local server that it was created for, `{mark.local_server}`, is refused from then on; "
-                "rows that it holds and this server lacks are pulled or released"
-            )
-            break
+    marks = [m for m in (source_mark, local_mark) if m is not None]
+    others = [m for m in marks if not catalogs.server.is_named_by(m)]
+    verdict = judged(source_mark, local_mark, catalogs.server)
+    if others or verdict not in ("own", "older source"):
+        server = (others or marks)[0].local_server
+        yield (
+            f"{_BEFORE.get(verdict, CREATED_FOR)}, `{server}`, is refused from then on; rows that it holds "
+            "and this server lacks are pulled or released"
+        )
+    elif verdict == "older source":
+        yield (
+            "the source's mark is older than the local one; rows that are held no longer are protected again "
+            "where they equal their source rows"
+        )
     if local_mark is not None and local_mark.outbound_schema != link.outbound_schema:
         yield f"rows that the outbound schema `{local_mark.outbound_schema}` holds for it stay held there"
     if source_mark is None and local_mark is not None and local_mark.definition is not None:

@@ -44,6 +44,9 @@ def adopt(
                     local_writer, each.local.local_schema, links[each.address].local.collation
                 )
             marks.ensure_marks(local_writer, each.local.local_schema)
+            marks.ensure_later_columns(local_writer, each.local.local_schema)
+            if each.outbound.epoch is not None:
+                marks.ensure_later_columns(source_writer, each.outbound.outbound_schema)
             marks.replace_mark(source_writer, each.outbound.outbound_schema, each.outbound)
             marks.replace_mark(local_writer, each.local.local_schema, each.local)
 

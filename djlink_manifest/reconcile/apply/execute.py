@@ -25,6 +25,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -59,6 +60,8 @@ def execute(link_work: LinkWork, action: Action) -> Blocked | None:
             return schema_changes.note_definition(link_work, action)
         case NoteFilled():
             return schema_changes.note_filled(link_work, action)
+        case NoteServer():
+            schema_changes.note_server(link_work, action)
         case Claim():
             requested.claim(link_work, action)
         case Mend():

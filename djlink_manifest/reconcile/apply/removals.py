@@ -18,6 +18,7 @@ from djlink_manifest.errors import (
 )
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.context import ApplyContext
+from djlink_manifest.reconcile.runtime.epochs import Epochs, MarkPlace
 from djlink_manifest.reconcile.runtime.events import Counts, LinkOutcome, Status
 from djlink_manifest.retry import Retry
 from djlink_manifest.servers.ddl import drop
@@ -25,8 +26,22 @@ from djlink_manifest.servers.session.errors import is_transient, note_defect
 from djlink_manifest.servers.session.session import Writer
 
 
+def removed_place(wanted: Removal) -> MarkPlace:
+    """Where the marks of a link that is taken out are, and what they said when the plan was made."""
+    return MarkPlace(
+        *(wanted.address, wanted.source, wanted.outbound_schema, wanted.local_schema),
+        link_id=wanted.link_id,
+        state=wanted.epochs,
+        going=True,
+    )
+
+
 def take_out(
-    wanted: Removal, apply_context: ApplyContext, stop: threading.Event, report: Callable[[str], None]
+    wanted: Removal,
+    apply_context: ApplyContext,
+    epochs: Epochs,
+    stop: threading.Event,
+    report: Callable[[str], None],
 ) -> LinkOutcome:
     """Take a link out. What is gone already is passed over, so that an interrupted one is finished.
 
@@ -41,7 +56,7 @@ def take_out(
     if stop.is_set():
         return outcome("skipped", "interrupted before it started")
     try:
-        _with_retries(wanted, apply_context, stop, report)
+        _with_retries(wanted, apply_context, epochs, stop, report)
     except Interrupted:
         return outcome("failed", "interrupted; completed steps are kept, and the next apply continues")
     except DjlinkError as error:
@@ -55,13 +70,18 @@ def take_out(
 
 
 def _with_retries(
-    wanted: Removal, apply_context: ApplyContext, stop: threading.Event, report: Callable[[str], None]
+    wanted: Removal,
+    apply_context: ApplyContext,
+    epochs: Epochs,
+    stop: threading.Event,
+    report: Callable[[str], None],
 ) -> None:
     """Again, a little later, where a session was lost or a table was in use."""
 
     def once() -> None:
         apply_context.locks.take(wanted, wanted.link_id)
         with apply_context.sources[wanted.source].session() as source, apply_context.local.session() as local:
+            epochs.check(removed_place(wanted), source, local)
             for step in _steps(wanted, source, local):
                 if stop.is_set():
                     raise Interrupted("stopped after the current step", link=wanted.address)

@@ -12,6 +12,7 @@ from djlink_manifest.reconcile.plan.actions import Action, Delete
 from djlink_manifest.reconcile.plan.order import Turn
 from djlink_manifest.reconcile.runtime.batches import Counters, LinkWork
 from djlink_manifest.reconcile.runtime.context import ApplyContext
+from djlink_manifest.reconcile.runtime.epochs import Epochs, MarkPlace, place_of
 from djlink_manifest.reconcile.runtime.events import Advanced, LinkOutcome, Listener, Message
 from djlink_manifest.reconcile.runtime.workers import Helpers, Workers
 from djlink_manifest.servers.entities.counts import links_with_requests
@@ -26,13 +27,14 @@ class Run:
 
     `made` are the links whose outbound tables this apply made; `broken` those that failed or were not
     attempted, `unmade` those of them whose tables may be missing. `given_up` are the servers that a link
-    could not reach again: no other link waits for them.
+    could not reach again: no other link waits for them. `epochs` moves the epoch of each link.
     """
 
     apply_context: ApplyContext
     listener: Listener
     stop: threading.Event
     workers: Workers
+    epochs: Epochs
     guard: threading.Lock = field(default_factory=threading.Lock)
     outcomes: dict[str, LinkOutcome] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
@@ -41,6 +43,13 @@ class Run:
     given_up: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     counters: defaultdict[str, Counters] = field(default_factory=lambda: defaultdict(Counters))
+
+    def place_of(self, address: str) -> MarkPlace:
+        """Where the marks of a link are, and what they said when the plan was made."""
+        found = self.apply_context.found
+        return place_of(
+            self.apply_context.links[address], self.apply_context.link_id(address), found.epochs[address]
+        )
 
     def emit(self, outcome: LinkOutcome, *, broken: bool = False) -> None:
         """Tell how the work on a link ended; of one that is `broken` nothing below it is attempted."""

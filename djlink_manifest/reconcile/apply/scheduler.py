@@ -1,8 +1,8 @@
 """Carry out a plan: a loop over its actions, in the rounds that the plan gives, each outcome told.
 
 The plan says what is done, with which definitions, and within which bounds; executors look at rows again
-under the link's lock, since sources move. Nothing is done that the plan does not show, but for locks and the
-signature of their holder.
+under the link's lock, since sources move. Nothing is done that the plan does not show, but for locks, the
+signature of their holder, and the epochs that tell who applied last.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ from djlink_manifest.errors import (
 )
 from djlink_manifest.reconcile.apply import schema_changes
 from djlink_manifest.reconcile.apply.execute import execute
-from djlink_manifest.reconcile.apply.removals import take_out
+from djlink_manifest.reconcile.apply.removals import removed_place, take_out
 from djlink_manifest.reconcile.apply.run import Run, changed_by, link_work_of
 from djlink_manifest.reconcile.plan.actions import (
     Action,
     Approve,
+    CreateLocal,
     CreateOutbound,
     Delete,
     GiveUp,
     Mend,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -50,11 +52,13 @@ from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.batches import LinkWork, Otherwise
 from djlink_manifest.reconcile.runtime.context import ApplyContext
+from djlink_manifest.reconcile.runtime.epochs import Epochs, MarkPlace
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, LinkStarted, Listener, Message, Report
 from djlink_manifest.reconcile.runtime.outcomes import ended, outcome_of
 from djlink_manifest.reconcile.runtime.workers import Workers
 from djlink_manifest.retry import Attempts, Retry
 from djlink_manifest.servers.ownership import marks
+from djlink_manifest.servers.ownership.locks import Lockable
 from djlink_manifest.servers.session.errors import is_transient, note_defect
 
 # after a lost connection; counted anew whenever a batch was committed
@@ -70,10 +74,12 @@ def apply(plan: Plan, apply_context: ApplyContext, listener: Listener, stop: thr
     started = time.monotonic()
     due = [p.address for p in plan.links if p.actions]
     wanted, going = concerned(plan), [r for r in plan.removals if not r.blocked]
-    _take_locks([p.address for p in plan.links if p.address in wanted], going, apply_context)
-    run = Run(apply_context, listener, stop, Workers(max(1, apply_context.parallelism)))
+    states = (*apply_context.found.epochs.values(), *(r.epochs for r in going))
+    epochs = Epochs(states, apply_context.holder)
+    run = Run(apply_context, listener, stop, Workers(max(1, apply_context.parallelism)), epochs)
+    _take_locks([p.address for p in plan.links if p.address in wanted], going, run)
     entities = {p.address: sum(map(_entities, p.actions)) for p in plan.links}
-    removed = [_take_out(each, apply_context, listener, stop) for each in going]
+    removed = [_take_out(each, run) for each in going]
     with ThreadPoolExecutor(max(1, apply_context.parallelism), thread_name_prefix="djlink") as threads:
         for each in rounds(plan.links):
             list(threads.map(partial(_do_lane, run, entities), each))
@@ -81,42 +87,41 @@ def apply(plan: Plan, apply_context: ApplyContext, listener: Listener, stop: thr
     return Report(outcomes, interrupted=stop.is_set(), seconds=time.monotonic() - started)
 
 
-def _take_out(
-    wanted: Removal, apply_context: ApplyContext, listener: Listener, stop: threading.Event
-) -> LinkOutcome:
-    outcome = take_out(wanted, apply_context, stop, lambda words: listener(Message(wanted.address, words)))
-    listener(outcome)
+def _take_out(wanted: Removal, run: Run) -> LinkOutcome:
+    def report(words: str) -> None:
+        run.listener(Message(wanted.address, words))
+
+    outcome = take_out(wanted, run.apply_context, run.epochs, run.stop, report)
+    run.listener(outcome)
     return outcome
 
 
-def _take_locks(due: Sequence[str], going: Sequence[Removal], apply_context: ApplyContext) -> None:
+def _take_locks(due: Sequence[str], going: Sequence[Removal], run: Run) -> None:
     """Take the locks of all links that are due, or taken out, and say so in their marks, or raise LinkLocked.
 
-    A server that went away since it was planned for is left to its links, which try again at their turn.
+    Their epochs move on. A server that went away since it was planned for is left to its links, which try
+    again at their turn.
     """
-    marked, gone = defaultdict[tuple[str, str], list[str]](list), set[str | None]()
-    for address in due:
-        link, link_id = apply_context.links[address], apply_context.link_id(address)
-        if gone & {link.source, apply_context.local.address.name}:
+    apply_context, places, gone = run.apply_context, list[MarkPlace](), set[str | None]()
+    wanted: list[tuple[Lockable, MarkPlace, bool]] = [
+        (apply_context.links[a], run.place_of(a), a in apply_context.found.marked) for a in due
+    ]
+    wanted += [(each, removed_place(each), True) for each in going]
+    marked = defaultdict[tuple[str, str], list[str]](list)
+    for link, place, has_mark in wanted:
+        if gone & {place.source, apply_context.local.address.name}:
             continue
         try:
-            apply_context.locks.take(link, link_id)
+            apply_context.locks.take(link, place.link_id)
         except LinkLocked:
             raise
         except ServerError as error:
             gone.add(error.server)
             continue
-        if address in apply_context.found.marked:
-            marked[link.source, link.outbound_schema].append(link_id)
-    for each in going:
-        try:
-            if not gone & {each.source, apply_context.local.address.name}:
-                apply_context.locks.take(each, each.link_id)
-                marked[each.source, each.outbound_schema].append(each.link_id)
-        except LinkLocked:
-            raise
-        except ServerError as error:
-            gone.add(error.server)
+        places.append(place)
+        if has_mark and not place.state.moves:
+            marked[place.source, place.outbound_schema].append(place.link_id)
+    run.epochs.begin(places, lambda name: apply_context.sources[name].session(), apply_context.local.session)
     for (source, schema), ids in marked.items():
         # for people to read: each link is signed once more when its turn comes
         with suppress(ServerError), apply_context.sources[source].session() as writer:
@@ -229,11 +234,12 @@ def _opened(run: Run, turn: Turn) -> Iterator[LinkWork]:
 
 
 def _do_actions(run: Run, turn: Turn, link_work: LinkWork, progress: _Progress) -> None:
-    """Do the actions of a turn that are not done yet.
+    """Do the actions of a turn that are not done yet, once no other server has applied the links since.
 
     After one that failed what a source asks for is noted still: nobody shall wait for an answer in vain.
     """
-    _sign(run, turn, link_work)
+    for address in changed_by(turn.address, turn.actions):
+        run.epochs.check(run.place_of(address), link_work.source, link_work.local)
     has_source_links = False
     while progress.done < len(turn.actions):
         action = turn.actions[progress.done]
@@ -254,8 +260,7 @@ def _do_actions(run: Run, turn: Turn, link_work: LinkWork, progress: _Progress) 
             raise
         progress.done += 1
         progress.resumed = False
-        if isinstance(action, CreateOutbound):
-            _sign(run, turn, link_work)
+        _keep_marks(run, link_work, action)
 
 
 def _do(run: Run, link_work: LinkWork, action: Action) -> None:
@@ -267,10 +272,13 @@ def _do(run: Run, link_work: LinkWork, action: Action) -> None:
             run.made.add(link_work.link.address)
 
 
-def _sign(run: Run, turn: Turn, link_work: LinkWork) -> None:
-    """Say in the link's mark, once it stands, who applies."""
-    if turn.address in run.apply_context.found.marked or turn.address in run.made:
+def _keep_marks(run: Run, link_work: LinkWork, action: Action) -> None:
+    """Say in the link's marks, once they stand, who applies, and in which epoch."""
+    place = run.place_of(link_work.link.address)
+    if isinstance(action, CreateOutbound):
         schema_changes.sign(link_work, run.apply_context.holder)
+    if isinstance(action, NoteServer) or (isinstance(action, CreateLocal) and not place.state.lacks):
+        run.epochs.join(place, link_work.source, link_work.local)
 
 
 def _entities(action: Action) -> int:

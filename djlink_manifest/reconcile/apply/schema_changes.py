@@ -29,6 +29,7 @@ from djlink_manifest.reconcile.plan.actions import (
     MakeViews,
     NoteDefinition,
     NoteFilled,
+    NoteServer,
 )
 from djlink_manifest.reconcile.runtime.batches import LinkWork, Otherwise, again, with_retries
 from djlink_manifest.reconcile.runtime.events import Counts
@@ -36,7 +37,7 @@ from djlink_manifest.reconcile.state.snapshot import Alteration
 from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.ddl import lineage, owner_views, tables
 from djlink_manifest.servers.entities.late_keys import count_parentless
-from djlink_manifest.servers.ownership import marks
+from djlink_manifest.servers.ownership import epochs, marks
 from djlink_manifest.servers.session.session import Writer
 
 
@@ -156,6 +157,22 @@ def note_filled(link_work: LinkWork, action: NoteFilled) -> Blocked | None:
     schema = link_work.link.local.schema
     again(link_work, partial(marks.write_remade, link_work.local, schema, action.link_id, False))
     return None
+
+
+def note_server(link_work: LinkWork, action: NoteServer) -> None:
+    """Say in both marks which server is the local one, the source's first, once they have columns for it."""
+    assert action.local_server is not None, "a plan that was observed has the server"
+    link, local = link_work.link, link_work.local
+    sides = (
+        ("source", link_work.source, link.outbound_schema),
+        ("local", local, link.local.schema),
+    )
+    for side, session, schema in sides:
+        if side in action.upgrade:
+            with_retries(link_work, partial(marks.ensure_later_columns, session, schema))
+    for _, session, schema in sides:
+        write = partial(epochs.write_server, session, schema, action.link_id, action.local_server)
+        again(link_work, write)
 
 
 def add_foreign_key(link_work: LinkWork, action: AddForeignKey) -> Blocked | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LateKey, local_rules
-from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint, link_id
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, link_id
+from djlink_manifest.model.server.epochs import LocalServer, judged, local_server
 from djlink_manifest.model.server.rights import (
     LOCAL_RIGHTS,
     OUTBOUND_RIGHTS,
@@ -24,6 +25,7 @@ from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.vendors.versions import ends_in_2038
+from djlink_manifest.reconcile.diff.epochs import epoch_state, missing_columns
 from djlink_manifest.reconcile.diff.hidden_parts import hidden_parts, hidden_problems
 from djlink_manifest.reconcile.diff.local_tables import (
     LocalDrift,
@@ -40,17 +42,32 @@ NO_TABLES: Mapping[TableName, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class CatalogPair:
-    """What all links of one manifest stand on: its name and contact, and the two catalogues."""
+    """What all links of one manifest stand on: its name and contact, and the two catalogues.
+
+    `identity` is what the manifest calls the local server.
+    """
 
     manifest: str
     source: Catalog
     local: Catalog
     contact: str = ""
+    identity: str | None = None
+
+    @property
+    def server(self) -> LocalServer:
+        """The local server as marks name it."""
+        return local_server(self.local.identity, self.identity)
 
     def link_id(self, link: Link) -> str:
-        """The id that the link's marks carry."""
-        place = (link.definition.schema, link.definition.name)
-        return link_id(self.manifest, fingerprint(self.local.identity), place, link.outbound_schema)
+        """The id that the link's marks carry: that of a mark which stands, else one made from its place."""
+        place = (self.manifest, link.definition.schema, link.definition.name, link.outbound_schema)
+        for mark in (_source_mark(link, self), _local_mark(link, self)):
+            if mark is not None and place == (
+                *(mark.manifest, mark.source_schema, mark.source_table),
+                mark.outbound_schema,
+            ):
+                return mark.link_id
+        return link_id(self.manifest, self.server.fingerprint, (place[1], place[2]), link.outbound_schema)
 
     def new_mark(self, link: Link, contact: str) -> Mark:
         """The mark of the link's outbound table, as it is written first."""
@@ -63,10 +80,10 @@ class CatalogPair:
             source_table=link.definition.name,
             outbound_schema=link.outbound_schema,
             outbound_table=link.outbound_table,
-            local_server=self.local.identity.hostname,
+            local_server=self.server.hostname,
             local_schema=link.local.schema,
             local_table=link.local.name,
-            fingerprint=fingerprint(self.local.identity),
+            fingerprint=self.server.fingerprint,
         )
 
 
@@ -115,6 +132,13 @@ def _found(link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str]) -
         mark=source_mark or catalogs.new_mark(link, catalogs.contact),
         new_schema=link.local.schema not in catalogs.local.all_schemas,
         foreign_parts=tuple(found_drift.foreign),
+        epochs=epoch_state(
+            source_mark,
+            local_mark,
+            catalogs.server,
+            missing_columns(catalogs.source, link.outbound_schema, catalogs.local, link.local.schema),
+        ),
+        server=catalogs.server,
     )
 
 
@@ -134,6 +158,7 @@ def holding(link: Link, catalogs: CatalogPair) -> bool:
     return (
         mark is not None
         and mark.link_id == catalogs.link_id(link)
+        and judged(mark, _local_mark(link, catalogs), catalogs.server) != "other"
         and found is not None
         and found.key == link.key
         and not any(_foreign(link, catalogs))
@@ -297,19 +322,19 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     found = next((t for t in link.local.tables if (t.schema, t.name) in catalogs.local.tables), None)
     if local_mark is None and found is not None:
         yield f"the local table {found.schema}.{found.name} was not created by djlink", other_local
-    own_id = catalogs.link_id(link)
+    own_id, verdict = catalogs.link_id(link), judged(source_mark, local_mark, catalogs.server)
     for mark, place, hint in ((source_mark, outbound, other_outbound), (local_mark, local, other_local)):
         if mark is None:
             continue
         if mark.manifest != catalogs.manifest:
             who = f" ({mark.contact})" if mark.contact else ""
             yield f"{place} belongs to the manifest `{mark.manifest}`{who}", hint
-        elif mark.fingerprint != fingerprint(catalogs.local.identity):
+        elif verdict == "other":
             yield (
-                f"{place} belongs to another local server, `{mark.local_server}`: this server is a copy of "
-                "that one, or it was moved",
-                "use that server, or give this manifest another name and outbound schema; if the server "
-                f"was moved permanently: djlink adopt {link.address}",
+                f"{place}: another local server, `{mark.local_server}`, has applied since this one did: this "
+                "server was restored from a backup, or one of the two is a copy of the other",
+                "use that server, or give this manifest another name and outbound schema; if this server is "
+                f"the one to go on with: djlink adopt {link.address}",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (

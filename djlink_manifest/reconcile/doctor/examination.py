@@ -206,7 +206,13 @@ def _source_findings(
         yield from between_findings(name, one.health, local.health)
         yield from link_findings(name, links, one.health, local.catalog)
         yield from mark_findings(
-            name, manifest.name, outbound, links, source=one.catalog, local=local.catalog
+            name,
+            manifest.name,
+            outbound,
+            links,
+            source=one.catalog,
+            local=local.catalog,
+            identity=manifest.local.identity,
         )
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
+from djlink_manifest.model.server.epochs import LocalServer, Verdict, judged, local_server
 from djlink_manifest.model.server.health import Finding
 from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, grant, missing
 from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.diff.epochs import epoch_state, old_marks
+from djlink_manifest.reconcile.plan.confirmation import cause_of
 
 
 def mark_findings(
-    name: str, manifest: str, outbound: str, links: Iterable[Link], source: Catalog, local: Catalog
+    name: str,
+    manifest: str,
+    outbound: str,
+    links: Iterable[Link],
+    source: Catalog,
+    local: Catalog,
+    identity: str | None = None,
 ) -> Iterator[Finding]:
-    """What the marks of a source's outbound schema and those of the local schemas of its links say."""
+    """What the marks of a source's outbound schema and those of the local schemas of its links say.
+
+    `identity` is what the manifest calls the local server.
+    """
     links = tuple(links)
     if fingerprint(source.identity) == fingerprint(local.identity):
         yield Finding(
@@ -30,10 +42,19 @@ def mark_findings(
     found_marks = [
         m for schema in sorted({k.local.schema for k in links}) for m in local.marks.get(schema, ())
     ]
-    own_fingerprint = fingerprint(local.identity)
-    yield from _whose(name, outbound, source_marks, manifest, own_fingerprint)
-    own = {m.link_id for m in source_marks if m.manifest == manifest and m.fingerprint == own_fingerprint}
+    server = local_server(local.identity, identity)
     local_marks = {m.link_id: m for m in found_marks if m.outbound_schema == outbound}
+    pairs = [(m, local_marks.get(m.link_id)) for m in source_marks if m.manifest == manifest]
+    # without a local mark it is the source's that names the server; what is missing is told below
+    confirmed = [(m, local) for m, local in pairs if judged(m, local or m, server) == "own"]
+    own = {m.link_id for m, _ in confirmed}
+    yield from _unconfirmed(name, outbound, (pair for pair in pairs if pair not in confirmed), server)
+    yield from _strangers(name, outbound, source_marks, manifest)
+    old = old_marks(source, outbound)
+    if old is not None:
+        words, _, fix = old.partition("; ")
+        why = "after a copy of the local server has applied, neither of the two is refused"
+        yield Finding(name, "marks", "warning", words, why=why, fix=fix)
     agreeing = own & local_marks.keys()
     unfinished = [
         m for m in (*source_marks, *local_marks.values()) if m.link_id in agreeing and m.definition is None
@@ -52,37 +73,52 @@ def mark_findings(
     yield from _one_sided(name, outbound, links, source_marks, local_marks=found_marks, own=own)
 
 
-def _whose(
-    name: str, outbound: str, source_marks: Iterable[Mark], manifest: str, own_fingerprint: str
+def _unconfirmed(
+    name: str, outbound: str, found: Iterable[tuple[Mark, Mark | None]], server: LocalServer
 ) -> Iterator[Finding]:
-    strangers = defaultdict[tuple[str, str, str], int](int)
-    for mark in source_marks:
-        if mark.manifest != manifest or mark.fingerprint != own_fingerprint:
-            strangers[mark.manifest, mark.contact, mark.local_server] += 1
-    for (whose, contact, server), count in sorted(strangers.items()):
-        who = f" ({contact})" if contact else ""
-        if whose == manifest:
+    """Findings about links of this manifest, by their marks, that are not known to be this server's."""
+    causes = Counter[tuple[Verdict, str, str]]()
+    for source, local in found:
+        state = epoch_state(source, local, server, {})
+        causes[state.verdict, state.server, "" if state.verdict == "other" else cause_of(state)] += 1
+    for (verdict, other, cause), count in sorted(causes.items()):
+        if verdict == "other":
             yield Finding(
                 name,
                 "marks",
                 "error",
-                f"{_links(count)} in `{outbound}` created for another local server, `{server}`",
-                why="this local server is a copy of that one, or it was moved; two servers that hold the "
-                "same rows would release each other's rows",
-                fix="use the server they were created for; if the server was moved permanently: `djlink "
-                "adopt ADDRESS`",
+                f"{_links(count)} in `{outbound}` applied by another local server, `{other}`, since this one "
+                "applied",
+                why="this server was restored from a backup, or one of the two is a copy of the other; two "
+                "servers that hold the same rows would release each other's rows",
+                fix="use that server; if this server is the one to go on with: `djlink adopt ADDRESS`",
             )
         else:
             yield Finding(
                 name,
                 "marks",
                 "warning",
-                f"{_links(count)} in `{outbound}` of the manifest `{whose}`{who}, local server `{server}`",
-                why="its links are refused here, and this account can write to the outbound tables of "
-                "another lab",
-                fix="use a separate outbound schema for each manifest (`outbound`); if the links are yours "
-                "under another name: `djlink adopt ADDRESS`",
+                f"{_links(count)} in `{outbound}`: {cause}",
+                why="rows are pulled, but releases, approvals and deletions wait: if it is a copy, the other "
+                "server may hold the rows",
+                fix="if this server is the one to go on with: `djlink adopt ADDRESS`",
             )
+
+
+def _strangers(name: str, outbound: str, source_marks: Iterable[Mark], manifest: str) -> Iterator[Finding]:
+    counted = Counter((m.manifest, m.contact, m.local_server) for m in source_marks if m.manifest != manifest)
+    for (whose, contact, server), count in sorted(counted.items()):
+        who = f" ({contact})" if contact else ""
+        yield Finding(
+            name,
+            "marks",
+            "warning",
+            f"{_links(count)} in `{outbound}` of the manifest `{whose}`{who}, local server `{server}`",
+            why="its links are refused here, and this account can write to the outbound tables of another "
+            "lab",
+            fix="use a separate outbound schema for each manifest (`outbound`); if the links are yours under "
+            "another name: `djlink adopt ADDRESS`",
+        )
 
 
 def _one_sided(

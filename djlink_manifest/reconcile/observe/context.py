@@ -125,7 +125,9 @@ class Context:
     def catalog_pair(self, source: str) -> CatalogPair:
         """What the links of a source stand on."""
         manifest, catalog = self.manifest, self.sources[source].catalog
-        return CatalogPair(manifest.name, catalog, self.local.catalog, manifest.contact)
+        return CatalogPair(
+            manifest.name, catalog, self.local.catalog, manifest.contact, manifest.local.identity
+        )
 
     def link_tables(self) -> AllLinkTables:
         """Find every link's footing."""

@@ -8,8 +8,10 @@ from dataclasses import replace
 from djlink_manifest.manifest.models.values import Manifest, Removed
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, Mark
+from djlink_manifest.model.server.epochs import EpochState, LocalServer, local_server
 from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.diff.epochs import epoch_state, missing_columns
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.plan.removals import Removal, made_tables, marks_of, removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten
@@ -49,6 +51,7 @@ def find_removals(
     catalogs = {entry.address: _source_catalog(sources, entry, mark) for entry, mark in found}
     linked = {(t.schema, t.name) for link in links.values() for t in link.local.tables}
     going = {t for entry, mark in found for t in made_tables(mark, catalogs[entry.address], catalog)}
+    server = local_server(catalog.identity, manifest.local.identity)
     made = [
         removal(
             entry,
@@ -61,6 +64,8 @@ def find_removals(
             held=_held(
                 sources, entry.address, mark.outbound_schema, mark.outbound_table, catalogs[entry.address]
             ),
+            epochs=_epochs(mark, catalogs[entry.address], catalog, server),
+            server=server,
         )
         for entry, mark in found
     ]
@@ -72,6 +77,16 @@ def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) 
         outbound = mark.outbound_schema
         schemas = {mark.source_schema, outbound, owner_schema(outbound)}
         return read_catalog(session, schemas, {outbound})
+
+
+def _epochs(mark: Mark, source: Catalog, local: Catalog, server: LocalServer) -> EpochState:
+    """What the marks of a link that is taken out say of its local server."""
+    source_mark, local_mark = (
+        next((m for m in catalog.marks.get(schema, ()) if m.link_id == mark.link_id), None)
+        for catalog, schema in ((source, mark.outbound_schema), (local, mark.local_schema))
+    )
+    without = missing_columns(source, mark.outbound_schema, local, mark.local_schema)
+    return epoch_state(source_mark, local_mark, server, without)
 
 
 def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, catalog: Catalog) -> int:

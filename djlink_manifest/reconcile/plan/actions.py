@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from djlink_manifest.model.links.local_rules import LateKey
 from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.server.epochs import LocalServer
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
@@ -139,6 +140,20 @@ class NoteFilled:
 
     link_id: str
     reason: str
+    server: str = LOCAL
+
+
+@dataclass(frozen=True, slots=True)
+class NoteServer:
+    """Say in both marks which server the local one is.
+
+    Before that, tables of marks that an earlier version made get what they lack: on the sides `upgrade`.
+    """
+
+    reason: str
+    link_id: str = ""
+    local_server: LocalServer | None = None
+    upgrade: tuple[Literal["source", "local"], ...] = ()
     server: str = LOCAL
 
 
@@ -313,7 +328,7 @@ class NoteRequests:
 Structure: TypeAlias = (
     CreateOutbound | MakeViews | CreateLocal | AlterLocal | ChangeLocal | CopyLineage | AddForeignKey
 )
-Bookkeeping: TypeAlias = NoteDefinition | NoteFilled
+Bookkeeping: TypeAlias = NoteDefinition | NoteFilled | NoteServer
 Rows: TypeAlias = Pull | PullAgain | Refill | Register | Release | GiveUp
 Deletion: TypeAlias = Claim | Mend | Delete | Approve | NoteRequests
 Action: TypeAlias = Structure | Bookkeeping | Rows | Deletion

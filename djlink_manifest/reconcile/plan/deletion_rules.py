@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Limit, Link
+from djlink_manifest.model.server.epochs import EpochState
 from djlink_manifest.reconcile.plan.actions import (
     Action,
     Blocked,
@@ -68,7 +69,8 @@ class Decider:
     what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
     lose or change rows by themselves, by the link that they refer to. `unfilled` names, by link, the links
     below it whose local tables lack rows: nothing goes that these may refer to. `staying` are links below
-    which unwanted entities stay, so that of theirs only those go to which no row refers.
+    which unwanted entities stay, so that of theirs only those go to which no row refers. `unconfirmed` are
+    the links of which nobody knows whether the local server is theirs: nothing of them goes.
     """
 
     links: Mapping[str, Link]
@@ -80,6 +82,7 @@ class Decider:
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     staying: Collection[str] = ()
+    unconfirmed: Mapping[str, EpochState] = field(default_factory=dict)
     going: Counter[str] = field(default_factory=Counter)
 
     def decide(

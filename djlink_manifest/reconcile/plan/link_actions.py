@@ -23,6 +23,7 @@ from djlink_manifest.reconcile.plan.actions import (
     MakeViews,
     NoteDefinition,
     NoteFilled,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -83,6 +84,13 @@ def structure(facts: Facts) -> Iterator[Action]:
             new_schema=link_tables.new_schema,
             remade=link_tables.remade,
             refill=due,
+        )
+    if link_tables.epochs.note is not None:
+        yield NoteServer(
+            link_tables.epochs.note,
+            _id_of(link_tables),
+            link_tables.server,
+            upgrade=tuple(sorted(link_tables.epochs.lacks)),
         )
     for change in link_tables.change_local:
         yield _change(facts, change)

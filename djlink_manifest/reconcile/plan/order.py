@@ -26,6 +26,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -74,7 +75,8 @@ def is_structure(action: Action) -> bool:
     """Whether an action makes or alters tables or views before anything is deleted or comes."""
     if isinstance(action, AlterLocal | NoteDefinition):
         return not action.after_rows
-    return isinstance(action, CreateOutbound | CreateLocal | ChangeLocal | CopyLineage | MakeViews)
+    made = CreateOutbound | CreateLocal | ChangeLocal | NoteServer | CopyLineage | MakeViews
+    return isinstance(action, made)
 
 
 def writes_to(action: Action, source: str) -> frozenset[str]:
@@ -94,7 +96,7 @@ def writes_to(action: Action, source: str) -> frozenset[str]:
             | Refill()
         ):
             return frozenset({LOCAL})
-        case Pull() | PullAgain() | Delete() | NoteRequests():
+        case Pull() | PullAgain() | Delete() | NoteRequests() | NoteServer():
             return frozenset({source, LOCAL})
         case NoteDefinition(server=server):
             return frozenset({server})

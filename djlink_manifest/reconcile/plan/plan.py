@@ -14,7 +14,9 @@ from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import State, Step
 from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.server.epochs import EpochState
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
+from djlink_manifest.reconcile.plan.confirmation import held_back, unconfirmed_warnings
 from djlink_manifest.reconcile.plan.deletion_rules import Decider
 from djlink_manifest.reconcile.plan.link_actions import (
     Facts,
@@ -152,6 +154,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
             *seen.warnings,
             *map(_spent, spent),
             *unsure(seen, (a for p in plans.values() for a in p.actions)),
+            *unconfirmed_warnings(_unconfirmed(by_address, seen)),
         ),
         spent=tuple(spent),
         removals=seen.removals,
@@ -193,6 +196,11 @@ def _only_pulls(refusals: Iterable[Refusal]) -> bool:
     return all(refusal.only_pulls for refusal in refusals)
 
 
+def _unconfirmed(links: Collection[str], seen: Observation) -> dict[str, EpochState]:
+    """The links of which nobody knows whether the local server is theirs, with what their marks tell."""
+    return {a: t.epochs for a, t in seen.link_tables.items() if a in links and not t.epochs.is_confirmed}
+
+
 def _decider(
     links: Mapping[str, Link],
     refused: Mapping[str, Sequence[Refusal]],
@@ -209,6 +217,7 @@ def _decider(
         unseen=seen.deletions.unseen or {},
         unfilled=seen.deletions.unfilled,
         staying=staying,
+        unconfirmed=_unconfirmed(links, seen),
     )
 
 
@@ -274,20 +283,30 @@ def _link_plan(
     if in_the_way:
         # of a table that lacks its outbound row, or its mark, nothing was pulled yet
         acts = not (link_tables.is_new or link_tables.mark_outbound)
+        due = (*stopped_structure(facts), *decision.actions, *stopped_rows(facts)) if acts else ()
+        actions, until_confirmed = held_back(link, due, decider.unconfirmed)
         return replace(
             base,
-            actions=(*stopped_structure(facts), *decision.actions, *stopped_rows(facts)) if acts else (),
-            blocked=(*in_the_way, *decision.blocked, *left),
+            actions=actions,
+            blocked=(*in_the_way, *decision.blocked, *until_confirmed, *left),
             drift=tuple(orphan_rows(link, snapshot)),
             requests=deletions,
         )
-    actions = (*structure(facts), *decision.actions, *rows(facts))
+    actions, until_confirmed = held_back(
+        link, (*structure(facts), *decision.actions, *rows(facts)), decider.unconfirmed
+    )
     found_obstacles = (*left, *obstacles(link, snapshot, steps))
     not_refilled = (*unparented(link, snapshot), *relied_on(link, relied, seen.head.files))
     return replace(
         base,
         actions=(*actions, *(taken_note_of(facts) if actions else ())),
-        blocked=(*decision.blocked, *found_obstacles, *not_refilled, *blocked_late_keys(blocked_keys)),
+        blocked=(
+            *decision.blocked,
+            *until_confirmed,
+            *found_obstacles,
+            *not_refilled,
+            *blocked_late_keys(blocked_keys),
+        ),
         drift=tuple(drifts(link, link_tables, snapshot)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),

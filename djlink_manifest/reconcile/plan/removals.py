@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Removed
-from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
+from djlink_manifest.model.server.epochs import OWN, EpochState, LocalServer, judged
 from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.model.tables.derive import is_requested_part, requested_part_name
 from djlink_manifest.model.tables.naming import (
@@ -20,6 +21,7 @@ from djlink_manifest.model.tables.naming import (
 )
 from djlink_manifest.model.tables.owner_views import KINDS, owner_schema
 from djlink_manifest.reconcile.plan.actions import Blocked
+from djlink_manifest.reconcile.plan.confirmation import cause_of
 
 KeyTo = tuple[TableName, ForeignKey]  # a table and its foreign key to another
 
@@ -30,7 +32,7 @@ class Removal:
 
     `drop_keys` are foreign keys of links that stay, as (table, name); `drop_local` the local tables to drop,
     children first; `drop_outbound` those on the source's server, and `drop_views` the owner's views of them;
-    `key` the key's columns, for the ledger.
+    `key` the key's columns, for the ledger; `epochs` says what the marks tell of the link's local server.
     """
 
     address: str
@@ -50,6 +52,7 @@ class Removal:
     ledger: TableName | None = None
     blocked: tuple[Blocked, ...] = ()
     location: Location | None = None
+    epochs: EpochState = OWN
 
 
 def marks_of(entry: Removed, marks: Iterable[Mark], manifest: str) -> Iterator[Mark]:
@@ -70,11 +73,14 @@ def removal(
     linked: Collection[TableName],
     going: Collection[TableName],
     held: int,
+    epochs: EpochState,
+    server: LocalServer,
 ) -> Removal:
     """How the link of this mark is taken out.
 
     The catalogues hold the schemas that the mark names; `keys` are the foreign keys to tables of its local
     schema; `linked` are the local tables of all links that stay, `going` those of all links taken out.
+    `epochs` says what the marks tell of the link's local server, `server` what marks say of this one.
     """
     local_mark = next((m for m in local.marks.get(mark.local_schema, ()) if m.link_id == mark.link_id), None)
     tables = made_tables(mark, source, local) if local_mark else ()
@@ -84,7 +90,9 @@ def removal(
     outbound = (mark.outbound_schema, mark.outbound_table)
     beside = [(outbound[0], outbound[1] + suffix) for suffix in (REQUESTED, APPROVED)]
     ledger = (outbound[0], outbound[1] + HISTORY)
-    blocked = list(_in_the_way(entry, mark, local, local_mark, dependents, links={*linked, *going}))
+    elsewhere = _elsewhere(mark, epochs, server)
+    blocked = [elsewhere] if elsewhere else []
+    blocked += _in_the_way(entry, mark, local, local_mark, dependents, links={*linked, *going})
     found = source.tables.get(outbound)
     if found is not None and found.kind != "table":
         found = None  # somebody's view: neither read nor dropped
@@ -110,7 +118,29 @@ def removal(
         ledger=ledger if ledger in source.tables and found else None,
         blocked=tuple(blocked),
         location=entry.location,
+        epochs=epochs,
     )
+
+
+def _elsewhere(mark: Mark, epochs: EpochState, server: LocalServer) -> Blocked | None:
+    """What is in the way where the link may belong to another local server.
+
+    A removal is stated for this link alone, so one whose local marks are gone is believed to be this server's
+    where the source's mark names it.
+    """
+    verdict = judged(mark, mark, server) if epochs.verdict == "remade" else epochs.verdict
+    if verdict == "own":
+        return None
+    words = f"{mark.local_schema}.{mark.local_table}: "
+    if verdict == "other":
+        words += f"another local server, `{mark.local_server}`, has applied since this one did"
+    else:
+        words += cause_of(replace(epochs, verdict=verdict))
+    hint = (
+        "remove the link on the server that it belongs to; if it is this one, link it again, run `djlink "
+        "adopt` for it, then remove it"
+    )
+    return Blocked("error", words, hint=hint, whole=True)
 
 
 def _views(outbound: TableName, source: Catalog) -> Iterator[TableName]:
@@ -149,16 +179,7 @@ def _in_the_way(
     links: Collection[TableName],
 ) -> Iterator[Blocked]:
     local_name = f"{mark.local_schema}.{mark.local_table}"
-    if mark.fingerprint != fingerprint(local.identity):
-        words = (
-            f"{local_name} belongs to another local server, `{mark.local_server}`: this server "
-            "is a copy of that "
-            "one, or it was moved"
-        )
-        yield Blocked("error", words, hint="remove the link on that server", whole=True)
-    elif (
-        local_mark is None and (mark.local_schema, mark.local_table) in local.tables and entry.table == "drop"
-    ):
+    if local_mark is None and (mark.local_schema, mark.local_table) in local.tables and entry.table == "drop":
         words = f"the local table {local_name} does not carry the link's mark, so it is not dropped"
         yield Blocked("error", words, hint="write `table: keep`", whole=True)
     if entry.table == "drop":

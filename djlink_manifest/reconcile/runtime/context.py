@@ -14,6 +14,7 @@ from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Dependents
 from djlink_manifest.model.server.catalog import Mark
+from djlink_manifest.model.server.epochs import EpochState
 from djlink_manifest.reconcile.observe.context import Context
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.servers.entities.set_terms import SourceLinks
@@ -32,7 +33,7 @@ class ApplyInputs:
     stands at the source; `held` are those whose outbound table stands, `complete` those whose requests and
     approvals stand too. `source_links` are what the SQL of each source is made from; `blocked` the entities
     that cannot come, by link, `keys` those that go; `dependents` the local foreign keys along which deletions
-    spread.
+    spread; `epochs` what the marks said of the links' local server.
     """
 
     marks: Mapping[str, Mark]
@@ -43,6 +44,7 @@ class ApplyInputs:
     blocked: Mapping[str, PackedKeys]
     keys: Mapping[str, PlanKeys]
     dependents: Dependents
+    epochs: Mapping[str, EpochState]
 
 
 @dataclass(frozen=True, slots=True)

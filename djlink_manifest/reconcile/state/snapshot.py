@@ -11,6 +11,7 @@ from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Ste
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LateKey, LocalRule, Obstacle
 from djlink_manifest.model.server.catalog import Mark, Size
+from djlink_manifest.model.server.epochs import OWN, EpochState, LocalServer
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.compare import same_default
 from djlink_manifest.model.tables.definition import Column, Index, TableDefinition
@@ -146,7 +147,8 @@ class LinkTables:
     the source's do not. `mark` is the mark as it stands at the source, or as it shall be written;
     `new_schema` tells that the local schema is missing. `foreign_parts` are local tables of somebody else's
     that have the name of a part. `deletions_only`: no row comes, so that nothing but what deletions need is
-    looked at.
+    looked at. `epochs` says what the marks tell of the link's local server, and `server` what marks say of
+    this one.
     """
 
     link_id: str | None = None
@@ -169,6 +171,8 @@ class LinkTables:
     new_schema: bool = False
     foreign_parts: tuple[str, ...] = ()
     deletions_only: bool = False
+    epochs: EpochState = OWN
+    server: LocalServer | None = None
 
     @property
     def is_level(self) -> bool:

@@ -26,6 +26,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -190,6 +191,10 @@ def _action(action: Action, source: str) -> JSON:
             return {"kind": "note_definition", **_fields(action, *names), **written}
         case NoteFilled():
             return {"kind": "note_filled", **_fields(action, "reason", "server"), **written}
+        case NoteServer():
+            names = ("reason", "server", "upgrade")
+            identity = action.local_server.identity if action.local_server else None
+            return {"kind": "note_server", **_fields(action, *names), "identity": identity, **written}
         case AddForeignKey():
             names = ("table", "columns", "parent", "reason", "server")
             return {"kind": "add_foreign_key", **_fields(action, *names), **written}

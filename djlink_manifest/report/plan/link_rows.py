@@ -22,6 +22,7 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteDefinition,
     NoteFilled,
     NoteRequests,
+    NoteServer,
     Pull,
     PullAgain,
     Refill,
@@ -105,6 +106,8 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
                 yield Row(DELETE, "", words)
             case CopyLineage() | NoteDefinition() | NoteFilled():
                 pass  # told in one line below
+            case NoteServer(reason=reason):
+                yield Row(CHANGE, "", f"note in both marks which server is the local one: {reason}")
             case Refill(entities=entities, cause=cause, reason=reason):
                 most = "up to " if cause == "definition" else ""
                 yield Row(CHANGE, "", f"refill {most}{counted(entities, 'row')}: {reason}")

@@ -32,7 +32,11 @@ _LATER = {
     "refill": "char(64) DEFAULT NULL",
     "made": "mediumtext DEFAULT NULL",
     "remade": "tinyint NOT NULL DEFAULT 0",
+    "epoch": "varchar(64) DEFAULT NULL",
+    "epoch_next": "varchar(64) DEFAULT NULL",
+    "identity": "varchar(64) DEFAULT NULL",
 }
+EPOCHS = ("epoch", "epoch_next", "identity")
 
 _FLAGS = ("remade",)  # no texts
 
@@ -92,24 +96,27 @@ _NAMES = frozenset(
 )
 
 
+_UNSET = frozenset({"definition", "holder", "refill", *EPOCHS})  # NULL in some marks
+
+
 def _mark(row: Row) -> Mark:
-    *values, made, remade = row
-    names = (*_COLUMNS.split(", "), "refill")
     fields = dict[str, Any]()
-    for name, value in zip(names, values, strict=True):
+    for name, value in zip((*_COLUMNS.split(", "), *_LATER), row, strict=True):
         what = f"a mark with a {name}"
-        if name in _NAMES:
+        if name == "made":
+            fields[name] = read_made(value)
+        elif name in _FLAGS:
+            fields[name] = bool(value)
+        elif name in _NAMES:
             fields[name] = as_name(value, what)
-        elif value is None and name in ("definition", "holder", "refill"):
-            fields[name] = None
         else:
-            fields[name] = as_text(value, what, 255)
-    return Mark(**fields, made=read_made(made), remade=bool(remade))
+            fields[name] = None if value is None and name in _UNSET else as_text(value, what, 255)
+    return Mark(**fields)
 
 
 def ensure_marks(session: Writer, schema: str) -> None:
     """Make the schema's `~djlink` table where it has none."""
-    name = table(schema, MARKS).text
+    name, later = table(schema, MARKS).text, ",\n  ".join(f"{n} {type_}" for n, type_ in _LATER.items())
     session.ddl(
         f"""CREATE TABLE IF NOT EXISTS {name} (
   link_id char(36) NOT NULL,
@@ -127,9 +134,7 @@ def ensure_marks(session: Writer, schema: str) -> None:
   definition char(64) DEFAULT NULL,
   holder varchar(255) DEFAULT NULL,
   created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
-  refill {_LATER["refill"]},
-  made {_LATER["made"]},
-  remade {_LATER["remade"]},
+  {later},
   PRIMARY KEY (link_id),
   UNIQUE KEY table_name (table_name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
@@ -138,7 +143,15 @@ def ensure_marks(session: Writer, schema: str) -> None:
 
 
 def ensure_later_columns(session: Writer, schema: str) -> None:
-    """Add what a `~djlink` table of an earlier version lacks. Needs ALTER, so for local schemas alone."""
+    """Add what a `~djlink` table of an earlier version lacks. Needs ALTER, which link users seldom have."""
+    present = _columns(session, schema)
+    missing = [f"ADD COLUMN {name} {type_}" for name, type_ in _LATER.items() if name not in present]
+    if missing:
+        with suppress(AlreadyExists):  # another link of this schema was first; all come in one statement
+            session.ddl(f"ALTER TABLE {table(schema, MARKS).text} {', '.join(missing)}")
+
+
+def _columns(session: Session, schema: str) -> frozenset[str]:
     rows = session.rows(
         sql(
             "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
@@ -146,11 +159,7 @@ def ensure_later_columns(session: Writer, schema: str) -> None:
             MARKS,
         )
     )
-    present = {str(row[0]) for row in rows}
-    missing = [f"ADD COLUMN {name} {type_}" for name, type_ in _LATER.items() if name not in present]
-    if missing:
-        with suppress(AlreadyExists):  # another link of this schema was first; all come in one statement
-            session.ddl(f"ALTER TABLE {table(schema, MARKS).text} {', '.join(missing)}")
+    return frozenset(str(row[0]) for row in rows)
 
 
 def write_mark(session: Writer, schema: str, mark: Mark) -> None:
@@ -193,6 +202,8 @@ def replace_mark(session: Writer, schema: str, mark: Mark) -> None:
         *("outbound_schema", "outbound_table", "local_server", "local_schema", "local_table", "fingerprint"),
     )
     of = table(schema, MARKS)
+    present = _columns(session, schema)
+    later = [name for name in EPOCHS if name in present]
     with session.transaction():
         found = session.rows(
             sql(
@@ -219,6 +230,9 @@ def replace_mark(session: Writer, schema: str, mark: Mark) -> None:
             )
         if not found:
             write_mark(session, schema, mark)
+        if later:
+            values = comma([sql("{} = {}", ident(name), getattr(mark, name)) for name in later])
+            session.execute(sql("UPDATE {} SET {} WHERE link_id = {}", of, values, mark.link_id))
 
 
 def complete_mark(session: Writer, schema: str, link_id: str, definition: str, contact: str) -> None:

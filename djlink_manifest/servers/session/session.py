@@ -32,6 +32,9 @@ _T = TypeVar("_T")
 # seconds that a statement may wait for a table; a DDL less: every later query on the table queues behind it
 LOCK_WAIT, DDL_WAIT = 60, 3
 
+# each vendor's name for it, which the other one takes for a comment, and so do versions without it
+_UUID = "CONCAT('' /*!80000 , @@server_uuid */ /*M!110600 , @@server_uid */)"
+
 READING = ("SELECT", "WITH", "SHOW")  # the words that a statement begins with which `Session.rows` takes
 
 
@@ -292,13 +295,13 @@ def _reading(statement: Sql) -> Sql:
 def _identify(session: Session) -> tuple[ServerIdentity, int]:
     """The server, and the number of the session on it."""
     query = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
-    row = session.row(sql(f"SELECT {query}, CONNECTION_ID()"))
+    row = session.row(sql(f"SELECT {query}, CONNECTION_ID(), {_UUID}"))
     try:
-        version, account, host, folder = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4))
+        version, account, host, folder, uuid = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4, 7))
         numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6)]
     except (BadValue, LookupError) as error:
         raise ServerError(f"the server does not identify itself: it {error}", server=session.name) from error
     port, packet, number = numbers
     return ServerIdentity(
-        version_of(version), account, host, port, datadir=folder, max_allowed_packet=packet
+        version_of(version), account, host, port, datadir=folder, max_allowed_packet=packet, uuid=uuid
     ), number

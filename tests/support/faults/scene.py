@@ -15,7 +15,7 @@ from tests.support.rig import Rig
 from tests.support.snapshots import Saved
 
 T = TypeVar("T")
-VOLATILE = ("pulled_at", "created_at", "holder")
+VOLATILE = ("pulled_at", "created_at", "holder", "epoch", "epoch_next")
 
 
 @dataclass(slots=True)

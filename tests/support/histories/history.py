@@ -167,6 +167,23 @@ class History(People):
         elif self.runs("adopt", self.place.address(table), "-f", str(self.write()), "--auto-approve"):
             self.out[table] = how  # nothing of it is known to be the source's
 
+    @precondition(lambda self: bool(self.copy))
+    @rule()
+    def the_copy_is_restored(self) -> None:
+        """On the same server, as after a lost disk; the source has gone on meanwhile. Then it is adopted."""
+        self.place.lab_asks(None)  # a dump has the tables, too
+        before = self.place.at_lab()
+        self.place.restore(self.copy)
+        self.place.torn = True
+        addresses = [self.place.address(table) for table in MASTERS if table not in self.out]
+        # after a look: the source has the epoch of an apply that this copy does not know
+        assert not self.runs("adopt", *addresses, "-f", str(self.write()), "--auto-approve")
+        after, source = self.place.at_lab(), self.place.at_source()
+        for table in MASTERS:
+            self.loose[table] |= {row[0] for row in after[table]} - self.place.keys(table)
+        self.odd |= {s for s, _ in after["session"] if parts_of(after, s) != parts_of(source, s)}
+        self.told["copies restored"] += before != after
+
     @rule(seed=st.integers(0, 1 << 16))
     def the_order_of_the_manifest_means_nothing(self, seed: int) -> None:
         document = self.document()

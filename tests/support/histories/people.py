@@ -13,7 +13,7 @@ from djlink_manifest.model.links.selection import Equals
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.desk import Desk
 from tests.support.histories.model import ABOVE, Agreed, Meaning, hanging, touching
-from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, PARTS, Place, key_of, parts_of
+from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, PARTS, Place, key_of
 
 few = st.integers(1, 5)
 values = st.integers(0, 2)
@@ -311,16 +311,3 @@ class People(RuleBasedStateMachine):
     def lab_makes_a_copy(self) -> None:
         """A dump of its server."""
         self.copy = self.place.copy()
-
-    @precondition(lambda self: bool(self.copy))
-    @rule()
-    def the_copy_is_restored(self) -> None:
-        """On the same server, as after a lost disk; the source has gone on meanwhile."""
-        self.place.lab_asks(None)  # a dump has the tables, too
-        before = self.place.at_lab()
-        self.place.restore(self.copy)
-        after, source = self.place.at_lab(), self.place.at_source()
-        for table in MASTERS:
-            self.loose[table] |= {row[0] for row in after[table]} - self.place.keys(table)
-        self.odd |= {s for s, _ in after["session"] if parts_of(after, s) != parts_of(source, s)}
-        self.told["copies restored"] += before != after
