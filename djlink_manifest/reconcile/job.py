@@ -35,6 +35,7 @@ from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
 from djlink_manifest.reconcile.resolve.selection import check_address
+from djlink_manifest.reconcile.resolve.unfit import told
 from djlink_manifest.reconcile.runtime.context import ApplyContext, ApplyInputs, open_apply_context
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, joined
@@ -96,7 +97,8 @@ class Job:
         relied, refusals = observe_relied(context, link_tables.found, seen)
         found = replace(found, refusals={**found.refusals, **refusals})
         lineage = {name: lineage_schemas(reached.catalog) for name, reached in context.sources.items()}
-        self._seen = replace(self._observation(seen, found, removals, left), relied=relied, lineage=lineage)
+        observation = self._observation(seen, found, removals, left)
+        self._seen = replace(observation, relied=relied, lineage=lineage, rejecting=context.rejecting)
         plan = planning.make(self.links, self.graph, self._seen)
         LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
         return plan
@@ -126,6 +128,7 @@ class Job:
                 *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
                 *self._missing_owner_rights(),
+                *(f"{told(each)} ({each.fix})" for each in context.unchecked),
             ),
             deletions=found.facts,
             approvals=manifest.approvals,

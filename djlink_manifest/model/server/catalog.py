@@ -86,7 +86,8 @@ class Catalog:
     `tables` holds single tables, parts too, by (schema, name); `all_schemas` every schema that the account
     sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
     the character sets of the local server's collations, those that were asked for; `definers` the account by
-    whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's.
+    whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's;
+    `settings` are global variables, by name.
     """
 
     server: str
@@ -99,6 +100,7 @@ class Catalog:
     collations: Mapping[str, str]
     definers: Mapping[TableName, str] = field(default_factory=dict)
     foreign_marks: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
     _marked: Mapping[TableName, Mark] = field(init=False, repr=False, compare=False)
     _named_as_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
 

@@ -36,7 +36,7 @@ class Observation:
 
     `deletions` is what was observed of them; `limit` replaces every `max_deletions`. `relied` names, by link,
     the entities that are not refilled for what refers to them, `lineage`, by source, the schemas that have
-    DataJoint's lineage.
+    DataJoint's lineage; `rejecting` has the servers that reject what djlink writes there, and why.
     """
 
     head: Head
@@ -51,3 +51,4 @@ class Observation:
     removals: tuple[Removal, ...] = ()
     relied: Mapping[str, ReliedOn] = field(default_factory=dict)
     lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rejecting: Mapping[str, Refusal] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from djlink_manifest.reconcile.plan.messages import STRAYS
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.plan.warnings import drifts, obstacles, relied_on, unlinked_warnings, unsure
+from djlink_manifest.reconcile.plan.written import writes_to
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
     Forgotten,
@@ -209,6 +210,9 @@ def _link_plan(
     aside = relied or ReliedOn(0)
     facts = Facts(link, link_tables, snapshot, steps, relied=aside, may_refill=may_refill, lineage=lineage)
     actions = (*structure(facts), *decision.actions, *rows(facts))
+    rejected = tuple(_rejected(link, actions, seen))
+    if rejected:
+        return replace(base, blocked=rejected, requests=deletions)
     found_obstacles = (b for b in obstacles(link, snapshot, steps) if b.reason != STRAYS or not told)
     return replace(
         base,
@@ -219,6 +223,13 @@ def _link_plan(
         warnings=(*base.warnings, *decision.warnings),
         requests=deletions,
     )
+
+
+def _rejected(link: Link, actions: Sequence[Action], seen: Observation) -> Iterator[Blocked]:
+    """Why nothing of a link is done where a server rejects what is to be written there."""
+    servers = {server for action in actions for server in writes_to(action, link.source)}
+    for name in sorted(servers & seen.rejecting.keys()):
+        yield Blocked("error", seen.rejecting[name].reason, hint=seen.rejecting[name].hint, whole=True)
 
 
 def _counted(base: LinkPlan, link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> LinkPlan:
