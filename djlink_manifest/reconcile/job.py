@@ -40,6 +40,7 @@ from djlink_manifest.reconcile.plan.observation import Head, Observation
 from djlink_manifest.reconcile.plan.plan import Plan, concerned
 from djlink_manifest.reconcile.plan.removals import Removal, done, left_out
 from djlink_manifest.reconcile.resolve.selection import check_address
+from djlink_manifest.reconcile.resolve.unfit import told
 from djlink_manifest.reconcile.runtime.context import ApplyContext, ApplyInputs, open_apply_context
 from djlink_manifest.reconcile.runtime.epochs import place_of, verify
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
@@ -113,6 +114,7 @@ class Job:
             relied=relied,
             blocked_keys=blocked_keys,
             lineage=lineage,
+            rejecting=context.rejecting,
         )
         plan = planning.make(self.links, self.graph, self._seen)
         LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
@@ -145,6 +147,7 @@ class Job:
                 *self._missing_owner_rights(),
                 *self.invisible(),
                 *self._old_marks(),
+                *(f"{told(each)} ({each.fix})" for each in context.unchecked),
             ),
             deletions=found.facts,
             approvals=manifest.approvals,

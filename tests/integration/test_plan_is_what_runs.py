@@ -16,8 +16,8 @@ from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.apply import scheduler
 from djlink_manifest.reconcile.apply.execute import execute
 from djlink_manifest.reconcile.plan.actions import Action, Blocked
-from djlink_manifest.reconcile.plan.order import writes_to
 from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.plan.written import writes_to
 from djlink_manifest.reconcile.runtime.batches import LinkWork
 from djlink_manifest.sandbox.servers.accounts import create_link_user
 from tests.support.faults.crash import changes

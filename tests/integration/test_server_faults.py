@@ -141,23 +141,45 @@ def test_a_full_tablespace_fails_what_does_not_fit_and_goes_on_when_there_is_roo
 
 @both_vendors
 @pytest.mark.parametrize("server", ["lab_a", "local"])
-def test_a_read_only_server_is_planned_for_and_told(own: Faulty, server: str) -> None:
+def test_a_read_only_server_blocks_what_is_to_be_written_there_and_nothing_else(
+    own: Faulty, server: str
+) -> None:
     own.make_tables()
     own.rig.run(server, "SET GLOBAL read_only = 1")
     try:
         plan, report = own.apply()
-        assert plan.has_changes
-        assert not plan.has_errors
-        done = {"Scan"} if server == "lab_a" else set()
-        assert {name for name, end in ends(report).items() if end == "done"} == done
-        failed = [o for o in report.outcomes if o.status == "failed"]
-        assert failed
-        for outcome in failed:
-            assert "read-only" in str(outcome.problem)
-            assert "the server is read-only" in str(outcome.hint)
+        blocked = {p.address.rpartition(".")[2]: p.blocked[0] for p in plan.links if p.blocked}
+        written = {"Note", "Subject", "Session"} | ({"Scan"} if server == "local" else set())
+        assert blocked.keys() == written
+        told = blocked["Subject"]
+        assert told.reason.startswith(f"{server}: read_only: ON: the server rejects writes; ")
+        assert "primary server" in str(told.hint)
+        assert ends(report) == dict.fromkeys({"Scan"} - written, "done")
     finally:
         own.rig.run(server, "SET GLOBAL read_only = 0")
-    check_whole(own.rig, own.links())
+    own.finish()
+    own.rig.run(server, "SET GLOBAL read_only = 1")
+    try:
+        assert not own.rig.plan(own.document).has_errors, "nothing is to be written"
+    finally:
+        own.rig.run(server, "SET GLOBAL read_only = 0")
+
+
+@pytest.mark.parametrize("own", ["mysql"], indirect=True)
+@pytest.mark.parametrize("server", ["lab_a", "local"])
+def test_a_server_that_becomes_read_only_after_the_plan_is_told(own: Faulty, server: str) -> None:
+    own.make_tables()
+    with own.rig.job(own.document) as job:
+        plan = job.plan()
+        own.rig.run(server, "SET GLOBAL read_only = 1")
+        try:
+            report = job.apply(plan, lambda event: None, threading.Event())
+        finally:
+            own.rig.run(server, "SET GLOBAL read_only = 0")
+    assert ("Scan", "done") in ends(report).items() if server == "lab_a" else not report.succeeded
+    for outcome in (o for o in report.outcomes if o.status == "failed"):
+        assert f"{server}: the server is read-only" in str(outcome.problem)
+        assert "name the primary server" in str(outcome.hint)
     own.finish()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from djlink_manifest.manifest.load import load
 from djlink_manifest.reconcile.apply import pull
+from djlink_manifest.reconcile.doctor.examination import examine
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_servers
 from djlink_manifest.sandbox.servers.binaries import Vendor
@@ -59,7 +62,7 @@ def setting(rig: Rig, server: str, name: str, value: int | str) -> Iterator[None
     try:
         yield
     finally:
-        rig.run(server, f"SET GLOBAL {name} = {before!r}")
+        rig.run(server, f"SET GLOBAL {name} = {'DEFAULT' if before is None else repr(before)}")
 
 
 def same(rig: Rig, table: str) -> bool:
@@ -247,3 +250,102 @@ def test_sql_modes_of_the_servers_change_no_value_and_no_statement(
             report = job.apply(plan, quiet, threading.Event())
         assert (report.succeeded, report.outcomes[0].counts.deleted) == (True, 3)
         assert not own.plan(fewer).has_changes
+
+
+ODD: dict[str, int | str] = {
+    "completion_type": "CHAIN",
+    "sql_quote_show_create": 0,
+    "tmp_table_size": 1024,
+    "max_heap_table_size": 16384,
+    "lc_messages": "de_DE",
+    "lc_time_names": "de_DE",
+    "default_week_format": 3,
+    "div_precision_increment": 0,
+    "group_concat_max_len": 4,
+    "autocommit": 0,
+    "sql_safe_updates": 1,
+    "sql_select_limit": 1,
+    "max_join_size": 1,
+    "unique_checks": 0,
+    "default_storage_engine": "MyISAM",
+    "default_tmp_storage_engine": "MyISAM",
+    "collation_server": "latin1_general_cs",
+    "time_zone": "+05:30",
+}
+ODD_OF: dict[str, dict[str, int | str]] = {
+    "mysql": {
+        "transaction_read_only": 1,
+        "default_collation_for_utf8mb4": "utf8mb4_general_ci",
+        "sql_require_primary_key": 1,
+        "sql_generate_invisible_primary_key": 1,
+        "internal_tmp_mem_storage_engine": "MEMORY",
+        "max_execution_time": 1000,
+        "transaction_isolation": "SERIALIZABLE",
+    },
+    "mariadb": {
+        "tx_read_only": 1,
+        "sql_if_exists": 1,
+        "alter_algorithm": "INSTANT",
+        "check_constraint_checks": 0,
+        "old_mode": "NO_DUP_KEY_WARNINGS_WITH_IGNORE,ZERO_DATE_TIME_CAST",
+        "idle_transaction_timeout": 1,
+        "max_statement_time": 10,
+        "tx_isolation": "SERIALIZABLE",
+    },
+}
+
+
+@contextmanager
+def odd(rig: Rig) -> Iterator[None]:
+    """Both servers with every odd setting, for sessions that begin within the block."""
+    with ExitStack() as stack:
+        for name, value in {**ODD, **ODD_OF[rig.servers.local.vendor]}.items():
+            for server in ("lab_a", "local"):
+                stack.enter_context(setting(rig, server, name, value))
+        yield
+
+
+@both_vendors
+def test_the_defaults_of_the_servers_change_nothing_of_what_djlink_does(own: Rig) -> None:
+    run_all(
+        own,
+        "CREATE DATABASE {lab}",
+        "CREATE TABLE {lab}.subject (id int PRIMARY KEY, name varchar(9) NOT NULL, `or` enum('a','b''c'),"
+        " at timestamp NULL, d decimal(6,2) DEFAULT 1.5, CHECK (d > 0))",
+        "CREATE TABLE {lab}.session (id int, day date, PRIMARY KEY (id, day),"
+        " FOREIGN KEY (id) REFERENCES {lab}.subject (id))",
+        "INSERT INTO {lab}.subject VALUES (1, 'a', 'a', '2026-01-01', 1), (2, 'ä', 'b''c', NULL, 2)",
+        "INSERT INTO {lab}.session VALUES (1, '2026-01-01'), (2, '2026-01-02')",
+    )
+    own.accounts({"lab_a": ["lab"]})
+    document = own.document({"lab_a": {"lab": {"tables": "*", "deletions": "auto", "changed": "mend"}}})
+    with odd(own):
+        diagnosis = examine(load([own.write(document)]), {**os.environ, **own.environ})
+        assert [f.server for f in diagnosis.findings if f.subject == "reachable"] == ["local", "lab_a"]
+        assert not diagnosis.has_errors
+        plan, report = own.apply(document, parallelism=2)
+        assert (plan.has_errors, report.succeeded) == (False, True)
+        assert not own.plan(document).has_changes
+    for statement in (
+        "UPDATE {lab}.subject SET name = 'b' WHERE id = 2",
+        "ALTER TABLE {lab}.subject ADD COLUMN more varchar(9) DEFAULT 'm' AFTER name",
+        f"INSERT INTO {own.outbound_table('lab', 'session_deletion_requested')} (id, day)"
+        " VALUES (1, '2026-01-01')",
+    ):
+        own.run("lab_a", statement)
+    with odd(own), own.job(document) as job:
+        report = job.apply(job.plan(verify=True), quiet, threading.Event())
+        assert report.succeeded, report
+        assert {o.address.rpartition(".")[2]: o.counts.deleted for o in report.outcomes} == {
+            "Session": 1,
+            "Subject": 0,
+        }
+        assert not job.plan(verify=True).has_errors
+    assert same(own, "subject")
+    # nobody was cut off, and nothing was given other defaults
+    schemas = (own.outbound, own.local_schema("lab_a", "lab"))
+    for server in ("lab_a", "local"):
+        engines = f"SELECT DISTINCT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA IN {schemas}"
+        assert own.run(server, f"{engines} AND TABLE_TYPE = 'BASE TABLE'") == [("InnoDB",)]
+    invisible = f"SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN {schemas}"
+    assert not own.run("local", f"{invisible} AND COLUMN_NAME = 'my_row_id'")

@@ -26,8 +26,9 @@ from djlink_manifest.reconcile.plan.actions import (
     NoteRequests,
     Pull,
 )
-from djlink_manifest.reconcile.plan.order import DELETIONS, is_structure, rounds, writes_to
+from djlink_manifest.reconcile.plan.order import DELETIONS, is_structure, rounds
 from djlink_manifest.reconcile.plan.plan import LinkPlan
+from djlink_manifest.reconcile.plan.written import writes_to
 from djlink_manifest.reconcile.runtime.batches import LinkWork
 from djlink_manifest.reconcile.state.snapshot import LinkTables
 

@@ -106,7 +106,8 @@ class Catalog:
     sees; `marks` the rows of the `~djlink` tables by schema; `grants` the account's own rights; `collations`
     the character sets of the local server's collations, those that were asked for; `definers` the account by
     whose rights each view works; `foreign_marks` says of schemas why their `~djlink` is not djlink's; `named`
-    are tables that DataJoint's lineage names in schemas of which the account sees single tables.
+    are tables that DataJoint's lineage names in schemas of which the account sees single tables; `settings`
+    are global variables, by name.
     """
 
     server: str
@@ -120,6 +121,7 @@ class Catalog:
     definers: Mapping[TableName, str] = field(default_factory=dict)
     foreign_marks: Mapping[str, str] = field(default_factory=dict)
     named: frozenset[TableName] = frozenset()
+    settings: Mapping[str, str] = field(default_factory=dict)
     _marked: Mapping[TableName, Mark] = field(init=False, repr=False, compare=False)
     _named_as_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
     _hidden_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from djlink_manifest.errors import DjlinkError
+from djlink_manifest.errors import DjlinkError, ServerError, Unreachable
 from djlink_manifest.manifest.models.secrets import is_loopback, resolve_outbound, resolve_server
 from djlink_manifest.manifest.models.servers import ServerSpec
 from djlink_manifest.manifest.models.values import Manifest, SourceSpec
@@ -20,7 +20,7 @@ from djlink_manifest.model.stores.store import Stores
 from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.doctor.marks import mark_findings, owner_findings
 from djlink_manifest.reconcile.doctor.rights import local_needs, rights_findings, source_needs
-from djlink_manifest.reconcile.doctor.server_pairs import between_findings, folded_local, link_findings
+from djlink_manifest.reconcile.doctor.server_pairs import between_findings, link_findings
 from djlink_manifest.reconcile.doctor.settings import server_findings
 from djlink_manifest.reconcile.doctor.stores import store_findings
 from djlink_manifest.reconcile.doctor.unseen_tables import (
@@ -32,6 +32,7 @@ from djlink_manifest.reconcile.observe.connect import Words
 from djlink_manifest.reconcile.observe.stores import StoreTransport, open_store_transport
 from djlink_manifest.reconcile.plan.removals import marks_of
 from djlink_manifest.reconcile.resolve.links import Resolved, local_schemas, resolve
+from djlink_manifest.reconcile.resolve.unfit import folded_locally
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
 from djlink_manifest.servers.catalog.health import read_health
 from djlink_manifest.servers.catalog.reader import read_catalog, read_collations
@@ -151,7 +152,8 @@ def _findings(
     going = _going(manifest, seen, outbound)
     for name, one in seen.items():
         if isinstance(one, DjlinkError):
-            yield Finding(name, "reachable", "error", one.message, why=_unseen(name), fix=one.hint or "")
+            subject = "catalog" if _answered(one) else "reachable"
+            yield Finding(name, subject, "error", one.message, why=_unseen(name), fix=one.hint or "")
             continue
         version = one.catalog.identity.version
         words = f"{version.vendor} {version.text} at {one.address.host}:{one.address.port}, as "
@@ -161,7 +163,7 @@ def _findings(
             leaving = {mark.local_schema for marks in going.values() for mark in marks}
             needs = local_needs(local_schemas(manifest), leaving)
             yield from rights_findings(name, needs, one.health, one.catalog)
-            yield from folded_local(links, one.health)
+            yield from folded_locally(links, one.health.globals)
             yield from unseen_findings(
                 one.unseen, deletes_automatically(manifest), one.catalog.identity.account
             )
@@ -176,6 +178,11 @@ def _findings(
             )
     if resolved and not told:
         yield from store_findings(links, resolved.refusals, store_transport)
+
+
+def _answered(error: DjlinkError) -> bool:
+    """Whether it is the error of a server that let us log in, and then refused a statement."""
+    return isinstance(error, ServerError) and not isinstance(error, Unreachable)
 
 
 def _unseen(name: str) -> str:

@@ -19,7 +19,7 @@ from djlink_manifest.model.server.rights import (
     grant,
     missing,
 )
-from djlink_manifest.reconcile.doctor.settings import is_on
+from djlink_manifest.reconcile.resolve.unfit import is_on
 
 SOURCE, LOCAL = "the source schema", "the local schema"
 _WRITING = frozenset({"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE"})
@@ -164,7 +164,7 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
     for pattern in sorted(matching):
         if not _WILD.search(pattern):
             continue
-        if is_on(health, "partial_revokes"):
+        if is_on(health.globals, "partial_revokes"):
             yield Finding(
                 name,
                 "GRANT wildcards",

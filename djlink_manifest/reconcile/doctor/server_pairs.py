@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, SqlCondition
 from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.model.server.health import Finding, Health
 from djlink_manifest.reconcile.doctor.settings import CLOCK_WARNING, packet
+from djlink_manifest.reconcile.resolve.unfit import folded_at_source, without_zones
 
 
 def between_findings(name: str, source: Health, local: Health) -> Iterator[Finding]:
@@ -84,68 +84,10 @@ def link_findings(name: str, links: Iterable[Link], source: Health, local: Catal
             fix="no action needed (docs/vendors.md); a local server of the same vendor and version has this "
             "collation",
         )
-    capitals = sorted(
-        {t.schema for link in links for t in (link.definition, link.local) if _raised(t.schema)}
-    )
-    named = sorted({t.name for link in links for t in link.definition.tables if _raised(t.name)})
-    folded = source.globals.get("lower_case_table_names", "0") != "0"
-    if folded and (capitals or named):
-        yield Finding(
-            name,
-            "uppercase names",
-            "error",
-            f"{', '.join([*capitals, *named][:5])}",
-            why="this server converts them to lowercase, so djlink cannot find the tables that it created",
-            fix="rename them to lowercase, or exclude them",
-        )
-    if not source.named_zones:
-        needing = sorted(link.address for link in links if link.where and _uses(link.where, "CONVERT_TZ"))
-        if needing:
-            yield Finding(
-                name,
-                "named time zones",
-                "error",
-                f"not loaded, but `where` of {', '.join(needing)} calls CONVERT_TZ",
-                why="CONVERT_TZ returns NULL for a named time zone, so `where` is not met and no row is "
-                "wanted",
-                fix="run on that server: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or use "
-                "offsets",
-            )
-
-
-def folded_local(links: Iterable[Link], local: Health) -> Iterator[Finding]:
-    """Whether the local server folds names that the manifest writes with capitals."""
-    if local.globals.get("lower_case_table_names", "0") == "0":
-        return
-    raised = sorted(
-        {n for link in links for t in link.local.tables for n in (t.schema, t.name) if _raised(n)}
-    )
-    if raised:
-        yield Finding(
-            "local",
-            "uppercase names",
-            "error",
-            ", ".join(raised[:5]),
-            why="the local server converts them to lowercase, so djlink cannot find the tables that it "
-            "created",
-            fix="use lowercase local schema names (`schema_name`), and exclude tables with uppercase names",
-        )
+    yield from folded_at_source(name, links, source.globals)
+    yield from without_zones(name, links, named_zones=source.named_zones)
 
 
 def _lacks(local: Catalog, collation: str) -> bool:
     spellings = {collation, collation.replace("utf8_", "utf8mb3_"), collation.replace("utf8mb3_", "utf8_")}
     return not spellings & local.collations.keys()
-
-
-def _raised(name: str) -> bool:
-    return name != name.lower()
-
-
-def _uses(where: Condition, function: str) -> bool:
-    match where:
-        case SqlCondition(text=text):
-            return function in text.upper()
-        case AllOf(terms=terms) | AnyOf(terms=terms):
-            return any(_uses(term, function) for term in terms)
-        case _:
-            return False

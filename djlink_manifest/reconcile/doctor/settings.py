@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from djlink_manifest.model.server.health import Finding, Health
+from djlink_manifest.reconcile.resolve.unfit import is_on, rejecting, unchecked
 
 PACKET_LEAST = 16 << 20
 SESSIONS_LEAST = 10  # what an apply with four links at the same time may open on one server
@@ -19,17 +20,11 @@ def server_findings(name: str, is_loopback: bool, health: Health, now: datetime)
     yield _clock(name, health)
     yield from _writable(name, health)
     yield from _keys(name, health)
-    yield from _binary_log(name, health)
     yield from _packet(name, health)
     yield from _sessions(name, health)
     yield from _case(name, health)
     yield from _sql_mode(name, health)
     yield from _small_things(name, health)
-
-
-def is_on(health: Health, variable: str) -> bool:
-    """Whether a variable is there and neither off nor empty; MariaDB has more words for on than one."""
-    return health.globals.get(variable, "").upper() not in {"", "0", "OFF", "NO"}
 
 
 def packet(health: Health) -> int:
@@ -82,38 +77,15 @@ def _clock(name: str, health: Health) -> Finding:
 
 
 def _writable(name: str, health: Health) -> Iterator[Finding]:
-    what = "its outbound rows" if name != "local" else "pulled rows"
-    for variable in ("innodb_read_only", "super_read_only", "read_only"):
-        if is_on(health, variable):
-            yield Finding(
-                name,
-                variable,
-                "error",
-                f"{health.globals[variable]}: the server rejects writes",
-                why=f"{what} cannot be written; the server may be a replica",
-                fix=f"set `host` of `{name}` to the primary server, or run on this one: "
-                + (
-                    "restart it without --innodb-read-only"
-                    if variable == "innodb_read_only"
-                    else f"SET GLOBAL {variable} = OFF;"
-                ),
-            )
-            return
-    yield Finding(name, "read_only", "ok", "the server accepts writes")
+    found = tuple(rejecting(name, health.globals, health.grants))
+    yield from found
+    if not any("read_only" in each.subject for each in found):
+        yield Finding(name, "read_only", "ok", "the server accepts writes")
 
 
 def _keys(name: str, health: Health) -> Iterator[Finding]:
-    if not is_on(health, "foreign_key_checks"):
-        held = "a row that is held can be deleted" if name != "local" else "rows without a parent can appear"
-        yield Finding(
-            name,
-            "foreign_key_checks",
-            "error",
-            "OFF for every new session",
-            why=f"other sessions do not check foreign keys: {held} without notice",
-            fix="SET GLOBAL foreign_key_checks = ON; and remove the setting from the server's configuration",
-        )
-    if not is_on(health, "explicit_defaults_for_timestamp"):
+    yield from unchecked(name, health.globals)
+    if not is_on(health.globals, "explicit_defaults_for_timestamp"):
         yield Finding(
             name,
             "explicit_defaults_for_timestamp",
@@ -121,18 +93,6 @@ def _keys(name: str, health: Health) -> Iterator[Finding]:
             "OFF",
             why="a `timestamp NOT NULL` column of a new table gets an implicit default and ON UPDATE",
             fix="SET GLOBAL explicit_defaults_for_timestamp = ON;",
-        )
-
-
-def _binary_log(name: str, health: Health) -> Iterator[Finding]:
-    if is_on(health, "log_bin") and health.globals.get("binlog_format", "").upper() == "STATEMENT":
-        yield Finding(
-            name,
-            "binlog_format",
-            "error",
-            "STATEMENT",
-            why="InnoDB then refuses writes under READ COMMITTED (error 1665), which djlink uses",
-            fix="SET GLOBAL binlog_format = ROW; (the default), then reconnect",
         )
 
 
@@ -239,7 +199,7 @@ def _small_things(name: str, health: Health) -> Iterator[Finding]:
             why="djlink overrides the settings that it needs; a failing statement ends the session",
             fix="check SELECT @@init_connect;",
         )
-    if is_on(health, "local_infile"):
+    if is_on(health.globals, "local_infile"):
         yield Finding(
             name,
             "local_infile",

@@ -17,8 +17,11 @@ from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.observe.context import AllLinkTables, Context
 from djlink_manifest.reconcile.observe.link import ObservedLink, level_snapshot, observe, observe_stopped
 from djlink_manifest.reconcile.resolve.external_columns import store_names
+from djlink_manifest.reconcile.resolve.unfit import needs_zones, without_zones
+from djlink_manifest.reconcile.resolve.unfit import refused as refused_by
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
+from djlink_manifest.servers.catalog.health import knows_zones
 from djlink_manifest.servers.compare.bulk_check import BulkCheck, check_in_bulk, groups
 from djlink_manifest.servers.entities.counts import check_condition, links_with_requests
 from djlink_manifest.servers.entities.set_terms import SetTerms, SourceLinks
@@ -279,10 +282,16 @@ def _conditions(
             continue
         with source.readers.session() as session:
             problem = check_condition(session, link)
+            zones = needs_zones(link.where) and not knows_zones(session)
         if problem:
             words = f"the server rejects `where`: {problem}"
             hint = "correct the condition; it can use only the table's own columns"
             found[address] = Refusal(address, words, hint, link.location, only_pulls=True)
+        elif zones:
+            lacking = without_zones(link.source, (link,), named_zones=False)
+            refusal = refused_by(link, lacking)
+            if refusal is not None:
+                found[address] = replace(refusal, only_pulls=True)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.models.values import Manifest
@@ -11,6 +11,7 @@ from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.local_rules import LastTimestamp, Leftover, LocalRule
 from djlink_manifest.model.server.catalog import Catalog, TableName
+from djlink_manifest.model.server.health import Finding
 from djlink_manifest.model.tables.naming import LINEAGE
 from djlink_manifest.reconcile.diff.link_tables import (
     CatalogPair,
@@ -22,6 +23,14 @@ from djlink_manifest.reconcile.observe.connect import Reached, Words
 from djlink_manifest.reconcile.observe.stores import StoreTransport
 from djlink_manifest.reconcile.resolve.links import Resolved
 from djlink_manifest.reconcile.resolve.selection import Selection
+from djlink_manifest.reconcile.resolve.unfit import (
+    folded_at_source,
+    folded_locally,
+    refused,
+    rejecting,
+    told,
+    unchecked,
+)
 from djlink_manifest.reconcile.state.snapshot import LinkTables, Refusal, ServerFacts, merged
 from djlink_manifest.servers.ddl.lineage import is_lineage
 
@@ -139,7 +148,8 @@ class Context:
             catalogs = catalog_pairs[link.source]
             if holding(link, catalogs):
                 held.add(link.address)
-            stands = refusals.get(link.address) or compare_link(link, catalogs, linked)
+            known = refusals.get(link.address) or self._unfit(link, catalogs)
+            stands = known or compare_link(link, catalogs, linked)
             if isinstance(stands, Refusal):
                 refusals[link.address] = stands
                 if not stands.only_pulls:
@@ -150,6 +160,28 @@ class Context:
             else:
                 found[link.address] = stands
         return AllLinkTables(found, refusals, frozenset(held))
+
+    def _unfit(self, link: Link, catalogs: CatalogPair) -> Refusal | None:
+        """The refusal of a link whose names a server folds."""
+        at_source = folded_at_source(link.source, (link,), catalogs.source.settings)
+        return refused(link, (*at_source, *folded_locally((link,), catalogs.local.settings)))
+
+    @property
+    def rejecting(self) -> Mapping[str, Refusal]:
+        """The servers that reject what djlink writes there, each with why."""
+        servers = {"local": self.local, **self.sources}
+        found = [each for name, reached in servers.items() for each in _rejecting(name, reached)]
+        return {each.server: Refusal(each.server, told(each), each.fix) for each in reversed(found)}
+
+    @property
+    def unchecked(self) -> Iterator[Finding]:
+        """The servers of which other sessions go without foreign keys."""
+        for name, reached in (("local", self.local), *sorted(self.sources.items())):
+            yield from unchecked(name, reached.catalog.settings)
+
+
+def _rejecting(name: str, reached: Reached) -> Iterator[Finding]:
+    return rejecting(name, reached.catalog.settings, reached.catalog.grants)
 
 
 def for_deletions(

@@ -37,7 +37,8 @@ class Observation:
 
     `deletions` is what was observed of them; `limit` replaces every `max_deletions`. `relied` names, by link,
     the entities that are not refilled for what refers to them, `blocked_keys` the foreign keys that rows keep
-    from being added; `lineage`, by source, the schemas that have DataJoint's lineage.
+    from being added; `lineage`, by source, the schemas that have DataJoint's lineage; `rejecting` has the
+    servers that reject what djlink writes there, and why.
     """
 
     head: Head
@@ -53,3 +54,4 @@ class Observation:
     relied: Mapping[str, ReliedOn] = field(default_factory=dict)
     blocked_keys: Mapping[str, tuple[BlockedKey, ...]] = field(default_factory=dict)
     lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rejecting: Mapping[str, Refusal] = field(default_factory=dict)

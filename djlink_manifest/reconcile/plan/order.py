@@ -9,9 +9,7 @@ from typing import TypeAlias
 
 from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.reconcile.plan.actions import (
-    LOCAL,
     Action,
-    AddForeignKey,
     AlterLocal,
     Approve,
     ChangeLocal,
@@ -20,18 +18,11 @@ from djlink_manifest.reconcile.plan.actions import (
     CreateLocal,
     CreateOutbound,
     Delete,
-    GiveUp,
     MakeViews,
     Mend,
     NoteDefinition,
-    NoteFilled,
     NoteRequests,
     NoteServer,
-    Pull,
-    PullAgain,
-    Refill,
-    Register,
-    Release,
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 
@@ -77,30 +68,6 @@ def is_structure(action: Action) -> bool:
         return not action.after_rows
     made = CreateOutbound | CreateLocal | ChangeLocal | NoteServer | CopyLineage | MakeViews
     return isinstance(action, made)
-
-
-def writes_to(action: Action, source: str) -> frozenset[str]:
-    """The servers on which an action of a link of this source changes anything."""
-    match action:
-        case (
-            CreateOutbound() | MakeViews() | Register() | Release() | GiveUp() | Claim() | Approve() | Mend()
-        ):
-            return frozenset({source})
-        case (
-            CreateLocal()
-            | AlterLocal()
-            | ChangeLocal()
-            | CopyLineage()
-            | AddForeignKey()
-            | NoteFilled()
-            | Refill()
-        ):
-            return frozenset({LOCAL})
-        case Pull() | PullAgain() | Delete() | NoteRequests() | NoteServer():
-            return frozenset({source, LOCAL})
-        case NoteDefinition(server=server):
-            return frozenset({server})
-    # mypy proves that every kind of action returns above
 
 
 def _waves(due: Sequence[LinkPlan], keep: Callable[[Action], bool]) -> Iterator[Round]:

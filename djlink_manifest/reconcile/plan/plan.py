@@ -39,6 +39,7 @@ from djlink_manifest.reconcile.plan.warnings import (
     unparented,
     unsure,
 )
+from djlink_manifest.reconcile.plan.written import writes_to
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 from djlink_manifest.reconcile.state.snapshot import (
     Forgotten,
@@ -284,7 +285,13 @@ def _link_plan(
         # of a table that lacks its outbound row, or its mark, nothing was pulled yet
         acts = not (link_tables.is_new or link_tables.mark_outbound)
         due = (*stopped_structure(facts), *decision.actions, *stopped_rows(facts)) if acts else ()
-        actions, until_confirmed = held_back(link, due, decider.unconfirmed)
+    else:
+        due = (*structure(facts), *decision.actions, *rows(facts))
+    actions, until_confirmed = held_back(link, due, decider.unconfirmed)
+    rejected = tuple(_rejected(link, actions, seen))
+    if rejected:
+        return replace(base, blocked=(*in_the_way, *rejected), requests=deletions)
+    if in_the_way:
         return replace(
             base,
             actions=actions,
@@ -292,9 +299,6 @@ def _link_plan(
             drift=tuple(orphan_rows(link, snapshot)),
             requests=deletions,
         )
-    actions, until_confirmed = held_back(
-        link, (*structure(facts), *decision.actions, *rows(facts)), decider.unconfirmed
-    )
     found_obstacles = (*left, *obstacles(link, snapshot, steps))
     not_refilled = (*unparented(link, snapshot), *relied_on(link, relied, seen.head.files))
     return replace(
@@ -312,6 +316,13 @@ def _link_plan(
         warnings=(*base.warnings, *decision.warnings),
         requests=deletions,
     )
+
+
+def _rejected(link: Link, actions: Sequence[Action], seen: Observation) -> Iterator[Blocked]:
+    """Why nothing of a link is done where a server rejects what is to be written there."""
+    servers = {server for action in actions for server in writes_to(action, link.source)}
+    for name in sorted(servers & seen.rejecting.keys()):
+        yield Blocked("error", seen.rejecting[name].reason, hint=seen.rejecting[name].hint, whole=True)
 
 
 def _counted(base: LinkPlan, link: Link, seen: Observation) -> LinkPlan:

@@ -33,8 +33,8 @@ from djlink_manifest.reconcile.plan.actions import (
     Register,
     Release,
 )
-from djlink_manifest.reconcile.plan.order import writes_to
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.plan.written import writes_to
 from djlink_manifest.reconcile.runtime.events import (
     Advanced,
     Event,

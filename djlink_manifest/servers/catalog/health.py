@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server.health import Health, Role
 from djlink_manifest.model.server.rights import parse_grants
+from djlink_manifest.servers.catalog.reader import read_variables
 from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session, first_values
-from djlink_manifest.servers.sql import comma, sql
+from djlink_manifest.servers.sql import sql
 
 GLOBALS = (
     *("read_only", "super_read_only", "innodb_read_only", "max_allowed_packet", "local_infile", "sql_mode"),
@@ -25,10 +26,11 @@ SESSION = (
 )
 _ENDS = "%b %d %H:%M:%S %Y"  # of `Dec 24 11:16:17 2026 GMT`; two blanks before a single digit do no harm
 
-_CLOCK = """
+_KNOWS = "CONVERT_TZ('2020-01-01', 'UTC', 'Europe/Berlin') IS NOT NULL"
+_CLOCK = f"""
 SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)), @@global.time_zone, @@system_time_zone,
        TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone)),
-       CONVERT_TZ('2020-01-01', 'UTC', 'Europe/Berlin') IS NOT NULL"""
+       {_KNOWS}"""
 
 
 def read_health(session: Session) -> Health:
@@ -40,6 +42,11 @@ def read_health(session: Session) -> Health:
         return _read(session)
 
 
+def knows_zones(session: Session) -> bool:
+    """Whether a server knows time zones by name."""
+    return bool(session.value(sql(f"SELECT {_KNOWS}")))
+
+
 def _read(session: Session) -> Health:
     tls = _status(session, "SESSION", "Ssl%")
     before = time.time()
@@ -49,8 +56,8 @@ def _read(session: Session) -> Health:
         cipher=tls.get("ssl_cipher", ""),
         tls_version=tls.get("ssl_version", ""),
         certificate_ends=_ends(tls.get("ssl_server_not_after", "")),
-        globals=_variables(session, "GLOBAL", GLOBALS),
-        session=_variables(session, "SESSION", SESSION),
+        globals=read_variables(session, "GLOBAL", GLOBALS),
+        session=read_variables(session, "SESSION", SESSION),
         zone=str(zone) if zone != "SYSTEM" else f"SYSTEM, which is {system}",
         zone_minutes=None if distance is None else round(int(distance) / 60),
         named_zones=bool(named),
@@ -60,11 +67,6 @@ def _read(session: Session) -> Health:
         grants=parse_grants(_grants(session)),
         roles=_roles(session),
     )
-
-
-def _variables(session: Session, scope: str, names: tuple[str, ...]) -> dict[str, str]:
-    listed = comma([sql("{}", name) for name in names])
-    return _pairs(session.rows(sql(f"SHOW {scope} VARIABLES WHERE Variable_name IN ({{}})", listed)))
 
 
 def _status(session: Session, scope: str, like: str) -> dict[str, str]:

@@ -53,6 +53,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
     everything = frozenset(_names(session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))))
     schema_names = sorted(schemas & everything)
     grants = parse_grants(str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
+    settings = read_variables(session, "GLOBAL", SETTINGS)
     if not schema_names:
         return Catalog(
             session.name,
@@ -63,6 +64,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
             marks={},
             grants=grants,
             collations={},
+            settings=settings,
         )
     listed, faults = comma([sql("{}", name) for name in schema_names]), Faults()
     told = read_create_tables(session, _hiding(session, schema_names, grants, faults), faults)
@@ -113,6 +115,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
         definers=read_definers(session, listed),
         foreign_marks=foreign,
         named=frozenset(_named(session, tables, grants)),
+        settings=settings,
     )
 
 
@@ -161,6 +164,21 @@ def read_collations(session: Session, names: Iterable[str] | None = None) -> Map
     if names is not None:
         what = sql("{} WHERE {} IN ({})", what, name, comma([sql("{}", each) for each in sorted(set(names))]))
     return {str(collation): str(charset) for collation, charset in session.rows(what)}
+
+
+SETTINGS = (  # that decide what can be planned
+    *("read_only", "super_read_only", "innodb_read_only", "log_bin", "binlog_format"),
+    *("foreign_key_checks", "lower_case_table_names", "partial_revokes"),
+)
+
+
+def read_variables(
+    session: Session, scope: Literal["GLOBAL", "SESSION"], names: Iterable[str]
+) -> dict[str, str]:
+    """Variables of the server as text, by name in lower case; those that it lacks are absent."""
+    listed = comma([sql("{}", name) for name in names])
+    rows = session.rows(sql(f"SHOW {scope} VARIABLES WHERE Variable_name IN ({{}})", listed))
+    return {str(name).lower(): str(value) for name, value in rows}
 
 
 Kind: TypeAlias = Literal["table", "view", "sequence", "versioned"]

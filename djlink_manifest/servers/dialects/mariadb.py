@@ -15,6 +15,11 @@ from djlink_manifest.servers.sql import unescaped
 OLDEST = (10, 11)
 ONE_MENTION = False
 SETTINGS: tuple[str, ...] = (
+    # CREATE without IF NOT EXISTS is an error where the table stands; an ALTER may copy a table if it must
+    "sql_if_exists = 0, alter_algorithm = 'DEFAULT', check_constraint_checks = 1",
+    "old_mode = 'UTF8_IS_UTF8MB3'",
+    # a batch may wait for the other server, or for external objects, longer than somebody's limit for people
+    "idle_transaction_timeout = 0, idle_write_transaction_timeout = 0, idle_readonly_transaction_timeout = 0",
     "max_statement_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "NULL"  # it has no index over an expression

@@ -11,6 +11,8 @@ SETTINGS: tuple[str, ...] = (
     "information_schema_stats_expiry = 0",  # row and byte estimates of today
     # COUNT(*) starts four threads for each table, which for a small one takes longer than to count it
     "innodb_parallel_read_threads = 1",
+    # that of its catalog, with which names are compared
+    "default_collation_for_utf8mb4 = utf8mb4_0900_ai_ci",
     "max_execution_time = 0",  # else the server ends a long comparison in the middle
 )
 INDEX_EXPRESSION = "EXPRESSION"

@@ -34,6 +34,12 @@ SETTINGS: tuple[str, ...] = (
     f"lock_wait_timeout = {LOCK_WAIT}, innodb_lock_wait_timeout = 20",
     # a limit of the server's on what a statement may return or change would cut a set of keys without a word
     "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
+    # CHAIN would begin a transaction after each COMMIT, RELEASE end the session with it
+    "completion_type = 0, sql_auto_is_null = 0, sql_quote_show_create = 1",
+    # MySQL fails on its own catalog where temporary tables may hold next to nothing
+    "tmp_table_size = 67108864, max_heap_table_size = 67108864",
+    # errors are read in English; functions that a `where` calls give the same on each server
+    "lc_messages = 'en_US', lc_time_names = 'en_US', default_week_format = 0, div_precision_increment = 4",
     "net_write_timeout = 600, net_read_timeout = 600, wait_timeout = 604800",
 )
 _S = TypeVar("_S", bound=Session)
