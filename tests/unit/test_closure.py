@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from djlink_manifest.model.links.holding import OwnedLink
 from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.referrers import Dependents, Referrer, lab_line
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
+from djlink_manifest.model.tables.naming import constraint_name
+from djlink_manifest.reconcile.plan.deletion_actions import held_back
+from djlink_manifest.reconcile.state.deletion_requests import Closure, LabRows
 from tests.unit import plan_facts
 
 SUBJECT, SESSION, SPIKES = "a.lab.Subject", "a.lab.Session", "a.lab.Spikes"
@@ -103,3 +107,40 @@ def test_a_line_over_many_layers_of_diamonds_is_given_up_before_it_is_written() 
     [fit] = [r for r in dependents.referrers[last] if r.address is None]
     assert lab_line(dependents, "a.lab.t0", last, fit) is None
     assert lab_line(dependents, last, last, fit) is not None
+
+
+def of_another(base: str) -> tuple[tuple[str, str], ForeignKey]:
+    """The foreign key to `session` of a table that another djlink made."""
+    place = ("theirs", base)
+    return place, ForeignKey(constraint_name(*place), ("s", "n"), "here", "session", ("s", "n"))
+
+
+def test_another_labs_outbound_table_holds_rows_and_its_requests_and_approvals_go_along() -> None:
+    keys = [of_another(f"base{suffix}") for suffix in ("", "_deletion_requested", "_deletion_approved")]
+    alike = (
+        ("theirs", "fit"),
+        ForeignKey("djlink_0123456789abcdef", ("s", "n"), "here", "session", ("s", "n")),
+    )
+    found = Dependents.of(LINKS, [*KEYS, *keys, alike]).referrers[SESSION]
+    others = {r.table[1]: r.holder for r in found if r.table[0] == "theirs"}
+    assert others == {"base": "theirs.base", "fit": None}, "a name like djlink's makes no table djlink's"
+
+
+def test_a_lab_that_the_owner_views_name_is_said_by_its_name_once() -> None:
+    known = OwnedLink(("here", "session"), "map", "map@theirs.example", "theirs_owner", "theirs", "base")
+    found = Dependents.of(LINKS, [*KEYS, of_another("base")], [known]).referrers[SESSION]
+    assert [(r.table, r.name) for r in found if r.holder] == [
+        (("theirs_owner", "base_held"), "map (map@theirs.example) of here.session")
+    ]
+
+
+def test_what_holds_rows_back_is_said_with_its_own_way_out() -> None:
+    lab = (LabRows("map of here.session", 2, None, outbound=True), LabRows("analysis.fit", 3, "a line"))
+    blocked = held_back(LINKS[1], Closure(held=4, lab=lab), "deletion requested")
+    assert (blocked.kind, blocked.count) == ("review", 4)
+    assert blocked.reason == (
+        "deletion requested; another lab links the local table and holds them: map of here.session (2 rows);"
+        " rows of your own depend on them: analysis.fit (3 rows)"
+    )
+    assert "djlink source request here.session --relay" in str(blocked.hint)
+    assert str(blocked.hint).endswith("delete those rows yourself, then apply again: a line")

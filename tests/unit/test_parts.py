@@ -127,3 +127,17 @@ def test_many_layers_of_parts_take_no_time_to_speak_of() -> None:
     master = masters(M, *parts)["m"]
     assert len(master.parts) == 60
     assert all(held(master, p.name) is not None for p in master.parts)
+
+
+def test_the_part_that_djlink_keeps_beside_a_local_table_is_no_part_for_those_who_link_it() -> None:
+    """Its form tells, also where its schema was renamed; one that is only called so is a part."""
+    source = TableDefinition("lab", "session", (Column("s", "int"),), ("s",))
+    local, _ = local_definition(source, "ours", {})
+    [own] = local.parts
+    renamed = replace(own, schema="b", foreign_keys=(replace(own.foreign_keys[0], parent_schema="b"),))
+    named = replace(renamed, foreign_keys=(replace(renamed.foreign_keys[0], name="session__x_ibfk_1"),))
+    for part, expected in ((renamed, []), (named, [own.name])):
+        tables = {(t.schema, t.name): t for t in (replace(local, schema="b", parts=()), part)}
+        catalog = Catalog("b", IDENTITY, frozenset("b"), tables, {}, {}, (), {})
+        [master] = catalog.masters("b")
+        assert [p.name for p in master.parts] == expected
