@@ -190,6 +190,7 @@ STIMULUS = LinkPlan(
     2,
     at(20),
     blocked=(Blocked("error", "the source added `contrast float`", hint="link the table anew", whole=True),),
+    observed=False,
 )
 TRIAL = LinkPlan(
     "lab_b.stim.Trial",
@@ -197,6 +198,7 @@ TRIAL = LinkPlan(
     at(21),
     needs=needs("lab_b.stim.Trial", "lab_b.stim.Stimulus"),
     blocked=(Blocked("upstream", "not attempted: lab_b.stim.Stimulus is blocked", whole=True),),
+    observed=False,
 )
 LICK = LinkPlan(
     "lab_b.stim.Lick",
@@ -204,6 +206,7 @@ LICK = LinkPlan(
     at(22),
     needs=needs("lab_b.stim.Lick", "lab_b.stim.Trial"),
     blocked=(Blocked("upstream", "not attempted: lab_b.stim.Trial is blocked", whole=True),),
+    observed=False,
 )
 PARTLY = LinkPlan(
     "lab_b.stim.Screen",

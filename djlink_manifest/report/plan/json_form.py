@@ -143,6 +143,7 @@ def link_json(link: LinkPlan) -> JSON:
         "location": _location(link.location),
         "new": link.new,
         "after": [{"address": edge.parent, "kind": edge.kind} for edge in link.needs],
+        "observed": link.observed,
         "source_rows": link.source_rows,
         "outbound_rows": link.outbound_rows,
         "local_rows": link.local_rows,
