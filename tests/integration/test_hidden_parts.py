@@ -54,7 +54,8 @@ def right(rig: Rig, table: str, verb: str = "GRANT", to: str = "TO") -> None:
 
 
 def document(rig: Rig, tables: Any = ("Session", "Wave"), **more: Any) -> dict[str, Any]:
-    return rig.document({"lab_a": {"lab": {"tables": tables if tables == "*" else list(tables)}}}, **more)
+    chosen = list(tables) if isinstance(tables, tuple) else tables
+    return rig.document({"lab_a": {"lab": {"tables": chosen}}}, **more)
 
 
 def session(rig: Rig, plan: Plan) -> LinkPlan:
@@ -298,3 +299,24 @@ def test_a_class_in_python_warns_of_rights_by_table_and_pulls_nothing_without_a_
     with pytest.warns(UserWarning, match="single tables"):
         session().pull()
     assert len(session.Trial()) == len(session().source.Trial())
+
+
+def test_a_requested_deletion_is_done_while_a_part_is_hidden_where_no_row_of_the_part_is_here(
+    lab: Rig,
+) -> None:
+    right(lab, "session__trial")
+    run_all(lab, "INSERT INTO {lab}.session VALUES (9)")
+    auto = document(lab, {"Session": {"deletions": "auto"}})
+    assert lab.apply(auto)[1].succeeded
+    right(lab, "session__trial", "REVOKE", "FROM")
+    requests = lab.outbound_table("lab", "session_deletion_requested")
+    run_all(lab, f"INSERT INTO {requests} (n) VALUES (1), (9)", NEW[0])
+    plan, _ = lab.apply(auto)
+    assert "no longer exists at lab_a, or the link user" in " ".join(
+        b.reason for b in session(lab, plan).blocked
+    )
+    assert lab.run("lab_a", f"SELECT n FROM {lab.outbound_table('lab', 'session_deletion_approved')}") == [
+        (9,)
+    ]
+    assert local_sessions(lab) == [(1,), (2,)]
+    assert local_trials(lab) == [(1,), (2,)]
