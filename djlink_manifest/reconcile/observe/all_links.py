@@ -288,8 +288,8 @@ def _conditions(
             hint = "correct the condition; it can use only the table's own columns"
             found[address] = Refusal(address, words, hint, link.location, only_pulls=True)
         elif zones:
-            lacking = without_zones(link.source, (link,), named_zones=False)
-            refusal = refused_by(link, lacking)
+            findings = without_zones(link.source, (link,), named_zones=False)
+            refusal = refused_by(link, findings)
             if refusal is not None:
                 found[address] = replace(refusal, only_pulls=True)
     return found
