@@ -19,7 +19,7 @@ from djlink_manifest.sandbox import SandboxServer, ServerOptions, running_server
 from djlink_manifest.sandbox.servers.binaries import Vendor
 from tests.support.definitions import every_value
 from tests.support.pipelines.trials import COUNT, held, is_the_source, loads, local_count, made_large
-from tests.support.rig import Rig, everything, quiet
+from tests.support.rig import PASSWORD, Rig, everything, quiet
 from tests.support.servers import EXTRA, Servers, drop_everything, new_names
 from tests.support.sql import numbers, run_all
 from tests.support.statements import Statement, once, watched
@@ -349,3 +349,29 @@ def test_the_defaults_of_the_servers_change_nothing_of_what_djlink_does(own: Rig
         assert own.run(server, f"{engines} AND TABLE_TYPE = 'BASE TABLE'") == [("InnoDB",)]
     invisible = f"SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN {schemas}"
     assert not own.run("local", f"{invisible} AND COLUMN_NAME = 'my_row_id'")
+
+
+@pytest.mark.parametrize("own", ["mysql"], indirect=True)
+@pytest.mark.parametrize("literal", [0, 1], ids=["patterns", "partial_revokes"])
+def test_the_grants_that_are_printed_work_however_the_server_reads_names(own: Rig, literal: int) -> None:
+    """With partial_revokes `_` is no wildcard, and a backslash before it is part of the name."""
+    run_all(
+        own, "CREATE DATABASE {lab}", "CREATE TABLE {lab}.t (k int PRIMARY KEY)", "CREATE DATABASE {outbound}"
+    )
+    own.environ.update(LINK_PASS=PASSWORD, DJ_PASS=PASSWORD)
+    for server, user in (("lab_a", "link"), ("local", "lab")):
+        own.run(server, f"CREATE USER '{own.names(user)}'@'%' IDENTIFIED BY '{PASSWORD}'")
+    manifest, environ = load([own.write(everything(own))]), {**os.environ, **own.environ}
+    with setting(own, "lab_a", "partial_revokes", literal), setting(own, "local", "partial_revokes", literal):
+        printed = 0
+        for _ in range(3):
+            findings = [f for f in examine(manifest, environ).findings if f.level == "error"]
+            for finding in findings:
+                for statement in finding.fix.partition("run: ")[2].split(";")[:-1]:
+                    own.server(finding.server).execute(statement.replace("%", "%%"), ())
+                    printed += 1
+        assert (findings, printed >= 3) == ([], True)
+        wildcards = [f for f in examine(manifest, environ).findings if f.subject == "GRANT wildcards"]
+        assert wildcards == []
+        plan, report = own.apply(everything(own))
+        assert (plan.has_errors, report.succeeded) == (False, True)

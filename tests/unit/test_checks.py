@@ -186,11 +186,23 @@ def test_an_idle_role_that_would_do_is_the_fix(vendor: str, word: str) -> None:
     assert f"SET DEFAULT ROLE `writer` {word} 'link'@'%';" in finding.fix
 
 
+def test_where_names_are_literal_a_pattern_gives_nothing_and_the_grant_is_written_so() -> None:
+    literal = replace(CATALOG, identity=replace(IDENTITY, literal_names=True))
+    lines = [
+        "GRANT ALL PRIVILEGES ON `our\\_out`.* TO `l`@`%`",
+        "GRANT ALL PRIVILEGES ON `our%`.* TO `l`@`%`",
+    ]
+    health = replace(WELL, grants=parse_grants(lines, literal=True))
+    [finding] = rights_findings("lab_a", [NEED], health, literal)
+    assert (finding.level, finding.subject) == ("error", "privileges")
+    assert " ON `our_out`.* TO " in finding.fix
+    health = replace(WELL, grants=parse_grants([finding.fix.partition("run: ")[2]], literal=True))
+    assert [f.level for f in rights_findings("lab_a", [NEED], health, literal)] == ["ok"]
+
+
 def test_wildcards_are_told_as_the_server_takes_them() -> None:
     [loose] = rights(given("our_out", "ALL"))
     assert (loose.level, r"use `our\_out`" in loose.fix) == ("note", True)
-    [fixed] = rights(given("our%", "ALL"), partial_revokes="ON")
-    assert "are literal" in fixed.why
     [two] = rights(given(r"our\_out", "SELECT"), given("our%", "SELECT", "INSERT"))
     assert (two.level, r"the one on `our\_out` lacks INSERT" in two.words) == ("error", True)
     [active] = [

@@ -38,6 +38,7 @@ PRINTED = r"""-- princeton (db.princeton.example): the link user it's@%
 -- if it does not exist yet: CREATE USER 'it''s'@'%' IDENTIFIED BY '…' REQUIRE SSL;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound`;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound_owner`;
+-- where SELECT @@partial_revokes says 1 (MySQL), write schema names without backslashes
 GRANT SELECT, REFERENCES ON `50\%`.* TO 'it''s'@'%';
 GRANT SELECT, REFERENCES ON `lab\_1`.* TO 'it''s'@'%';
 GRANT CREATE, SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `ourlab\_outbound`.* TO 'it''s'@'%';
@@ -47,6 +48,7 @@ GRANT SELECT, CREATE VIEW, DROP ON `ourlab\_outbound\_owner`.* TO 'it''s'@'%';
 -- in addition to the rights on their own schemas; grant no rights on the outbound schema
 -- if it does not exist yet: CREATE USER 'rig'@'%' IDENTIFIED BY '…' REQUIRE SSL;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound_owner`;
+-- where SELECT @@partial_revokes says 1 (MySQL), write schema names without backslashes
 GRANT SELECT, INSERT, DELETE ON `ourlab\_outbound\_owner`.* TO 'rig'@'%';
 """
 

@@ -65,4 +65,6 @@ def _script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
             yield "-- in addition to the rights on their own schemas; grant no rights on the outbound schema"
         yield f"-- if it does not exist yet: {plain(each.create_user)}"
         yield from each.schemas
+        if any("\\" in statement for statement in each.grants):
+            yield "-- where SELECT @@partial_revokes says 1 (MySQL), write schema names without backslashes"
         yield from each.grants

@@ -33,6 +33,7 @@ class ServerIdentity:
     """What a server says of itself and of the account. `fingerprint` tells two servers apart.
 
     `uuid` is its own word for itself: MySQL's server_uuid, MariaDB's server_uid; empty where it has none.
+    `literal_names`: in its GRANTs `_` and `%` of a schema stand for themselves (MySQL's partial_revokes).
     """
 
     version: Version
@@ -42,6 +43,7 @@ class ServerIdentity:
     datadir: str
     max_allowed_packet: int
     uuid: str = ""
+    literal_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,5 +18,5 @@ def partly_seen(source: Catalog, schema: str) -> tuple[str, str] | None:
     )
     if missing(source.grants, ("SELECT",), schema, LINEAGE):
         words += f"; `{LINEAGE}`, by which DataJoint joins tables, is not visible either"
-    rights = grant(SOURCE_RIGHTS, schema, source.identity.account)
+    rights = grant(SOURCE_RIGHTS, schema, source.identity)
     return words, f"ask the source's administrator to run: {rights}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 SOURCE_RIGHTS = ("SELECT", "REFERENCES")
 OUTBOUND_RIGHTS = ("CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES")
@@ -51,18 +52,22 @@ class Grant:
     schema: str
     table: str
     revoked: bool = False
+    literal: bool = False
 
     def covers(self, schema: str, table: str | None) -> bool:
         """Whether the grant is about this table, or, where it is None, about the whole schema."""
-        if self.schema != "*" and not _like(self.schema, schema):
+        if self.literal and self.schema not in ("*", schema):
+            return False
+        if not self.literal and self.schema != "*" and not _like(self.schema, schema):
             return False
         return self.table == "*" or (table is not None and self.table == table)
 
 
-def parse_grants(lines: Iterable[str]) -> tuple[Grant, ...]:
+def parse_grants(lines: Iterable[str], *, literal: bool = False) -> tuple[Grant, ...]:
     """The grants of `SHOW GRANTS` that concern tables, routines and schemas; column grants count as none.
 
-    What a role gives is listed there, by both vendors, exactly where the role is active.
+    What a role gives is listed there, by both vendors, exactly where the role is active. `literal`: names of
+    schemas are no patterns on that server.
     """
     found = []
     for line in lines:
@@ -81,6 +86,7 @@ def parse_grants(lines: Iterable[str]) -> tuple[Grant, ...]:
                 target["schema"].strip("`").replace("``", "`"),
                 target["table"].strip("`").replace("``", "`"),
                 revoked=verb == "REVOKE",
+                literal=literal,
             )
         )
     return tuple(found)
@@ -118,15 +124,36 @@ def shows_all(grants: Sequence[Grant], schema: str) -> bool:
     return bool(patterns) and all(rights & _SHOWING for rights in patterns.values())
 
 
-def grant(rights: Iterable[str], schema: str, account: str, table: str | None = None) -> str:
-    """The GRANT statement to give to an administrator. `account` is `user@host` as CURRENT_USER() says."""
+class Grantee(Protocol):
+    """An account on a server, and how that server reads the names of schemas in its GRANTs."""
+
+    @property
+    def account(self) -> str:
+        """`user@host` as CURRENT_USER() says."""
+
+    @property
+    def literal_names(self) -> bool:
+        """Whether `_` and `%` stand for themselves there."""
+
+
+def grant(rights: Iterable[str], schema: str, to: Grantee | str, table: str | None = None) -> str:
+    """The GRANT statement to give to an administrator.
+
+    `to` is an account, `user@host`; of a server that was not asked names of schemas are taken for patterns.
+    """
+    account, literal = (to, False) if isinstance(to, str) else (to.account, to.literal_names)
     if table is None:
         # in the schema's place of a GRANT, _ and % are wildcards
-        pattern = schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
+        pattern = schema if literal else escaped(schema)
         target = f"`{_inner(pattern)}`.*"
     else:
         target = f"`{_inner(schema)}`.`{_inner(table)}`"
     return f"GRANT {', '.join(rights)} ON {target} TO {account_name(account)};"
+
+
+def escaped(schema: str) -> str:
+    """The pattern of a GRANT that means this schema alone, where names of schemas are patterns."""
+    return schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +193,19 @@ def needs_of_owner(owners: str) -> tuple[Needed, ...]:
     return (Needed(OWNER_RIGHTS, owners),)
 
 
-def grant_for(message: str, account: str) -> str | None:
+def grant_for(message: str, to: Grantee | str) -> str | None:
     """The GRANT that mends an error message of a server, where the message names the right."""
     match = _DENIED.search(message)
     if match:
         name = match["table"].replace("`", "")
         schema, dot, table = name.partition(".")
         if dot:
-            return grant([r.strip() for r in match["rights"].split(",")], schema, account)
+            return grant([r.strip() for r in match["rights"].split(",")], schema, to)
+        account = to if isinstance(to, str) else to.account
         return f"GRANT {match['rights']} ON the schema of `{_inner(table)}` TO {account_name(account)};"
     match = _NO_SCHEMA.search(message)
     if match:
-        return grant(["ALL"], match["schema"], account)
+        return grant(["ALL"], match["schema"], to)
     return None
 
 

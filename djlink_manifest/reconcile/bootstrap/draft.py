@@ -120,14 +120,13 @@ class _CatalogView:
         names = (table.name, class_name(table.name))
         if any(schema == table.schema and name in names for schema, name in self.removed):
             return "it is listed in `removed`: after the removal, delete the entry to link the table again"
-        account = self.catalog.identity.account
         for each in table.tables:
             needed = ("SELECT", "REFERENCES") if each is table else ("SELECT",)
             missing_rights = missing(self.catalog.grants, needed, each.schema, each.name)
             unread = not each.columns or not set(each.key) <= set(each.column_names)
             if missing_rights or unread:
                 what = ", ".join(missing_rights) or "SELECT"
-                rights = grant(("SELECT", "REFERENCES"), each.schema, account)
+                rights = grant(("SELECT", "REFERENCES"), each.schema, self.catalog.identity)
                 return f"the link user lacks {what} on {each.schema}.{each.name}: {rights}"
         if reason := unprotectable(table):
             return reason

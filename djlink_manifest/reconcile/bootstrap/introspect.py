@@ -26,7 +26,7 @@ def prospect(spec: ServerSpec, schema: str, environ: Mapping[str, str]) -> Catal
         catalog = read_catalog(session, [schema])
         if schema not in catalog.all_schemas:
             close = nearest(schema, sorted(catalog.all_schemas))
-            rights = grant(["SELECT", "REFERENCES"], schema, catalog.identity.account)
+            rights = grant(["SELECT", "REFERENCES"], schema, catalog.identity)
             raise UsageError(
                 f"{spec.name} has no schema `{schema}`, or the link user has no privilege on it",
                 hint=f"did you mean `{close}`?" if close else f"ask its administrator to run: {rights}",

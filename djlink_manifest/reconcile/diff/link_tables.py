@@ -269,9 +269,9 @@ def _refusals(link: Link, catalogs: CatalogPair) -> Iterator[Refusal]:
 
 def _rights(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str, bool]]:
     """The privileges that are missing, with the GRANT, and whether deletions can do without them."""
-    source, account = catalogs.source, catalogs.source.identity.account
+    source, to = catalogs.source, catalogs.source.identity
     schema = link.outbound_schema
-    everything = grant(OUTBOUND_RIGHTS, schema, account)
+    everything = grant(OUTBOUND_RIGHTS, schema, to)
     if schema not in source.all_schemas:
         yield (
             f"the outbound schema `{schema}` does not exist on {link.source}, or is not visible to the link "
@@ -293,13 +293,13 @@ def _rights(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str, bool]
                 f"the link user lacks {', '.join(missing_rights)} on {table.schema}.{table.name} of "
                 f"{link.source}"
             )
-            rights = grant(SOURCE_RIGHTS, table.schema, account)
+            rights = grant(SOURCE_RIGHTS, table.schema, to)
             only_pulls = set(missing_rights) <= PULLING_RIGHTS
             yield words, f"ask the source's administrator to run: {rights}", only_pulls
     missing_rights = missing(catalogs.local.grants, LOCAL_RIGHTS, link.local.schema)
     if missing_rights:
         words = f"the local user lacks {', '.join(missing_rights)} on the local schema `{link.local.schema}`"
-        rights = grant(LOCAL_RIGHTS, link.local.schema, catalogs.local.identity.account)
+        rights = grant(LOCAL_RIGHTS, link.local.schema, catalogs.local.identity)
         only_pulls = set(missing_rights) <= PULLING_RIGHTS
         yield words, f"ask the local administrator to run: {rights}", only_pulls
 

@@ -42,8 +42,8 @@ def views_to_make(link: Link, source: Catalog) -> tuple[tuple[OwnerView, ...], s
 
 def missing_owner_rights(source: Catalog, outbound: str) -> tuple[str, str] | None:
     """What keeps the owners of a source from asking for deletions, and the SQL that mends it."""
-    schema, account = owner_schema(outbound), source.identity.account
-    rights = grant(OWNER_SCHEMA_RIGHTS, schema, account)
+    schema = owner_schema(outbound)
+    rights = grant(OWNER_SCHEMA_RIGHTS, schema, source.identity)
     if schema not in source.all_schemas:
         words = f"the owners of {source.server} cannot request deletions: there is no schema `{schema}`"
         create = f"CREATE SCHEMA IF NOT EXISTS `{schema.replace('`', '``')}`;"

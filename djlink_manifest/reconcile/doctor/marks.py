@@ -178,7 +178,8 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
             "warning",
             f"{account} lacks {', '.join(missing_rights)} on `{schema}`",
             why="owner views are not created or updated; rows are pulled all the same",
-            fix=f"ask the source's administrator to run: {grant(OWNER_SCHEMA_RIGHTS, schema, account)}",
+            fix="ask the source's administrator to run: "
+            + grant(OWNER_SCHEMA_RIGHTS, schema, source.identity),
         )
         return
     yield Finding(
@@ -188,7 +189,7 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
         f"`{schema}` does not exist, or is not visible to the link user",
         why="the source's owners cannot see who holds a row and cannot request its deletion",
         fix=f"ask the source's administrator to run: CREATE SCHEMA `{schema.replace('`', '``')}`; "
-        + grant(OWNER_SCHEMA_RIGHTS, schema, account),
+        + grant(OWNER_SCHEMA_RIGHTS, schema, source.identity),
     )
 
 

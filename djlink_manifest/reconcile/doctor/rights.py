@@ -19,7 +19,6 @@ from djlink_manifest.model.server.rights import (
     grant,
     missing,
 )
-from djlink_manifest.reconcile.resolve.unfit import is_on
 
 SOURCE, LOCAL = "the source schema", "the local schema"
 _WRITING = frozenset({"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE"})
@@ -120,7 +119,7 @@ def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterato
     else:
         why = "without it, the affected links are refused or fail during an apply"
         make = "" if exists or need.what == SOURCE else _create(need, catalog)
-        fix = f"ask an administrator to run: {make}{grant(need.rights, need.schema, account)}"
+        fix = f"ask an administrator to run: {make}{grant(need.rights, need.schema, catalog.identity)}"
     yield Finding(
         name, "privileges", "error", f"{account} lacks {', '.join(rights)} on {on}", why=why, fix=fix
     )
@@ -160,20 +159,11 @@ def _roles(name: str, health: Health, any_missing: bool, catalog: Catalog) -> It
 
 def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Iterator[Finding]:
     matching = {g.schema: g for g in health.grants if _is_pattern_for(g, need.schema)}
-    account = catalog.identity.account
+    to = catalog.identity
     for pattern in sorted(matching):
-        if not _WILD.search(pattern):
+        if catalog.identity.literal_names or not _WILD.search(pattern):
             continue
-        if is_on(health.globals, "partial_revokes"):
-            yield Finding(
-                name,
-                "GRANT wildcards",
-                "warning",
-                f"the GRANT on `{pattern}` contains a wildcard, and partial_revokes is ON",
-                why="`_` and `%` are literal on this server, so the GRANT covers no other name",
-                fix=f"ask an administrator to run: {grant(need.rights, need.schema, account)}",
-            )
-        elif "%" not in pattern:
+        if "%" not in pattern:
             escaped = re.sub(r"(?<!\\)_", r"\\_", pattern)
             yield Finding(
                 name,
@@ -181,7 +171,7 @@ def _wildcards(name: str, need: Need, health: Health, catalog: Catalog) -> Itera
                 "note",
                 f"the GRANT on `{pattern}` matches every schema with any character in place of `_`",
                 why="the account has privileges on unintended schemas",
-                fix=f"use `{escaped}`: {grant(need.rights, need.schema, account)} then REVOKE the other one",
+                fix=f"use `{escaped}`: {grant(need.rights, need.schema, to)} then REVOKE the other one",
             )
     yield from _one_alone(name, need, matching, health, catalog)
 
@@ -204,7 +194,7 @@ def _one_alone(
             f"{len(matching)} GRANTs match the schema `{need.schema}` ({listed}), and the one on `{counts}` "
             f"lacks {', '.join(missing_rights)}",
             why="the server applies only the most specific one and does not combine them",
-            fix=f"ask an administrator to run: {grant(need.rights, need.schema, catalog.identity.account)}",
+            fix=f"ask an administrator to run: {grant(need.rights, need.schema, catalog.identity)}",
         )
 
 

@@ -106,7 +106,7 @@ def candidates(
 
 def _no_schema(source: SourceSpec, schema: SchemaSpec, catalog: Catalog, hints: Hints) -> Unresolved:
     close = nearest(schema.name, sorted(catalog.all_schemas))
-    rights = grant(SOURCE_RIGHTS, schema.name, catalog.identity.account)
+    rights = grant(SOURCE_RIGHTS, schema.name, catalog.identity)
     known = frozenset(place for place in hints.named if place[0] == schema.name)
     if close and not known:
         hint = f"did you mean `{close}`? Otherwise ask the source's administrator to run: {rights}"

@@ -41,7 +41,7 @@ class Candidate:
 
 def unread(address: str, rule: TableRule, table: TableDefinition, catalog: Catalog) -> Refusal:
     """A table that the account sees, and whose columns it does not, or whose definition cannot be."""
-    rights = grant(["SELECT", "REFERENCES"], table.schema, catalog.identity.account)
+    rights = grant(["SELECT", "REFERENCES"], table.schema, catalog.identity)
     if any(t.unreadable is not None for t in table.tables):
         words = f"the source table cannot be linked: {unprotectable(table)}"
         hint = (

@@ -64,7 +64,7 @@ def _read(session: Session) -> Health:
         connected=int(_status(session, "GLOBAL", "Threads_connected").get("threads_connected", "0")),
         ahead=int(micros) / 1e6 - (before + after) / 2,
         give_or_take=(after - before) / 2,
-        grants=parse_grants(_grants(session)),
+        grants=parse_grants(_grants(session), literal=session.identity.literal_names),
         roles=_roles(session),
     )
 
@@ -92,7 +92,7 @@ def _roles(session: Session) -> tuple[Role, ...]:
         with suppress(ServerError):  # of another host than `%`: its name alone does not do
             session.take_role(name)
             grants = _grants(session)
-        found.append(Role(name, name in active, parse_grants(grants)))
+        found.append(Role(name, name in active, parse_grants(grants, literal=session.identity.literal_names)))
     return tuple(found)
 
 

@@ -52,7 +52,10 @@ def read_catalog(session: Session, schemas: Iterable[str], marked: Iterable[str]
 def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
     everything = frozenset(_names(session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))))
     schema_names = sorted(schemas & everything)
-    grants = parse_grants(str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
+    grants = parse_grants(
+        (str(line) for line in first_values(session.rows(sql("SHOW GRANTS")))),
+        literal=session.identity.literal_names,
+    )
     settings = read_variables(session, "GLOBAL", SETTINGS)
     if not schema_names:
         return Catalog(

@@ -53,7 +53,7 @@ class KeySets:
             try:
                 self._stack.enter_context(found)
             except MissingPrivilege as error:
-                rights = grant(("CREATE TEMPORARY TABLES",), self._schema, self._session.identity.account)
+                rights = grant(("CREATE TEMPORARY TABLES",), self._schema, self._session.identity)
                 raise MissingPrivilege(
                     f"the account cannot create temporary tables in `{self._schema}`, which are needed for "
                     "sets of rows",

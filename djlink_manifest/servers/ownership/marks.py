@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from djlink_manifest.errors import AlreadyExists, MissingPrivilege, ServerError
+from djlink_manifest.errors import AlreadyExists, MissingPrivilege, RowsRefused, ServerError
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.definition import TableDefinition, unlike_a_table
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.servers.ownership.made_tables import made_text, read_made
 from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text
 from djlink_manifest.servers.session.session import Row, Session, Writer
-from djlink_manifest.servers.sql import comma, ident, sql, table
+from djlink_manifest.servers.sql import Sql, comma, ident, sql, table
 
 NO_SUCH_TABLE = 1146
 
@@ -165,30 +165,43 @@ def _columns(session: Session, schema: str) -> frozenset[str]:
 def write_mark(session: Writer, schema: str, mark: Mark) -> None:
     """Write a mark that is not there yet; one of the same id stays as it is.
 
-    A mark of another link for the same table is refused by the server (RowsRefused).
+    Raises ServerError for a table that has the mark of another link.
     """
-    session.execute(
-        sql(
-            "INSERT INTO {} (link_id, table_name, manifest, contact, source_schema, source_table,"
-            " outbound_schema, outbound_table, local_server, local_schema, local_table, fingerprint)"
-            " SELECT {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {} FROM DUAL"
-            " WHERE NOT EXISTS (SELECT 1 FROM {} m WHERE m.link_id = {})",
-            table(schema, MARKS),
-            mark.link_id,
-            mark.table_name,
-            mark.manifest,
-            mark.contact,
-            mark.source_schema,
-            mark.source_table,
-            mark.outbound_schema,
-            mark.outbound_table,
-            mark.local_server,
-            mark.local_schema,
-            mark.local_table,
-            mark.fingerprint,
-            table(schema, MARKS),
-            mark.link_id,
-        )
+    try:
+        session.execute(_insertion(schema, mark))
+    except RowsRefused as error:
+        raise ServerError(
+            f"{schema}.{mark.table_name} has just been linked by somebody else: another manifest, or another "
+            "process",
+            code=error.code,
+            said=error.said,
+            server=session.name,
+            hint="run djlink plan, which says whose it is; then choose another `schema_name` (locally) or "
+            "`outbound_table` (at the source)",
+        ) from error
+
+
+def _insertion(schema: str, mark: Mark) -> Sql:
+    return sql(
+        "INSERT INTO {} (link_id, table_name, manifest, contact, source_schema, source_table,"
+        " outbound_schema, outbound_table, local_server, local_schema, local_table, fingerprint)"
+        " SELECT {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {} FROM DUAL"
+        " WHERE NOT EXISTS (SELECT 1 FROM {} m WHERE m.link_id = {})",
+        table(schema, MARKS),
+        mark.link_id,
+        mark.table_name,
+        mark.manifest,
+        mark.contact,
+        mark.source_schema,
+        mark.source_table,
+        mark.outbound_schema,
+        mark.outbound_table,
+        mark.local_server,
+        mark.local_schema,
+        mark.local_table,
+        mark.fingerprint,
+        table(schema, MARKS),
+        mark.link_id,
     )
 
 

@@ -98,13 +98,12 @@ def translated(error: Exception, server: str, identity: ServerIdentity | None) -
             _told(words.problem, said), code=code, said=said, server=server, hint=words.hint
         )
     if code in DENIED:
-        account = identity.account if identity else ""
         return MissingPrivilege(
             _told("the account lacks a privilege", said),
             code=code,
             said=said,
             server=server,
-            hint=grant_for(said, account)
+            hint=grant_for(said, identity or "")
             or "run djlink doctor, which prints the GRANT statements that are missing",
         )
     if code in EXISTS:

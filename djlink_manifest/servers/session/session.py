@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from djlink_manifest.errors import DjlinkError, ServerError, TableInUse, Unusable
@@ -34,6 +35,8 @@ LOCK_WAIT, DDL_WAIT = 60, 3
 
 # each vendor's name for it, which the other one takes for a comment, and so do versions without it
 _UUID = "CONCAT('' /*!80000 , @@server_uuid */ /*M!110600 , @@server_uid */)"
+
+_LITERAL = "0 /*!80016 + @@global.partial_revokes */"
 
 READING = ("SELECT", "WITH", "SHOW")  # the words that a statement begins with which `Session.rows` takes
 
@@ -295,13 +298,14 @@ def _reading(statement: Sql) -> Sql:
 def _identify(session: Session) -> tuple[ServerIdentity, int]:
     """The server, and the number of the session on it."""
     query = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
-    row = session.row(sql(f"SELECT {query}, CONNECTION_ID(), {_UUID}"))
+    row = session.row(sql(f"SELECT {query}, CONNECTION_ID(), {_UUID}, {_LITERAL}"))
     try:
         version, account, host, folder, uuid = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4, 7))
-        numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6)]
+        numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6, 8)]
     except (BadValue, LookupError) as error:
         raise ServerError(f"the server does not identify itself: it {error}", server=session.name) from error
-    port, packet, number = numbers
-    return ServerIdentity(
+    port, packet, number, literal = numbers
+    identity = ServerIdentity(
         version_of(version), account, host, port, datadir=folder, max_allowed_packet=packet, uuid=uuid
-    ), number
+    )
+    return replace(identity, literal_names=bool(literal)), number

@@ -185,8 +185,8 @@ class Faulty:
             if text.startswith(begin):
                 return talk.rows(names, rows)
         if text.startswith("SELECT VERSION()"):
-            identity = (self.version, "link@%", "fake", "3306", "/data/", str(1 << 26), "7", "u-1")
-            return talk.rows("abcdefgh", [identity])
+            identity = (self.version, "link@%", "fake", "3306", "/data/", str(1 << 26), "7", "u-1", "0")
+            return talk.rows("abcdefghi", [identity])
         if text.startswith(("SELECT", "SHOW")):
             return talk.rows("a", [])
         return talk.send(OK)
