@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help demo test unit integration histories kills lint coverage schema bench servers clean
+.PHONY: help demo test unit integration histories kills kills-random lint coverage schema bench servers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make integration  the tests that need servers (PAIR=mysql-mariadb: those of one pair, source-local)"
 	@echo "make histories    2,000 random histories instead of 200 (DJLINK_HISTORIES=…, DJLINK_SEED=…)"
 	@echo "make kills        an apply killed at each of its statements"
+	@echo "make kills-random 200 applies killed, 50 connections cut, 10 servers killed while owners work (DJLINK_SEED=…)"
 	@echo "make coverage     make test, measured line by line; the report is .coverage/html/index.html"
 	@echo "make bench   djlink beside its peers, on throwaway servers (ARGS='--only narrow plan', ARGS=--full)"
 	@echo "make schema  write schemas/manifest.schema.json anew from the models"
@@ -44,6 +45,9 @@ integration: servers
 
 histories: servers
 	DJLINK_HISTORIES=$${DJLINK_HISTORIES:-2000} $(PYTEST) tests/integration/test_histories.py $(ARGS)
+
+kills-random: servers
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 kills: servers
 	DJLINK_KILLS=$${DJLINK_KILLS:-all} $(PYTEST) tests/integration/test_crash.py $(ARGS)

@@ -88,8 +88,17 @@ class Lab:
         password = None if user is None else PASSWORD
         return self.servers[server].connect(user and self.prefix + user, password, **settings)
 
-    def prepare(self) -> None:
-        """Make tables and accounts, and write the manifests."""
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Make tables and accounts, write the manifests, and end the proxies at the end of the block."""
+        try:
+            self._prepare()
+            yield
+        finally:
+            for proxy in self.proxies.values():
+                proxy.close()
+
+    def _prepare(self) -> None:
         for source in self.sources:
             names = {name: f"`{self.schema(name)}`" for name in ("lab", "ephys")}
             with self.connect(source) as session, session.cursor() as cursor:
@@ -114,11 +123,6 @@ class Lab:
             text = yaml.safe_dump(self._document(name), sort_keys=False)
             (self.folder / f"{name}.yaml").write_text(text)
         (self.folder / "approvals.yaml").write_text("approvals: []\n")
-
-    def close(self) -> None:
-        """End the proxies."""
-        for proxy in self.proxies.values():
-            proxy.close()
 
     def _document(self, manifest: str) -> dict[str, Any]:
         return {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -16,6 +18,12 @@ from tests.chaos.lab import LOST, Lab, transaction
 from tests.chaos.ledger import Ledger
 from tests.chaos.pipeline import BY_NAME, TABLES, Content, Key, Table, barred, wanted
 
+WANTED, REQUESTED = "wanted", "requested, waiting for a person"
+KEPT, NEEDED, OVER = (
+    "unwanted, kept",
+    "unwanted, needed by rows that stay",
+    "unwanted, beyond `max_deletions`",
+)
 GONE = {1146, 1049}  # the table or schema is not made yet
 
 
@@ -149,12 +157,29 @@ class Looked:
         for key in here & there:
             yield from self._of_one(table, key, found)
 
+    def account(self, plan: Mapping[str, Any]) -> Iterator[str]:
+        """Of each link as many entities stay for a reason as the plan tells of."""
+        links = {link["address"]: link for link in plan["links"]}
+        for table in TABLES:
+            link = links[self.lab.address(self.source, table)]
+            reasons = {key: self.why(table, key) for key in sorted(self.here.masters[table.name])}
+            found = Counter(reasons.values())
+            told = {KEPT: link["kept"], **dict(told_of(link))}
+            found[KEPT] += found.pop(NEEDED, 0)
+            for reason, number in told.items():
+                if found[reason] != number:
+                    keys = [key for key, why in reasons.items() if why == reason]
+                    said = json.dumps(
+                        {n: link[n] for n in ("blocked", "warnings", "kept", "actions")}, indent=1
+                    )
+                    yield (
+                        f"{self.source}: {table.name}: {found[reason]} rows are {reason}, the plan tells of "
+                        f"{number}: {keys}\n{said}"
+                    )
+
     def _of_one(self, table: Table, key: Key, found: Rest) -> Iterator[str]:
         """Why one entity is here, and whether it is whole."""
-        why = self.why(table, key)
-        found.reasons[why or "no reason"] += 1
-        if why is None:
-            yield f"{key} is here, not wanted, and nothing says why"
+        found.reasons[self.why(table, key)] += 1
         if self.here.entity(table, key) == self.theirs.entity(table, key):
             return
         away = [r for r in self.theirs.references(table, key) if r[1] not in self.here.masters[r[0]]]
@@ -166,23 +191,36 @@ class Looked:
             rows = f"{self.here.entity(table, key)}, at the source {self.theirs.entity(table, key)}"
             yield f"{key} has not the source's rows: {rows}"
 
-    def why(self, table: Table, key: Key) -> str | None:
-        """Why an entity stays here, as this harness sees it; None where nothing speaks for it."""
+    def why(self, table: Table, key: Key) -> str:
+        """Why an entity stays here, as this harness sees it."""
         name = table.name
         if key in self.requested[name]:
-            return "requested, waits for a person"
+            return REQUESTED
         if key in self.wanted[name]:
-            return "wanted"
+            return WANTED
         if not self.lab.is_released(self.source, table):
-            return "unwanted, kept"
-        if (name, key) in self.referred:
-            return "unwanted, needed by rows that stay"
-        return None
+            return KEPT
+        return NEEDED if (name, key) in self.referred else OVER
+
+    def state(self, table: Table, key: Key) -> str:
+        """The facts of an entity, in the letters of the state table."""
+        name = table.name
+        sets = (self.theirs.masters[name], self.held[name], self.here.masters[name], self.requested[name])
+        letters = zip("SOLRA", (*sets, self.approved[name]), strict=True)
+        return "".join(letter if key in keys else "-" for letter, keys in letters)
 
 
 def _referred(content: Content) -> set[tuple[str, Key]]:
     """What the rows of a side refer to."""
     return {r for t in TABLES for key in content.masters[t.name] for r in content.references(t, key)}
+
+
+def plan_in(text: str) -> Mapping[str, Any]:
+    """The plan in what `plan --json` printed, among which there may be warnings."""
+    begin = re.search(r"^\{$", text, re.MULTILINE)
+    assert begin is not None, f"there is no plan in: {text}"
+    found: Mapping[str, Any] = json.JSONDecoder().raw_decode(text, begin.start())[0]
+    return found
 
 
 def told_reasons(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int]]:
@@ -192,3 +230,11 @@ def told_reasons(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int]]
             yield link["address"], block["kind"], block["reason"], block["count"]
         for words in link["warnings"]:
             yield link["address"], "warning", words, 0
+
+
+def told_of(link: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """How many rows wait for a person, as a plan says of a link, and why."""
+    review = [block for block in link["blocked"] if block["kind"] == "review"]
+    requested = [b["count"] for b in review if b["reason"].startswith("deletion requested")]
+    yield REQUESTED, max(requested, default=0)
+    yield OVER, sum(b["count"] for b in review if b["reason"].startswith("no longer wanted"))

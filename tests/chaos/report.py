@@ -9,15 +9,25 @@ import pymysql
 
 from tests.chaos.pipeline import TABLES
 from tests.chaos.run import Chaos
+from tests.chaos.unwanted import Trials
 
 
-def report(chaos: Chaos, seconds: float) -> str:
-    """The counts of a run, its cuts, and its faults."""
-    return "\n".join(_lines(chaos, seconds))
+def report(chaos: Chaos) -> str:
+    """The counts of a run, and its cuts."""
+    return "\n".join(_lines(chaos))
 
 
-def _lines(chaos: Chaos, seconds: float) -> Iterator[str]:
-    yield f"DJLINK_SEED={chaos.seed}: {chaos.summary()}; {seconds:,.0f} s"
+def trials_report(trials: Trials) -> str:
+    """The counts of trials: what was done, and which unwanted rows stayed for which reason."""
+    lines = [f"DJLINK_SEED={trials.seed}", *_counts("trials", trials.done)]
+    stays = (
+        "unwanted local entities at each rest: source, outbound, local, requested, approved; why they stay"
+    )
+    return "\n".join([*lines, *_counts(stays, trials.stays)])
+
+
+def _lines(chaos: Chaos) -> Iterator[str]:
+    yield f"DJLINK_SEED={chaos.seed}: {chaos.summary()}"
     yield from _counts("kills of djlink", chaos.stages)
     yield from _counts("ends", chaos.ended)
     owners = Counter[str]()
@@ -36,8 +46,6 @@ def _lines(chaos: Chaos, seconds: float) -> Iterator[str]:
     within = sum(proof.within for proof in chaos.proofs)
     yield f"cuts: {len(chaos.proofs)}, of them {within} within a packet"
     yield from (f"  {proof}" for proof in chaos.proofs)
-    yield f"faults: {len(chaos.faults)}"
-    yield from (f"  {fault}" for fault in dict.fromkeys(chaos.faults[:30]))
 
 
 def _counts(title: str, counts: Counter[str]) -> Iterator[str]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.lab import Command, Lab
 from tests.chaos.ledger import Ledger
-from tests.chaos.looks import Looked, Watcher, told_reasons
+from tests.chaos.looks import Looked, Watcher, plan_in, told_reasons
 from tests.chaos.owners import Owner, go_on, rest
 from tests.chaos.pipeline import TABLES
 from tests.chaos.wire import Cut, Direction, Kind, Proof
@@ -50,6 +49,7 @@ class Chaos:
     seed: str
     wanted: Wanted
     tell: Callable[[str], object]
+    subjects: int = 60  # at most, at each source
     done: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     stages: Counter[str] = field(default_factory=Counter)
@@ -66,7 +66,9 @@ class Chaos:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.ledgers = {name: Ledger(name) for name in self.lab.sources}
-        self.owners = [Owner(self.lab, name, self.ledgers[name], self.seed) for name in self.lab.sources]
+        self.owners = [
+            Owner(self.lab, name, self.ledgers[name], self.seed, self.subjects) for name in self.lab.sources
+        ]
         self.watcher = Watcher(self.lab, self.ledgers, self.seed)
 
     @property
@@ -76,6 +78,10 @@ class Chaos:
 
     def run(self) -> None:
         """Link, let everything happen, and bring it to rest."""
+        with self.lab.opened():
+            self._run()
+
+    def _run(self) -> None:
         for owner in self.owners:
             owner.fill()
         self._finished(self._apply(), "the first apply")
@@ -195,46 +201,39 @@ class Chaos:
         rest(self.owners)
         for proxy in self.lab.proxies.values():
             proxy.quiet()
-        applies = self.apply_until_nothing_is_due()
+        applies, plan = self.apply_until_nothing_is_due()
+        self._read_plan(plan)
         self.ended["rests"] += 1
         self.tell(f"at rest after {applies} applies: {self.summary()}")
         for ledger in self.ledgers.values():
-            found = Looked(self.lab, ledger, "narrow").rest()
-            self.faults += found.faults
+            looked = Looked(self.lab, ledger, "narrow")
+            found = looked.rest()
+            self.faults += [*found.faults, *looked.account(plan)]
             self.reasons.update(found.reasons)
         self._collect()
         go_on(self.owners)
 
-    def apply_until_nothing_is_due(self, manifest: str = "narrow") -> int:
-        """The number of applies that it took."""
+    def apply_until_nothing_is_due(self) -> tuple[int, Mapping[str, Any]]:
+        """The number of applies that it took, and the plan that says so."""
         for number in range(MOST_APPLIES):
-            planned = self.lab.run("plan", "--verify", "--json", "--detailed-exitcode", manifest=manifest)
+            planned = self.lab.run("plan", "--verify", "--json", "--detailed-exitcode")
             self._check_words(planned, "plan")
+            plan = plan_in(planned.text)
+            errors = [f"{a}: {reason}" for a, kind, reason, _ in told_reasons(plan) if kind == "error"]
+            if errors:
+                self.tell(f"a plan at rest has errors: {errors}")
             if planned.code == 0:
-                self._read_plan(planned)
-                return number
-            if planned.code == 1:
-                self.tell(f"a plan at rest has errors: {self._errors(planned)}")
-            self._finished(self._apply("--verify", manifest=manifest), "an apply at rest", may_fail=True)
-        last = self.lab.run("plan", "--verify", manifest=manifest)
+                return number, plan
+            self._finished(self._apply("--verify"), "an apply at rest", may_fail=True)
+        last = self.lab.run("plan", "--verify")
         self.faults.append(f"no rest after {MOST_APPLIES} applies:\n{last.text}")
-        return MOST_APPLIES
+        return MOST_APPLIES, plan
 
-    def _read_plan(self, planned: Command) -> None:
-        plan = json.loads(planned.text[planned.text.index("{") :])
+    def _read_plan(self, plan: Mapping[str, Any]) -> None:
         for _, kind, reason, _ in told_reasons(plan):
             self.told[f"{kind}: {NUMBERS.sub('N', reason)[:110]}"] += 1
             if kind in ("error", "upstream") and not reason.startswith(STAYS):
                 self.faults.append(f"at rest the plan has {kind}: {reason}")
-
-    def _errors(self, planned: Command) -> str:
-        try:
-            plan = json.loads(planned.text[planned.text.index("{") :])
-        except ValueError:
-            return planned.text[-2000:]
-        return "; ".join(
-            f"{a} {kind}: {reason}" for a, kind, reason, _ in told_reasons(plan) if kind == "error"
-        )
 
     def settle(self) -> None:
         """A person approves all there is, and then nothing is asked for that is here."""
@@ -298,7 +297,7 @@ class Chaos:
     def _collect(self) -> None:
         for thread in self._threads():
             self.faults += thread.faults
-            thread.faults = []
+            thread.faults.clear()
 
     def summary(self) -> str:
         """The counts so far."""

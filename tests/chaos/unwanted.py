@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -21,12 +20,11 @@ from unittest.mock import patch
 from djlink_manifest import cli
 from tests.chaos.lab import PASSWORD, Lab
 from tests.chaos.ledger import Ledger
-from tests.chaos.looks import Looked
+from tests.chaos.looks import Looked, plan_in
 from tests.chaos.owners import Owner
-from tests.chaos.pipeline import TABLES, Key, Table
+from tests.chaos.pipeline import TABLES
 
 MOST_APPLIES = 10
-NEEDED, REQUESTED, OVER = "needed by rows that stay", "requested, waits for a person", "over `max_deletions`"
 
 
 @dataclass(slots=True)
@@ -37,7 +35,6 @@ class Trials:
     seed: str
     tell: Callable[[str], object]
     stays: Counter[str] = field(default_factory=Counter)
-    cleared: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     random: random.Random = field(init=False)
@@ -52,6 +49,10 @@ class Trials:
 
     def run(self, trials: int) -> None:
         """That many trials, or until a fault."""
+        with self.lab.opened():
+            self._run(trials)
+
+    def _run(self, trials: int) -> None:
         self.owner.fill()
         self.called("apply", "--auto-approve", manifest="wide")
         for number in range(1, trials + 1):
@@ -97,34 +98,17 @@ class Trials:
                 return
             self.called("apply", "--auto-approve", "--verify", *more, manifest=manifest)
             self.done["applies at rest"] += 1
-        plan = json.loads(text[text.index("{") :])
+        plan = plan_in(text)
         looked = Looked(self.lab, self.ledger, manifest)
-        for table in TABLES:
-            self.account(looked, table, link_of(plan, self.lab.address("north", table)))
+        self.faults += looked.rest().faults
+        self.account(looked, plan)
 
-    def account(self, looked: Looked, table: Table, link: Mapping[str, Any]) -> None:
+    def account(self, looked: Looked, plan: Mapping[str, Any]) -> None:
         """Each unwanted row here has a reason, and the plan tells of as many for it."""
-        reasons = {key: self.reason(looked, table, key) for key in sorted(looked.here.masters[table.name])}
-        for key, reason in reasons.items():
-            if reason is not None and key not in looked.wanted[table.name]:
-                self.stays[f"{state(looked, table, key)}  {reason}"] += 1
-        found = Counter(reasons.values())
-        told = dict(told_of(link))
-        for reason in (NEEDED, REQUESTED, OVER):
-            if found[reason] != told[reason]:
-                keys = [key for key, why in reasons.items() if why == reason]
-                self.faults.append(
-                    f"{table.name}: {found[reason]} rows {reason}, the plan tells of {told[reason]}: {keys}\n"
-                    + json.dumps({n: link[n] for n in ("blocked", "warnings", "kept", "actions")}, indent=1)
-                )
-
-    def reason(self, looked: Looked, table: Table, key: Key) -> str | None:
-        """Why an entity is here though it is not wanted, or is to go; None where it is wanted."""
-        if key in looked.requested[table.name]:
-            return REQUESTED
-        if key in looked.wanted[table.name]:
-            return None
-        return NEEDED if (table.name, key) in looked.referred else OVER
+        self.faults += looked.account(plan)
+        for table in TABLES:
+            for key in looked.here.masters[table.name].keys() - looked.wanted[table.name]:
+                self.stays[f"{looked.state(table, key)}  {looked.why(table, key)}"] += 1
 
     def clear(self) -> None:
         """A person approves all, and lets go what is over the limit: nothing unwanted may be left."""
@@ -136,7 +120,7 @@ class Trials:
         for table in TABLES:
             for key in looked.here.masters[table.name].keys() - looked.wanted[table.name]:
                 self.faults.append(f"{table.name} {key} is here, unwanted, though a person cleared all")
-        self.cleared["times cleared"] += 1
+        self.done["times that a person cleared all"] += 1
 
     def called(self, *arguments: str, manifest: str) -> tuple[int, str]:
         """A djlink command in this process: its exit code, and what it printed."""
@@ -149,31 +133,3 @@ class Trials:
         ):
             code = cli.run([*arguments, "-f", files[0], "-f", files[1]])
         return code, out.getvalue()
-
-
-def link_of(plan: Mapping[str, Any], address: str) -> Mapping[str, Any]:
-    """A link in the JSON of a plan."""
-    found: Mapping[str, Any] = next(link for link in plan["links"] if link["address"] == address)
-    return found
-
-
-def told_of(link: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """How many rows the plan says stay, by reason."""
-    review = [block for block in link["blocked"] if block["kind"] == "review"]
-    requested = [b["count"] for b in review if b["reason"].startswith("deletion requested")]
-    yield NEEDED, link["kept"]
-    yield REQUESTED, max(requested, default=0)
-    yield OVER, sum(b["count"] for b in review if b["reason"].startswith("no longer wanted"))
-
-
-def state(looked: Looked, table: Table, key: Key) -> str:
-    """The facts of an entity as the state table has them: source, outbound, local, requested, approved."""
-    sets = (
-        looked.theirs.masters[table.name],
-        looked.held[table.name],
-        looked.here.masters[table.name],
-        looked.requested[table.name],
-        looked.approved[table.name],
-    )
-    letters = zip("SOLRA", sets, strict=True)
-    return "".join(letter if key in keys else "-" for letter, keys in letters)
