@@ -39,6 +39,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Delete,
     GiveUp,
     Mend,
+    Move,
     NoteDefinition,
     NoteFilled,
     NoteRequests,
@@ -237,14 +238,23 @@ def _no_link(home: Home, job: Job) -> DjlinkError:
 def _check(home: Home, plan: Plan) -> LinkPlan:
     """The link's own plan. LinkRefused where no row of it comes."""
     link_plan = _plan_of_link(home, plan)
+    if any(isinstance(action, Move) for action in link_plan.actions):
+        raise _moved(home)
     if link_plan.is_stopped:
         raise _stopped(home, plan, link_plan)
     return link_plan
 
 
+def _moved(home: Home) -> LinkRefused:
+    """The error that the link's tables still have their former names."""
+    return refused(home, "it has moved, and its tables still have their former names", "run `djlink apply`")
+
+
 def _check_known(home: Home, plan: Plan) -> LinkPlan:
     """The link's own plan. LinkRefused where what it holds is not known, or it was not made yet."""
     link_plan = _plan_of_link(home, plan)
+    if any(isinstance(action, Move) for action in link_plan.actions):
+        raise _moved(home)
     if link_plan.is_stopped and (link_plan.new or not link_plan.observed):
         raise _stopped(home, plan, link_plan)
     return link_plan

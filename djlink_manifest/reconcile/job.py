@@ -15,6 +15,7 @@ from djlink_manifest.model.links.explanation import KeyText
 from djlink_manifest.model.links.graph import LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.referrers import Referrer
+from djlink_manifest.model.server.epochs import OWN
 from djlink_manifest.model.server.partly_seen import partly_seen
 from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.diff.epochs import old_marks
@@ -22,7 +23,13 @@ from djlink_manifest.reconcile.diff.hidden_parts import needless_entries
 from djlink_manifest.reconcile.diff.link_tables import forgotten, forgotten_local
 from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
 from djlink_manifest.reconcile.observe.all_links import ObservedLinks, observe_all
-from djlink_manifest.reconcile.observe.context import Context, for_deletions, lineage_schemas, without_rules
+from djlink_manifest.reconcile.observe.context import (
+    AllLinkTables,
+    Context,
+    for_deletions,
+    lineage_schemas,
+    without_rules,
+)
 from djlink_manifest.reconcile.observe.deletions import (
     Deletions,
     observe_deletions,
@@ -31,6 +38,7 @@ from djlink_manifest.reconcile.observe.deletions import (
     unseen_below,
 )
 from djlink_manifest.reconcile.observe.late_keys import observe_late_keys
+from djlink_manifest.reconcile.observe.moves import unused_entries
 from djlink_manifest.reconcile.observe.referred_columns import without_referred
 from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_rows
 from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
@@ -44,6 +52,7 @@ from djlink_manifest.reconcile.resolve.unfit import told
 from djlink_manifest.reconcile.runtime.context import ApplyContext, ApplyInputs, open_apply_context
 from djlink_manifest.reconcile.runtime.epochs import place_of, verify
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
+from djlink_manifest.reconcile.state.moves import LinkMove
 from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, joined
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal, ServerFacts
 from djlink_manifest.servers.session.session import Row
@@ -97,6 +106,7 @@ class Job:
         # what this plan's apply drops asks nothing of the rows that it pulls
         dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
         link_tables = without_referred(context, without_rules(context.link_tables(), dropped))
+        self._moves = link_tables.moves
         seen = self._observed = observe_all(context, link_tables, verify=verify)
         stopped = context.graph.downstream(seen.refusals) & seen.snapshots.keys()
         self._link_tables, context = for_deletions(context, link_tables.found, stopped)
@@ -110,7 +120,7 @@ class Job:
         )
         lineage = {name: lineage_schemas(reached.catalog) for name, reached in context.sources.items()}
         self._seen = replace(
-            self._observation(seen, found, removals, left),
+            self._observation(link_tables, seen, found, removals, left),
             relied=relied,
             blocked_keys=blocked_keys,
             lineage=lineage,
@@ -128,11 +138,21 @@ class Job:
         return self._seen
 
     def _observation(
-        self, seen: ObservedLinks, found: Deletions, removals: tuple[Removal, ...], left: tuple[Removal, ...]
+        self,
+        link_tables: AllLinkTables,
+        seen: ObservedLinks,
+        found: Deletions,
+        removals: tuple[Removal, ...],
+        left: tuple[Removal, ...],
     ) -> Observation:
         """All that was observed, as the plan takes it."""
         context, manifest = self.context, self.context.manifest
-        refusals = {**seen.refusals, **found.refusals}
+        refusals, moves = {**seen.refusals, **found.refusals}, dict[str, LinkMove]()
+        for address, move in link_tables.moves.items():
+            if self._all[address].source in seen.source_links:
+                moves[address] = move
+                del refusals[address]
+        refusals = {a: r for a, r in refusals.items() if a not in link_tables.deferred}
         local = context.local.facts(len(self.links))
         entries = (e for e in manifest.taken_out if e.address in context.removed)
         return Observation(
@@ -144,6 +164,7 @@ class Job:
             warnings=(
                 *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
+                *unused_entries(context, moves, refusals),
                 *self._missing_owner_rights(),
                 *self.invisible(),
                 *self._old_marks(),
@@ -153,6 +174,8 @@ class Job:
             approvals=manifest.approvals,
             limit=context.options.limit,
             removals=removals,
+            moves={a: move for a, move in moves.items() if a in context.scope},
+            deferred=link_tables.deferred,
         )
 
     def approved(self, plan: Plan, by: str, day: str) -> tuple[Plan, tuple[Approval, ...]]:
@@ -241,7 +264,7 @@ class Job:
         with self._apply_context(linked) as apply_context:
             for address in sorted(linked):
                 link, link_id = apply_context.links[address], apply_context.link_id(address)
-                apply_context.locks.take(link, link_id)
+                apply_context.lock(address)
                 with apply_context.sources[link.source].session() as source:
                     verify(place_of(link, link_id, apply_context.found.epochs[address]), source)
             yield
@@ -259,7 +282,10 @@ class Job:
         seen, deletions, link_tables = self._observed, self._deletions, self._link_tables
         held = frozenset(a for a, f in link_tables.items() if f.holds(self._all[a]))
         return ApplyInputs(
-            marks={a: f.mark for a, f in link_tables.items() if f.mark is not None},
+            marks={
+                **{a: f.mark for a, f in link_tables.items() if f.mark is not None},
+                **{a: move.mark for a, move in self._moves.items()},
+            },
             marked=frozenset(a for a, f in link_tables.items() if not f.mark_outbound),
             held=held,
             complete=frozenset(a for a in held if not link_tables[a].make_outbound),
@@ -270,7 +296,11 @@ class Job:
                 for a in {*seen.keys, *deletions.keys}
             },
             dependents=deletions.dependents,
-            epochs={a: f.epochs for a, f in link_tables.items()},
+            epochs={
+                **{a: f.epochs for a, f in link_tables.items()},
+                **dict.fromkeys(self._moves, OWN),  # a move looks at the epochs itself
+            },
+            former_ids={a: move.old_ids for a, move in self._moves.items()},
         )
 
     def _missing_owner_rights(self) -> list[str]:
@@ -310,17 +340,17 @@ class Job:
         if not context.is_whole:
             return ()
         found = list[Forgotten]()
+        moving = {link_id for move in self._moves.values() for link_id in move.old_ids}
         for spec in context.manifest.sources:
             if spec.name not in sources:
                 continue
             own_links = tuple(link for link in context.resolved.links if link.source == spec.name)
             declared = frozenset(schema.name for schema in spec.schemas)
-            left = forgotten(
-                own_links, context.catalog_pair(spec.name), context.outbound[spec.name], declared
-            )
+            outbound = context.outbound[spec.name]
             refused = context.resolved.declared.get(spec.name, frozenset())
-            found += (each for each in left if each.source_table not in refused)
+            catalogs = context.catalog_pair(spec.name)
+            found += forgotten(own_links, catalogs, outbound, declared, moving=moving, refused=refused)
         if len(sources) == len(context.manifest.sources):
-            catalogs = [reached.catalog for reached in sources.values()]
-            found += forgotten_local(context.manifest.name, context.local.catalog, catalogs)
+            every = [reached.catalog for reached in sources.values()]
+            found += forgotten_local(context.manifest.name, context.local.catalog, every, moving)
         return tuple(found)

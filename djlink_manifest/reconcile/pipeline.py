@@ -15,8 +15,11 @@ from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.connect import Reached, Words, reach_all, same_servers, with_collations
 from djlink_manifest.reconcile.observe.context import Context, RunOptions, Servers, usual_parallelism
+from djlink_manifest.reconcile.observe.moves import lineage_named_before
 from djlink_manifest.reconcile.observe.stores import open_store_transport
-from djlink_manifest.reconcile.resolve.links import Resolved, local_schemas, resolve
+from djlink_manifest.reconcile.resolve.links import Resolved, resolve
+from djlink_manifest.reconcile.resolve.local_schemas import local_schemas
+from djlink_manifest.reconcile.resolve.renamed import following
 from djlink_manifest.reconcile.resolve.selection import select
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 
@@ -94,7 +97,15 @@ def open_job(
             selection = select(resolved, facts, targets, excludes, below=below, removed=going)
             servers = Servers(base, sources, facts, store_transport)
             options = RunOptions(parallelism or usual_parallelism(len(sources)), report, limit)
-            return Context(manifest, servers, resolved, outbound, selection=selection, options=options)
+            return Context(
+                following(manifest, resolved.links),
+                servers,
+                resolved,
+                outbound,
+                selection=selection,
+                options=options,
+                named_before=lineage_named_before(resolved.links, base),
+            )
 
         def without(error: ServerError) -> Context:
             results[error.server or ""] = error

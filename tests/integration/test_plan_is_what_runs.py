@@ -170,8 +170,16 @@ def naming(applies: Applies) -> None:
     applies.apply(named)
 
 
+def moving(applies: Applies) -> None:
+    """The local schema gets another name."""
+    rig, doc = applies.rig, document(applies.rig)
+    before, after = rig.local_schema("lab_a", "lab"), rig.names("moved")
+    moved = [{"local_schema": before, "to": after}]
+    applies.apply({**doc, "defaults": {**doc["defaults"], "schema_name": after}, "moved": moved})
+
+
 def test_every_change_is_of_an_action_on_a_server_that_it_names(applies: Applies) -> None:
-    for step in (making, deleting, letting_go, changing, losing, naming):
+    for step in (making, deleting, letting_go, changing, losing, naming, moving):
         step(applies)
         assert not applies.faults, f"{step.__name__}: " + "\n".join(applies.faults)
     assert applies.kinds == set(get_args(Action))

@@ -155,7 +155,7 @@ def test_another_schema_name_is_refused_with_the_way_to_do_it(lab: Rig) -> None:
     plan = lab.plan(doc)
     assert plan.has_errors
     hints = [b.hint or "" for link in plan.links for b in link.blocked]
-    assert any("To move the table: delete the link from `sources`, write `removed:" in hint for hint in hints)
+    assert all("add `moved: [{local_schema: " in hint for hint in hints)
 
 
 def test_a_deletion_below_a_forgotten_link_does_not_touch_its_rows(lab: Rig) -> None:

@@ -26,6 +26,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Drift,
     GiveUp,
     Mend,
+    Move,
     NoteDefinition,
     NoteFilled,
     NoteRequests,
@@ -223,6 +224,20 @@ UNMARKED = LinkPlan(
     at(24),
     actions=(CreateOutbound("lab_b", (), "its tables are incomplete"),),
 )
+MOVED = LinkPlan(
+    "lab_b.stim.Movie",
+    1,
+    at(26),
+    actions=(
+        Move(
+            ("lab_b.stim.Film", "the local table lab_b_stim.film"),
+            (("lab_b_stim.film__frame", "lab_b_stim.movie__frame"), ("lab_b_stim.film", "lab_b_stim.movie")),
+            "`moved`",
+            "lab_b",
+        ),
+    ),
+    warnings=("its rows are compared by the next plan, after the move",),
+)
 WIDENED = LinkPlan(
     "lab_b.stim.Grating",
     1,
@@ -260,7 +275,21 @@ FORGOTTEN = Forgotten("lab_a", "lab.old_table", "ourlab_outbound.lab_old_table",
 
 def rich_plan() -> Plan:
     """A plan with each kind of thing that a plan can hold."""
-    links = (SUBJECT, SESSION, SCAN, TRACE, STIMULUS, TRIAL, LICK, SOUND, PARTLY, UNMARKED, WIDENED, *QUIET)
+    links = (
+        SUBJECT,
+        SESSION,
+        SCAN,
+        TRACE,
+        STIMULUS,
+        TRIAL,
+        LICK,
+        SOUND,
+        PARTLY,
+        UNMARKED,
+        WIDENED,
+        MOVED,
+        *QUIET,
+    )
     return Plan(
         "atlas",
         DIGEST,
@@ -382,6 +411,7 @@ _BLOCKED = st.builds(
 )
 _DRIFT = st.builds(Drift, NASTY, COUNT, _HINT)
 ACTIONS: st.SearchStrategy[Action] = st.one_of(
+    st.builds(Move, _TEXTS, st.lists(st.tuples(NASTY, NASTY), max_size=2).map(tuple), NASTY, NASTY),
     st.builds(CreateOutbound, NASTY, _TEXTS, NASTY),
     st.builds(CreateLocal, _TEXTS, NASTY),
     st.builds(AlterLocal, NASTY, _TEXTS, _TEXTS, NASTY),

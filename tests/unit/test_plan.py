@@ -28,6 +28,7 @@ from djlink_manifest.reconcile.plan.actions import (
     GiveUp,
     MakeViews,
     Mend,
+    Move,
     NoteDefinition,
     NoteFilled,
     NoteRequests,
@@ -122,6 +123,8 @@ def action_in_words(action: Action) -> str:
             return f"create outbound {len(tables)}"
         case CreateLocal(tables=tables):
             return f"create local {len(tables)}"
+        case Move(tables=renamed):
+            return f"move {len(renamed)}"
         case MakeViews(views=views):
             return f"make views {len(views)}"
         case AddForeignKey(table=table):

@@ -93,12 +93,13 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
     ]
     assert (value["has_changes"], value["has_errors"]) == (True, True)
     assert value["summary"] == {
-        "links": 14,
+        "links": 15,
         "create": 1,
         "complete": 3,
         "foreign_keys": 1,
         "views": 0,
         "alter": 1,
+        "move": 1,
         "pull": 1550,
         "part_rows": 122_481,
         "bytes": 18_400_000,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from djlink_manifest.manifest.checks.addresses import check_addresses
 from djlink_manifest.manifest.checks.checked import Checked
+from djlink_manifest.manifest.checks.moves import check_moves
 from djlink_manifest.manifest.checks.servers import check_servers
 from djlink_manifest.manifest.checks.stores import check_stores
 from djlink_manifest.manifest.checks.tables import check_tables
@@ -23,6 +24,7 @@ def check(manifest: Manifest, root: Fields, problems: Problems) -> None:
     check_stores(at)
     check_tables(at)
     check_targets(at)
+    check_moves(at)
     check_addresses(at)
 
 

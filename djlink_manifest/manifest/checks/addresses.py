@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from djlink_manifest.manifest.checks.checked import Checked
+from djlink_manifest.manifest.models.moves import followed
 from djlink_manifest.manifest.models.names import (
     is_glob,
     matches,
@@ -77,8 +78,12 @@ def _found(address: str, manifest: Manifest) -> tuple[SourceSpec, SchemaSpec, st
         return f"`{address}` is not the address of a link", FORM
     source = next((s for s in manifest.sources if s.name == words[0]), None)
     if source is None:
-        return f"`{address}`: source `{words[0]}` does not exist", did_you_mean(
-            words[0], [s.name for s in manifest.sources]
+        moved = followed(address, manifest.moved)
+        return (
+            f"`{address}`: source `{words[0]}` does not exist",
+            f"it has moved: write `{moved[-1]}`"
+            if moved
+            else did_you_mean(words[0], [s.name for s in manifest.sources]),
         )
     if is_glob(words[2]) or table_fault(words[2]):
         form = "a part is named by its table, such as `session__trial`" if "." in words[2] else FORM
@@ -177,7 +182,8 @@ def _check_approval(approval: Approval, at: Checked) -> None:
     steps = approval.origin.path
 
     key_path = (*steps, "link")
-    found = _found(approval.link, at.manifest)
+    address = (approval.link, *followed(approval.link, at.manifest.moved))[-1]
+    found = _found(address, at.manifest)
     if len(found) == 2:
         at.warning(key_path, f"an approval for a table that is not linked: {found[0]}", found[1])
     elif linked(found[1], found[2])[0] == "no":

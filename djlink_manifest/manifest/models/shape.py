@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.options import Defaults, FallingOptions, Options
 from djlink_manifest.manifest.models.servers import LocalSpec, ServerSpec, StoreSettings, TlsSpec
-from djlink_manifest.manifest.models.values import Approval, Manifest, Removed, SchemaSpec, SourceSpec
+from djlink_manifest.manifest.models.values import Approval, Manifest, Moved, Removed, SchemaSpec, SourceSpec
 from djlink_manifest.manifest.models.written import Model, data
 from djlink_manifest.manifest.text.nodes import (
     Entry,
@@ -44,6 +44,7 @@ _LEVELS: tuple[tuple[str, type[Model]], ...] = (
     ("sources.*.schemas.*", SchemaSpec),
     ("sources.*.schemas.*.tables.*", Options),
     ("removed.*", Removed),
+    ("moved.*", Moved),
     ("approvals.*", Approval),
 )
 _PLACES: dict[type[Model], str] = {
@@ -57,6 +58,7 @@ _PLACES: dict[type[Model], str] = {
     TlsSpec: "below `tls`",
     StoreSettings: "in a store below `store_settings`",
     Removed: "in an entry of `removed`",
+    Moved: "in an entry of `moved`",
     Approval: "in an entry of `approvals`",
 }
 _PLACEHOLDERS: dict[str, object] = {
@@ -75,6 +77,7 @@ _MISSING_HELP = {
     "host": "write `host: db.lab.example`",
     "tables": 'write `tables: "*"` for all tables',
     "protocol": "write `protocol: file`, or s3, gcs or azure",
+    "to": "write the present name: `{from: kyoto, to: kyoto2}`",
 }
 _NULL_HELP = {
     "schemas": 'write `{tables: "*"}`',

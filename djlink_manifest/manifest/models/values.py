@@ -169,6 +169,32 @@ class Removed(Placed):
         return master_of(self.place[2])
 
 
+class Moved(Placed):
+    """A source, a schema, a table or a local schema that has another name now."""
+
+    from_: str = Field(
+        "",
+        alias="from",
+        description="The former name: a source, `source.schema`, or `source.schema.Table`.",
+        examples=["kyoto", "kyoto.lab", "kyoto.lab.Session"],
+    )
+    local_schema: str = Field(
+        "", description="The former name of a local schema, instead of `from`.", examples=["ours_lab"]
+    )
+    to: str = Field(
+        description="The present name, of the same kind.", examples=["kyoto2", "kyoto.lab2", "ours_lab2"]
+    )
+
+    @property
+    def before(self) -> str:
+        """The former name, of whatever kind."""
+        return self.from_ or self.local_schema
+
+
+def _moved(value: list[Moved], origin: Origin) -> tuple[Moved, ...]:
+    return tuple(sorted(value, key=lambda m: (m.from_, m.local_schema, m.to)))
+
+
 class Approval(Placed):
     """A deletion set that was agreed to; written by `djlink approve`."""
 
@@ -218,6 +244,11 @@ class Manifest(Model):
     )
     removed: Annotated[tuple[Removed, ...], From(dict[str, Removed], _by_name)] = Field(
         (), description="Links to remove, by address; and parts that the source dropped."
+    )
+    moved: Annotated[tuple[Moved, ...], From(list[Moved], _moved)] = Field(
+        (),
+        description="What has another name now, so that its tables are renamed and no row travels again.",
+        examples=[[{"from": "kyoto", "to": "kyoto2"}]],
     )
     approvals: Annotated[tuple[Approval, ...], From(list[Approval], _approvals)] = Field(
         (), description="Approved deletion sets."

@@ -16,7 +16,10 @@ import yaml
 from djlink_manifest.manifest.text.compose import LOADER
 
 INDENT = 2
-TOP_KEYS = ("manifest", "name", "contact", "x-", "local", "defaults", "sources", "removed", "approvals")
+TOP_KEYS = (
+    *("manifest", "name", "contact", "x-", "local", "defaults", "sources"),
+    *("moved", "removed", "approvals"),
+)
 
 _TIGHT_BEFORE = (yaml.FlowEntryToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 _TIGHT_AFTER = (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)

@@ -10,9 +10,11 @@ from djlink_manifest.manifest.text.problems import Problems, did_you_mean
 
 Path = tuple[str, ...]
 
+JOINED = (("approvals",), ("moved",))  # lists of which every file may have a part
+
 
 def overlaid(base: Fields, upper: Fields, problems: Problems, path: Path = ()) -> Fields:
-    """`upper` over `base`: mappings by key, `null` removes, `approvals` are joined, all else is replaced.
+    """`upper` over `base`: mappings by key, `null` removes, `JOINED` lists are joined, all else is replaced.
 
     A table's `where` is one value, not a mapping to merge: in it `null` means NULL. A `null` for a key that
     `base` lacks is a problem: it removes nothing.
@@ -32,11 +34,7 @@ def overlaid(base: Fields, upper: Fields, problems: Problems, path: Path = ()) -
             and not _is_where((*path, key))
         ):
             entries[key] = replace(below, value=overlaid(below.value, entry.value, problems, (*path, key)))
-        elif (
-            (*path, key) == ("approvals",)
-            and isinstance(below.value, Items)
-            and isinstance(entry.value, Items)
-        ):
+        elif (*path, key) in JOINED and isinstance(below.value, Items) and isinstance(entry.value, Items):
             entries[key] = replace(below, value=joined(below.value, entry.value))
         else:
             entries[key] = entry
@@ -44,7 +42,7 @@ def overlaid(base: Fields, upper: Fields, problems: Problems, path: Path = ()) -
 
 
 def beside(files: Sequence[Fields], problems: Problems) -> Fields:
-    """The files of a directory as one mapping: the same key twice is a problem, `approvals` are joined.
+    """The files of a directory as one mapping: the same key twice is a problem, `JOINED` lists are joined.
 
     `manifest`, the version, may stand in each.
     """
@@ -68,7 +66,7 @@ def _beside(one: Fields, other: Fields, problems: Problems, path: Path) -> Field
             entries[key] = entry
         elif isinstance(present.value, Fields) and isinstance(entry.value, Fields) and not _is_where(where):
             entries[key] = replace(present, value=_beside(present.value, entry.value, problems, where))
-        elif where == ("approvals",) and isinstance(present.value, Items) and isinstance(entry.value, Items):
+        elif where in JOINED and isinstance(present.value, Items) and isinstance(entry.value, Items):
             entries[key] = replace(present, value=joined(present.value, entry.value))
         elif where != ("manifest",) or _text(present.value) != _text(entry.value):
             problems.error(

@@ -59,6 +59,10 @@ class LinkGraph:
         """The links and everything that needs them."""
         return self._reach(addresses, nx.descendants)
 
+    def groups(self) -> tuple[frozenset[str], ...]:
+        """The links in groups that are connected, over links that need or are needed."""
+        return tuple(map(frozenset, nx.connected_components(self._networkx().to_undirected())))
+
     def subset(self, addresses: Iterable[str]) -> LinkGraph:
         """The graph of only these links."""
         kept = set(addresses)

@@ -9,7 +9,7 @@ from typing import Literal
 from djlink_manifest.errors import Location
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.definition import Column, TableDefinition
-from djlink_manifest.model.tables.naming import APPROVED, REQUESTED
+from djlink_manifest.model.tables.naming import APPROVED, REQUESTED, class_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,28 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """Where a link was before, as an entry of `moved` at `location` says.
+
+    `table` is a class or the name of a table, as the entry has it, or the present name.
+    """
+
+    source: str
+    schema: str
+    table: str
+    location: Location
+
+    @property
+    def address(self) -> str:
+        """The address that the link had."""
+        return f"{self.source}.{self.schema}.{class_name(self.table)}"
+
+    def names(self, schema: str, table: str) -> bool:
+        """Whether it names this table of a source."""
+        return schema == self.schema and self.table in (table, class_name(table))
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One source table brought to the local server.
 
@@ -55,7 +77,8 @@ class Link:
     read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words;
     `most_deletions` how many entities may go in 24 hours without a review; `stores` where its external
     objects go, as pairs of a source store and a local one, empty where it has none; `dropped_parts` the
-    parts, as the source named them, of which the manifest says that the source dropped them.
+    parts, as the source named them, of which the manifest says that the source dropped them; `formers` the
+    places that it had before, and `former_schemas` the local schemas that its tables may stand in still.
     """
 
     address: str
@@ -78,6 +101,8 @@ class Link:
     stores: tuple[tuple[str, str], ...] = ()
     loose: tuple[str, ...] = ()
     dropped_parts: tuple[str, ...] = ()
+    formers: tuple[Former, ...] = ()
+    former_schemas: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -67,7 +67,9 @@ class Mark:
     Of a local mark alone: `refill` is the digest of the definition that the local tables are being brought
     to, None where no refill is due; `made` the local tables as djlink made them, by name, None in marks of a
     version that did not write it; `remade` tells that the local master table had to be made anew
-    and that the rows which outbound holds are not all back yet.
+    and that the rows which outbound holds are not all back yet; `moved_from` names the local schema and table
+    from which tables are being brought here, None where none are; `check_names` what checks of tables that
+    moved are called, by the names that they would have had.
     """
 
     link_id: str
@@ -90,6 +92,8 @@ class Mark:
     epoch: str | None = None
     epoch_next: str | None = None
     identity: str | None = None
+    moved_from: TableName | None = None
+    check_names: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ class Catalog:
     _marked: Mapping[TableName, Mark] = field(init=False, repr=False, compare=False)
     _named_as_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
     _hidden_parts: Mapping[TableName, Sequence[str]] = field(init=False, repr=False, compare=False)
+    _constraints: Mapping[TableName, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Sort what every link asks for, so that a thousand of them do not each look through all tables."""
@@ -136,6 +141,11 @@ class Catalog:
             master = master_of(name)
             if master is not None:
                 named[schema, master].append(name)
+        constraints = dict[TableName, str]()
+        for (schema, name), table in self.tables.items():
+            constraints |= {(schema, key.name): name for key in table.foreign_keys}
+            constraints |= {(schema, check.name): name for check in table.checks}
+        object.__setattr__(self, "_constraints", constraints)
         object.__setattr__(self, "_marked", marked)
         object.__setattr__(self, "_named_as_parts", dict(named))
         object.__setattr__(self, "_hidden_parts", self._find_hidden_parts())
@@ -143,6 +153,21 @@ class Catalog:
     def mark(self, schema: str, table: str) -> Mark | None:
         """The mark of a table, in the schema that the table is in; None where it has none."""
         return self._marked.get((schema, table))
+
+    def constraint_of(self, schema: str, name: str) -> str | None:
+        """The table of a schema that has a foreign key or a check of that name; None where none has."""
+        return self._constraints.get((schema, name))
+
+    def protected(self, mark: Mark) -> TableName:
+        """The source table whose rows the mark's outbound table protects.
+
+        A foreign key follows a table that is renamed. Where there is none, the one that the mark names.
+        """
+        outbound = self.tables.get((mark.outbound_schema, mark.outbound_table))
+        keys = outbound.foreign_keys if outbound is not None else ()
+        before = (mark.source_schema, mark.source_table)
+        place = next(((k.parent_schema, k.parent_table) for k in keys), before)
+        return before if same_place(place, before) else place
 
     def named_as_parts(self, schema: str, master: str) -> Sequence[str]:
         """The tables that have names like parts of that master, sorted."""
@@ -211,6 +236,11 @@ class Catalog:
 def _with_parts(master: TableDefinition, parts: list[TableDefinition]) -> TableDefinition:
     entity = [part for part in parts if not is_requested_part(part, master)]
     return replace(master, parts=parents_first(entity)[0])
+
+
+def same_place(one: TableName, other: TableName) -> bool:
+    """Whether two names are of one table: some servers tell foreign keys' parents in small letters."""
+    return [name.lower() for name in one] == [name.lower() for name in other]
 
 
 def fingerprint(identity: ServerIdentity) -> str:

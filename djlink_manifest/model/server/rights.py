@@ -22,6 +22,7 @@ LOCAL_RIGHTS = (
 )
 PULLING_RIGHTS = frozenset({"CREATE", "ALTER", "REFERENCES"})  # those that deletions do not need
 REMOVAL_RIGHTS = ("DROP",)  # on both of these schemas, for `removed` alone
+MOVING_RIGHTS = ("ALTER", "DROP")  # on the local schema whose tables get other names, for `moved` alone
 OWNER_RIGHTS = ("SELECT", "INSERT", "DELETE")
 _ALL = frozenset({"ALL", "ALL PRIVILEGES"})
 # any of these on a whole schema lets an account see all tables of it; other rights show none

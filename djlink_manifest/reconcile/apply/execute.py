@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from djlink_manifest.reconcile.apply import pull, refresh, schema_changes
+from djlink_manifest.reconcile.apply import moves, pull, refresh, schema_changes
 from djlink_manifest.reconcile.deletion import confirmations, requested
 from djlink_manifest.reconcile.deletion.orphans import delete_orphans
 from djlink_manifest.reconcile.plan.actions import (
@@ -22,6 +22,7 @@ from djlink_manifest.reconcile.plan.actions import (
     GiveUp,
     MakeViews,
     Mend,
+    Move,
     NoteDefinition,
     NoteFilled,
     NoteRequests,
@@ -42,6 +43,8 @@ def execute(link_work: LinkWork, action: Action) -> Blocked | None:
     Raises Otherwise where nothing further of the link may be done in this apply, and other errors of ours.
     """
     match action:
+        case Move():
+            moves.move(link_work, action)
         case CreateOutbound():
             schema_changes.create_outbound(link_work, action)
         case CreateLocal():

@@ -112,7 +112,8 @@ def _take_locks(due: Sequence[str], going: Sequence[Removal], run: Run) -> None:
         if gone & {place.source, apply_context.local.address.name}:
             continue
         try:
-            apply_context.locks.take(link, place.link_id)
+            for link_id in (place.link_id, *apply_context.found.former_ids.get(place.address, ())):
+                apply_context.locks.take(link, link_id)
         except LinkLocked:
             raise
         except ServerError as error:
@@ -224,7 +225,7 @@ def _opened(run: Run, turn: Turn) -> Iterator[LinkWork]:
     """The bench of a turn, with its locks taken, and signed."""
     apply_context = run.apply_context
     for address in changed_by(turn.address, turn.actions):
-        apply_context.locks.take(apply_context.links[address], apply_context.link_id(address))
+        apply_context.lock(address)
     with (
         apply_context.sources[apply_context.links[turn.address].source].session() as source,
         apply_context.local.session() as local,

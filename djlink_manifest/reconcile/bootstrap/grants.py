@@ -18,7 +18,7 @@ from djlink_manifest.model.server.rights import (
     needs_of_owner,
 )
 from djlink_manifest.model.tables.owner_views import owner_schema
-from djlink_manifest.reconcile.resolve.links import local_schemas, removed_schemas
+from djlink_manifest.reconcile.resolve.local_schemas import local_schemas, removed_schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,9 @@ def _of_source(
 
 
 def _of_local(manifest: Manifest, environ: Mapping[str, str]) -> AccountGrants:
-    needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=bool(manifest.taken_out))
+    # a table that gets another name is dropped under the former one
+    drops = bool(manifest.taken_out or manifest.moved)
+    needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=drops)
     user = _account(_text(manifest.local, "user", environ))
     return _made(manifest.local, environ, "local user", user, schemas=(), needs=needs)
 

@@ -25,16 +25,17 @@ from djlink_manifest.model.tables.definition import unlike_a_table
 from djlink_manifest.model.tables.derive import outbound_definitions
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.vendors.versions import ends_in_2038
+from djlink_manifest.reconcile.diff.constraint_names import with_check_names, with_free_name, with_free_names
 from djlink_manifest.reconcile.diff.epochs import epoch_state, missing_columns
 from djlink_manifest.reconcile.diff.hidden_parts import hidden_parts, hidden_problems
 from djlink_manifest.reconcile.diff.local_tables import (
     LocalDrift,
     keys_agree,
     local_drift,
-    relink,
     relink_with_key,
 )
 from djlink_manifest.reconcile.diff.owner_views import views_to_make
+from djlink_manifest.reconcile.diff.renamed import protects_another, rename_hint
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal
 
 NO_TABLES: Mapping[TableName, str] = {}
@@ -94,6 +95,7 @@ def compare_link(
 
     `linked` are the local tables of all links, each with its link's address.
     """
+    link = with_check_names(link, _local_mark(link, catalogs), catalogs.local)
     refusals = tuple(_refusals(link, catalogs))
     first = next((r for r in refusals if not r.only_pulls), next(iter(refusals), None))
     return first or _found(link, catalogs, linked)
@@ -101,6 +103,7 @@ def compare_link(
 
 def compare_for_deletions(link: Link, catalogs: CatalogPair) -> LinkTables | Refusal:
     """What a link of which no row comes has of tables and marks, or why nothing can be deleted either."""
+    link = with_check_names(link, _local_mark(link, catalogs), catalogs.local)
     refusal = next((r for r in _refusals(link, catalogs) if not r.only_pulls), None)
     return refusal or _found(link, catalogs, NO_TABLES)
 
@@ -117,8 +120,8 @@ def _found(link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str]) -
         mark_outbound=source_mark is None or source_mark.definition is None,
         mark_local=local_mark is None or local_mark.definition is None,
         make_outbound=tuple(t for t in outbound if (t.schema, t.name) not in catalogs.source.tables),
-        make_local=tuple(found_drift.make),
-        add_foreign_keys=tuple(_late_keys(link, found_drift, linked)),
+        make_local=with_free_names(found_drift.make, catalogs.local),
+        add_foreign_keys=tuple(_late_keys(link, found_drift, linked, catalogs.local)),
         drift=tuple(found_drift.notes),
         alter_local=tuple(found_drift.alter),
         change_local=tuple(found_drift.change),
@@ -170,20 +173,27 @@ def holding(link: Link, catalogs: CatalogPair) -> bool:
 
 
 def forgotten(
-    links: tuple[Link, ...], catalogs: CatalogPair, outbound: str, declared_schemas: Set[str]
+    links: tuple[Link, ...],
+    catalogs: CatalogPair,
+    outbound: str,
+    declared_schemas: Set[str],
+    moving: Set[str] = frozenset(),
+    refused: Set[str] = frozenset(),
 ) -> Iterator[Forgotten]:
     """Links that this manifest made on the source and declares no longer.
 
     Of a declared schema that the account does not see nobody can say what is declared: it is refused as a
-    whole.
+    whole. `refused` are tables that are declared and give no link, `moving` the ids of links that have
+    another name now; so have those whose table was renamed.
     """
     declared = {(link.definition.schema, link.definition.name) for link in links}
     unseen = declared_schemas - catalogs.source.all_schemas
     marks = catalogs.source.marks.get(outbound, ())
     for mark in sorted(marks, key=lambda m: (m.source_schema, m.source_table)):
-        if mark.manifest != catalogs.manifest or mark.source_schema in unseen:
+        if mark.manifest != catalogs.manifest or mark.source_schema in unseen or mark.link_id in moving:
             continue
-        if (mark.source_schema, mark.source_table) not in declared:
+        places = {(mark.source_schema, mark.source_table), catalogs.source.protected(mark)}
+        if not declared & places and not refused & {".".join(place) for place in places}:
             yield Forgotten(
                 catalogs.source.server,
                 f"{mark.source_schema}.{mark.source_table}",
@@ -192,9 +202,14 @@ def forgotten(
             )
 
 
-def forgotten_local(manifest: str, local: Catalog, sources: Iterable[Catalog]) -> Iterator[Forgotten]:
-    """Links that this manifest made here and of which no source that it names knows anything."""
-    known = {m.link_id for catalog in sources for marks in catalog.marks.values() for m in marks}
+def forgotten_local(
+    manifest: str, local: Catalog, sources: Iterable[Catalog], moving: Set[str] = frozenset()
+) -> Iterator[Forgotten]:
+    """Links that this manifest made here and of which no source that it names knows anything.
+
+    `moving` are the ids of links that have another name now.
+    """
+    known = {m.link_id for catalog in sources for marks in catalog.marks.values() for m in marks} | moving
     for marks in (local.marks[schema] for schema in sorted(local.marks)):
         for mark in marks:
             if mark.manifest == manifest and mark.link_id not in known and mark.definition is not None:
@@ -206,11 +221,13 @@ def forgotten_local(manifest: str, local: Catalog, sources: Iterable[Catalog]) -
                 )
 
 
-def _late_keys(link: Link, found: LocalDrift, linked: Mapping[TableName, str]) -> Iterator[LateKey]:
+def _late_keys(
+    link: Link, found: LocalDrift, linked: Mapping[TableName, str], local: Catalog
+) -> Iterator[LateKey]:
     for name, key in found.late_keys:
         table = next(t for t in link.local.tables if t.name == name)
         parent = linked.get((key.parent_schema, key.parent_table), link.address)
-        yield LateKey(table, key, parent)
+        yield LateKey(table, with_free_name(key, table, local), parent)
 
 
 def _has_master(link: Link, catalogs: CatalogPair) -> bool:
@@ -339,7 +356,7 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
                 f"its local table is {mark.local_schema}.{mark.local_table}, but the manifest names {local}",
-                f"restore the former `schema_name`. To move the table: {relink(link)}",
+                rename_hint(link, mark),
             )
         elif source_mark is None and mark.definition is not None:
             # the local mark is completed last, so no interruption leaves this; going on could mix two sources
@@ -361,6 +378,7 @@ def _hidden(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
 def _outbound_key(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     found = catalogs.source.tables.get((link.outbound_schema, link.outbound_table))
     if found is not None:
+        yield from protects_another(link, found)
         expected = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)[0]
         # its columns are the source's key, to which nothing can be added
         words = [d.words for d in differences(expected, found) if d.kind in ("differs", "column")]

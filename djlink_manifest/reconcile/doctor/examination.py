@@ -31,7 +31,8 @@ from djlink_manifest.reconcile.doctor.unseen_tables import (
 from djlink_manifest.reconcile.observe.connect import Words
 from djlink_manifest.reconcile.observe.stores import StoreTransport, open_store_transport
 from djlink_manifest.reconcile.plan.removals import marks_of
-from djlink_manifest.reconcile.resolve.links import Resolved, local_schemas, resolve
+from djlink_manifest.reconcile.resolve.links import Resolved, resolve
+from djlink_manifest.reconcile.resolve.local_schemas import local_schemas
 from djlink_manifest.reconcile.resolve.unfit import folded_locally
 from djlink_manifest.servers.catalog.foreign_keys import acting_unseen, keys_to
 from djlink_manifest.servers.catalog.health import read_health
@@ -161,7 +162,8 @@ def _findings(
         yield from server_findings(name, is_loopback(one.address.host), one.health, now)
         if name == "local":
             leaving = {mark.local_schema for marks in going.values() for mark in marks}
-            needs = local_needs(local_schemas(manifest), leaving)
+            former = local_schemas(manifest) & one.catalog.all_schemas
+            needs = local_needs(local_schemas(manifest, former=False) | former, leaving)
             yield from rights_findings(name, needs, one.health, one.catalog)
             yield from folded_locally(links, one.health.globals)
             yield from unseen_findings(
@@ -254,5 +256,5 @@ def _going(
         name = entry.place[0]
         one, schema = seen.get(name), outbound.get(name)
         if isinstance(one, _Seen) and isinstance(schema, str):
-            found[name] += marks_of(entry, one.catalog.marks.get(schema, ()), manifest.name)
+            found[name] += marks_of(entry, one.catalog.marks.get(schema, ()), manifest)
     return found

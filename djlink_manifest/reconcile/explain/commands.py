@@ -31,6 +31,9 @@ def explain(job: Job, address: str, key: str) -> tuple[Explanation, LinkPlan]:
     link = context.links[address]
     values = parse_key(key, link)
     source, links, link_tables = context.sources[link.source], context.links, context.link_tables()
+    if address in link_tables.moves or address in link_tables.deferred:
+        refusal = link_tables.refusals[address]
+        raise UsageError(f"{address}: {refusal.reason}", hint=refusal.hint)
     source_links, refusals = source_links_of(links, context.graph, link_tables, source)
     if address not in source_links.links:
         raise UsageError(f"{address}: {refusals[address].reason}", hint=refusals[address].hint)

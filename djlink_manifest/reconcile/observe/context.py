@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.graph import LinkGraph
@@ -19,6 +19,9 @@ from djlink_manifest.reconcile.diff.link_tables import (
     compare_link,
     holding,
 )
+from djlink_manifest.reconcile.diff.moved_marks import source_marks
+from djlink_manifest.reconcile.diff.moves import find_move, with_lineage
+from djlink_manifest.reconcile.diff.renamed import former_names
 from djlink_manifest.reconcile.observe.connect import Reached, Words
 from djlink_manifest.reconcile.observe.stores import StoreTransport
 from djlink_manifest.reconcile.resolve.links import Resolved
@@ -31,6 +34,7 @@ from djlink_manifest.reconcile.resolve.unfit import (
     told,
     unchecked,
 )
+from djlink_manifest.reconcile.state.moves import LinkMove
 from djlink_manifest.reconcile.state.snapshot import LinkTables, Refusal, ServerFacts, merged
 from djlink_manifest.servers.ddl.lineage import is_lineage
 
@@ -51,12 +55,16 @@ class AllLinkTables:
     """The footings of all links that have one, and the refusals with those known before.
 
     A link whose refusal bars pulls only has both. `held` are the links whose held rows can be read, whatever
-    else may be amiss with them.
+    else may be amiss with them. `moves` are links that have another name now, `deferred` those that wait for
+    them, with their addresses; all of these have a refusal that says so, since nothing else of them is looked
+    at before.
     """
 
     found: Mapping[str, LinkTables]
     refusals: Mapping[str, Refusal]
     held: frozenset[str]
+    moves: Mapping[str, LinkMove] = field(default_factory=dict)
+    deferred: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,8 @@ class RunOptions:
 class Context:
     """A manifest resolved against its servers.
 
-    `outbound` gives each source's outbound schema, `selection` what a command is about.
+    `outbound` gives each source's outbound schema, `selection` what a command is about; `named_before` are
+    the links whose local lineage has the name of a former source.
     """
 
     manifest: Manifest
@@ -95,6 +104,7 @@ class Context:
     outbound: Mapping[str, str]
     selection: Selection
     options: RunOptions
+    named_before: frozenset[str] = frozenset()
 
     @property
     def local(self) -> Reached:
@@ -144,10 +154,13 @@ class Context:
         refusals, held = {r.address: r for r in self.resolved.refusals}, set[str]()
         linked = {(t.schema, t.name): x.address for x in self.resolved.links for t in x.local.tables}
         catalog_pairs = {name: self.catalog_pair(name) for name in self.sources}
+        moves = dict(self._moves(catalog_pairs, refusals))
         for link in self.resolved.links:
             catalogs = catalog_pairs[link.source]
             if holding(link, catalogs):
                 held.add(link.address)
+            if link.address in moves:
+                continue
             known = refusals.get(link.address) or self._unfit(link, catalogs)
             stands = known or compare_link(link, catalogs, linked)
             if isinstance(stands, Refusal):
@@ -159,7 +172,54 @@ class Context:
                 refusals[link.address] = merged(refusals[link.address], stands)
             else:
                 found[link.address] = stands
-        return AllLinkTables(found, refusals, frozenset(held))
+        due = {a: move for a, move in moves.items() if isinstance(move, LinkMove)}
+        refusals |= {a: move for a, move in moves.items() if isinstance(move, Refusal)}
+        deferred = self._deferred(due, refusals) if due else {}
+        for address in {*due, *deferred}:
+            found.pop(address, None)
+            words = (
+                "it has moved"
+                if address in due
+                else f"waits for the move of {', '.join(sorted(deferred[address]))}"
+            )
+            refusals[address] = Refusal(address, words, "run djlink apply, which carries the move out first")
+        return AllLinkTables(found, refusals, frozenset(held), due, deferred)
+
+    def _moves(
+        self, catalogs: Mapping[str, CatalogPair], refusals: Mapping[str, Refusal]
+    ) -> Iterator[tuple[str, LinkMove | Refusal]]:
+        """The links that have another name now, or cannot be brought to it."""
+        for name, pair in catalogs.items():
+            links = [link for link in self.resolved.links if link.source == name]
+            declared = frozenset((link.definition.schema, link.definition.name) for link in links)
+            befores = {x.address: source_marks(x, pair, declared)[1] for x in links if x.formers}
+            marked = {a: (m[0].source_schema, m[0].source_table) for a, m in befores.items() if m}
+            names = former_names(links, marked)
+            for link in links:
+                if link.address in refusals and not refusals[link.address].only_pulls:
+                    continue
+                move = find_move(link, pair, names, declared)
+                if link.address in self.named_before and not isinstance(move, Refusal):
+                    move = with_lineage(link, pair, move)
+                if move is not None:
+                    yield link.address, move
+
+    def _deferred(
+        self, moves: Mapping[str, LinkMove], refusals: Mapping[str, Refusal]
+    ) -> Mapping[str, frozenset[str]]:
+        """The links that wait for moves: connected with them, or of tables whose place is not free yet."""
+        places = {old: address for address, move in moves.items() for old, _ in move.tables}
+        found = dict[str, frozenset[str]]()
+        connected = {a: group & moves.keys() for group in self.graph.groups() for a in group}
+        for link in self.resolved.links:
+            if link.address in moves:
+                continue
+            causes = {places[p] for t in link.local.tables if (p := (t.schema, t.name)) in places}
+            if link.address not in refusals:
+                causes |= connected[link.address]
+            if causes:
+                found[link.address] = frozenset(causes)
+        return found
 
     def _unfit(self, link: Link, catalogs: CatalogPair) -> Refusal | None:
         """The refusal of a link whose names a server folds."""

@@ -35,11 +35,9 @@ def find_removals(
         if name in sources:
             marks = sources[name].catalog.marks.get(outbound[name], ())
             all_local_marks = [m for each in local.catalog.marks.values() for m in each]
-            source_marks = list(marks_of(entry, marks, manifest.name))
+            source_marks = list(marks_of(entry, marks, manifest))
             local_marks = [
-                m
-                for m in marks_of(entry, all_local_marks, manifest.name)
-                if m.outbound_schema == outbound[name]
+                m for m in marks_of(entry, all_local_marks, manifest) if m.outbound_schema == outbound[name]
             ]
             found += [(entry, mark) for mark in (source_marks or local_marks)[:1]]
     if not found:
@@ -74,8 +72,8 @@ def find_removals(
 
 def _source_catalog(sources: Mapping[str, Reached], entry: Removed, mark: Mark) -> Catalog:
     with sources[entry.place[0]].readers.session() as session:
-        outbound = mark.outbound_schema
-        schemas = {mark.source_schema, outbound, owner_schema(outbound)}
+        outbound, present = mark.outbound_schema, sources[entry.place[0]].catalog.protected(mark)
+        schemas = {mark.source_schema, present[0], outbound, owner_schema(outbound)}
         return read_catalog(session, schemas, {outbound})
 
 

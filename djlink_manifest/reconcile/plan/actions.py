@@ -16,6 +16,7 @@ from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.model.vendors.alter_cost import Cost
+from djlink_manifest.reconcile.state.moves import LinkMove
 from djlink_manifest.reconcile.state.snapshot import Alteration, TableChange
 
 ADDED = "added at the source after linking"
@@ -34,6 +35,21 @@ class CreateOutbound:
     reason: str
     definitions: tuple[TableDefinition, ...] = ()
     mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Bring a link's marks, local tables and lineage to the name that it has now. No row travels.
+
+    `before` is what it was called, `tables` the local tables to rename, with their new names.
+    """
+
+    before: tuple[str, ...]
+    tables: tuple[tuple[str, str], ...]
+    reason: str
+    server: str = LOCAL
+    due: LinkMove | None = None
+    lineage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +342,7 @@ class NoteRequests:
 
 
 Structure: TypeAlias = (
-    CreateOutbound | MakeViews | CreateLocal | AlterLocal | ChangeLocal | CopyLineage | AddForeignKey
+    Move | CreateOutbound | MakeViews | CreateLocal | AlterLocal | ChangeLocal | CopyLineage | AddForeignKey
 )
 Bookkeeping: TypeAlias = NoteDefinition | NoteFilled | NoteServer
 Rows: TypeAlias = Pull | PullAgain | Refill | Register | Release | GiveUp

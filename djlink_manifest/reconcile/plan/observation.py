@@ -9,6 +9,7 @@ from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.deletion_requests import DeletionFacts
+from djlink_manifest.reconcile.state.moves import LinkMove
 from djlink_manifest.reconcile.state.snapshot import (
     BlockedKey,
     Forgotten,
@@ -38,7 +39,8 @@ class Observation:
     `deletions` is what was observed of them; `limit` replaces every `max_deletions`. `relied` names, by link,
     the entities that are not refilled for what refers to them, `blocked_keys` the foreign keys that rows keep
     from being added; `lineage`, by source, the schemas that have DataJoint's lineage; `rejecting` has the
-    servers that reject what djlink writes there, and why.
+    servers that reject what djlink writes there, and why. `moves` are links that have another name now,
+    `deferred` those that wait for them, by address: of neither anything else was observed.
     """
 
     head: Head
@@ -55,3 +57,5 @@ class Observation:
     blocked_keys: Mapping[str, tuple[BlockedKey, ...]] = field(default_factory=dict)
     lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rejecting: Mapping[str, Refusal] = field(default_factory=dict)
+    moves: Mapping[str, LinkMove] = field(default_factory=dict)
+    deferred: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Delete,
     MakeViews,
     Mend,
+    Move,
     NoteDefinition,
     NoteRequests,
     NoteServer,
@@ -66,7 +67,7 @@ def is_structure(action: Action) -> bool:
     """Whether an action makes or alters tables or views before anything is deleted or comes."""
     if isinstance(action, AlterLocal | NoteDefinition):
         return not action.after_rows
-    made = CreateOutbound | CreateLocal | ChangeLocal | NoteServer | CopyLineage | MakeViews
+    made = Move | CreateOutbound | CreateLocal | ChangeLocal | NoteServer | CopyLineage | MakeViews
     return isinstance(action, made)
 
 

@@ -26,6 +26,7 @@ from djlink_manifest.reconcile.plan.link_actions import (
     structure,
     taken_note_of,
 )
+from djlink_manifest.reconcile.plan.moves import LATER, deferral, move_action
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.plan.warnings import (
@@ -176,6 +177,9 @@ def _link_plans(
         for base in _bases(links, graph):
             stopped = [p for p in base.after if plans[p].is_stopped]
             own_refusals, link = refused.get(base.address, []), links[base.address]
+            if base.address in seen.moves or base.address in seen.deferred:
+                plans[base.address] = _moving_plan(base, link, seen)
+                continue
             tables = seen.link_tables.get(base.address)
             begun = tables is not None and not tables.is_new
             in_the_way = tuple(_in_the_way(own_refusals, stopped, begun=begun))
@@ -190,6 +194,18 @@ def _link_plans(
         if above == staying:
             return plans, spent
         staying = above
+
+
+def _moving_plan(base: LinkPlan, link: Link, seen: Observation) -> LinkPlan:
+    """The plan of a link that has another name now, or that waits for one that has: nothing else is done."""
+    move = seen.moves.get(link.address)
+    if move is None:
+        blocked = (deferral(seen.deferred[link.address]),)
+        return replace(base, blocked=blocked, observed=False)
+    action = move_action(move, link.source, seen.lineage.get(link.source, ()))
+    rejected = tuple(_rejected(link, (action,), seen))
+    actions = () if rejected else (action,)
+    return replace(base, actions=actions, blocked=rejected, warnings=(LATER,), observed=False)
 
 
 def _only_pulls(refusals: Iterable[Refusal]) -> bool:

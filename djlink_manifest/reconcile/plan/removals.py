@@ -6,19 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
-from djlink_manifest.manifest.models.values import Removed
+from djlink_manifest.manifest.models.moves import former_places
+from djlink_manifest.manifest.models.values import Manifest, Removed
+from djlink_manifest.model.links.link import Former
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.server.epochs import OWN, EpochState, LocalServer, judged
 from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.model.tables.derive import is_requested_part, requested_part_name
-from djlink_manifest.model.tables.naming import (
-    APPROVED,
-    HISTORY,
-    REQUESTED,
-    beside_source,
-    class_name,
-    plain_name,
-)
+from djlink_manifest.model.tables.naming import APPROVED, HISTORY, REQUESTED, beside_source
 from djlink_manifest.model.tables.owner_views import KINDS, owner_schema
 from djlink_manifest.reconcile.plan.actions import Blocked
 from djlink_manifest.reconcile.plan.confirmation import cause_of
@@ -55,12 +50,15 @@ class Removal:
     epochs: EpochState = OWN
 
 
-def marks_of(entry: Removed, marks: Iterable[Mark], manifest: str) -> Iterator[Mark]:
-    """The marks of the link that an entry of `removed` names."""
-    _, schema, name = entry.place
+def marks_of(entry: Removed, marks: Iterable[Mark], manifest: Manifest) -> Iterator[Mark]:
+    """The marks of the link that an entry of `removed` names, under the names that it had before too."""
+    source, schema, name = entry.place
+    present = Former(source, schema, name, entry.location)
+    places = (present, *former_places(manifest.moved, source, schema, name))
     for mark in marks:
-        named = name in (mark.source_table, class_name(mark.source_table))
-        if named and mark.manifest == manifest and mark.source_schema == schema:
+        if mark.manifest == manifest.name and any(
+            place.names(mark.source_schema, mark.source_table) for place in places
+        ):
             yield mark
 
 
@@ -154,11 +152,12 @@ def _views(outbound: TableName, source: Catalog) -> Iterator[TableName]:
 
 def made_tables(mark: Mark, source: Catalog, local: Catalog) -> tuple[TableName, ...]:
     """The local tables that djlink made for the link, the master last."""
-    source_table = next((t for t in source.masters(mark.source_schema) if t.name == mark.source_table), None)
+    schema, name = source.protected(mark)
+    source_table = next((t for t in source.masters(schema) if t.name == name), None)
     master = next((t for t in local.masters(mark.local_schema) if t.name == mark.local_table), None)
     if master is None:
         return ()
-    made = {plain_name(p.name) for p in (source_table.parts if source_table else ())}
+    made = {mark.local_table + p.name[len(name) :] for p in (source_table.parts if source_table else ())}
     # the source table, or a part of it, may have been dropped, or not be visible to the link user
     local_marks = local.marks.get(mark.local_schema, ())
     made.update(name for m in local_marks if m.link_id == mark.link_id for name in m.made or ())

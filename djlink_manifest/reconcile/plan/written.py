@@ -17,6 +17,7 @@ from djlink_manifest.reconcile.plan.actions import (
     GiveUp,
     MakeViews,
     Mend,
+    Move,
     NoteDefinition,
     NoteFilled,
     NoteRequests,
@@ -50,4 +51,6 @@ def writes_to(action: Action, source: str) -> frozenset[str]:
             return frozenset({source, LOCAL})
         case NoteDefinition(server=server):
             return frozenset({server})
+        case Move(server=server):
+            return frozenset({server, LOCAL})
     # mypy proves that every kind of action returns above

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from djlink_manifest.manifest.models.match import EquallyClose, rule_for
 from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec, TableRule
 from djlink_manifest.manifest.text.problems import nearest
-from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
+from djlink_manifest.model.server.catalog import Catalog, TableName
 from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant
 from djlink_manifest.model.tables.naming import class_name, is_hidden, master_of
 from djlink_manifest.reconcile.resolve.refusals import (
@@ -21,6 +21,7 @@ from djlink_manifest.reconcile.resolve.refusals import (
     unread,
     unusable_name,
 )
+from djlink_manifest.reconcile.resolve.renamed import renamed_schema
 from djlink_manifest.reconcile.state.snapshot import Refusal
 
 
@@ -58,7 +59,7 @@ class Hints:
             for key in table.foreign_keys
         }
         own_marks = [m for m in catalog.marks.get(outbound, ()) if m.manifest == manifest]
-        linked = {(m.source_schema, m.source_table): _today(m, catalog) for m in own_marks}
+        linked = {(m.source_schema, m.source_table): catalog.protected(m) for m in own_marks}
         return Hints(frozenset((named | set(linked.values())) - catalog.tables.keys()), linked)
 
     def meant(self, schema: str, pattern: str) -> frozenset[TableName] | None:
@@ -70,14 +71,6 @@ class Hints:
         found = {place for place in self.named if fits(place)}
         found |= {today for place, today in self.linked.items() if fits(place)}
         return frozenset(found) or None
-
-
-def _today(mark: Mark, catalog: Catalog) -> TableName:
-    """What a mark's source table is called today: a foreign key follows a table that is renamed."""
-    before = (mark.source_schema, mark.source_table)
-    outbound = catalog.tables.get((mark.outbound_schema, mark.outbound_table))
-    keys = outbound.foreign_keys if outbound is not None else ()
-    return next(((k.parent_schema, k.parent_table) for k in keys), before)
 
 
 def candidates(
@@ -108,6 +101,10 @@ def _no_schema(source: SourceSpec, schema: SchemaSpec, catalog: Catalog, hints: 
     close = nearest(schema.name, sorted(catalog.all_schemas))
     rights = grant(SOURCE_RIGHTS, schema.name, catalog.identity)
     known = frozenset(place for place in hints.named if place[0] == schema.name)
+    renamed = renamed_schema(source.name, schema, hints.linked)
+    if renamed is not None:
+        tables = frozenset(today for place, today in hints.linked.items() if place[0] == schema.name)
+        return Unresolved(renamed, schema.name, None, tables)
     if close and not known:
         hint = f"did you mean `{close}`? Otherwise ask the source's administrator to run: {rights}"
     else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from djlink_manifest.manifest.models.moves import former_local_schemas, former_places
 from djlink_manifest.manifest.models.values import Manifest, Removed, SourceSpec
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.graph import Edge, LinkGraph
-from djlink_manifest.model.links.link import Link, Reference
+from djlink_manifest.model.links.link import Former, Link, Reference
 from djlink_manifest.model.server.catalog import Catalog, TableName, Version
 from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
 from djlink_manifest.model.stores.store import Stores
@@ -17,7 +18,7 @@ from djlink_manifest.model.tables.derive import LinkedTable, circle_notes, local
 from djlink_manifest.model.tables.naming import outbound_names, plain_name, source_of
 from djlink_manifest.model.vendors.fitting import Fitted, fitted
 from djlink_manifest.reconcile.resolve.blocking import Blocker
-from djlink_manifest.reconcile.resolve.candidates import Unresolved, candidates
+from djlink_manifest.reconcile.resolve.candidates import Hints, Unresolved, candidates
 from djlink_manifest.reconcile.resolve.circles import (
     LinkKey,
     Untied,
@@ -28,6 +29,7 @@ from djlink_manifest.reconcile.resolve.circles import (
 )
 from djlink_manifest.reconcile.resolve.external_columns import Housed, house
 from djlink_manifest.reconcile.resolve.refusals import Candidate, first_each, refusals_of
+from djlink_manifest.reconcile.resolve.renamed import renamed_refusals
 from djlink_manifest.reconcile.resolve.targets import target_refusals
 from djlink_manifest.reconcile.state.snapshot import Refusal, refusal_about
 
@@ -44,35 +46,6 @@ class Resolved:
     graph: LinkGraph
     refusals: tuple[Refusal, ...]
     declared: Mapping[str, frozenset[str]]
-
-
-def local_schemas(manifest: Manifest) -> frozenset[str]:
-    """Every local schema that the manifest can name.
-
-    Of a link that is taken out, and whose source schema is declared no longer, it is the one that the options
-    of its source, or `defaults`, give.
-    """
-    named = {
-        rule.options.local_schema(source.name, schema.name)
-        for source in manifest.sources
-        for schema in source.schemas
-        for rule in schema.rules
-    }
-    return frozenset(
-        named
-        | {
-            source.local_schema(source.name, name)
-            for source in manifest.sources
-            for name in removed_schemas(manifest, source)
-        }
-    )
-
-
-def removed_schemas(manifest: Manifest, source: SourceSpec) -> tuple[str, ...]:
-    """The schemas of a source that only links taken out name, sorted."""
-    declared = {schema.name for schema in source.schemas}
-    places = (entry.place for entry in manifest.taken_out)
-    return tuple(sorted({schema for name, schema, _ in places if name == source.name} - declared))
 
 
 def resolve(
@@ -111,6 +84,7 @@ def resolve(
     refusals = [
         *(u.refusal for each in found for u in each.unresolved),
         *(r for each in found for r in each.refusals(local.identity.version)),
+        *(r for each in found for r in each.renamed()),
         *target_refusals(manifest, links.values(), outbound, homes),
         *(r for each in found for r in tied_refusals(each.untied, each.keys, links)),
     ]
@@ -140,7 +114,7 @@ class _Source:
     spec: SourceSpec
     catalog: Catalog
     outbound: str
-    manifest: str
+    manifest: Manifest
     candidates: Sequence[Candidate]
     unresolved: Sequence[Unresolved]
     fits: Mapping[str, Fitted]
@@ -177,7 +151,7 @@ class _Source:
             spec,
             catalog,
             outbound,
-            manifest=manifest.name,
+            manifest=manifest,
             candidates=chosen,
             unresolved=unresolved,
             fits=fits,
@@ -193,7 +167,7 @@ class _Source:
 
         A name that fits no table may mean any table of its schema that was linked.
         """
-        own_marks = [m for m in self.catalog.marks.get(self.outbound, ()) if m.manifest == self.manifest]
+        own_marks = [m for m in self.catalog.marks.get(self.outbound, ()) if m.manifest == self.manifest.name]
         for each in self.unresolved:
             linked = [(m.source_schema, m.source_table) for m in own_marks if m.source_schema == each.schema]
             yield from (".".join(place) for place in (linked if each.tables is None else each.tables))
@@ -203,13 +177,19 @@ class _Source:
         for c in self.candidates:
             yield from refusals_of(c, self.fits[c.address], self.houses[c.address], local)
 
+    def renamed(self) -> Iterator[Refusal]:
+        """The refusals of tables that were linked under another name, of which `moved` says nothing."""
+        if self.manifest.files:  # a class has no place where that could be said
+            hints = Hints.of(self.catalog, self.outbound, self.manifest.name)
+            yield from renamed_refusals(self.candidates, hints.linked, self.manifest.moved)
+
     def links(self) -> Iterator[Link]:
         """The links of the candidates."""
-        marked = {
-            (m.source_schema, m.source_table): m.outbound_table
-            for m in self.catalog.marks.get(self.outbound, ())
-            if m.manifest == self.manifest
+        formers = {
+            c.address: former_places(self.manifest.moved, self.spec.name, c.table.schema, c.table.name)
+            for c in self.candidates
         }
+        marked = self._marked(formers)
         names = outbound_names(((c.table.schema, c.table.name) for c in self.candidates), marked)
         references = dict[str, list[Reference]]()
         for key in self.keys:
@@ -239,7 +219,32 @@ class _Source:
                 stores=self.houses[c.address].stores,
                 loose=self.untied.words.get(c.address, ()),
                 dropped_parts=tuple(_dropped_parts(c, self.removed)),
+                formers=formers[c.address],
+                former_schemas=_former_schemas(self.manifest, c, formers[c.address]),
             )
+
+    def _marked(self, formers: Mapping[str, Sequence[Former]]) -> dict[TableName, str]:
+        """The outbound tables that are marked, by source table; a table that moved keeps the one it had."""
+        own_marks = [m for m in self.catalog.marks.get(self.outbound, ()) if m.manifest == self.manifest.name]
+        marked = {(m.source_schema, m.source_table): m.outbound_table for m in own_marks}
+        present = {(c.table.schema, c.table.name): formers[c.address] for c in self.candidates}
+        for m in own_marks:
+            place, now = (m.source_schema, m.source_table), self.catalog.protected(m)
+            if now != place and any(former.names(*place) for former in present.get(now, ())):
+                del marked[place]  # another table has that name now
+        for c in self.candidates:
+            place = (c.table.schema, c.table.name)
+            for before in formers[c.address] if place not in marked else ():
+                names = [m.outbound_table for m in own_marks if before.names(m.source_schema, m.source_table)]
+                if names and place not in marked:
+                    marked[place] = names[0]
+        return marked
+
+
+def _former_schemas(manifest: Manifest, of: Candidate, formers: Sequence[Former]) -> tuple[str, ...]:
+    """The local schemas, other than its own, from which `moved` may bring the tables of a link."""
+    before = (of.options.local_schema(each.source, each.schema) for each in formers)
+    return former_local_schemas(manifest.moved, [of.local_schema, *before])[1:]
 
 
 def _without(link: Link, parents: Collection[TableName]) -> Link:

@@ -19,6 +19,7 @@ from djlink_manifest.model.tables.derive import requested_part_name
 from djlink_manifest.model.tables.naming import class_name, master_of, plain_name
 from djlink_manifest.model.vendors.fitting import Fitted
 from djlink_manifest.reconcile.resolve.external_columns import Housed
+from djlink_manifest.reconcile.resolve.renamed import renamed_refusal
 from djlink_manifest.reconcile.resolve.where import where_problems
 from djlink_manifest.reconcile.state.snapshot import Refusal, merged
 
@@ -108,14 +109,9 @@ def no_table(
         return Refusal(
             address, f"it is a part of {master}", f"link {master}; its parts are included", rule.location
         )
-    renamed = sorted(name for _, name in known or () if (schema, name) in catalog.tables)
+    renamed = sorted(p for p in known or () if p in catalog.tables or p[0] != schema)
     if renamed:
-        words = f"the source no longer has this table: it was renamed to `{renamed[0]}`"
-        hint = (
-            "ask the source's owner to undo the renaming; or remove the link (`removed`) and link "
-            f"`{renamed[0]}`"
-        )
-        return Refusal(address, words, hint, rule.location)
+        return renamed_refusal(address, rule, schema, renamed[0])
     if known:
         return not_seen(address, rule, sorted(known), catalog)
     close = nearest(rule.pattern, names)

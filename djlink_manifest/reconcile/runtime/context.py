@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Set
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from djlink_manifest.model.links.graph import LinkGraph
@@ -33,7 +33,8 @@ class ApplyInputs:
     stands at the source; `held` are those whose outbound table stands, `complete` those whose requests and
     approvals stand too. `source_links` are what the SQL of each source is made from; `blocked` the entities
     that cannot come, by link, `keys` those that go; `dependents` the local foreign keys along which deletions
-    spread; `epochs` what the marks said of the links' local server.
+    spread; `epochs` what the marks said of the links' local server. `former_ids` are the ids that the marks
+    of links which have moved still carry.
     """
 
     marks: Mapping[str, Mark]
@@ -45,6 +46,7 @@ class ApplyInputs:
     keys: Mapping[str, PlanKeys]
     dependents: Dependents
     epochs: Mapping[str, EpochState]
+    former_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class ApplyContext:
     def link_id(self, address: str) -> str:
         """The id in the marks of a link."""
         return self.found.marks[address].link_id
+
+    def lock(self, address: str) -> None:
+        """Take the locks of a link, those of its former ids too. Raises LinkLocked."""
+        for link_id in (self.link_id(address), *self.found.former_ids.get(address, ())):
+            self.locks.take(self.links[address], link_id)
 
 
 @contextmanager

@@ -42,13 +42,14 @@ class Message:
 class Counts:
     """What was committed for a link, or for several.
 
-    `created` and `altered` tell whether tables were. `along` are entities of other links that were deleted
-    with the `deleted` ones, `deleted_rows` all rows that were; `refused` are entities that the local server
-    refused.
+    `created`, `altered` and `moved` tell whether tables were. `along` are entities of other links that were
+    deleted with the `deleted` ones, `deleted_rows` all rows that were; `refused` are entities that the local
+    server refused.
     """
 
     created: bool = False
     altered: bool = False
+    moved: bool = False
     foreign_keys: int = 0
     pulled: int = 0
     rows: int = 0

@@ -23,6 +23,7 @@ from djlink_manifest.reconcile.plan.actions import (
     GiveUp,
     MakeViews,
     Mend,
+    Move,
     NoteDefinition,
     NoteFilled,
     NoteRequests,
@@ -176,6 +177,10 @@ def _action(action: Action, source: str) -> JSON:
                 "definitions": definitions,
                 "refill": refill,
             }
+        case Move():
+            tables = [{"from": old, "to": new} for old, new in action.tables]
+            named = _fields(action, "before", "reason", "server")
+            return {"kind": "move", **named, "tables": tables, **written}
         case MakeViews():
             return {"kind": "make_views", **_fields(action, "server", "views", "reason"), **written}
         case AlterLocal():

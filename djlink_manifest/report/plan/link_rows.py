@@ -19,6 +19,7 @@ from djlink_manifest.reconcile.plan.actions import (
     GiveUp,
     MakeViews,
     Mend,
+    Move,
     NoteDefinition,
     NoteFilled,
     NoteRequests,
@@ -89,6 +90,8 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
         match action:
             case CreateOutbound() | CreateLocal():
                 pass
+            case Move():
+                yield from _move_rows(action)
             case MakeViews(views=views, reason=reason):
                 if not link.new:
                     yield Row(CREATE, "", f"create {counted(len(views), 'owner view')}: {reason}")
@@ -139,6 +142,16 @@ def _cost(action: ChangeLocal) -> str:
     if action.cost == "in place":
         return f"the local server rebuilds the table ({table}); it can be read and written meanwhile"
     return f"the local server copies the table ({table}); writes to it wait meanwhile"
+
+
+def _move_rows(move: Move) -> Iterator[Row]:
+    if not move.before:
+        yield Row(CHANGE, "", f"move: note the present names in the marks: {move.reason}")
+        return
+    what = f"marks and {counted(len(move.tables), 'local table')}" if move.tables else "marks and lineage"
+    yield Row(CHANGE, "", f"move from {' and '.join(move.before)}: {what}, no rows travel ({move.reason})")
+    for old, new in move.tables:
+        yield Row(CHANGE, "", f"rename {old} to {new}", style="dim")
 
 
 def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:

@@ -42,6 +42,7 @@ def _changes(totals: Totals, more: bool) -> list[str]:
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
         (totals.views, f"owner views of {counted(totals.views, 'link')} to create"),
         (totals.alter, f"{counted(totals.alter, 'link')} to alter"),
+        (totals.move, f"{counted(totals.move, 'link')} to move"),
         (totals.pull, f"{counted(totals.pull, 'row')} to pull{volume}"),
         (totals.resume, f"{totals.resume:,} to resume"),
         (totals.refill, f"{totals.refill:,} to refill"),

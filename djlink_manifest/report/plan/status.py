@@ -22,9 +22,7 @@ def status_lines(plan: Plan) -> list[Text]:
     cells = [
         (
             link.address,
-            f"{link.source_rows:,}",
-            f"{link.outbound_rows:,}",
-            f"{link.local_rows:,}",
+            *_figures(link),
             _pending(link),
         )
         for link in sorted(plan.links, key=lambda each: each.address)
@@ -37,6 +35,12 @@ def status_lines(plan: Plan) -> list[Text]:
     if plan.refusals:
         lines += [line(), line(("Refused", "bold")), *refusal_lines(plan.refusals)]
     return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
+
+
+def _figures(link: LinkPlan) -> Sequence[str]:
+    """The counts of a link; of one that is to be moved first nothing was counted."""
+    counts = (link.source_rows, link.outbound_rows, link.local_rows)
+    return ["-"] * 3 if of_link(link).move else [f"{count:,}" for count in counts]
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
@@ -55,6 +59,7 @@ def _pending(link: LinkPlan) -> str:
         (totals.foreign_keys, f"{counted(totals.foreign_keys, 'foreign key')} to add"),
         (totals.views, "owner views to create"),
         (totals.alter, "tables to alter"),
+        (totals.move, "to move"),
         (totals.pull, f"{totals.pull:,} to pull"),
         (totals.resume, f"{totals.resume:,} to resume"),
         (totals.refill, f"{totals.refill:,} to refill"),

@@ -38,6 +38,7 @@ def outcome_words(outcome: LinkOutcome) -> str:
     """Return what was committed for a link: `created, 1,240 rows pulled (18 MB), 3.2s`."""
     words = ["created"] if outcome.counts.created else ["removed"] if outcome.taken_out else []
     words += ["altered"] if outcome.counts.altered else []
+    words += ["moved"] if outcome.counts.moved else []
     if outcome.counts.foreign_keys:
         words.append(f"{counted(outcome.counts.foreign_keys, 'foreign key')} added")
     if outcome.counts.pulled:
@@ -85,11 +86,12 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
 
 
 def _wrote(outcome: LinkOutcome) -> bool:
-    made = outcome.counts.created or outcome.counts.altered or outcome.counts.foreign_keys
+    made = outcome.counts.created or outcome.counts.altered or outcome.counts.moved
     gone = (outcome.counts.deleted, outcome.counts.approved, outcome.counts.mended, outcome.counts.noted)
     return any(gone) or any(
         (
             made,
+            outcome.counts.foreign_keys,
             outcome.counts.pulled,
             outcome.counts.refilled,
             outcome.counts.registered,
@@ -117,6 +119,6 @@ def _sentence(report: Report) -> str:
     if states["skipped"]:
         words.append(f"{states['skipped']:,} not attempted")
     # what was made is told link by link
-    total = replace(sum((o.counts for o in outcomes), Counts()), created=False, altered=False)
+    total = replace(sum((o.counts for o in outcomes), Counts()), created=False, altered=False, moved=False)
     sums = LinkOutcome("", "done", total, seconds=report.seconds)
     return f"Apply: {', '.join(words)}; {outcome_words(sums)}."

@@ -15,6 +15,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Delete,
     MakeViews,
     Mend,
+    Move,
     NoteRequests,
     Pull,
     PullAgain,
@@ -30,9 +31,9 @@ class Totals:
     """Sums over links.
 
     Links: `create` new ones, `complete` those whose tables are partly there, `alter` those whose local
-    tables get or change columns or indexes, `views` those but new ones whose owner's views are to be made,
-    `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those whose
-    local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
+    tables get or change columns or indexes, `move` those that get other names, `views` those but new ones
+    whose owner's views are to be made, `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those
+    whose local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
     masters: `pull`, with `part_rows`, `bytes`, and `objects` of `object_bytes`, `resume`, `refill`,
     `register`, `release`, `delete`, with `along` of other links, `approve`, `mend`, `blocked_rows`,
     `awaiting_rows`, `kept`.
@@ -44,6 +45,7 @@ class Totals:
     foreign_keys: int = 0
     views: int = 0
     alter: int = 0
+    move: int = 0
     pull: int = 0
     part_rows: int = 0
     bytes: int = 0
@@ -101,6 +103,7 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         foreign_keys=sum(isinstance(a, AddForeignKey) for a in actions),
         views=sum(not link.new and _has_views(link) for link in chosen),
         alter=sum(any(isinstance(a, AlterLocal | ChangeLocal) for a in link.actions) for link in chosen),
+        move=sum(any(isinstance(a, Move) for a in link.actions) for link in chosen),
         pull=sum(a.entities for a in pulls),
         part_rows=sum(rows for a in pulls for _, rows in a.parts),
         bytes=sum(a.bytes for a in pulls),

@@ -8,7 +8,7 @@ subjects. The strings depend on nothing that a later link changes, since tables 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 
 from djlink_manifest.model.links.link import Link
@@ -104,8 +104,14 @@ def _place(definition: TableDefinition) -> tuple[str, str]:
     return definition.schema, definition.name
 
 
-def write_lineage(local: Writer, schema: str, rows: tuple[tuple[str, str, str], ...]) -> None:
+def write_lineage(local: Writer, schema: str, rows: Sequence[tuple[str, str, str]]) -> None:
     """Write lineage rows into the local schema, in the table that DataJoint makes there, or would."""
+    ensure_lineage(local, schema)
+    insert_lineage(local, schema, rows)
+
+
+def ensure_lineage(local: Writer, schema: str) -> None:
+    """Make the table of lineage where the local schema has none."""
     local.ddl(
         f"""CREATE TABLE IF NOT EXISTS {table(schema, LINEAGE).text} (
   `table_name` VARCHAR(64) NOT NULL COMMENT 'table name within the schema',
@@ -114,6 +120,10 @@ def write_lineage(local: Writer, schema: str, rows: tuple[tuple[str, str, str], 
   PRIMARY KEY (`table_name`, `attribute_name`)
 ) ENGINE=InnoDB"""
     )
+
+
+def insert_lineage(local: Writer, schema: str, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Write lineage rows into a table of lineage that stands."""
     if rows:
         values = comma([sql("({}, {}, {})", *row) for row in rows])
         local.execute(

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from djlink_manifest.model.server.catalog import MadeTable
+from djlink_manifest.model.server.catalog import MadeTable, TableName
 from djlink_manifest.model.tables.definition import Column, TableDefinition
+from djlink_manifest.servers.session.checked_values import as_name
 
 _COMMENT = ""  # no column is called so
 
@@ -29,6 +30,29 @@ def read_made(text: Any) -> Mapping[str, MadeTable] | None:
         value = json.loads(text) if text else None
         return {str(name): _table(found) for name, found in value.items()} if value else None
     except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def made_under(text: str, names: Mapping[str, str]) -> str:
+    """What a mark says of tables, with tables under other names."""
+    return json.dumps({names.get(name, name): found for name, found in json.loads(text).items()})
+
+
+def read_place(text: Any) -> TableName | None:
+    """The local schema and table from which a move brings tables, as its mark says; None where none does."""
+    try:
+        schema, name = json.loads(text)
+        return as_name(schema, "a schema of a mark"), as_name(name, "a table of a mark")
+    except (ValueError, TypeError):  # none, or not as djlink writes it
+        return None
+
+
+def read_names(text: Any) -> Mapping[str, str] | None:
+    """What checks are called, by the names that they would have had; None where a mark does not say."""
+    try:
+        value = json.loads(text) if text else None
+        return {str(name): str(actual) for name, actual in value.items()} if value else None
+    except (ValueError, TypeError, AttributeError):  # not as djlink writes it: as good as not written
         return None
 
 

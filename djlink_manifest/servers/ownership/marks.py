@@ -6,7 +6,7 @@ works only where both agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from djlink_manifest.errors import AlreadyExists, MissingPrivilege, RowsRefused,
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.definition import TableDefinition, unlike_a_table
 from djlink_manifest.model.tables.naming import MARKS
-from djlink_manifest.servers.ownership.made_tables import made_text, read_made
+from djlink_manifest.servers.ownership.made_tables import made_text, read_made, read_names, read_place
 from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text
 from djlink_manifest.servers.session.session import Row, Session, Writer
 from djlink_manifest.servers.sql import Sql, comma, ident, sql, table
@@ -35,6 +35,8 @@ _LATER = {
     "epoch": "varchar(64) DEFAULT NULL",
     "epoch_next": "varchar(64) DEFAULT NULL",
     "identity": "varchar(64) DEFAULT NULL",
+    "moved_from": "varchar(300) DEFAULT NULL",
+    "check_names": "mediumtext DEFAULT NULL",
 }
 EPOCHS = ("epoch", "epoch_next", "identity")
 
@@ -96,6 +98,11 @@ _NAMES = frozenset(
 )
 
 
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "made": read_made,
+    "moved_from": read_place,
+    "check_names": read_names,
+}
 _UNSET = frozenset({"definition", "holder", "refill", *EPOCHS})  # NULL in some marks
 
 
@@ -103,8 +110,8 @@ def _mark(row: Row) -> Mark:
     fields = dict[str, Any]()
     for name, value in zip((*_COLUMNS.split(", "), *_LATER), row, strict=True):
         what = f"a mark with a {name}"
-        if name == "made":
-            fields[name] = read_made(value)
+        if name in _READ:
+            fields[name] = _READ[name](value)
         elif name in _FLAGS:
             fields[name] = bool(value)
         elif name in _NAMES:

@@ -29,7 +29,7 @@ from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.reconcile.runtime import batches
 from tests.support.statements import Statement, watched
 
-CHANGES = ("INSERT", "LOAD", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "COMMIT")
+CHANGES = ("INSERT", "LOAD", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "RENAME", "COMMIT")
 
 
 # the temporary tables of a session: none but the first table that a statement names is written to
