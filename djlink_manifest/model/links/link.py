@@ -25,6 +25,7 @@ class Limit:
 
 
 DEFAULT_LIMIT = Limit(5.0, percent=True)
+AS_SOURCE = "source"  # the value of `collation` that leaves text columns as the source has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Link:
     read, each with the GRANT that lets it be linked; `notes` what is otherwise on the local server, in words;
     `most_deletions` how many entities may go in 24 hours without a review; `stores` where its external
     objects go, as pairs of a source store and a local one, empty where it has none; `dropped_parts` the
-    parts, as the source named them, of which the manifest says that the source dropped them.
+    parts, as the source named them, of which the manifest says that the source dropped them; `collation`
+    is that of the local text columns, or `source`.
     """
 
     address: str
@@ -72,6 +74,7 @@ class Link:
     deletions: Literal["review", "auto"]
     location: Location
     changed: Literal["report", "mend"] = "report"
+    collation: str = AS_SOURCE
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     most_deletions: Limit = DEFAULT_LIMIT
