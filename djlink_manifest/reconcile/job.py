@@ -39,7 +39,7 @@ from djlink_manifest.reconcile.observe.deletions import (
 )
 from djlink_manifest.reconcile.observe.late_keys import observe_late_keys
 from djlink_manifest.reconcile.observe.moves import unused_entries
-from djlink_manifest.reconcile.observe.referred_columns import without_referred
+from djlink_manifest.reconcile.observe.referred_columns import with_referred
 from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_rows
 from djlink_manifest.reconcile.observe.removals import counted_forgotten, find_removals
 from djlink_manifest.reconcile.plan import plan as planning
@@ -105,7 +105,7 @@ class Job:
         removals, left = self._removals()
         # what this plan's apply drops asks nothing of the rows that it pulls
         dropped = {key for each in removals if not each.blocked for key in each.drop_keys}
-        link_tables = without_referred(context, without_rules(context.link_tables(), dropped))
+        link_tables = with_referred(context, without_rules(context.link_tables(), dropped))
         self._moves = link_tables.moves
         seen = self._observed = observe_all(context, link_tables, verify=verify)
         stopped = context.graph.downstream(seen.refusals) & seen.snapshots.keys()

@@ -21,6 +21,7 @@ from djlink_manifest.reconcile.resolve.links import Resolved, resolve
 from djlink_manifest.reconcile.resolve.local_schemas import local_schemas
 from djlink_manifest.reconcile.resolve.renamed import following
 from djlink_manifest.reconcile.resolve.selection import select
+from djlink_manifest.reconcile.resolve.text_collations import chosen_collations
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 
 __all__ = ["Job", "open_job"]
@@ -72,7 +73,8 @@ def open_job(
         base = results[local.name]
         if isinstance(base, DjlinkError):
             raise base
-        base = with_collations(base, (r for name, r in reached.items() if name in addresses))
+        found = (r for name, r in reached.items() if name in addresses)
+        base = with_collations(base, found, chosen_collations(manifest))
         catalogs = {name: r.catalog for name, r in reached.items() if name in addresses}
         store_transport = open_things.enter_context(open_store_transport(manifest, catalogs, environ, report))
         going = {entry.address for entry in manifest.taken_out}

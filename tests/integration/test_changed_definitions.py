@@ -152,6 +152,36 @@ COSTS = (
 )
 
 
+# of one column, with an index or without: another collation, and what it costs
+ORDERS = (
+    ("varchar(9)", "", "instant", "instant"),
+    ("varchar(9)", "KEY (x)", "copy", "in place"),
+    ("varchar(9)", "KEY (id, x)", "copy", "in place"),
+    ("text", "KEY (x(5))", "copy", "copy"),
+    ("enum('a')", "KEY (x)", "instant", "copy"),
+)
+
+
+@pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
+def test_another_collation_costs_the_local_server_what_the_plan_says(servers: Servers, names: Any) -> None:
+    server, schema = servers.local, names("costs")
+    version = version_of(str(ask(server, "SELECT VERSION()")[0][0]))
+    ask(server, f"CREATE DATABASE `{schema}` COLLATE utf8mb4_bin")
+    for number, (type_, index, mysql, mariadb) in enumerate(ORDERS):
+        before = Column("x", type_, charset="utf8mb4", collation="utf8mb4_bin")
+        after = replace(before, collation="utf8mb4_general_ci")
+        said = cost_of(before, after, version, indexed=bool(index))
+        assert said == (mysql if version.vendor == "mysql" else mariadb)
+        of = f"`{schema}`.t{number}"
+        ask(server, f"CREATE TABLE {of} (id int PRIMARY KEY, x {type_}{', ' * bool(index)}{index})")
+        alter = f"ALTER TABLE {of} MODIFY x {type_} COLLATE utf8mb4_general_ci, ALGORITHM="
+        if said == "copy":
+            with pytest.raises(pymysql.MySQLError):
+                ask(server, f"{alter}INPLACE")
+        else:
+            ask(server, f"{alter}INPLACE")
+
+
 def parsed(text: str) -> Column:
     name, type_, *_ = text.split(" ")
     charset = "utf8mb4" if re.match("(var)?char|enum|set|text", type_) else None

@@ -385,7 +385,8 @@ def test_requests_of_a_link_of_which_no_row_comes_are_read_and_approved(lab: Lab
     assert code == 1
     assert "uses the column `spezies`" not in out
     assert "Deletion of 1 row requested." in out
-    code, out = djlink(document, "approve", mouse, "--into", "approvals.yaml")
+    into = str(lab.rig.folder / "approvals.yaml")
+    code, out = djlink(document, "approve", mouse, "--into", into)
     assert code == 0, out
     assert f"Wrote the approval of 1 deletion of {mouse}" in out
     code, out = djlink(document, "requests", "--json", mouse)

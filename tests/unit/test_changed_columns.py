@@ -54,6 +54,7 @@ def drift(
     vendor: str = "mysql",
     *,
     begun: bool = False,
+    of: Link | None = None,
 ) -> LocalDrift:
     """What is found where the tables of `BEFORE` were made, `stands` stands, and the source has `source`."""
     mark = Mark(
@@ -62,11 +63,12 @@ def drift(
         made=None if begun else made,
     )
     master = replace(stands or STOOD, schema="ours", parts=())
-    tables = {("ours", t.name): replace(t, parts=()) for t in (master, *STOOD.parts)}
+    parts = (stands or STOOD).parts or STOOD.parts
+    tables = {("ours", t.name): replace(t, parts=()) for t in (master, *parts)}
     identity = ServerIdentity(Version(vendor, "1", (1,)), "lab@%", "db", 3306, "/var", 64 << 20)
     sizes = {("ours", "t"): Size(40, 16_384)}
     local = Catalog("local", identity, frozenset({"ours"}), tables, sizes, {"ours": (mark,)}, (), {})
-    return local_drift(link(source), mark, local)
+    return local_drift(of or link(source), mark, local)
 
 
 def told(found: LocalDrift) -> list[str]:
@@ -211,6 +213,46 @@ def test_tables_that_were_only_begun_follow_in_everything() -> None:
 
 
 WIDE = replace(U, type="varchar(900)")
+OTHER = replace(U, collation="utf8mb4_general_ci")
+RECOLLATED: dict[str, tuple[TableDefinition, Column, Sequence[str]]] = {
+    "as the manifest asks": (BEFORE, U, ["`u` (utf8mb4_bin to utf8mb4_general_ci): instant"]),
+    "and a wider type": (
+        with_column(replace(U, type="varchar(20)")),
+        U,
+        ["`u` (varchar(9) to varchar(20), utf8mb4_bin to utf8mb4_general_ci): instant"],
+    ),
+    "not where the lab took another": (
+        BEFORE,
+        replace(U, collation="utf8mb4_unicode_ci"),
+        ["column `u` has the collation utf8mb4_unicode_ci, not utf8mb4_general_ci"],
+    ),
+    "which was changed, but not recorded": (BEFORE, OTHER, ["unrecorded"]),
+}
+
+
+@pytest.mark.parametrize(("source", "stands", "expected"), RECOLLATED.values(), ids=RECOLLATED)
+def test_columns_off_the_keys_take_another_collation(
+    source: TableDefinition, stands: Column, expected: Sequence[str]
+) -> None:
+    changed = with_column(replace(source.column("u"), collation="utf8mb4_general_ci"), source)
+    of = replace(link(changed), definition=source, collation="utf8mb4_general_ci")
+    assert told(drift(source, with_column(stands, STOOD), of=of)) == expected
+
+
+def test_text_of_a_key_cannot_take_another_collation_in_place() -> None:
+    key = replace(U, name="id", nullable=False)
+    before = with_column(key)
+    stood = link(before).local
+    of = replace(
+        link(with_column(replace(key, collation="utf8mb4_general_ci"))),
+        definition=before,
+        collation="utf8mb4_general_ci",
+    )
+    [(reason, hint), *_] = drift(before, stood, read_made(made_text(stood)), of=of).problems
+    assert "cannot take another `collation`, since keys and foreign keys hold the columns" in reason
+    assert hint.startswith("restore the former `collation`; or, if it has no rows of your own")
+
+
 LIMITS: dict[str, tuple[str, TableDefinition, Index | None, str | None]] = {
     "an index": (
         "mysql",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from djlink_manifest.model.server.catalog import Catalog, ServerIdentity, Version
@@ -108,3 +110,61 @@ def test_what_an_older_server_of_the_vendor_has_not_is_left_out_or_refused() -> 
     )
     again = fit_for(MARIADB_11, MARIADB_11, *columns)
     assert (again.table.columns, again.notes, again.problems) == (columns, (), ())
+
+
+CHOSEN = {
+    "text of the same characters": (
+        Column("x", "varchar(9)", charset="utf8mb4", collation="utf8mb4_bin"),
+        ("varchar(9)", "utf8mb4_general_ci", False),
+    ),
+    "text of fewer characters, which takes more bytes": (
+        Column("x", "text", charset="latin1", collation="latin1_bin"),
+        ("mediumtext", "utf8mb4_general_ci", False),
+    ),
+    "an enum": (
+        Column("x", "enum('a')", charset="utf8mb4", collation="utf8mb4_bin"),
+        ("enum('a')", "utf8mb4_general_ci", False),
+    ),
+    "a number": (Column("x", "int"), ("int", None, False)),
+}
+
+
+@pytest.mark.parametrize(("column", "expected"), CHOSEN.values(), ids=CHOSEN)
+def test_a_chosen_collation_is_that_of_all_text(column: Column, expected: tuple[object, ...]) -> None:
+    found = chosen("utf8mb4_general_ci", column)
+    made = found.table.column("x")
+    assert (made.type, made.collation, bool(found.problems)) == expected
+    assert found.table.collation == "utf8mb4_general_ci"
+
+
+def test_a_chosen_collation_that_lacks_characters_is_a_problem() -> None:
+    for name in ("latin1_bin", "binary"):
+        column = Column("x", "varchar(9)", charset="utf8mb4", collation="utf8mb4_bin")
+        [problem] = chosen(name, column).problems
+        assert f"`collation: {name}`" in problem
+        assert "lacks characters of it" in problem
+
+
+def test_what_reads_text_is_not_computed_or_checked_by_another_collation() -> None:
+    text = Column("x", "varchar(9)", charset="utf8mb4", collation="utf8mb4_bin")
+    same = Column("y", "int", nullable=True, generated="(`x` = 'a')")
+    found = chosen("utf8mb4_general_ci", text, same, checks=(Check("c", "`x` <> 'a'"),))
+    assert found.table.column("y").generated is None
+    assert found.table.checks == ()
+    assert len(found.notes) == 2
+
+
+def chosen(name: str, *columns: Column, **facts: Any) -> Fitted:
+    names = {
+        "utf8mb4_general_ci": "utf8mb4",
+        "utf8mb4_bin": "utf8mb4",
+        "latin1_bin": "latin1",
+        "binary": "binary",
+    }
+    version = Version("mysql", "9.7.0", (9, 7, 0))
+    identity = ServerIdentity(version, "lab@%", "db", 3306, "/var", 64 << 20)
+    catalog = Catalog("local", identity, frozenset(), {}, {}, {}, (), names)
+    table = TableDefinition(
+        "lab", "t", (Column("id", "int"), *columns), ("id",), collation="utf8mb4_bin", **facts
+    )
+    return fitted(table, version, catalog, name)

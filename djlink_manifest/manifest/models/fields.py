@@ -19,6 +19,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _MARK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BASE = re.compile(r"[a-z][a-z0-9_]*")
+_COLLATION = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def _problem(message: str) -> PydanticCustomError:
@@ -90,6 +91,11 @@ OutboundName = Annotated[
     str,
     AfterValidator(_shaped(_BASE, MAX_BASE, f"lower-case letters, digits and `_`, at most {MAX_BASE}")),
     WithJsonSchema({"type": "string", "pattern": f"^{_BASE.pattern}$", "maxLength": MAX_BASE}),
+]
+Collation = Annotated[
+    str,
+    AfterValidator(_shaped(_COLLATION, 64, "`source`, or the name of a collation, such as `utf8mb4_bin`")),
+    WithJsonSchema({"type": "string", "pattern": f"^{_COLLATION.pattern}$", "maxLength": 64}),
 ]
 Digest = Annotated[
     str,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from djlink_manifest.manifest.models.fields import WHERE_SCHEMA, Max, OutboundName
+from djlink_manifest.manifest.models.fields import WHERE_SCHEMA, Collation, Max, OutboundName
 from djlink_manifest.manifest.models.written import From, Model, pairs, sorted_names
 from djlink_manifest.model.links.link import DEFAULT_LIMIT, Limit
 from djlink_manifest.model.links.selection import Condition
@@ -52,6 +52,12 @@ class FallingOptions(Model):
         "row itself.",
         examples=[{"raw": "ourlab_raw"}, {"*": "default", "figures": "inline"}],
         json_schema_extra={"default": {}},
+    )
+    collation: Collation = Field(
+        "source",
+        description="The collation of local text columns: `source`, as the source has them, or the name of "
+        "one of the local server. A link in which two keys would become one by it is blocked.",
+        examples=["utf8mb4_bin"],
     )
     schema_name: str = Field(
         "{schema}",

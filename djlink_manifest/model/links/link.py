@@ -25,6 +25,7 @@ class Limit:
 
 
 DEFAULT_LIMIT = Limit(5.0, percent=True)
+AS_SOURCE = "source"  # the value of `collation` that leaves text columns as the source has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ class Link:
     `most_deletions` how many entities may go in 24 hours without a review; `stores` where its external
     objects go, as pairs of a source store and a local one, empty where it has none; `dropped_parts` the
     parts, as the source named them, of which the manifest says that the source dropped them; `formers` the
-    places that it had before, and `former_schemas` the local schemas that its tables may stand in still.
+    places that it had before, and `former_schemas` the local schemas that its tables may stand in still;
+    `collation` is that of the local text columns, or `source`.
     """
 
     address: str
@@ -95,6 +97,7 @@ class Link:
     deletions: Literal["review", "auto"]
     location: Location
     changed: Literal["report", "mend"] = "report"
+    collation: str = AS_SOURCE
     unseen: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     most_deletions: Limit = DEFAULT_LIMIT

@@ -6,10 +6,11 @@ Found by trying on both vendors; a test holds it against the servers.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.server.catalog import Version
-from djlink_manifest.model.tables.definition import Column
+from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Column
 from djlink_manifest.model.vendors.widening import members
 from djlink_manifest.model.vendors.widths import byte_width
 
@@ -18,8 +19,14 @@ Cost: TypeAlias = Literal["instant", "in place", "copy"]
 _ORDER: tuple[Cost, ...] = ("instant", "in place", "copy")
 
 
-def cost_of(before: Column, after: Column, version: Version) -> Cost:
-    """What it costs to change a column."""
+def cost_of(before: Column, after: Column, version: Version, *, indexed: bool = False) -> Cost:
+    """What it costs to change a column, which an index may have."""
+    if before.charset != after.charset:
+        return "copy"
+    if before.collation != after.collation:
+        other = _cost_of_order(before, version, indexed)
+        rest = replace(after, collation=before.collation)
+        return highest([other, cost_of(before, rest, version, indexed=indexed)])
     if before.type != after.type and not _is_relabelled(before, after, version):
         return "copy"
     return "in place" if before.nullable != after.nullable else "instant"
@@ -28,6 +35,16 @@ def cost_of(before: Column, after: Column, version: Version) -> Cost:
 def highest(costs: Iterable[Cost]) -> Cost:
     """What several changes in one statement cost."""
     return max(costs, key=_ORDER.index, default="instant")
+
+
+def _cost_of_order(column: Column, version: Version, indexed: bool) -> Cost:
+    """What another collation costs: indexes are in its order."""
+    listed = column.base_type in ("enum", "set")
+    if version.vendor == "mysql":
+        return "copy" if indexed and not listed else "instant"
+    if listed or (indexed and column.base_type in TEXTS_AND_BLOBS):
+        return "copy"
+    return "in place" if indexed else "instant"
 
 
 def _is_relabelled(before: Column, after: Column, version: Version) -> bool:

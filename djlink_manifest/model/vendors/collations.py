@@ -14,9 +14,26 @@ _MERGING_NOTHING = {"mysql": "utf8mb4_0900_bin", "mariadb": "utf8mb4_nopad_bin"}
 _NAMED_ALIKE = "_0900_"
 
 
-def collations_used(tables: Iterable[TableDefinition]) -> frozenset[str]:
-    """The collations that a target's catalogue is asked for, for these tables."""
-    named = set[str]()
+# character sets with all characters there are, and with those of two bytes
+_WHOLE = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
+_PLANE = frozenset({"utf8mb3", "utf8", "ucs2"})
+
+
+def holds_characters(charset: str, other: str) -> bool:
+    """Whether the character set `other` has every character of the first."""
+    if charset == other or other in _WHOLE:
+        return True
+    return charset not in _WHOLE and other in _PLANE if other != "binary" else False
+
+
+def merges_nothing(collation: str) -> bool:
+    """Whether a collation takes no two different texts for one."""
+    return collation in _MERGING_NOTHING.values()
+
+
+def collations_used(tables: Iterable[TableDefinition], chosen: Iterable[str] = ()) -> frozenset[str]:
+    """The collations that a target's catalogue is asked for, for these tables and those that are `chosen`."""
+    named = set(chosen)
     for table in tables:
         named |= {c for c in (table.collation, *(column.collation for column in table.columns)) if c}
     charsets = {collation.partition("_")[0] for collation in named}

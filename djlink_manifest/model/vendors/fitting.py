@@ -19,7 +19,7 @@ from djlink_manifest.model.tables.definition import (
     Index,
     TableDefinition,
 )
-from djlink_manifest.model.vendors.collations import bytewise, known, safe
+from djlink_manifest.model.vendors.collations import bytewise, holds_characters, known, safe
 from djlink_manifest.model.vendors.versions import calls_newer, ends_in_2038, has_type
 from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.model.vendors.widths import longer, too_wide
@@ -77,6 +77,7 @@ class _Fitting:
 
     source: Version
     target: Catalog
+    chosen: str | None = None
     notes: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -97,9 +98,12 @@ class _Fitting:
         self.notes.setdefault(words, []).append(where)
 
 
-def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
-    """The table with its parts for the target; unchanged where the target has all that it needs."""
-    fitting = _Fitting(source, target)
+def fitted(table: TableDefinition, source: Version, target: Catalog, chosen: str | None = None) -> Fitted:
+    """The table with its parts for the target; unchanged where the target has all that it needs.
+
+    `chosen` is a collation of the target that all text columns take.
+    """
+    fitting = _Fitting(source, target, chosen)
     master, *parts = (_table(fitting, each) for each in table.tables)
     notes = tuple(f"{', '.join(dict.fromkeys(where))}: {words}" for words, where in fitting.notes.items())
     return Fitted(replace(master, parts=tuple(parts)), notes, tuple(fitting.problems))
@@ -108,7 +112,7 @@ def fitted(table: TableDefinition, source: Version, target: Catalog) -> Fitted:
 def _table(fitting: _Fitting, table: TableDefinition) -> TableDefinition:
     collation = table.collation
     if collation is not None:
-        collation = known(fitting.source, fitting.target, collation) or safe(fitting.target)
+        collation = fitting.chosen or known(fitting.source, fitting.target, collation) or safe(fitting.target)
     made = replace(
         table,
         columns=tuple(_column(fitting, table, c) for c in table.columns),
@@ -140,6 +144,7 @@ def _column(fitting: _Fitting, table: TableDefinition, column: Column) -> Column
             fitting.problems.append(f"column `{place}` has an expression that is not well-formed: {text}")
     if column.generated is not None and (
         fitting.crosses
+        or (fitting.chosen is not None and _reads_text(table, column))
         or (column.stored and _of_session(table, column))
         or not _runs(fitting, column.generated)
     ):
@@ -179,6 +184,13 @@ def _no_type(place: str, column: Column) -> str:
     return f"column `{place}` is of the type {column.type}, which the server does not have"
 
 
+def _reads_text(table: TableDefinition, column: Column) -> bool:
+    """Whether a generated column reads text, which another collation may compare otherwise."""
+    text = _QUOTED.sub("''", column.generated or "")
+    read = {name.lower().replace("``", "`") for name in _NAMED.findall(text)}
+    return any(c.is_text for c in table.columns if c.name.lower() in read)
+
+
 def _of_session(table: TableDefinition, column: Column) -> bool:
     """Whether the settings of the session that writes a row may decide a generated column's value.
 
@@ -195,6 +207,15 @@ def _of_session(table: TableDefinition, column: Column) -> bool:
 
 def _collated(fitting: _Fitting, place: str, column: Column) -> Column:
     assert column.collation is not None, "asked of text alone"
+    if fitting.chosen is not None:
+        charset = fitting.target.collations[fitting.chosen]
+        if not holds_characters(column.charset or charset, charset):
+            fitting.problems.append(
+                f"column `{place}` has the character set {column.charset}, and `collation: {fitting.chosen}` "
+                f"has {charset}, which lacks characters of it"
+            )
+        type_ = longer(column.type, column.charset or charset, charset)
+        return replace(column, type=type_, collation=fitting.chosen, charset=charset)
     found = known(fitting.source, fitting.target, column.collation)
     if found is None:
         found = bytewise(fitting.source, fitting.target, column) or safe(fitting.target)

@@ -14,6 +14,7 @@ from djlink_manifest.model.stores.external import external_of
 from djlink_manifest.model.tables.compare import marker, of_today, same_default
 from djlink_manifest.model.tables.definition import TEXTS_AND_BLOBS, Column, TableDefinition
 from djlink_manifest.model.vendors.alter_cost import cost_of, highest
+from djlink_manifest.model.vendors.collations import holds_characters
 from djlink_manifest.model.vendors.widening import keeps_values
 from djlink_manifest.model.vendors.widths import row_too_wide, too_wide
 from djlink_manifest.reconcile.state.snapshot import ColumnChange, TableChange
@@ -23,13 +24,15 @@ from djlink_manifest.reconcile.state.snapshot import ColumnChange, TableChange
 class ComparedTable:
     """A local table three ways: as it shall be, as it stands, as djlink `made` it, None where nobody knows.
 
-    `redefined` tells that the source's definition changed since; it decides where `made` is silent.
+    `redefined` tells that the source's definition changed since; it decides where `made` is silent. Columns
+    take another collation where `recollated`: where the manifest, and not the source, asks for it.
     """
 
     expected: TableDefinition
     stands: TableDefinition
     made: MadeTable | None
     redefined: bool
+    recollated: bool
     version: Version
     size: Size
 
@@ -54,7 +57,10 @@ class ComparedTable:
         comment = self.expected.comment if self._comment_follows() else None
         if not columns and comment is None:
             return None
-        cost = highest(cost_of(c.before, c.after, self.version) for c in columns)
+        indexed = {part.column for index in self.stands.indexes for part in index.parts}
+        cost = highest(
+            cost_of(c.before, c.after, self.version, indexed=c.before.name in indexed) for c in columns
+        )
         return TableChange(self.expected.name, tuple(columns), comment, cost, self.size)
 
     def is_unrecorded(self) -> bool:
@@ -90,10 +96,11 @@ class ComparedTable:
         after = stands
         if _type(stands) != _type(expected):
             came = self.redefined if made is None else _type(made) == _type(stands)
-            same_text = _type(stands)[1:] == _type(expected)[1:]
-            if not (came and same_text and keeps_values(stands, expected)) or self.is_bound(stands.name):
+            if not (came and self._keeps(stands, expected)) or self.is_bound(stands.name):
                 return None
             after = replace(after, type=expected.type)
+            if _type(after) != _type(expected):
+                after = replace(after, charset=expected.charset, collation=expected.collation)
         if stands.nullable != expected.nullable:
             came = self.redefined if made is None else made.nullable == stands.nullable
             if not (came and expected.nullable) or stands.name in self.expected.key:
@@ -105,6 +112,26 @@ class ComparedTable:
             self.redefined and _marked(stands, expected) if made is None else made.comment == stands.comment
         )
         return replace(after, comment=expected.comment) if came else after
+
+    def is_of_manifest(self, column: str) -> bool:
+        """Whether a column differs in nothing but the collation that the manifest asks for."""
+        made = None if self.made is None else self.made.columns.get(column)
+        stands, expected = self.stands.column(column), self.expected.column(column)
+        if not self.recollated or made is None or _type(made) != _type(stands):
+            return False
+        return stands.is_text and stands.type == expected.type and stands.nullable == expected.nullable
+
+    def _keeps(self, stands: Column, expected: Column) -> bool:
+        """Whether all values keep their meaning, and the characters that they have."""
+        if _type(stands)[1:] == _type(expected)[1:]:
+            return keeps_values(stands, expected)
+        return (
+            self.recollated
+            and stands.charset is not None
+            and expected.charset is not None
+            and holds_characters(stands.charset, expected.charset)
+            and keeps_values(replace(stands, charset=expected.charset), expected)
+        )
 
     def is_bound(self, column: str) -> bool:
         """Whether keys hold the column's type: the primary key, or a foreign key of the table."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from djlink_manifest.manifest.text.scalars import written
-from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.links.link import AS_SOURCE, Link
 from djlink_manifest.model.server.catalog import Catalog, MadeTable, Mark, Size
 from djlink_manifest.model.tables.compare import Difference, differences, marker
 from djlink_manifest.model.tables.definition import Column, ForeignKey, Index, TableDefinition
@@ -91,8 +91,7 @@ def local_drift(link: Link, mark: Mark | None, local: Catalog) -> LocalDrift:
     if whole and mark is not None:
         why = _why_refill(view, found)
         found.refill = why or (LEFT_OVER if mark.refill else None)
-    due = found.make or found.alter or found.change or found.problems
-    if due or not (whole and found.redefined):
+    if found.make or found.alter or found.change or found.problems or not whole:
         found.unrecorded = False
     return found
 
@@ -157,7 +156,15 @@ class _TableView:
         made = as_it_is if self.mark is None else (self.mark.made or {}).get(table.name)
         redefined = self.mark is None or self.redefined
         size = self.local.sizes.get((table.schema, table.name), Size(0, 0))
-        return ComparedTable(table, stands, made, redefined, self.local.identity.version, size)
+        return ComparedTable(
+            table,
+            stands,
+            made,
+            redefined,
+            recollated=self.link.collation != AS_SOURCE or not redefined,
+            version=self.local.identity.version,
+            size=size,
+        )
 
     def returned(self, make: Collection[TableDefinition]) -> Iterator[TableDefinition]:
         """The parts that stand and that the last apply did not find at the source: not all rows are here."""
@@ -177,11 +184,13 @@ class _TableView:
 class _Changes:
     """What keeps the rows of one local table from being copied, by where it was changed.
 
-    `of_keys` tells that the source changed a key, `likewise` that the lab may do the same to its table, with
-    `drops`, the clauses that do so for columns which the source dropped.
+    `of_manifest` are collations that `collation` asks for and that cannot be changed in place; `of_keys`
+    tells that the source changed a key, `likewise` that the lab may do the same to its table, with `drops`,
+    the clauses that do so for columns which the source dropped.
     """
 
     at_source: list[str] = field(default_factory=list)
+    of_manifest: list[str] = field(default_factory=list)
     locally: list[str] = field(default_factory=list)
     of_keys: bool = False
     likewise: bool = True
@@ -222,6 +231,8 @@ def _compare(view: _TableView, table: TableDefinition, stands: TableDefinition, 
         elif column is not None and column.name in followed:
             if difference.kind == "marker" and marker(followed[column.name]) != marker(column):
                 found.notes.append(_note(table, difference))
+        elif column is not None and compared.is_of_manifest(column.name):
+            changes.of_manifest.append(difference.words)
         elif column is None or compared.source_changed(column.name):
             changes.at_source.append(difference.words)
             changes.of_keys |= column is None or compared.is_bound(column.name)
@@ -232,6 +243,12 @@ def _compare(view: _TableView, table: TableDefinition, stands: TableDefinition, 
     if changes.at_source:
         words = f"{unlike}, which changed after linking: {'; '.join(changes.at_source)}"
         found.problems.append((words, changes.hint(view.link, table)))
+    if changes.of_manifest:
+        words = (
+            f"the local table {name} cannot take another `collation`, since keys and foreign keys hold the "
+            f"columns: {'; '.join(changes.of_manifest)}"
+        )
+        found.problems.append((words, f"restore the former `collation`; {ANEW}"))
     if changes.locally:
         words = f"{unlike}, because it was changed locally: {'; '.join(changes.locally)}"
         found.problems.append((words, UNDO_LOCAL))

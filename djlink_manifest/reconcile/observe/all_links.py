@@ -16,6 +16,7 @@ from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.observe.connect import Reached
 from djlink_manifest.reconcile.observe.context import AllLinkTables, Context
 from djlink_manifest.reconcile.observe.link import ObservedLink, level_snapshot, observe, observe_stopped
+from djlink_manifest.reconcile.observe.merged_keys import merged_keys, recollates
 from djlink_manifest.reconcile.resolve.external_columns import store_names
 from djlink_manifest.reconcile.resolve.unfit import needs_zones, without_zones
 from djlink_manifest.reconcile.resolve.unfit import refused as refused_by
@@ -153,7 +154,8 @@ class _Observed:
     def _one(self, stopped: Collection[str], found: dict[str, PackedKeys], address: str) -> None:
         """Observe a link; the entities that cannot come go into `found`."""
         link, context, level = self.context.links[address], self.context, self.in_bulk.get(address)
-        if level is not None and level.is_level and not self.verify and address not in stopped:
+        is_same = not recollates(self.link_tables.found[address])
+        if level is not None and level.is_level and not self.verify and address not in stopped and is_same:
             self.snapshots[address] = level_snapshot(level)
             return
         context.options.report(f"{'comparing the rows of' if self.verify else 'observing'} {address}")
@@ -176,7 +178,12 @@ class _Observed:
                     comparable=self.comparable,
                     store_transport=context.at.store_transport,
                 )
-                if address in stopped:
+                merged = None
+                if address not in stopped:
+                    merged = merged_keys(source_session, local_session, at.source_links, link)
+                if merged is not None:
+                    self.refusals[address] = merged
+                if address in stopped or merged is not None:
                     self.snapshots[address], self.keys[address] = observe_stopped(at)
                     return
                 self.snapshots[address], found[address], self.keys[address] = observe(

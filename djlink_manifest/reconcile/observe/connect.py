@@ -77,9 +77,12 @@ def reach_all(
     return dict(zip((a.name for a in wanted), found, strict=True))
 
 
-def with_collations(local: Reached, sources: Iterable[Reached]) -> Reached:
-    """The local server with those of its collations that the sources' tables ask for. Raises ServerError."""
-    collations = collations_used(t for source in sources for t in source.catalog.tables.values())
+def with_collations(local: Reached, sources: Iterable[Reached], chosen: Iterable[str] = ()) -> Reached:
+    """The local server with those of its collations that the sources' tables ask for, and those `chosen`.
+
+    Raises ServerError.
+    """
+    collations = collations_used((t for s in sources for t in s.catalog.tables.values()), chosen)
     with local.readers.session() as session:
         return replace(local, catalog=replace(local.catalog, collations=read_collations(session, collations)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import TableName
@@ -12,8 +13,8 @@ from djlink_manifest.reconcile.state.snapshot import LinkTables, Refusal
 from djlink_manifest.servers.catalog.foreign_keys import keys_to
 
 
-def without_referred(context: Context, link_tables: AllLinkTables) -> AllLinkTables:
-    """The link tables without those whose change the local server would refuse, as foreign keys need a type.
+def with_referred(context: Context, link_tables: AllLinkTables) -> AllLinkTables:
+    """The link tables with refusals of those whose change the local server would refuse: keys need a type.
 
     Where nothing changes its type nobody is asked.
     """
@@ -27,8 +28,7 @@ def without_referred(context: Context, link_tables: AllLinkTables) -> AllLinkTab
     with context.local.readers.session() as session:
         keys = keys_to(session, {context.links[a].local.schema for a in due})
     refusals = {a: each for a, found in due.items() for each in _refusals(context.links[a], found, keys)}
-    kept = {a: found for a, found in link_tables.found.items() if a not in refusals}
-    return AllLinkTables(kept, {**refusals, **link_tables.refusals}, link_tables.held)
+    return replace(link_tables, refusals={**refusals, **link_tables.refusals})
 
 
 def _refusals(
@@ -53,4 +53,4 @@ def _refusals(
                     f"drop that key: ALTER TABLE `{schema}`.`{table}` DROP FOREIGN KEY `{key.name}`; apply; "
                     "then change your column to that type too and add the key again"
                 )
-                yield Refusal(link.address, words, hint, link.location)
+                yield Refusal(link.address, words, hint, link.location, only_pulls=True)

@@ -31,6 +31,11 @@ from djlink_manifest.reconcile.resolve.external_columns import Housed, house
 from djlink_manifest.reconcile.resolve.refusals import Candidate, first_each, refusals_of
 from djlink_manifest.reconcile.resolve.renamed import renamed_refusals
 from djlink_manifest.reconcile.resolve.targets import target_refusals
+from djlink_manifest.reconcile.resolve.text_collations import (
+    chosen_collation,
+    unknown_collations,
+    unlike_parents,
+)
 from djlink_manifest.reconcile.state.snapshot import Refusal, refusal_about
 
 
@@ -85,6 +90,8 @@ def resolve(
         *(u.refusal for each in found for u in each.unresolved),
         *(r for each in found for r in each.refusals(local.identity.version)),
         *(r for each in found for r in each.renamed()),
+        *(r for each in found for r in unknown_collations(each.candidates, local)),
+        *unlike_parents(links),
         *target_refusals(manifest, links.values(), outbound, homes),
         *(r for each in found for r in tied_refusals(each.untied, each.keys, links)),
     ]
@@ -136,7 +143,8 @@ class _Source:
         stores: Stores,
     ) -> _Source:
         """The candidates of a source, fitted to the local server, and the foreign keys between them."""
-        fits = {c.address: fitted(c.table, catalog.identity.version, local) for c in chosen}
+        version = catalog.identity.version
+        fits = {c.address: fitted(c.table, version, local, chosen_collation(c, local)) for c in chosen}
         houses = {
             c.address: house(fits[c.address].table, spec.name, c.local_schema, c.options.stores, stores)
             for c in chosen
@@ -213,6 +221,7 @@ class _Source:
                 deletions=c.options.deletions,
                 location=c.rule.location,
                 changed=c.options.changed,
+                collation=c.options.collation,
                 unseen=tuple(_unseen(c.table, plain, self.catalog)),
                 notes=(*self.fits[c.address].notes, *circle_notes(c.table)),
                 most_deletions=c.options.max_deletions,

@@ -82,14 +82,14 @@ class ColumnChange:
 
     @property
     def is_of_type(self) -> bool:
-        """Whether the type changes, and not what is said of the column alone."""
-        return self.before.type != self.after.type
+        """Whether the type or the collation changes, and not what is said of the column alone."""
+        return _type(self.before) != _type(self.after)
 
     def is_done(self, stands: Column | None) -> bool:
         """Whether a column that stands is as it shall be."""
         if stands is None or not same_default(stands, self.after):
             return False
-        facts = ((c.type, c.nullable, c.comment) for c in (stands, self.after))
+        facts = ((_type(c), c.nullable, c.comment) for c in (stands, self.after))
         return next(facts) == next(facts)
 
 
@@ -99,6 +99,8 @@ def change_words(change: ColumnChange) -> str:
     words = []
     if before.type != after.type:
         words.append(f"{_short(before.type)} to {_short(after.type)}")
+    if before.collation != after.collation:
+        words.append(f"{before.collation} to {after.collation}")
     if before.nullable != after.nullable:
         words.append("may be NULL")
     if not same_default(before, after):
@@ -106,6 +108,10 @@ def change_words(change: ColumnChange) -> str:
     if before.comment != after.comment:
         words.append("comment")
     return f"`{after.name}` ({', '.join(words)})"
+
+
+def _type(column: Column) -> tuple[str | None, ...]:
+    return column.type, column.charset, column.collation
 
 
 def _short(type_: str) -> str:
@@ -230,6 +236,8 @@ class LinkTables:
             self,
             make_local=make,
             alter_local=(),
+            change_local=(),
+            unrecorded=False,
             add_foreign_keys=(),
             refill=None,
             redefined=False,
