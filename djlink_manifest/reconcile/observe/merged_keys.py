@@ -26,10 +26,10 @@ def merged_keys(source: Session, local: Session, source_links: SourceLinks, link
     respelled = count_respelled(source, local, source_links, link)
     if respelled:
         words = ", ".join(f"{_rows(count)} of {name}" for name, count in respelled)
+        by = f"by `collation: {link.collation}`"
         return Refusal(
             link.address,
-            f"by `collation: {link.collation}` rows would differ from the keys that they refer to, "
-            f"which are spelled otherwise: {words}",
+            f"{by} rows would differ from the keys that they refer to, which are spelled otherwise: {words}",
             "choose a collation that takes them for equal, as the source's does; or exclude them (`where`)",
             link.location,
             only_pulls=True,
