@@ -202,6 +202,7 @@ def test_the_table_of_options_is_that_of_the_models() -> None:
         assert rows[name][2] == f"`{getattr(Options(), name)}`"
     assert rows["max_deletions"][2] == f"`{Options().max_deletions.value:g}%`"
     assert rows["schema_name"][2] == f"`{Options().schema_name}`"
+    assert rows["collation"][2] == f"`{Options().collation}`"
     assert [rows[name][2] for name in ("stores", "where", "outbound_table", "depends_on")] == [
         "none", "none", "derived", "none",
     ]  # fmt: skip
@@ -238,4 +239,4 @@ def test_the_manifests_of_the_reference_are_right(tmp_path: Path) -> None:
         )
         assert manifest is not None, found
         assert found == ()
-    assert len(conditions) == 3
+    assert len(conditions) == 4
