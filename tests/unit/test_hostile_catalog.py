@@ -69,6 +69,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
         (*U, "BASE TABLE", "InnoDB", "", "utf8mb4_bin", "", 7, 16384),
     ],
     "VIEWS": [],
+    "VARIABLES": [("read_only", "OFF"), ("lower_case_table_names", "0")],
 }
 ORDER = tuple(sorted(ROWS, key=len, reverse=True))  # `TABLES` is a part of no other name that comes later
 MYSQL, MARIADB = version_of("9.7.4"), version_of("11.4.2-MariaDB")
@@ -90,7 +91,7 @@ class Fake:
 
     def rows(self, statement: Sql) -> list[tuple[Any, ...]]:
         if statement.text.startswith("SHOW"):
-            return self.told["GRANTS"]
+            return self.told["VARIABLES" if "VARIABLES" in statement.text else "GRANTS"]
         name = next(n for n in ORDER if f"information_schema.{n}" in statement.text)
         return copy.deepcopy(self.told[name])
 

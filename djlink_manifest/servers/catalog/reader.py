@@ -178,10 +178,10 @@ SETTINGS = (  # that decide what can be planned
 def read_variables(
     session: Session, scope: Literal["GLOBAL", "SESSION"], names: Iterable[str]
 ) -> dict[str, str]:
-    """Variables of the server as text, by name in lower case; those that it lacks are absent."""
+    """Variables of the server, by name in lower case; those that it lacks, or that are no text, are absent."""
     listed = comma([sql("{}", name) for name in names])
     rows = session.rows(sql(f"SHOW {scope} VARIABLES WHERE Variable_name IN ({{}})", listed))
-    return {str(name).lower(): str(value) for name, value in rows}
+    return {name.lower(): value for name, value in rows if isinstance(name, str) and isinstance(value, str)}
 
 
 Kind: TypeAlias = Literal["table", "view", "sequence", "versioned"]
