@@ -178,7 +178,7 @@ SETTINGS = (  # that decide what can be planned
 def read_variables(
     session: Session, scope: Literal["GLOBAL", "SESSION"], names: Iterable[str]
 ) -> dict[str, str]:
-    """Variables of the server, by name in lower case; those that it lacks, or that are no text, are absent."""
+    """Variables of the server, by name in lower case; those that it does not have as text are absent."""
     listed = comma([sql("{}", name) for name in names])
     rows = session.rows(sql(f"SHOW {scope} VARIABLES WHERE Variable_name IN ({{}})", listed))
     return {name.lower(): value for name, value in rows if isinstance(name, str) and isinstance(value, str)}
