@@ -90,6 +90,8 @@ class Fake:
         yield
 
     def rows(self, statement: Sql) -> list[tuple[Any, ...]]:
+        if "VARIABLES" in statement.text:
+            return [("lower_case_table_names", "0")]
         if statement.text.startswith("SHOW"):
             return self.told["VARIABLES" if "VARIABLES" in statement.text else "GRANTS"]
         name = next(n for n in ORDER if f"information_schema.{n}" in statement.text)

@@ -300,7 +300,8 @@ def _identify(session: Session) -> tuple[ServerIdentity, int]:
     query = "VERSION(), CURRENT_USER(), @@hostname, @@port, @@datadir, @@global.max_allowed_packet"
     row = session.row(sql(f"SELECT {query}, CONNECTION_ID(), {_UUID}, {_LITERAL}"))
     try:
-        version, account, host, folder, uuid = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4, 7))
+        version, account, host, folder = (as_text(row[n], "an identity", 1024) for n in (0, 1, 2, 4))
+        uuid = as_text(row[7] or "", "an identity", 1024)  # NULL for the empty text where a mode says so
         numbers = [as_int(row[n], "a number of itself") for n in (3, 5, 6, 8)]
     except (BadValue, LookupError) as error:
         raise ServerError(f"the server does not identify itself: it {error}", server=session.name) from error
