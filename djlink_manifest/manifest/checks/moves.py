@@ -70,12 +70,12 @@ def _check_form(entry: Moved, at: Checked) -> bool:
 
 def _fault(steps: Steps) -> str | None:
     """What is wrong with an address, as the end of a sentence; else None."""
-    checks = (source_fault, identifier_fault, lambda name: table_fault(name) or _glob_fault(name))
+    checks = (source_fault, identifier_fault, _table_fault)
     return next((fault for check, step in zip(checks, steps, strict=False) if (fault := check(step))), None)
 
 
-def _glob_fault(name: str) -> str | None:
-    return "is a glob; name one table" if is_glob(name) else None
+def _table_fault(name: str) -> str | None:
+    return table_fault(name) or ("is a glob; name one table" if is_glob(name) else None)
 
 
 def _check_circles(entries: list[Moved], at: Checked) -> set[str]:
