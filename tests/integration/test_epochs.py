@@ -294,7 +294,7 @@ def test_an_epoch_that_moves_between_plan_and_apply_stops_the_link_with_nothing_
         report = job.apply(plan, quiet, threading.Event())
     [outcome] = report.outcomes
     assert outcome.status == "failed"
-    assert "another local server has applied this link since the plan was made" in (outcome.problem or "")
+    assert "another apply has worked on this link since the plan was made" in (outcome.problem or "")
     assert "djlink plan" in (outcome.hint or "")
     assert held(linked, "subject") == [(1,), (2,), (3,)]
     assert locally(linked, "SELECT COUNT(*) FROM {here}.subject") == [(3,)]

@@ -49,7 +49,7 @@ def place_of(link: Link, link_id: str, state: EpochState) -> MarkPlace:
 
 
 class OtherServer(DjlinkError):
-    """Another local server has applied a link since the plan was made, or a mark was restored."""
+    """Another apply has worked on a link since the plan was made, or a mark was restored."""
 
 
 class Epochs:
@@ -166,9 +166,9 @@ def _again(step: Callable[[], _T]) -> _T:
 
 def _other(place: MarkPlace) -> OtherServer:
     return OtherServer(
-        "another local server has applied this link since the plan was made, or its marks were restored; "
-        "nothing was done",
+        "another apply has worked on this link since the plan was made, from here or from another local "
+        "server, or its marks were restored; nothing was done",
         link=place.address,
         server=place.source,
-        hint="run `djlink plan` again: it says which server the link belongs to",
+        hint="plan again: the plan says where another local server is concerned",
     )
