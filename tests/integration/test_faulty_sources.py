@@ -108,6 +108,26 @@ def test_a_source_whose_answers_become_nonsense_while_it_is_observed_is_left_out
     assert ends(report) == {"Scan": "done"}
 
 
+def test_an_answer_that_a_line_loses_without_a_word_is_asked_for_again(
+    lab: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LOST_AFTER", 1)
+    lab.make_tables()
+    lost = list[Wire]()
+
+    def ask(wire: Wire, data: bytes) -> Verdict:
+        if not lost and b"INSERT INTO" in data and lab.rig.names("lab_subject").encode() in data:
+            lost.append(wire)
+        return "pass"
+
+    with proxied(lab.rig, lab.document, "lab_a") as proxy:
+        proxy.up = ask
+        proxy.rewrite = lambda wire, data: b"" if wire in lost else data
+        _, report = lab.apply()
+    assert lost
+    assert report.succeeded, report.outcomes
+
+
 def test_a_source_whose_answers_become_nonsense_in_an_apply_fails_its_links_alone(lab: Pipeline) -> None:
     lab.make_tables()
     begun = list[Event]()

@@ -57,7 +57,7 @@ def open_session(address: ServerAddress, kind: type[_S]) -> _S:
         session.set_up((*SETTINGS, *session.dialect.SETTINGS))
         number = session.id
         connection.wait_for_answers(
-            WhileItRuns(lambda: _has_session(address, number), lambda: _end_statement(address, number)),
+            WhileItRuns(lambda: _works_for(address, number), lambda: _end_statement(address, number)),
             patience.ASK_AFTER,
         )
         version, tls = session.identity.version, "TLS" if address.tls else "no TLS"
@@ -95,8 +95,12 @@ def _logged_in(address: ServerAddress) -> WireConnection:
     return connection
 
 
-def _has_session(address: ServerAddress, number: int) -> bool:
-    """Whether a server still has one of our sessions. Raises Silent where it does not answer, either."""
+def _works_for(address: ServerAddress, number: int) -> bool:
+    """Whether a server still has one of djlink's sessions, and does not wait for that one in its turn.
+
+    A session that waits there has answered, or was never asked: the line lost what was sent, and no end will
+    hear of the other. It is ended, as it may hold locks. Raises Silent where the server does not answer.
+    """
     try:
         connection = _logged_in(address)
     except Unusable:
@@ -106,9 +110,12 @@ def _has_session(address: ServerAddress, number: int) -> bool:
     try:
         connection.query("SHOW PROCESSLIST", unbuffered=True)
         # raw: statements are cut there, some within a character
-        return str(number).encode() in [
-            values(row, 1)[0] for rows in connection.row_packets() for row in rows
-        ]
+        listed = [values(row, 6) for rows in connection.row_packets() for row in rows]
+        found = next((each for each in listed if each[0] == str(number).encode()), None)
+        is_idle = found is not None and found[4] == b"Sleep" and int(found[5] or 0) >= patience.LOST_AFTER
+        if is_idle:
+            connection.query(f"KILL {number}")
+        return found is not None and not is_idle
     except Silent:
         raise
     except Exception:  # it answers, whatever it says

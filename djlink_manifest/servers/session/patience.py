@@ -12,6 +12,7 @@ from typing import Any, Protocol
 CONNECT_TIME = 10.0  # seconds until a connection stands
 LOGIN_SILENCE, LOGIN_TIME = 10.0, 30.0  # without a byte of an answer, and for the whole login
 ASK_AFTER = 30.0  # of silence within a statement, until the server is asked whether it still runs
+LOST_AFTER = 10  # that the server waits for this session, while this session waits for an answer
 LONGEST = 3600.0  # that a statement may be silent, whatever the server says of it
 SEND_TIME = 600.0  # until a server has taken what is sent to it, at most 16 MB at once
 
@@ -70,8 +71,8 @@ class AtLogin:
 class WhileItRuns:
     """Patience for statements: as long as the server says that the session runs one, up to a limit.
 
-    `runs` asks the server by another session whether it still has this one; it raises Silent where the server
-    answers nobody. `end` ends the statement.
+    `runs` asks the server by another session whether it still works for this one; it raises Silent where the
+    server answers nobody. `end` ends the statement.
     """
 
     def __init__(self, runs: Callable[[], bool], end: Callable[[], None]) -> None:
