@@ -12,9 +12,9 @@ import pytest
 from djlink_manifest.reconcile.plan.actions import Pull, PullAgain
 from djlink_manifest.reconcile.runtime import batches
 from djlink_manifest.reconcile.runtime.events import Advanced, Event
-from djlink_manifest.sandbox.servers.accounts import grant_pattern
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql
+from tests.support.faults.crash import changes
 from tests.support.rig import Rig, everything, link_of, quiet
 from tests.support.sql import DEEP, numbers
 from tests.support.statements import LOAD, Statement, watched
@@ -260,23 +260,11 @@ def test_a_plan_only_reads(narrow: Rig) -> None:
     manifest = narrow.document(
         {"lab_a": {"lab": {"tables": {"Trial": {"where": "k <> 8", "unwanted": "release"}}}}}
     )
-    expected = narrow.plan(manifest)
-    role = narrow.names("role")
-    for server, account, grants in (
-        ("lab_a", "link", {"lab": "SELECT", "outbound": "SELECT, CREATE TEMPORARY TABLES"}),
-        ("local", "lab", {local_schema.removeprefix(narrow.names.prefix): "SELECT, CREATE TEMPORARY TABLES"}),
-    ):
-        user = narrow.names(account)
-        narrow.run(server, f"CREATE ROLE {role}")
-        narrow.run(server, f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {user}")
-        narrow.run(server, f"GRANT {role} TO {user}")
-        for schema, rights in grants.items():
-            pattern = grant_pattern(narrow.names(schema))
-            narrow.run(server, f"GRANT {rights} ON {pattern}.* TO {user}")
     with watched(prefix=narrow.names("")) as sent:
         plan = narrow.plan(manifest)
-    assert plan.links == expected.links
     assert len(plan.links[0].actions) == 5
+    written = [s.text for s in sent if changes(s) and not s.begins("COMMIT")]
+    assert all("`~djlink_" in text for text in written)  # keys, in temporary tables
     assert all(
         "READ ONLY" in statement.text for statement in sent if statement.begins("START TRANSACTION")
     )  # what is committed wrote nothing
