@@ -53,9 +53,9 @@ def test_a_parent_that_was_taken_out_is_told_where_its_foreign_key_still_stands(
     "change",
     [
         "ALTER TABLE {lab}.subject ADD COLUMN weight int NOT NULL",
-        "ALTER TABLE {lab}.subject MODIFY name varbinary(9)",
+        "ALTER TABLE {lab}.subject MODIFY name varchar(9) COMMENT ':attach@raw:'",
     ],
-    ids=["a column", "another type"],
+    ids=["a column", "a type of DataJoint"],
 )
 @pytest.mark.parametrize("unwanted", ["keep", "release"])
 def test_a_refused_link_still_needs_the_parents_of_what_it_holds(
