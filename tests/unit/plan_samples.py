@@ -237,6 +237,7 @@ MOVED = LinkPlan(
         ),
     ),
     warnings=("its rows are compared by the next plan, after the move",),
+    observed=False,
 )
 WIDENED = LinkPlan(
     "lab_b.stim.Grating",

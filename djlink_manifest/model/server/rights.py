@@ -195,15 +195,12 @@ def needs_of_owner(owners: str) -> tuple[Needed, ...]:
 
 
 def grant_for(message: str, to: Grantee | str) -> str | None:
-    """The GRANT that mends an error message of a server, where the message names the right."""
+    """The GRANT that mends an error message of a server, where the message names the right and the schema."""
     match = _DENIED.search(message)
     if match:
         name = match["table"].replace("`", "")
-        schema, dot, table = name.partition(".")
-        if dot:
-            return grant([r.strip() for r in match["rights"].split(",")], schema, to)
-        account = to if isinstance(to, str) else to.account
-        return f"GRANT {match['rights']} ON the schema of `{_inner(table)}` TO {account_name(account)};"
+        schema, dot, _ = name.partition(".")
+        return grant([r.strip() for r in match["rights"].split(",")], schema, to) if dot else None
     match = _NO_SCHEMA.search(message)
     if match:
         return grant(["ALL"], match["schema"], to)

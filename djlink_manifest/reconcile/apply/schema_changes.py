@@ -15,6 +15,7 @@ from djlink_manifest.errors import (
     ServerError,
     TableInUse,
 )
+from djlink_manifest.model.server.rights import OWNER_SCHEMA_RIGHTS, grant
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.reconcile.observe.keys import differing_keys
 from djlink_manifest.reconcile.plan.actions import (
@@ -198,8 +199,9 @@ def make_views(link_work: LinkWork, action: MakeViews) -> None:
         try:
             with_retries(link_work, partial(owner_views.make_view, link_work.source, view, source))
         except MissingPrivilege as error:
-            hint = f"; ask the source's administrator to run: {error.hint}" if error.hint else ""
-            link_work.counters.unmade = f"the owner views were not created: {error.message}{hint}"
+            right = grant(OWNER_SCHEMA_RIGHTS, view.schema, link_work.source.identity)
+            words = f"the owner views were not created: {error.message}"
+            link_work.counters.unmade = f"{words}; ask the source's administrator to run: {right}"
             return
 
 

@@ -98,6 +98,17 @@ def key_of(table: str, n: int) -> Any:
     return "0000-00-00" if n == 2 else f"2026-01-{n:02}"
 
 
+def is_lost(table: str, row: tuple[Any, ...], lab: Rows, source: Rows) -> bool:
+    """Whether a row that stood at the lab is gone, and not only changed, or gone as the source's part row."""
+    if table not in SOURCE:
+        return True
+    columns = {"session__wave": 3, "session__trial": 2}.get(table, 1)
+    still, known = (
+        any(each[:columns] == row[:columns] for each in rows) for rows in (lab[table], source[table])
+    )
+    return not still and (known or table not in PARTS)
+
+
 def parts_of(rows: Rows, session: Any) -> set[tuple[Any, ...]]:
     """The keys of a session's part rows."""
     return {
