@@ -79,7 +79,7 @@ def stale(report: Report) -> None:
     for outcome in report.outcomes:
         assert outcome.status == "failed"
         assert "another apply has worked on this link" in (outcome.problem or "")
-        assert (outcome.hint or "").startswith("plan again")
+        assert "run `djlink plan` again" in (outcome.hint or "")
 
 
 def names(rig: Rig) -> set[str]:

@@ -170,5 +170,5 @@ def _other(place: MarkPlace) -> OtherServer:
         "server, or its marks were restored; nothing was done",
         link=place.address,
         server=place.source,
-        hint="plan again: the plan says where another local server is concerned",
+        hint="run `djlink plan` again: it says where another local server is concerned",
     )
