@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from djlink_manifest.cli.commands.init import InitOptions, from_server
+from djlink_manifest.cli.commands.init import InitOptions, _pulled_whole, from_server
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,
@@ -277,6 +277,15 @@ SCHEMAS = st.sampled_from(["lab", "no", "1.10", "x" * 60, "a,b", "{", "ü", "it'
 COMMENTS = st.sampled_from(
     ["", ":<blob@raw>:", ":<npy@>:", ":<blob@a,b}>:", ":<x/..@raw>:", ":<blob@no>:", ":<blob@x\ny>:"]
 )
+
+
+def test_where_all_that_needed_a_table_is_left_out_its_rows_are_wanted_by_themselves() -> None:
+    draft = Draft(
+        "lab_a", (DraftSchema("lab", (DraftTable("Session", "needed"), DraftTable("Odd", left_out="x"))),)
+    )
+    assert [t.pull for t in _pulled_whole(draft).schemas[0].tables] == ["all", "all"]
+    both = Draft("lab_a", (DraftSchema("lab", (DraftTable("Session", "needed"), DraftTable("Scan"))),))
+    assert _pulled_whole(both) == both
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))

@@ -205,6 +205,8 @@ def _proved(draft: Draft, options: InitOptions, files: tuple[str, ...]) -> tuple
             return draft, text
         fewer = _without(draft, problems)
         if fewer == draft:
+            fewer = _pulled_whole(draft)
+        if fewer == draft:
             first = problems[0]
             raise DjlinkError(
                 f"the generated manifest is not valid: line {first.location.line}: {first.summary}",
@@ -237,6 +239,15 @@ def _without(draft: Draft, problems: list[Diagnostic]) -> Draft:
                 table = replace(table, left_out=_words(found))
             tables.append(table)
         schemas.append(replace(schema, tables=tuple(tables)))
+    return replace(draft, schemas=tuple(schemas))
+
+
+def _pulled_whole(draft: Draft) -> Draft:
+    """Return the draft with all rows of its tables wanted, where those that needed them were left out."""
+    kept = [t for each in draft.schemas for t in each.tables if t.left_out is None]
+    if any(table.pull == "all" for table in kept):
+        return draft
+    schemas = (replace(s, tables=tuple(replace(t, pull="all") for t in s.tables)) for s in draft.schemas)
     return replace(draft, schemas=tuple(schemas))
 
 

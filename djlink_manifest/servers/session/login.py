@@ -110,12 +110,15 @@ def _works_for(address: ServerAddress, number: int) -> bool:
     try:
         connection.query("SHOW PROCESSLIST", unbuffered=True)
         # raw: statements are cut there, some within a character
-        listed = [values(row, 6) for rows in connection.row_packets() for row in rows]
-        found = next((each for each in listed if each[0] == str(number).encode()), None)
-        is_idle = found is not None and found[4] == b"Sleep" and int(found[5] or 0) >= patience.LOST_AFTER
+        own = str(number).encode()
+        listed = [row for rows in connection.row_packets() for row in rows if values(row, 1)[0] == own]
+        if not listed:
+            return False
+        *_, command, seconds = values(listed[0], 6)
+        is_idle = command == b"Sleep" and int(seconds or 0) >= patience.LOST_AFTER
         if is_idle:
             connection.query(f"KILL {number}")
-        return found is not None and not is_idle
+        return not is_idle
     except Silent:
         raise
     except Exception:  # it answers, whatever it says
