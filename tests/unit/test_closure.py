@@ -9,7 +9,7 @@ from djlink_manifest.model.links.link import Limit, Link
 from djlink_manifest.model.links.referrers import Dependents, Referrer, lab_line
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.naming import constraint_name
-from djlink_manifest.reconcile.plan.deletion_actions import held_back
+from djlink_manifest.reconcile.plan.deletion_actions import kept_by_own_rows
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LabRows
 from tests.unit import plan_facts
 
@@ -136,7 +136,7 @@ def test_a_lab_that_the_owner_views_name_is_said_by_its_name_once() -> None:
 
 def test_what_holds_rows_back_is_said_with_its_own_way_out() -> None:
     lab = (LabRows("map of here.session", 2, None, outbound=True), LabRows("analysis.fit", 3, "a line"))
-    blocked = held_back(LINKS[1], Closure(held=4, lab=lab), "deletion requested")
+    blocked = kept_by_own_rows(LINKS[1], Closure(held=4, lab=lab), "deletion requested")
     assert (blocked.kind, blocked.count) == ("review", 4)
     assert blocked.reason == (
         "deletion requested; another lab links the local table and holds them: map of here.session (2 rows);"

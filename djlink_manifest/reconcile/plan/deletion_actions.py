@@ -78,7 +78,7 @@ def deletion(
     )
 
 
-def held_back(link: Link, closure: Closure, why: str) -> Blocked:
+def kept_by_own_rows(link: Link, closure: Closure, why: str) -> Blocked:
     """What of a closure stays, since rows that are not this manifest's refer to it, and how it gets free."""
     reasons, hints = list[str](), list[str]()
     for outbound in (True, False):

@@ -25,7 +25,7 @@ from djlink_manifest.reconcile.plan.deletion_actions import (
     certain,
     covered_by,
     deletion,
-    held_back,
+    kept_by_own_rows,
     problem_of,
     turn,
     undecided,
@@ -289,7 +289,7 @@ class Decider:
             if action.cause == "auto":
                 self._count(link, closure)
         if closure.held:
-            blocked.append(held_back(link, closure, why))
+            blocked.append(kept_by_own_rows(link, closure, why))
         return goes
 
     def _unfilled(self, link: Link, count: int, why: str) -> Blocked | None:
