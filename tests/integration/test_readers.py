@@ -77,7 +77,7 @@ def test_nothing_that_reads_takes_a_statement_that_writes(
     rig: Rig, reader: Session, unchanged: Callable[[], None]
 ) -> None:
     for text in texts(rig)[:-1]:
-        for send in (reader.rows, reader.row, reader.value):
+        for send in (reader.rows, reader.row, reader.count):
             with pytest.raises(ValueError, match="not a statement that reads"):
                 send(text)
         for stream in (reader.stream, reader.packets, reader.pieces):
@@ -134,7 +134,7 @@ def test_its_own_temporary_tables_are_all_that_it_writes(
         for text in texts(rig):  # what was allowed for a moment is so no longer
             with pytest.raises(ServerError, match="READ ONLY"):
                 reader._run(text)
-    assert reader.value(Sql("SELECT 1")) == 1
+    assert reader.count(Sql("SELECT 1")) == 1
     with pytest.raises(ServerError, match="READ ONLY"):
         reader._run(texts(rig)[0])
 
@@ -146,6 +146,6 @@ def test_a_table_that_cannot_be_made_leaves_nothing_allowed(
     broken = TemporaryTable(reader, (rig.names("lab"), "~djlink_1"), [], "no column")
     with pytest.raises(ServerError):
         broken.create()
-    reader.value(Sql("SELECT 1"))
+    reader.count(Sql("SELECT 1"))
     with pytest.raises(ServerError, match="READ ONLY"):
         reader._run(texts(rig)[0])

@@ -23,7 +23,19 @@ def public(of: type) -> set[str]:
 
 def test_what_a_reading_session_can_do_is_told_one_by_one() -> None:
     assert public(Session) == {
-        *("dialect", "rows", "row", "value", "stream", "packets", "pieces", "snapshot", "reading"),
+        *(
+            "dialect",
+            "rows",
+            "row",
+            "value",
+            "count", "check",
+            "raw_rows",
+            "stream",
+            "packets",
+            "pieces",
+            "snapshot",
+            "reading",
+        ),
         *("take_role", "set_up", "close", "interrupt", "MODE"),
     }
 

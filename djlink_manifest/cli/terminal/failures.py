@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 
 import click
@@ -74,8 +75,21 @@ def _unexpected(error: BaseException, screen: Screen) -> None:
 def _traceback(error: BaseException, screen: Screen) -> None:
     from djlink_manifest.manifest.text.problems import masked
 
-    text = "".join(traceback.format_exception(error))
+    text = "\n".join(_raised(error))
     screen.note(line((masked(each), "dim")) for each in text.splitlines())
+
+
+def _raised(error: BaseException) -> Iterator[str]:
+    """Where an error and its causes were raised. Only djlink's own are shown with their text: that of others
+    may hold a password that a server repeats, or a value of a row.
+    """
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _raised(before)
+        yield "\nThe error above led to this one:\n"
+    yield "Traceback (most recent call last):"
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    yield f"{type(error).__name__}: {error}" if isinstance(error, DjlinkError) else type(error).__name__
 
 
 def _let_go_of_streams() -> None:

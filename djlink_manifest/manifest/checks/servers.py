@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.checks.stores import is_store_secret
@@ -37,6 +38,35 @@ def check_servers(at: Checked) -> None:
         )
     _check_references(at.root, (), at.problems)
     _check_swapped(at)
+    _check_shared(at)
+
+
+def _check_shared(at: Checked) -> None:
+    """Warn of a password that several servers are sent: whoever runs one of them can log in to the others."""
+    users = defaultdict[str, list[ServerSpec]](list)
+    for server in (at.manifest.local, *at.manifest.sources):
+        if references.only_references(server.password):
+            users[server.password].append(server)
+    for password, servers in users.items():
+        if len({(server.host, server.port) for server in servers}) < 2:
+            continue
+        last = servers[-1]
+        steps = last.origin.path
+        given = "password" in last.model_fields_set
+        names = ", ".join(server.name for server in servers)
+        at.warning(
+            (*steps, "password") if given else steps,
+            f"{names} share one password, `{password}`: whoever administers one of these servers can use it at "
+            "the others",
+            "let each account have a password of its own, and name each: "
+            f"`password: ${{env:{_variable(last)}}}`",
+            key=True,
+        )
+
+
+def _variable(server: ServerSpec) -> str:
+    """A name for the variable with a server's password."""
+    return f"{re.sub('[^A-Z0-9]', '_', server.name.upper())}_PASSWORD"
 
 
 def _check_swapped(at: Checked) -> None:

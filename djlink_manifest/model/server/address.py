@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from djlink_manifest.model.server.masking import masked
+
 
 class Secret:
     """A resolved secret. Its text is had only by `reveal()`; repr, str and format show stars."""
@@ -62,6 +64,10 @@ class ServerAddress:
     password: Secret
     tls: Tls | None = None
     written: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+
+    def masked(self, words: str) -> str:
+        """What the server, or the driver, says, without the password; to be called before it is cut."""
+        return masked(words, (self.password.reveal(),))
 
     def veiled(self, words: str) -> str:
         """The words with the manifest's references in the place of what they stand for.

@@ -50,6 +50,7 @@ from djlink_manifest.servers.outbound.deletion_set import DeletionSet, deletion_
 from djlink_manifest.servers.outbound.local_notes import noted, noted_digest, noted_links
 from djlink_manifest.servers.outbound.orphans import digest_of_orphans, orphans, stream_orphans
 from djlink_manifest.servers.owner.holders import holders
+from djlink_manifest.servers.session.checked_values import a_moment
 from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
@@ -251,7 +252,7 @@ def _requests(
             unnoted=unnoted,
             overdue=overdue,
             unheld=unheld,
-            now=source.value(sql("SELECT CURRENT_TIMESTAMP")),
+            now=source.value(sql("SELECT CURRENT_TIMESTAMP"), a_moment),
             again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
             newest=request_queries.newest_request(source, link) or BEFORE_ALL,
         )

@@ -39,7 +39,7 @@ def whole_defaults(session: Session, schema: str, name: str, columns: Iterable[C
     """The columns with the defaults that the table really has. Raises BadValue for what is no definition."""
     try:
         # as bytes: MariaDB puts those of a default into the text as they are
-        rows = list(session.stream(sql("SHOW CREATE TABLE {}", table(schema, name))))
+        rows = session.raw_rows(sql("SHOW CREATE TABLE {}", table(schema, name)))
     except MissingPrivilege:  # no such table is linked; its defaults do not matter
         return list(columns)
     if len(rows) != 1 or len(rows[0]) < 2:

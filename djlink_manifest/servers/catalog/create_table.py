@@ -54,7 +54,7 @@ def read_create_tables(session: Session, places: Iterable[TableName], faults: Fa
     for place in places:
         with faults.of(place), suppress(MissingPrivilege):
             # as bytes: defaults stand in the text as they are
-            for row in session.stream(sql("SHOW CREATE TABLE {}", table(*place))):
+            for row in session.raw_rows(sql("SHOW CREATE TABLE {}", table(*place))):
                 tell(told, place, as_text((row[1] or b"").decode(errors="replace"), "a SHOW CREATE TABLE"))
     return told
 

@@ -12,6 +12,7 @@ from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.server.rights import parse_grants
 from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.model.tables.naming import beside_source
+from djlink_manifest.servers.session.checked_values import a_count, a_name, a_text
 from djlink_manifest.servers.session.error_words import DENIED
 from djlink_manifest.servers.session.session import Row, Session, first_values
 from djlink_manifest.servers.sql import Sql, comma, sql
@@ -30,7 +31,7 @@ def keys_to(session: Session, schemas: Iterable[str]) -> list[tuple[TableName, F
     if not listed.text:
         return []
     grouped = defaultdict[tuple[str, str, str], list[Row]](list)
-    for row in session.rows(sql(_KEYS, listed)):
+    for row in session.rows(sql(_KEYS, listed), *[a_name] * 7):
         grouped[row[0], row[1], row[2]].append(row[3:])
     return [
         (
@@ -74,11 +75,11 @@ def unseen_keys(
         *tables,
     )
     try:
-        rows = session.rows(select)
+        rows = session.rows(select, a_text, a_text, a_text, a_count, a_name)
     except ServerError as error:
         if error.code not in DENIED:
             raise
-        lines = (str(line) for line in first_values(session.rows(sql("SHOW GRANTS"))))
+        lines = (str(line) for line in first_values(session.rows(sql("SHOW GRANTS"), a_text)))
         given = parse_grants(lines)
         return () if any(g.schema == g.table == "*" and g.rights & _SHOWING for g in given) else None
     grouped = defaultdict[tuple[str, str, str, int], list[str]](list)

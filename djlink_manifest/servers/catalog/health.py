@@ -10,8 +10,9 @@ from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server.health import Health, Role
 from djlink_manifest.model.server.rights import parse_grants
 from djlink_manifest.servers.catalog.reader import read_variables
+from djlink_manifest.servers.session.checked_values import a_flag, a_number, a_text, an_optional_number
 from djlink_manifest.servers.session.errors import understood
-from djlink_manifest.servers.session.session import Session, first_values
+from djlink_manifest.servers.session.session import Row, Session, first_values
 from djlink_manifest.servers.sql import sql
 
 GLOBALS = (
@@ -44,13 +45,15 @@ def read_health(session: Session) -> Health:
 
 def knows_zones(session: Session) -> bool:
     """Whether a server knows time zones by name."""
-    return bool(session.value(sql(f"SELECT {_KNOWS}")))
+    return session.value(sql(f"SELECT {_KNOWS}"), a_flag)
 
 
 def _read(session: Session) -> Health:
     tls = _status(session, "SESSION", "Ssl%")
     before = time.time()
-    micros, zone, system, distance, named = session.row(sql(_CLOCK))
+    micros, zone, system, distance, named = session.row(
+        sql(_CLOCK), a_number, a_text, a_text, an_optional_number, a_flag
+    )
     after = time.time()
     return Health(
         cipher=tls.get("ssl_cipher", ""),
@@ -59,10 +62,10 @@ def _read(session: Session) -> Health:
         globals=read_variables(session, "GLOBAL", GLOBALS),
         session=read_variables(session, "SESSION", SESSION),
         zone=str(zone) if zone != "SYSTEM" else f"SYSTEM, which is {system}",
-        zone_minutes=None if distance is None else round(int(distance) / 60),
+        zone_minutes=None if distance is None else round(distance / 60),
         named_zones=bool(named),
         connected=int(_status(session, "GLOBAL", "Threads_connected").get("threads_connected", "0")),
-        ahead=int(micros) / 1e6 - (before + after) / 2,
+        ahead=micros / 1e6 - (before + after) / 2,
         give_or_take=(after - before) / 2,
         grants=parse_grants(_grants(session), literal=session.identity.literal_names),
         roles=_roles(session),
@@ -70,22 +73,22 @@ def _read(session: Session) -> Health:
 
 
 def _status(session: Session, scope: str, like: str) -> dict[str, str]:
-    return _pairs(session.rows(sql(f"SHOW {scope} STATUS LIKE {{}}", like)))
+    return _pairs(session.rows(sql(f"SHOW {scope} STATUS LIKE {{}}", like), a_text, a_text))
 
 
-def _pairs(rows: list[tuple[object, ...]]) -> dict[str, str]:
-    return {str(name).lower(): str(value) for name, value in rows}
+def _pairs(rows: list[Row]) -> dict[str, str]:
+    return {name.lower(): value for name, value in rows}
 
 
 def _grants(session: Session) -> list[str]:
-    return [str(line) for line in first_values(session.rows(sql("SHOW GRANTS")))]
+    return [str(line) for line in first_values(session.rows(sql("SHOW GRANTS"), a_text))]
 
 
 def _roles(session: Session) -> tuple[Role, ...]:
     """The account's roles, each with the rights that there are while it alone is active."""
     listed = "SELECT DISTINCT ROLE_NAME FROM information_schema.{} WHERE ROLE_NAME IS NOT NULL"
-    active = {str(name) for name in first_values(session.rows(sql(listed.format("ENABLED_ROLES"))))}
-    known = {str(name) for name in first_values(session.rows(sql(listed.format("APPLICABLE_ROLES"))))}
+    active = {str(name) for name in first_values(session.rows(sql(listed.format("ENABLED_ROLES")), a_text))}
+    known = {str(name) for name in first_values(session.rows(sql(listed.format("APPLICABLE_ROLES")), a_text))}
     found = []
     for name in sorted(known | active):
         grants = list[str]()

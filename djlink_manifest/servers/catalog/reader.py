@@ -26,6 +26,9 @@ from djlink_manifest.servers.ownership.marks import read_all_marks
 from djlink_manifest.servers.session.checked_values import (
     BadValue,
     Faults,
+    a_text,
+    a_word,
+    anything,
     as_int,
     as_name,
     as_optional_word,
@@ -53,7 +56,7 @@ def _read(session: Session, schemas: Set[str], marked: Set[str]) -> Catalog:
     everything = frozenset(_names(session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))))
     schema_names = sorted(schemas & everything)
     grants = parse_grants(
-        (str(line) for line in first_values(session.rows(sql("SHOW GRANTS")))),
+        (str(line) for line in first_values(session.rows(sql("SHOW GRANTS"), a_text))),
         literal=session.identity.literal_names,
     )
     settings = read_variables(session, "GLOBAL", SETTINGS)
@@ -166,7 +169,7 @@ def read_collations(session: Session, names: Iterable[str] | None = None) -> Map
     )
     if names is not None:
         what = sql("{} WHERE {} IN ({})", what, name, comma([sql("{}", each) for each in sorted(set(names))]))
-    return {str(collation): str(charset) for collation, charset in session.rows(what)}
+    return dict(session.rows(what, a_word, a_word))
 
 
 SETTINGS = (  # that decide what can be planned
@@ -180,7 +183,9 @@ def read_variables(
 ) -> dict[str, str]:
     """Variables of the server, by name in lower case; those that it does not have as text are absent."""
     listed = comma([sql("{}", name) for name in names])
-    rows = session.rows(sql(f"SHOW {scope} VARIABLES WHERE Variable_name IN ({{}})", listed))
+    rows = session.rows(
+        sql(f"SHOW {scope} VARIABLES WHERE Variable_name IN ({{}})", listed), anything, anything
+    )
     return {name.lower(): value for name, value in rows if isinstance(name, str) and isinstance(value, str)}
 
 

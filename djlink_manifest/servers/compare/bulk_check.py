@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Size, TableName
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.servers.compare.checksum import SetDigest, digested, set_digest_of
 from djlink_manifest.servers.compare.key_diff import SideDigests, at_once
 from djlink_manifest.servers.query.tables import outbound_table, source_table
+from djlink_manifest.servers.session.checked_values import a_count, an_optional_text
+from djlink_manifest.servers.session.errors import STRANGE
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, joined, sql, table
 
@@ -67,14 +70,16 @@ def check_in_bulk(local: Session, source: Session, links: Sequence[Link]) -> Map
         names = [part.name for part in link.definition.parts]
         digests = SideDigests(_digest(local, local_side[number, 0]), _digest(source, source_side[number, 0]))
         parts = tuple(
-            (name, int(source_side[number, place][0]), int(local_side[number, place][0]))
+            (name, source_side[number, place][0], local_side[number, place][0])
             for place, name in enumerate(names, start=2)
         )
         found[link.address] = BulkCheck(digests, _digest(source, source_side[number, 1]), parts)
     return found
 
 
-_Seen = Mapping[tuple[int, int], tuple[str, str]]  # by the link's number and the table's: count and digest
+_Seen = Mapping[
+    tuple[int, int], tuple[int, str | None]
+]  # by the link's number and the table's: count and digest
 
 
 def _local_digests(session: Session, links: Sequence[Link]) -> _Seen:
@@ -103,11 +108,14 @@ def _parts(number: int, parts: Sequence[TableDefinition]) -> Iterator[Sql]:
 
 
 def _seen(session: Session, selects: Sequence[Sql]) -> _Seen:
-    rows = session.rows(joined(" UNION ALL ", selects))
-    return {(int(number), int(place)): (str(count), str(digest)) for number, place, count, digest in rows}
+    rows = session.rows(joined(" UNION ALL ", selects), a_count, a_count, a_count, an_optional_text)
+    found = {(number, place): (count, digest) for number, place, count, digest in rows}
+    if len(found) != len(selects):
+        raise ServerError("its response lacks counts that were asked for", server=session.name, hint=STRANGE)
+    return found
 
 
-def _digest(session: Session, seen: tuple[str, str]) -> SetDigest:
+def _digest(session: Session, seen: tuple[int, str | None]) -> SetDigest:
     return set_digest_of(session, *seen)
 
 

@@ -19,6 +19,8 @@ from djlink_manifest.model.tables.definition import Column
 from djlink_manifest.servers.keys.predicates import _EXACT
 from djlink_manifest.servers.query.json_values import same_object
 from djlink_manifest.servers.query.rows import is_binary
+from djlink_manifest.servers.session.checked_values import a_count, anything, as_text
+from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import Sql, column, comma, ident, joined, sql
 
@@ -54,13 +56,15 @@ def digested(session: Session, key: Sequence[Column]) -> Sql:
 
 def set_digest_of(session: Session, count: object, total: object) -> SetDigest:
     """The digest from the two columns."""
-    bits, number = session.dialect.DIGEST_BITS, int(str(count))
-    return SetDigest(number, int(str(total), 16) if number else 0, bits)
+    bits = session.dialect.DIGEST_BITS
+    with understood(session.name):
+        number = a_count(count)
+        return SetDigest(number, int(as_text(total, "a digest", bits // 4), 16) if number else 0, bits)
 
 
 def set_digest(session: Session, of: Sql, key: Sequence[Column]) -> SetDigest:
     """The digest of a table's keys."""
-    count, total = session.row(sql("SELECT {} FROM {}", digested(session, key), of))
+    count, total = session.row(sql("SELECT {} FROM {}", digested(session, key), of), a_count, anything)
     return set_digest_of(session, count, total)
 
 

@@ -16,6 +16,7 @@ from djlink_manifest.servers.compare.checksum import SetDigest, bucket, bucket_c
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.checked_values import a_count
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.session.wire import values
 from djlink_manifest.servers.sql import Sql, comma, idents, sql, table
@@ -161,8 +162,10 @@ def _buckets(local: Session, source: Session, link: Link, buckets: int) -> tuple
     def of(session: Session, side: Sql) -> _Buckets:
         number, total = bucket(link.key_columns, buckets), check(link.key_columns)
         # a column may be called like an alias, so grouping is by the column's place
-        rows = session.rows(sql("SELECT {}, COUNT(*), {} FROM {} GROUP BY 1", number, total, side))
-        return {int(b): (int(count), int(digest)) for b, count, digest in rows}
+        rows = session.rows(
+            sql("SELECT {}, COUNT(*), {} FROM {} GROUP BY 1", number, total, side), a_count, a_count, a_count
+        )
+        return {b: (count, digest) for b, count, digest in rows}
 
     return at_once(lambda: of(local, local_side), lambda: of(source, source_side))
 
@@ -190,5 +193,5 @@ def _keys_of(session: Session, of: Sql, link: Link, buckets: int, group: Sequenc
     key = link.key_columns
     numbers = comma([sql("{}", number) for number in group])
     select = sql("SELECT {} FROM {} WHERE {} IN ({})", reading(key), of, bucket(key, buckets), numbers)
-    for _, packets in session.packets(select):
+    for _, packets in session.packets(select, held=True):
         yield from packets

@@ -24,6 +24,7 @@ from djlink_manifest.servers.keys.key_table import KeyTable, key_table
 from djlink_manifest.servers.keys.temporary_table import TemporaryTable
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.checked_values import a_count, a_number
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, columns, comma, equal, idents, not_exists_in, sql, table
 
@@ -49,9 +50,10 @@ class _Rows:
                 self._bucket(count),
                 self.digest,
                 self.of,
-            )
+            ),
+            *(a_count, a_count, a_number),
         )
-        return {int(b): (int(n), int(total)) for b, n, total in rows}
+        return {b: (n, total) for b, n, total in rows}
 
     def entities(self, count: int, suspect: Sequence[int]) -> Sql:
         """The SELECT of the key and the digest of each entity's rows, of the entities in some buckets."""
@@ -94,7 +96,7 @@ def find_changed(
     table.
     """
     master = table(link.local.schema, link.local.name)
-    held = int(local.value(sql("SELECT COUNT(*) FROM {}", master)))
+    held = local.count(sql("SELECT COUNT(*) FROM {}", master))
     if not held:
         return
     count = checksum.bucket_count(held, BUCKETS_MOST)
@@ -125,7 +127,7 @@ def add_others(source: Session, link: Link, into: KeyTable, keys: Sequence[RawRo
         others.add(keys)
         rest = not_exists_in(into.name, link.key, "o", link.key)
         names = reading(link.key_columns, "o")
-        into.add(list(source.stream(sql("SELECT {} FROM {} o WHERE {}", names, others.name, rest))))
+        into.add(source.raw_rows(sql("SELECT {} FROM {} o WHERE {}", names, others.name, rest)))
 
 
 def _compare_json(local: Session, source: Session, link: Link, into: KeyTable) -> None:

@@ -15,7 +15,7 @@ REMOVED = "released (removed)"
 
 def drop_foreign_key(session: Writer, of: TableName, name: str) -> None:
     """Drop a foreign key if it is there."""
-    found = session.value(
+    found = session.count(
         sql(
             "SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY'"
             " AND TABLE_SCHEMA = {} AND TABLE_NAME = {} AND CONSTRAINT_NAME = {}",

@@ -14,7 +14,7 @@ from contextlib import suppress
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.naming import LINEAGE, shortened
-from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text
+from djlink_manifest.servers.session.checked_values import BadValue, anything, as_name, as_text
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import comma, sql, table
 
@@ -67,7 +67,7 @@ def _stored(
         listed = comma([sql("{}", name) for s, name in sorted(known) if s == schema])
         of = table(schema, LINEAGE)
         text = "SELECT table_name, attribute_name, lineage FROM {} WHERE table_name IN ({})"
-        for row in source.rows(sql(text, of, listed)):
+        for row in source.rows(sql(text, of, listed), anything, anything, anything):
             with suppress(BadValue):  # found along the foreign keys, as where there is no lineage
                 name, attribute = (as_name(each, "a name") for each in row[:2])
                 yield (schema, name, attribute), as_text(row[2], "a lineage", LONGEST)

@@ -10,6 +10,7 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.naming import LINEAGE, MARKS
 from djlink_manifest.servers.ddl.lineage import ensure_lineage, insert_lineage
+from djlink_manifest.servers.session.checked_values import a_name, a_text
 from djlink_manifest.servers.session.session import Session, Writer, first_values
 from djlink_manifest.servers.sql import Sql, comma, or_, sql, table
 
@@ -29,7 +30,7 @@ def named_before(local: Session, links: Iterable[Link], schemas: Iterable[str]) 
             continue
         begins = or_([sql("LEFT(lineage, {}) = {}", len(name) + 1, f"{name}.") for name in sorted(sources)])
         query = sql("SELECT table_name, lineage FROM {} WHERE {}", table(schema, LINEAGE), begins)
-        rows = [(str(name), str(text).partition(".")[0]) for name, text in local.rows(query)]
+        rows = [(str(name), str(text).partition(".")[0]) for name, text in local.rows(query, a_name, a_text)]
         for link in of:
             own = {t.name for t in link.local.tables}
             former = {f.source for f in link.formers} - {link.source}
@@ -53,7 +54,7 @@ def move_lineage(
         for of in dict.fromkeys((place, names.get(place, place))):
             if of[0] in have:
                 query = "SELECT attribute_name, lineage FROM {} WHERE table_name = {}"
-                found = local.rows(sql(query, table(of[0], LINEAGE), of[1]))
+                found = local.rows(sql(query, table(of[0], LINEAGE), of[1]), a_name, a_text)
                 before.update({(place[1], str(name)): str(text) for name, text in found})
     changed = {before[name, a]: text for name, a, text in rows if before.get((name, a), text) != text}
     written = {(name, a) for name, a, _ in rows}
@@ -90,7 +91,7 @@ def _copies(local: Session, manifest: str) -> tuple[str, ...]:
         if schema in marked:
             query = sql("SELECT COUNT(*) FROM {} WHERE manifest = {}", table(schema, MARKS), manifest)
             with suppress(MissingPrivilege):
-                if not local.value(query):
+                if not local.count(query):
                     continue
         found.append(schema)
     return tuple(found)
@@ -105,4 +106,4 @@ def _schemas(local: Session, name: str, column: str) -> frozenset[str]:
         name,
         column,
     )
-    return frozenset(map(str, first_values(local.rows(query))))
+    return frozenset(first_values(local.rows(query, a_name)))

@@ -12,6 +12,7 @@ from djlink_manifest.model.tables.derive import extra_name
 from djlink_manifest.model.tables.naming import APPROVED, HISTORY, MARKS, REQUESTED
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.servers.ddl.tables import literal
+from djlink_manifest.servers.session.checked_values import a_text
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import Sql, column, columns, equal, ident, sql, table
 
@@ -54,7 +55,8 @@ def read_definers(session: Session, listed: Sql) -> dict[tuple[str, str], str]:
     select = (
         "SELECT TABLE_SCHEMA, TABLE_NAME, DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA IN ({})"
     )
-    return {(str(row[0]), str(row[1])): str(row[2]) for row in session.rows(sql(select, listed))}
+    rows = session.rows(sql(select, listed), a_text, a_text, a_text)
+    return {(schema, name): definer for schema, name, definer in rows}
 
 
 def _made(algorithm: str, view: OwnerView, select: Sql) -> str:

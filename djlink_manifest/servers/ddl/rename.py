@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.server.catalog import TableName
+from djlink_manifest.servers.session.checked_values import a_name
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import comma, or_, sql, table
 
@@ -41,4 +42,4 @@ def _existing(session: Session, names: Sequence[TableName]) -> set[TableName]:
     """Those of the tables that exist."""
     listed = or_([sql("(TABLE_SCHEMA = {} AND TABLE_NAME = {})", *name) for name in names])
     query = sql("SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE {}", listed)
-    return {(str(schema), str(name)) for schema, name in session.rows(query)}
+    return {(schema, name) for schema, name in session.rows(query, a_name, a_name)}

@@ -18,6 +18,7 @@ from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.query.references import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table, source_table
+from djlink_manifest.servers.session.checked_values import a_count
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import (
     Sql,
@@ -157,9 +158,10 @@ class BlockedTable(EntityKeys):
                 source_table(self.link),
                 equal("k", self.link.key, "s", self.link.key),
                 and_(tests),
-            )
+            ),
+            *(a_count, a_count),
         )
-        return Counter({int(number): int(count) for number, count in rows})
+        return Counter(dict(rows))
 
     def counts_again(self, source_links: SourceLinks, missing: KeyTable) -> Mapping[int, int]:
         """How many of those that are held and `missing` locally would come again, by the number of the
@@ -173,9 +175,10 @@ class BlockedTable(EntityKeys):
                 missing.name,
                 equal("k", self.link.key, "m", self.link.key),
                 and_(Sets(self.session, source_links).pullable(self.link, "k", self.link.key)),
-            )
+            ),
+            *(a_count, a_count),
         )
-        return Counter({int(number): int(count) for number, count in rows})
+        return Counter(dict(rows))
 
     def own_keys(self, missing: KeyTable | None) -> Iterator[RawRow]:
         """The keys, raw, of those that cannot come by themselves, and of those held and `missing`."""

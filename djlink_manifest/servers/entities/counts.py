@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.entity import Presence
@@ -14,6 +15,7 @@ from djlink_manifest.servers.entities.set_terms import RequestCounts, SetTerms, 
 from djlink_manifest.servers.entities.strays import count_strays
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.tables import all_rows, condition, outbound_table, restricted, source_table
+from djlink_manifest.servers.session.checked_values import a_count, an_optional_flag, as_int
 from djlink_manifest.servers.session.errors import is_transient
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import (
@@ -37,7 +39,7 @@ Class = tuple[Presence, bool, bool]  # where it is, whether it is wanted, whethe
 
 def count_rows(session: Session, of: Sql) -> int:
     """The number of rows of a table."""
-    return int(session.value(sql("SELECT COUNT(*) FROM {}", of)))
+    return session.count(sql("SELECT COUNT(*) FROM {}", of))
 
 
 def links_with_requests(session: Session, links: Sequence[Link]) -> Mapping[str, RequestCounts]:
@@ -84,12 +86,13 @@ def count_classes(
             select,
             source_table(link),
             joined(" ", joins),
-        )
+        ),
+        *(*[an_optional_flag] * 6, a_count),
     )
     counts = Counter[Class]()
     for o, l, r, a, w, b, count in rows:  # noqa: E741 - the letters of the state table
         presence = Presence(True, bool(o), bool(l), bool(r), bool(a))
-        counts[presence, bool(w), bool(w) and not b] += int(count)
+        counts[presence, bool(w), bool(w) and not b] += count
     if held:
         source_count = sum(n for (p, _, _), n in counts.items() if p.outbound)
         counts.update(_stray(count_strays(session, link, missing, extra, source_count, requests=requested)))
@@ -147,7 +150,7 @@ def _count_keys(session: Session, link: Link, keys: KeyTable | None, *, outbound
         return 0
     of = outbound_table(link) if outbound else source_table(link)
     match = equal("t", link.key, "k", link.key)
-    return int(session.value(sql("SELECT COUNT(*) FROM {} k STRAIGHT_JOIN {} t ON {}", keys.name, of, match)))
+    return session.count(sql("SELECT COUNT(*) FROM {} k STRAIGHT_JOIN {} t ON {}", keys.name, of, match))
 
 
 def _flags(
@@ -223,11 +226,12 @@ def left_out(session: Session, source_links: SourceLinks, link: Link) -> tuple[t
             idents(link.definition.column_names),  # `*` leaves out invisible columns
             meets,
             source_table(link),
-        )
+        ),
+        *(partial(as_int, what="a reason", most=len(reasons) - 1), a_count),
     )
     counts = Counter[str]()  # two references to one parent give one reason
     for reason, count in rows:
-        counts[reasons[int(reason)]] += int(count)
+        counts[reasons[reason]] += count
     return tuple(counts.items())
 
 
@@ -245,8 +249,8 @@ def part_rows_to_pull(
         if blocked is not None:
             tests.append(not_exists_in(blocked, link.key, "p", own_columns))
         of = table(part.schema, part.name)
-        count = session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, and_(tests)))
-        found.append((part.name, int(count)))
+        count = session.count(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, and_(tests)))
+        found.append((part.name, count))
     return tuple(found)
 
 
@@ -264,12 +268,10 @@ def part_rows_held(
             rows = count_rows(session, of)
         else:
             of_held = exists_in(outbound_table(link), link.key, "p", own_columns)
-            rows = int(session.value(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, of_held)))
+            rows = session.count(sql("SELECT COUNT(*) FROM {} p WHERE {}", of, of_held))
         if missing is not None and missing.count:
             match = equal("p", own_columns, "k", link.key)
-            rows -= int(
-                session.value(sql("SELECT COUNT(*) FROM {} k JOIN {} p ON {}", missing.name, of, match))
-            )
+            rows -= session.count(sql("SELECT COUNT(*) FROM {} k JOIN {} p ON {}", missing.name, of, match))
         found.append((part.name, rows))
     return tuple(found)
 
@@ -277,7 +279,7 @@ def part_rows_held(
 def check_condition(session: Session, link: Link) -> str | None:
     """What the server says against the link's `where`, or None where it takes it. No row is read."""
     try:
-        session.rows(sql("SELECT 1 FROM {} m LIMIT 0", restricted(link, link.where)))
+        session.check(sql("SELECT 1 FROM {} m LIMIT 0", restricted(link, link.where)))
     except ServerError as error:
         if is_transient(error):
             raise

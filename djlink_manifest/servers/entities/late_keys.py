@@ -37,7 +37,7 @@ ROWS = "~rows"  # how many local rows have a value
 
 def count_parentless(local: Session, late: LateKey) -> int:
     """The number of local rows that lack their parent row."""
-    return int(local.value(sql("SELECT COUNT(*) FROM {}", _parentless(late, stands=True))))
+    return local.count(sql("SELECT COUNT(*) FROM {}", _parentless(late, stands=True)))
 
 
 def parentless_values(local: Session, late: LateKey, *, stands: bool) -> Iterator[RawRow]:
@@ -94,7 +94,7 @@ def rows_left(
             table(of.schema, of.name),
             and_([match, or_(ways)]),
         )
-        return int(source.value(rows))
+        return source.count(rows)
 
 
 def _parentless(late: LateKey, *, stands: bool) -> Sql:

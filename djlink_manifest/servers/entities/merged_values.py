@@ -17,6 +17,7 @@ from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.keys.predicates import ROWS_AT_ONCE, in_pieces
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.checked_values import a_flag, a_text
 from djlink_manifest.servers.session.session import RawRow, Session, first_values
 from djlink_manifest.servers.sql import Sql, and_, column, comma, exists_in, joined, or_, sql, table, word
 
@@ -67,7 +68,7 @@ def _collated(key: MergingKey, name: str) -> Sql:
 
 def _count(session: Session, rows: Sql, values: Sql) -> int:
     groups = sql("SELECT COUNT(*) AS n FROM {} GROUP BY {} HAVING COUNT(*) > 1", rows, values)
-    return int(session.value(sql("SELECT COALESCE(SUM(g.n), 0) FROM ({}) g", groups)))
+    return session.count(sql("SELECT COALESCE(SUM(g.n), 0) FROM ({}) g", groups))
 
 
 def _repeated(weights: Iterable[int]) -> int:
@@ -80,8 +81,8 @@ def _repeated(weights: Iterable[int]) -> int:
 def _weights(local: Session, key: MergingKey, rows: Iterator[RawRow]) -> Iterator[int]:
     """A number of each row's values, equal where the local server takes them for equal."""
     pads = {
-        name: bool(
-            local.value(sql("SELECT {} = {}", *(as_local(of, sql("{}", text)) for text in ("a", "a "))))
+        name: local.value(
+            sql("SELECT {} = {}", *(as_local(of, sql("{}", text)) for text in ("a", "a "))), a_flag
         )
         for name in key.columns
         if (of := key.local_table.column(name)).is_text
@@ -89,8 +90,8 @@ def _weights(local: Session, key: MergingKey, rows: Iterator[RawRow]) -> Iterato
     while page := list(islice(rows, ROWS_AT_ONCE)):
         for some in in_pieces(local, page):
             selects = [sql("SELECT {}", _weight(key, pads, row)) for row in some]
-            for digest in first_values(local.rows(joined(" UNION ALL ", selects))):
-                yield int(str(digest)[:16], 16)
+            for digest in first_values(local.rows(joined(" UNION ALL ", selects), a_text)):
+                yield int(digest[:16], 16)
 
 
 def _weight(key: MergingKey, pads: dict[str, bool], row: RawRow) -> Sql:

@@ -18,6 +18,12 @@ from djlink_manifest.servers.keys.predicates import ROWS_AT_ONCE, in_pieces, key
 from djlink_manifest.servers.query.references import child_master_columns, child_table, parent_join
 from djlink_manifest.servers.query.rows import is_binary, reading
 from djlink_manifest.servers.query.tables import condition, outbound_table, source_table
+from djlink_manifest.servers.session.checked_values import (
+    a_count,
+    an_optional_flag,
+    an_optional_moment,
+    an_optional_text,
+)
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import (
     Sql,
@@ -57,7 +63,7 @@ def find_key(
     tests += [_kept(c, v) for c, v in pairs if _is_foreign(v, c)]
     what = reading(key)
     of_table = table(of.schema, of.name)
-    rows = list(session.stream(sql("SELECT {} FROM {} WHERE {} LIMIT 1", what, of_table, and_(tests))))
+    rows = session.raw_rows(sql("SELECT {} FROM {} WHERE {} LIMIT 1", what, of_table, and_(tests)))
     return rows[0] if rows else None
 
 
@@ -84,14 +90,15 @@ def verdict(session: Session, source_links: SourceLinks, link: Link, raw: RawRow
             comma(flags),
             source_table(link),
             keys_in(link.key_columns, [raw], "s"),
-        )
+        ),
+        *[an_optional_flag] * len(flags),
     )
     if not rows:
         return None
     meets, is_wanted, is_blocked, *holds = rows[0]
     pairs = zip(references, holds, strict=True)
     return Verdict(
-        None if meets is None else bool(meets),
+        meets,
         bool(is_wanted),
         bool(is_blocked),
         tuple((reference, bool(value)) for (reference, _), value in pairs),
@@ -112,7 +119,8 @@ def records(session: Session, catalog: Catalog, link: Link, raw: RawRow) -> tupl
             what = idents([extra_name(link.definition, c) for c in columns])
             of = table(link.outbound_schema, name)
             test = keys_in(link.key_columns, [raw], None)
-            rows = session.rows(sql("SELECT {} FROM {} WHERE {}", what, of, test))
+            kinds = (an_optional_moment if c.endswith("_at") else an_optional_text for c in columns)
+            rows = session.rows(sql("SELECT {} FROM {} WHERE {}", what, of, test), *kinds)
             row = rows[0] if rows else None
         exists_at_source.append(row is not None)
         found |= dict(zip(columns, row or (), strict=False))
@@ -142,16 +150,14 @@ def parents_named(
         tests.append(sets.is_blocked_by_request(parent.address, alias, names) or Sql("FALSE"))
     elif which == "unheld" and parent.address in source_links.held:
         tests.append(not_exists_in(outbound_table(parent), parent.key, alias, names))
-    return list(
-        session.stream(
-            sql(
-                "SELECT DISTINCT {} FROM {} c {} WHERE {} LIMIT {}",
-                reading(renamed(parent.key_columns, names), alias),
-                child_table(link, reference),
-                join,
-                and_(tests),
-                limit,
-            )
+    return session.raw_rows(
+        sql(
+            "SELECT DISTINCT {} FROM {} c {} WHERE {} LIMIT {}",
+            reading(renamed(parent.key_columns, names), alias),
+            child_table(link, reference),
+            join,
+            and_(tests),
+            limit,
         )
     )
 
@@ -179,9 +185,10 @@ def users(
             child_table(other, reference),
             join,
             and_(tests),
-        )
+        ),
+        *(a_count, a_count),
     )
-    return int(row[0]), int(row[1])
+    return row[0], row[1]
 
 
 def takers(source: Session, local: Session, link: Link, unique: Unique, raw: RawRow) -> Iterator[RawRow]:
@@ -190,7 +197,7 @@ def takers(source: Session, local: Session, link: Link, unique: Unique, raw: Raw
     owner = [unique.local_table.column(name) for name in unique.owner]
     of_source = table(unique.source_table.schema, unique.source_table.name)
     test = keys_in([unique.source_table.column(name) for name in unique.owner], [raw], None)
-    rows = list(source.stream(sql("SELECT {} FROM {} WHERE {}", reading(source_columns), of_source, test)))
+    rows = source.raw_rows(sql("SELECT {} FROM {} WHERE {}", reading(source_columns), of_source, test))
     values = [row for row in rows if None not in row]
     local_columns = [unique.local_table.column(name) for name in unique.columns]
     for first in range(0, len(values), ROWS_AT_ONCE):
@@ -198,7 +205,7 @@ def takers(source: Session, local: Session, link: Link, unique: Unique, raw: Raw
             tests = [keys_in(local_columns, some, None), sql("NOT {}", keys_in(owner, [raw], None))]
             of_local, what = table(unique.local_table.schema, unique.local_table.name), reading(owner)
             select = sql("SELECT DISTINCT {} FROM {} WHERE {}", what, of_local, and_(tests))
-            yield from list(local.stream(select))
+            yield from local.raw_rows(select)
 
 
 def key_text(link: Link, raw: RawRow) -> KeyText:

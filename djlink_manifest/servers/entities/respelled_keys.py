@@ -15,6 +15,7 @@ from djlink_manifest.servers.entities.merged_values import as_local, concerned
 from djlink_manifest.servers.entities.set_terms import SourceLinks
 from djlink_manifest.servers.keys.predicates import ROWS_AT_ONCE, in_pieces
 from djlink_manifest.servers.query.rows import reading
+from djlink_manifest.servers.session.checked_values import an_optional_flag
 from djlink_manifest.servers.session.session import RawRow, Session, first_values
 from djlink_manifest.servers.sql import Sql, and_, column, equal, joined, or_, sql, table
 
@@ -79,7 +80,9 @@ def _unequal(local: Session, of: _TextKey, rows: Iterator[RawRow]) -> Iterator[i
     while page := list(islice(rows, ROWS_AT_ONCE)):
         for some in in_pieces(local, page):
             selects = [sql("SELECT {}", _are_equal(columns, row)) for row in some]
-            answers: Sequence[object] = first_values(local.rows(joined(" UNION ALL ", selects)))
+            answers: Sequence[object] = first_values(
+                local.rows(joined(" UNION ALL ", selects), an_optional_flag)
+            )
             yield sum(not answer for answer in answers)
 
 

@@ -12,6 +12,7 @@ from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.tables import outbound_table, source_table
+from djlink_manifest.servers.session.checked_values import a_count, a_flag
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import (
     Sql,
@@ -49,8 +50,8 @@ def count_strays(
             # a third faster than an anti-join, for which MySQL copies the keys of the source
             match = equal("s", link.key, "o", link.key)
             joining = sql("SELECT COUNT(*) FROM {} o STRAIGHT_JOIN {} s ON {}", of, source_table(link), match)
-            stand = int(session.value(joining))
-        if stand == int(session.value(sql("SELECT COUNT(*) FROM {}", of))):
+            stand = session.count(joining)
+        if stand == session.count(sql("SELECT COUNT(*) FROM {}", of)):
             continue
         alone = [not_exists_in(other, link.key, "o", link.key) for other in members[:number]]
         tests = and_([not_exists_in(source_table(link), link.key, "o", link.key), *alone])
@@ -73,11 +74,12 @@ def count_strays(
                 *source,
                 of,
                 tests,
-            )
+            ),
+            *(*[a_flag] * 4, a_count),
         )
         for local, held, requested, approved, count in rows:
-            presence = Presence(False, bool(held), bool(local), bool(requested), bool(approved))
-            found[presence] = found.get(presence, 0) + int(count)
+            presence = Presence(False, bool(held), local, bool(requested), approved)
+            found[presence] = found.get(presence, 0) + count
     return found
 
 

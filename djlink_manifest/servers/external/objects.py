@@ -32,6 +32,7 @@ from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.json_values import member
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.checked_values import a_count
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import Sql, and_, column, not_exists_in, or_, sql, table
 from djlink_manifest.servers.stores.transport import Brought, StoreTransport
@@ -202,7 +203,8 @@ def objects_to_pull(
                     size,
                     table(of.schema, of.name),
                     and_(tests),
-                )
+                ),
+                *(a_count, a_count, a_count),
             )
-            count, total, unsized = count + int(row[0]), total + int(row[1]), unsized + int(row[2])
+            count, total, unsized = count + row[0], total + row[1], unsized + row[2]
     return model.ObjectCounts(count, total, unsized)

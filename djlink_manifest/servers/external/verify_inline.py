@@ -96,7 +96,7 @@ def _metadata(
             table(source_table.schema, source_table.name),
             predicates.keys_in(source_table.key_columns, some, "t"),
         )
-        found |= {row[:width]: row[width:] for row in source.stream(select)}
+        found |= {row[:width]: row[width:] for row in source.raw_rows(select)}
     return found
 
 

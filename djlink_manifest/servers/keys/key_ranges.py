@@ -90,14 +90,14 @@ def limit_of(session: Session, link: Link, within: KeyRange, rows: int) -> RawRo
         keys,
         rows - 1,
     )
-    found = list(session.stream(select))
+    found = session.raw_rows(select)
     return found[0] if len(found) == 2 else None
 
 
 def held_in(session: Session, link: Link, within: KeyRange) -> int:
     """How many outbound rows lie in a range."""
     test = within.test(link.key_columns, "s")
-    return int(session.value(sql("SELECT COUNT(*) FROM {} s WHERE {}", outbound_table(link), test)))
+    return session.count(sql("SELECT COUNT(*) FROM {} s WHERE {}", outbound_table(link), test))
 
 
 def _beside(

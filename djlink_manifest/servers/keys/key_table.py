@@ -58,8 +58,8 @@ class KeyTable(TemporaryTable):
         """The keys with these numbers, raw."""
         what = reading(self.link.key_columns)
         between = sql("`~seq` BETWEEN {} AND {}", first, last)
-        return list(
-            self.session.stream(sql("SELECT {} FROM {} WHERE {} ORDER BY `~seq`", what, self.name, between))
+        return self.session.raw_rows(
+            sql("SELECT {} FROM {} WHERE {} ORDER BY `~seq`", what, self.name, between)
         )
 
 

@@ -78,7 +78,7 @@ class TemporaryTable:
 
     def counted(self) -> int:
         """The number of rows, asked of the server."""
-        return int(self.session.value(sql("SELECT COUNT(*) FROM {}", self.name)))
+        return self.session.count(sql("SELECT COUNT(*) FROM {}", self.name))
 
     @property
     def _names(self) -> list[str]:

@@ -88,7 +88,7 @@ class DeletionSet:
                 match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {} FOR UPDATE"
-                found = int(writer.value(sql(counting, self.name(address), of, match)))
+                found = writer.count(sql(counting, self.name(address), of, match))
                 local_count = found if each.name == link.local.name else local_count
         return local_count
 
@@ -113,7 +113,7 @@ class DeletionSet:
                 match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {}"
-                found = int(self.local.value(sql(counting, self.name(address), of, match)))
+                found = self.local.count(sql(counting, self.name(address), of, match))
                 if found:
                     yield f"{each.schema}.{each.name}", found
 
@@ -123,7 +123,7 @@ class DeletionSet:
             for referrer in self.dependents.referrers[address]:
                 if referrer.address is None:
                     joined = self._referring(address, referrer)
-                    found = int(self.local.value(sql("SELECT COUNT(*) FROM {}", joined)))
+                    found = self.local.count(sql("SELECT COUNT(*) FROM {}", joined))
                     if found:
                         yield address, referrer, found
 
@@ -164,8 +164,8 @@ class DeletionSet:
     def keys(self, address: str) -> list[RawRow]:
         """The keys of a set, raw."""
         link = self.dependents.links[address]
-        return list(
-            self.local.stream(sql("SELECT {} FROM {}", reading(link.local.key_columns), self.name(address)))
+        return self.local.raw_rows(
+            sql("SELECT {} FROM {}", reading(link.local.key_columns), self.name(address))
         )
 
     def delete(self, writer: Writer) -> int:
@@ -200,13 +200,13 @@ class DeletionSet:
         for order in ("", " DESC"):
             by = joined(f"{order}, ", [ident(name) for name in link.local.key])
             select = sql("SELECT {} FROM {} ORDER BY {}" + order + " LIMIT 1", what, self.name(address), by)
-            ends += self.local.stream(select)
+            ends += self.local.raw_rows(select)
         within = KeyRange(ends[0], ends[1], included=True)
         test = within.test(link.local.key_columns, "t")
         of = table(link.local.schema, link.local.name)
         most = count + count // OTHERS
         matching = sql("SELECT 1 FROM {} t WHERE {} LIMIT {}", of, test, most + 1)
-        found = int(self.local.value(sql("SELECT COUNT(*) FROM ({}) k", matching)))
+        found = self.local.count(sql("SELECT COUNT(*) FROM ({}) k", matching))
         return within if found <= most else None
 
     def _spread_along(self, address: str, referrer: Referrer) -> None:

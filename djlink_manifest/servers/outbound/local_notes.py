@@ -55,18 +55,18 @@ class Noted(TemporaryTable):
     def changes(self) -> tuple[int, int]:
         """How many requests the local part lacks, and how many rows it has too many."""
         counting = "SELECT COUNT(*) FROM {}"
-        missing, surplus = self.local.value(sql(counting, self._missing())), self._surplus()
-        return int(missing), int(self.local.value(sql(counting, surplus)))
+        missing, surplus = self.local.count(sql(counting, self._missing())), self._surplus()
+        return missing, self.local.count(sql(counting, surplus))
 
     def missing(self) -> list[RawRow]:
         """The keys that the local part lacks."""
         what = reading(self.link.local.key_columns, "d")
-        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._missing())))
+        return self.local.raw_rows(sql("SELECT {} FROM {}", what, self._missing()))
 
     def surplus(self) -> list[RawRow]:
         """The keys that it has too many."""
         what = reading(self.link.local.key_columns, "t")
-        return list(self.local.stream(sql("SELECT {} FROM {}", what, self._surplus())))
+        return self.local.raw_rows(sql("SELECT {} FROM {}", what, self._surplus()))
 
     def write(self, writer: Writer, referrers: Sequence[Referrer]) -> int:
         """Make the local part say what this set says; the rows changed. The caller's transaction commits.
@@ -91,7 +91,7 @@ class Noted(TemporaryTable):
         )
         own_referrers = [each for each in referrers if each.parent == (of.schema, of.name)]
         if own_referrers:  # whoever refers to one of them from here on waits
-            writer.value(sql("SELECT COUNT(*) FROM {} FOR UPDATE", self._surplus()))
+            writer.count(sql("SELECT COUNT(*) FROM {} FOR UPDATE", self._surplus()))
         # no alias for what is deleted from: MySQL would look for it in a default schema
         free = [
             not_exists_in(table(*each.table), each.columns, into.text, each.parent_columns)

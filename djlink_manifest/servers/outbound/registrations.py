@@ -134,11 +134,11 @@ def without_parents(
     if not holds:
         return 0, ()
     counting = "SELECT COUNT(*) FROM {} WHERE {} AND NOT ({})"
-    count = int(session.value(sql(counting, rows, and_(held), and_(holds))))
+    count = session.count(sql(counting, rows, and_(held), and_(holds)))
     if not count:
         return 0, ()
     named = zip([r.parent for r in link.references if r.parent in links], holds, strict=True)
-    away = {p for p, test in named if session.value(sql(counting, rows, and_(held), test))}
+    away = {p for p, test in named if session.count(sql(counting, rows, and_(held), test))}
     return count, tuple(sorted(away))
 
 
@@ -277,7 +277,7 @@ def lock_outbound(session: Writer, link: Link, keys: Sequence[RawRow]) -> list[R
     """Lock the outbound rows of these keys until the transaction ends; those that exist, unrequested."""
     found = list[RawRow]()
     for some in in_pieces(session, keys):
-        found += session.stream(
+        found += session.raw_rows(
             sql(
                 "SELECT {} FROM {} s WHERE {} AND {} FOR UPDATE",
                 reading(link.key_columns, "s"),
@@ -298,7 +298,7 @@ def present_locally(session: Session, link: Link, keys: Sequence[RawRow]) -> set
     found = set[RawRow]()
     for some in in_pieces(session, keys):
         found |= set(
-            session.stream(
+            session.raw_rows(
                 sql(
                     "SELECT {} FROM {} s WHERE {} FOR UPDATE",
                     reading(link.key_columns, "s"),
@@ -317,7 +317,7 @@ def requested_or_approved(session: Session, link: Link, keys: Sequence[RawRow]) 
     for some in in_pieces(session, keys):
         test = keys_in(link.key_columns, some, "s")
         for of in _requests_and_approvals(link):
-            found |= set(session.stream(sql("SELECT {} FROM {} s WHERE {}", what, of, test)))
+            found |= set(session.raw_rows(sql("SELECT {} FROM {} s WHERE {}", what, of, test)))
     return found
 
 

@@ -21,6 +21,8 @@ from djlink_manifest.servers.outbound.requests import (
 )
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table
+from djlink_manifest.servers.session.checked_values import a_count, a_moment, a_text, an_optional_moment
+from djlink_manifest.servers.session.errors import understood
 from djlink_manifest.servers.session.session import RawRow, Session
 from djlink_manifest.servers.sql import and_, column, columns, comma, exists_in, ident, not_exists_in, sql
 
@@ -54,16 +56,16 @@ def request_groups(session: Session, link: Link) -> list[RequestGroupRow]:
             of_request(link, "requested_at"),
             requests_table(link),
             requested_where(link),
-        )
+        ),
+        *(a_text, a_text, a_count, a_moment),
     )
-    return [RequestGroupRow(str(reason), str(by), int(count), since) for reason, by, count, since in rows]
+    return [RequestGroupRow(reason, by, count, since) for reason, by, count, since in rows]
 
 
 def newest_request(session: Session, link: Link) -> datetime | None:
     """The moment of the link's latest request of whatever kind; None where there is none."""
     latest = sql("SELECT MAX({}) FROM {} r", of_request(link, "requested_at"), requests_table(link))
-    found: datetime | None = session.value(latest)
-    return found
+    return session.value(latest, an_optional_moment)
 
 
 def stream_requests(
@@ -153,8 +155,9 @@ def request_digest(
             latest = max(latest, (moment or b"").decode())
             yield key
 
-    digest, count = digest_of_keys(keys())
-    return Digest(digest, count, datetime.fromisoformat(latest) if latest else None)
+    with understood(session.name):
+        digest, count = digest_of_keys(keys())
+        return Digest(digest, count, datetime.fromisoformat(latest) if latest else None)
 
 
 def deleted_lately(session: Session, link: Link) -> int:
@@ -162,4 +165,4 @@ def deleted_lately(session: Session, link: Link) -> int:
     event, at = (ident(extra_name(link.definition, name)) for name in ("event", "at"))
     listed = comma([sql("{}", each) for each in UNREVIEWED])
     counting = "SELECT COUNT(*) FROM {} WHERE {} IN ({}) AND {} > CURRENT_TIMESTAMP - INTERVAL 24 HOUR"
-    return int(session.value(sql(counting, ledger_table(link), event, listed, at)))
+    return session.count(sql(counting, ledger_table(link), event, listed, at))

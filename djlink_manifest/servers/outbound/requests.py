@@ -14,6 +14,7 @@ from djlink_manifest.servers.keys.predicates import in_pieces, keys_in
 from djlink_manifest.servers.outbound import registrations
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import outbound_table, source_table
+from djlink_manifest.servers.session.checked_values import a_flag
 from djlink_manifest.servers.session.session import RawRow, Writer
 from djlink_manifest.servers.sql import (
     Sql,
@@ -111,7 +112,7 @@ def claim(session: Writer, link: Link, until: datetime, who: str) -> int:
     """Grant the open requests up to a moment, in one statement; how many. The caller commits."""
     tests = request_conditions(link, granted=False, until=until)
     # where nothing is approved, as most often, it is not looked up for each request
-    if session.value(sql("SELECT EXISTS (SELECT 1 FROM {})", approvals_table(link))):
+    if session.value(sql("SELECT EXISTS (SELECT 1 FROM {})", approvals_table(link)), a_flag):
         tests.append(requested_where(link))
     return session.execute(
         sql(
@@ -133,14 +134,12 @@ def lock_requests(session: Writer, keys: KeysInHand, *, granted_only: bool = Fal
     link, tests = keys.link, [keys.matches()]
     if granted_only:
         tests.append(sql("{} IS NOT NULL", of_request(link, "granted_at")))
-    return list(
-        session.stream(
-            sql(
-                "SELECT {} FROM {} r WHERE {} FOR UPDATE",
-                reading(link.key_columns, "r"),
-                keys.joined(requests_table(link)),
-                and_(tests),
-            )
+    return session.raw_rows(
+        sql(
+            "SELECT {} FROM {} r WHERE {} FOR UPDATE",
+            reading(link.key_columns, "r"),
+            keys.joined(requests_table(link)),
+            and_(tests),
         )
     )
 

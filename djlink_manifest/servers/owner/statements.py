@@ -17,6 +17,7 @@ from djlink_manifest.model.tables.owner_views import (
 from djlink_manifest.servers.owner.key_sets import KeySet
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import condition
+from djlink_manifest.servers.session.checked_values import a_count, a_flag, a_number, an_optional_moment
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import (
     Sql,
@@ -63,7 +64,8 @@ def holdings(session: Session, link: OwnedLink, of: TableDefinition, members: Ke
             column("v", views["held"].extra[0]),
             _view(views["held"]),
             _in_set(members, of),
-        )
+        ),
+        *(a_count, an_optional_moment),
     )
     requested_row = session.row(
         sql(
@@ -74,19 +76,20 @@ def holdings(session: Session, link: OwnedLink, of: TableDefinition, members: Ke
             exists_in(_view(views["held"]), of.key, "v", of.key),
             _view(views["requests"]),
             _in_set(members, of),
-        )
+        ),
+        *(a_count, a_count, a_number),
     )
-    approved = session.value(
+    approved = session.count(
         sql("SELECT COUNT(*) FROM {} v {}", _view(views["approved"]), _in_set(members, of))
     )
     return LinkHolding(
         link,
-        int(held[0]),
+        held[0],
         held[1],
-        int(requested_row[0]),
-        requested_held=int(requested_row[1]),
-        requested_seconds=max(0, int(requested_row[2])),
-        approved=int(approved),
+        requested_row[0],
+        requested_held=requested_row[1],
+        requested_seconds=max(0, requested_row[2]),
+        approved=approved,
     )
 
 
@@ -188,7 +191,7 @@ def has_rows(session: Session, of: TableDefinition, members: KeySet) -> bool:
     """Whether a master has rows of any member."""
     joined_key = equal("k", of.key, "s", of.key)
     rows = sql("SELECT 1 FROM {} s JOIN {} k ON {}", table(of.schema, of.name), members.name, joined_key)
-    return bool(session.value(sql("SELECT EXISTS ({})", rows)))
+    return session.value(sql("SELECT EXISTS ({})", rows), a_flag)
 
 
 def set_null(session: Writer, tie: Tie, members: KeySet) -> int:
@@ -254,7 +257,7 @@ def held_keys(session: Session, link: OwnedLink, members: KeySet, most: int) -> 
         columns("v", of.key),
         most,
     )
-    return list(session.stream(select))
+    return session.raw_rows(select)
 
 
 def _view(view: OwnerView) -> Sql:

@@ -7,7 +7,7 @@ from djlink_manifest.model.links.holding import OwnedLink, Unreadable
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.tables.owner_views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, owner_schema
 from djlink_manifest.servers.ddl.owner_views import list_links
-from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text, shown
+from djlink_manifest.servers.session.checked_values import BadValue, a_text, anything, as_name, as_text, shown
 from djlink_manifest.servers.session.error_words import BROKEN_VIEW, NO_DEFINER
 from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.sql import idents, sql, table
@@ -22,7 +22,7 @@ _STRANGE = "ask the server's administrator who created its views"
 def all_schemas(session: Session) -> frozenset[str]:
     """Every schema that the account sees."""
     return frozenset(
-        str(row[0]) for row in session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"))
+        row[0] for row in session.rows(sql("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"), a_text)
     )
 
 
@@ -39,9 +39,10 @@ def owner_schemas(session: Session) -> tuple[str, ...]:
             DIRECTORY,
             len(OWNER),
             OWNER,
-        )
+        ),
+        a_text,
     )
-    return tuple(str(row[0]) for row in rows)
+    return tuple(row[0] for row in rows)
 
 
 def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
@@ -51,7 +52,8 @@ def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
             "SELECT TABLE_NAME FROM information_schema.VIEWS"
             " WHERE TABLE_SCHEMA = {} AND SECURITY_TYPE <> 'DEFINER' ORDER BY TABLE_NAME LIMIT 1",
             schema,
-        )
+        ),
+        a_text,
     )
     if strange:
         reason = (
@@ -64,7 +66,9 @@ def read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
 
 def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
     try:
-        rows = session.rows(sql("SELECT {} FROM {}", idents(DIRECTORY_COLUMNS), table(schema, DIRECTORY)))
+        rows = session.rows(
+            sql("SELECT {} FROM {}", idents(DIRECTORY_COLUMNS), table(schema, DIRECTORY)), *[anything] * 7
+        )
     except ServerError as error:
         told = unreadable(session, schema, error)
         outbound = schema.removesuffix(OWNER)
@@ -74,12 +78,13 @@ def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
                 " WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
                 outbound,
                 MARKS,
-            )
+            ),
+            a_text,
         )
         if kind != [("BASE TABLE",)]:
             return told
         try:
-            rows = session.rows(list_links(outbound))
+            rows = session.rows(list_links(outbound), *[anything] * 7)
         except ServerError:
             return told
     try:
@@ -119,7 +124,8 @@ def unreadable(session: Session, schema: str, error: ServerError) -> Unreadable:
     if error.code in NO_DEFINER:
         # said as a refused login: MySQL and MariaDB tell nothing more to those without further rights
         definers = session.rows(
-            sql("SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {}", schema)
+            sql("SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {}", schema),
+            a_text,
         )
         names = ", ".join(f"`{row[0]}`" for row in definers)
         reason = (

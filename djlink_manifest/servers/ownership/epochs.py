@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from djlink_manifest.model.server.epochs import EpochState, LocalServer
 from djlink_manifest.model.tables.naming import MARKS
+from djlink_manifest.servers.session.checked_values import a_text, an_optional_text
 from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import Sql, comma, sql, table
 
@@ -69,7 +70,10 @@ def settle(local: Writer, schema: str, link_ids: Collection[str], epoch: str) ->
 
 def read_epoch(source: Session, schema: str, link_id: str) -> tuple[str | None, str | None]:
     """The epoch in a mark at the source, and who applied last; None for what it lacks, or without a mark."""
-    rows = source.rows(sql("SELECT epoch, holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id))
+    rows = source.rows(
+        sql("SELECT epoch, holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id),
+        *(an_optional_text, an_optional_text),
+    )
     return rows[0] if rows else (None, None)
 
 
@@ -96,9 +100,10 @@ def _having(
             table(schema, MARKS),
             epoch,
             _listed(link_ids),
-        )
+        ),
+        a_text,
     )
-    return frozenset(str(row[0]) for row in rows)
+    return frozenset(row[0] for row in rows)
 
 
 def _listed(link_ids: Collection[str]) -> Sql:

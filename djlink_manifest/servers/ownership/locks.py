@@ -16,6 +16,7 @@ from djlink_manifest.errors import ConnectionLost, LinkLocked, ServerError
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.tables.naming import Side, lock_name
 from djlink_manifest.servers.ownership.marks import read_holder
+from djlink_manifest.servers.session.checked_values import an_optional_number, anything
 from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import sql
@@ -24,11 +25,11 @@ from djlink_manifest.servers.sql import sql
 def is_same_server(one: Session, other: Session) -> bool:
     """Whether two sessions are of one server: what the one locks is seen by the other."""
     name = f"djlink-same:{secrets.token_hex(16)}"
-    one.value(sql("SELECT GET_LOCK({}, 0)", name))
+    one.value(sql("SELECT GET_LOCK({}, 0)", name), anything)
     try:
-        return bool(other.value(sql("SELECT IS_USED_LOCK({})", name)) == one.id)
+        return bool(other.value(sql("SELECT IS_USED_LOCK({})", name), an_optional_number) == one.id)
     finally:
-        one.value(sql("SELECT RELEASE_LOCK({})", name))
+        one.value(sql("SELECT RELEASE_LOCK({})", name), anything)
 
 
 class Lockable(Protocol):
@@ -66,12 +67,12 @@ class Locks:
         take = sql("SELECT GET_LOCK({}, 0)", lock_name(link_id, side))
         if name in self._sessions:
             try:
-                taken = self._sessions[name].value(take)
+                taken = self._sessions[name].value(take, an_optional_number)
             except ConnectionLost:
                 self._sessions.pop(name).close()  # and every lock with it
         if name not in self._sessions:
             self._sessions[name] = open_session(self._addresses[name], Session)
-            taken = self._sessions[name].value(take)
+            taken = self._sessions[name].value(take, an_optional_number)
         if taken != 1:
             raise LinkLocked(
                 f"another djlink works on this link: {self._who(self._sessions[name], side, link, link_id)}",
@@ -86,11 +87,13 @@ class Locks:
             holder = read_holder(self._sessions[link.source], link.outbound_schema, link_id)
             if holder:
                 return holder
-        holding = session.value(sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side)))
+        holding = session.value(sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side)), an_optional_number)
         # raw: statements are cut there, some within a character
-        for number, user, host, _, _, seconds, *_ in list(session.stream(sql("SHOW PROCESSLIST"))):
+        for number, user, host, _, _, seconds, *_ in session.raw_rows(sql("SHOW PROCESSLIST")):
             if holding is not None and number == str(holding).encode():
-                who, whence, since = ((word or b"?").decode() for word in (user, host, seconds))
+                who, whence, since = (
+                    (word or b"?").decode(errors="replace")[:255] for word in (user, host, seconds)
+                )
                 return f"a session of {who} from {whence}, since {since} s ago"
         return "a session of another account, or one that has just ended"
 
@@ -105,7 +108,7 @@ class Locks:
                 self._sessions.get(place),
                 sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side)),
             )
-            if holding is None or working.value(query) != holding.id:
+            if holding is None or working.value(query, an_optional_number) != holding.id:
                 raise ConnectionLost(
                     "the session that held the link's lock has ended",
                     link=link.address,

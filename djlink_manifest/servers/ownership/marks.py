@@ -15,7 +15,15 @@ from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.definition import TableDefinition, unlike_a_table
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.servers.ownership.made_tables import made_text, read_made, read_names, read_place
-from djlink_manifest.servers.session.checked_values import BadValue, as_name, as_text
+from djlink_manifest.servers.session.checked_values import (
+    BadValue,
+    a_flag,
+    a_name,
+    a_text,
+    an_optional_text,
+    as_name,
+    as_text,
+)
 from djlink_manifest.servers.session.session import Row, Session, Writer
 from djlink_manifest.servers.sql import Sql, comma, ident, sql, table
 
@@ -113,7 +121,7 @@ def _mark(row: Row) -> Mark:
         if name in _READ:
             fields[name] = _READ[name](value)
         elif name in _FLAGS:
-            fields[name] = bool(value)
+            fields[name] = a_flag(value)
         elif name in _NAMES:
             fields[name] = as_name(value, what)
         else:
@@ -164,9 +172,10 @@ def _columns(session: Session, schema: str) -> frozenset[str]:
             "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
             schema,
             MARKS,
-        )
+        ),
+        a_name,
     )
-    return frozenset(str(row[0]) for row in rows)
+    return frozenset(row[0] for row in rows)
 
 
 def write_mark(session: Writer, schema: str, mark: Mark) -> None:
@@ -231,7 +240,8 @@ def replace_mark(session: Writer, schema: str, mark: Mark) -> None:
                 of,
                 mark.table_name,
                 mark.link_id,
-            )
+            ),
+            a_text,
         )
         if len(found) > 1:  # one has the table, the other the id
             test = sql("link_id = {} AND table_name <> {}", mark.link_id, mark.table_name)
@@ -308,7 +318,9 @@ def write_holder(session: Writer, schema: str, link_ids: Sequence[str], holder: 
 
 def read_holder(session: Session, schema: str, link_id: str) -> str | None:
     """Who applied last, as the mark says."""
-    rows = session.rows(sql("SELECT holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id))
+    rows = session.rows(
+        sql("SELECT holder FROM {} WHERE link_id = {}", table(schema, MARKS), link_id), an_optional_text
+    )
     return rows[0][0] if rows else None
 
 
@@ -316,10 +328,10 @@ def marked_id(session: Session, schema: str, table_name: str) -> str | None:
     """The id in the mark of a table; None where it has none, or its schema no `~djlink` table."""
     try:
         rows = session.rows(
-            sql("SELECT link_id FROM {} WHERE table_name = {}", table(schema, MARKS), table_name)
+            sql("SELECT link_id FROM {} WHERE table_name = {}", table(schema, MARKS), table_name), a_text
         )
     except ServerError as error:
         if error.code != NO_SUCH_TABLE:
             raise
         return None
-    return str(rows[0][0]) if rows else None
+    return rows[0][0] if rows else None

@@ -15,6 +15,7 @@ from djlink_manifest.model.server.catalog import Mark, TableName
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.servers.ownership.made_tables import made_under
 from djlink_manifest.servers.ownership.marks import write_mark
+from djlink_manifest.servers.session.checked_values import a_name, a_text, an_optional_text
 from djlink_manifest.servers.session.session import Writer, first_values
 from djlink_manifest.servers.sql import Sql, comma, ident, sql, table
 
@@ -42,7 +43,7 @@ def change_mark(session: Writer, schema: str, change: Change) -> None:
             "NULL" if before.epoch is None else "epoch"
         )  # an earlier version's marks have no such column
         query = "SELECT link_id, {} FROM {} WHERE link_id IN ({}, {}) FOR UPDATE"
-        found = session.rows(sql(query, epoch, of, before.link_id, after.link_id))
+        found = session.rows(sql(query, epoch, of, before.link_id, after.link_id), a_text, an_optional_text)
         if before.link_id not in first_values(found) and after.link_id in first_values(found):
             return  # done before the session was lost
         if [tuple(row) for row in found] != [(before.link_id, before.epoch)]:
@@ -104,7 +105,7 @@ def _values(session: Writer, of: Sql, before: Mark, after: Mark) -> dict[str, An
         if value == getattr(before, name):
             continue
         if name == "made" and value is not None:
-            text = session.value(sql("SELECT made FROM {} WHERE link_id = {}", of, before.link_id))
+            text = session.value(sql("SELECT made FROM {} WHERE link_id = {}", of, before.link_id), a_text)
             value = made_under(text, dict(zip(before.made or (), value, strict=True)))
         elif name == "check_names" and value is not None:
             value = json.dumps(value)
@@ -119,4 +120,4 @@ def _columns(session: Writer, schema: str) -> tuple[str, ...]:
         schema,
         MARKS,
     )
-    return tuple(str(name) for name in first_values(session.rows(query)))
+    return tuple(str(name) for name in first_values(session.rows(query, a_name)))

@@ -7,11 +7,12 @@ raises BadValue, whose message ends a sentence about the table.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.naming import MAX_NAME
@@ -21,6 +22,8 @@ _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _SHOWN = 40  # characters of a wrong value that a message repeats
 _T = TypeVar("_T", bound=str)
+
+Kind: TypeAlias = Callable[[object], Any]
 
 MOST_TEXT = 4_000_000  # characters of any one text
 BIGGEST = (1 << 64) - 1
@@ -131,6 +134,71 @@ def as_type(value: object, what: str) -> str:
     if not is_type(text):
         raise BadValue(f"has {what} of the type {_shown(text)}, which djlink does not support")
     return text
+
+
+def a_count(value: object) -> int:
+    """A number of rows, bytes or seconds."""
+    return as_int(value, "a count", most=(1 << 63) - 1)
+
+
+def a_number(value: object) -> int:
+    """A whole number, of whatever sign."""
+    text = as_text(value, "a number", 80) if isinstance(value, str | bytes | bytearray) else None
+    if text is not None and text.startswith("-"):
+        return -as_int(text[1:], "a number", most=1 << 128)
+    return as_int(value, "a number", least=-(1 << 128), most=1 << 128)
+
+
+def an_optional_number(value: object) -> int | None:
+    """A whole number, or None."""
+    return None if value is None else a_number(value)
+
+
+def a_flag(value: object) -> bool:
+    """Whether a condition is met; NULL is not."""
+    return value is not None and as_int(value, "a truth value", -1, 1) != 0
+
+
+def an_optional_flag(value: object) -> bool | None:
+    """Whether a condition is met, or None."""
+    return None if value is None else a_flag(value)
+
+
+def a_text(value: object) -> str:
+    """A text."""
+    return as_text(value, "a text")
+
+
+def an_optional_text(value: object) -> str | None:
+    """A text, or None."""
+    return as_optional_text(value, "a text")
+
+
+def a_name(value: object) -> str:
+    """The name of a schema, table or column."""
+    return as_name(value, "a name")
+
+
+def a_word(value: object) -> str:
+    """The name of a character set or collation."""
+    return as_word(value, "a word")
+
+
+def a_moment(value: object) -> datetime:
+    """A moment."""
+    if not isinstance(value, datetime):
+        raise _bad("a moment", value)
+    return value
+
+
+def an_optional_moment(value: object) -> datetime | None:
+    """A moment, or None."""
+    return None if value is None else a_moment(value)
+
+
+def anything(value: object) -> object:
+    """Whatever the server says: nothing depends on what it is."""
+    return value
 
 
 def shown(value: object) -> str:

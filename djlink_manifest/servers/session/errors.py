@@ -24,6 +24,7 @@ from djlink_manifest.errors import (
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.model.server.rights import grant_for
+from djlink_manifest.servers.session.checked_values import BadValue
 from djlink_manifest.servers.session.error_words import (
     CREDENTIALS,
     DEADLOCK,
@@ -43,10 +44,10 @@ from djlink_manifest.servers.session.error_words import (
     WAITED,
     WORDS,
 )
-from djlink_manifest.servers.session.patience import Gone, Silent
+from djlink_manifest.servers.session.patience import Gone, Silent, TooMuch
+from djlink_manifest.servers.session.server_words import said_by
 
 LOG = logging.getLogger("djlink.servers")
-MOST_SAID = 500  # characters of a server's own words that a message repeats
 STRANGE = (
     "check that it is a MySQL or MariaDB server, and that no proxy changes its responses; if both hold, this "
     "is a defect of djlink: please report it with the output of --debug"
@@ -74,8 +75,9 @@ def note_defect(error: BaseException) -> None:
         LOG.debug("  %s:%s in %s", Path(frame.filename).name, frame.lineno, frame.name)
 
 
-def translated(error: Exception, server: str, identity: ServerIdentity | None) -> ServerError:
-    """An error of the driver's as one of ours. What the server said itself is kept, in quotes."""
+def translated(error: Exception, address: ServerAddress, identity: ServerIdentity | None) -> ServerError:
+    """An error of the driver's as one of ours. What the server said is kept, but for values of rows."""
+    server = address.name
     if isinstance(error, Silent):
         # one that answers other sessions is of use to other links
         kind = ServerError if error.runs else Unusable
@@ -85,18 +87,20 @@ def translated(error: Exception, server: str, identity: ServerIdentity | None) -
         gone = "the connection was lost: the server no longer has the session"
         return ConnectionLost(gone, server=server, hint=WORDS[2013].hint)
     if isinstance(error, OSError | EOFError):
-        broke = f"the connection broke: {_one_line(error)}"
+        broke = f"the connection broke: {said_by(error, None, address.masked)}"
         return ConnectionLost(broke, server=server, hint=WORDS[2013].hint)
-    code, said = _said(error)
+    if isinstance(error, TooMuch):
+        return Unusable("its response is larger than any that is asked for", server=server, hint=STRANGE)
+    if isinstance(error, BadValue):  # its other answers may be well
+        return ServerError(address.masked(f"its response {error}"), server=server, hint=STRANGE)
+    code, said = _said(error, address)
     if code is None and not isinstance(error, pymysql.InterfaceError):
         note_defect(error)
         cause = said if isinstance(error, pymysql.MySQLError) else type(error).__name__
         return Unusable(f"its responses cannot be read: {cause}", server=server, hint=STRANGE)
     if code in LOST or code is None:
-        words = WORDS.get(code or 0, WORDS[2013])
-        return ConnectionLost(
-            _told(words.problem, said), code=code, said=said, server=server, hint=words.hint
-        )
+        lost = WORDS.get(code or 0, WORDS[2013])
+        return ConnectionLost(_told(lost.problem, said), code=code, said=said, server=server, hint=lost.hint)
     if code in DENIED:
         return MissingPrivilege(
             _told("the account lacks a privilege", said),
@@ -110,7 +114,10 @@ def translated(error: Exception, server: str, identity: ServerIdentity | None) -
         hint = "it was created after the plan was made: plan again"
         return AlreadyExists(said, code=code, server=server, hint=hint)
     if code in REFUSED_ROWS:
-        return RowsRefused(said, code=code, server=server)
+        words = (
+            said or "a trigger of the table refused a row; its message is not shown, as it may hold values"
+        )
+        return RowsRefused(words, code=code, server=server)
     told = WORDS.get(code, UNKNOWN)
     problem = f"{told.problem} (error {code})" if told is UNKNOWN else told.problem
     return ServerError(_told(problem, said), code=code, said=said, server=server, hint=told.hint)
@@ -120,16 +127,11 @@ def _told(problem: str, said: str) -> str:
     return f"{problem}: {said}" if said else problem
 
 
-def _said(error: Exception) -> tuple[int | None, str]:
-    """The number of an error, and what the server or the driver said, on one line and not too long."""
+def _said(error: Exception, address: ServerAddress) -> tuple[int | None, str]:
+    """The number of an error, and what the server or the driver said, as a message may repeat it."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
-    return code, _one_line(words)
-
-
-def _one_line(words: object) -> str:
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(words)).split())
-    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
+    return code, said_by(words, code, address.masked)
 
 
 def _duration(seconds: float) -> str:
@@ -170,7 +172,7 @@ def unreachable(error: Exception, address: ServerAddress) -> Unreachable:
 
 
 def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
-    code, words = _said(error)
+    code, words = _said(error, address)
     place = f"{address.host}:{address.port}"
 
     def found(message: str, hint: str, kind: type[Unreachable] = Unreachable) -> Unreachable:

@@ -111,10 +111,12 @@ def _works_for(address: ServerAddress, number: int) -> bool:
         connection.query("SHOW PROCESSLIST", unbuffered=True)
         # raw: statements are cut there, some within a character
         own = str(number).encode()
-        listed = [row for rows in connection.row_packets() for row in rows if values(row, 1)[0] == own]
+        listed = [
+            row for rows in connection.row_packets() for row in rows if values(row, 1, more=True)[0] == own
+        ]
         if not listed:
             return False
-        *_, command, seconds = values(listed[0], 6)
+        *_, command, seconds = values(listed[0], 6, more=True)
         is_idle = command == b"Sleep" and int(seconds or 0) >= patience.LOST_AFTER
         if is_idle:
             connection.query(f"KILL {number}")

@@ -16,10 +16,11 @@ from djlink_manifest.errors import DjlinkError, ServerError, TableInUse, Unusabl
 from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import ServerIdentity
 from djlink_manifest.servers.dialects import Dialect, dialect_of, version_of
-from djlink_manifest.servers.session.checked_values import BadValue, as_int, as_text
+from djlink_manifest.servers.session import patience
+from djlink_manifest.servers.session.checked_values import BadValue, Kind, a_count, as_int, as_text
 from djlink_manifest.servers.session.error_words import WAITED
 from djlink_manifest.servers.session.errors import translated
-from djlink_manifest.servers.session.patience import Silent
+from djlink_manifest.servers.session.patience import Silent, TooMuch
 from djlink_manifest.servers.session.statement_log import logged
 from djlink_manifest.servers.session.temporary import TemporaryTables
 from djlink_manifest.servers.session.wire import WireConnection, values
@@ -60,8 +61,12 @@ class Session:
         """What is particular to the server's vendor."""
         return dialect_of(self.identity.version)
 
-    def rows(self, statement: Sql) -> list[Row]:
-        """All rows of a small result, decoded."""
+    def rows(self, statement: Sql, *kinds: Kind) -> list[Row]:
+        """All rows of a small result, decoded.
+
+        `kinds` are what its columns hold, one function of `checked_values` for each: each value becomes what
+        it should be, or the answer an error of its server. Without them the caller checks the values.
+        """
         text, watched = _reading(statement).formatted(), logged(self.name, self.id, statement)
         self.temporary.settle()
         with watched as count, self._errors(), self._connection.cursor() as cursor:
@@ -71,17 +76,44 @@ class Session:
             columns = len(cursor.description or ())
             if any(len(row) != columns for row in found):  # the driver leaves out what a row lacks
                 raise IndexError("a row ends before its last value")
-            return found
+            if not kinds:
+                return found
+            if columns != len(kinds):
+                raise IndexError("a result has other columns than it was asked for")
+            return [tuple(kind(value) for kind, value in zip(kinds, row, strict=True)) for row in found]
 
-    def row(self, statement: Sql) -> Row:
+    def row(self, statement: Sql, *kinds: Kind) -> Row:
         """The only row of a result."""
-        (row,) = self.rows(statement)
-        return row
+        found = self.rows(statement, *kinds)
+        with self._errors():
+            if len(found) != 1:
+                raise IndexError("a result has not one row")
+        return found[0]
 
-    def value(self, statement: Sql) -> Any:
-        """The only value of a result."""
-        (value,) = self.row(statement)
+    def value(self, statement: Sql, kind: Callable[[object], _T]) -> _T:
+        """The only value of a result, of a kind."""
+        value: _T = self.row(statement, kind)[0]
         return value
+
+    def check(self, statement: Sql) -> None:
+        """Have the server take a statement without running it: no row is read. Raises ServerError."""
+        text = self._text(_reading(statement))
+        self._run(sql("PREPARE djlink_check FROM {}", text))
+        self._run("DEALLOCATE PREPARE djlink_check")
+
+    def count(self, statement: Sql) -> int:
+        """The only value of a result, which is a number of rows."""
+        return self.value(statement, a_count)
+
+    def raw_rows(self, statement: Sql) -> list[RawRow]:
+        """All rows of a small result, as bytes, undecoded."""
+        found = list[RawRow]()
+        for count, packets in self.packets(statement, held=True):
+            with self._errors():
+                found += [tuple(values(packet, count)) for packet in packets]
+                if len(found) > patience.MOST_PACKETS:
+                    raise TooMuch
+        return found
 
     def stream(self, statement: Sql) -> Iterator[RawRow]:
         """Rows as the server sends them, as bytes, undecoded and unbuffered.
@@ -93,9 +125,12 @@ class Session:
                 rows = [tuple(values(packet, count)) for packet in packets]
             yield from rows
 
-    def packets(self, statement: Sql) -> Iterator[tuple[int, list[bytes]]]:
-        """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns."""
-        with closing(self._unbuffered(statement, WireConnection.row_packets, len)) as rows:
+    def packets(self, statement: Sql, *, held: bool = False) -> Iterator[tuple[int, list[bytes]]]:
+        """As `stream`, some rows at a time, each as its packet (`wire.values`), and how many columns.
+
+        `held`: the caller holds all of them, so that they cannot be more than memory takes.
+        """
+        with closing(self._unbuffered(statement, WireConnection.row_packets, len, held)) as rows:
             for found in rows:
                 result: Any = self._connection._result
                 yield result.field_count, found
@@ -109,11 +144,14 @@ class Session:
         statement: Sql,
         read: Callable[[WireConnection], Iterator[_T]],
         rows_in: Callable[[_T], int],
+        held: bool = False,
     ) -> Generator[_T, None, None]:
         text = self._text(_reading(statement))
         self.temporary.settle()
         with logged(self.name, self.id, statement) as count, self._errors():
             self._connection.query(text, unbuffered=True)
+            if not held:
+                self._connection.patience.rows_follow()
             rows = read(self._connection)
             try:
                 for found in rows:
@@ -199,7 +237,7 @@ class Session:
         except DjlinkError:
             raise
         except Exception as error:
-            found = translated(error, self.name, getattr(self, "identity", None))
+            found = translated(error, self.address, getattr(self, "identity", None))
             if isinstance(found, Unusable) or isinstance(error, Silent):
                 self._connection.interrupt()  # no answer that is still under way is taken for another's
             raise found from error

@@ -18,7 +18,8 @@ from pymysql.connections import Connection
 from pymysql.constants import CR
 from pymysql.protocol import OKPacketWrapper
 
-from djlink_manifest.servers.session.patience import SEND_TIME, Answers, AtLogin, Patience
+from djlink_manifest.servers.session import patience as limits
+from djlink_manifest.servers.session.patience import SEND_TIME, Answers, AtLogin, Patience, TooMuch
 
 READ_BYTES = 1 << 18
 _WHOLE = 0xFFFFFF  # a packet of this size goes on in the next one
@@ -53,6 +54,7 @@ class WireConnection(_Driver):
     fed = 0
     _sock: Any  # the driver's own; None once it is closed
     _answers: io.BufferedReader | None = None
+    _packets = 0  # of the answer to the last statement that are held in memory
 
     def __init__(self, **options: Any) -> None:
         self.patience: Patience = AtLogin()
@@ -112,7 +114,23 @@ class WireConnection(_Driver):
             finally:
                 result.unbuffered_active, result.connection = False, None
 
+    def _read_packet(self, *kind: Any) -> Any:
+        self._packets += 1
+        if self._packets > limits.MOST_PACKETS:
+            self._give_up()
+            raise TooMuch
+        try:
+            return super()._read_packet(*kind)  # type: ignore[no-untyped-call]
+        except TooMuch:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        closing: Any = self  # the driver's method is in no stub
+        closing._force_close()
+
     def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self._packets = 0
         self.patience.begin()
         super()._execute_command(command, sql)  # type: ignore[misc]  # not typed
 
@@ -130,13 +148,16 @@ class WireConnection(_Driver):
         feed, self.feed = self.feed, None
         if feed is None:
             try:
-                return int(super()._read_query_result(unbuffered=unbuffered))  # type: ignore[misc]  # not typed
+                affected = int(super()._read_query_result(unbuffered=unbuffered))  # type: ignore[misc]  # not typed
             except RuntimeError as error:  # what the driver raises for a file that it may not open
-                closing: Any = self  # the driver's method is in no stub
-                closing._force_close()
+                self._give_up()
                 raise err.InternalError(
                     "the server requested a file of this machine; the request was refused"
                 ) from error
+            if self._driver_result().has_next:
+                self._give_up()
+                raise err.InternalError("the server sent more results than it was asked for")
+            return affected
         self._result, self.warnings, self.fed = None, 0, 0
         if not self._packet().is_load_local_packet():
             raise err.InternalError("the server did not request the rows")
@@ -153,11 +174,14 @@ class WireConnection(_Driver):
         return int(answer.affected_rows)
 
     def _packet(self) -> Any:
-        return self._read_packet()  # type: ignore[no-untyped-call]
+        return self._read_packet()
+
+    def _driver_result(self) -> Any:
+        return self.__dict__["_result"]
 
 
-def values(packet: bytes, count: int) -> list[bytes | None]:
-    """The values of a row's packet."""
+def values(packet: bytes, count: int, *, more: bool = False) -> list[bytes | None]:
+    """The values of a row's packet. Raises IndexError where it has fewer, or more unless that is expected."""
     found, place = list[bytes | None](), 0
     for _ in range(count):
         size = packet[place]
@@ -171,6 +195,8 @@ def values(packet: bytes, count: int) -> list[bytes | None]:
             place += width
         found.append(packet[place : place + size])
         place += size
+    if place != len(packet) and not (more and place < len(packet)):
+        raise IndexError("a row's packet is not as long as its values")
     return found
 
 
@@ -203,6 +229,9 @@ def _packets(connection: Any) -> Iterator[list[bytes]]:
             place = stop
             if size == _WHOLE or long:
                 long.append(packet)
+                if len(long) * _WHOLE > limits.LARGEST_PACKET:
+                    connection._force_close()
+                    raise TooMuch
                 if size == _WHOLE:
                     continue
                 packet = b"".join(long)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from djlink_manifest.errors import DjlinkError, ObjectRefused, StoreError
+from djlink_manifest.model.server.masking import MASK, masked
+from djlink_manifest.servers.session.server_words import MOST_SAID
 from djlink_manifest.servers.stores.store import OpenStore
 
 HINT = "check that it exists and that its settings are correct (docs/stores.md); then run djlink again"
@@ -50,7 +52,9 @@ def _words(store: OpenStore, error: Exception, path: str | None, writing: bool) 
     if number == errno.EROFS:
         return f"the {store.name} is read-only"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    for hidden in (*store.store.secrets, *([path] if path else [])):
-        text = text.replace(hidden, "***")
+    text = masked(text, store.store.secrets)
+    if path:
+        text = text.replace(path, MASK)
     text = next(iter(text.splitlines()), "") or type(error).__name__
+    text = text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
     return f"the {store.name} cannot be {'written to' if writing else 'used'}: {text}"

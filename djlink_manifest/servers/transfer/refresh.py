@@ -96,16 +96,14 @@ def drop_scratch(local: Writer, link: Link) -> None:
 def _keep_present(local: Writer, link: Link, tables: Sequence[RefillTable]) -> int:
     """Lock the local master rows of the batch; rows of entities that are not here are put aside."""
     master = tables[0]
-    source_count = int(local.value(sql("SELECT COUNT(*) FROM {}", master.rows)))
+    source_count = local.count(sql("SELECT COUNT(*) FROM {}", master.rows))
     match = equal("t", link.key, "w", link.key)
-    local_count = int(
-        local.value(
-            sql(
-                "SELECT COUNT(*) FROM {} w STRAIGHT_JOIN {} t ON {} FOR UPDATE",
-                master.rows,
-                master.name,
-                match,
-            )
+    local_count = local.count(
+        sql(
+            "SELECT COUNT(*) FROM {} w STRAIGHT_JOIN {} t ON {} FOR UPDATE",
+            master.rows,
+            master.name,
+            match,
         )
     )
     if local_count < source_count:

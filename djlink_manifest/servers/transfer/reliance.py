@@ -86,7 +86,7 @@ class PutAside(EntityKeys):
             if each.local_table.name in self.reliance.named:
                 match = equal("t", each.entity or (), "w", self.link.key)
                 counting = "SELECT COUNT(*) FROM {} w STRAIGHT_JOIN {} t ON {} FOR UPDATE"
-                writer.value(sql(counting, master.rows, each.name, match))
+                writer.count(sql(counting, master.rows, each.name, match))
 
     def find(self) -> int:
         """Find the entities on whose rows others rely; how many."""
@@ -100,7 +100,7 @@ class PutAside(EntityKeys):
         Of an unseen key the rows that are referred to are counted.
         """
         for key, select, _ in self._ways():
-            found = int(self.local.value(sql("SELECT COUNT(*) FROM {}", select)))
+            found = self.local.count(sql("SELECT COUNT(*) FROM {}", select))
             if found:
                 yield key, found
 

@@ -1,0 +1,154 @@
+"""Whatever a source says, at any moment: no traceback, no wait, no secret, and nothing on another server.
+
+DJLINK_FUZZ=N tells N lies instead of the few of the suite, others with each run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from djlink_manifest.servers.session import patience
+from tests.support.faults.lies import LIES, Told, described, lies
+from tests.support.faults.lying_lab import Ended, LyingLab, lying_lab
+from tests.support.servers import Servers
+
+MANY = int(os.environ.get("DJLINK_FUZZ", "0"))
+LONGEST, MOST_MEMORY = 60.0, 500.0  # seconds of a command, MB of all
+UNSHOWN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "plan": ("plan",),
+    "plan --json": ("plan", "--json"),
+    "plan --verify": ("plan", "--verify"),
+    "status": ("status",),
+    "doctor": ("doctor",),
+    "requests": ("requests",),
+    "requests --keys": ("requests", "lab_a.{lab}.Scan", "--keys"),
+    "explain": ("explain", "lab_a.{lab}.Scan", "s=c"),
+    "init --from": ("init", "--from", "lab_a.{lab}", "-f", "part.yaml", "-"),
+    "source held": ("source", "held", "--port", "{port}", "--no-tls"),
+    "apply": ("apply", "--auto-approve"),
+}
+
+
+@pytest.fixture(scope="module")
+def brief() -> Iterator[None]:
+    """Nobody waits for long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patience, "LOGIN_SILENCE", 1.0)
+        patch.setattr(patience, "LOGIN_TIME", 3.0)
+        patch.setattr(patience, "ASK_AFTER", 0.3)
+        patch.setattr(patience, "LONGEST", 1.5)
+        patch.setattr(patience, "LOST_AFTER", 1)
+        patch.setattr(patience, "MOST_BYTES", 8 << 20)
+        patch.setattr(patience, "MOST_PACKETS", 100_000)
+        patch.setattr(patience, "MOST_STREAMED", 16 << 20)
+        patch.setattr(patience, "LARGEST_PACKET", 32 << 20)
+        import traceback
+
+        from djlink_manifest.cli.terminal import failures
+
+        before = failures._unexpected
+        def noted(error: BaseException, screen: Any) -> None:
+            UNEXPECTED.append("".join(traceback.format_exception(error)))
+            before(error, screen)
+        patch.setattr(failures, "_unexpected", noted)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lab(servers: Servers, tmp_path_factory: pytest.TempPathFactory, brief: None) -> Iterator[LyingLab]:
+    with lying_lab(servers, tmp_path_factory.mktemp("lying")) as found:
+        yield found
+
+
+def command(lab: LyingLab, name: str) -> tuple[str, ...]:
+    given = {"lab": lab.rig.names("lab"), "port": str(lab.liar.port)}
+    return tuple(each.format(**given) for each in COMMANDS[name])
+
+
+@pytest.fixture(scope="module")
+def statements(lab: LyingLab) -> dict[str, int]:
+    """How many statements each command sends to the first source, where all say the truth."""
+    found = {}
+    for name in COMMANDS:
+        told = lab.says(*command(lab, name))
+        assert told.code == 0, (name, told)
+        if name != "apply":
+            assert lab.written("local") == lab.written("lab_a") == lab.written("lab_b") == [], name
+        found[name] = len(lab.liar.statements)
+        assert found[name] > 10, name
+    lab.more_rows()
+    return found
+
+
+def check(lab: LyingLab, name: str, ended: Ended) -> None:
+    """What holds whatever the first source said."""
+    text = ended.text
+    assert ended.code in (0, 1), ended
+    assert "Traceback" not in text, text
+    assert "unexpected error" not in text, text
+    assert not UNSHOWN.search(text.replace("\r", "")), UNSHOWN.findall(text)
+    assert ended.seconds < LONGEST
+    assert ended.megabytes < MOST_MEMORY
+    assert lab.liar.files_sent == []
+    if name == "apply":
+        there, here = lab.scans()
+        assert there == here, text
+    else:
+        for server in ("local", "lab_b", "lab_a"):
+            assert lab.written(server) == []
+    if name in ("plan", "status", "plan --verify"):
+        assert re.search(rf"lab_b\.\w+\.Scan .*pull", text), text
+
+
+FAILED = list[str]()
+LOG = os.environ.get("DJLINK_FUZZ_LOG")
+UNEXPECTED = list[str]()
+COUNTED = Counter[str]()
+
+
+@given(name=st.sampled_from(sorted(COMMANDS)), lie=lies(st.integers(0, 1000)))
+@settings(
+    max_examples=MANY or 60,
+    deadline=None,
+    derandomize=not MANY,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)
+@pytest.mark.timeout(36_000)
+def test_no_lie_does_harm(
+    lab: LyingLab, statements: dict[str, int], record_property: Callable[[str, object], None], name: str, lie: Told
+) -> None:
+    lie.at %= statements[name]
+    own = lab.own()
+    if LOG:
+        with open(LOG, "a") as log:
+            print(name, described(lie), file=log)
+    try:
+        ended = lab.says(*command(lab, name), lie=lie)
+        check(lab, name, ended)
+        assert lab.own() == own
+    except AssertionError as error:
+        if not LOG:
+            raise
+        with open(LOG, "a") as log:
+            print("FAILED", name, lie, str(error)[:3000], file=log)
+            print("".join(UNEXPECTED)[-4000:], file=log)
+            UNEXPECTED.clear()
+    finally:
+        if name == "apply":
+            again = lab.says("apply", "--auto-approve")
+            if again.code != 0:
+                lab.build()
+            lab.more_rows()
+    COUNTED.update([name, lie.kind if lie.told else "not told"])
