@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
+from contextlib import suppress
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import ConnectionLost, ServerError, Unreachable, Unusable
-from djlink_manifest.servers.session import patience
+from djlink_manifest.servers.session import login, patience
+from djlink_manifest.servers.session.checked_values import (
+    Kind,
+    a_count,
+    a_flag,
+    a_moment,
+    a_name,
+    a_number,
+    a_text,
+    an_optional_moment,
+)
 from djlink_manifest.servers.session.error_words import WORDS
 from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.pool import Pool
@@ -19,6 +33,7 @@ from djlink_manifest.servers.sql import sql
 from tests.support.faults.fake_server import (
     END,
     OK,
+    SALT,
     STAGES,
     Conversation,
     Faulty,
@@ -99,6 +114,49 @@ def test_a_method_of_logging_in_that_is_not_supported_is_named(plugin: str) -> N
     ):
         open_session(server.address(), Session)
     assert "ask its administrator" in str(caught.value.hint)
+
+
+def asking_for_the_password(key: bytes, got: list[bytes], plugin: str, *, asked: bool) -> Script:
+    """A fault: whoever stands between client and server wants the password under a key of their own."""
+
+    def fault(talk: Conversation) -> None:
+        talk.send(b"\xfe" + plugin.encode() + b"\x00" + SALT + b"\x00")
+        got.append(talk.receive())
+        if plugin == "caching_sha2_password":
+            talk.send(b"\x01\x04")
+            got.append(talk.receive())
+        if asked:
+            talk.send(b"\x01" + key)
+        got.append(talk.receive())
+        talk.send(OK)
+
+    return fault
+
+
+@pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "db.lab.example"])
+def test_the_password_is_not_sent_under_a_key_that_nobody_verified(
+    plugin: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    key = private.public_key().public_bytes(serialization.Encoding.PEM, form)
+    got = list[bytes]()
+    monkeypatch.setattr(login, "is_loopback", lambda name: host == "127.0.0.1")
+    with fake_server(
+        Faulty("authentication", asking_for_the_password(key, got, plugin, asked=True))
+    ) as server:
+        if host == "127.0.0.1":
+            with suppress(Unreachable):  # the fault ends the connection
+                open_session(server.address(), Session)
+        else:
+            words = "cannot be sent the password of link without TLS"
+            with pytest.raises(Unreachable, match=words) as caught:
+                open_session(server.address(), Session)
+            check_told(caught.value)
+    sent = [each for each in got if len(each) == 256]
+    assert len(sent) == (1 if host == "127.0.0.1" else 0)
+    assert not any(b"a-secret-of-tests" in each for each in got)
 
 
 @pytest.mark.usefixtures("brief")
@@ -254,3 +312,93 @@ def test_garbage_at_any_stage_is_an_error_of_its_server(data: bytes, stage: Stag
         else:  # by chance it may be an answer
             assert found == []
             session.close()
+
+
+@pytest.fixture
+def little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few answers fill the memory."""
+    monkeypatch.setattr(patience, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(patience, "MOST_STREAMED", 200_000)
+    monkeypatch.setattr(patience, "MOST_PACKETS", 5_000)
+    monkeypatch.setattr(patience, "LARGEST_PACKET", 20 << 20)
+    monkeypatch.setattr(patience, "LOGIN_BYTES", 20_000)
+
+
+def endless(talk: Conversation, body: bytes = b"\x05abcde") -> None:
+    """A fault: a result whose rows do not end."""
+    column = b"\x03def" + b"\0" * 3 + b"\x01a\0" + b"\x0c" + struct.pack("<HIBHBH", 45, 9, 0xFD, 0, 0, 0)
+    talk.send(b"\x01", column, END)
+    while True:
+        talk.send(*[body] * 100)
+
+
+def long_packet(talk: Conversation) -> None:
+    """A fault: a packet that does not end."""
+    while True:
+        talk.raw(b"\xff\xff\xff" + bytes([talk.sequence]) + bytes(0xFFFFFF))
+        talk.sequence = (talk.sequence + 1) & 0xFF
+
+
+def more_results(talk: Conversation) -> None:
+    """A fault: result after result."""
+    while True:
+        talk.send(b"\x00\x00\x00\x0a\x00\x00\x00")
+
+
+@pytest.mark.usefixtures("little")
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("fault", [endless, long_packet, more_results])
+def test_an_answer_without_an_end_makes_the_server_unusable(fault: Script, streamed: bool) -> None:
+    assert isinstance(asked(fault, streamed=streamed), Unusable | ConnectionLost)
+
+
+@pytest.mark.usefixtures("little")
+def test_rows_that_are_held_are_no_more_than_memory_takes() -> None:
+    with fake_server(Faulty("rows", endless)) as server:
+        session = open_session(server.address(), Session)
+        with pytest.raises(Unusable, match="larger than any"):
+            session.raw_rows(sql("SELECT a FROM t"))
+        session.close()
+
+
+@pytest.mark.usefixtures("little", "brief")
+@pytest.mark.parametrize("stage", STAGES[:-1])
+def test_an_answer_without_an_end_ends_a_login(stage: Stage) -> None:
+    with fake_server(Faulty(stage, long_packet)) as server, pytest.raises(ServerError) as caught:
+        open_session(server.address(), Session)
+    check_told(caught.value)
+
+
+@pytest.mark.usefixtures("asking")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_drips_ends_in_time(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LONGEST", 0.3)
+
+    def dripping_rows(talk: Conversation) -> None:
+        talk.raw(b"\xff\xff\xff" + bytes([talk.sequence]))
+        while True:
+            talk.raw(b"a")
+            threading.Event().wait(0.05)
+
+    assert "did not answer" in asked(dripping_rows, streamed=streamed).message
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        *(("x", each) for each in (a_count, a_number, a_flag, a_moment, an_optional_moment)),
+        *((None, each) for each in (a_count, a_number, a_text, a_name, a_moment)),
+        *(("-1", a_count), ("9" * 30, a_count), ("1.5", a_number), ("7", a_flag), ("y" * 65, a_name)),
+        ("0000-00-00 00:00:00", a_moment),
+    ],
+)
+def test_a_value_of_another_kind_is_an_error_of_its_server(value: str | None, kind: Kind) -> None:
+    answers = {"SELECT a": (["a"], [(value,)])}
+    with fake_server(Faulty(answers=answers)) as server:
+        session = open_session(server.address(), Session)
+        with pytest.raises(ServerError, match="its response has a") as caught:
+            session.value(sql("SELECT a FROM t"), kind)
+        check_told(caught.value)
+        with pytest.raises(ServerError, match="cannot be read"):
+            session.rows(sql("SELECT a FROM t"), kind, kind)
+        session.close()

@@ -293,7 +293,7 @@ TARGETS = [
     ),
     (
         f"{HEAD}sources:\n  a: {{host: g, schemas: {{s: {{tables: [T]}}}}}}\n"
-        "  b: {host: h, schemas: {s: {tables: [U, ▸T]}}}\n",
+        "  b: {host: h, password: '${env:B}', schemas: {s: {tables: [U, ▸T]}}}\n",
         "`b.s.T` and `a.s.T` have the same local table, in `s`",
         "m.yaml:6; give one of them another `schema_name`",
     ),
@@ -412,7 +412,24 @@ def test_it_is_an_error_and_told_once_at_its_place(
         (source("port: 1", '{s: {tables: ["A*"], exclude: [▸"*"]}}'), "`exclude: *` excludes every table"),
         (source("port: 1", '{s: {tables: ["A*"], exclude: [▸"A*"]}}'), "`exclude: A*` excludes every table"),
         (head().replace("data@lab.example", '▸" "'), "`contact` is missing"),
-        (top("").replace("[T]}\n", "[T]}\n  ▸lab_b: {host: h}\n"), "no table of `lab_b` is linked"),
+        (
+            top("").replace(
+                "[T]}\n", "[T]}\n  ▸lab_b: {host: g, schemas: {s: {schema_name: t, tables: [T]}}}\n"
+            ),
+            "lab_a, lab_b share one password, `${env:LINK_PASS}`",
+        ),
+        (
+            top("").replace(
+                "[T]}\n",
+                "[T]}\n  lab-b: {host: g, ▸password: '${env:DJ_PASS}',"
+                " schemas: {s: {schema_name: t, tables: [T]}}}\n",
+            ),
+            "local, lab-b share one password, `${env:DJ_PASS}`",
+        ),
+        (
+            top("").replace("[T]}\n", "[T]}\n  ▸lab_b: {host: h, password: '${env:B}'}\n"),
+            "no table of `lab_b` is linked",
+        ),
         (
             HEAD + "▸sources: {lab_a: {host: h}}\nremoved: {lab_a.s.T: {table: drop}}\n",
             "no table is linked any more",
@@ -437,7 +454,7 @@ def test_the_same_approval_twice_is_a_warning(tmp_path: Path) -> None:
     [
         source("port: 1").replace("host: h", 'host: "${file:/run/secrets/host}"'),
         f'{HEAD}sources:\n  a: {{host: g, schemas: {{s: {{tables: "S*"}}}}}}\n'
-        '  b: {host: h, schemas: {s: {tables: "S*"}}}\n',
+        '  b: {host: h, password: "${env:B}", schemas: {s: {tables: "S*"}}}\n',
         source('user: "${env:A}_${file:b}", host: x').replace("host: h, ", ""),
         source('password: "${env:A}${env:B}"'),
         source('outbound: "${env:A}_out"'),
@@ -459,7 +476,7 @@ def test_the_same_approval_twice_is_a_warning(tmp_path: Path) -> None:
         tables("A: {pull: none}"),
         tables("A: {pull: needed}\nB: {pull: none}"),
         f"{HEAD}sources:\n  a: {{host: g, schemas: {{s: {{schema_name: a_s, tables: [T]}}}}}}\n"
-        "  b: {host: h, schemas: {s: {schema_name: b_s, tables: [T]}}}\n",
+        "  b: {host: h, password: '${env:B}', schemas: {s: {schema_name: b_s, tables: [T]}}}\n",
         approval(by="a, with: {lab_a.s.Spikes: 3, lab_a.s.Empty: 0}"),
     ],
 )

@@ -62,7 +62,7 @@ sources:
     host: db.princeton.example
     port: 3307
     user: ${env:LINK_USER}
-    password: ${env:LINK_PASS}
+    password: ${env:PRINCETON_PASS}
     outbound: ourlab_outbound
     schemas:
       lab:
@@ -288,7 +288,9 @@ def test_a_folder_is_all_its_files_side_by_side(tmp_path: Path) -> None:
     written(tmp_path, head, "d/main.yaml")
     written(tmp_path, "manifest: 1\nsources:" + source, "d/lab_a.yaml")
     written(
-        tmp_path, "sources: {lab_b: {host: g, schemas: {s: {schema_name: t, tables: [T]}}}}\n", "d/lab_b.yaml"
+        tmp_path,
+        "sources: {lab_b: {host: g, password: '${env:B}', schemas: {s: {schema_name: t, tables: [T]}}}}\n",
+        "d/lab_b.yaml",
     )
     written(tmp_path, "nonsense: [", "d/.hidden.yaml")
     written(tmp_path, "nonsense: [", "d/notes.txt")

@@ -9,14 +9,13 @@ import pytest
 
 from djlink_manifest.errors import Location, SecretError
 from djlink_manifest.manifest.models.secrets import (
-    is_loopback,
     resolve_outbound,
     resolve_server,
     resolve_text,
 )
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.references import BadReference, ValueReference, only_references, parts
-from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
+from djlink_manifest.model.server.address import Secret, ServerAddress, Tls, is_loopback
 from tests.unit.manifest_cases import HEAD, loaded
 
 PLACE = Location("m.yaml", 3, 4)

@@ -112,27 +112,25 @@ def test_no_error_of_a_server_repeats_the_password(number: int) -> None:
                 assert form not in f"{found} {found.said} {found.hint}"
 
 
+# `Smith` is a value, and what is expected has … in its place
 ROWS = {
-    "Duplicate entry 'Smith, John' for key 'person.name'": "Duplicate entry '…' for key 'person.name'",
-    "Duplicate entry 'O'Smith' for key 'Smith' for key 'k'": "Duplicate entry '…' for key 'k'",
-    "Duplicate entry 'Smith' at row 1 for key 'k'": "Duplicate entry '…' for key 'k'",
-    "Incorrect integer value: 'Smith' for column 'v' at row 1": "Incorrect integer value: '…' for column 'v' at row 1",
-    "Incorrect double value: 'Smith' for column `s`.`t`.`c` at row 7": "Incorrect double value: '…' for column"
-    " `s`.`t`.`c` at row 7",
-    "Incorrect string value: 'Smith' for function uuid_to_bin": "Incorrect string value: '…' for function uuid_to_bin",
-    "Truncated incorrect DOUBLE value: 'Smith'": "Truncated incorrect DOUBLE value: '…'",
-    "BIGINT value is out of range in '(`t`.`a` - Smith)'": "BIGINT value is out of range in '…'",
-    "Invalid JSON text: \"Smith\" at position 3 in value for column 't.c'.": "Invalid JSON text: '…' at position 3 in"
-    " value for column 't.c'.",
-    "You have an error in your SQL syntax near 'Smith'' at line 3": "You have an error in your SQL syntax near '…'"
-    " at line 3",
-    "Got 'column 'Smith'' in it": "Got '…'",
+    "Duplicate entry 'Smith, John' for key 'person.name'": " for key 'person.name'",
+    "Duplicate entry 'O'Smith' for key 'Smith' for key 'k'": " for key 'k'",
+    "Duplicate entry 'Smith' at row 1 for key 'k'": " for key 'k'",
+    "Incorrect integer value: 'Smith' for column 'v' at row 1": " for column 'v' at row 1",
+    "Incorrect double value: 'Smith' for column `s`.`t`.`c` at row 7": " for column `s`.`t`.`c` at row 7",
+    "Incorrect string value: 'Smith' for function uuid_to_bin": " for function uuid_to_bin",
+    "Truncated incorrect DOUBLE value: 'Smith'": "",
+    "BIGINT value is out of range in '(`t`.`a` - Smith)'": "",
+    "Invalid JSON text: 'Smith\" at position 3 in value for column 'c'.": " at position 3 in value for column 'c'.",
+    "You have an error in your SQL syntax near 'Smith'' at line 3": " at line 3",
+    "Got 'column 'Smith'' in it": "",
 }
 
 
 @pytest.mark.parametrize("words", ROWS)
 def test_values_of_rows_are_left_out_of_what_servers_say(words: str) -> None:
-    assert without_values(words) == ROWS[words]
+    assert without_values(words) == words[: words.index("'")] + "'…'" + ROWS[words]
     assert "Smith" not in without_values(words)
 
 
@@ -143,8 +141,8 @@ def test_values_of_rows_are_left_out_of_what_servers_say(words: str) -> None:
         "Unknown column 'nothing' in 'where clause'",
         "Access denied for user 'link'@'10.0.0.1' to database 'lab'",
         "SELECT command denied to user 'link'@'%' for table 'session'",
-        "Cannot add or update a child row: a foreign key constraint fails (`a`.`b`, CONSTRAINT `k` FOREIGN KEY"
-        " (`c`) REFERENCES `d` (`e`))",
+        "Cannot add or update a child row: a foreign key constraint fails (`a`.`b`, CONSTRAINT `k` FOREIGN"
+        " KEY (`c`) REFERENCES `d` (`e`))",
         "Referencing column 'a' and referenced column 'b' in foreign key constraint 'k' are incompatible.",
         "Check constraint 'small' is violated.",
         "Data too long for column 'name' at row 1",

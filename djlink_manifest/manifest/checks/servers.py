@@ -56,8 +56,8 @@ def _check_shared(at: Checked) -> None:
         names = ", ".join(server.name for server in servers)
         at.warning(
             (*steps, "password") if given else steps,
-            f"{names} share one password, `{password}`: whoever administers one of these servers can use it at "
-            "the others",
+            f"{names} share one password, `{password}`: whoever administers one of these servers can use it "
+            "at the others",
             "let each account have a password of its own, and name each: "
             f"`password: ${{env:{_variable(last)}}}`",
             key=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from djlink_manifest.errors import Location, SecretError
 from djlink_manifest.manifest.models.names import identifier_fault
 from djlink_manifest.manifest.text.references import BadReference, ValueReference, has_reference, parts
-from djlink_manifest.model.server.address import Secret, ServerAddress, Tls
+from djlink_manifest.model.server.address import Secret, ServerAddress, Tls, is_loopback
 from djlink_manifest.model.stores.store import Store
 
 if TYPE_CHECKING:  # the owner's commands name a server without a manifest, and do not wait for pydantic
@@ -161,16 +160,6 @@ def resolve_text(
 def folder_of(location: Location) -> str:
     """The folder of the file that a place is in, as an absolute path."""
     return str(Path(location.file).absolute().parent)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine: localhost, 127.0.0.0/8, ::1."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class _Unresolved(Exception):

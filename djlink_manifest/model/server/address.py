@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 
@@ -77,3 +78,13 @@ class ServerAddress:
         for value, text in self.written:
             words = re.sub(rf"(?<![\w.-]){re.escape(value)}(?![\w.-])", lambda _, text=text: text, words)  # type: ignore[misc]
         return words
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine: localhost, 127.0.0.0/8, ::1."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models.secrets import is_loopback, resolve_outbound, resolve_text
+from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_text
 from djlink_manifest.manifest.models.servers import ServerSpec
 from djlink_manifest.manifest.models.values import Manifest, SourceSpec
 from djlink_manifest.manifest.text.problems import nearest
+from djlink_manifest.model.server.address import is_loopback
 from djlink_manifest.model.server.rights import (
     Needed,
     account_name,

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from djlink_manifest.errors import DjlinkError, ServerError, Unreachable
-from djlink_manifest.manifest.models.secrets import is_loopback, resolve_outbound, resolve_server
+from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_server
 from djlink_manifest.manifest.models.servers import ServerSpec
 from djlink_manifest.manifest.models.values import Manifest, SourceSpec
 from djlink_manifest.model.links.link import Link
-from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress, is_loopback
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.server.health import Diagnosis, ExaminedServer, Finding, Health
 from djlink_manifest.model.stores.store import Stores

@@ -25,6 +25,7 @@ OFFLINE = frozenset({3032})
 PLAIN_REFUSED = frozenset({3159, 4163})
 HOST_BLOCKED, HOST_REFUSED = frozenset({1129}), frozenset({1130})
 NO_PLUGIN = frozenset({1251, 2059, 2061})
+NO_KEY = "it asks for the password under a key of its own, which is not verified without TLS"
 REFERENCED = frozenset({1217, 1451})  # the row to be deleted or changed is one that others refer to
 REFUSED_ROWS = REFERENCED | frozenset(
     {1048, 1062, 1216, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1452, 1525}

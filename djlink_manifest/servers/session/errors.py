@@ -37,6 +37,7 @@ from djlink_manifest.servers.session.error_words import (
     HOST_REFUSED,
     LOCKED_ACCOUNT,
     LOST,
+    NO_KEY,
     NO_PLUGIN,
     PLAIN_REFUSED,
     REFUSED_ROWS,
@@ -223,6 +224,12 @@ def _unreachable(error: Exception, address: ServerAddress) -> Unreachable:
         return found(
             f"{place} does not let this host connect: {words}",
             f"ask its administrator for an account of {address.user} that can connect from this host",
+        )
+    if NO_KEY in words:
+        return found(
+            f"{place} cannot be sent the password of {address.user} without TLS: {words}",
+            "use TLS: `tls: {ca: FILE}`, or `tls: true`; a tunnel that ends on this machine does not need it "
+            "(`host: 127.0.0.1`)",
         )
     if code in NO_PLUGIN:
         return found(

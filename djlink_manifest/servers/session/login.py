@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from djlink_manifest.errors import Unreachable, Unusable
-from djlink_manifest.model.server.address import ServerAddress
+from djlink_manifest.model.server.address import ServerAddress, is_loopback
 from djlink_manifest.servers.dialects import check_supported
 from djlink_manifest.servers.session import patience
 from djlink_manifest.servers.session.errors import unreachable
@@ -85,6 +85,7 @@ def _logged_in(address: ServerAddress) -> WireConnection:
             max_allowed_packet=1 << 30,
             read_default_file=None,
             program_name="djlink",
+            may_fetch_key=is_loopback(address.host),
             local_infile=True,  # offered; what a server may have by it is `WireConnection.feed` alone
             **({"ssl": _context(address)} if address.tls else {"ssl_disabled": True}),
         )

@@ -19,6 +19,7 @@ from pymysql.constants import CR
 from pymysql.protocol import OKPacketWrapper
 
 from djlink_manifest.servers.session import patience as limits
+from djlink_manifest.servers.session.error_words import NO_KEY
 from djlink_manifest.servers.session.patience import SEND_TIME, Answers, AtLogin, Patience, TooMuch
 
 READ_BYTES = 1 << 18
@@ -43,6 +44,7 @@ else:
 class WireConnection(_Driver):
     """A connection of the driver that can be fed and drained in bulk.
 
+    `may_fetch_key`: without TLS, the password may be sent under a key that the server itself gives.
     `feed`: what the next statement, a LOAD DATA LOCAL, is given. A server's request for a file is answered
     with it alone and whatever file the server names: no file of this machine is ever opened. `warnings` are
     those of the last statement that was fed, `fed` the bytes that it got. `patience` decides how long an
@@ -54,10 +56,13 @@ class WireConnection(_Driver):
     fed = 0
     _sock: Any  # the driver's own; None once it is closed
     _answers: io.BufferedReader | None = None
+    _secure: bool  # the driver's own: TLS, or a socket of this machine
+    _key: Any = None
     _packets = 0  # of the answer to the last statement that are held in memory
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, may_fetch_key: bool = True, **options: Any) -> None:
         self.patience: Patience = AtLogin()
+        self._may_fetch_key = may_fetch_key
         super().__init__(**options)
 
     @property
@@ -125,6 +130,17 @@ class WireConnection(_Driver):
             self._give_up()
             raise
 
+    @property
+    def server_public_key(self) -> Any:
+        """The key under which the driver sends the password to a server that wants it, without TLS."""
+        return self._key
+
+    @server_public_key.setter
+    def server_public_key(self, key: Any) -> None:
+        if key and not (self._may_fetch_key or self._secure):
+            raise err.OperationalError(CR.CR_AUTH_PLUGIN_ERR, NO_KEY)
+        self._key = key
+
     def _give_up(self) -> None:
         closing: Any = self  # the driver's method is in no stub
         closing._force_close()
@@ -135,8 +151,7 @@ class WireConnection(_Driver):
         super()._execute_command(command, sql)  # type: ignore[misc]  # not typed
 
     def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
-        secure = bool(getattr(self, "_secure", False))
-        if plugin_name not in _PLUGINS and not (plugin_name in _PLAIN and secure):
+        if plugin_name not in _PLUGINS and not (plugin_name in _PLAIN and self._secure):
             raise err.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, ascii(plugin_name[:64])[2:-1])
         try:
             return super()._process_auth(plugin_name, auth_packet, handler)  # type: ignore[misc]  # not typed

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from djlink_manifest.errors import DjlinkError, ObjectRefused, StoreError
 from djlink_manifest.model.server.masking import MASK, masked
-from djlink_manifest.servers.session.server_words import MOST_SAID
 from djlink_manifest.servers.stores.store import OpenStore
 
+MOST_SAID = 500  # characters of a store's own words
 HINT = "check that it exists and that its settings are correct (docs/stores.md); then run djlink again"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
