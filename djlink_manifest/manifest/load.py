@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
@@ -14,11 +16,13 @@ from djlink_manifest.manifest.models.falling import fallen
 from djlink_manifest.manifest.models.shape import shaped
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.nodes import Fields, plain
-from djlink_manifest.manifest.text.overlay import beside, overlaid
+from djlink_manifest.manifest.text.overlay import APPROVALS, beside, overlaid
 from djlink_manifest.manifest.text.problems import Problems, Spot
 from djlink_manifest.manifest.text.tree import MAX_BYTES, parse
 
 LOG = logging.getLogger("djlink.manifest")
+
+_OF_APPROVALS = ("manifest", "name", "approvals")
 
 
 def load(paths: Sequence[str | Path]) -> Manifest:
@@ -32,8 +36,9 @@ def load(paths: Sequence[str | Path]) -> Manifest:
 def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """The manifest, None where it has errors, and every problem found, errors and warnings, by place.
 
-    Later paths are laid over earlier ones. A folder stands for all its `*.yaml`, side by side. Nothing is
-    asked of a server, and no reference to a secret is resolved.
+    Later paths are laid over earlier ones. A folder stands for all its `*.yaml`, side by side. The approvals
+    of an `approvals.yaml` in the folder of a file are joined to the manifest's. Nothing is asked of a server,
+    and no reference to a secret is resolved.
     """
     problems = Problems()
     files: list[str] = []
@@ -48,13 +53,50 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
                 "no manifest file given", Spot(Location("manifest", 1, 1)), help="name a file: -f atlas.yaml"
             )
         return None, problems.sorted()
+    merged, found = _with_approvals(merged, paths, files, problems)
     written, root = shaped(merged, problems)
     if written is None:
         return None, problems.sorted()
-    manifest = fallen(written, problems).model_copy(update={"files": tuple(files), "digest": _digest(merged)})
+    made_from = {"files": tuple(files), "found": found, "digest": _digest(merged)}
+    manifest = fallen(written, problems).model_copy(update=made_from)
     check(manifest, root, problems)
     LOG.debug("read %s: %d problems", ", ".join(files), len(problems.sorted()))
     return (None if problems.any_error else manifest), problems.sorted()
+
+
+def _with_approvals(
+    merged: Fields, paths: Sequence[str | Path], files: list[str], problems: Problems
+) -> tuple[Fields, tuple[str, ...]]:
+    """Return the tree with the approvals of files that lie beside the named ones, and those files.
+
+    Such a file is another manifest's where its `name` says so, and is then left alone. Else it may hold
+    nothing that changes what is linked: nobody named it.
+    """
+    found = list[str]()
+    for path in approval_files(paths, files):
+        fields = _in_file(path, files, problems)
+        name, own = (tree.get("name") if tree else None for tree in (fields, merged))
+        if fields is None or (name is not None and own is not None and plain(name) != plain(own)):
+            files.remove(str(path))
+            continue
+        found.append(str(path))
+        for each in fields.entries.values():
+            if each.key not in _OF_APPROVALS:
+                words = f"`{each.key}` is not taken from a file that is read without being named"
+                help = f"keep only `approvals` in it, or name the file: -f {path}"
+                problems.error(words, each.spot, each.key, help)
+        entry = fields.entries.get("approvals")
+        if entry is not None and plain(entry.value) is not None:
+            merged = overlaid(merged, replace(fields, entries={"approvals": entry}), problems)
+    return merged, tuple(found)
+
+
+def approval_files(paths: Sequence[str | Path], files: Sequence[str]) -> list[Path]:
+    """Return each `approvals.yaml` beside the files among these paths that is not among `files` itself."""
+    read_files = {os.path.realpath(name) for name in files}
+    beside_them = dict.fromkeys(Path(path).parent / APPROVALS for path in paths if not Path(path).is_dir())
+    fresh = {os.path.realpath(path): path for path in beside_them if os.path.lexists(path)}
+    return [path for real, path in fresh.items() if real not in read_files]
 
 
 def _at_path(path: Path, files: list[str], problems: Problems) -> Fields | None:

@@ -15,6 +15,7 @@ from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import ManifestError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from djlink_manifest.report.screen.spinner import Spinner
+from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
     from djlink_manifest.manifest.models.values import Manifest
@@ -29,6 +30,7 @@ def loaded(scope: Scope, screen: Screen) -> Manifest:
     if manifest is None:
         raise ManifestError(diagnostics)
     screen.note(diagnostic_lines(diagnostics))
+    screen.note(line(f"{each} is read too, as it lies beside the manifest.") for each in manifest.found)
     return manifest
 
 

@@ -31,3 +31,8 @@ def replace_file(path: Path, text: str) -> None:
     except OSError as error:
         transient.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def same_path(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one place, whether or not there is a file."""
+    return os.path.realpath(one) == os.path.realpath(other)
