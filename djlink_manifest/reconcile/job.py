@@ -160,7 +160,7 @@ class Job:
             self._link_tables,
             seen.snapshots,
             refusals=tuple(r for r in refusals.values() if context.selection.reports(r)),
-            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), context.sources),
+            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), context.sources, manifest),
             warnings=(
                 *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),

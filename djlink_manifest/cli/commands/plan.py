@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
+    fail_on_option,
     json_option,
     limit_option,
     output_options,
@@ -17,6 +18,9 @@ from djlink_manifest.cli.options.manifest_options import (
 )
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.terminal import line
+
+if TYPE_CHECKING:
+    from djlink_manifest.report.plan.gates import Gate
 
 CHANGES = 2
 
@@ -29,11 +33,15 @@ CHANGES = 2
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, with 0 if there are none."
 )
+@fail_on_option
 @output_options
-def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> int:
+def plan(
+    scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool, fail_on: tuple[Gate, ...]
+) -> int:
     """Show the changes that an apply would make, link by link, and what blocks them. Nothing is changed.
 
-    A blocked link is an error (exit 1). A deletion that awaits approval is not an error.
+    A blocked link is an error (exit 1). A deletion that awaits approval, drift and forgotten links are not
+    errors, unless --fail-on names them.
 
     \b
     Examples:
@@ -43,7 +51,9 @@ def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> 
       djlink plan --verify
       djlink plan --json > plan.json
       djlink plan --detailed-exitcode
+      djlink plan --fail-on drift,review,forgotten
     """
+    from djlink_manifest.report.plan.gates import closed_gates
     from djlink_manifest.report.plan.json_form import plan_json
     from djlink_manifest.report.plan.text import plan_lines
 
@@ -55,7 +65,9 @@ def plan(scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool) -> 
             screen.json(plan_json(made))
         else:
             screen.show(plan_lines(made))
-    if made.has_errors:
+    closed = closed_gates(made, fail_on)
+    screen.note(line((f"--fail-on {gate}", "bold red"), f": {words}") for gate, words in closed.items())
+    if made.has_errors or closed:
         return 1
     return CHANGES if detailed_exitcode and made.has_changes else 0
 

@@ -18,6 +18,7 @@ from djlink_manifest.model.links.link import Limit
 
 DEFAULT_MANIFEST = "djlink.yaml"
 MOST_PARALLEL = 64
+GATES = ("drift", "review", "forgotten", "blocked")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -177,6 +178,25 @@ def verify_option(command: _F) -> _F:
         is_flag=True,
         help="Compare whole rows, not only keys and counts. This reads every page of the tables.",
     )(command)
+
+
+def fail_on_option(command: _F) -> _F:
+    """Give a command `--fail-on`, names separated by commas, also more than once."""
+    return click.option(
+        "--fail-on",
+        multiple=True,
+        metavar="WHAT",
+        callback=_gates,
+        help=f"Exit with 1 if the plan has any of these: {', '.join(GATES)} (separated by commas).",
+    )(command)
+
+
+def _gates(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    names = [name.strip() for each in value for name in each.split(",")]
+    for name in names:
+        if name not in GATES:
+            raise click.BadParameter(f"`{name}` is none of {', '.join(GATES)}")
+    return tuple(dict.fromkeys(names))
 
 
 def limit_option(command: Callable[..., int]) -> Callable[..., int]:

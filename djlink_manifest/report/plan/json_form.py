@@ -67,7 +67,10 @@ def plan_json(plan: Plan) -> JSON:
             {"address": r.address, "reason": r.reason, "hint": r.hint, "location": _location(r.location)}
             for r in plan.refusals
         ],
-        "forgotten": [asdict(each) for each in plan.forgotten],
+        "forgotten": [
+            {"address": f.address, **asdict(f), "location": _location(f.location), "hint": f.hint}
+            for f in plan.forgotten
+        ],
         "removals": [
             {
                 "address": r.address,

@@ -18,6 +18,8 @@ from djlink_manifest.report.screen.figures import counted, duration, listed
 from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
 from djlink_manifest.report.screen.terminal import Span, line, plain
 
+FORGOTTEN = "Forgotten: links that this manifest holds but no longer declares"
+
 
 def plan_lines(plan: Plan) -> list[Text]:
     """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
@@ -43,8 +45,8 @@ def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
         ("Removed links", [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
         (
-            "Forgotten: links that this manifest holds but no longer declares",
-            [_forgotten_row(f) for f in plan.forgotten],
+            FORGOTTEN,
+            [row for f in plan.forgotten for row in _forgotten_rows(f)],
         ),
         ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
     ]
@@ -124,10 +126,11 @@ def _refusal_rows(refusal: Refusal) -> Iterator[Row]:
         yield Row(TROUBLE, "", f"next: {refusal.hint}", style="dim")
 
 
-def _forgotten_row(forgotten: Forgotten) -> Row:
-    subject = f"{forgotten.server}.{forgotten.source_table}"
-    held = f"{counted(forgotten.held, 'row')} held · " if forgotten.held is not None else ""
-    return Row(TROUBLE, subject, f"{held}outbound {forgotten.outbound_table} · local {forgotten.local_table}")
+def _forgotten_rows(forgotten: Forgotten) -> Iterator[Row]:
+    held = f"{counted(forgotten.held, 'row')} still held · " if forgotten.held is not None else ""
+    words = f"{held}outbound {forgotten.outbound_table} · local {forgotten.local_table}"
+    yield Row(TROUBLE, forgotten.address, words, str(forgotten.location or ""))
+    yield Row(TROUBLE, "", f"next: {forgotten.hint}", style="dim")
 
 
 def _removal_rows(removal: Removal) -> Iterator[Row]:
