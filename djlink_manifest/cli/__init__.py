@@ -33,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is reported on stderr."""
     # late, so that importing the package for `main` costs nothing
     from djlink_manifest.cli.root import djlink
+    from djlink_manifest.cli.terminal.debug_log import LOGGER, logged_as_asked
     from djlink_manifest.cli.terminal.failures import report_error
     from djlink_manifest.cli.terminal.screen import Screen, soften
 
@@ -41,11 +42,19 @@ def run(arguments: Sequence[str]) -> int:
     soften(sys.stderr)
     screen = Screen()
     try:
-        code = djlink.main(list(arguments), "djlink", standalone_mode=False, obj=screen)
-        sys.stdout.flush()
+        with logged_as_asked(os.environ, screen):
+            try:
+                ended = djlink.main(list(arguments), "djlink", standalone_mode=False, obj=screen)
+                sys.stdout.flush()
+                code = ended if isinstance(ended, int) else 0
+            except BaseException as error:
+                code = report_error(error, screen)
+            # the arguments may hold a key or a condition
+            command = next((each for each in arguments if each in djlink.commands), "")
+            LOGGER.info("%s ended with %d", f"djlink {command}".strip(), code)
     except BaseException as error:
         return report_error(error, screen)
-    return code if isinstance(code, int) else 0
+    return code
 
 
 def _open_closed_streams() -> None:

@@ -60,7 +60,7 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
     made_from = {"files": tuple(files), "found": found, "digest": _digest(merged)}
     manifest = fallen(written, problems).model_copy(update=made_from)
     check(manifest, root, problems)
-    LOG.debug("read %s: %d problems", ", ".join(files), len(problems.sorted()))
+    LOG.info("read %s: %d problems", ", ".join(files), len(problems.sorted()))
     return (None if problems.any_error else manifest), problems.sorted()
 
 

@@ -97,7 +97,7 @@ class Job:
             except ServerError as error:
                 if self._without is None or error.server not in self.context.sources:
                     raise
-                LOG.debug("%s is left out: %s", error.server, error.message)
+                LOG.info("%s is left out: %s", error.server, error.message)
                 self._use(self._without(error))
 
     def _plan(self, verify: bool, orphans_of: Collection[str]) -> Plan:
@@ -127,7 +127,7 @@ class Job:
             rejecting=context.rejecting,
         )
         plan = planning.make(self.links, self.graph, self._seen)
-        LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
+        LOG.info("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
         return plan
 
     @property
@@ -241,9 +241,9 @@ class Job:
         def one_at_a_time(event: Event) -> None:
             with guard:
                 if isinstance(event, LinkStarted):
-                    LOG.debug("%s: begun", event.address)
+                    LOG.info("%s: begun", event.address)
                 elif isinstance(event, LinkOutcome):
-                    LOG.debug("%s: %s", event.address, event.status)
+                    LOG.info("%s: %s", event.address, event.status)
                 listener(event)
 
         sources = {each.source for each in plan.removals if not each.blocked}

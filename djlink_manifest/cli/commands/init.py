@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from djlink_manifest.cli.options.manifest_options import DEFAULT_MANIFEST
+from djlink_manifest.cli.options.manifest_options import DEFAULT_MANIFEST, chosen_if_any
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location, UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,
@@ -74,7 +74,7 @@ def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ..
             f"`--from {init_options.place}` is not SOURCE.schema",
             hint="for example: djlink init --from princeton.ephys",
         )
-    files = init_options.files or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
+    files = chosen_if_any(init_options.files)
     base = load(list(files)) if files else None
     known = next((s for s in base.sources if s.name == init_options.source), None) if base else None
     _check_options(init_options, known)

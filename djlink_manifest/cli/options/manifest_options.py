@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.link import Limit
 
 DEFAULT_MANIFEST = "djlink.yaml"
+FILES_VARIABLE = "DJLINK_FILE"
 MOST_PARALLEL = 64
 GATES = ("drift", "review", "forgotten", "blocked")
 
@@ -66,7 +68,7 @@ def file_option(command: _F) -> _F:
         multiple=True,
         metavar="FILE",
         help="A manifest, or a folder of manifests. Repeatable: later ones override earlier ones.  "
-        f"[default: {DEFAULT_MANIFEST}]",
+        f"[default: {FILES_VARIABLE}, else {DEFAULT_MANIFEST}]",
     )(command)
 
 
@@ -118,8 +120,8 @@ def server_options(command: _F) -> _F:
                 "files",
                 multiple=True,
                 metavar="FILE",
-                help="With --from: a manifest that declares the source.  [default: djlink.yaml, if it "
-                "exists]",
+                help=f"With --from: a manifest that declares the source.  [default: {FILES_VARIABLE}, else "
+                f"{DEFAULT_MANIFEST} if it exists]",
             ),
             click.option("--host", metavar="HOST", help="With --from: the host of the source's server."),
             click.option(
@@ -225,18 +227,25 @@ def _limit(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the files to read: those given, else `djlink.yaml` of this folder.
+    """Return the files to read: those given, else those of DJLINK_FILE, else `djlink.yaml` of this folder.
 
     Raises UsageError if there are none.
     """
-    if files:
-        return files
-    if not Path(DEFAULT_MANIFEST).exists():
-        raise UsageError(
-            f"there is no {DEFAULT_MANIFEST} in this folder",
-            hint="run `djlink init` to write one, or name another file with `-f FILE`",
-        )
-    return (DEFAULT_MANIFEST,)
+    if found := chosen_if_any(files):
+        return found
+    raise UsageError(
+        f"there is no {DEFAULT_MANIFEST} in this folder",
+        hint=f"run `djlink init` to write one, or name another file with `-f FILE` or {FILES_VARIABLE}",
+    )
+
+
+def chosen_if_any(files: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what `chosen` returns, and nothing if there is no manifest.
+
+    DJLINK_FILE separates several files as PATH does (`:`).
+    """
+    named = files or tuple(each for each in os.environ.get(FILES_VARIABLE, "").split(os.pathsep) if each)
+    return named or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
 
 
 def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) -> None:
