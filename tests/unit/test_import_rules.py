@@ -23,7 +23,7 @@ ROOT = CHECKOUT / PACKAGE
 
 # Which folder may import which others, besides itself. `servers.sql` and the like are modules that stand in a
 # folder beside its rooms; a name stands for all below it. What is not named here may import nothing.
-VALUES = "errors model manifest.models manifest.text"
+VALUES = "errors model manifest.models manifest.conditions manifest.text"
 PURE = f"{VALUES} reconcile.state"
 SESSIONS = "errors model servers.sql servers.session"
 KEYS = f"{SESSIONS} servers.ddl servers.query servers.keys"
@@ -43,7 +43,8 @@ FOLDERS = {
     "model.vendors": "model.tables model.server",
     "model.links": "errors model.tables model.server",
     "manifest.text": "errors model",
-    "manifest.models": "errors model manifest.text",
+    "manifest.conditions": "model manifest.text",
+    "manifest.models": "errors model manifest.text manifest.conditions",
     "manifest.checks": "errors model manifest.text manifest.models",
     "manifest.edit": "errors model manifest.text manifest.models",
     "manifest": "errors model manifest",

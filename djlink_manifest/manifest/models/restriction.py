@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.conditions.check import check
+from djlink_manifest.manifest.conditions.tokens import Refused
 from djlink_manifest.manifest.models.names import identifier_fault
 from djlink_manifest.model.links.selection import AllOf, Condition, Equals, Scalar, SqlCondition
 
@@ -28,13 +29,14 @@ def restriction(pairs: Sequence[str], texts: Sequence[str]) -> Condition | None:
     terms: list[Condition] = [Equals(column, tuple(each)) for column, each in values.items()]
     for text in texts:
         try:
-            sqltext.check(text)
-        except sqltext.Refused as refused:
+            check(text)
+        except Refused as refused:
             near = " ".join(text[refused.at : refused.at + 20].split())
             shown = f", at `{near}`" if near and "\0" not in near else ""
             raise UsageError(
                 f"--where is refused: {refused.message}{shown}",
-                hint="write one SQL condition on the table's own columns",
+                hint="write one SQL condition on the table's own columns; what it may hold is listed in "
+                "docs/manifest.md, under `where`",
             ) from None
         terms.append(SqlCondition(text.strip()))
     if not terms:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.conditions.check import HELP, check
+from djlink_manifest.manifest.conditions.tokens import Refused
 from djlink_manifest.manifest.models.names import identifier_fault
 from djlink_manifest.manifest.text.nodes import Entry, Fields, Items, Leaf, Node
 from djlink_manifest.manifest.text.problems import Problems, Spot
@@ -53,15 +54,15 @@ def _one(node: Node, spot: Spot, path: str, problems: Problems, steady: bool) ->
 
 def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> SqlCondition | None:
     try:
-        sqltext.check(text, steady=steady)
-    except sqltext.Refused as refused:
+        check(text, steady=steady)
+    except Refused as refused:
         near = " ".join(text[refused.at : refused.at + 20].split())
         shown = f", at `{near}`" if near and "\0" not in near else ""
         problems.error(
             f"`where` is refused: {refused.message}{shown}" if text.strip() else "`where` is empty",
             spot,
             path,
-            "SQL in `where` must be one condition on the table's own columns",
+            HELP,
         )
         return None
     return SqlCondition(text.strip())
