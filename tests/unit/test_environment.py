@@ -60,12 +60,7 @@ def test_a_log_goes_into_the_file_that_is_named_and_is_added_to(tmp_path: Path) 
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
     lines = log.read_text().splitlines()
     one = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \[\d+\] INFO djlink"
-    assert [
-        bool(re.fullmatch(rf"{one}\.manifest: read djlink\.yaml: 0 problems", each)) for each in lines
-    ] == [
-        True,
-        False,
-    ] * 2
+    assert [re.sub(one, "", each) for each in lines[::2]] == [".manifest: read djlink.yaml: 0 problems"] * 2
     assert [re.sub(one, "", each) for each in lines[1::2]] == [": djlink validate ended with 0"] * 2
 
 
