@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is reported on stderr."""
     # late, so that importing the package for `main` costs nothing
     from djlink_manifest.cli.root import djlink
-    from djlink_manifest.cli.terminal.debug_log import LOGGER, logged_as_asked
+    from djlink_manifest.cli.terminal.debug_log import LOGGER, logging_by_environment
     from djlink_manifest.cli.terminal.failures import report_error
     from djlink_manifest.cli.terminal.screen import Screen, soften
 
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     soften(sys.stderr)
     screen = Screen()
     try:
-        with logged_as_asked(os.environ, screen):
+        with logging_by_environment(os.environ, screen):
             try:
                 ended = djlink.main(list(arguments), "djlink", standalone_mode=False, obj=screen)
                 sys.stdout.flush()

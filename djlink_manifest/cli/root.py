@@ -15,6 +15,7 @@ from djlink_manifest.cli.commands import (
     plan,
     requests,
     source,
+    tables,
     validate,
 )
 from djlink_manifest.cli.options.manifest_options import output_options
@@ -63,6 +64,8 @@ for command in (
     requests.requests,
     requests.approve,
     plan.graph,
+    tables.list_,
+    tables.count,
     grants.grants,
     source.source,
     demo.demo,

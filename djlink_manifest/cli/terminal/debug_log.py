@@ -76,19 +76,19 @@ def shown_on(screen: Screen, level: int = logging.DEBUG) -> Iterator[None]:
 
 
 @contextmanager
-def logged_as_asked(environ: Mapping[str, str], screen: Screen) -> Iterator[None]:
+def logging_by_environment(environ: Mapping[str, str], screen: Screen) -> Iterator[None]:
     """Log within the block what DJLINK_LOG asks for: a level, a file, or `LEVEL:FILE`.
 
     A level alone is shown on stderr, a file alone gets everything. Raises UsageError where the file cannot be
     written.
     """
-    asked = environ.get(VARIABLE, "")
-    if not asked:
+    given = environ.get(VARIABLE, "")
+    if not given:
         yield
         return
-    first, _, rest = asked.partition(":")
+    first, _, rest = given.partition(":")
     level = LEVELS.get(first.lower())
-    name = asked if level is None else rest
+    name = given if level is None else rest
     if level is None:
         level = logging.DEBUG
     if not name:

@@ -1,4 +1,4 @@
-"""`where` in its three forms → a tree of conditions."""
+"""`where` in its three forms → a tree of conditions, and the tree in words."""
 
 from __future__ import annotations
 
@@ -32,6 +32,24 @@ def condition(entry: Entry, path: str, problems: Problems, *, steady: bool = Fal
         found = tuple(term for term in terms if term is not None)
         return (found[0] if len(found) == 1 else AnyOf(found)) if len(found) == len(terms) else None
     return _one(node, entry.spot, path, problems, steady)
+
+
+def spelt(where: Condition) -> str:
+    """Return a condition as a person reads it."""
+    match where:
+        case SqlCondition(text=text):
+            return text
+        case Equals(column=name, values=values):
+            shown = ["NULL" if v is None else str(v) for v in values]
+            return f"{name} = {shown[0]}" if len(shown) == 1 else f"{name} in ({', '.join(shown)})"
+        case AllOf(terms=terms):
+            return " and ".join(_bracketed(t) for t in terms) or "every row"
+        case AnyOf(terms=terms):
+            return " or ".join(_bracketed(t) for t in terms) or "no row"
+
+
+def _bracketed(term: Condition) -> str:
+    return spelt(term) if isinstance(term, Equals) else f"({spelt(term)})"
 
 
 def _one(node: Node, spot: Spot, path: str, problems: Problems, steady: bool) -> Condition | None:
