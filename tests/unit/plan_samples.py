@@ -160,6 +160,7 @@ TRACE = LinkPlan(
                 (("lab_a_ephys.trace", 15), ("lab_a_ephys.spikes", 3400)),
                 2,
                 (LabRows("analysis.fit", 3, "(dj.FreeTable(…) & …).delete()"),),
+                whole=(("lab_a.ephys.Spikes", 3400),),
             ),
         ),
         now=datetime(2026, 11, 20, 9),

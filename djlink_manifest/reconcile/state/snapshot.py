@@ -381,7 +381,11 @@ class LinkSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """A server as the plan's head shows it; `problem` where it could not be used."""
+    """A server as the plan's head shows it; `problem` where it could not be used.
+
+    `identity` tells it from other servers: its fingerprint, or what the manifest calls it; empty where it
+    could not be used.
+    """
 
     name: str
     host: str
@@ -391,6 +395,7 @@ class ServerFacts:
     seconds: float = 0.0
     problem: str | None = None
     hint: str | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
