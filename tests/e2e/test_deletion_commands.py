@@ -67,7 +67,7 @@ def test_a_deletion_is_seen_approved_done_and_its_approval_taken_out(lab: Rig) -
     assert len(local(lab, "session")) == 4
     written = djlink(lab, "approve", session, "--by", "a.lee").stderr
     assert "Wrote the approval of 2 deletions" in written
-    assert written.endswith("to approvals.yaml. Next: djlink apply\n")
+    assert written.endswith("to approvals.yaml. Next: `djlink apply`\n")
     approvals = lab.folder / "approvals.yaml"
     assert "approvals:\n  - {link: " in approvals.read_text()
     assert "approvals" not in (lab.folder / "djlink.yaml").read_text()
@@ -88,7 +88,7 @@ def test_an_approval_may_go_into_a_file_of_any_name_and_the_next_step_names_it(l
     spikes = lab.address("lab_a", "lab", "Spikes")
     said = djlink(lab, "approve", spikes, "--into", "our decisions.yaml").stderr
     assert "approvals" not in (lab.folder / "djlink.yaml").read_text()
-    next_step = shlex.split(said.strip().split("Next: ")[1])
+    next_step = shlex.split(said.strip().split("Next: ")[1].strip("`"))
     assert next_step == ["djlink", "apply", "-f", "djlink.yaml", "-f", "our decisions.yaml"]
     djlink(lab, *next_step[1:], "--auto-approve")
     assert local(lab, "spikes", "id") == {(1,), (2,)}
@@ -105,7 +105,7 @@ def test_approvals_of_another_manifest_in_the_folder_are_not_written_to(lab: Rig
     refused = djlink(lab, "approve", spikes, "--into", "approvals.yaml", code=1).stderr
     assert "approvals.yaml has the approvals of another manifest, `paper`" in refused
     said = djlink(lab, "approve", spikes).stderr
-    assert said.endswith("to djlink.yaml. Next: djlink apply\n")
+    assert said.endswith("to djlink.yaml. Next: `djlink apply`\n")
     assert theirs.read_text() == "name: paper\napprovals: []\n"
     djlink(lab, "apply", "--auto-approve")
     assert local(lab, "spikes", "id") == {(1,), (2,)}

@@ -37,6 +37,7 @@ FOLDERS = {
     "errors": "",
     "retry": "errors",
     "parallel": "",
+    "model": "",
     "model.tables": "errors",
     "model.server": "model.tables",
     "model.stores": "model.tables",

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from rich.text import Text
 
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.reconcile.runtime.events import (
@@ -24,6 +23,7 @@ from djlink_manifest.reconcile.runtime.events import (
 )
 from djlink_manifest.report.apply.events import JsonEvents, Prose
 from djlink_manifest.report.apply.progress import Bars, Lines
+from djlink_manifest.report.screen.layout import Item, laid_out
 from djlink_manifest.report.screen.spinner import Spinner
 from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
@@ -166,9 +166,11 @@ def test_a_reader_of_records_that_is_gone_does_not_end_the_work_but_the_end_tell
 
 
 def test_prose_ends_with_what_was_done() -> None:
-    shown: list[Text] = []
+    shown: list[Item] = []
     Prose(shown.extend, console_on(io.StringIO()), animated=False).end(samples.quiet_plan(), samples.report())
-    assert any(each.plain.startswith("Apply: 3 links done, 2 failed, 1 not attempted") for each in shown)
+    assert any(
+        each.plain.startswith("Apply: 3 links done, 2 failed, 1 not attempted") for each in laid_out(shown)
+    )
 
 
 def test_a_quick_command_writes_no_word_of_waiting() -> None:

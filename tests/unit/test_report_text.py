@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.text import Text
 
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location
@@ -22,16 +21,17 @@ from djlink_manifest.report.plan.summary import report_lines
 from djlink_manifest.report.plan.text import plan_lines
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines, error_lines
 from djlink_manifest.report.screen.figures import counted, duration, listed, size
+from djlink_manifest.report.screen.layout import Item, laid_out
 from djlink_manifest.report.screen.terminal import plain
 from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
 
 
-def shown(lines: Sequence[Text]) -> str:
+def shown(lines: Sequence[Item]) -> str:
     """The lines as a terminal without colours gets them."""
     stream, screen = io.StringIO(), Screen()
     screen.colour = "never"
-    for each in lines:
+    for each in laid_out(lines):
         screen.console(stream).print(each, soft_wrap=True)
     return stream.getvalue()
 
@@ -43,7 +43,7 @@ def plan_of(*links: LinkPlan) -> Plan:
 @given(samples.PLANS)
 @settings(deadline=None)
 def test_any_plan_is_shown_without_acting_upon_the_terminal(plan: Plan) -> None:
-    lines = plan_lines(plan)
+    lines = list(laid_out(plan_lines(plan)))
     assert harmless(shown(lines))
     assert shown(lines) == "".join(f"{each.plain}\n" for each in lines), "markup was interpreted"
 
@@ -51,7 +51,7 @@ def test_any_plan_is_shown_without_acting_upon_the_terminal(plan: Plan) -> None:
 @given(samples.PLANS)
 @settings(deadline=None)
 def test_the_status_of_any_plan_has_a_line_for_each_link(plan: Plan) -> None:
-    lines = status_lines(plan)
+    lines = list(laid_out(status_lines(plan)))
     assert harmless(shown(lines))
     titles = [number for number, each in enumerate(lines) if each.plain.startswith("link")]
     if plan.links:
@@ -78,7 +78,7 @@ def test_any_diagnostic_is_shown_without_acting_upon_the_terminal(found: list[Di
 @given(samples.PLANS)
 @settings(deadline=None)
 def test_every_deletion_that_awaits_approval_is_listed(plan: Plan) -> None:
-    lines = [each.plain for each in plan_lines(plan)]
+    lines = [each.plain for each in laid_out(plan_lines(plan))]
     text = "\n".join(lines)
     for link in plan.links:
         for block in link.blocked:
@@ -88,7 +88,7 @@ def test_every_deletion_that_awaits_approval_is_listed(plan: Plan) -> None:
 
 def test_a_hundred_deletions_are_listed_each() -> None:
     links = [LinkPlan(f"a.b.T{n:03}", 1, blocked=(Blocked("review", "asked", n + 1),)) for n in range(100)]
-    text = "\n".join(each.plain for each in plan_lines(plan_of(*links)))
+    text = "\n".join(each.plain for each in laid_out(plan_lines(plan_of(*links))))
     assert [f"a.b.T{n:03}  {counted(n + 1, 'row')}: asked" in text for n in range(100)] == [True] * 100
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,7 @@ from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.cli.terminal.interrupt import interruptible
 from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import Interrupted, UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line
 
@@ -85,14 +87,14 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
     return 0 if report.succeeded and not plan.has_errors else 1
 
 
-def check_terminal(as_json: bool, before: str = "djlink plan", again: str = "djlink apply") -> None:
+def check_terminal(as_json: bool, before: str = command("plan"), again: Sequence[str] = ("apply",)) -> None:
     """Raise UsageError if nobody can be asked; the hint names the commands to use instead."""
     if as_json:
         raise UsageError("`apply --json` cannot ask for confirmation", hint="add --auto-approve")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "there is no terminal to ask for confirmation; nothing was planned or changed",
-            hint=f"review `{before}`, then run `{again} --auto-approve`",
+            hint=f"review {before}, then run {command(*again, '--auto-approve')}",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from djlink_manifest.manifest.text.references import (
     LOCAL_USER,
     only_references,
 )
+from djlink_manifest.model.next_steps import command
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ..
     if not init_options.source or not init_options.schema:
         raise UsageError(
             f"`--from {init_options.place}` is not SOURCE.schema",
-            hint="for example: djlink init --from princeton.ephys",
+            hint="for example: `djlink init --from princeton.ephys`",
         )
     files = chosen_if_any(init_options.files)
     base = load(list(files)) if files else None
@@ -88,7 +90,7 @@ def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ..
     server, head = None if known else _server(init_options, outbound), None if base else _head(init_options)
     draft = Draft(init_options.source, schemas, server, head, tuple(_opening(init_options, files)))
     draft, text = _proved(draft, init_options, files)
-    options = "".join(f" -f {each}" for each in files)
+    options = "".join(f" -f {shlex.quote(each)}" for each in files)
     usual = DEFAULT_MANIFEST if base is None else f"{init_options.schema}.yaml"
     return text, usual, options, tuple(_warnings(draft.schemas))
 
@@ -116,7 +118,7 @@ def _check_options(options: InitOptions, known: SourceSpec | None) -> None:
     if known is None and options.host is None:
         raise UsageError(
             f"the source `{options.source}` is not declared in a manifest, so its server is unknown",
-            hint=f"djlink init --from {options.place} --host db.{options.source}.example",
+            hint=command("init", "--from", options.place, "--host", f"db.{options.source}.example"),
         )
     if options.password is not None and not only_references(options.password):
         raise UsageError(
@@ -162,11 +164,11 @@ def _opening(init_options: InitOptions, files: tuple[str, ...]) -> list[str]:
         f"Written by `djlink init --from {init_options.place}` from the server's catalog. "
         "Remove the tables that "
         "you do",
-        "not need, restrict the others with `where`, then run: djlink plan. Row counts are estimates.",
+        "not need, restrict the others with `where`, then run `djlink plan`. Row counts are estimates.",
     ]
     if files:
-        options = " ".join(f"-f {each}" for each in files)
-        return [*lines, f"It is merged over {', '.join(files)}: djlink plan {options} -f THIS-FILE"]
+        options = [word for each in (*files, "THIS-FILE") for word in ("-f", each)]
+        return [*lines, f"It is merged over {', '.join(files)}: {command('plan', *options)}"]
     return [
         *lines,
         "`name` marks the tables that it owns, `contact` is shown to source owners: write your own.",
@@ -210,7 +212,7 @@ def _proved(draft: Draft, options: InitOptions, files: tuple[str, ...]) -> tuple
             first = problems[0]
             raise DjlinkError(
                 f"the generated manifest is not valid: line {first.location.line}: {first.summary}",
-                hint=first.help or "write it by hand: djlink init",
+                hint=first.help or "write it by hand: `djlink init`",
             )
         draft = fewer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from djlink_manifest.cli.options.manifest_options import (
 from djlink_manifest.cli.terminal.files import read_text, replace_file, same_path
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line
 
@@ -142,9 +142,20 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
         )
     replace_file(target, with_approval(text, approval, str(target)))
     what = counted(approval.count, "deletion")
-    again = f"djlink apply{_options(scope, target)}"
+    again = _apply_with(scope, target)
     screen.note([line(f"Wrote the approval of {what} of {address} to {target}. Next: {again}")])
     return 0
+
+
+def _apply_with(scope: Scope, target: Path) -> str:
+    """Return the apply that reads the file, which may be none of the files that were read so far."""
+    from djlink_manifest.manifest.load import read
+
+    files = chosen(scope.files)
+    manifest, _ = read(files)
+    if manifest is not None and any(same_path(target, Path(each)) for each in manifest.files):
+        return command("apply")
+    return command("apply", *(word for each in (*files, str(target)) for word in ("-f", each)))
 
 
 def prune(scope: Scope) -> Iterator[Path]:
@@ -188,13 +199,3 @@ def _new_text(target: Path, scope: Scope, manifest: Manifest) -> str:
 
     is_found = any(same_path(target, Path(each).parent / APPROVALS) for each in chosen(scope.files))
     return empty_approvals(manifest.name) if is_found else ""
-
-
-def _options(scope: Scope, target: Path) -> str:
-    """Return the options with which a command reads the manifest together with the file of an approval."""
-    from djlink_manifest.manifest.load import read
-
-    manifest, _ = read(chosen(scope.files))
-    is_read = manifest is not None and any(same_path(target, Path(each)) for each in manifest.files)
-    files = scope.files if is_read else (*chosen(scope.files), str(target))
-    return "".join(f" -f {shlex.quote(each)}" for each in files)

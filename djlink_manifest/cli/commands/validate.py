@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from djlink_manifest.cli.options.manifest_options import (
 from djlink_manifest.cli.terminal.files import read_text, replace_file
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.diagnostics import count_words, diagnostic_lines, diagnostics_json
 from djlink_manifest.report.screen.figures import counted, listed
 from djlink_manifest.report.screen.terminal import line
@@ -73,10 +75,10 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
     beside = _schema_beside(path)
     _write_all({Path(path): starter(), **beside}, force)
     [schema] = beside
-    option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
+    check = command("validate", *([] if path == DEFAULT_MANIFEST else ["-f", path]))
     screen.note(
         [
-            line(f"Wrote {path}. Enter your servers and tables in it, then run: djlink validate{option}"),
+            line(f"Wrote {path}. Enter your servers and tables in it, then run: {check}"),
             line(f"Wrote {schema}, which lets editors complete and check the manifest."),
         ]
     )
@@ -104,7 +106,7 @@ def _check_no_server(server: dict[str, Any]) -> None:
     given = [name for name, value in server.items() if value not in (None, ())]
     if given:
         option = "-f" if given[0] == "files" else "--" + given[0].replace("_", "-")
-        raise UsageError(f"`{option}` requires --from", hint="djlink init --from SOURCE.schema …")
+        raise UsageError(f"`{option}` requires --from", hint="`djlink init --from SOURCE.schema`")
 
 
 def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
@@ -126,8 +128,9 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
     if not options:
         texts |= _schema_beside(target)
     _write_all(texts, force)
-    own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {target}"
-    screen.note([line(f"Wrote {target}. Remove the tables that you do not need, then run: djlink plan{own}")])
+    own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {shlex.quote(target)}"
+    words = f"Wrote {target}. Remove the tables that you do not need, then run: `djlink plan{own}`"
+    screen.note([line(words)])
 
 
 @click.command(short_help="Check the manifest without connecting to a server.")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from djlink_manifest.cli.terminal.debug_log import shown_on
-from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.link import Limit
 
@@ -249,6 +249,8 @@ def chosen_if_any(files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if (screen := context.find_object(Screen)) is not None:
+        screen.context = context
     if value is not None:
         current().colour = value
 

@@ -99,7 +99,9 @@ Collation = Annotated[
 ]
 Digest = Annotated[
     str,
-    AfterValidator(_shaped(_DIGEST, 71, "a digest as written by `djlink approve`: `sha256:` and hex digits")),
+    AfterValidator(
+        _shaped(_DIGEST, 71, "a digest as `djlink approve ADDRESS` writes it, `sha256:` and hex digits")
+    ),
     WithJsonSchema({"type": "string", "pattern": f"^{_DIGEST.pattern}$"}),
 ]
 Moment = Annotated[

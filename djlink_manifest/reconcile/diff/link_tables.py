@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LateKey, local_rules
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, link_id
 from djlink_manifest.model.server.epochs import LocalServer, judged, local_server
 from djlink_manifest.model.server.rights import (
@@ -325,7 +326,7 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     source_mark, local_mark = _source_mark(link, catalogs), _local_mark(link, catalogs)
     outbound = f"{link.outbound_schema}.{link.outbound_table}"
     local = f"{link.local.schema}.{link.local.name}"
-    adopt = f"; to take it over: djlink adopt {link.address}"
+    adopt = f"; to take it over: {command('adopt', link.address)}"
     other_outbound = f"choose another name with `outbound_table`, or another outbound schema{adopt}"
     other_local = f"choose another local schema with `schema_name`, or rename that table{adopt}"
     *beside, ledger = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
@@ -351,7 +352,7 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
                 f"{place}: another local server, `{mark.local_server}`, has applied since this one did: this "
                 "server was restored from a backup, or one of the two is a copy of the other",
                 "use that server, or give this manifest another name and outbound schema; if this server is "
-                f"the one to go on with: djlink adopt {link.address}",
+                f"the one to go on with: {command('adopt', link.address)}",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
             yield (
@@ -364,7 +365,7 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
                 f"{local} is linked, but {link.source} has no record of it: the server or outbound schema "
                 "is a different one, or its tables were dropped",
                 f"check `host`, `port` and `outbound` of {link.source}; if they are correct and the "
-                f"outbound tables are lost: djlink adopt {link.address}",
+                f"outbound tables are lost: {command('adopt', link.address)}",
             )
         elif mark.link_id != own_id:
             yield f"{place} carries the mark of another link", hint

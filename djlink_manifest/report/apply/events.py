@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Event, Report
@@ -15,6 +14,7 @@ from djlink_manifest.report.apply.progress import Bars, Display, Lines
 from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json
 from djlink_manifest.report.plan.summary import report_lines
 from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.screen.layout import Item
 from djlink_manifest.report.screen.terminal import line
 
 
@@ -34,7 +34,7 @@ class ApplyOutput(Protocol):
 class Prose:
     """Reports to a person: plan and result go to `show`, progress to a console, `animated` on a terminal."""
 
-    def __init__(self, show: Callable[[Iterable[Text]], None], console: Console, *, animated: bool) -> None:
+    def __init__(self, show: Callable[[Iterable[Item]], None], console: Console, *, animated: bool) -> None:
         self._show = show
         self._console = console
         self._animated = animated

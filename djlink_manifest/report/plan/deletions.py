@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.reconcile.plan.actions import Approve, Claim, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.state.deletion_requests import Closure, RequestGroup
@@ -38,7 +39,10 @@ def request_rows(link: LinkPlan, most: int | None = None) -> Iterator[Row]:
     left = len(seen.request_groups) - len(chosen)
     if left:
         yield Row(
-            NOTE, "", f"and {counted(left, 'further reason')}: djlink requests {link.address}", style="dim"
+            NOTE,
+            "",
+            f"and {counted(left, 'further reason')}: {command('requests', link.address)}",
+            style="dim",
         )
 
 

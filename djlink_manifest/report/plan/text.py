@@ -15,22 +15,23 @@ from djlink_manifest.report.plan.link_rows import blocked_below, is_shown, link_
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.totals import is_blocked_above
 from djlink_manifest.report.screen.figures import counted, duration, listed
-from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
-from djlink_manifest.report.screen.terminal import Span, line, plain
+from djlink_manifest.report.screen.layout import Flow, Item, Rows
+from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row
+from djlink_manifest.report.screen.terminal import line, plain
 
 FORGOTTEN = "Forgotten: links that this manifest holds but no longer declares"
 
 
-def plan_lines(plan: Plan) -> list[Text]:
+def plan_lines(plan: Plan) -> list[Item]:
     """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
 
     Unchanged links are counted, and listed only with drift, warnings or kept rows.
     """
     named = sections(plan)
-    lines = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
+    lines: list[Item] = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
     for title, rows in named:
         if rows:
-            lines += [line(), line((title, "bold")), *set_in_columns(rows)]
+            lines += [line(), line((title, "bold")), Rows(tuple(rows))]
     return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
 
 
@@ -52,9 +53,9 @@ def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
     ]
 
 
-def refusal_lines(refusals: Iterable[Refusal]) -> list[Text]:
+def refusal_lines(refusals: Iterable[Refusal]) -> list[Item]:
     """Return the refused parts of the manifest, each with the next step."""
-    return set_in_columns([row for refusal in refusals for row in _refusal_rows(refusal)])
+    return [Rows(tuple(row for refusal in refusals for row in _refusal_rows(refusal)))]
 
 
 def head_lines(plan: Plan) -> Iterator[Text]:
@@ -96,12 +97,10 @@ def _server_lines(servers: Sequence[ServerFacts]) -> Iterator[Text]:
         yield line("  ", ("✓ ", "bold green"), (name, "bold"), "  ", figures)
 
 
-def _legend(symbols: set[str]) -> list[Text]:
-    spans: list[Span] = []
-    for symbol, words in LEGEND.items():
-        if symbol in symbols:
-            spans += ["  " if not spans else "   ", (symbol, f"bold {STYLES[symbol]}"), f" {words}"]
-    return [line(), line(*spans)] if spans else []
+def _legend(symbols: set[str]) -> list[Item]:
+    used = [(symbol, words) for symbol, words in LEGEND.items() if symbol in symbols]
+    texts = [line((symbol, f"bold {STYLES[symbol]}"), f" {words}") for symbol, words in used]
+    return [line(), Flow(tuple(texts))] if texts else []
 
 
 def _waves(plan: Plan) -> Iterator[tuple[str, list[Row]]]:

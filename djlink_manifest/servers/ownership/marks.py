@@ -183,7 +183,7 @@ def write_mark(session: Writer, schema: str, mark: Mark) -> None:
             code=error.code,
             said=error.said,
             server=session.name,
-            hint="run djlink plan, which says whose it is; then choose another `schema_name` (locally) or "
+            hint="run `djlink plan`, which says whose it is; then choose another `schema_name` (locally) or "
             "`outbound_table` (at the source)",
         ) from error
 
