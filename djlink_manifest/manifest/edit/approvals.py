@@ -35,7 +35,7 @@ def name_in(text: str) -> str | None:
 
 def empty_approvals(name: str) -> str:
     """Return the text of a file for the approvals of one manifest, without an entry."""
-    head = "# Approved deletions, written by `djlink approve ADDRESS`; read together with the manifest beside it."
+    head = "# Approved deletions, as `djlink approve ADDRESS` writes them; read with the manifest beside it."
     return f"{head}\n{one_line({'name': name}).strip('{}')}\n"
 
 
