@@ -6,12 +6,13 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
 from djlink_manifest.manifest.checks import check
+from djlink_manifest.manifest.compare.revision import AnyPath, RevisionPath
 from djlink_manifest.manifest.models.falling import fallen
 from djlink_manifest.manifest.models.shape import shaped
 from djlink_manifest.manifest.models.values import Manifest
@@ -25,7 +26,7 @@ LOG = logging.getLogger("djlink.manifest")
 _OF_APPROVALS = ("manifest", "name", "approvals")
 
 
-def load(paths: Sequence[str | Path]) -> Manifest:
+def load(paths: Sequence[str | AnyPath]) -> Manifest:
     """The manifest that files and folders make together. Raises ManifestError with every problem."""
     manifest, diagnostics = read(paths)
     if manifest is None:
@@ -33,7 +34,7 @@ def load(paths: Sequence[str | Path]) -> Manifest:
     return manifest
 
 
-def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+def read(paths: Sequence[str | AnyPath]) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """The manifest, None where it has errors, and every problem found, errors and warnings, by place.
 
     Later paths are laid over earlier ones. A folder stands for all its `*.yaml`, side by side. The approvals
@@ -44,7 +45,7 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
     files: list[str] = []
     merged: Fields | None = None
     for path in paths:
-        fields = _at_path(Path(path), files, problems)
+        fields = _at_path(Path(path) if isinstance(path, str) else path, files, problems)
         if fields is not None:
             merged = fields if merged is None else overlaid(merged, fields, problems)
     if merged is None:
@@ -65,7 +66,7 @@ def read(paths: Sequence[str | Path]) -> tuple[Manifest | None, tuple[Diagnostic
 
 
 def _with_approvals(
-    merged: Fields, paths: Sequence[str | Path], files: list[str], problems: Problems
+    merged: Fields, paths: Sequence[str | AnyPath], files: list[str], problems: Problems
 ) -> tuple[Fields, tuple[str, ...]]:
     """Return the tree with the approvals of files that lie beside the named ones, and those files.
 
@@ -91,15 +92,23 @@ def _with_approvals(
     return merged, tuple(found)
 
 
-def approval_files(paths: Sequence[str | Path], files: Sequence[str]) -> list[Path]:
+def approval_files(paths: Sequence[str | AnyPath], files: Sequence[str]) -> list[AnyPath]:
     """Return each `approvals.yaml` beside the files among these paths that is not among `files` itself."""
+    committed = [path for path in paths if isinstance(path, RevisionPath) and not path.is_dir()]
+    in_revision = dict.fromkeys(path.parent / APPROVALS for path in committed)
+    found = [path for path in in_revision if str(path) not in files and path.exists()]
+    named = (Path(path) for path in paths if not isinstance(path, RevisionPath))
+    return [*found, *_on_disk(named, files)]
+
+
+def _on_disk(paths: Iterable[Path], files: Sequence[str]) -> list[Path]:
     read_files = {os.path.realpath(name) for name in files}
-    beside_them = dict.fromkeys(Path(path).parent / APPROVALS for path in paths if not Path(path).is_dir())
+    beside_them = dict.fromkeys(path.parent / APPROVALS for path in paths if not path.is_dir())
     fresh = {os.path.realpath(path): path for path in beside_them if os.path.lexists(path)}
     return [path for real, path in fresh.items() if real not in read_files]
 
 
-def _at_path(path: Path, files: list[str], problems: Problems) -> Fields | None:
+def _at_path(path: AnyPath, files: list[str], problems: Problems) -> Fields | None:
     """What one path says; problems noted and None where that is nothing."""
     if not path.is_dir():
         return _in_file(path, files, problems)
@@ -120,7 +129,7 @@ def _at_path(path: Path, files: list[str], problems: Problems) -> Fields | None:
     return beside(found, problems) if found else None
 
 
-def _in_file(path: Path, files: list[str], problems: Problems) -> Fields | None:
+def _in_file(path: AnyPath, files: list[str], problems: Problems) -> Fields | None:
     name = str(path)
     start = Spot(Location(name, 1, 1))
     if name in files:
@@ -132,7 +141,8 @@ def _in_file(path: Path, files: list[str], problems: Problems) -> Fields | None:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
-        help = "run `djlink init` to write one" if isinstance(error, FileNotFoundError) else None
+        is_new = isinstance(error, FileNotFoundError) and isinstance(path, Path)
+        help = "run `djlink init` to write one" if is_new else None
         problems.error(f"the file cannot be read: {reason}", start, help=help)
         return None
     return parse(content, name, problems)

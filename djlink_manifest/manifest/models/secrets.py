@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -159,8 +160,10 @@ def resolve_text(
 
 
 def folder_of(location: Location) -> str:
-    """The folder of the file that a place is in, as an absolute path."""
-    return str(Path(location.file).absolute().parent)
+    """The folder of the file that a place is in, as an absolute path; of one in a git revision, where it is
+    in the work tree."""
+    name = re.sub(r"\Agit:[^:]*:", "", location.file)
+    return str(Path(name).absolute().parent)
 
 
 def is_loopback(host: str) -> bool:

@@ -19,6 +19,8 @@ from djlink_manifest.report.screen.layout import Flow, Item, Rows
 from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row
 from djlink_manifest.report.screen.terminal import line, plain
 
+DELETIONS = "Deletions (children first)"
+REMOVED = "Removed links"
 FORGOTTEN = "Forgotten: links that this manifest holds but no longer declares"
 
 
@@ -40,10 +42,10 @@ def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
     return [
         *_waves(plan),
         (
-            "Deletions (children first)",
+            DELETIONS,
             [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
         ),
-        ("Removed links", [row for each in plan.removals for row in _removal_rows(each)]),
+        (REMOVED, [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
         (
             FORGOTTEN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
@@ -76,6 +76,10 @@ class Totals:
     remove_blocked: int = 0
     forgotten: int = 0
     forgotten_rows: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        names = [field.name for field in fields(self)]
+        return Totals(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
 def of_plan(plan: Plan) -> Totals:
