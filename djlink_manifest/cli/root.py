@@ -9,6 +9,7 @@ from djlink_manifest.cli.commands import (
     adopt,
     apply,
     demo,
+    diff,
     doctor,
     explain,
     grants,
@@ -35,6 +36,7 @@ def djlink(context: click.Context) -> None:
     Examples:
       djlink init                   write a starter manifest, djlink.yaml
       djlink validate               check the manifest, offline
+      djlink diff git:main          explain what a change of the manifest means, offline
       djlink doctor                 check the servers for problems
       djlink plan                   show the changes that an apply would make
       djlink apply                  show the plan, confirm it, apply it
@@ -55,6 +57,7 @@ for command in (
     validate.init,
     validate.validate,
     validate.fmt,
+    diff.diff,
     doctor.doctor,
     plan.plan,
     apply.apply,

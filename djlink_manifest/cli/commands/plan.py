@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from djlink_manifest.cli.options.comparing import check_whole, old_manifest, old_plan
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
@@ -16,6 +17,7 @@ from djlink_manifest.cli.options.manifest_options import (
     scope_options,
     verify_option,
 )
+from djlink_manifest.cli.options.plan_output import PlanOutput, plan_output_options, show_plan
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.terminal import line
 
@@ -29,14 +31,25 @@ CHANGES = 2
 @scope_options
 @verify_option
 @limit_option
-@json_option("Print the plan as JSON (schemas/plan.schema.json).")
+@plan_output_options
+@click.option(
+    "--against",
+    metavar="OLD",
+    help="Split each count into what the change of the manifest brings and what the sources account for. OLD "
+    "is the manifest before: git:REVISION, a file or a folder.",
+)
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, with 0 if there are none."
 )
 @fail_on_option
 @output_options
 def plan(
-    scope: Scope, verify: bool, as_json: bool, detailed_exitcode: bool, fail_on: tuple[Gate, ...]
+    scope: Scope,
+    verify: bool,
+    output: PlanOutput,
+    against: str | None,
+    detailed_exitcode: bool,
+    fail_on: tuple[Gate, ...],
 ) -> int:
     """Show the changes that an apply would make, link by link, and what blocks them. Nothing is changed.
 
@@ -52,19 +65,23 @@ def plan(
       djlink plan --json > plan.json
       djlink plan --detailed-exitcode
       djlink plan --fail-on drift,review,forgotten
+      djlink plan --against git:main --markdown > comment.md
     """
     from djlink_manifest.report.plan.gates import closed_gates
-    from djlink_manifest.report.plan.json_form import plan_json
-    from djlink_manifest.report.plan.text import plan_lines
 
     screen = current()
-    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
-        with spinner:
-            made = job.plan(verify=verify)
-        if as_json:
-            screen.json(plan_json(made))
-        else:
-            screen.show(plan_lines(made))
+    before = None
+    if against is not None:
+        check_whole(scope)
+        before = old_manifest(against, scope.files, screen)
+    with opened(loaded(scope, screen), scope, screen) as (job, spinner), spinner:
+        made = job.plan(verify=verify)
+    compared = None
+    if against is not None and before is not None:
+        from djlink_manifest.report.plan.against import against as split
+
+        compared = split(against, old_plan(before, against, scope, screen, verify=verify), made)
+    show_plan(screen, made, output, compared, "run `djlink plan`")
     closed = closed_gates(made, fail_on)
     screen.note(line((f"--fail-on {gate}", "bold red"), f": {words}") for gate, words in closed.items())
     if made.has_errors or closed:

@@ -187,12 +187,12 @@ def _excludes(address: str, old: SchemaSpec, new: SchemaSpec) -> Iterator[Change
         if (pattern in old.exclude) == (pattern in new.exclude):
             continue
         if pattern in new.exclude:
-            words = "tables that it matches and no entry names are linked no more: those that are linked are forgotten"
+            words = "tables that it matches and no entry names are forgotten, where they are linked"
             place = new.place_of("exclude")
             yield Change(
-                "changed", (address,), words, "exclude", None, pattern, is_risky=True, location=place
+                "changed", (address,), words, "exclude", after=pattern, is_risky=True, location=place
             )
         else:
             words = "tables that it matched are linked where `tables` matches them"
             place = new.place_of("exclude") if new.exclude else new.location
-            yield Change("changed", (address,), words, "exclude", pattern, None, location=place)
+            yield Change("changed", (address,), words, "exclude", before=pattern, location=place)

@@ -32,7 +32,7 @@ _FILE, _FOLDER, _LINK, _MODULE = "100", "040000", "120000", "160000"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """What a revision has at a path: `kind` is file, folder, symbolic link or submodule."""
 
     name: str
@@ -49,18 +49,18 @@ class Revision:
     top: Path
     commit: str
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> TreeEntry | None:
         """Return what stands at a path below `top`; None where nothing does."""
         if not path:
-            return Entry("", "folder", "", 0)
+            return TreeEntry("", "folder", "", 0)
         listed = self._listed("--full-tree", self.commit, "--", path)
         return next((each for each in listed if each.name == path), None)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[TreeEntry]:
         """Return what a folder below `top` holds."""
         return self._listed(f"{self.commit}:{folder}")
 
-    def content(self, entry: Entry) -> bytes:
+    def content(self, entry: TreeEntry) -> bytes:
         """Return a file's content as it was committed. Raises UsageError where this clone lacks it."""
         ended = _run(self.top, "cat-file", "blob", entry.object_id)
         if ended.returncode:
@@ -70,19 +70,19 @@ class Revision:
             )
         return ended.stdout
 
-    def _listed(self, *arguments: str) -> list[Entry]:
+    def _listed(self, *arguments: str) -> list[TreeEntry]:
         ended = _run(self.top, "ls-tree", "-z", "-l", *arguments)
         if ended.returncode:
             raise UsageError(
                 f"git:{self.said} cannot be read: {_said(ended)}", hint="fetch the revision first: git fetch"
             )
-        found = list[Entry]()
+        found = list[TreeEntry]()
         for line in ended.stdout.split(b"\0"):
             about, _, name = line.partition(b"\t")
             if name:
                 mode, _, object_id, size = about.decode("ascii").split()
                 number = int(size) if size.isdigit() else 0
-                found.append(Entry(os.fsdecode(name), _kind(mode), object_id, number))
+                found.append(TreeEntry(os.fsdecode(name), _kind(mode), object_id, number))
         return found
 
 

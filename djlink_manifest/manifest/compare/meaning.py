@@ -36,14 +36,14 @@ def meaning(option: str, before: Options, after: Options) -> Meaning:
         case "deletions":
             if after.deletions == "auto":
                 most = shown_limit(after.max_deletions)
-                words = f"deletions that the source requests are carried out without approval, up to {most} in 24 hours"
-                return words, True
+                words = "deletions that the source requests are carried out without approval"
+                return f"{words}, up to {most} in 24 hours", True
             return "deletions that the source requests wait for an approval", False
         case "unwanted":
             if after.unwanted == "release":
                 words = (
-                    "rows that are pulled and no longer wanted, those kept so far too, are deleted locally and "
-                    f"released at the source, up to {shown_limit(after.max_deletions)} in 24 hours"
+                    "rows that are pulled and no longer wanted, those kept so far too, are deleted locally "
+                    f"and released at the source, up to {shown_limit(after.max_deletions)} in 24 hours"
                 )
                 return words, True
             return "rows that are pulled and no longer wanted stay, and stay protected at the source", False
@@ -74,7 +74,7 @@ def meaning(option: str, before: Options, after: Options) -> Meaning:
             )
             return words, True
         case "outbound_table":
-            words = "the outbound tables of a link that exists keep their name: it is blocked until it is restored"
+            words = "a link that exists is blocked until the former name of its outbound tables is restored"
             return words, True
         case _:
             return "the order of the links changes, and no rows", False
@@ -125,8 +125,8 @@ def extent(before: Condition | None, after: Condition | None) -> Extent:
 
 def _where(before: Condition | None, after: Options) -> Meaning:
     left = (
-        f"are deleted locally and released at the source, up to {shown_limit(after.max_deletions)} in 24 hours "
-        "(`unwanted: release`)"
+        "are deleted locally and released at the source, up to "
+        f"{shown_limit(after.max_deletions)} in 24 hours (`unwanted: release`)"
         if after.unwanted == "release"
         else "stay, and stay protected at the source (`unwanted: keep`)"
     )
@@ -165,9 +165,8 @@ def _implies(one: Condition | None, other: Condition | None) -> bool:
         return all(_implies(term, other) for term in one.terms)
     if isinstance(other, AllOf):
         return all(_implies(one, term) for term in other.terms)
-    if isinstance(one, Equals) and isinstance(other, Equals):
-        if one.column == other.column and _is_within(one.values, other.values):
-            return True
+    if isinstance(one, Equals) and isinstance(other, Equals) and one.column == other.column:
+        return _is_within(one.values, other.values)
     if isinstance(other, AnyOf) and any(_implies(one, term) for term in other.terms):
         return True
     return isinstance(one, AllOf) and any(_implies(term, other) for term in one.terms)
@@ -186,15 +185,9 @@ def _nested(condition: Condition) -> str:
 def _value(value: Scalar) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
-    return (
-        {None: "NULL", True: "true", False: "false"}.get(value, str(value))
-        if not _is_number(value)
-        else str(value)
-    )
-
-
-def _is_number(value: Scalar) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or isinstance(value, bool):
+        return {None: "NULL", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _limit(limit: Limit) -> str:

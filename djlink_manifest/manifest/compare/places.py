@@ -10,7 +10,10 @@ from djlink_manifest.manifest.compare.changes import Change
 from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
 from djlink_manifest.manifest.models.values import Approval, Manifest, Removed, SourceSpec
 
-_OTHER_SERVER = "djlink connects to this server instead: links whose tables and marks are not there are refused, or made anew"
+_OTHER_SERVER = (
+    "djlink connects to this server instead: links whose tables and marks are not there are refused, or made "
+    "anew"
+)
 _SERVER = {
     "host": (_OTHER_SERVER, True),
     "port": (_OTHER_SERVER, True),
@@ -45,11 +48,19 @@ def _head(old: Manifest, new: Manifest) -> Iterator[Change]:
             "all that the manifest linked belongs to the former name: its tables are refused until "
             "`djlink adopt` takes them over"
         )
-        yield Change("changed", ("name",), words, "name", old.name, new.name, is_risky=True, location=top)
+        yield Change(
+            "changed", ("name",), words, "name", before=old.name, after=new.name, is_risky=True, location=top
+        )
     if old.contact != new.contact:
         words = "the owners of the sources see this address beside what is held"
         yield Change(
-            "changed", ("contact",), words, "contact", old.contact or None, new.contact or None, location=top
+            "changed",
+            ("contact",),
+            words,
+            "contact",
+            before=old.contact or None,
+            after=new.contact or None,
+            location=top,
         )
 
 
@@ -73,7 +84,14 @@ def _server(place: str, old: ServerSpec, new: ServerSpec, keys: Sequence[str]) -
             continue
         words, is_risky = _SERVER[key]
         yield Change(
-            "changed", (place,), words, key, before, after, is_risky=is_risky, location=new.place_of(key)
+            "changed",
+            (place,),
+            words,
+            key,
+            before=before,
+            after=after,
+            is_risky=is_risky,
+            location=new.place_of(key),
         )
 
 
@@ -99,15 +117,15 @@ def _removals(old: Manifest, new: Manifest) -> Iterator[Change]:
         if other is None:
             assert one is not None
             words = "nothing is taken out by it any more"
-            yield Change("changed", (address,), words, "removed", one.table, None, location=one.location)
+            yield Change("changed", (address,), words, "removed", before=one.table, location=one.location)
         else:
             yield Change(
                 "changed",
                 (address,),
                 _removal_words(other),
                 "removed",
-                one.table if one else None,
-                other.table,
+                before=one.table if one else None,
+                after=other.table,
                 is_risky=other.table == "drop",
                 location=other.location,
             )

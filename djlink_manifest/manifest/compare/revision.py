@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.compare.git import Entry, Revision, revision
+from djlink_manifest.manifest.compare.git import Revision, TreeEntry, revision
 from djlink_manifest.manifest.text.tree import MAX_BYTES
 
 PREFIX = "git:"
@@ -70,10 +70,10 @@ class RevisionPath:
             return io.BytesIO(b"#" * (MAX_BYTES + 1))  # too large to be read, which its reader tells
         return io.BytesIO(self.revision.content(entry))
 
-    def _entry(self) -> Entry | None:
+    def _entry(self) -> TreeEntry | None:
         """What the path leads to, over folders alone."""
         steps = [p for p in reversed(self.path.parents) if p.parts] + [self.path]
-        found: Entry | None = Entry("", "folder", "", 0)
+        found: TreeEntry | None = TreeEntry("", "folder", "", 0)
         for step in steps:
             if found is not None and found.kind in ("symbolic link", "submodule"):
                 words = f"{self}: {step.parent} is a {found.kind}, which is not followed"
@@ -101,8 +101,13 @@ def paths_at(said: str, paths: Sequence[str]) -> tuple[RevisionPath, ...]:
         return tuple(_path_at(name, Path(path)) for path in paths)
     if own.startswith(("./", "../")):
         return (_path_at(name, Path(own)),)
+    place = os.path.normpath(own or ".")
+    if Path(place).is_absolute() or Path(place).parts[:1] == ("..",):
+        words = f"`{own}` does not start from the top of the repository"
+        raise UsageError(words, hint=f"write {PREFIX}{name}:folder/file.yaml, or {PREFIX}{name}:./file.yaml")
     found = revision(name, Path.cwd())
-    return (_path_at(name, found.top / own),)
+    top = Path(os.path.realpath(found.top))
+    return (RevisionPath(Revision(name, top, found.commit), PurePosixPath(place)),)
 
 
 def _path_at(name: str, path: Path) -> RevisionPath:
@@ -110,10 +115,11 @@ def _path_at(name: str, path: Path) -> RevisionPath:
     place = Path(os.path.realpath(path.parent)) / path.name if path.name not in ("", "..") else path.resolve()
     found = revision(name, place)
     top = Path(os.path.realpath(found.top))
-    inside = os.path.relpath(place, top)
-    if inside.split(os.sep)[0] == ".." or os.path.isabs(inside):
+    if not place.is_relative_to(top):
         raise UsageError(f"{path} is outside of the repository {found.top}", hint="name a file inside of it")
-    return RevisionPath(Revision(found.said, top, found.commit), PurePosixPath(Path(inside).as_posix()))
+    return RevisionPath(
+        Revision(found.said, top, found.commit), PurePosixPath(place.relative_to(top).as_posix())
+    )
 
 
 def _text(path: PurePosixPath) -> str:

@@ -15,6 +15,7 @@ from djlink_manifest.report.document.actions import (
     Form,
     RowsForm,
 )
+from djlink_manifest.report.document.comparison import AgainstForm
 
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$"
 
@@ -297,3 +298,4 @@ class PlanDocument(Form):
     forgotten: tuple[ForgottenForm, ...]
     warnings: tuple[str, ...]
     removals: tuple[RemovalForm, ...]
+    against: AgainstForm | None = Field(description="null where the plan was compared with no other")

@@ -120,6 +120,7 @@ def _from_version_1(value: dict[str, Any], name: str) -> dict[str, Any]:
             "document": "djlink plan",
             "djlink": "",
             "terms": None,
+            "against": None,
             "local": {**value["local"], "identity": ""},
             "sources": [{**server, "identity": ""} for server in value["sources"]],
             "summary": {**_SUMS_OF_VERSION_2, **value["summary"]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.plan.totals import Totals, of_link, of_plan
@@ -56,13 +56,17 @@ class Split:
         return self.total - self.by_sources
 
 
+Splits: TypeAlias = "tuple[tuple[str, Split], ...]"
+Side: TypeAlias = Literal["both", "new", "old"]
+
+
 @dataclass(frozen=True, slots=True)
 class LinkSplit:
     """The counts of one link that are not zero on either side; `side` says which manifest declares it."""
 
     address: str
-    side: str
-    counts: tuple[tuple[str, Split], ...]
+    side: Side
+    counts: Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Against:
     name: str
     digest: str
     has_errors: bool
-    summary: tuple[tuple[str, Split], ...]
+    summary: Splits
     links: tuple[LinkSplit, ...]
 
 
@@ -85,7 +89,7 @@ def against(name: str, old: Plan, new: Plan) -> Against:
     links = []
     for address in sorted({*before, *after}):
         one, other = before.get(address), after.get(address)
-        side = "both" if one and other else "new" if other else "old"
+        side: Side = "both" if one and other else "new" if other else "old"
         counts = _splits(of_link(one) if one else Totals(), of_link(other) if other else Totals())
         if side != "both" or any(split.by_change for _, split in counts):
             links.append(LinkSplit(address, side, counts))
@@ -142,14 +146,14 @@ def against_json(compared: Against) -> dict[str, Any]:
     }
 
 
-def _counts(counts: tuple[tuple[str, Split], ...]) -> list[dict[str, Any]]:
+def _counts(counts: Splits) -> list[dict[str, Any]]:
     return [
         {"what": name, "total": split.total, "by_change": split.by_change, "by_sources": split.by_sources}
         for name, split in counts
     ]
 
 
-def _splits(old: Totals, new: Totals) -> tuple[tuple[str, Split], ...]:
+def _splits(old: Totals, new: Totals) -> Splits:
     pairs = ((name, Split(getattr(new, name), getattr(old, name))) for name in WORDS)
     return tuple((name, split) for name, split in pairs if split.total or split.by_sources)
 

@@ -20,6 +20,7 @@ from djlink_manifest.reconcile.runtime.events import (
     Report,
 )
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, moment_text
+from djlink_manifest.report.plan.against import Against, against_json
 from djlink_manifest.report.plan.json_actions import JSON, action_json, bound_json, counts_json
 from djlink_manifest.report.plan.totals import Totals, of_link, of_plan
 
@@ -27,8 +28,8 @@ FORMAT_VERSION = 1
 PLAN_VERSION = 2  # of the plan alone, which is kept as a file
 
 
-def plan_json(plan: Plan, terms: PlanTerms | None = None) -> JSON:
-    """Return the plan in the form of `schemas/plan.schema.json`.
+def plan_json(plan: Plan, terms: PlanTerms | None = None, against: Against | None = None) -> JSON:
+    """Return the plan in the form of `schemas/plan.schema.json`, with a comparison where one was made.
 
     `terms` say how the plan was asked for, so that it can be applied from a file; without them it can only be
     shown.
@@ -70,6 +71,7 @@ def plan_json(plan: Plan, terms: PlanTerms | None = None) -> JSON:
             for r in plan.removals
         ],
         "warnings": list(plan.warnings),
+        "against": against_json(against) if against else None,
     }
 
 

@@ -99,7 +99,8 @@ def _head(plan: Plan, against: Against | None) -> str:
     )
     version = f" ({inline(local.vendor)} {inline(local.version)})" if local.vendor else ""
     lines += [
-        f"Manifest {files or code(plan.manifest)} @ {code(plan.digest[:7])} → local {code(local.host)}{version}",
+        f"Manifest {files or code(plan.manifest)} @ {code(plan.digest[:7])} → local {code(local.host)}"
+        f"{version}",
         "",
         "",
     ]

@@ -10,6 +10,7 @@ from rich.text import Text
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.report.plan.against import Against, against_rows
 from djlink_manifest.report.plan.deletions import deletion_rows
 from djlink_manifest.report.plan.link_rows import blocked_below, is_shown, link_rows
 from djlink_manifest.report.plan.sentences import closing
@@ -24,12 +25,14 @@ REMOVED = "Removed links"
 FORGOTTEN = "Forgotten: links that this manifest holds but no longer declares"
 
 
-def plan_lines(plan: Plan) -> list[Item]:
+def plan_lines(plan: Plan, against: Against | None = None) -> list[Item]:
     """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
 
     Unchanged links are counted, and listed only with drift, warnings or kept rows.
     """
     named = sections(plan)
+    if against is not None:
+        named.append((f"Compared with {against.name}", list(against_rows(against))))
     lines: list[Item] = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
     for title, rows in named:
         if rows:
