@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from djlink_manifest.errors import UsageError
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.terms import Growth, PlanTerms
+from djlink_manifest.report.document.comparison import against_of
 from djlink_manifest.report.document.read import parse
 from djlink_manifest.report.document.restore import plan_of, terms_of
 from djlink_manifest.report.document.schema import FILE, rendered
 from djlink_manifest.report.document.write import document_text
+from djlink_manifest.report.plan.against import against
 from djlink_manifest.report.plan.html import plan_html
 from djlink_manifest.report.plan.json_form import plan_json
 from djlink_manifest.report.plan.status import status_lines
@@ -153,3 +155,17 @@ def _a_place(value: Any, data: st.DataObject) -> tuple[Any, Any]:
         if not isinstance(inner, dict | list) or not inner or data.draw(st.integers(0, 5)) == 0:
             return value, key
         value = inner
+
+
+def test_a_comparison_is_in_the_document_and_comes_back_from_it() -> None:
+    compared = against("git:main", samples.quiet_plan(), samples.rich_plan())
+    document = parse(json.dumps(plan_json(samples.rich_plan(), against=compared)).encode(), "p.json")
+    assert document.against is not None
+    assert against_of(document.against) == compared
+
+
+def test_a_comparison_that_counts_something_unknown_is_refused() -> None:
+    value = plan_json(samples.rich_plan(), against=against("x", samples.quiet_plan(), samples.rich_plan()))
+    value["against"]["summary"][0]["what"] = "nonsense"
+    with pytest.raises(UsageError, match="was damaged or edited: against"):
+        parse(json.dumps(value).encode(), "p.json")
