@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.text import Text
-
 from djlink_manifest.manifest.compare.changes import Change, Kind
 from djlink_manifest.report.screen.figures import counted, listed
+from djlink_manifest.report.screen.layout import Item, Rows
 from djlink_manifest.report.screen.markdown import code, inline
-from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, TROUBLE, Row
 from djlink_manifest.report.screen.terminal import line
 
 FORMAT_VERSION = 1
@@ -20,13 +19,13 @@ _SYMBOLS: dict[Kind, str] = {"removed": DELETE, "moved": CHANGE, "added": CREATE
 MOST_SUBJECTS = 5
 
 
-def diff_lines(changes: Sequence[Change]) -> list[Text]:
+def diff_lines(changes: Sequence[Change]) -> list[Item]:
     """Return the changes below a title for each kind, and the count."""
-    lines = list[Text]()
+    lines = list[Item]()
     for kind, title in TITLES.items():
         rows = [row for change in changes if change.kind == kind for row in _rows(change)]
         if rows:
-            lines += [line((title, "bold")), *set_in_columns(rows), line()]
+            lines += [line((title, "bold")), Rows(tuple(rows)), line()]
     return [*lines, line((summary(changes), "bold"))]
 
 
