@@ -36,11 +36,14 @@ def run(arguments: Sequence[str]) -> int:
     from djlink_manifest.cli.terminal.debug_log import LOGGER, logging_by_environment
     from djlink_manifest.cli.terminal.failures import report_error
     from djlink_manifest.cli.terminal.screen import Screen, soften
+    from djlink_manifest.cli.terminal.shells import answered
 
     _open_closed_streams()
     soften(sys.stdout)
     soften(sys.stderr)
     screen = Screen()
+    if answered(djlink, screen):
+        return 0
     try:
         with logging_by_environment(os.environ, screen):
             try:

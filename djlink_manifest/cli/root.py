@@ -8,6 +8,7 @@ from djlink_manifest import __version__
 from djlink_manifest.cli.commands import (
     adopt,
     apply,
+    completion,
     demo,
     diff,
     doctor,
@@ -72,5 +73,6 @@ for command in (
     grants.grants,
     source.source,
     demo.demo,
+    completion.completion,
 ):
     djlink.add_command(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest.cli.commands.apply import check_terminal
+from djlink_manifest.cli.options import completing
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.confirm import confirmed
@@ -14,7 +15,9 @@ from djlink_manifest.report.screen.terminal import line
 
 
 @click.command(short_help="Take over tables owned by another manifest, or by none.")
-@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@click.argument(
+    "addresses", nargs=-1, required=True, metavar="ADDRESS...", shell_complete=completing.selections
+)
 @file_option
 @click.option(
     "--from",

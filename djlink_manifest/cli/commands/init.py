@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from djlink_manifest.cli.options.manifest_options import DEFAULT_MANIFEST, chosen_if_any
+from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, chosen_if_any
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location, UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from djlink_manifest.cli.options import completing
 from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show the deletions that sources request.")
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
+@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1, shell_complete=completing.addresses)
 @scope_options
 @click.option("--keys", is_flag=True, help="List the keys of the requested rows.")
 @json_option("Print the requests as JSON, without keys.")
@@ -74,7 +75,7 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
 
 
 @click.command(short_help="Approve the deletions that a source requests.")
-@click.argument("address")
+@click.argument("address", shell_complete=completing.addresses)
 @scope_options
 @click.option(
     "--orphans",

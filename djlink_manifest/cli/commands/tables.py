@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from djlink_manifest.cli.options import completing
 from djlink_manifest.cli.options.jobs import loaded
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.screen import current
@@ -21,6 +22,7 @@ from djlink_manifest.report.screen.terminal import line
     "targets",
     multiple=True,
     metavar="ADDRESS",
+    shell_complete=completing.selections,
     help="Only what this address or glob may name. Repeatable.",
 )
 @click.option(
@@ -28,6 +30,7 @@ from djlink_manifest.report.screen.terminal import line
     "excludes",
     multiple=True,
     metavar="ADDRESS",
+    shell_complete=completing.selections,
     help="Without this address or glob. Repeatable.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print the addresses alone.")
@@ -61,7 +64,7 @@ def list_(
 
 
 @click.command(short_help="Try a condition on a source's table, and count the rows that meet it.")
-@click.argument("address", metavar="ADDRESS")
+@click.argument("address", metavar="ADDRESS", shell_complete=completing.addresses)
 @click.argument("pairs", nargs=-1, metavar="[COLUMN=VALUE]...")
 @file_option
 @click.option(

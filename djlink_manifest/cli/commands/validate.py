@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from djlink_manifest.cli.options import completing
+from djlink_manifest.cli.options.files import DEFAULT_MANIFEST
 from djlink_manifest.cli.options.manifest_options import (
-    DEFAULT_MANIFEST,
     Scope,
     chosen,
     file_option,
@@ -36,6 +37,7 @@ MOST_WARNINGS = 20
     "--from",
     "place",
     metavar="SOURCE.schema",
+    shell_complete=completing.places,
     help="Generate it from this schema of a source's server and the parents in other schemas.",
 )
 @server_options

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from djlink_manifest.cli.options.completing import selections
+from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, FILES_VARIABLE, chosen_if_any
 from djlink_manifest.cli.terminal.debug_log import shown_on
 from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.link import Limit
 
-DEFAULT_MANIFEST = "djlink.yaml"
-FILES_VARIABLE = "DJLINK_FILE"
 MOST_PARALLEL = 64
 GATES = ("drift", "review", "forgotten", "blocked")
 
@@ -67,6 +65,7 @@ def file_option(command: _F) -> _F:
         "files",
         multiple=True,
         metavar="FILE",
+        type=click.Path(),
         help="A manifest, or a folder of manifests. Repeatable: later ones override earlier ones.  "
         f"[default: {FILES_VARIABLE}, else {DEFAULT_MANIFEST}]",
     )(command)
@@ -90,6 +89,7 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "targets",
         multiple=True,
         metavar="ADDRESS",
+        shell_complete=selections,
         help="Only this link (source.schema.Table, or a glob) and the links that it needs; anything that "
         "blocks it is reported. Repeatable.",
     )
@@ -98,6 +98,7 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "excludes",
         multiple=True,
         metavar="ADDRESS",
+        shell_complete=selections,
         help="Skip this link (source.schema.Table, or a glob) and the links that need it. Repeatable.",
     )
     parallel = click.option(
@@ -120,6 +121,7 @@ def server_options(command: _F) -> _F:
                 "files",
                 multiple=True,
                 metavar="FILE",
+                type=click.Path(),
                 help=f"With --from: a manifest that declares the source.  [default: {FILES_VARIABLE}, else "
                 f"{DEFAULT_MANIFEST} if it exists]",
             ),
@@ -237,15 +239,6 @@ def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
         f"there is no {DEFAULT_MANIFEST} in this folder",
         hint=f"run `djlink init` to write one, or name another file with `-f FILE` or {FILES_VARIABLE}",
     )
-
-
-def chosen_if_any(files: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what `chosen` returns, and nothing if there is no manifest.
-
-    DJLINK_FILE separates several files as PATH does (`:`).
-    """
-    named = files or tuple(each for each in os.environ.get(FILES_VARIABLE, "").split(os.pathsep) if each)
-    return named or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
 
 
 def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) -> None:
