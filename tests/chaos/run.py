@@ -86,6 +86,7 @@ class Chaos:
         for owner in self.owners:
             owner.fill()
         self._finished(self._apply(), "the first apply")
+        due = REST_EACH
         with self._at_work():
             while not self.faults and (left := self.wanted.left(self.done)):
                 {"kill": self.kill, "cut": self.cut, "server kill": self.kill_server}[
@@ -93,7 +94,8 @@ class Chaos:
                 ]()
                 if self.random.random() < 0.12:
                     self.approve(dies=self.random.random() < 0.3)
-                if sum(self.done.values()) % REST_EACH == 0:
+                if self._faults_made() >= due:
+                    due += REST_EACH
                     self.rest()
         if not self.faults:
             self.rest()
@@ -122,7 +124,7 @@ class Chaos:
         """One or two applies, killed at any moment of their time."""
         self._arm()
         commands = [self.lab.start(*APPLY)]
-        if self.random.random() < 0.2:
+        if self.random.random() < 0.4:
             commands.append(
                 self.lab.start(*APPLY, *self.random.choice([(), ("--verify",), ("--parallelism", "1")]))
             )
@@ -137,7 +139,7 @@ class Chaos:
                 ] += 1
             else:
                 self._finished(command, "an apply that was too quick", may_fail=True)
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.3:
             self._finished(self._apply(), "the apply after a kill", may_fail=True)
 
     def cut(self) -> None:
@@ -303,6 +305,9 @@ class Chaos:
         for thread in self._threads():
             self.faults += thread.faults
             thread.faults.clear()
+
+    def _faults_made(self) -> int:
+        return sum(self.done[kind] for kind in ("kill", "cut", "server kill"))
 
     def summary(self) -> str:
         """The counts so far."""
