@@ -48,7 +48,7 @@ def create_outbound(link_work: LinkWork, action: CreateOutbound) -> None:
     schema = link_work.link.outbound_schema
     with_retries(link_work, partial(marks.ensure_marks, link_work.source, schema))
     # the rows of all links of a schema lie side by side in one table: writing them may deadlock
-    again(link_work, partial(marks.write_mark, link_work.source, schema, action.mark))
+    again(link_work, partial(marks.write_source_mark, link_work.source, schema, action.mark))
     for table in action.definitions:
         _create(link_work, link_work.source, table)
         link_work.counters.add(Counts(created=True))

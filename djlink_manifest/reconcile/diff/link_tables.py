@@ -6,7 +6,7 @@ Pure: catalogues → footing or refusal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LateKey, local_rules
@@ -133,7 +133,7 @@ def _found(link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str]) -
         views_why=why,
         rules=local_rules(link, catalogs.local.tables, linked, until_2038=_until_2038(catalogs)),
         remade=gone or (local_mark is not None and local_mark.remade),
-        mark=source_mark or catalogs.new_mark(link, catalogs.contact),
+        mark=_mark_for(link, source_mark, catalogs),
         new_schema=link.local.schema not in catalogs.local.all_schemas,
         foreign_parts=tuple(found_drift.foreign),
         epochs=epoch_state(
@@ -144,6 +144,25 @@ def _found(link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str]) -
         ),
         server=catalogs.server,
     )
+
+
+def _mark_for(link: Link, source_mark: Mark | None, catalogs: CatalogPair) -> Mark:
+    """The mark that is written of the link's tables: what the source has, or a new one."""
+    if source_mark is None:
+        return catalogs.new_mark(link, catalogs.contact)
+    if has_no_local(source_mark, catalogs.local):
+        return replace(source_mark, local_schema=link.local.schema, local_table=link.local.name)
+    return source_mark
+
+
+def has_no_local(source_mark: Mark, local: Catalog) -> bool:
+    """Whether no local table was ever made for a mark at the source, so that another place may be named.
+
+    It was written by an apply that was interrupted, or that lost the local table to another manifest.
+    """
+    at = local.mark(source_mark.local_schema, source_mark.local_table)
+    begun = source_mark.definition is not None or source_mark.epoch is not None
+    return not begun and (at is None or at.link_id != source_mark.link_id)
 
 
 def _until_2038(catalogs: CatalogPair) -> bool:
@@ -355,6 +374,8 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
                 f"the one to go on with: {command('adopt', link.address)}",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
+            if mark is source_mark and mark.link_id == own_id and has_no_local(mark, catalogs.local):
+                continue
             yield (
                 f"its local table is {mark.local_schema}.{mark.local_table}, but the manifest names {local}",
                 rename_hint(link, mark),
