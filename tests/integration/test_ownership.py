@@ -80,7 +80,7 @@ def test_a_first_apply_that_lost_its_local_table_to_another_manifest_may_go_else
     failed = [o for o in report.outcomes if o.status == "failed"]
     assert all("has just been linked by somebody else" in str(o.problem) for o in failed), failed
     assert {o.hint for o in failed} == {
-        "run djlink plan, which says whose it is; then choose another `schema_name`"
+        "run `djlink plan`, which says whose it is; then choose another `schema_name`"
     }
     _, hint = refused(of(lab, "Subject", other))
     assert "choose another local schema with `schema_name`" in hint
