@@ -1,4 +1,7 @@
-"""docs/manifest.md lists the functions that a condition may call. `python -m tests.unit.test_where_doc` writes them."""
+"""docs/manifest.md lists the functions that a condition may call.
+
+`python -m tests.unit.test_where_doc` writes them.
+"""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, chosen_if_any
 from djlink_manifest.cli.options.jobs import opened
-from djlink_manifest.cli.options.manifest_options import DEFAULT_MANIFEST, Scope, chosen, chosen_if_any
+from djlink_manifest.cli.options.manifest_options import Scope, chosen
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, UsageError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
