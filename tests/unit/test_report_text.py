@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from djlink_manifest.errors import Diagnostic, DjlinkError, Location
 from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Report
+from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.status import status_lines
 from djlink_manifest.report.plan.summary import report_lines
 from djlink_manifest.report.plan.text import plan_lines
@@ -124,6 +126,56 @@ def test_a_link_that_waits_stands_below_the_one_that_stops_it_only() -> None:
 def test_a_link_that_waits_for_one_outside_the_plan_is_listed_itself() -> None:
     text = shown(plan_lines(plan_of(samples.TRIAL)))
     assert "· lab_b.stim.Trial  not attempted: lab_b.stim.Stimulus is blocked" in text
+
+
+def test_waves_are_numbered_without_jumps() -> None:
+    text = shown(plan_lines(plan_of(replace(samples.PARTLY, wave=2), replace(samples.WIDENED, wave=7))))
+    assert re.findall(r"^Wave .*$", text, re.MULTILINE) == ["Wave 1", "Wave 2"]
+
+
+def test_many_new_links_are_told_by_schema_and_each_where_that_is_asked_for() -> None:
+    plan = samples.wide_plan()
+    text = shown(plan_lines(plan))
+    assert len(text.splitlines()) < 80  # of 217 links
+    assert "217 links to create" in text
+    assert text.count("links to create") == 1 + 11
+    full = shown(plan_lines(plan, detail="full"))
+    assert all(f"{link.address} " in full for link in plan.links)
+    assert not any(f"{link.address} " in text for link in plan.links)
+
+
+def test_few_new_links_are_listed_each() -> None:
+    plan = samples.wide_plan(20)
+    text = shown(plan_lines(plan))
+    assert all(f"{link.address} " in text for link in plan.links)
+
+
+def test_a_new_link_with_anything_in_its_way_is_listed_among_many() -> None:
+    plan = samples.wide_plan()
+    odd = replace(plan.links[5], blocked=(Blocked("error", "it is odd", 2),))
+    links = tuple(odd if link.address == odd.address else link for link in plan.links)
+    assert "2 rows blocked: it is odd" in shown(plan_lines(replace(plan, links=links)))
+
+
+def test_a_summary_counts_every_link_that_changes() -> None:
+    text = shown(plan_lines(samples.rich_plan(), detail="schemas"))
+    assert "Wave" not in text
+    for words in ("lab_a.ephys", "lab_a.lab", "lab_b.stim", "17 rows: deletion requested", "forgotten"):
+        assert words in text
+    assert plain(closing(samples.rich_plan())[0]) in text
+
+
+def test_a_quiet_plan_is_its_closing_lines() -> None:
+    plan = samples.rich_plan()
+    assert shown(plan_lines(plan, detail="closing")) == "".join(f"{each}\n" for each in closing(plan))
+
+
+def test_a_result_that_was_told_is_not_told_again() -> None:
+    report = samples.report()
+    text = shown(report_lines(samples.quiet_plan(), report, told=True))
+    assert "lab_a.lab.Subject" not in text
+    assert all(each.address in text for each in report.outcomes if each.status != "done")
+    assert "3 links done" in text
 
 
 def test_an_order_is_explained_only_where_the_link_before_acts() -> None:

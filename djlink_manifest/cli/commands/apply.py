@@ -13,6 +13,7 @@ import click
 from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
+    detail_option,
     json_option,
     limit_option,
     output_options,
@@ -21,7 +22,7 @@ from djlink_manifest.cli.options.manifest_options import (
 )
 from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.cli.terminal.interrupt import interruptible
-from djlink_manifest.cli.terminal.screen import Screen, current
+from djlink_manifest.cli.terminal.screen import Screen, current, same_place
 from djlink_manifest.errors import Interrupted, UsageError
 from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.figures import counted
@@ -29,6 +30,7 @@ from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
     from djlink_manifest.report.apply.events import ApplyOutput
+    from djlink_manifest.report.plan.text import Detail
 
 
 @click.command(short_help="Show the plan, ask for confirmation and apply it.")
@@ -40,11 +42,12 @@ if TYPE_CHECKING:
 )
 @verify_option
 @limit_option
+@detail_option
 @json_option(
     "Print the plan, the progress and the result as JSON, one object per line; requires --auto-approve."
 )
 @output_options
-def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
+def apply(scope: Scope, auto_approve: bool, verify: bool, detail: Detail, as_json: bool) -> int:
     """Show the plan, ask for confirmation, apply it, and report which links are done, failed or not
     attempted.
 
@@ -66,7 +69,7 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, as_json: bool) -> int:
         check_terminal(as_json)
     screen = current()
     manifest = loaded(scope, screen)
-    output = _output(screen, as_json)
+    output = _output(screen, as_json, detail)
     with opened(manifest, scope, screen) as (job, spinner):
         with spinner:
             plan = job.plan(verify=verify)
@@ -98,13 +101,19 @@ def check_terminal(as_json: bool, before: str = command("plan"), again: Sequence
         )
 
 
-def _output(screen: Screen, as_json: bool) -> ApplyOutput:
+def _output(screen: Screen, as_json: bool, detail: Detail) -> ApplyOutput:
     from djlink_manifest.report.apply.events import JsonEvents, Prose
 
     console = screen.console(sys.stderr)
     if as_json:
         return JsonEvents(functools.partial(screen.json, indent=None), console)
-    return Prose(screen.show, console, animated=sys.stderr.isatty())
+    return Prose(
+        screen.show,
+        console,
+        animated=sys.stderr.isatty(),
+        together=same_place(sys.stdout, sys.stderr),
+        detail=detail,
+    )
 
 
 def question(deletions: int) -> str:

@@ -10,6 +10,7 @@ from djlink_manifest.cli.options.comparing import check_whole, old_manifest, old
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
+    detail_option,
     fail_on_option,
     json_option,
     limit_option,
@@ -23,6 +24,7 @@ from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
     from djlink_manifest.report.plan.gates import Gate
+    from djlink_manifest.report.plan.text import Detail
 
 CHANGES = 2
 
@@ -32,6 +34,7 @@ CHANGES = 2
 @verify_option
 @limit_option
 @plan_output_options
+@detail_option
 @click.option(
     "--against",
     metavar="OLD",
@@ -47,6 +50,7 @@ def plan(
     scope: Scope,
     verify: bool,
     output: PlanOutput,
+    detail: Detail,
     against: str | None,
     detailed_exitcode: bool,
     fail_on: tuple[Gate, ...],
@@ -62,6 +66,7 @@ def plan(
       djlink plan -f atlas.yaml --target 'princeton.ephys.*'
       djlink plan --exclude princeton.ephys.Trace
       djlink plan --verify
+      djlink plan --summary
       djlink plan --json > plan.json
       djlink plan --detailed-exitcode
       djlink plan --fail-on drift,review,forgotten
@@ -81,7 +86,7 @@ def plan(
         from djlink_manifest.report.plan.against import against as split
 
         compared = split(against, old_plan(before, against, scope, screen, verify=verify), made)
-    show_plan(screen, made, output, compared, "run `djlink plan`")
+    show_plan(screen, made, output, compared, "run `djlink plan`", detail=detail)
     closed = closed_gates(made, fail_on)
     screen.note(line((f"--fail-on {gate}", "bold red"), f": {words}") for gate, words in closed.items())
     if made.has_errors or closed:

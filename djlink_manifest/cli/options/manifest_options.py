@@ -203,6 +203,24 @@ def _gates(context: click.Context, parameter: click.Parameter, value: tuple[str,
     return tuple(dict.fromkeys(names))
 
 
+def detail_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command `--summary`, `--full` and `--quiet`, as one argument `detail`."""
+
+    @functools.wraps(command)
+    def with_detail(summary: bool, full: bool, quiet: bool, **others: Any) -> int:
+        given = [name for name, on in (("--summary", summary), ("--full", full), ("--quiet", quiet)) if on]
+        if len(given) > 1:
+            raise click.UsageError(f"{' and '.join(given)} do not go together")
+        detail = "closing" if quiet else "schemas" if summary else "full" if full else "links"
+        return command(detail=detail, **others)
+
+    return click.option("--summary", is_flag=True, help="Show one line per schema instead of links.")(
+        click.option("--full", is_flag=True, help="List each new link, also where there are many.")(
+            click.option("--quiet", "-q", is_flag=True, help="Show the closing lines only.")(with_detail)
+        )
+    )
+
+
 def limit_option(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command with a scope `--max-deletions`, which becomes the scope's limit."""
 

@@ -15,6 +15,7 @@ from djlink_manifest.errors import UsageError
 if TYPE_CHECKING:
     from djlink_manifest.reconcile.plan.plan import Plan
     from djlink_manifest.report.plan.against import Against
+    from djlink_manifest.report.plan.text import Detail
 
 PlanOutput = Literal["text", "json", "markdown"]
 
@@ -37,8 +38,19 @@ def plan_output_options(command: Callable[..., int]) -> Callable[..., int]:
     return json_option("Print the plan as JSON (schemas/plan.schema.json).")(markdown(with_output))
 
 
-def show_plan(screen: Screen, plan: Plan, output: PlanOutput, compared: Against | None, whole: str) -> None:
-    """Write a plan to stdout; `whole` says where all of it is, where something is left out."""
+def show_plan(
+    screen: Screen,
+    plan: Plan,
+    output: PlanOutput,
+    compared: Against | None,
+    whole: str,
+    *,
+    detail: Detail = "links",
+) -> None:
+    """Write a plan to stdout; `whole` says where all of it is, where something is left out.
+
+    `detail` is that of the text.
+    """
     match output:
         case "json":
             from djlink_manifest.report.plan.json_form import plan_json
@@ -51,4 +63,4 @@ def show_plan(screen: Screen, plan: Plan, output: PlanOutput, compared: Against 
         case "text":
             from djlink_manifest.report.plan.text import plan_lines
 
-            screen.show(plan_lines(plan, compared))
+            screen.show(plan_lines(plan, compared, detail))

@@ -97,6 +97,14 @@ def current() -> Screen:
     return cast(Screen, click.get_current_context().find_object(Screen))
 
 
+def same_place(one: TextIO, other: TextIO) -> bool:
+    """Return whether two streams go to the same terminal, file or pipe."""
+    try:
+        return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
 def soften(stream: TextIO) -> None:
     """Make a stream write `?` for signs that its encoding lacks."""
     if isinstance(stream, io.TextIOWrapper):

@@ -46,7 +46,7 @@ def _head(old: Manifest, new: Manifest) -> Iterator[Change]:
     if old.name != new.name:
         words = (
             "all that the manifest linked belongs to the former name: its tables are refused until "
-            "`djlink adopt` takes them over"
+            "`djlink adopt ADDRESS` takes them over"
         )
         yield Change(
             "changed", ("name",), words, "name", before=old.name, after=new.name, is_risky=True, location=top

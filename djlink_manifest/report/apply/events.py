@@ -10,10 +10,10 @@ from rich.console import Console
 
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Event, Report
-from djlink_manifest.report.apply.progress import Bars, Display, Lines
+from djlink_manifest.report.apply.progress import Bars, Display, Lines, Silent
 from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json
 from djlink_manifest.report.plan.summary import report_lines
-from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.plan.text import Detail, plan_lines
 from djlink_manifest.report.screen.layout import Item
 from djlink_manifest.report.screen.terminal import line
 
@@ -32,24 +32,40 @@ class ApplyOutput(Protocol):
 
 
 class Prose:
-    """Reports to a person: plan and result go to `show`, progress to a console, `animated` on a terminal."""
+    """Reports to a person: plan and result go to `show`, progress to a console, `animated` on a terminal.
 
-    def __init__(self, show: Callable[[Iterable[Item]], None], console: Console, *, animated: bool) -> None:
+    `together`: both go to one place, so that a link that is done is not named there twice. With `detail`
+    "closing", nothing is shown while the apply runs, and of its links only those that are not done.
+    """
+
+    def __init__(
+        self,
+        show: Callable[[Iterable[Item]], None],
+        console: Console,
+        *,
+        animated: bool,
+        together: bool = False,
+        detail: Detail = "links",
+    ) -> None:
         self._show = show
         self._console = console
         self._animated = animated
+        self._detail = detail
+        self._told = together or detail == "closing"
 
     def plan(self, plan: Plan) -> None:
         """Write the plan screen."""
-        self._show(plan_lines(plan))
+        self._show(plan_lines(plan, detail=self._detail))
 
     def display(self) -> Display:
         """Return progress bars, or occasional lines."""
+        if self._detail == "closing":
+            return Silent(self._console)
         return Bars(self._console) if self._animated else Lines(self._console)
 
     def end(self, plan: Plan, report: Report) -> None:
         """Write the summary."""
-        self._show([line(), *report_lines(plan, report)])
+        self._show([line(), *report_lines(plan, report, told=self._told)])
 
 
 class JsonEvents:

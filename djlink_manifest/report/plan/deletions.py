@@ -16,10 +16,15 @@ DELETIONS = (Claim, Delete, Approve, Mend, NoteRequests)
 REASONS = 3  # shown in a plan; `djlink requests` shows all
 
 
-def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
-    """Return the deletions of a link: the actions, the open decisions, the requests with their reasons."""
+def deletion_rows(link: LinkPlan, *, reasons: int = REASONS, short: bool = False) -> list[Row]:
+    """Return the deletions of a link: the actions, the open decisions, the requests with their reasons.
+
+    In `short`, the actions and decisions alone.
+    """
     rows = [*_done(link), *_reviews(link)]
-    if link.requests and rows:
+    if short:
+        rows = [row for row in rows if row.style != "dim"]
+    elif link.requests and rows:
         rows += request_rows(link, reasons)
     if not rows:
         return []

@@ -10,10 +10,10 @@ from djlink_manifest.report.screen.figures import counted, size, stored
 def closing(plan: Plan) -> tuple[str, ...]:
     """Return the sentences on the planned changes, then on everything else."""
     totals = of_plan(plan)
-    rest = _rest(plan, totals)
+    rest = _rest(totals)
     if plan.has_changes:
         removed = [f"{counted(totals.remove, 'link')} to remove"] if totals.remove else []
-        return (f"Plan: {', '.join([*removed, *_changes(totals, bool(removed))])}.", *rest)
+        return (f"Plan: {', '.join([*removed, *changes(totals, bool(removed))])}.", *rest)
     if totals.unchanged == totals.links and not plan.has_errors:
         up_to_date = "is up to date" if totals.links == 1 else "are up to date"
         noted = rest if totals.drifting or totals.kept or totals.forgotten else ()
@@ -23,10 +23,11 @@ def closing(plan: Plan) -> tuple[str, ...]:
 
 def left_over(plan: Plan) -> tuple[str, ...]:
     """Return the sentence on what an apply of the plan does not do, if any."""
-    return _rest(plan, of_plan(plan))
+    return _rest(of_plan(plan))
 
 
-def _changes(totals: Totals, more: bool) -> list[str]:
+def changes(totals: Totals, more: bool) -> list[str]:
+    """Return the planned changes in words; `more`: they may be none, since others are named beside them."""
     along = []
     if totals.part_rows:
         along.append(f"{totals.part_rows:,} of parts")
@@ -60,7 +61,8 @@ def _along(count: int) -> str:
     return f" (plus {count:,} of other links)" if count else ""
 
 
-def _rest(plan: Plan, totals: Totals) -> tuple[str, ...]:
+def leftovers(totals: Totals) -> list[str]:
+    """Return what is in the way, to be decided or unchanged, in words."""
     phrases = (
         (totals.unavailable, f"{counted(totals.unavailable, 'server')} unavailable"),
         (totals.refused, f"{counted(totals.refused, 'part')} of the manifest refused"),
@@ -74,7 +76,11 @@ def _rest(plan: Plan, totals: Totals) -> tuple[str, ...]:
         (totals.forgotten, f"{counted(totals.forgotten, 'link')} forgotten{_holding(totals)}"),
         (totals.unchanged, f"{totals.unchanged:,} unchanged"),
     )
-    said = [words for count, words in phrases if count]
+    return [words for count, words in phrases if count]
+
+
+def _rest(totals: Totals) -> tuple[str, ...]:
+    said = leftovers(totals)
     return (f"      {', '.join(said)}.",) if said else ()
 
 

@@ -14,11 +14,15 @@ from djlink_manifest.report.screen.rows import DONE, FAILED, NOTE, WAITS, Row
 from djlink_manifest.report.screen.terminal import line
 
 
-def report_lines(plan: Plan, report: Report) -> list[Item]:
-    """Return the links that are done, failed or not attempted, with reasons, and a line of totals."""
+def report_lines(plan: Plan, report: Report, *, told: bool = False) -> list[Item]:
+    """Return the links that are done, failed or not attempted, with reasons, and a line of totals.
+
+    `told`: who is done was shown while the apply ran, and is left out here unless something of it is blocked.
+    """
     lines: list[Item] = []
     for title, status in (("Done", "done"), ("Failed", "failed"), ("Not attempted", "skipped")):
-        rows = [row for each in report.outcomes if each.status == status for row in _rows(each)]
+        shown = [o for o in report.outcomes if o.status == status and not (told and _is_plain(o))]
+        rows = [row for each in shown for row in _rows(each)]
         if rows:
             lines += [line((title, "bold")), Rows(tuple(rows)), line()]
     if report.warnings:
@@ -82,6 +86,11 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
                 yield Row(NOTE, "", f"next: {block.hint}", style="dim")
     if outcome.hint:
         yield Row(NOTE, "", f"next: {outcome.hint}", style="dim")
+
+
+def _is_plain(outcome: LinkOutcome) -> bool:
+    """Whether a link is done, and there is nothing more to say of it."""
+    return outcome.status == "done" and not (outcome.problem or outcome.blocked or outcome.hint)
 
 
 def _wrote(outcome: LinkOutcome) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -11,6 +12,7 @@ from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
 from djlink_manifest.report.plan.against import Against, against_rows
+from djlink_manifest.report.plan.by_schema import foldable, new_rows, summary_rows
 from djlink_manifest.report.plan.deletions import deletion_rows
 from djlink_manifest.report.plan.link_rows import blocked_below, is_shown, link_rows
 from djlink_manifest.report.plan.sentences import closing
@@ -20,17 +22,21 @@ from djlink_manifest.report.screen.layout import Flow, Item, Rows
 from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row
 from djlink_manifest.report.screen.terminal import line, plain
 
+Detail: TypeAlias = Literal["full", "links", "schemas", "closing"]
 DELETIONS = "Deletions (children first)"
 REMOVED = "Removed links"
 FORGOTTEN = "Forgotten: links that this manifest holds but no longer declares"
 
 
-def plan_lines(plan: Plan, against: Against | None = None) -> list[Item]:
+def plan_lines(plan: Plan, against: Against | None = None, detail: Detail = "links") -> list[Item]:
     """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
 
-    Unchanged links are counted, and listed only with drift, warnings or kept rows.
+    Unchanged links are counted, and listed only with drift, warnings or kept rows. Many new links are told by
+    schema, unless `detail` is "full"; "schemas" tells all of them so, and "closing" only the closing lines.
     """
-    named = sections(plan)
+    if detail == "closing":
+        return [line((sentence, "bold")) for sentence in closing(plan)]
+    named = sections(plan, detail)
     if against is not None:
         named.append((f"Compared with {against.name}", list(against_rows(against))))
     lines: list[Item] = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
@@ -40,13 +46,18 @@ def plan_lines(plan: Plan, against: Against | None = None) -> list[Item]:
     return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
 
 
-def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
+def sections(plan: Plan, detail: Detail = "full") -> list[tuple[str, list[Row]]]:
     """Return the titled sections of the screen, including empty ones."""
+    folded = foldable(plan.links) if detail == "links" else frozenset()
+    new = [link for link in plan.links if link.address in folded]
+    short = detail == "schemas"
     return [
-        *_waves(plan),
+        *([("Links by schema", summary_rows(plan.links))] if short else []),
+        ("New links by schema", new_rows(new)),
+        *([] if short else _waves(plan, folded)),
         (
             DELETIONS,
-            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
+            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e, short=short)],
         ),
         (REMOVED, [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
@@ -108,19 +119,25 @@ def _legend(symbols: set[str]) -> list[Item]:
     return [line(), Flow(tuple(texts))] if texts else []
 
 
-def _waves(plan: Plan) -> Iterator[tuple[str, list[Row]]]:
+def _waves(plan: Plan, folded: Collection[str]) -> Iterator[tuple[str, list[Row]]]:
+    """The links wave by wave; waves of which nothing is shown are not counted."""
     below = blocked_below(plan.links)
     told = {address for addresses in below.values() for address in addresses}
     acting = {link.address for link in plan.links if link.actions}
-    for number, wave in enumerate(plan.waves, start=1):
+    number = 0
+    for wave in plan.waves:
         rows: list[Row] = []
         for link in wave:
+            if link.address in folded:
+                continue
             blocked_by_parent = below.get(link.address, ())
             if (is_shown(link) or blocked_by_parent) and not (
                 is_blocked_above(link) and link.address in told
             ):
                 rows += link_rows(link, acting, blocked_by_parent)
-        yield f"Wave {number}", rows
+        if rows:
+            number += 1
+            yield f"Wave {number}", rows
 
 
 def _refusal_rows(refusal: Refusal) -> Iterator[Row]:

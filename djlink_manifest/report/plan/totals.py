@@ -95,6 +95,11 @@ def of_plan(plan: Plan) -> Totals:
     )
 
 
+def of_links(links: Iterable[LinkPlan]) -> Totals:
+    """Return the totals of some links."""
+    return _sums(links)
+
+
 def of_link(link: LinkPlan) -> Totals:
     """Return the totals of one link."""
     return _sums((link,))

@@ -31,6 +31,8 @@ def _plan_in(width: int) -> Callable[[], str]:
 TEXTS: dict[str, Callable[[], str]] = {
     "plan.txt": lambda: _joined(plan_lines(samples.rich_plan())),
     **{f"plan_{width}.txt": _plan_in(width) for width in (20, 60, 100, 160)},
+    "plan_wide.txt": lambda: _joined(plan_lines(samples.wide_plan()), 100),
+    "plan_summary.txt": lambda: _joined(plan_lines(samples.rich_plan(), detail="schemas"), 100),
     "plan_quiet.txt": lambda: _joined(plan_lines(samples.quiet_plan())),
     "status.txt": lambda: _joined(status_lines(samples.rich_plan())),
     "report.txt": lambda: _joined(report_lines(samples.rich_plan(), samples.report())),
