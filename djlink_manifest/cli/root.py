@@ -18,6 +18,7 @@ from djlink_manifest.cli.commands import (
     requests,
     source,
     tables,
+    trust,
     validate,
 )
 from djlink_manifest.cli.options.manifest_options import output_options
@@ -71,6 +72,7 @@ for command in (
     tables.list_,
     tables.count,
     grants.grants,
+    trust.trust,
     source.source,
     demo.demo,
     completion.completion,

@@ -49,6 +49,7 @@ FOLDERS = {
     "manifest.compare": "errors model manifest.text manifest.models",
     "manifest.checks": "errors model manifest.text manifest.models",
     "manifest.edit": "errors model manifest.text manifest.models",
+    "manifest.trust": "errors model manifest.text manifest.models manifest.checks",
     "manifest": "errors model manifest",
     "servers": "errors model",
     "servers.dialects": "errors model servers.sql",

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, chosen_if_any
+from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location, UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,
@@ -31,6 +33,9 @@ from djlink_manifest.manifest.text.references import (
     only_references,
 )
 from djlink_manifest.model.next_steps import command
+
+if TYPE_CHECKING:
+    from djlink_manifest.manifest.trust.read import TrustFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,13 @@ def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ..
             hint="for example: `djlink init --from princeton.ephys`",
         )
     files = chosen_if_any(init_options.files)
-    base = load(list(files)) if files else None
+    trust = trust_file()
+    base = load(list(files), trust) if files else None
     known = next((s for s in base.sources if s.name == init_options.source), None) if base else None
     _check_options(init_options, known)
     spec = known if known else _spec(init_options)
+    if trust is not None and not known:
+        _check_trust(spec, trust)
     catalog = prospect(spec, init_options.schema, os.environ)
     declared = {s.name: s for s in known.schemas} if known else {}
     places = [entry.place for entry in base.removed] if base else []
@@ -138,6 +146,16 @@ def _spec(options: InitOptions) -> ServerSpec:
         password=options.password or LINK_PASS,
         tls=tls,
     )
+
+
+def _check_trust(spec: ServerSpec, trust: TrustFile) -> None:
+    """Raise UsageError if the trust file does not list the source that the options describe."""
+    from djlink_manifest.manifest.load import checkout_of
+    from djlink_manifest.manifest.trust.check import untrusted
+
+    found = untrusted(spec, trust.trust.sources, trust.trust.local, trust, checkout_of([Path.cwd()]))
+    if found:
+        raise UsageError("\n".join(each.summary for each in found), hint=found[0].help)
 
 
 def _server(options: InitOptions, outbound: str | None) -> DraftServer:

@@ -18,6 +18,7 @@ from djlink_manifest.cli.options.manifest_options import (
     output_options,
     server_options,
 )
+from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.files import read_text, replace_file
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
@@ -148,11 +149,12 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
       djlink validate
       djlink validate -f atlas.yaml -f this-machine.yaml
       djlink validate --json
+      djlink validate --trust /etc/djlink/trust.yaml
     """
     from djlink_manifest.manifest.load import read
 
     screen = current()
-    manifest, diagnostics = read(chosen(files))
+    manifest, diagnostics = read(chosen(files), trust_file())
     if as_json:
         screen.json(diagnostics_json(diagnostics))
     else:

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from djlink_manifest.cli.options.manifest_options import Scope, chosen
+from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import ManifestError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 
 def loaded(scope: Scope, screen: Screen) -> Manifest:
-    """Return the manifest and report its warnings. Raises ManifestError with every problem."""
+    """Return the manifest and report its warnings. Raises ManifestError with every problem.
+
+    Every command that connects to a server or resolves a reference gets its manifest from here, and so heeds
+    the trust file.
+    """
     from djlink_manifest.manifest.load import read
 
-    manifest, diagnostics = read(chosen(scope.files))
+    manifest, diagnostics = read(chosen(scope.files), trust_file())
     if manifest is None:
         raise ManifestError(diagnostics)
     screen.note(diagnostic_lines(diagnostics))

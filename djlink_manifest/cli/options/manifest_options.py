@@ -12,6 +12,7 @@ import click
 
 from djlink_manifest.cli.options.completing import selections
 from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, FILES_VARIABLE, chosen_if_any
+from djlink_manifest.cli.options.trust_option import trust_option
 from djlink_manifest.cli.terminal.debug_log import shown_on
 from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import UsageError
@@ -58,6 +59,11 @@ def output_options(command: _F) -> _F:
 
 
 def file_option(command: _F) -> _F:
+    """Give a command `-f`, any number of times, and `--trust`."""
+    return manifest_option(trust_option(command))
+
+
+def manifest_option(command: _F) -> _F:
     """Give a command `-f`, any number of times."""
     return click.option(
         "-f",
@@ -167,7 +173,7 @@ def server_options(command: _F) -> _F:
         )
     ):
         command = option(command)
-    return command
+    return trust_option(command)
 
 
 def json_option(help: str) -> Callable[[_F], _F]:
