@@ -81,8 +81,8 @@ def read(
 
 def checkout_of(paths: Sequence[str | AnyPath]) -> Checkout:
     """The checkout that the files of a manifest are in."""
-    on_disk = [path for path in paths if not isinstance(path, RevisionPath)]
-    return Checkout(tuple(dict.fromkeys(map(top_of, on_disk))), os.environ.get("HOME"))
+    places = [path.revision.top if isinstance(path, RevisionPath) else path for path in paths]
+    return Checkout(tuple(dict.fromkeys(map(top_of, places))), os.environ.get("HOME"))
 
 
 def _with_approvals(

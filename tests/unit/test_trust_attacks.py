@@ -7,10 +7,12 @@ show that the records work.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +51,7 @@ class Attack:
         return f"{self.file}:{place[0]}:{place[1]}"
 
 
+PACKAGE = Path(__file__).parents[2] / "djlink_manifest"
 HOST, LINK_PASS = "host: localhost", "password: ${env:LINK_PASS}"
 USER, OUTBOUND = "user: ${env:LINK_USER}", "password: ${env:LINK_PASS}\n    outbound: ourlab_outbound"
 SERVER = "the server `{}:SOURCE_PORT` of `lab_a` is not in the trust file"
@@ -496,9 +499,40 @@ def test_every_command_that_takes_a_manifest_takes_a_trust_file() -> None:
         for name, command in djlink.commands.items()
         if any("--trust" in parameter.opts for parameter in command.params)
     }
-    assert taking - trusting <= {"trust"}  # which writes one
+    assert taking - trusting == {"trust", "diff"}  # which connect to nothing
     assert taking >= CONNECTING.keys()
     assert trusting == CONNECTING.keys(), "say in CONNECTING how a new command is called"
+
+
+READS_ALONE = {  # manifests that are read, and neither connected to nor resolved
+    "cli/commands/init.py": ["read"],
+    "cli/commands/requests.py": ["read"],
+    "cli/commands/trust.py": ["load"],
+}
+
+
+def test_a_manifest_is_read_without_the_trust_file_where_nothing_is_done_with_it_alone() -> None:
+    found = dict[str, list[str]]()
+    for path in sorted((PACKAGE / "cli").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+        names = {a.name for n in imports if n.module == "djlink_manifest.manifest.load" for a in n.names}
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and len(n.args) < 2]
+        called_names = [n.func.id for n in calls if isinstance(n.func, ast.Name)]
+        if alone := [name for name in called_names if name in names & {"read", "load"}]:
+            found[path.relative_to(PACKAGE).as_posix()] = alone
+    assert found == READS_ALONE
+
+
+def test_the_old_manifest_of_a_comparison_heeds_the_trust_file_as_well(
+    branch: Branch, record: Record
+) -> None:
+    branch.write("old.yaml", MANIFEST.replace(HOST, "host: 127.0.0.1"))
+    code, printed = run(branch, "plan", "--against", "old.yaml", "--trust", str(branch.trust))
+    assert code == 1
+    assert branch.text(SERVER).format("127.0.0.1") in unwrapped(printed)
+    assert [each.received for each in branch.listeners] == [[], [], []]
+    assert record.references == []
 
 
 def test_init_refuses_a_source_of_the_command_line_that_is_not_trusted(

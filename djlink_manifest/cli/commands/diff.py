@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from djlink_manifest.cli.options.comparing import both_manifests
-from djlink_manifest.cli.options.manifest_options import file_option, json_option, output_options
+from djlink_manifest.cli.options.manifest_options import json_option, manifest_option, output_options
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
 
@@ -13,7 +13,7 @@ from djlink_manifest.errors import UsageError
 @click.command(short_help="Explain what a change of the manifest means.")
 @click.argument("old")
 @click.argument("new", required=False)
-@file_option
+@manifest_option
 @json_option("Print the changes as JSON.")
 @click.option("--markdown", is_flag=True, help="Print them as Markdown, for a comment under a pull request.")
 @output_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, chosen_if_any
 from djlink_manifest.cli.options.jobs import opened
 from djlink_manifest.cli.options.manifest_options import Scope, chosen
+from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, UsageError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
@@ -14,6 +15,7 @@ from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
     from djlink_manifest.manifest.models.values import Manifest
+    from djlink_manifest.manifest.trust.read import TrustFile
     from djlink_manifest.reconcile.plan.plan import Plan
 
 
@@ -42,8 +44,11 @@ class NotValid(UsageError):
 
 
 def old_manifest(said: str, files: tuple[str, ...], screen: Screen) -> Manifest:
-    """Return the manifest to compare with. Raises NotValid, after telling what is wrong with it."""
-    manifest, diagnostics = _read(said, files)
+    """Return the manifest to compare with, which is planned and so heeds the trust file as well.
+
+    Raises NotValid, after telling what is wrong with it.
+    """
+    manifest, diagnostics = _read(said, files, trust_file())
     if manifest is None:
         screen.note([line((f"The old manifest, {said}, is not valid:", "bold"))])
         screen.note(diagnostic_lines(diagnostics))
@@ -73,12 +78,14 @@ def check_whole(scope: Scope) -> None:
         )
 
 
-def _read(said: str | None, files: tuple[str, ...]) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
+def _read(
+    said: str | None, files: tuple[str, ...], trust: TrustFile | None = None
+) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     from djlink_manifest.manifest.compare.revision import is_revision, paths_at
     from djlink_manifest.manifest.load import read
 
     if said is None:
-        return read(chosen(files))
+        return read(chosen(files), trust)
     if is_revision(said):
-        return read(paths_at(said, chosen_if_any(files) or (DEFAULT_MANIFEST,)))
-    return read((said,))
+        return read(paths_at(said, chosen_if_any(files) or (DEFAULT_MANIFEST,)), trust)
+    return read((said,), trust)
