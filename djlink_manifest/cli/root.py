@@ -16,6 +16,7 @@ from djlink_manifest.cli.commands import (
     grants,
     plan,
     requests,
+    show,
     source,
     tables,
     trust,
@@ -42,6 +43,7 @@ def djlink(context: click.Context) -> None:
       djlink doctor                 check the servers for problems
       djlink plan                   show the changes that an apply would make
       djlink apply                  show the plan, confirm it, apply it
+      djlink show FILE              show a plan that `djlink plan --out FILE` wrote
       djlink explain ADDRESS KEY    explain why one entity is linked or not
       djlink requests               show the deletions that sources request
       djlink demo                   try djlink on throwaway servers
@@ -62,6 +64,7 @@ for command in (
     diff.diff,
     doctor.doctor,
     plan.plan,
+    show.show,
     apply.apply,
     adopt.adopt,
     explain.explain,

@@ -89,7 +89,8 @@ FOLDERS = {
     "reconcile.explain owner report",
     "cli.terminal": f"{VALUES} report.screen",
     "cli.options": f"{VALUES} {ASKED} owner manifest.compare reconcile.plan report cli.terminal",
-    "cli.commands": f"{VALUES} {ASKED} reconcile.bootstrap reconcile.doctor reconcile.explain {SCREEN}",
+    "cli.commands": f"{VALUES} {ASKED} reconcile.plan reconcile.bootstrap reconcile.doctor reconcile.explain "
+    f"{SCREEN}",
     "cli": "cli",
     "sandbox.servers": "errors model",
     "sandbox.demo": "errors model sandbox.servers",

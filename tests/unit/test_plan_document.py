@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.links.link import Growth
 from djlink_manifest.reconcile.plan.plan import Plan
-from djlink_manifest.reconcile.plan.terms import Growth, PlanTerms
+from djlink_manifest.reconcile.plan.terms import PlanTerms
 from djlink_manifest.report.document.comparison import against_of
 from djlink_manifest.report.document.read import parse
 from djlink_manifest.report.document.restore import plan_of, terms_of
@@ -21,7 +22,7 @@ from djlink_manifest.report.document.schema import FILE, rendered
 from djlink_manifest.report.document.write import document_text
 from djlink_manifest.report.plan.against import against
 from djlink_manifest.report.plan.html import plan_html
-from djlink_manifest.report.plan.json_form import plan_json
+from djlink_manifest.report.plan.json_form import checksum, plan_json
 from djlink_manifest.report.plan.status import status_lines
 from djlink_manifest.report.plan.text import plan_lines
 from tests.unit import plan_samples as samples
@@ -121,6 +122,9 @@ def test_what_is_no_plan_is_said_with_the_next_step(case: str) -> None:
 def test_an_edited_sum_is_noticed() -> None:
     value = json.loads(content())
     value["summary"]["delete"] = 0
+    with pytest.raises(UsageError, match="its checksum is another"):
+        parse(json.dumps(value).encode(), "plan.json")
+    value["checksum"] = checksum(value)
     with pytest.raises(UsageError, match="its sums are not those of its links"):
         parse(json.dumps(value).encode(), "plan.json")
 
@@ -139,6 +143,8 @@ def test_no_change_of_a_value_breaks_the_reader(data: st.DataObject) -> None:
     at[key] = data.draw(
         st.sampled_from([None, -1, 10**30, "x", "\x1b[2J", [], {}, True, 0.5, [[]], {"a": 1}])
     )
+    if key != "checksum":  # as one would write it who knows how
+        value["checksum"] = checksum(value)
     try:
         read = parse(json.dumps(value).encode(), "plan.json")
     except UsageError:

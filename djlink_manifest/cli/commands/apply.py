@@ -29,11 +29,14 @@ from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
+    from djlink_manifest.reconcile.pipeline import Job
+    from djlink_manifest.reconcile.plan.plan import Plan
     from djlink_manifest.report.apply.events import ApplyOutput
     from djlink_manifest.report.plan.text import Detail
 
 
 @click.command(short_help="Show the plan, ask for confirmation and apply it.")
+@click.argument("plan_file", metavar="[PLAN]", required=False)
 @scope_options
 @click.option(
     "--auto-approve",
@@ -44,12 +47,25 @@ if TYPE_CHECKING:
 @limit_option
 @detail_option
 @json_option(
-    "Print the plan, the progress and the result as JSON, one object per line; requires --auto-approve."
+    "Print the plan, the progress and the result as JSON, one object per line; requires --auto-approve "
+    "or PLAN."
 )
 @output_options
-def apply(scope: Scope, auto_approve: bool, verify: bool, detail: Detail, as_json: bool) -> int:
+def apply(
+    plan_file: str | None,
+    scope: Scope,
+    auto_approve: bool,
+    verify: bool,
+    detail: Detail,
+    as_json: bool,
+) -> int:
     """Show the plan, ask for confirmation, apply it, and report which links are done, failed or not
     attempted.
+
+    PLAN is a file that `djlink plan --out` wrote. It is applied without a question, if it still stands: the
+    servers are read again, and what is made, deleted or released must be what the plan says. Only rows to
+    pull may have become more, within its --max-growth. Else nothing is done, and what moved is reported
+    (exit 1). The manifest must be the same; the plan says which file it was, or name it with -f.
 
     If the plan lists deletions that await approval, typing `yes` approves them too. --auto-approve does not
     approve them; use `djlink approve`.
@@ -64,7 +80,10 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, detail: Detail, as_jso
       djlink apply --target princeton.ephys.Session
       djlink apply --verify
       djlink apply --auto-approve --json > apply.jsonl
+      djlink apply plan.json
     """
+    if plan_file is not None:
+        return _apply_file(plan_file, scope, verify, _output(current(), as_json, detail))
     if not auto_approve:
         check_terminal(as_json)
     screen = current()
@@ -80,10 +99,50 @@ def apply(scope: Scope, auto_approve: bool, verify: bool, detail: Detail, as_jso
         if not auto_approve and not confirmed(question(sum(a.count for a in given))):
             screen.note([line("Not applied. Nothing was changed.")])
             return 1
-        plan = agreed
-        stop = threading.Event()
-        with output.display() as display, interruptible(stop, display.announce):
-            report = job.apply(plan, display, stop)
+        return _carry_out(job, agreed, output)
+
+
+def _apply_file(name: str, scope: Scope, verify: bool, output: ApplyOutput) -> int:
+    """Apply the plan in a file, if it still stands."""
+    from djlink_manifest.cli.commands import saved_plans
+
+    for option, given in (
+        ("--target", scope.targets),
+        ("--exclude", scope.excludes),
+        ("--verify", verify),
+        ("--max-deletions", scope.limit),
+    ):
+        if given:
+            raise UsageError(
+                f"{option} does not go with a plan's file: the plan was made with its own options",
+                hint="write `max_deletions` into the manifest, then make the plan again"
+                if option == "--max-deletions"
+                else f"give {option} to `djlink plan --out FILE`",
+            )
+    screen = current()
+    document = saved_plans.read_plan(name)
+    scope, terms = saved_plans.scope_of(document, scope, name)
+    manifest = loaded(scope, screen)
+    saved_plans.check_manifest(document, manifest, name)
+    with opened(manifest, scope, screen) as (job, spinner):
+        with spinner:
+            plan = job.plan(verify=terms.verify)
+        found = saved_plans.what_moved(document, plan, terms.max_growth)
+        if found:
+            output.stale(found)
+            screen.note(saved_plans.stale_lines(name, found))
+            return 1
+        output.plan(plan)
+        if not plan.has_changes:
+            return 0
+        return _carry_out(job, plan, output)
+
+
+def _carry_out(job: Job, plan: Plan, output: ApplyOutput) -> int:
+    """Apply a plan of this job, and report how it ended; the exit code."""
+    stop = threading.Event()
+    with output.display() as display, interruptible(stop, display.announce):
+        report = job.apply(plan, display, stop)
     output.end(plan, report)
     if report.interrupted:
         return Interrupted.exit_code

@@ -12,6 +12,7 @@ from djlink_manifest.cli.options.manifest_options import (
     Scope,
     detail_option,
     fail_on_option,
+    growth_option,
     json_option,
     limit_option,
     output_options,
@@ -20,9 +21,11 @@ from djlink_manifest.cli.options.manifest_options import (
 )
 from djlink_manifest.cli.options.plan_output import PlanOutput, plan_output_options, show_plan
 from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.errors import UsageError
 from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
+    from djlink_manifest.model.links.link import Growth
     from djlink_manifest.report.plan.gates import Gate
     from djlink_manifest.report.plan.text import Detail
 
@@ -45,6 +48,12 @@ CHANGES = 2
     "--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, with 0 if there are none."
 )
 @fail_on_option
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Write the plan to a file too, for `djlink show FILE` and `djlink apply FILE`.",
+)
+@growth_option
 @output_options
 def plan(
     scope: Scope,
@@ -54,6 +63,8 @@ def plan(
     against: str | None,
     detailed_exitcode: bool,
     fail_on: tuple[Gate, ...],
+    out: str | None,
+    max_growth: Growth | None,
 ) -> int:
     """Show the changes that an apply would make, link by link, and what blocks them. Nothing is changed.
 
@@ -71,11 +82,20 @@ def plan(
       djlink plan --detailed-exitcode
       djlink plan --fail-on drift,review,forgotten
       djlink plan --against git:main --markdown > comment.md
+      djlink plan --out plan.json
+      djlink plan --out plan.json --max-growth 5%
     """
+    from djlink_manifest.cli.commands import saved_plans
     from djlink_manifest.report.plan.gates import closed_gates
 
     screen = current()
     before = None
+    if out is None and max_growth is not None:
+        raise UsageError("--max-growth is kept in a plan's file", hint="add --out FILE")
+    if out is not None:
+        saved_plans.check_options(scope)
+        saved_plans.check_target(out)
+    terms = saved_plans.terms(scope, verify=verify, growth=max_growth) if out is not None else None
     if against is not None:
         check_whole(scope)
         before = old_manifest(against, scope.files, screen)
@@ -86,7 +106,11 @@ def plan(
         from djlink_manifest.report.plan.against import against as split
 
         compared = split(against, old_plan(before, against, scope, screen, verify=verify), made)
-    show_plan(screen, made, output, compared, "run `djlink plan`", detail=detail)
+    if out is not None and terms is not None:
+        saved_plans.write_plan(out, made, terms, compared)
+    show_plan(screen, made, output, compared, "run `djlink plan`", terms=terms, detail=detail)
+    if out is not None:
+        screen.note(saved_plans.written_lines(out, made))
     closed = closed_gates(made, fail_on)
     screen.note(line((f"--fail-on {gate}", "bold red"), f": {words}") for gate, words in closed.items())
     if made.has_errors or closed:

@@ -16,7 +16,7 @@ from djlink_manifest.cli.options.trust_option import trust_option
 from djlink_manifest.cli.terminal.debug_log import shown_on
 from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.links.link import Growth, Limit
 
 MOST_PARALLEL = 64
 GATES = ("drift", "review", "forgotten", "blocked")
@@ -199,6 +199,26 @@ def fail_on_option(command: _F) -> _F:
         callback=_gates,
         help=f"Exit with 1 if the plan has any of these: {', '.join(GATES)} (separated by commas).",
     )(command)
+
+
+def growth_option(command: _F) -> _F:
+    """Give a command `--max-growth`."""
+    return click.option(
+        "--max-growth",
+        metavar="N|P%",
+        callback=_growth,
+        help="With --out: how many rows of a link may come beyond the plan's when it is applied: a number, "
+        "or a percentage of the link's rows at the source.  [default: any number]",
+    )(command)
+
+
+def _growth(context: click.Context, parameter: click.Parameter, value: str | None) -> Growth | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,6})?) ?%|([0-9]{1,18})", value)
+    if not match:
+        raise click.BadParameter("write a number of rows, or a percentage: 0, 100, 5%")
+    return Growth(float(match[1] or match[2]), percent=match[1] is not None)
 
 
 def _gates(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from djlink_manifest.errors import UsageError
 
 if TYPE_CHECKING:
     from djlink_manifest.reconcile.plan.plan import Plan
+    from djlink_manifest.reconcile.plan.terms import PlanTerms
     from djlink_manifest.report.plan.against import Against
     from djlink_manifest.report.plan.text import Detail
 
@@ -45,6 +46,7 @@ def show_plan(
     compared: Against | None,
     whole: str,
     *,
+    terms: PlanTerms | None = None,
     detail: Detail = "links",
 ) -> None:
     """Write a plan to stdout; `whole` says where all of it is, where something is left out.
@@ -55,7 +57,7 @@ def show_plan(
         case "json":
             from djlink_manifest.report.plan.json_form import plan_json
 
-            screen.json(plan_json(plan, against=compared))
+            screen.json(plan_json(plan, terms, against=compared))
         case "markdown":
             from djlink_manifest.report.plan.markdown import plan_markdown
 

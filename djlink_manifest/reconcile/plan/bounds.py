@@ -34,7 +34,9 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.plan.removals import Removal
 
-Letting: TypeAlias = Claim | Delete | Approve | Mend | Release | GiveUp  # lets rows or protection go
+Letting: TypeAlias = Claim | Delete | Approve | Mend | Release | GiveUp
+"""An action that deletes rows or gives up protection."""
+
 SETS = {"granted": "granted", "approved": "requested", "auto": "requested", "orphans": "orphans"}
 
 

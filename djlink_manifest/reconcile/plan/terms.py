@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """How many rows of a link may come beyond those of a plan: a number, or a percentage of source rows."""
-
-    value: float
-    percent: bool
-
-    def rows(self, of: int) -> int:
-        """How many for a link with so many rows at the source."""
-        return int(self.value * of / 100 if self.percent else self.value)
+from djlink_manifest.model.links.link import Growth
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 from rich.console import Console
 
 from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.plan.staleness import PlanChange
 from djlink_manifest.reconcile.runtime.events import Event, Report
 from djlink_manifest.report.apply.progress import Bars, Display, Lines, Silent
 from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json
@@ -23,6 +24,9 @@ class ApplyOutput(Protocol):
 
     def plan(self, plan: Plan) -> None:
         """Report the plan before it is applied."""
+
+    def stale(self, found: Sequence[PlanChange]) -> None:
+        """Report that a plan that was kept does not stand any more."""
 
     def display(self) -> Display:
         """Return the display that receives the events of the apply."""
@@ -57,6 +61,9 @@ class Prose:
         """Write the plan screen."""
         self._show(plan_lines(plan, detail=self._detail))
 
+    def stale(self, found: Sequence[PlanChange]) -> None:
+        """Write nothing: it is told with the errors."""
+
     def display(self) -> Display:
         """Return progress bars, or occasional lines."""
         if self._detail == "closing":
@@ -78,6 +85,11 @@ class JsonEvents:
     def plan(self, plan: Plan) -> None:
         """Write the plan."""
         self._write({"type": "plan", "plan": plan_json(plan)})
+
+    def stale(self, found: Sequence[PlanChange]) -> None:
+        """Write what moved."""
+        moved = [{"address": each.address, "reason": each.words} for each in found]
+        self._write({"type": "stale", "moved": moved})
 
     def display(self) -> Display:
         """Return a display that writes a record for each event."""

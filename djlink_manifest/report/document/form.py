@@ -48,7 +48,7 @@ class ManifestForm(Form):
 class GrowthForm(Form):
     """How many rows of a link may come beyond those of the plan."""
 
-    value: Number
+    value: Annotated[float, Field(ge=0, le=10**18, allow_inf_nan=False)]
     percent: bool = Field(description="whether it is a percentage of the link's rows at the source")
 
 
@@ -299,3 +299,6 @@ class PlanDocument(Form):
     warnings: tuple[str, ...]
     removals: tuple[RemovalForm, ...]
     against: AgainstForm | None = Field(description="null where the plan was compared with no other")
+    checksum: str = Field(
+        description="SHA-256 of the rest: it tells a file that was damaged or edited, and is no signature"
+    )

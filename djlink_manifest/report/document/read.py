@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.report.document.form import PlanDocument
+from djlink_manifest.report.document.form import PlanDocument, SummaryForm
 from djlink_manifest.report.document.restore import plan_of
-from djlink_manifest.report.plan.json_form import PLAN_VERSION
+from djlink_manifest.report.plan.json_form import PLAN_VERSION, checksum
 from djlink_manifest.report.plan.totals import of_plan
 
 OLDEST = 1
@@ -49,8 +49,12 @@ def parse(content: bytes, name: str) -> PlanDocument:
         document = PlanDocument.model_validate_json(text)
     except ValidationError as error:
         raise _damaged(error, name) from None
-    if version == PLAN_VERSION:
-        _check_sums(document, name)
+    if version == 1:
+        sums = asdict(of_plan(plan_of(document)))
+        return document.model_copy(update={"summary": SummaryForm.model_validate(sums)})
+    if value["checksum"] != checksum(value):
+        raise UsageError(f"{name} was damaged or edited: its checksum is another", hint=ANEW)
+    _check_sums(document, name)
     return document
 
 
@@ -121,6 +125,7 @@ def _from_version_1(value: dict[str, Any], name: str) -> dict[str, Any]:
             "djlink": "",
             "terms": None,
             "against": None,
+            "checksum": "",
             "local": {**value["local"], "identity": ""},
             "sources": [{**server, "identity": ""} for server in value["sources"]],
             "summary": {**_SUMS_OF_VERSION_2, **value["summary"]},

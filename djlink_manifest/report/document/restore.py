@@ -9,11 +9,14 @@ from collections.abc import Iterable
 
 from djlink_manifest.errors import Location
 from djlink_manifest.model.links.graph import Edge
+from djlink_manifest.model.links.link import Growth
 from djlink_manifest.model.stores.external import ObjectCounts
 from djlink_manifest.reconcile.plan import actions as to
+from djlink_manifest.reconcile.plan.bounds import Bound
+from djlink_manifest.reconcile.plan.outline import PlanOutline, outline_with
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.plan.removals import Removal
-from djlink_manifest.reconcile.plan.terms import Growth, PlanTerms
+from djlink_manifest.reconcile.plan.terms import PlanTerms
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     LabRows,
@@ -54,6 +57,19 @@ def plan_of(document: PlanDocument) -> Plan:
         warnings=document.warnings,
         removals=tuple(map(_removal, document.removals)),
     )
+
+
+def outline_in(document: PlanDocument) -> PlanOutline:
+    """Return what of the document decides whether another plan does the same."""
+    bounds = {
+        link.address: [tuple(map(_bound, action.bound)) for action in link.actions] for link in document.links
+    }
+    removals = {r.address: _bound(r.bound) for r in document.removals if r.bound}
+    return outline_with(plan_of(document), bounds, removals)
+
+
+def _bound(bound: form.BoundForm) -> Bound:
+    return Bound(bound.what, bound.digest)
 
 
 def terms_of(form: TermsForm) -> PlanTerms:

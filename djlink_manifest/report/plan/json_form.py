@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -34,7 +36,7 @@ def plan_json(plan: Plan, terms: PlanTerms | None = None, against: Against | Non
     `terms` say how the plan was asked for, so that it can be applied from a file; without them it can only be
     shown.
     """
-    return {
+    found = {
         "format_version": PLAN_VERSION,
         "document": "djlink plan",
         "djlink": __version__,
@@ -73,6 +75,13 @@ def plan_json(plan: Plan, terms: PlanTerms | None = None, against: Against | Non
         "warnings": list(plan.warnings),
         "against": against_json(against) if against else None,
     }
+    return {**found, "checksum": checksum(found)}
+
+
+def checksum(value: JSON) -> str:
+    """Return a digest of a plan's JSON but for its checksum: it tells a file that was damaged or edited."""
+    rest = {name: each for name, each in value.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def status_json(plan: Plan) -> JSON:
