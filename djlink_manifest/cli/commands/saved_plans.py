@@ -67,7 +67,7 @@ def check_options(scope: Scope) -> None:
     if scope.limit is not None:
         raise UsageError(
             "--max-deletions is not kept in a plan's file: who can replace the file could raise it",
-            hint="write `max_deletions` into the manifest, or use `djlink apply --max-deletions` alone",
+            hint="write `max_deletions` into the manifest, or give it to an apply without a file",
         )
 
 
