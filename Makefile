@@ -28,7 +28,7 @@ help:
 	@echo "make kills-random 200 applies killed, 50 connections cut, 10 servers killed while owners work (DJLINK_SEED=…)"
 	@echo "make coverage     make test, measured line by line; the report is .coverage/html/index.html"
 	@echo "make bench   djlink beside its peers, on throwaway servers (ARGS='--only narrow plan', ARGS=--full)"
-	@echo "make schema  write schemas/manifest.schema.json anew from the models"
+	@echo "make schema  write the JSON Schemas in schemas/ anew from the models"
 	@echo "make clean   remove .venv and the caches of the tools"
 
 demo: $(RUNTIME)
@@ -71,6 +71,7 @@ lint: $(DEVELOPMENT)
 schema: $(DEVELOPMENT)
 	@mkdir -p schemas
 	$(BIN)/python -m djlink_manifest.manifest.models.schema
+	$(BIN)/python -m djlink_manifest.report.document.schema
 
 bench: servers
 	$(BIN)/python -m benchmarks $(ARGS)

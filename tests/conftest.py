@@ -76,6 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # a shell makes what it runs in the background deaf to Ctrl-C, and so all that the tests start
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("DJLINK_FILE", "DJLINK_LOG"):
+        os.environ.pop(name, None)  # what the person who runs the tests has set up for their own work
     watch_commands()
     if not _is_worker(config):
         config.stash[RUN_FOLDER] = Path(tempfile.mkdtemp(prefix="djlink-tests-"))

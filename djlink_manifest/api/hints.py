@@ -4,18 +4,46 @@ from __future__ import annotations
 
 import re
 
+from djlink_manifest.model.next_steps import COMMAND
+
 _STORES = re.compile(
     r"write `stores: \{(?P<store>\"(?:[^\"\\]|\\.)*\"|[^:}]+): <local store>\}`(?P<rest>.*)", re.DOTALL
 )
 _SETTINGS = re.compile(r"below `sources\..*\.store_settings` write `(?P<store>[^`]+):` with .*", re.DOTALL)
 _MANIFESTS_ONLY = re.compile(
-    r"(?:; (?:to take it over|if they are correct[^:]*): djlink adopt .*"
-    r"|\. To move the table: .*)$"
+    r"(?:; (?:to take it over|if they are correct[^:]*): `djlink adopt .*|\. To move the table: .*)$"
+)
+_ORPHANS = re.compile(
+    r"`djlink approve [^`]* --orphans` lists (?:them )?and approves "
+    r"(?:them|deleting (?:them locally|their local copies))"
 )
 _DROPPED = re.compile(r"write `removed: [^`]*`; else ask")
-_ADOPT = re.compile(r"run `djlink adopt [^`]*`|(?<=go on with: )djlink adopt \S+")
+_RUN = re.compile(rf"(?:run )?{COMMAND.pattern}")
+_CALLS = {
+    "adopt": "call adopt()",
+    "apply": "call pull()",
+    "plan": "call status()",
+    "status": "call status()",
+    "requests": "`DeletionRequested`",
+    "approve": "`delete()`",
+}
 _CALLED = {
-    "link it again, run `djlink adopt` for it, then remove it": "call adopt(), then remove it",
+    "link it again, run `djlink adopt ADDRESS` for it, then remove it": "call adopt(), then remove it",
+    "`djlink doctor` names the missing privilege": "ask the administrator of the local server for it",
+    "run `djlink doctor`, which prints the GRANT statements that are missing": "ask the server's "
+    "administrator for the missing privilege",
+    "run `djlink doctor`, which says what is wrong with the owner's views": "ask the server's administrator "
+    "to look at the owner's views",
+    " (`djlink doctor`)": "",
+    "`djlink apply --verify` updates that row, and the next apply pulls them": "delete that row and pull it "
+    "again, then pull these",
+    "`djlink apply --verify` adds those rows, and the next apply pulls them": "delete those entities and "
+    "pull them again, then pull these",
+    "run `djlink apply` to update those links, then `djlink apply --verify` again": "pull those links first",
+    "; once those rows are pulled, run `djlink apply --verify` again": "",
+    ", then run `djlink apply --verify` again": "",
+    "set `changed: mend` for this link; `djlink apply --verify` then updates them to the source's values": ""
+    "delete them and pull them again, to have the source's values",
     "; or state `local: {identity: NAME}` in the manifest": "",
     "exclude it (`exclude`), or ask": "ask",
     "remove it from the manifest, or ask": "ask",
@@ -51,8 +79,9 @@ def in_python(hint: str | None) -> str | None:
             f'give Link source_stores={{"{found["store"]}": {{"protocol": ..., "location": ...}}}}, '
             "or the name of a store of DataJoint's configuration"
         )
-    hint = _ADOPT.sub("call adopt()", _MANIFESTS_ONLY.sub("", hint))
+    hint = _MANIFESTS_ONLY.sub("", hint)
     hint = _DROPPED.sub("ask for the same privilege on the whole schema; else ask", hint)
     for words, python_words in _CALLED.items():
         hint = hint.replace(words, python_words)
-    return hint
+    hint = _ORPHANS.sub("delete() deletes them locally", hint)
+    return _RUN.sub(lambda found: _CALLS.get(found["verbs"], found[0]), hint)

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.conditions.check import check
+from djlink_manifest.manifest.conditions.tokens import Refused
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.selection import AnyOf, Condition, SqlCondition
 
@@ -41,7 +42,9 @@ def condition_of(source: Any, restrictions: Sequence[Any]) -> Condition | None:
         return AnyOf(())
     if "\0" in text:
         raise UsageError("a restriction contains a NUL character", hint="restrict by the key instead")
-    return SqlCondition(text.replace("%%", "%"))  # DataJoint doubles it for the driver's format
+    return SqlCondition(
+        text.replace("%%", "%"), composed=True
+    )  # DataJoint doubles it for the driver's format
 
 
 def _prepared(source: Any, restriction: Any) -> Any:
@@ -75,8 +78,8 @@ def _prepared(source: Any, restriction: Any) -> Any:
 def _checked(text: str) -> str:
     """SQL text, held to the rules of `where` in a manifest: one condition over the table's own columns."""
     try:
-        sqltext.check(text)
-    except sqltext.Refused as refused:
+        check(text)
+    except Refused as refused:
         raise UsageError(
             f"the restriction {text!r} is refused: {refused.message}",
             hint="SQL text must be one condition on the source's own columns; to restrict by another "

@@ -33,19 +33,31 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error is reported on stderr."""
     # late, so that importing the package for `main` costs nothing
     from djlink_manifest.cli.root import djlink
+    from djlink_manifest.cli.terminal.debug_log import LOGGER, logging_by_environment
     from djlink_manifest.cli.terminal.failures import report_error
     from djlink_manifest.cli.terminal.screen import Screen, soften
+    from djlink_manifest.cli.terminal.shells import answered
 
     _open_closed_streams()
     soften(sys.stdout)
     soften(sys.stderr)
     screen = Screen()
+    if answered(djlink, screen):
+        return 0
     try:
-        code = djlink.main(list(arguments), "djlink", standalone_mode=False, obj=screen)
-        sys.stdout.flush()
+        with logging_by_environment(os.environ, screen):
+            try:
+                ended = djlink.main(list(arguments), "djlink", standalone_mode=False, obj=screen)
+                sys.stdout.flush()
+                code = ended if isinstance(ended, int) else 0
+            except BaseException as error:
+                code = report_error(error, screen)
+            # the arguments may hold a key or a condition
+            command = next((each for each in arguments if each in djlink.commands), "")
+            LOGGER.info("%s ended with %d", f"djlink {command}".strip(), code)
     except BaseException as error:
         return report_error(error, screen)
-    return code if isinstance(code, int) else 0
+    return code
 
 
 def _open_closed_streams() -> None:

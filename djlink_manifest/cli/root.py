@@ -8,13 +8,18 @@ from djlink_manifest import __version__
 from djlink_manifest.cli.commands import (
     adopt,
     apply,
+    completion,
     demo,
+    diff,
     doctor,
     explain,
     grants,
     plan,
     requests,
+    show,
     source,
+    tables,
+    trust,
     validate,
 )
 from djlink_manifest.cli.options.manifest_options import output_options
@@ -34,9 +39,11 @@ def djlink(context: click.Context) -> None:
     Examples:
       djlink init                   write a starter manifest, djlink.yaml
       djlink validate               check the manifest, offline
+      djlink diff git:main          explain what a change of the manifest means, offline
       djlink doctor                 check the servers for problems
       djlink plan                   show the changes that an apply would make
       djlink apply                  show the plan, confirm it, apply it
+      djlink show FILE              show a plan that `djlink plan --out FILE` wrote
       djlink explain ADDRESS KEY    explain why one entity is linked or not
       djlink requests               show the deletions that sources request
       djlink demo                   try djlink on throwaway servers
@@ -54,8 +61,10 @@ for command in (
     validate.init,
     validate.validate,
     validate.fmt,
+    diff.diff,
     doctor.doctor,
     plan.plan,
+    show.show,
     apply.apply,
     adopt.adopt,
     explain.explain,
@@ -63,8 +72,12 @@ for command in (
     requests.requests,
     requests.approve,
     plan.graph,
+    tables.list_,
+    tables.count,
     grants.grants,
+    trust.trust,
     source.source,
     demo.demo,
+    completion.completion,
 ):
     djlink.add_command(command)

@@ -75,7 +75,8 @@ class Desk(Directory):
         UsageError for a condition that does not fit the table, and for `relay` of a table that is none.
         """
         of = self.masters[place]
-        for words, hint in () if where is None else where_problems(where, of):
+        vendor = self.session.identity.version.vendor
+        for words, hint in () if where is None else where_problems(where, of, vendor):
             raise UsageError(words.replace("`where`", "the restriction"), hint=hint)
         near = below(place, self.ties)
         along = [t for t in self.ties if t.parent in near and t.child in near]

@@ -53,7 +53,7 @@ from djlink_manifest.reconcile.runtime.context import ApplyContext, ApplyInputs,
 from djlink_manifest.reconcile.runtime.epochs import place_of, verify
 from djlink_manifest.reconcile.runtime.events import Event, LinkOutcome, LinkStarted, Listener, Report
 from djlink_manifest.reconcile.state.moves import LinkMove
-from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, joined
+from djlink_manifest.reconcile.state.plan_keys import NOTHING_SEEN, PlanKeys, joined, set_digests
 from djlink_manifest.reconcile.state.snapshot import Forgotten, LinkTables, Refusal, ServerFacts
 from djlink_manifest.servers.session.session import Row
 
@@ -97,7 +97,7 @@ class Job:
             except ServerError as error:
                 if self._without is None or error.server not in self.context.sources:
                     raise
-                LOG.debug("%s is left out: %s", error.server, error.message)
+                LOG.info("%s is left out: %s", error.server, error.message)
                 self._use(self._without(error))
 
     def _plan(self, verify: bool, orphans_of: Collection[str]) -> Plan:
@@ -125,9 +125,10 @@ class Job:
             blocked_keys=blocked_keys,
             lineage=lineage,
             rejecting=context.rejecting,
+            sets={address: set_digests(keys) for address, keys in self._keys().items()},
         )
         plan = planning.make(self.links, self.graph, self._seen)
-        LOG.debug("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
+        LOG.info("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
         return plan
 
     @property
@@ -154,13 +155,14 @@ class Job:
                 del refusals[address]
         refusals = {a: r for a, r in refusals.items() if a not in link_tables.deferred}
         local = context.local.facts(len(self.links))
+        local = replace(local, identity=manifest.local.identity or local.identity)
         entries = (e for e in manifest.taken_out if e.address in context.removed)
         return Observation(
             Head(manifest.name, manifest.digest, manifest.files, local, self.servers),
             self._link_tables,
             seen.snapshots,
             refusals=tuple(r for r in refusals.values() if context.selection.reports(r)),
-            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), context.sources),
+            forgotten=counted_forgotten(self._forgotten(), (*removals, *left), context.sources, manifest),
             warnings=(
                 *done(entries, {r.address: r for r in removals}),
                 *map(left_out, left),
@@ -241,9 +243,9 @@ class Job:
         def one_at_a_time(event: Event) -> None:
             with guard:
                 if isinstance(event, LinkStarted):
-                    LOG.debug("%s: begun", event.address)
+                    LOG.info("%s: begun", event.address)
                 elif isinstance(event, LinkOutcome):
-                    LOG.debug("%s: %s", event.address, event.status)
+                    LOG.info("%s: %s", event.address, event.status)
                 listener(event)
 
         sources = {each.source for each in plan.removals if not each.blocked}
@@ -291,10 +293,7 @@ class Job:
             complete=frozenset(a for a in held if not link_tables[a].make_outbound),
             source_links=seen.source_links,
             blocked=seen.blocked,
-            keys={
-                a: joined(seen.keys.get(a, NOTHING_SEEN), deletions.keys.get(a, NOTHING_SEEN))
-                for a in {*seen.keys, *deletions.keys}
-            },
+            keys=self._keys(),
             dependents=deletions.dependents,
             epochs={
                 **{a: f.epochs for a, f in link_tables.items()},
@@ -302,6 +301,16 @@ class Job:
             },
             former_ids={a: move.old_ids for a, move in self._moves.items()},
         )
+
+    def _keys(self) -> dict[str, PlanKeys]:
+        """The sets of keys that the last plan's actions are bound to, by link."""
+        if self._observed is None or self._deletions is None:
+            raise ValueError("apply requires a plan of the same job")
+        seen, deletions = self._observed, self._deletions
+        return {
+            a: joined(seen.keys.get(a, NOTHING_SEEN), deletions.keys.get(a, NOTHING_SEEN))
+            for a in {*seen.keys, *deletions.keys}
+        }
 
     def _missing_owner_rights(self) -> list[str]:
         """What keeps djlink from making the owners' views where their schema stands, with the GRANT."""

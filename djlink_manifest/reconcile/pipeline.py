@@ -92,7 +92,7 @@ def open_job(
                 homes=same_servers(reached),
             )
             facts = tuple(_facts(addresses[name], results[name], resolved) for name in sorted(addresses))
-            LOG.debug(
+            LOG.info(
                 "%d of %d servers reached, %d links resolved, %d tables refused",
                 *(len(reached), len(results), len(resolved.links), len(resolved.refusals)),
             )

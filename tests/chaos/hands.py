@@ -179,6 +179,8 @@ class Hands:
                     if cursor.execute(f"SELECT 1 FROM `{of}`.`{each}` WHERE {self.where(table.key)}", key):
                         self.faults.append(f"{self.source}: {each} {key} is deleted at the source, and here")
                 released = self.lab.is_released(self.source, table)
-                if life.seen and not approved and not self.ledger.may_go(life, released=released):
+                reviewed = self.lab.is_reviewed(self.source, table)
+                may_go = self.ledger.may_go(life, released=released, reviewed=reviewed)
+                if life.seen and not approved and not may_go:
                     self.faults.append(f"{self.source}: {name} {key} was here, and was let go unasked")
                 self.ledger.counts["deleted, approved" if approved else "deleted, not held"] += 1

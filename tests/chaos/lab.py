@@ -18,7 +18,7 @@ import yaml
 from pymysql.connections import Connection
 
 from djlink_manifest.sandbox import SandboxServer, create_link_user, create_local_user, create_owner
-from tests.chaos.pipeline import DDL, TABLES, Content, Key, Table
+from tests.chaos.pipeline import CHILDREN, DDL, TABLES, Content, Key, Table
 from tests.chaos.wire import Proxy
 
 PASSWORD = "chaos-password-7"
@@ -78,6 +78,11 @@ class Lab:
     def is_reviewed(self, source: str, table: Table) -> bool:
         """Whether requests wait for a person."""
         return self._option(source, table, "deletions") == "review"
+
+    def may_wait(self, source: str, table: Table) -> bool:
+        """Whether requests of a table can wait for a person: what may go along is reviewed, too."""
+        below = (child for child, _, _ in CHILDREN[table.name])
+        return self.is_reviewed(source, table) or any(self.may_wait(source, child) for child in below)
 
     def _option(self, source: str, table: Table, name: str) -> str:
         of_table = self.special.get(source, {}).get(table.name, {})

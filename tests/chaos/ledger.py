@@ -13,11 +13,13 @@ from tests.chaos.pipeline import BY_NAME, Key, Reference, Row, Table, references
 
 @dataclass(slots=True)
 class Life:
-    """One entity of one source. What is true once stays so: `requested`, `permitted`, `unwanted`, `seen`.
+    """One entity of one source. What is true once stays so: `requested`, `permitted`, `agreed`, `unwanted`,
+    `seen`.
 
-    `permitted`: a request of it stood when a person approved the link's, or needs nobody's approval. `seen`:
-    it was in the local table once. `parents` are all that it ever referred to. `there` is whether it is at
-    the source, as far as its owner knows: a commit that a server's death interrupted may have been made.
+    `permitted`: a request of it needs nobody's approval, or stood when a person approved the link's, which is
+    `agreed`. `seen`: it was in the local table once. `parents` are all that it ever referred to. `there` is
+    whether it is at the source, as far as its owner knows: a commit that a server's death interrupted may
+    have been made.
     """
 
     table: Table
@@ -25,6 +27,7 @@ class Life:
     parents: set[Reference] = field(default_factory=set)
     requested: bool = False
     permitted: bool = False
+    agreed: bool = False
     unwanted: bool = False
     seen: bool = False
     there: Literal["yes", "no", "perhaps"] = "yes"
@@ -65,7 +68,7 @@ class Ledger:
         """A person approved these requests."""
         with self.guard:
             for key in keys:
-                self.lives[table, key].permitted = True
+                self.lives[table, key].permitted = self.lives[table, key].agreed = True
 
     def saw(self, table: str, keys: Iterable[Key]) -> None:
         """These keys were in the local table."""
@@ -90,11 +93,14 @@ class Ledger:
             due += self.lives[reference].parents
             yield self.lives[reference]
 
-    def may_go(self, life: Life, *, released: bool) -> bool:
-        """Whether an entity's local rows may be gone: by a permission, or since it was not wanted once."""
+    def may_go(self, life: Life, *, released: bool, reviewed: bool) -> bool:
+        """Whether an entity's local rows may be gone: by a permission, or since it was not wanted once.
+
+        What is `reviewed` goes along with nothing to which no person agreed.
+        """
         with self.guard:
             above = list(self.ancestry(life))
-        by_request = any(each.permitted for each in above)
+        by_request = any(each.agreed if reviewed else each.permitted for each in above)
         return by_request or (
             released and (BY_NAME[life.table.name].needed or any(x.unwanted for x in above))
         )

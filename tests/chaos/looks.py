@@ -24,6 +24,7 @@ KEPT, NEEDED, OVER = (
     "unwanted, needed by rows that stay",
     "unwanted, beyond `max_deletions`",
 )
+APPROVE = re.compile(r"`djlink approve (\S+)`")
 GONE = {1146, 1049}  # the table or schema is not made yet
 
 
@@ -136,10 +137,11 @@ class Looked:
             if life.there == "perhaps":
                 life.there = "yes" if is_there else "no"
             released = self.lab.is_released(self.source, life.table)
+            reviewed = self.lab.is_reviewed(self.source, life.table)
             if (
                 life.seen
                 and key not in self.here.masters[name]
-                and not self.ledger.may_go(life, released=released)
+                and not self.ledger.may_go(life, released=released, reviewed=reviewed)
             ):
                 found.faults.append(f"{self.source}: {name} {key} was here, and is gone unasked")
         return found
@@ -230,6 +232,12 @@ def told_reasons(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int]]
             yield link["address"], block["kind"], block["reason"], block["count"]
         for words in link["warnings"]:
             yield link["address"], "warning", words, 0
+
+
+def awaiting(plan: Mapping[str, Any]) -> set[str]:
+    """The addresses of which a plan says that `djlink approve ADDRESS` is the next step."""
+    hints = [block["hint"] or "" for link in plan["links"] for block in link["blocked"]]
+    return {address for hint in hints for address in APPROVE.findall(hint)}
 
 
 def told_of(link: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

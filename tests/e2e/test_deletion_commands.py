@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 
@@ -66,29 +67,48 @@ def test_a_deletion_is_seen_approved_done_and_its_approval_taken_out(lab: Rig) -
     assert len(local(lab, "session")) == 4
     written = djlink(lab, "approve", session, "--by", "a.lee").stderr
     assert "Wrote the approval of 2 deletions" in written
-    manifest = lab.folder / "djlink.yaml"
-    assert "approvals:\n  - {link: " in manifest.read_text()
+    assert written.endswith("to approvals.yaml. Next: `djlink apply`\n")
+    approvals = lab.folder / "approvals.yaml"
+    assert "approvals:\n  - {link: " in approvals.read_text()
+    assert "approvals" not in (lab.folder / "djlink.yaml").read_text()
     djlink(lab, "validate")
     done = djlink(lab, "apply", "--auto-approve").stdout
     assert "approved by a.lee" in done
     assert len(local(lab, "session")) == 2
 
     assert "is spent" in djlink(lab, "plan").stdout
-    assert "djlink.yaml" in djlink(lab, "fmt", "--prune").stdout
-    assert "approvals: []" in manifest.read_text()
+    assert "approvals.yaml" in djlink(lab, "fmt", "--prune").stdout
+    assert "approvals: []" in approvals.read_text()
     assert "is spent" not in djlink(lab, "plan").stdout
 
 
-def test_an_approval_may_go_into_a_file_of_its_own(lab: Rig) -> None:
+def test_an_approval_may_go_into_a_file_of_any_name_and_the_next_step_names_it(lab: Rig) -> None:
     lab.write(document(lab))
     request(lab, "spikes", "id = 3")
-    djlink(lab, "approve", lab.address("lab_a", "lab", "Spikes"), "--into", "approvals.yaml")
+    spikes = lab.address("lab_a", "lab", "Spikes")
+    said = djlink(lab, "approve", spikes, "--into", "our decisions.yaml").stderr
     assert "approvals" not in (lab.folder / "djlink.yaml").read_text()
-    files = ("-f", "djlink.yaml", "-f", "approvals.yaml")
-    djlink(lab, "apply", "--auto-approve", *files)
+    next_step = shlex.split(said.strip().split("Next: ")[1].strip("`"))
+    assert next_step == ["djlink", "apply", "-f", "djlink.yaml", "-f", "our decisions.yaml"]
+    djlink(lab, *next_step[1:], "--auto-approve")
     assert local(lab, "spikes", "id") == {(1,), (2,)}
-    djlink(lab, "fmt", "--prune", *files)
-    assert (lab.folder / "approvals.yaml").read_text() == "approvals: []\n"
+    djlink(lab, "fmt", "--prune", *next_step[2:])
+    assert (lab.folder / "our decisions.yaml").read_text() == "approvals: []\n"
+
+
+def test_approvals_of_another_manifest_in_the_folder_are_not_written_to(lab: Rig) -> None:
+    lab.write(document(lab))
+    theirs = lab.folder / "approvals.yaml"
+    theirs.write_text("name: paper\napprovals: []\n")
+    request(lab, "spikes", "id = 3")
+    spikes = lab.address("lab_a", "lab", "Spikes")
+    refused = djlink(lab, "approve", spikes, "--into", "approvals.yaml", code=1).stderr
+    assert "approvals.yaml has the approvals of another manifest, `paper`" in refused
+    said = djlink(lab, "approve", spikes).stderr
+    assert said.endswith("to djlink.yaml. Next: `djlink apply`\n")
+    assert theirs.read_text() == "name: paper\napprovals: []\n"
+    djlink(lab, "apply", "--auto-approve")
+    assert local(lab, "spikes", "id") == {(1,), (2,)}
 
 
 def test_yes_at_the_terminal_approves_what_the_plan_lists(lab: Rig) -> None:

@@ -74,7 +74,7 @@ def test_one_ctrl_c_finishes_the_batch_in_hand_and_sums_up(lab: Faulty, number: 
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "Finishing the current batches" in err
-    assert "Interrupted. Committed changes are kept; run `djlink apply` to continue." in out
+    assert "Interrupted. Committed changes are kept; run `djlink apply -f " in out
     assert "Traceback" not in out + err
     assert local_sessions(lab) == 6
     assert "committed before: 6 rows pulled" in out

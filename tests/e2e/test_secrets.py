@@ -39,6 +39,7 @@ def lab(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         ("apply", "--auto-approve", "--debug"),
         ("apply", "--auto-approve", "--json"),
         ("status",),
+        ("list", "--json"),
     ],
     ids=" ".join,
 )

@@ -77,7 +77,7 @@ REFUSED = {
         r"external store in the format of DataJoint before 2\.0: inside__clip\.clip",
         "remove it from the manifest",
     ),
-    "WrongSql": ("rejects `where`: Unknown column 'nonsense'", "only the table's own columns"),
+    "WrongSql": ("rejects `where`: Unknown collation: 'nonsense'", "only the table's own columns"),
     "NoSql": ("rejects `where`: .*syntax", "correct the condition"),
     "WrongMap": ("uses the column `nam`, which the table does not have", "did you mean `name`"),
     "Number": ("compares the text column `name` with the number 5", "quotes"),
@@ -131,7 +131,7 @@ def case(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         # named one by one, both are refused offline
         del rules["twin"], rules["_twin"]
         rules["*twin"] = {}
-        rules["WrongSql"] = {"where": "nonsense = 1"}
+        rules["WrongSql"] = {"where": "'x' COLLATE nonsense = 'y'"}
         rules["NoSql"] = {"where": "id = = 1"}
         rules["WrongMap"] = {"where": [{"nam": "x"}, {"name": "y"}]}
         rules["Text"] = {"where": [{"id": [1, "2"]}, {"id": "A001"}]}

@@ -124,6 +124,23 @@ def test_ddl_is_tried_again_and_succeeds_where_the_table_comes_free(pipeline: Ri
     assert pulled(pipeline) == [10, 20, 30]
 
 
+def test_a_local_schema_that_another_apply_made_meanwhile_is_used_while_that_one_writes(
+    pipeline: Rig,
+) -> None:
+    schema = pipeline.local_schema("lab_a", "lab")
+    with pipeline.job(everything(pipeline)) as job, pipeline.servers.local.connect() as other:
+        plan = job.plan()
+        with other.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE `{schema}`")
+            cursor.execute(f"CREATE TABLE `{schema}`.other (id int PRIMARY KEY)")
+            cursor.execute("START TRANSACTION")
+            # as a batch does; MySQL lets nobody make that schema, IF NOT EXISTS too, until it ends
+            cursor.execute(f"INSERT INTO `{schema}`.other VALUES (1)")
+            report = job.apply(plan, lambda event: None, threading.Event())
+    assert report.succeeded, report.outcomes
+    assert pulled(pipeline) == [10, 20, 30]
+
+
 def test_an_open_registration_holds_up_none_of_the_sources_inserts(pipeline: Rig) -> None:
     """Before, between and behind the registered keys, below registered rows, and in the unique index."""
     # with a reference from the part, a registration reads the part rows of each entity

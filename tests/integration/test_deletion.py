@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.pipelines.deletion import (
     approvals,
     auto,
@@ -89,3 +91,33 @@ def test_under_auto_requests_are_done_without_a_word(lab: Rig) -> None:
     assert outbound(lab, "session_deletion_approved", "name, n") == [("ann", 1), ("ann", 2)]
     assert outbound(lab, "spikes", "id") == [(2,), (3,)]
     assert not lab.plan(auto(lab)).has_changes
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_awaits_approval_goes_in_one_round_whichever_overlaps_and_in_whatever_order(
+    lab: Rig, order: int
+) -> None:
+    options = {"deletions": "auto", "max_deletions": "100%"}
+    doc = document(lab, {"*": {}, "Spikes": {"deletions": "review"}}, defaults=options)
+    request(lab, "subject", "name <> 'eve'")
+    request(lab, "session", "name <> 'eve'")
+    request(lab, "spikes", "id < 3")
+    plan, report = lab.apply(doc)
+    assert report.succeeded, report.outcomes
+    for table in ("Subject", "Session", "Spikes"):  # an `auto` link waits for what would go along
+        link = of(lab, plan, table)
+        [waiting] = link.blocked
+        assert (waiting.kind, deletes(link)) == ("review", [])
+        assert f"`djlink approve {link.address}`" in str(waiting.hint)
+    given = approvals(lab, doc)
+    assert [a.count for a in given] == [2, 3, 2]
+    plan, report = lab.apply(with_approvals(doc, given[::order]))
+    assert report.succeeded, report.outcomes
+    assert local(lab, "subject", "name") == {("eve",)}
+    assert local(lab, "session", "name, n") == {("eve", 1)}
+    assert local(lab, "spikes", "id") == {(3,)}
+    assert outbound(lab, "subject_deletion_approved", "name") == [("ann",), ("bob",)]
+    plan = lab.plan(with_approvals(doc, given))
+    assert not plan.has_changes
+    assert [b for link in plan.links for b in link.blocked] == []
+    assert len(plan.spent) == 3

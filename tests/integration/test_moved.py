@@ -462,7 +462,7 @@ def test_every_command_tells_that_a_move_is_due_and_the_owner_sees_the_present_n
     code, text = says("status")
     assert (code, "to move" in text) == (0, True)
     code, text = says("explain", address, "s=10")
-    assert (code, "run djlink apply" in text) == (1, True)
+    assert (code, "run `djlink apply" in text) == (1, True)
     assert "Traceback" not in says("doctor")[1]
     assert says("requests")[0] == 0
     code, text = says("apply", "--auto-approve")

@@ -587,7 +587,7 @@ def test_while_another_works_on_the_link_pull_and_delete_say_who(notebook: Noteb
             for work in (lambda: subject().pull(display_progress=False), subject.delete):
                 with pytest.raises(LinkLocked, match="another djlink works on this link") as caught:
                     work()
-                assert "try again" in str(caught.value.hint) or "run djlink apply" in str(caught.value.hint)
+                assert "try again" in str(caught.value.hint) or "pull() again" in str(caught.value.hint)
     assert len(subject()) == 1
     assert len(session()) == 0
     assert pulled(subject) == 2

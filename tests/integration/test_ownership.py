@@ -65,6 +65,42 @@ def test_another_manifest_with_other_tables_works_beside_it(linked: Rig) -> None
     assert not linked.plan(everything(linked)).has_changes
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_first_apply_that_lost_its_local_table_to_another_manifest_may_go_elsewhere(
+    lab: Rig, moved: bool
+) -> None:
+    ask(lab.servers.lab_a, f"CREATE DATABASE {lab.names('outbound2')}")
+    ask(lab.servers.lab_a, f"GRANT ALL ON {lab.names('outbound2')}.* TO '{lab.names('link')}'@'%'")
+    other = {**everything(lab), "name": "other"}
+    other["sources"] = {"lab_a": {**other["sources"]["lab_a"], "outbound": lab.names("outbound2")}}
+    with lab.job(other) as job:
+        plan = job.plan()
+        assert lab.apply(everything(lab))[1].succeeded
+        report = job.apply(plan, quiet, threading.Event())
+    failed = [o for o in report.outcomes if o.status == "failed"]
+    assert all("has just been linked by somebody else" in str(o.problem) for o in failed), failed
+    assert {o.hint for o in failed} == {
+        "run `djlink plan`, which says whose it is; then choose another `schema_name`"
+    }
+    _, hint = refused(of(lab, "Subject", other))
+    assert "choose another local schema with `schema_name`" in hint
+    other["defaults"] = {"schema_name": lab.names("theirs_") + "{schema}"}
+    here = lab.local_schema("lab_a", "lab")
+    if moved:  # for other links of that schema, say
+        other["moved"] = [{"local_schema": here, "to": lab.names(f"theirs_{lab.names('lab')}")}]
+    before = [each for each in checksums(lab) if here in each[0]]
+    _, report = lab.apply(other)
+    assert report.succeeded, report.outcomes
+    assert [each for each in checksums(lab) if here in each[0]] == before != []
+    assert not lab.plan(other).has_changes
+    assert not lab.plan(everything(lab)).has_changes
+    # from here on it is that local table's, as ever
+    other["defaults"] = {"schema_name": lab.names("again_") + "{schema}"}
+    other.pop("moved", None)
+    reason, _ = refused(of(lab, "Subject", other))
+    assert "its local table is" in reason
+
+
 def test_a_local_schema_that_changes_in_the_manifest_is_refused(linked: Rig) -> None:
     document = everything(linked)
     document["defaults"] = {"schema_name": linked.names("moved_") + "{schema}"}

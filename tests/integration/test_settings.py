@@ -176,7 +176,7 @@ def test_a_right_taken_away_after_the_plan_fails_the_link_and_says_what_is_missi
     assert outcome.status == "failed"
     assert "INSERT command denied" in (outcome.problem or "")
     # MySQL's error does not name the schema
-    next_step = {"mysql": "run djlink doctor, which prints the GRANT", "mariadb": "GRANT INSERT ON `"}
+    next_step = {"mysql": "run `djlink doctor`, which prints the GRANT", "mariadb": "GRANT INSERT ON `"}
     assert next_step[own.servers.local.vendor] in (outcome.hint or "")
     assert len([s for s in sent if loads(s)]) == 1, "what no further try helps is not tried again"
     assert local_count(own) <= held(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from djlink_manifest.errors import LinkLocked
 from djlink_manifest.model.tables.naming import lock_name
+from tests.support.command import run
 from tests.support.faults.crash import Applier
 from tests.support.invariants.protection import check_whole
 from tests.support.pipelines.deletion import (
@@ -64,6 +66,34 @@ def test_a_forgotten_link_is_told_with_what_it_holds_and_not_touched(lab: Rig) -
     assert (forgotten.source_table.split(".")[1], forgotten.held) == ("session", 4)
     assert len(outbound(lab, "session")) == 4
     assert len(local(lab, "session")) == 4
+
+
+def test_the_entry_that_a_plan_prints_for_a_forgotten_link_takes_it_out(lab: Rig) -> None:
+    undeclared = {key: value for key, value in without_session(lab, None).items() if key != "removed"}
+    path, address = lab.write(undeclared), lab.address("lab_a", "lab", "Session")
+    code, out, err = run(lab, path, "plan", "--fail-on", "drift,forgotten")
+    assert code == 1
+    assert "--fail-on forgotten: 1 link forgotten" in err
+    assert "1 link forgotten (4 rows still held)" in out
+    told = json.loads(run(lab, path, "plan", "--json")[1])
+    [forgotten] = told["forgotten"]
+    assert forgotten["address"] == address
+    assert (told["summary"]["forgotten"], told["summary"]["forgotten_rows"]) == (1, 4)
+    words, _, entry = forgotten["hint"].partition("take it out: ")
+    assert words
+    with path.open("a") as file:
+        file.write(entry + "\n")
+    code, out, err = run(lab, path, "plan", "--fail-on", "forgotten")
+    assert (code, err) == (0, "")
+    assert "1 link to remove" in out
+    # where the manifest has the key already, its place is told
+    document = {
+        **without_session(lab, None),
+        "removed": {lab.address("lab_a", "lab", "Old"): {"table": "keep"}},
+    }
+    path = lab.write(document)
+    line = path.read_text().splitlines().index("removed:") + 1
+    assert f"an entry of `removed` ({path}:{line}): {address}: {{table: keep}}" in run(lab, path, "plan")[1]
 
 
 @on_all_pairs

@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from djlink_manifest import cli
+from tests.support import next_steps
 from tests.support.invariants.secrecy import found
 from tests.support.rig import Rig
 
@@ -51,7 +52,8 @@ def called(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, without a terminal: what a process of its own would have ended with.
 
-    It saves the start of an interpreter, half a second. A secret that is printed fails the test.
+    It saves the start of an interpreter, half a second. A secret that is printed fails the test, and so
+    does a next step that cannot be typed.
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with (
@@ -65,6 +67,8 @@ def called(
     ):
         code = cli.run(arguments)
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    for text in texts:
+        next_steps.check(text)
     assert not any(map(found, texts)), f"a command printed a secret: {arguments}"
     return subprocess.CompletedProcess(arguments, code, *texts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from hypothesis import strategies as st
@@ -160,6 +161,7 @@ TRACE = LinkPlan(
                 (("lab_a_ephys.trace", 15), ("lab_a_ephys.spikes", 3400)),
                 2,
                 (LabRows("analysis.fit", 3, "(dj.FreeTable(…) & …).delete()"),),
+                whole=(("lab_a.ephys.Spikes", 3400),),
             ),
         ),
         now=datetime(2026, 11, 20, 9),
@@ -307,6 +309,21 @@ def rich_plan() -> Plan:
 def quiet_plan() -> Plan:
     """A plan with nothing to do."""
     return Plan("atlas", DIGEST, ("atlas.yaml",), LOCAL, (LAB_A,), QUIET)
+
+
+def wide_plan(count: int = 217) -> Plan:
+    """A plan of many new links in eleven schemas and nine waves, some with warnings."""
+    links = [
+        replace(
+            SESSION,
+            address=f"lab_a.schema_{number % 11:02}.Table{number}",
+            wave=1 + number % 9,
+            needs=(),
+            warnings=SESSION.warnings if number % 5 == 0 else (),
+        )
+        for number in range(count)
+    ]
+    return replace(quiet_plan(), links=tuple(sorted(links, key=lambda each: (each.wave, each.address))))
 
 
 def report() -> Report:

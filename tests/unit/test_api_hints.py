@@ -36,8 +36,8 @@ from djlink_manifest.api.hints import in_python
             "store of DataJoint's configuration",
         ),
         (
-            "choose another local schema with `schema_name`, or rename that table; to take it over: djlink "
-            "adopt db.lab.example:3306.lab.Session",
+            "choose another local schema with `schema_name`, or rename that table; to take it over: `djlink "
+            "adopt db.lab.example:3306.lab.Session`",
             "give Link another local schema, or rename that table",
         ),
         (
@@ -47,12 +47,12 @@ from djlink_manifest.api.hints import in_python
         ),
         (
             "check `host`, `port` and `outbound` of db; if they are correct and the outbound tables are "
-            "lost: djlink adopt db.lab.T",
+            "lost: `djlink adopt db.lab.T`",
             "check `host`, `port` and `outbound` of db",
         ),
         (
             "use that server, or give this manifest another name and outbound schema; if this server is the "
-            "one to go on with: djlink adopt db.lab.T",
+            "one to go on with: `djlink adopt db.lab.T`",
             "use that server, or give Link another `outbound`; if this server is the one to go on with: call "
             "adopt()",
         ),

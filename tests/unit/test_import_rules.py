@@ -23,7 +23,7 @@ ROOT = CHECKOUT / PACKAGE
 
 # Which folder may import which others, besides itself. `servers.sql` and the like are modules that stand in a
 # folder beside its rooms; a name stands for all below it. What is not named here may import nothing.
-VALUES = "errors model manifest.models manifest.text"
+VALUES = "errors model manifest.models manifest.conditions manifest.text"
 PURE = f"{VALUES} reconcile.state"
 SESSIONS = "errors model servers.sql servers.session"
 KEYS = f"{SESSIONS} servers.ddl servers.query servers.keys"
@@ -37,15 +37,19 @@ FOLDERS = {
     "errors": "",
     "retry": "errors",
     "parallel": "",
+    "model": "",
     "model.tables": "errors",
     "model.server": "model.tables",
     "model.stores": "model.tables",
     "model.vendors": "model.tables model.server",
     "model.links": "errors model.tables model.server",
     "manifest.text": "errors model",
-    "manifest.models": "errors model manifest.text",
+    "manifest.conditions": "model manifest.text",
+    "manifest.models": "errors model manifest.text manifest.conditions",
+    "manifest.compare": "errors model manifest.text manifest.models",
     "manifest.checks": "errors model manifest.text manifest.models",
     "manifest.edit": "errors model manifest.text manifest.models",
+    "manifest.trust": "errors model manifest.text manifest.models manifest.checks",
     "manifest": "errors model manifest",
     "servers": "errors model",
     "servers.dialects": "errors model servers.sql",
@@ -77,14 +81,16 @@ FOLDERS = {
     "reconcile.explain": f"{OBSERVED} reconcile.job reconcile.adopt {SERVERS}",
     "report.screen": VALUES,
     "report.plan": f"{PURE} reconcile.plan reconcile.runtime report.screen",
+    "report.document": f"{PURE} reconcile.plan report.plan",
     "report.apply": f"{PURE} reconcile.plan reconcile.runtime report.screen report.plan",
-    "report.commands": f"{PURE} reconcile.plan reconcile.adopt report.screen report.plan",
+    "report.commands": f"{PURE} manifest.compare reconcile.plan reconcile.adopt report.screen report.plan",
     "owner": f"{VALUES} retry reconcile.resolve {SERVERS} servers.owner",
     "api": f"{PURE} {ASKED} retry reconcile.plan reconcile.runtime reconcile.observe "
     "reconcile.explain owner report",
     "cli.terminal": f"{VALUES} report.screen",
-    "cli.options": f"{VALUES} {ASKED} owner report.screen cli.terminal",
-    "cli.commands": f"{VALUES} {ASKED} reconcile.bootstrap reconcile.doctor reconcile.explain {SCREEN}",
+    "cli.options": f"{VALUES} {ASKED} owner manifest.compare reconcile.plan report cli.terminal",
+    "cli.commands": f"{VALUES} {ASKED} reconcile.plan reconcile.bootstrap reconcile.doctor reconcile.explain "
+    f"{SCREEN}",
     "cli": "cli",
     "sandbox.servers": "errors model",
     "sandbox.demo": "errors model sandbox.servers",
@@ -106,7 +112,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "ruamel": ("manifest.edit",),
     "networkx": ("model.links.graph",),
     "pymysql": ("servers", "sandbox"),
-    "pydantic": ("manifest",),
+    "pydantic": ("manifest", "report.document"),
     "pydantic_core": ("manifest",),
     "rich": ("report", "cli"),
     "cryptography": ("sandbox",),

@@ -303,7 +303,7 @@ def test_a_folder_is_all_its_files_side_by_side(tmp_path: Path) -> None:
 
 def test_the_same_key_twice_in_a_folder_is_an_error(tmp_path: Path) -> None:
     written(tmp_path, one(""), "d/a.yaml")
-    again = "manifest: 1\n▸name: atlas\nsources: {lab_a: {▸host: x, schemas: {s: {▸tables: [U]}}}}\n"
+    again = "manifest: 1\n▸name: other\nsources: {lab_a: {▸host: x, schemas: {s: {▸tables: [U]}}}}\n"
     written(tmp_path, again.replace("▸", ""), "d/b.yaml")
     manifest, found = read([tmp_path / "d"])
     assert manifest is None

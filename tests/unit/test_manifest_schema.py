@@ -25,7 +25,8 @@ from djlink_manifest.manifest.text.tree import parse
 from tests.unit.manifest_cases import HEAD, loaded, rules, tables, written
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
+TRUST = ROOT / "examples" / "trust.yaml"
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if path != TRUST)
 LAID_OVER = {"staging.yaml", "approvals.yaml"}
 DOCS = (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8")
 
@@ -47,6 +48,7 @@ def test_the_schemas_in_the_checkout_are_fresh() -> None:
     for name, made in (
         (schema.MANIFEST, schema.manifest_schema()),
         (schema.OVERLAY, schema.overlay_schema()),
+        (schema.TRUST, schema.trust_schema()),
     ):
         assert (ROOT / "schemas" / name).read_text(encoding="utf-8") == schema.rendered(made)
     assert schema.main(["--check"]) == 0
@@ -93,6 +95,20 @@ def test_every_example_names_its_schema_in_the_first_line(path: Path) -> None:
     assert (path.parent / match[1]).resolve() in {
         ROOT / "schemas" / n for n in (schema.MANIFEST, schema.OVERLAY)
     }
+
+
+def test_the_schema_of_trust_files_is_as_strict_as_their_reader() -> None:
+    text = TRUST.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=../schemas/trust.schema.json\n")
+    assert faults(schema.TRUST, text) == []
+    for wrong in (
+        text.replace("sources:", "source:"),
+        text.replace("trust: 1", "trust: 2"),
+        text.replace("    outbound: ourlab_outbound\n", ""),
+        text.replace("manifests: [navigation-review]", "manifests: []"),
+        text.replace("protocol: file,", "protocols: file,"),
+    ):
+        assert faults(schema.TRUST, wrong) != []
 
 
 def test_there_are_examples() -> None:

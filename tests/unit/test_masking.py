@@ -122,7 +122,7 @@ ROWS = {
     "Incorrect string value: 'Smith' for function uuid_to_bin": " for function uuid_to_bin",
     "Truncated incorrect DOUBLE value: 'Smith'": "",
     "BIGINT value is out of range in '(`t`.`a` - Smith)'": "",
-    "Invalid JSON text: 'Smith\" at position 3 in value for column 'c'.": " at position 3 in value for column 'c'.",
+    "Invalid JSON text: 'Smith\" at position 3 in value for key 'c'": " at position 3 in value for key 'c'",
     "You have an error in your SQL syntax near 'Smith'' at line 3": " at line 3",
     "Got 'column 'Smith'' in it": "",
 }

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.plan.html import plan_html, table_html
 from djlink_manifest.report.plan.text import plan_lines, sections
+from djlink_manifest.report.screen.layout import laid_out
 from djlink_manifest.report.screen.terminal import plain
 from tests.unit.plan_samples import NASTY, PLANS, rich_plan
 
@@ -41,7 +42,7 @@ def test_a_plan_as_html_says_what_the_screen_says() -> None:
         for row in rows:
             for words in (title, row.subject, row.words, row.place):
                 assert plain(words) in text
-    assert plan_lines(plan)[-1].plain in text
+    assert list(laid_out(plan_lines(plan)))[-1].plain in text
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,6 +23,7 @@ from tests.unit import plan_samples as samples
 SCHEMA: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "schemas" / "plan.schema.json").read_text(encoding="utf-8")
 )
+OF_THE_WHOLE = ("unavailable", "refused", "remove", "remove_blocked", "forgotten", "forgotten_rows")
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
@@ -57,12 +58,12 @@ def test_the_schema_leaves_nothing_open() -> None:
 
 
 def test_the_schema_knows_each_action() -> None:
-    kinds = {each["properties"]["kind"]["const"] for each in SCHEMA["$defs"]["action"]["oneOf"]}
+    kinds = set(SCHEMA["$defs"]["LinkForm"]["properties"]["actions"]["items"]["discriminator"]["mapping"])
     assert len(kinds) == len(get_args(Action))
 
 
 def test_the_schema_knows_each_sum() -> None:
-    assert list(SCHEMA["$defs"]["summary"]["properties"]) == [each.name for each in fields(Totals)]
+    assert list(SCHEMA["$defs"]["SummaryForm"]["properties"]) == [each.name for each in fields(Totals)]
 
 
 def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
@@ -85,6 +86,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "server": "local",
         "objects": {"count": 2481, "bytes": 7_200_000_000, "unsized": 1},
         "writes_to": ["lab_a", "local"],
+        "bound": [],
     }
     assert session["location"] == {"file": "atlas.yaml", "line": 12, "column": 9}
     assert links["lab_a.ephys.Scan"]["after"] == [
@@ -122,6 +124,12 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "drifting": 1,
         "kept": 9,
         "unchanged": 3,
+        "unavailable": 1,
+        "refused": 1,
+        "remove": 0,
+        "remove_blocked": 0,
+        "forgotten": 1,
+        "forgotten_rows": 0,
     }
 
 
@@ -129,7 +137,9 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
 @settings(deadline=None)
 def test_the_sums_of_a_plan_are_those_of_its_links(plan: Plan) -> None:
     whole, each = of_plan(plan), [of_link(link) for link in plan.links]
-    for field in fields(Totals):
+    assert tuple(field.name for field in fields(Totals))[-len(OF_THE_WHOLE) :] == OF_THE_WHOLE
+    assert (whole.refused, whole.forgotten) == (len(plan.refusals), len(plan.forgotten))
+    for field in fields(Totals)[: -len(OF_THE_WHOLE)]:
         assert getattr(whole, field.name) == sum(getattr(one, field.name) for one in each)
 
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from rich.text import Text
 
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.reconcile.runtime.events import (
@@ -24,6 +23,7 @@ from djlink_manifest.reconcile.runtime.events import (
 )
 from djlink_manifest.report.apply.events import JsonEvents, Prose
 from djlink_manifest.report.apply.progress import Bars, Lines
+from djlink_manifest.report.screen.layout import Item, laid_out
 from djlink_manifest.report.screen.spinner import Spinner
 from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
@@ -61,7 +61,7 @@ def lines_for(events: Iterable[tuple[float, Event]]) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_off_a_terminal_a_link_gets_a_line_at_its_start_and_end_and_every_five_seconds() -> None:
+def test_off_a_terminal_a_link_gets_a_line_every_five_seconds_and_at_its_end() -> None:
     told = lines_for(
         [
             (0, LinkStarted("a.b.C", 1240)),
@@ -79,7 +79,6 @@ def test_off_a_terminal_a_link_gets_a_line_at_its_start_and_end_and_every_five_s
         ]
     )
     assert told == [
-        "a.b.C: started, 1,240 rows due",
         "a.b.C: 600 of 1,240 rows (3,000 rows with parts, 60 MB), 11 MB/s in 5.5s, 5.9s left",
         "a.b.C: lost the connection; reconnecting",
         "a.b.C: 1,240 of 1,240 rows (6,200 rows with parts, 124 MB), 12 MB/s in 10s",
@@ -165,10 +164,29 @@ def test_a_reader_of_records_that_is_gone_does_not_end_the_work_but_the_end_tell
         telling.end(samples.rich_plan(), samples.report())
 
 
+def test_a_quiet_apply_shows_messages_and_what_is_not_done() -> None:
+    shown: list[Item] = []
+    stream = io.StringIO()
+    prose = Prose(shown.extend, console_on(stream), animated=False, detail="closing")
+    prose.plan(samples.rich_plan())
+    with prose.display() as display:
+        for each in samples.report().outcomes:
+            display(each)
+        display.announce("Finishing")
+    prose.end(samples.quiet_plan(), samples.report())
+    text = "\n".join(each.plain for each in laid_out(shown))
+    assert stream.getvalue() == "Finishing\n"
+    assert text.startswith("Plan: ")
+    assert "lab_a.lab.Subject" not in text
+    assert "lab_a.ephys.Scan" in text
+
+
 def test_prose_ends_with_what_was_done() -> None:
-    shown: list[Text] = []
+    shown: list[Item] = []
     Prose(shown.extend, console_on(io.StringIO()), animated=False).end(samples.quiet_plan(), samples.report())
-    assert any(each.plain.startswith("Apply: 3 links done, 2 failed, 1 not attempted") for each in shown)
+    assert any(
+        each.plain.startswith("Apply: 3 links done, 2 failed, 1 not attempted") for each in laid_out(shown)
+    )
 
 
 def test_a_quick_command_writes_no_word_of_waiting() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,28 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.text import Text
 
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location
 from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.runtime.events import Report
+from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.status import status_lines
 from djlink_manifest.report.plan.summary import report_lines
 from djlink_manifest.report.plan.text import plan_lines
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines, error_lines
 from djlink_manifest.report.screen.figures import counted, duration, listed, size
+from djlink_manifest.report.screen.layout import Item, laid_out
 from djlink_manifest.report.screen.terminal import plain
 from tests.support.invariants.text import harmless
 from tests.unit import plan_samples as samples
 
 
-def shown(lines: Sequence[Text]) -> str:
+def shown(lines: Sequence[Item]) -> str:
     """The lines as a terminal without colours gets them."""
     stream, screen = io.StringIO(), Screen()
     screen.colour = "never"
-    for each in lines:
+    for each in laid_out(lines):
         screen.console(stream).print(each, soft_wrap=True)
     return stream.getvalue()
 
@@ -43,7 +45,7 @@ def plan_of(*links: LinkPlan) -> Plan:
 @given(samples.PLANS)
 @settings(deadline=None)
 def test_any_plan_is_shown_without_acting_upon_the_terminal(plan: Plan) -> None:
-    lines = plan_lines(plan)
+    lines = list(laid_out(plan_lines(plan)))
     assert harmless(shown(lines))
     assert shown(lines) == "".join(f"{each.plain}\n" for each in lines), "markup was interpreted"
 
@@ -51,7 +53,7 @@ def test_any_plan_is_shown_without_acting_upon_the_terminal(plan: Plan) -> None:
 @given(samples.PLANS)
 @settings(deadline=None)
 def test_the_status_of_any_plan_has_a_line_for_each_link(plan: Plan) -> None:
-    lines = status_lines(plan)
+    lines = list(laid_out(status_lines(plan)))
     assert harmless(shown(lines))
     titles = [number for number, each in enumerate(lines) if each.plain.startswith("link")]
     if plan.links:
@@ -78,7 +80,7 @@ def test_any_diagnostic_is_shown_without_acting_upon_the_terminal(found: list[Di
 @given(samples.PLANS)
 @settings(deadline=None)
 def test_every_deletion_that_awaits_approval_is_listed(plan: Plan) -> None:
-    lines = [each.plain for each in plan_lines(plan)]
+    lines = [each.plain for each in laid_out(plan_lines(plan))]
     text = "\n".join(lines)
     for link in plan.links:
         for block in link.blocked:
@@ -88,7 +90,7 @@ def test_every_deletion_that_awaits_approval_is_listed(plan: Plan) -> None:
 
 def test_a_hundred_deletions_are_listed_each() -> None:
     links = [LinkPlan(f"a.b.T{n:03}", 1, blocked=(Blocked("review", "asked", n + 1),)) for n in range(100)]
-    text = "\n".join(each.plain for each in plan_lines(plan_of(*links)))
+    text = "\n".join(each.plain for each in laid_out(plan_lines(plan_of(*links))))
     assert [f"a.b.T{n:03}  {counted(n + 1, 'row')}: asked" in text for n in range(100)] == [True] * 100
 
 
@@ -124,6 +126,56 @@ def test_a_link_that_waits_stands_below_the_one_that_stops_it_only() -> None:
 def test_a_link_that_waits_for_one_outside_the_plan_is_listed_itself() -> None:
     text = shown(plan_lines(plan_of(samples.TRIAL)))
     assert "· lab_b.stim.Trial  not attempted: lab_b.stim.Stimulus is blocked" in text
+
+
+def test_waves_are_numbered_without_jumps() -> None:
+    text = shown(plan_lines(plan_of(replace(samples.PARTLY, wave=2), replace(samples.WIDENED, wave=7))))
+    assert re.findall(r"^Wave .*$", text, re.MULTILINE) == ["Wave 1", "Wave 2"]
+
+
+def test_many_new_links_are_told_by_schema_and_each_where_that_is_asked_for() -> None:
+    plan = samples.wide_plan()
+    text = shown(plan_lines(plan))
+    assert len(text.splitlines()) < 80  # of 217 links
+    assert "217 links to create" in text
+    assert text.count("links to create") == 1 + 11
+    full = shown(plan_lines(plan, detail="full"))
+    assert all(f"{link.address} " in full for link in plan.links)
+    assert not any(f"{link.address} " in text for link in plan.links)
+
+
+def test_few_new_links_are_listed_each() -> None:
+    plan = samples.wide_plan(20)
+    text = shown(plan_lines(plan))
+    assert all(f"{link.address} " in text for link in plan.links)
+
+
+def test_a_new_link_with_anything_in_its_way_is_listed_among_many() -> None:
+    plan = samples.wide_plan()
+    odd = replace(plan.links[5], blocked=(Blocked("error", "it is odd", 2),))
+    links = tuple(odd if link.address == odd.address else link for link in plan.links)
+    assert "2 rows blocked: it is odd" in shown(plan_lines(replace(plan, links=links)))
+
+
+def test_a_summary_counts_every_link_that_changes() -> None:
+    text = shown(plan_lines(samples.rich_plan(), detail="schemas"))
+    assert "Wave" not in text
+    for words in ("lab_a.ephys", "lab_a.lab", "lab_b.stim", "17 rows: deletion requested", "forgotten"):
+        assert words in text
+    assert plain(closing(samples.rich_plan())[0]) in text
+
+
+def test_a_quiet_plan_is_its_closing_lines() -> None:
+    plan = samples.rich_plan()
+    assert shown(plan_lines(plan, detail="closing")) == "".join(f"{each}\n" for each in closing(plan))
+
+
+def test_a_result_that_was_told_is_not_told_again() -> None:
+    report = samples.report()
+    text = shown(report_lines(samples.quiet_plan(), report, told=True))
+    assert "lab_a.lab.Subject" not in text
+    assert all(each.address in text for each in report.outcomes if each.status != "done")
+    assert "3 links done" in text
 
 
 def test_an_order_is_explained_only_where_the_link_before_acts() -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import click
 
 from djlink_manifest.cli.commands.apply import check_terminal
+from djlink_manifest.cli.options import completing
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.terminal import line
 
 
 @click.command(short_help="Take over tables owned by another manifest, or by none.")
-@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@click.argument(
+    "addresses", nargs=-1, required=True, metavar="ADDRESS...", shell_complete=completing.selections
+)
 @file_option
 @click.option(
     "--from",
@@ -51,8 +55,7 @@ def adopt(
     from djlink_manifest.report.commands.adoption import rehearsal_json, rehearsal_lines
 
     if not auto_approve and not as_json:
-        command = f"djlink adopt {' '.join(addresses)}"
-        check_terminal(as_json, f"{command} --json", command)
+        check_terminal(as_json, command("adopt", *addresses, "--json"), ("adopt", *addresses))
     screen = current()
     scope = Scope(files, (), (), None)
     with opened(loaded(scope, screen), scope, screen) as (job, spinner):
@@ -68,8 +71,7 @@ def adopt(
     if as_json:
         screen.json(rehearsal_json(rehearsed, adopted=do))
     elif do:
-        option = "".join(f" -f {each}" for each in files)
-        screen.note([line(f"Adopted. To pull the rows, run: djlink apply{option}")])
+        screen.note([line("Adopted. To pull the rows, run: `djlink apply`")])
     elif rehearsed.adoptions:
         screen.note([line("Not adopted. Nothing was changed.")])
     undone = bool(rehearsed.adoptions) and not do and not as_json

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from djlink_manifest.cli.options import completing
 from djlink_manifest.cli.options.jobs import loaded, opened
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.screen import current
 
 
 @click.command(short_help="Explain why one entity is linked or not.")
-@click.argument("address", metavar="ADDRESS")
+@click.argument("address", metavar="ADDRESS", shell_complete=completing.addresses)
 @click.argument("key", metavar="KEY")
 @file_option
 @json_option("Print the explanation as JSON.")

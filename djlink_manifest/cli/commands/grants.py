@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from djlink_manifest.cli.options import completing
 from djlink_manifest.cli.options.jobs import loaded
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.screen import current
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     "servers",
     multiple=True,
     metavar="NAME",
+    shell_complete=completing.servers,
     help="Print only this server: a source's name, or `local`. Repeatable.",
 )
 @json_option("Print the statements as JSON.")

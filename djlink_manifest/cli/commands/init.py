@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from djlink_manifest.cli.options.manifest_options import DEFAULT_MANIFEST
+from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, chosen_if_any
+from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location, UsageError
 from djlink_manifest.manifest.edit.draft import (
     Draft,
@@ -29,6 +32,10 @@ from djlink_manifest.manifest.text.references import (
     LOCAL_USER,
     only_references,
 )
+from djlink_manifest.model.next_steps import command
+
+if TYPE_CHECKING:
+    from djlink_manifest.manifest.trust.read import TrustFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +79,16 @@ def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ..
     if not init_options.source or not init_options.schema:
         raise UsageError(
             f"`--from {init_options.place}` is not SOURCE.schema",
-            hint="for example: djlink init --from princeton.ephys",
+            hint="for example: `djlink init --from princeton.ephys`",
         )
-    files = init_options.files or ((DEFAULT_MANIFEST,) if Path(DEFAULT_MANIFEST).exists() else ())
-    base = load(list(files)) if files else None
+    files = chosen_if_any(init_options.files)
+    trust = trust_file()
+    base = load(list(files), trust) if files else None
     known = next((s for s in base.sources if s.name == init_options.source), None) if base else None
     _check_options(init_options, known)
     spec = known if known else _spec(init_options)
+    if trust is not None and not known:
+        _check_trust(spec, trust)
     catalog = prospect(spec, init_options.schema, os.environ)
     declared = {s.name: s for s in known.schemas} if known else {}
     places = [entry.place for entry in base.removed] if base else []
@@ -88,7 +98,7 @@ def from_server(init_options: InitOptions) -> tuple[str, str, str, tuple[str, ..
     server, head = None if known else _server(init_options, outbound), None if base else _head(init_options)
     draft = Draft(init_options.source, schemas, server, head, tuple(_opening(init_options, files)))
     draft, text = _proved(draft, init_options, files)
-    options = "".join(f" -f {each}" for each in files)
+    options = "".join(f" -f {shlex.quote(each)}" for each in files)
     usual = DEFAULT_MANIFEST if base is None else f"{init_options.schema}.yaml"
     return text, usual, options, tuple(_warnings(draft.schemas))
 
@@ -116,7 +126,7 @@ def _check_options(options: InitOptions, known: SourceSpec | None) -> None:
     if known is None and options.host is None:
         raise UsageError(
             f"the source `{options.source}` is not declared in a manifest, so its server is unknown",
-            hint=f"djlink init --from {options.place} --host db.{options.source}.example",
+            hint=command("init", "--from", options.place, "--host", f"db.{options.source}.example"),
         )
     if options.password is not None and not only_references(options.password):
         raise UsageError(
@@ -136,6 +146,16 @@ def _spec(options: InitOptions) -> ServerSpec:
         password=options.password or LINK_PASS,
         tls=tls,
     )
+
+
+def _check_trust(spec: ServerSpec, trust: TrustFile) -> None:
+    """Raise UsageError if the trust file does not list the source that the options describe."""
+    from djlink_manifest.manifest.load import checkout_of
+    from djlink_manifest.manifest.trust.check import untrusted
+
+    found = untrusted(spec, trust.trust.sources, trust.trust.local, trust, checkout_of([Path.cwd()]))
+    if found:
+        raise UsageError("\n".join(each.summary for each in found), hint=found[0].help)
 
 
 def _server(options: InitOptions, outbound: str | None) -> DraftServer:
@@ -162,11 +182,11 @@ def _opening(init_options: InitOptions, files: tuple[str, ...]) -> list[str]:
         f"Written by `djlink init --from {init_options.place}` from the server's catalog. "
         "Remove the tables that "
         "you do",
-        "not need, restrict the others with `where`, then run: djlink plan. Row counts are estimates.",
+        "not need, restrict the others with `where`, then run `djlink plan`. Row counts are estimates.",
     ]
     if files:
-        options = " ".join(f"-f {each}" for each in files)
-        return [*lines, f"It is merged over {', '.join(files)}: djlink plan {options} -f THIS-FILE"]
+        options = [word for each in (*files, "THIS-FILE") for word in ("-f", each)]
+        return [*lines, f"It is merged over {', '.join(files)}: {command('plan', *options)}"]
     return [
         *lines,
         "`name` marks the tables that it owns, `contact` is shown to source owners: write your own.",
@@ -210,7 +230,7 @@ def _proved(draft: Draft, options: InitOptions, files: tuple[str, ...]) -> tuple
             first = problems[0]
             raise DjlinkError(
                 f"the generated manifest is not valid: line {first.location.line}: {first.summary}",
-                hint=first.help or "write it by hand: djlink init",
+                hint=first.help or "write it by hand: `djlink init`",
             )
         draft = fewer
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from djlink_manifest.cli.options import completing
 from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
@@ -16,9 +17,10 @@ from djlink_manifest.cli.options.manifest_options import (
     output_options,
     scope_options,
 )
-from djlink_manifest.cli.terminal.files import read_text, replace_file
+from djlink_manifest.cli.terminal.files import read_text, replace_file, same_path
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show the deletions that sources request.")
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
+@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1, shell_complete=completing.addresses)
 @scope_options
 @click.option("--keys", is_flag=True, help="List the keys of the requested rows.")
 @json_option("Print the requests as JSON, without keys.")
@@ -73,7 +75,7 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
 
 
 @click.command(short_help="Approve the deletions that a source requests.")
-@click.argument("address")
+@click.argument("address", shell_complete=completing.addresses)
 @scope_options
 @click.option(
     "--orphans",
@@ -85,7 +87,8 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
     "--into",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to add the entry to.  [default: the one that has `approvals`, else the last manifest]",
+    help="File to add the entry to.  [default: the one that has `approvals`, else approvals.yaml beside the "
+    "manifest]",
 )
 @output_options
 def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Path | None) -> int:
@@ -105,7 +108,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
       djlink approve princeton.ephys.Recording --by a.lee --into approvals.yaml
       djlink approve princeton.ephys.Recording --orphans
     """
-    from djlink_manifest.manifest.edit.approvals import with_approval
+    from djlink_manifest.manifest.edit.approvals import name_in, with_approval
     from djlink_manifest.report.plan.requests import key_lines, orphan_lines, request_lines
 
     screen = current()
@@ -133,11 +136,27 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
         raise UsageError(f"no deletion of {address} awaits approval", hint=where)
     [approval] = given
     target = into or _target(scope, manifest)
-    text = read_text(target) if target.exists() else ""
+    text = read_text(target) if target.exists() else _new_text(target, scope, manifest)
+    if (owner := name_in(text)) not in (None, manifest.name):
+        raise UsageError(
+            f"{target} has the approvals of another manifest, `{owner}`", hint="name another file with --into"
+        )
     replace_file(target, with_approval(text, approval, str(target)))
     what = counted(approval.count, "deletion")
-    screen.note([line(f"Wrote the approval of {what} of {address} to {target}. Next: djlink apply")])
+    again = _apply_with(scope, target)
+    screen.note([line(f"Wrote the approval of {what} of {address} to {target}. Next: {again}")])
     return 0
+
+
+def _apply_with(scope: Scope, target: Path) -> str:
+    """Return the apply that reads the file, which may be none of the files that were read so far."""
+    from djlink_manifest.manifest.load import read
+
+    files = chosen(scope.files)
+    manifest, _ = read(files)
+    if manifest is not None and any(same_path(target, Path(each)) for each in manifest.files):
+        return command("apply")
+    return command("apply", *(word for each in (*files, str(target)) for word in ("-f", each)))
 
 
 def prune(scope: Scope) -> Iterator[Path]:
@@ -159,11 +178,25 @@ def prune(scope: Scope) -> Iterator[Path]:
 
 
 def _target(scope: Scope, manifest: Manifest) -> Path:
-    """Return the file for a new entry: one with `approvals`, the last one, or a new one in its folder."""
+    """Return the file for a new entry: one with `approvals`, else approvals.yaml beside the last file.
+
+    Where that is another manifest's, it is the last file itself.
+    """
     from djlink_manifest.manifest.edit.approvals import has_approvals
+    from djlink_manifest.manifest.text.overlay import APPROVALS
 
     for name in reversed(manifest.files):
         if has_approvals(read_text(Path(name))):
             return Path(name)
     last = Path(chosen(scope.files)[-1])
-    return last / "approvals.yaml" if last.is_dir() else last
+    beside = (last if last.is_dir() else last.parent) / APPROVALS
+    return beside if str(beside) in manifest.files or not beside.exists() else last
+
+
+def _new_text(target: Path, scope: Scope, manifest: Manifest) -> str:
+    """Return what a new file starts with; one that is read without being named says whose it is."""
+    from djlink_manifest.manifest.edit.approvals import empty_approvals
+    from djlink_manifest.manifest.text.overlay import APPROVALS
+
+    is_found = any(same_path(target, Path(each).parent / APPROVALS) for each in chosen(scope.files))
+    return empty_approvals(manifest.name) if is_found else ""

@@ -82,7 +82,9 @@ def held(
     with server.open() as desk:
         if table is None:
             if keys:
-                raise UsageError("--keys requires a table", hint="djlink source held ephys.Recording --keys")
+                raise UsageError(
+                    "--keys requires a table", hint="`djlink source held ephys.Recording --keys`"
+                )
             board, found = desk.board(), []
         else:
             with desk.gathered(desk.table(table), where, dependents=not no_dependents) as gathered:

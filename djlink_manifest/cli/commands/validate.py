@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from djlink_manifest.cli.options import completing
+from djlink_manifest.cli.options.files import DEFAULT_MANIFEST
 from djlink_manifest.cli.options.manifest_options import (
-    DEFAULT_MANIFEST,
     Scope,
     chosen,
     file_option,
@@ -16,9 +18,11 @@ from djlink_manifest.cli.options.manifest_options import (
     output_options,
     server_options,
 )
+from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.files import read_text, replace_file
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.diagnostics import count_words, diagnostic_lines, diagnostics_json
 from djlink_manifest.report.screen.figures import counted, listed
 from djlink_manifest.report.screen.terminal import line
@@ -34,6 +38,7 @@ MOST_WARNINGS = 20
     "--from",
     "place",
     metavar="SOURCE.schema",
+    shell_complete=completing.places,
     help="Generate it from this schema of a source's server and the parents in other schemas.",
 )
 @server_options
@@ -73,10 +78,10 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
     beside = _schema_beside(path)
     _write_all({Path(path): starter(), **beside}, force)
     [schema] = beside
-    option = "" if path == DEFAULT_MANIFEST else f" -f {path}"
+    check = command("validate", *([] if path == DEFAULT_MANIFEST else ["-f", path]))
     screen.note(
         [
-            line(f"Wrote {path}. Enter your servers and tables in it, then run: djlink validate{option}"),
+            line(f"Wrote {path}. Enter your servers and tables in it, then run: {check}"),
             line(f"Wrote {schema}, which lets editors complete and check the manifest."),
         ]
     )
@@ -104,7 +109,7 @@ def _check_no_server(server: dict[str, Any]) -> None:
     given = [name for name, value in server.items() if value not in (None, ())]
     if given:
         option = "-f" if given[0] == "files" else "--" + given[0].replace("_", "-")
-        raise UsageError(f"`{option}` requires --from", hint="djlink init --from SOURCE.schema …")
+        raise UsageError(f"`{option}` requires --from", hint="`djlink init --from SOURCE.schema`")
 
 
 def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
@@ -126,8 +131,9 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
     if not options:
         texts |= _schema_beside(target)
     _write_all(texts, force)
-    own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {target}"
-    screen.note([line(f"Wrote {target}. Remove the tables that you do not need, then run: djlink plan{own}")])
+    own = "" if not options and target == DEFAULT_MANIFEST else f"{options} -f {shlex.quote(target)}"
+    words = f"Wrote {target}. Remove the tables that you do not need, then run: `djlink plan{own}`"
+    screen.note([line(words)])
 
 
 @click.command(short_help="Check the manifest without connecting to a server.")
@@ -143,11 +149,12 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
       djlink validate
       djlink validate -f atlas.yaml -f this-machine.yaml
       djlink validate --json
+      djlink validate --trust /etc/djlink/trust.yaml
     """
     from djlink_manifest.manifest.load import read
 
     screen = current()
-    manifest, diagnostics = read(chosen(files))
+    manifest, diagnostics = read(chosen(files), trust_file())
     if as_json:
         screen.json(diagnostics_json(diagnostics))
     else:

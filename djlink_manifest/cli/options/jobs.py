@@ -11,10 +11,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from djlink_manifest.cli.options.manifest_options import Scope, chosen
+from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import ManifestError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from djlink_manifest.report.screen.spinner import Spinner
+from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
     from djlink_manifest.manifest.models.values import Manifest
@@ -22,13 +24,18 @@ if TYPE_CHECKING:
 
 
 def loaded(scope: Scope, screen: Screen) -> Manifest:
-    """Return the manifest and report its warnings. Raises ManifestError with every problem."""
+    """Return the manifest and report its warnings. Raises ManifestError with every problem.
+
+    Every command that connects to a server or resolves a reference gets its manifest from here, and so heeds
+    the trust file.
+    """
     from djlink_manifest.manifest.load import read
 
-    manifest, diagnostics = read(chosen(scope.files))
+    manifest, diagnostics = read(chosen(scope.files), trust_file())
     if manifest is None:
         raise ManifestError(diagnostics)
     screen.note(diagnostic_lines(diagnostics))
+    screen.note(line(f"{each} is read too, as it lies beside the manifest.") for each in manifest.found)
     return manifest
 
 

@@ -6,18 +6,20 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from djlink_manifest.cli.options.completing import selections
+from djlink_manifest.cli.options.files import DEFAULT_MANIFEST, FILES_VARIABLE, chosen_if_any
+from djlink_manifest.cli.options.trust_option import trust_option
 from djlink_manifest.cli.terminal.debug_log import shown_on
-from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.cli.terminal.screen import Screen, current
 from djlink_manifest.errors import UsageError
-from djlink_manifest.model.links.link import Limit
+from djlink_manifest.model.links.link import Growth, Limit
 
-DEFAULT_MANIFEST = "djlink.yaml"
 MOST_PARALLEL = 64
+GATES = ("drift", "review", "forgotten", "blocked")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -57,6 +59,11 @@ def output_options(command: _F) -> _F:
 
 
 def file_option(command: _F) -> _F:
+    """Give a command `-f`, any number of times, and `--trust`."""
+    return manifest_option(trust_option(command))
+
+
+def manifest_option(command: _F) -> _F:
     """Give a command `-f`, any number of times."""
     return click.option(
         "-f",
@@ -64,8 +71,9 @@ def file_option(command: _F) -> _F:
         "files",
         multiple=True,
         metavar="FILE",
+        type=click.Path(),
         help="A manifest, or a folder of manifests. Repeatable: later ones override earlier ones.  "
-        f"[default: {DEFAULT_MANIFEST}]",
+        f"[default: {FILES_VARIABLE}, else {DEFAULT_MANIFEST}]",
     )(command)
 
 
@@ -87,6 +95,7 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "targets",
         multiple=True,
         metavar="ADDRESS",
+        shell_complete=selections,
         help="Only this link (source.schema.Table, or a glob) and the links that it needs; anything that "
         "blocks it is reported. Repeatable.",
     )
@@ -95,6 +104,7 @@ def scope_options(command: Callable[..., int]) -> Callable[..., int]:
         "excludes",
         multiple=True,
         metavar="ADDRESS",
+        shell_complete=selections,
         help="Skip this link (source.schema.Table, or a glob) and the links that need it. Repeatable.",
     )
     parallel = click.option(
@@ -117,8 +127,9 @@ def server_options(command: _F) -> _F:
                 "files",
                 multiple=True,
                 metavar="FILE",
-                help="With --from: a manifest that declares the source.  [default: djlink.yaml, if it "
-                "exists]",
+                type=click.Path(),
+                help=f"With --from: a manifest that declares the source.  [default: {FILES_VARIABLE}, else "
+                f"{DEFAULT_MANIFEST} if it exists]",
             ),
             click.option("--host", metavar="HOST", help="With --from: the host of the source's server."),
             click.option(
@@ -162,7 +173,7 @@ def server_options(command: _F) -> _F:
         )
     ):
         command = option(command)
-    return command
+    return trust_option(command)
 
 
 def json_option(help: str) -> Callable[[_F], _F]:
@@ -177,6 +188,63 @@ def verify_option(command: _F) -> _F:
         is_flag=True,
         help="Compare whole rows, not only keys and counts. This reads every page of the tables.",
     )(command)
+
+
+def fail_on_option(command: _F) -> _F:
+    """Give a command `--fail-on`, names separated by commas, also more than once."""
+    return click.option(
+        "--fail-on",
+        multiple=True,
+        metavar="WHAT",
+        callback=_gates,
+        help=f"Exit with 1 if the plan has any of these: {', '.join(GATES)} (separated by commas).",
+    )(command)
+
+
+def growth_option(command: _F) -> _F:
+    """Give a command `--max-growth`."""
+    return click.option(
+        "--max-growth",
+        metavar="N|P%",
+        callback=_growth,
+        help="With --out: how many rows of a link may come beyond the plan's when it is applied: a number, "
+        "or a percentage of the link's rows at the source.  [default: any number]",
+    )(command)
+
+
+def _growth(context: click.Context, parameter: click.Parameter, value: str | None) -> Growth | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,6})?) ?%|([0-9]{1,18})", value)
+    if not match:
+        raise click.BadParameter("write a number of rows, or a percentage: 0, 100, 5%")
+    return Growth(float(match[1] or match[2]), percent=match[1] is not None)
+
+
+def _gates(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    names = [name.strip() for each in value for name in each.split(",")]
+    for name in names:
+        if name not in GATES:
+            raise click.BadParameter(f"`{name}` is none of {', '.join(GATES)}")
+    return tuple(dict.fromkeys(names))
+
+
+def detail_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command `--summary`, `--full` and `--quiet`, as one argument `detail`."""
+
+    @functools.wraps(command)
+    def with_detail(summary: bool, full: bool, quiet: bool, **others: Any) -> int:
+        given = [name for name, on in (("--summary", summary), ("--full", full), ("--quiet", quiet)) if on]
+        if len(given) > 1:
+            raise click.UsageError(f"{' and '.join(given)} do not go together")
+        detail = "closing" if quiet else "schemas" if summary else "full" if full else "links"
+        return command(detail=detail, **others)
+
+    return click.option("--summary", is_flag=True, help="Show one line per schema instead of links.")(
+        click.option("--full", is_flag=True, help="List each new link, also where there are many.")(
+            click.option("--quiet", "-q", is_flag=True, help="Show the closing lines only.")(with_detail)
+        )
+    )
 
 
 def limit_option(command: Callable[..., int]) -> Callable[..., int]:
@@ -205,21 +273,21 @@ def _limit(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def chosen(files: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the files to read: those given, else `djlink.yaml` of this folder.
+    """Return the files to read: those given, else those of DJLINK_FILE, else `djlink.yaml` of this folder.
 
     Raises UsageError if there are none.
     """
-    if files:
-        return files
-    if not Path(DEFAULT_MANIFEST).exists():
-        raise UsageError(
-            f"there is no {DEFAULT_MANIFEST} in this folder",
-            hint="run `djlink init` to write one, or name another file with `-f FILE`",
-        )
-    return (DEFAULT_MANIFEST,)
+    if found := chosen_if_any(files):
+        return found
+    raise UsageError(
+        f"there is no {DEFAULT_MANIFEST} in this folder",
+        hint=f"run `djlink init` to write one, or name another file with `-f FILE` or {FILES_VARIABLE}",
+    )
 
 
 def _set_colour(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if (screen := context.find_object(Screen)) is not None:
+        screen.context = context
     if value is not None:
         current().colour = value
 

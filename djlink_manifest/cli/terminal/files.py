@@ -18,6 +18,22 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from None
 
 
+def new_file(path: Path, text: str) -> None:
+    """Write a file that does not exist yet, for its owner alone to change; no link is followed.
+
+    Raises UsageError where there is one, or where it cannot be written.
+    """
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+            os.fchmod(number, 0o644)  # whatever the umask is
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} already exists", hint="choose another file, or remove it first") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
 def replace_file(path: Path, text: str) -> None:
     """Replace a file with the text atomically; links are followed and the file's mode is kept."""
     target = path.resolve()
@@ -31,3 +47,8 @@ def replace_file(path: Path, text: str) -> None:
     except OSError as error:
         transient.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def same_path(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one place, whether or not there is a file."""
+    return os.path.realpath(one) == os.path.realpath(other)

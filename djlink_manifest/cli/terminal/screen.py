@@ -11,9 +11,13 @@ from typing import Any, Literal, TextIO, cast
 
 import click
 from rich.console import Console
-from rich.text import Text
+
+from djlink_manifest.cli.terminal.next_steps import options_of
+from djlink_manifest.model.next_steps import completed
+from djlink_manifest.report.screen.layout import Item, laid_out
 
 Colour = Literal["auto", "always", "never"]
+HINTS = frozenset({"hint", "fix", "detail"})  # the fields of JSON that name next steps
 
 
 class _Console(Console):
@@ -25,19 +29,27 @@ class _Console(Console):
 
 
 class Screen:
-    """What a command writes to. `colour` and `debug` are the options of the command line."""
+    """What a command writes to. `colour` and `debug` are the options of the command line.
+
+    `context` is that of the running command: commands that a message names get its options.
+    """
 
     def __init__(self) -> None:
         self.colour: Colour = "auto"
         self.debug = False
+        self.context: click.Context | None = None
 
-    def show(self, lines: Iterable[Text]) -> None:
+    def show(self, lines: Iterable[Item]) -> None:
         """Write lines of a result to stdout."""
-        _write(self.console(sys.stdout), lines)
+        self._write(sys.stdout, lines)
 
-    def note(self, lines: Iterable[Text]) -> None:
+    def note(self, lines: Iterable[Item]) -> None:
         """Write lines of a message to stderr."""
-        _write(self.console(sys.stderr), lines)
+        self._write(sys.stderr, lines)
+
+    def typed(self, text: str) -> str:
+        """Return the text with its commands as they are to be typed now."""
+        return completed(text, options_of(self.context))
 
     def data(self, text: str) -> None:
         """Write a result to stdout unchanged."""
@@ -46,7 +58,7 @@ class Screen:
 
     def json(self, value: Any, *, indent: int | None = 2) -> None:
         """Write a JSON value to stdout in ASCII, so that it contains no control character."""
-        self.data(json.dumps(value, indent=indent, ensure_ascii=True) + "\n")
+        self.data(json.dumps(self._typed(value), indent=indent, ensure_ascii=True) + "\n")
 
     def console(self, stream: TextIO) -> Console:
         """Return a console for the stream that does not interpret markup."""
@@ -63,18 +75,37 @@ class Screen:
             emoji=False,
         )
 
+    def _write(self, stream: TextIO, lines: Iterable[Item]) -> None:
+        console = self.console(stream)
+        # what is read by a program, or kept in a file, has whole lines
+        width = console.width if stream.isatty() else None
+        for each in laid_out(lines, width, self.typed):
+            console.print(each, soft_wrap=True)
+
+    def _typed(self, value: Any) -> Any:
+        """The JSON value with the commands of its hints completed."""
+        if isinstance(value, dict):
+            return {
+                k: self.typed(v) if k in HINTS and isinstance(v, str) else self._typed(v)
+                for k, v in value.items()
+            }
+        return [self._typed(each) for each in value] if isinstance(value, list) else value
+
 
 def current() -> Screen:
     """Return the screen of the running command."""
     return cast(Screen, click.get_current_context().find_object(Screen))
 
 
+def same_place(one: TextIO, other: TextIO) -> bool:
+    """Return whether two streams go to the same terminal, file or pipe."""
+    try:
+        return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
 def soften(stream: TextIO) -> None:
     """Make a stream write `?` for signs that its encoding lacks."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
-
-
-def _write(console: Console, lines: Iterable[Text]) -> None:
-    for each in lines:
-        console.print(each, soft_wrap=True)

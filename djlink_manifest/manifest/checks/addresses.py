@@ -26,6 +26,7 @@ from djlink_manifest.manifest.models.values import (
 )
 from djlink_manifest.manifest.text.nodes import Steps, dotted, spot_of, spot_of_item
 from djlink_manifest.manifest.text.problems import did_you_mean
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.tables.naming import class_name
 
 FORM = "an address is `source.schema.Table`"
@@ -197,9 +198,10 @@ def _check_approval(approval: Approval, at: Checked) -> None:
     key_path = (*steps, "until")
     if at.is_wrong(key_path):
         return
+    hint = f"let {command('approve', approval.link)} write an entry for the present set"
     if bool(approval.until) == approval.orphans:
         words = "an approval needs either `until` or `orphans: true`"
-        at.error(key_path if approval.until else steps, words, "let `djlink approve` write the entry")
+        at.error(key_path if approval.until else steps, words, hint)
         return
     last = date.fromisoformat(approval.date) + timedelta(days=1)
     if approval.until and date.fromisoformat(approval.until[:10]) > last:
@@ -207,7 +209,7 @@ def _check_approval(approval: Approval, at: Checked) -> None:
             "`until` is later than the day of the approval, so the approval would cover requests that "
             "nobody has reviewed"
         )
-        at.warning(key_path, words, "let `djlink approve` write an entry for the present set")
+        at.warning(key_path, words, hint)
 
 
 def _rules(manifest: Manifest) -> Iterator[tuple[SourceSpec, SchemaSpec, TableRule]]:

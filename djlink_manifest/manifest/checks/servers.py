@@ -12,6 +12,7 @@ from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
 from djlink_manifest.manifest.text import references
 from djlink_manifest.manifest.text.nodes import Fields, Items, Leaf, Node, Steps, dotted, spot_of
 from djlink_manifest.manifest.text.problems import Problems, Spot
+from djlink_manifest.model.server.address import is_loopback
 
 _SERVER_KEYS = frozenset({"host", "port", "user", "password", "outbound"})
 _SHOWN_KEYS = ("host", "port", "user", "outbound")  # in what is printed, or on the server
@@ -48,7 +49,7 @@ def _check_shared(at: Checked) -> None:
         if references.only_references(server.password):
             users[server.password].append(server)
     for password, servers in users.items():
-        if len({(server.host, server.port) for server in servers}) < 2:
+        if len({_machine(server) for server in servers}) < 2:
             continue
         last = servers[-1]
         steps = last.origin.path
@@ -62,6 +63,11 @@ def _check_shared(at: Checked) -> None:
             f"`password: ${{env:{_variable(last)}}}`",
             key=True,
         )
+
+
+def _machine(server: ServerSpec) -> tuple[str, str]:
+    """What tells servers apart; those of this machine are one person's."""
+    return ("localhost", "") if is_loopback(server.host) else (server.host, server.port)
 
 
 def _variable(server: ServerSpec) -> str:

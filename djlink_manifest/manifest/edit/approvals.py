@@ -27,6 +27,18 @@ def has_approvals(text: str) -> bool:
     return found is not None and KEY in found.entries
 
 
+def name_in(text: str) -> str | None:
+    """Return the `name` that a text gives, which says whose its approvals are; None where it gives none."""
+    name = (values(text) or {}).get("name")
+    return name if isinstance(name, str) else None
+
+
+def empty_approvals(name: str) -> str:
+    """Return the text of a file for the approvals of one manifest, without an entry."""
+    head = "# Approved deletions, as `djlink approve ADDRESS` writes them; read with the manifest beside it."
+    return f"{head}\n{one_line({'name': name}).strip('{}')}\n"
+
+
 def with_approval(text: str, approval: Approval, file: str) -> str:
     """Return the text with one entry more, before the others. Raises ApprovalsError where that cannot be."""
     entry, before = entry_value(approval), values(text)

@@ -8,6 +8,7 @@ import yaml
 
 from djlink_manifest.errors import DjlinkError
 from djlink_manifest.manifest.text import layout
+from djlink_manifest.manifest.text.checkout import leads_elsewhere
 from djlink_manifest.manifest.text.compose import LOADER
 from djlink_manifest.manifest.text.problems import Problems
 from djlink_manifest.manifest.text.syntax import explained
@@ -60,6 +61,8 @@ def _tried(change: Callable[[str], str], text: str, said: Callable[[str], object
 
 def _check(text: str, file: str) -> None:
     problems = Problems()
+    if (real := leads_elsewhere(file)) is not None:
+        problems.withhold(file, real)
     if decoded(text.encode("utf-8", "surrogatepass"), file, problems) is not None:
         try:
             _content(text)

@@ -22,7 +22,8 @@ _BASE = re.compile(r"[a-z][a-z0-9_]*")
 _COLLATION = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def _problem(message: str) -> PydanticCustomError:
+def problem(message: str) -> PydanticCustomError:
+    """What a validator raises to be reported in these words, after the key's name."""
     return PydanticCustomError("djlink", "{message}", {"message": message})
 
 
@@ -32,7 +33,7 @@ def _limit(value: object) -> Limit:
         return Limit(float(match[1]), percent=True)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return Limit(float(value), percent=False)
-    raise _problem("must be a number of entities from 1, or a percentage up to 100%, such as `5%`")
+    raise problem("must be a number of entities from 1, or a percentage up to 100%, such as `5%`")
 
 
 def _port(value: object) -> str:
@@ -42,13 +43,13 @@ def _port(value: object) -> str:
         "${" in value or (value.isascii() and value.isdigit() and 0 < int(value[:9]) < 65536)
     ):
         return value
-    raise _problem("must be a port number from 1 to 65535, or a reference")
+    raise problem("must be a port number from 1 to 65535, or a reference")
 
 
 def _shaped(pattern: re.Pattern[str], longest: int, meaning: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if len(text) > longest or not pattern.fullmatch(text):
-            raise _problem(f"must be {meaning}")
+            raise problem(f"must be {meaning}")
         return text
 
     return check
@@ -61,7 +62,7 @@ def _moment(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise _problem("must be a UTC time such as `2026-11-20T09:00:00Z`")
+    raise problem("must be a UTC time such as `2026-11-20T09:00:00Z`")
 
 
 def _day(text: str) -> str:
@@ -71,7 +72,7 @@ def _day(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise _problem("must be a date such as `2026-11-20`")
+    raise problem("must be a date such as `2026-11-20`")
 
 
 def _whole(value: object) -> object:
@@ -99,7 +100,9 @@ Collation = Annotated[
 ]
 Digest = Annotated[
     str,
-    AfterValidator(_shaped(_DIGEST, 71, "a digest as written by `djlink approve`: `sha256:` and hex digits")),
+    AfterValidator(
+        _shaped(_DIGEST, 71, "a digest as `djlink approve ADDRESS` writes it, `sha256:` and hex digits")
+    ),
     WithJsonSchema({"type": "string", "pattern": f"^{_DIGEST.pattern}$"}),
 ]
 Moment = Annotated[

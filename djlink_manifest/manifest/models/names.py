@@ -123,6 +123,38 @@ def covers(wide: str, narrow: str) -> bool:
     return len(first) in _past_stars(first, reached)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether some name may match both globs. False is a proof; two sets may overlap."""
+    first, second = _pieces(one), _pieces(other)
+    pending, seen = [(0, 0)], set[tuple[int, int]]()
+    while pending:
+        at = pending.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        i, j = at
+        if at == (len(first), len(second)):
+            return True
+        one_piece, other_piece = "".join(first[i : i + 1]), "".join(second[j : j + 1])
+        # a star stands for nothing, or for what the other one has next
+        if one_piece == "*":
+            pending += [(i + 1, j), *([(i, j + 1)] if other_piece else [])]
+        elif other_piece == "*":
+            pending += [(i, j + 1), *([(i + 1, j)] if one_piece else [])]
+        elif one_piece and other_piece and _agree(one_piece, other_piece):
+            pending.append((i + 1, j + 1))
+    return False
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether some character may match both pieces of globs."""
+    if "?" in (one, other):
+        return True
+    if len(one) > 1 and len(other) > 1:
+        return True  # two sets
+    return fnmatchcase(other, one) if len(one) > 1 else fnmatchcase(one, other)
+
+
 def _pieces(pattern: str) -> list[str]:
     """The pattern's characters, sets and wildcards; in a run of wildcards `?` comes first and `*` once."""
     found: list[str] = []

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from djlink_manifest.manifest.models.trust import Trust
 from djlink_manifest.manifest.models.values import Manifest
 
 FOLDER = Path(__file__).parents[3] / "schemas"
-MANIFEST, OVERLAY = "manifest.schema.json", "overlay.schema.json"
+MANIFEST, OVERLAY, TRUST = "manifest.schema.json", "overlay.schema.json", "trust.schema.json"
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -40,6 +41,15 @@ def overlay_schema() -> dict[str, Any]:
     return {**schema, "title": "Part of a djlink manifest"}
 
 
+def trust_schema() -> dict[str, Any]:
+    """The schema of a trust file."""
+    schema = Trust.model_json_schema(by_alias=True)
+    for definition in (schema, *schema["$defs"].values()):
+        _tidy(definition, with_defaults=False)
+    schema["patternProperties"] = {"^x-": {"description": "Ignored; use it for anchors."}}
+    return {"$schema": _DIALECT, **schema, "title": "djlink trust file"}
+
+
 def rendered(schema: dict[str, Any]) -> str:
     """The schema as the text of its file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -51,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("the schemas are part of a checkout of djlink; this is an installed copy\n")
         return 1
     stale = 0
-    for name, schema in ((MANIFEST, manifest_schema()), (OVERLAY, overlay_schema())):
+    schemas = ((MANIFEST, manifest_schema()), (OVERLAY, overlay_schema()), (TRUST, trust_schema()))
+    for name, schema in schemas:
         file, text = FOLDER / name, rendered(schema)
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -127,7 +128,8 @@ def resolve_stores(source: SourceSpec, environ: Mapping[str, str]) -> Mapping[st
             settings[key] = value
         if settings.get("protocol") == "file":
             place = spec.place_of("location")
-            settings["location"] = str(_path(str(settings.get("location", "")), folder_of(place), environ))
+            location = str(settings.get("location", ""))
+            settings["location"] = str(file_at(location, folder_of(place), environ.get("HOME")))
         found[spec.name] = Store(spec.name, settings)
     return found
 
@@ -158,8 +160,17 @@ def resolve_text(
 
 
 def folder_of(location: Location) -> str:
-    """The folder of the file that a place is in, as an absolute path."""
-    return str(Path(location.file).absolute().parent)
+    """The folder of the file that a place is in, as an absolute path; of one in a git revision, where it is
+    in the work tree."""
+    name = re.sub(r"\Agit:[^:]*:", "", location.file)
+    return str(Path(name).absolute().parent)
+
+
+def file_at(name: str, folder: str, home: str | None) -> Path:
+    """The path of a file that a value names, relative to the folder of the manifest file that holds it."""
+    if name.startswith("~/") and home:
+        return Path(home, name[2:])
+    return Path(folder, name)
 
 
 class _Unresolved(Exception):
@@ -176,7 +187,7 @@ def _resolved(reference: ValueReference, folder: str, environ: Mapping[str, str]
         raise _Unresolved(
             f"the environment variable {reference.name} is {state}", f"export {reference.name}=..."
         )
-    path = _path(reference.name, folder, environ)
+    path = file_at(reference.name, folder, environ.get("HOME"))
     hint = "write the value to that file, readable only by you"
     try:
         with path.open("rb") as file:
@@ -196,13 +207,6 @@ def _resolved(reference: ValueReference, folder: str, environ: Mapping[str, str]
     return text
 
 
-def _path(name: str, folder: str, environ: Mapping[str, str]) -> Path:
-    home = environ.get("HOME")
-    if name.startswith("~/") and home:
-        return Path(home, name[2:])
-    return Path(folder, name)
-
-
 def _tls(spec: NamedServer, host: str, environ: Mapping[str, str]) -> Tls | None:
     if spec.tls is None or isinstance(spec.tls, bool):
         wanted = not is_loopback(host) if spec.tls is None else spec.tls
@@ -216,7 +220,7 @@ def _pem(spec: NamedServer, key: str, environ: Mapping[str, str]) -> str | None:
         return None
     place, what = spec.place_of(f"tls.{key}"), f"`tls.{key}` of server `{spec.name}`"
     name = resolve_text(written, environ, place, what, spec.name)
-    path = _path(name, folder_of(place), environ)
+    path = file_at(name, folder_of(place), environ.get("HOME"))
     if not path.is_file():
         raise _error(
             spec,

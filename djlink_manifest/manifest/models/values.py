@@ -226,7 +226,7 @@ def _approvals(value: list[Approval], origin: Origin) -> tuple[Approval, ...]:
 class Manifest(Model):
     """A djlink manifest: which tables of which servers are linked to the local server."""
 
-    own: ClassVar[frozenset[str]] = frozenset({"files", "digest"})
+    own: ClassVar[frozenset[str]] = frozenset({"files", "found", "digest", "is_trusted"})
 
     manifest: Version = Field(description="The version of this format.")
     name: MarkName = Field(
@@ -255,8 +255,12 @@ class Manifest(Model):
     )
     files: Annotated[tuple[str, ...], PlainValidator(lambda value: value), SkipJsonSchema()] = ()
     """The files read."""
+    found: Annotated[tuple[str, ...], PlainValidator(lambda value: value), SkipJsonSchema()] = ()
+    """Those of them that nobody named: each `approvals.yaml` beside a named file."""
     digest: Annotated[str, SkipJsonSchema()] = ""
     """The SHA-256 of what the files say, in hex."""
+    is_trusted: Annotated[bool, SkipJsonSchema()] = False
+    """Whether a trust file allows all that it uses; DataJoint's configuration files are not read then."""
 
     @property
     def taken_out(self) -> tuple[Removed, ...]:

@@ -1,8 +1,9 @@
-"""`where` in its three forms → a tree of conditions."""
+"""`where` in its three forms → a tree of conditions, and the tree in words."""
 
 from __future__ import annotations
 
-from djlink_manifest.manifest.models import sqltext
+from djlink_manifest.manifest.conditions.check import HELP, check
+from djlink_manifest.manifest.conditions.tokens import Refused
 from djlink_manifest.manifest.models.names import identifier_fault
 from djlink_manifest.manifest.text.nodes import Entry, Fields, Items, Leaf, Node
 from djlink_manifest.manifest.text.problems import Problems, Spot
@@ -33,6 +34,24 @@ def condition(entry: Entry, path: str, problems: Problems, *, steady: bool = Fal
     return _one(node, entry.spot, path, problems, steady)
 
 
+def spelt(where: Condition) -> str:
+    """Return a condition as a person reads it."""
+    match where:
+        case SqlCondition(text=text):
+            return text
+        case Equals(column=name, values=values):
+            shown = ["NULL" if v is None else str(v) for v in values]
+            return f"{name} = {shown[0]}" if len(shown) == 1 else f"{name} in ({', '.join(shown)})"
+        case AllOf(terms=terms):
+            return " and ".join(_bracketed(t) for t in terms) or "every row"
+        case AnyOf(terms=terms):
+            return " or ".join(_bracketed(t) for t in terms) or "no row"
+
+
+def _bracketed(term: Condition) -> str:
+    return spelt(term) if isinstance(term, Equals) else f"({spelt(term)})"
+
+
 def _one(node: Node, spot: Spot, path: str, problems: Problems, steady: bool) -> Condition | None:
     match node:
         case Leaf(value=str() as text):
@@ -53,15 +72,15 @@ def _one(node: Node, spot: Spot, path: str, problems: Problems, steady: bool) ->
 
 def _sql(text: str, spot: Spot, path: str, problems: Problems, steady: bool) -> SqlCondition | None:
     try:
-        sqltext.check(text, steady=steady)
-    except sqltext.Refused as refused:
+        check(text, steady=steady)
+    except Refused as refused:
         near = " ".join(text[refused.at : refused.at + 20].split())
         shown = f", at `{near}`" if near and "\0" not in near else ""
         problems.error(
             f"`where` is refused: {refused.message}{shown}" if text.strip() else "`where` is empty",
             spot,
             path,
-            "SQL in `where` must be one condition on the table's own columns",
+            HELP,
         )
         return None
     return SqlCondition(text.strip())

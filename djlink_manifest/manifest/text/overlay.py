@@ -10,6 +10,8 @@ from djlink_manifest.manifest.text.problems import Problems, did_you_mean
 
 Path = tuple[str, ...]
 
+APPROVALS = "approvals.yaml"  # is read without being named, where it lies beside a manifest
+IN_EACH = (("manifest",), ("name",))  # values that every file may repeat
 JOINED = (("approvals",), ("moved",))  # lists of which every file may have a part
 
 
@@ -44,7 +46,7 @@ def overlaid(base: Fields, upper: Fields, problems: Problems, path: Path = ()) -
 def beside(files: Sequence[Fields], problems: Problems) -> Fields:
     """The files of a directory as one mapping: the same key twice is a problem, `JOINED` lists are joined.
 
-    `manifest`, the version, may stand in each.
+    `manifest`, the version, and `name` may stand in each.
     """
     result = files[0]
     for other in files[1:]:
@@ -68,7 +70,7 @@ def _beside(one: Fields, other: Fields, problems: Problems, path: Path) -> Field
             entries[key] = replace(present, value=_beside(present.value, entry.value, problems, where))
         elif where in JOINED and isinstance(present.value, Items) and isinstance(entry.value, Items):
             entries[key] = replace(present, value=joined(present.value, entry.value))
-        elif where != ("manifest",) or _text(present.value) != _text(entry.value):
+        elif where not in IN_EACH or _text(present.value) != _text(entry.value):
             problems.error(
                 f"the key `{key}` occurs in two files of one directory",
                 entry.spot,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -41,6 +42,7 @@ class Problems:
         self._hidden: dict[str, set[int]] = {}
         self._inside_secret: dict[str, set[int]] = {}
         self._concealed: dict[tuple[str, int], int] = {}
+        self._withheld: dict[str, str] = {}
         self._found: list[Diagnostic] = []
 
     def read(self, file: str, text: str) -> None:
@@ -51,6 +53,13 @@ class Problems:
     def hide(self, file: str, first: int, last: int) -> None:
         """Never show these lines (from 1, both included): they are part of a secret's value."""
         self._hidden.setdefault(file, set()).update(range(first, last + 1))
+
+    def withhold(self, file: str, real: str) -> None:
+        """Show no text and no problem of a file that is really another, `real`: only how many there are.
+
+        A manifest's author may have made it a symbolic link to any file of this machine.
+        """
+        self._withheld[file] = real
 
     def conceal(self, spot: Spot) -> None:
         """Never show what stands here, nor the rest of the line: it may be a secret."""
@@ -76,7 +85,12 @@ class Problems:
         return any(d.severity == "error" and _is_below(d.path, path) for d in self._found)
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """Every problem once, by place, with its line; at one place errors first. At most `MAX_PROBLEMS`."""
+        """Every problem once, by place, with its line; at one place errors first. At most `MAX_PROBLEMS`.
+
+        Where a file is withheld, the problems of others may quote it too: all are one.
+        """
+        if self._withheld and self._found:
+            return (self._of_withheld(),)
         order = sorted(
             set(self._found), key=lambda d: (d.location, d.severity, d.summary, d.path, d.help or "")
         )
@@ -87,6 +101,17 @@ class Problems:
             rest = f"{len(order) - len(kept)} more problems are not shown"
             kept.append(Diagnostic("warning", rest, kept[-1].location))
         return tuple(self._shown(d) for d in kept)
+
+    def _of_withheld(self) -> Diagnostic:
+        (file, real), *_ = self._withheld.items()
+        errors = sum(d.severity == "error" for d in self._found)
+        count, what = (errors, "error") if errors else (len(self._found), "warning")
+        return Diagnostic(
+            "error" if errors else "warning",
+            f"{count} {what}{'s' if count > 1 else ''} not shown: the file is a symbolic link to elsewhere",
+            Location(file, 1, 1),
+            help=f"if you trust the link, name the file itself: djlink validate -f {shlex.quote(real)}",
+        )
 
     def _shown(self, found: Diagnostic) -> Diagnostic:
         """The problem with its line, and without a login that stands in a key."""

@@ -24,6 +24,18 @@ class Limit:
         return max(1, int(self.value * of / 100 if self.percent else self.value))
 
 
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How many rows of a link may come beyond those of a plan: a number, or a percentage of source rows."""
+
+    value: float
+    percent: bool
+
+    def rows(self, of: int) -> int:
+        """How many for a link with so many rows at the source."""
+        return int(self.value * of / 100 if self.percent else self.value)
+
+
 DEFAULT_LIMIT = Limit(5.0, percent=True)
 AS_SOURCE = "source"  # the value of `collation` that leaves text columns as the source has them
 

@@ -13,9 +13,13 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class SqlCondition:
-    """A condition in SQL over the table's own columns, as written in the manifest and already checked."""
+    """A condition in SQL over the table's own columns, already checked.
+
+    `composed`: made by DataJoint from a restriction in Python, so that it may have subqueries.
+    """
 
     text: str
+    composed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,11 @@ def calls_newer(version: Version, expression: str) -> bool:
     return any(version.numbers < since.get(name, ()) for name in called)
 
 
+def since(vendor: str, function: str) -> tuple[int, ...]:
+    """The first version of a vendor that has a function; empty where all supported versions have it."""
+    return _FUNCTIONS.get(vendor, {}).get(function, ())
+
+
 def ends_in_2038(version: Version) -> bool:
     """Whether the server's TIMESTAMP has 32 bits: MySQL's, and MariaDB's before 11.5."""
     return version.vendor != "mariadb" or version.numbers < (11, 5)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.server.catalog import Catalog, Mark
 from djlink_manifest.model.server.epochs import Verdict, judged, next_epoch
 from djlink_manifest.model.tables.compare import differences
@@ -231,8 +232,8 @@ def _refusals(
             yield refusal(
                 f"its tables belong to the manifest `{mark.manifest}`{who} of another local server, "
                 f"`{mark.local_server}`; that lab would lose the protection of its rows",
-                f"ask that lab; if it has given up the link: djlink adopt {link.address} --from "
-                f"{mark.manifest}",
+                "ask that lab; if it has given up the link: "
+                f"{command('adopt', link.address, '--from', mark.manifest)}",
             )
         if (mark.local_schema, mark.local_table) != local_place and local_place not in catalogs.local.tables:
             yield refusal(

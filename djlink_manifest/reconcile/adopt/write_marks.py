@@ -68,5 +68,5 @@ def _check(each: Adoption, source: Writer, local: Writer) -> None:
                 f"the mark of {schema}.{new.table_name} has changed in the meantime",
                 link=each.address,
                 server=session.name,
-                hint="run djlink adopt again and check its output",
+                hint="run `djlink adopt ADDRESS` again and check its output",
             )

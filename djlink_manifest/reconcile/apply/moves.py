@@ -49,7 +49,7 @@ def _announce(link_work: LinkWork, due: LinkMove) -> None:
     if not due.tables and (due.local is None or _stays(due)):
         return
     if due.new_schema:
-        tables.ensure_schema(local, link.local.schema, link.local.collation)
+        with_retries(link_work, partial(tables.ensure_schema, local, link.local.schema, link.local.collation))
     for schema in dict.fromkeys((*([due.local.before.local_schema] if due.local else []), link.local.schema)):
         with_retries(link_work, partial(marks.ensure_marks, local, schema))
         with_retries(link_work, partial(marks.ensure_later_columns, local, schema))

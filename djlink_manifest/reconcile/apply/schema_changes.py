@@ -48,7 +48,7 @@ def create_outbound(link_work: LinkWork, action: CreateOutbound) -> None:
     schema = link_work.link.outbound_schema
     with_retries(link_work, partial(marks.ensure_marks, link_work.source, schema))
     # the rows of all links of a schema lie side by side in one table: writing them may deadlock
-    again(link_work, partial(marks.write_mark, link_work.source, schema, action.mark))
+    again(link_work, partial(marks.write_source_mark, link_work.source, schema, action.mark))
     for table in action.definitions:
         _create(link_work, link_work.source, table)
         link_work.counters.add(Counts(created=True))
@@ -62,7 +62,8 @@ def create_local(link_work: LinkWork, action: CreateLocal) -> None:
     assert action.mark is not None, "a plan that was observed has the mark"
     schema, mark = link_work.link.local.schema, action.mark
     if action.new_schema:
-        tables.ensure_schema(link_work.local, schema, link_work.link.local.collation)
+        made = partial(tables.ensure_schema, link_work.local, schema, link_work.link.local.collation)
+        with_retries(link_work, made)
     _ensure_local_marks(link_work)
     again(link_work, partial(marks.write_mark, link_work.local, schema, mark))
     if action.refill is not None:

@@ -6,10 +6,11 @@ Pure: catalogues → footing or refusal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LateKey, local_rules
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, link_id
 from djlink_manifest.model.server.epochs import LocalServer, judged, local_server
 from djlink_manifest.model.server.rights import (
@@ -132,7 +133,7 @@ def _found(link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str]) -
         views_why=why,
         rules=local_rules(link, catalogs.local.tables, linked, until_2038=_until_2038(catalogs)),
         remade=gone or (local_mark is not None and local_mark.remade),
-        mark=source_mark or catalogs.new_mark(link, catalogs.contact),
+        mark=_mark_for(link, source_mark, catalogs),
         new_schema=link.local.schema not in catalogs.local.all_schemas,
         foreign_parts=tuple(found_drift.foreign),
         epochs=epoch_state(
@@ -143,6 +144,25 @@ def _found(link: Link, catalogs: CatalogPair, linked: Mapping[TableName, str]) -
         ),
         server=catalogs.server,
     )
+
+
+def _mark_for(link: Link, source_mark: Mark | None, catalogs: CatalogPair) -> Mark:
+    """The mark that is written of the link's tables: what the source has, or a new one."""
+    if source_mark is None:
+        return catalogs.new_mark(link, catalogs.contact)
+    if has_no_local(source_mark, catalogs.local):
+        return replace(source_mark, local_schema=link.local.schema, local_table=link.local.name)
+    return source_mark
+
+
+def has_no_local(source_mark: Mark, local: Catalog) -> bool:
+    """Whether no local table was ever made for a mark at the source, so that another place may be named.
+
+    It was written by an apply that was interrupted, or that lost the local table to another manifest.
+    """
+    at = local.mark(source_mark.local_schema, source_mark.local_table)
+    begun = source_mark.definition is not None or source_mark.epoch is not None
+    return not begun and (at is None or at.link_id != source_mark.link_id)
 
 
 def _until_2038(catalogs: CatalogPair) -> bool:
@@ -325,7 +345,7 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
     source_mark, local_mark = _source_mark(link, catalogs), _local_mark(link, catalogs)
     outbound = f"{link.outbound_schema}.{link.outbound_table}"
     local = f"{link.local.schema}.{link.local.name}"
-    adopt = f"; to take it over: djlink adopt {link.address}"
+    adopt = f"; to take it over: {command('adopt', link.address)}"
     other_outbound = f"choose another name with `outbound_table`, or another outbound schema{adopt}"
     other_local = f"choose another local schema with `schema_name`, or rename that table{adopt}"
     *beside, ledger = outbound_definitions(link.definition, link.outbound_schema, link.outbound_table)
@@ -351,9 +371,11 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
                 f"{place}: another local server, `{mark.local_server}`, has applied since this one did: this "
                 "server was restored from a backup, or one of the two is a copy of the other",
                 "use that server, or give this manifest another name and outbound schema; if this server is "
-                f"the one to go on with: djlink adopt {link.address}",
+                f"the one to go on with: {command('adopt', link.address)}",
             )
         elif (mark.local_schema, mark.local_table) != (link.local.schema, link.local.name):
+            if mark is source_mark and mark.link_id == own_id and has_no_local(mark, catalogs.local):
+                continue
             yield (
                 f"its local table is {mark.local_schema}.{mark.local_table}, but the manifest names {local}",
                 rename_hint(link, mark),
@@ -364,7 +386,7 @@ def _ownership(link: Link, catalogs: CatalogPair) -> Iterator[tuple[str, str]]:
                 f"{local} is linked, but {link.source} has no record of it: the server or outbound schema "
                 "is a different one, or its tables were dropped",
                 f"check `host`, `port` and `outbound` of {link.source}; if they are correct and the "
-                f"outbound tables are lost: djlink adopt {link.address}",
+                f"outbound tables are lost: {command('adopt', link.address)}",
             )
         elif mark.link_id != own_id:
             yield f"{place} carries the mark of another link", hint

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.model.links.link import Former, Link
 from djlink_manifest.model.server.catalog import Mark, TableName
-from djlink_manifest.reconcile.diff.link_tables import CatalogPair
+from djlink_manifest.reconcile.diff.link_tables import CatalogPair, has_no_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class MovedMarks:
         )
         if coming is not None and coming.moved_from is not None:
             old_place = coming.moved_from
+        if not (before or old or coming) and has_no_local(source, catalogs.local):
+            return None  # what stands at its former place is another's
         goes = old_place != place and old_place[0] in (link.local.schema, *link.former_schemas)
         if not (before or old or coming or goes):
             return None

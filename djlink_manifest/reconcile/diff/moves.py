@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.server.catalog import Mark, TableName, same_place
 from djlink_manifest.model.server.epochs import judged
 from djlink_manifest.model.server.rights import LOCAL_RIGHTS, MOVING_RIGHTS, grant, missing
@@ -92,7 +93,8 @@ class _Mover:
             yield (
                 "it has moved, but it is not sure that it belongs to this local server (the source knows "
                 f"`{self.found.source.local_server}`)",
-                "restore the former names: `djlink plan` then says why, and `djlink adopt` confirms it",
+                "restore the former names: `djlink plan` then says why, and `djlink adopt ADDRESS` "
+                "confirms it",
             )
         yield from self._copied()
         yield from self._occupied()
@@ -129,7 +131,7 @@ class _Mover:
             name = ".".join(self.found.old_place)
             yield (
                 f"the local table {name} does not carry the link's mark, so it is not renamed",
-                f"run `djlink adopt` under the former name first, or rename {name} yourself and adopt it",
+                f"adopt the table under the former name first, or rename {name} yourself and adopt it",
             )
         at = local.mark(*self.found.place)
         if at is not None and at not in (self.found.old, self.found.coming) and at.definition is not None:
@@ -142,7 +144,7 @@ class _Mover:
             name = ".".join(self.found.place)
             yield (
                 f"the local table {name} was not created by djlink",
-                f"rename it, or, if it is the link's own: djlink adopt {self.found.link.address}",
+                f"rename it, or, if it is the link's own: {command('adopt', self.found.link.address)}",
             )
 
     def _rights(self) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from djlink_manifest.manifest.models.where import spelt
 from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.explanation import Reason
 from djlink_manifest.model.links.link import Link, Reference
@@ -13,7 +14,7 @@ from djlink_manifest.model.links.local_rules import Leftover, LocalRule, leftove
 from djlink_manifest.model.links.unique import uniques
 from djlink_manifest.model.server.catalog import Catalog
 from djlink_manifest.reconcile.explain.explained import BlockedBy, Explained
-from djlink_manifest.reconcile.explain.wording import by_columns, rows_naming, spelt
+from djlink_manifest.reconcile.explain.wording import by_columns, rows_naming
 from djlink_manifest.reconcile.state.snapshot import LinkTables
 from djlink_manifest.servers.entities import one_entity
 from djlink_manifest.servers.entities.local_rules import breaking

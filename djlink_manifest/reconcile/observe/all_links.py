@@ -24,9 +24,10 @@ from djlink_manifest.reconcile.state.plan_keys import PlanKeys
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 from djlink_manifest.servers.catalog.health import knows_zones
 from djlink_manifest.servers.compare.bulk_check import BulkCheck, check_in_bulk, groups
-from djlink_manifest.servers.entities.counts import check_condition, links_with_requests
+from djlink_manifest.servers.entities.counts import links_with_requests
 from djlink_manifest.servers.entities.set_terms import SetTerms, SourceLinks
 from djlink_manifest.servers.keys.packed_keys import PackedKeys
+from djlink_manifest.servers.query.conditions import check_condition
 from djlink_manifest.servers.session.error_words import NOT_EVALUATED
 from djlink_manifest.servers.session.errors import understood
 
@@ -288,7 +289,7 @@ def _conditions(
         if address in refused or link.where is None or not is_textual(link.where):
             continue
         with source.readers.session() as session:
-            problem = check_condition(session, link)
+            problem = check_condition(session, link.definition, link.where)
             zones = needs_zones(link.where) and not knows_zones(session)
         if problem:
             words = f"the server rejects `where`: {problem}"

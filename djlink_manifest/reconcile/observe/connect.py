@@ -40,6 +40,7 @@ class Reached:
             version.text,
             links=links,
             seconds=self.seconds,
+            identity=fingerprint(self.catalog.identity),
         )
 
     def close(self) -> None:

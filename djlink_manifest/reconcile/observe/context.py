@@ -182,7 +182,9 @@ class Context:
                 if address in due
                 else f"waits for the move of {', '.join(sorted(deferred[address]))}"
             )
-            refusals[address] = Refusal(address, words, "run djlink apply, which carries the move out first")
+            refusals[address] = Refusal(
+                address, words, "run `djlink apply`, which carries the move out first"
+            )
         return AllLinkTables(found, refusals, frozenset(held), due, deferred)
 
     def _moves(

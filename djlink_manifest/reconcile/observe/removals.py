@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from djlink_manifest.manifest.models.values import Manifest, Removed
+from djlink_manifest.manifest.text.nodes import spot_of
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, Mark
 from djlink_manifest.model.server.epochs import EpochState, LocalServer, local_server
@@ -95,14 +96,23 @@ def _held(sources: Mapping[str, Reached], address: str, schema: str, name: str, 
 
 
 def counted_forgotten(
-    forgotten: Sequence[Forgotten], removals: Sequence[Removal], sources: Mapping[str, Reached]
+    forgotten: Sequence[Forgotten],
+    removals: Sequence[Removal],
+    sources: Mapping[str, Reached],
+    manifest: Manifest,
 ) -> tuple[Forgotten, ...]:
-    """Forgotten links with the rows that they hold, without those that are taken out."""
+    """Forgotten links with the rows that they hold, without those that are taken out.
+
+    Each with the place where the manifest says what is taken out.
+    """
+    tree = manifest.local.origin.tree
+    place = spot_of(tree, ("removed",), key=True).location if tree.get("removed") is not None else None
     going = {f"{r.outbound_schema}.{r.outbound_table}" for r in removals}
     found = []
     for each in forgotten:
         if each.outbound_table in going:
             continue
+        each = replace(each, location=place)
         if each.server not in sources:
             found.append(each)
             continue

@@ -29,6 +29,7 @@ def open_store_transport(
     stores = Stores()
     if any(external_columns(table) for table in tables):
         report("reading DataJoint's configuration")
-        stores = read_stores({source.name: resolve_stores(source, environ) for source in manifest.sources})
+        given = {source.name: resolve_stores(source, environ) for source in manifest.sources}
+        stores = read_stores(given, from_files=not manifest.is_trusted)
     with closing(StoreTransport(stores)) as store_transport:
         yield store_transport

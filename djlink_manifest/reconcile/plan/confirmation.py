@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.server.epochs import EpochState, Verdict
 from djlink_manifest.model.tables.naming import source_of
 from djlink_manifest.reconcile.plan.actions import (
@@ -64,7 +65,7 @@ def held_back(
 
 def how_to_confirm(addresses: Sequence[str], state: EpochState) -> str:
     """How a person confirms that this server is the one of these links."""
-    words = f"if this server is the one to go on with, run `djlink adopt {' '.join(addresses)}`"
+    words = f"if this server is the one to go on with, run {command('adopt', *addresses)}"
     return words + (STATED if state.verdict == "moved" else "")
 
 
@@ -76,5 +77,5 @@ def unconfirmed_warnings(links: Mapping[str, EpochState]) -> Iterator[str]:
         state = EpochState(verdict)
         yield (
             f"{those} of {source}: {cause}; rows are pulled, but releases, approvals and deletions wait: "
-            f"{how_to_confirm([repr(f'{source}.*')], state)}"
+            f"{how_to_confirm([f'{source}.*'], state)}"
         )

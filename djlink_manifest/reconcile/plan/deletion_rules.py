@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Limit, Link
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.server.epochs import EpochState
 from djlink_manifest.reconcile.plan.actions import (
     Action,
@@ -203,7 +204,7 @@ class Decider:
                     "review",
                     f"{ORPHANS}; the approval at {a.location} is void: {problems[a.location]}",
                     found.count,
-                    f"`djlink approve {link.address} --orphans` lists and approves them",
+                    f"{command('approve', link.address, '--orphans')} lists and approves them",
                 )
                 for a in approvals
             ]

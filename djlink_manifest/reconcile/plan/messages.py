@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.reconcile.state.deletion_requests import LinkDeletions
 
 DELETION_REQUESTED = "deletion requested"
@@ -29,11 +28,12 @@ def quoted_name(name: str) -> str:
 
 def how_released(link: Link) -> str:
     """How to pass the source's requests on to another lab that links the local table."""
-    place = shlex.quote(f"{link.local.schema}.{link.local.name}")
+    place, reason = f"{link.local.schema}.{link.local.name}", f"requested by {link.source}"
+    words = ("source", "request", place, "--relay", "--reason", reason)
     return (
         "pass the request on, with an account of the local server that may use that lab's owner schema: "
-        f"`djlink source request {place} --relay --reason 'requested by {link.source}'`; once that lab has "
-        "released them, apply again"
+        f"{command(*words)}; once that lab has released "
+        "them, apply again"
     )
 
 
@@ -41,8 +41,8 @@ def how_again(link: Link) -> str:
     """What to do about rows that were approved and are here again."""
     return (
         f"delete those rows of {link.local.schema}.{link.local.name} yourself; or ask the owner to allow "
-        "them again (`djlink source withdraw … --approved`), and djlink protects those that equal their "
-        "source rows"
+        "them again (`djlink source withdraw TABLE KEY --approved`), and djlink protects those that equal "
+        "their source rows"
     )
 
 
@@ -50,7 +50,8 @@ def how_strays(link: Link) -> str:
     """What to do about rows in the outbound schema whose source row is gone."""
     return (
         "foreign key checks were off at the source (a script, TRUNCATE, a restored dump): ask its owner to "
-        f"restore those rows before new rows take their keys; or `djlink approve {link.address} --orphans` "
+        "restore those rows before new rows take their keys; or "
+        f"{command('approve', link.address, '--orphans')} "
         "lists them and approves deleting their local copies. Until then the link is not refilled"
     )
 
@@ -58,5 +59,6 @@ def how_strays(link: Link) -> str:
 def how(link: Link) -> str:
     """How to look at requests, and how to agree."""
     return (
-        f"`djlink requests {link.address} --keys` lists them; `djlink approve {link.address}` approves them"
+        f"{command('requests', link.address, '--keys')} lists them; "
+        f"{command('approve', link.address)} approves them"
     )

@@ -40,7 +40,8 @@ class Observation:
     the entities that are not refilled for what refers to them, `blocked_keys` the foreign keys that rows keep
     from being added; `lineage`, by source, the schemas that have DataJoint's lineage; `rejecting` has the
     servers that reject what djlink writes there, and why. `moves` are links that have another name now,
-    `deferred` those that wait for them, by address: of neither anything else was observed.
+    `deferred` those that wait for them, by address: of neither anything else was observed. `sets`, by link,
+    are digests of the sets of keys that deletions and releases are bound to.
     """
 
     head: Head
@@ -59,3 +60,4 @@ class Observation:
     rejecting: Mapping[str, Refusal] = field(default_factory=dict)
     moves: Mapping[str, LinkMove] = field(default_factory=dict)
     deferred: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

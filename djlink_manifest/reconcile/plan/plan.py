@@ -58,7 +58,9 @@ class LinkPlan:
     `wave` counts from 1; `needs` are the edges to the links it comes after; `kept` counts entities that are
     held though no longer wanted; `left_out` says how many source entities each reason leaves out; `requests`
     is what the source asks to delete, and what would go with it. `observed` tells that its rows were counted
-    and its requests read; else nothing at all is done.
+    and its requests read; else nothing at all is done. `definitions` are the digests of the table and its
+    parts at the source and as they shall be locally, by side; `sets` those of the keys that go, by what
+    becomes of them.
     """
 
     address: str
@@ -77,6 +79,8 @@ class LinkPlan:
     local_rows: int = 0
     requests: LinkDeletions | None = None
     observed: bool = True
+    definitions: tuple[tuple[str, str], ...] = ()
+    sets: tuple[tuple[str, str], ...] = ()
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -174,7 +178,7 @@ def _link_plans(
     while True:
         decider, spent = _decider(links, refused, seen, staying), list[Approval]()
         plans: dict[str, LinkPlan] = {}
-        for base in _bases(links, graph):
+        for base in _bases(links, graph, seen.sets):
             stopped = [p for p in base.after if plans[p].is_stopped]
             own_refusals, link = refused.get(base.address, []), links[base.address]
             if base.address in seen.moves or base.address in seen.deferred:
@@ -238,7 +242,9 @@ def _decider(
     )
 
 
-def _bases(links: Mapping[str, Link], graph: LinkGraph) -> Iterator[LinkPlan]:
+def _bases(
+    links: Mapping[str, Link], graph: LinkGraph, sets: Mapping[str, Mapping[str, str]]
+) -> Iterator[LinkPlan]:
     """The links' plans with nothing in them, parents first."""
     needs: dict[str, list[Edge]] = defaultdict(list)
     for edge in graph.edges:
@@ -247,7 +253,12 @@ def _bases(links: Mapping[str, Link], graph: LinkGraph) -> Iterator[LinkPlan]:
         for address in wave:
             link, edges = links[address], tuple(sorted(needs[address]))
             warnings = unlinked_warnings(link)
-            yield LinkPlan(address, number, link.location, edges, warnings=warnings)
+            yield LinkPlan(
+                *(address, number, link.location, edges),
+                warnings=warnings,
+                definitions=(("source", link.definition.digest()), ("local", link.local.digest())),
+                sets=tuple(sorted(sets.get(address, {}).items())),
+            )
 
 
 def _in_the_way(refusals: Sequence[Refusal], stopped: Sequence[str], *, begun: bool) -> Iterator[Blocked]:

@@ -135,8 +135,8 @@ def _elsewhere(mark: Mark, epochs: EpochState, server: LocalServer) -> Blocked |
     else:
         words += cause_of(replace(epochs, verdict=verdict))
     hint = (
-        "remove the link on the server that it belongs to; if it is this one, link it again, run `djlink "
-        "adopt` for it, then remove it"
+        "remove the link on the server that it belongs to; if it is this one, link it again, run "
+        "`djlink adopt ADDRESS` for it, then remove it"
     )
     return Blocked("error", words, hint=hint, whole=True)
 

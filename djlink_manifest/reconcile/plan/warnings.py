@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from djlink_manifest.model.links.entity import State, Step
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.reconcile.plan.actions import Action, Blocked, Delete, Drift
 from djlink_manifest.reconcile.plan.messages import ORPHANS, STRAYS, how_strays, quoted_name
 from djlink_manifest.reconcile.plan.observation import Observation
@@ -151,7 +152,7 @@ def orphan_rows(link: Link, snapshot: LinkSnapshot) -> Iterator[Drift]:
         yield Drift(
             ORPHANS,
             orphans,
-            f"`djlink approve {link.address} --orphans` lists them and approves deleting them locally",
+            f"{command('approve', link.address, '--orphans')} lists them and approves deleting them locally",
         )
 
 

@@ -182,8 +182,9 @@ class _Source:
 
     def refusals(self, local: Version) -> Iterator[Refusal]:
         """Why candidates cannot be linked as they are, or not as their rules have it."""
+        source = self.catalog.identity.version
         for c in self.candidates:
-            yield from refusals_of(c, self.fits[c.address], self.houses[c.address], local)
+            yield from refusals_of(c, self.fits[c.address], self.houses[c.address], source, local)
 
     def renamed(self) -> Iterator[Refusal]:
         """The refusals of tables that were linked under another name, of which `moved` says nothing."""

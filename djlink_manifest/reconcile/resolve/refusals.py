@@ -137,7 +137,9 @@ def not_seen(address: str, rule: TableRule, tables: Sequence[TableName], catalog
     return Refusal(address, words, hint, rule.location)
 
 
-def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version) -> Iterator[Refusal]:
+def refusals_of(
+    candidate: Candidate, fit: Fitted, house: Housed, source: Version, local: Version
+) -> Iterator[Refusal]:
     """Why the table cannot be linked as it is, or not as the rule has it."""
     table, where = candidate.table, candidate.rule.location
     out = _out(candidate.rule.instead_of or candidate.rule)
@@ -158,7 +160,7 @@ def refusals_of(candidate: Candidate, fit: Fitted, house: Housed, local: Version
     if candidate.options.where is not None:
         yield from (
             Refusal(candidate.address, words, hint, where, only_pulls=True)
-            for words, hint in where_problems(candidate.options.where, table)
+            for words, hint in where_problems(candidate.options.where, table, source.vendor)
         )
 
 

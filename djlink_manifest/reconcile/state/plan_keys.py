@@ -14,30 +14,46 @@ Key: TypeAlias = "tuple[bytes | None, ...]"  # a primary key, as servers send it
 SALT = secrets.token_bytes(16)  # of this process: nobody can aim at a key of the set
 
 
-def _digest(key: Key) -> int:
-    found = hashlib.blake2b(digest_size=8, key=SALT)
-    for value in key:
-        found.update(b"~" if value is None else b"%d:%b" % (len(value), value))
-    return int.from_bytes(found.digest(), "big")
+def _text(key: Key) -> bytes:
+    """A key as bytes that no other key gives."""
+    return b"".join(b"~" if value is None else b"%d:%b" % (len(value), value) for value in key)
+
+
+def _digest(text: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=SALT).digest(), "big")
 
 
 class KeyDigests:
-    """Some keys of one link, eight bytes each: a digest of each key, in order."""
+    """Some keys of one link, eight bytes each: a digest of each key, in order.
+
+    `digest` is one of the whole set, in hex: the same in every process, and whatever the order of the keys.
+    It is empty for no keys.
+    """
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
-        self._digests = array("Q", sorted(map(_digest, keys)))
+        short, whole = array("Q"), list[bytes]()
+        for key in keys:
+            text = _text(key)
+            short.append(_digest(text))
+            whole.append(hashlib.blake2b(text, digest_size=32).digest())
+        self._digests = array("Q", sorted(short))
+        self.digest = _of_all(whole)
 
     def __len__(self) -> int:
         return len(self._digests)
 
     def __contains__(self, key: Key) -> bool:
-        digest = _digest(key)
+        digest = _digest(_text(key))
         place = bisect_left(self._digests, digest)
         return place < len(self._digests) and self._digests[place] == digest
 
     def among(self, keys: Sequence[Key]) -> list[Key]:
         """Those of some keys that are in the set, in their order."""
         return [key for key in keys if key in self]
+
+
+def _of_all(digests: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest() if digests else ""
 
 
 NO_KEYS = KeyDigests()
@@ -52,6 +68,15 @@ class ClosureKeys:
 
     def __len__(self) -> int:
         return len(self.own)
+
+    @property
+    def digest(self) -> str:
+        """One digest of all that goes, of every link; empty where nothing of the link goes."""
+        if not self.own:
+            return ""
+        each = sorted((address, keys.digest) for address, keys in self.along.items() if keys)
+        words = [self.own.digest, *("\0".join(pair) for pair in each)]
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
     def strangers(self, going: Mapping[str, Sequence[Key]]) -> list[str]:
         """The links of which other entities than these would go along."""
@@ -94,3 +119,9 @@ NOTHING_SEEN = PlanKeys()
 def joined(one: PlanKeys, other: PlanKeys) -> PlanKeys:
     """The sets of two observations of a link that looked at different ones."""
     return PlanKeys(**{f.name: getattr(one, f.name) or getattr(other, f.name) for f in fields(PlanKeys)})
+
+
+def set_digests(keys: PlanKeys) -> dict[str, str]:
+    """The digests of the sets that are not empty, by name. No key can be read from them."""
+    found = {f.name: getattr(keys, f.name).digest for f in fields(PlanKeys)}
+    return {name: digest for name, digest in found.items() if digest}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
+from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.entity import EntityTerms, Presence, State, Step, state_of, step_for
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LateKey, LocalRule, Obstacle
@@ -380,7 +381,11 @@ class LinkSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """A server as the plan's head shows it; `problem` where it could not be used."""
+    """A server as the plan's head shows it; `problem` where it could not be used.
+
+    `identity` tells it from other servers: its fingerprint, or what the manifest calls it; empty where it
+    could not be used.
+    """
 
     name: str
     host: str
@@ -390,13 +395,16 @@ class ServerFacts:
     seconds: float = 0.0
     problem: str | None = None
     hint: str | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """A link of this manifest's name that the manifest no longer declares, though its tables stand.
 
-    `held` counts the rows that it keeps the source from deleting, None where they cannot be read.
+    `server` is its source, or `local` where no source of the manifest knows it. `held` counts the rows that
+    it keeps the source from deleting, None where they cannot be read. `location` is where `removed` stands,
+    None where the manifest has no such key.
     """
 
     server: str
@@ -404,3 +412,23 @@ class Forgotten:
     outbound_table: str
     local_table: str
     held: int | None = None
+    location: Location | None = None
+
+    @property
+    def address(self) -> str:
+        """Its address, as the manifest would name it."""
+        schema, _, name = self.source_table.partition(".")
+        return f"{self.server}.{schema}.{class_name(name)}"
+
+    @property
+    def hint(self) -> str:
+        """The next step: the entry of `removed` that takes it out."""
+        if self.server == "local":
+            return (
+                "if its source, schema or table has another name now, say so in `moved`; else check `host` "
+                "and `outbound` of its source"
+            )
+        entry = f"{written(self.address)}: {{table: keep}}"
+        if self.location is None:
+            return f"declare it again, or take it out: removed: {{{entry}}}"
+        return f"declare it again, or take it out with an entry of `removed` ({self.location}): {entry}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.plan.staleness import PlanChange
 from djlink_manifest.reconcile.runtime.events import Event, Report
-from djlink_manifest.report.apply.progress import Bars, Display, Lines
+from djlink_manifest.report.apply.progress import Bars, Display, Lines, Silent
 from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json
 from djlink_manifest.report.plan.summary import report_lines
-from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.plan.text import Detail, plan_lines
+from djlink_manifest.report.screen.layout import Item
 from djlink_manifest.report.screen.terminal import line
 
 
@@ -24,6 +25,9 @@ class ApplyOutput(Protocol):
     def plan(self, plan: Plan) -> None:
         """Report the plan before it is applied."""
 
+    def stale(self, found: Sequence[PlanChange]) -> None:
+        """Report that a plan that was kept does not stand any more."""
+
     def display(self) -> Display:
         """Return the display that receives the events of the apply."""
 
@@ -32,24 +36,43 @@ class ApplyOutput(Protocol):
 
 
 class Prose:
-    """Reports to a person: plan and result go to `show`, progress to a console, `animated` on a terminal."""
+    """Reports to a person: plan and result go to `show`, progress to a console, `animated` on a terminal.
 
-    def __init__(self, show: Callable[[Iterable[Text]], None], console: Console, *, animated: bool) -> None:
+    `together`: both go to one place, so that a link that is done is not named there twice. With `detail`
+    "closing", nothing is shown while the apply runs, and of its links only those that are not done.
+    """
+
+    def __init__(
+        self,
+        show: Callable[[Iterable[Item]], None],
+        console: Console,
+        *,
+        animated: bool,
+        together: bool = False,
+        detail: Detail = "links",
+    ) -> None:
         self._show = show
         self._console = console
         self._animated = animated
+        self._detail = detail
+        self._told = together or detail == "closing"
 
     def plan(self, plan: Plan) -> None:
         """Write the plan screen."""
-        self._show(plan_lines(plan))
+        self._show(plan_lines(plan, detail=self._detail))
+
+    def stale(self, found: Sequence[PlanChange]) -> None:
+        """Write nothing: it is told with the errors."""
 
     def display(self) -> Display:
         """Return progress bars, or occasional lines."""
+        if self._detail == "closing":
+            return Silent(self._console)
         return Bars(self._console) if self._animated else Lines(self._console)
 
     def end(self, plan: Plan, report: Report) -> None:
         """Write the summary."""
-        self._show([line(), *report_lines(plan, report)])
+        self._show([line(), *report_lines(plan, report, told=self._told)])
 
 
 class JsonEvents:
@@ -62,6 +85,11 @@ class JsonEvents:
     def plan(self, plan: Plan) -> None:
         """Write the plan."""
         self._write({"type": "plan", "plan": plan_json(plan)})
+
+    def stale(self, found: Sequence[PlanChange]) -> None:
+        """Write what moved."""
+        moved = [{"address": each.address, "reason": each.words} for each in found]
+        self._write({"type": "stale", "moved": moved})
 
     def display(self) -> Display:
         """Return a display that writes a record for each event."""

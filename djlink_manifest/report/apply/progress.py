@@ -43,7 +43,7 @@ class Display(Protocol):
 
 
 class Lines:
-    """Writes a line when a link starts and ends, and about every five seconds in between."""
+    """Writes a line about every five seconds while a link is worked on, and one when it ends."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -78,8 +78,7 @@ class Lines:
             case LinkStarted(address=address, entities=entities):
                 self._started[address] = self._told[address] = now
                 self._due[address] = entities
-                due = f", {counted(entities, 'row')} due" if entities else ""
-                return line(f"{address}: started{due}")
+                return None
             case Advanced(address=address):
                 if now - self._told.get(address, now) < EVERY_SECONDS:
                     return None
@@ -94,6 +93,13 @@ class Lines:
                 return line(f"{address}: {words}")
             case LinkOutcome():
                 return _ended(event)
+
+
+class Silent(Lines):
+    """Shows nothing but messages of djlink's own."""
+
+    def __call__(self, event: Event) -> None:
+        """Show nothing."""
 
 
 class Bars:

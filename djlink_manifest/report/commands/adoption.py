@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.text import Text
-
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.reconcile.adopt.rehearsal import Adoption, Rehearsal
 from djlink_manifest.report.plan.json_form import plan_json
 from djlink_manifest.report.plan.text import plan_lines, refusal_lines
+from djlink_manifest.report.screen.layout import Item
 from djlink_manifest.report.screen.terminal import line
 
 FORMAT_VERSION = 1
 
 
-def rehearsal_lines(rehearsal: Rehearsal) -> list[Text]:
+def rehearsal_lines(rehearsal: Rehearsal) -> list[Item]:
     """Return the tables to adopt with their owners, the refusals, and the plan after the adoption."""
-    lines = list[Text]()
+    lines = list[Item]()
     if rehearsal.adoptions:
         lines.append(line(("Adopt", "bold")))
         for each in rehearsal.adoptions:
@@ -64,7 +63,7 @@ def rehearsal_json(rehearsal: Rehearsal, *, adopted: bool) -> dict[str, Any]:
     }
 
 
-def _adoption(each: Adoption) -> list[Text]:
+def _adoption(each: Adoption) -> list[Item]:
     lines = [line("  ", (each.address, "bold"))]
     for server, mark, side in (
         (each.source, each.outbound_before, "outbound"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.reconcile.plan.actions import Approve, Claim, Delete, Mend, NoteRequests
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.state.deletion_requests import Closure, RequestGroup
@@ -15,10 +16,15 @@ DELETIONS = (Claim, Delete, Approve, Mend, NoteRequests)
 REASONS = 3  # shown in a plan; `djlink requests` shows all
 
 
-def deletion_rows(link: LinkPlan, *, reasons: int = REASONS) -> list[Row]:
-    """Return the deletions of a link: the actions, the open decisions, the requests with their reasons."""
+def deletion_rows(link: LinkPlan, *, reasons: int = REASONS, short: bool = False) -> list[Row]:
+    """Return the deletions of a link: the actions, the open decisions, the requests with their reasons.
+
+    In `short`, the actions and decisions alone.
+    """
     rows = [*_done(link), *_reviews(link)]
-    if link.requests and rows:
+    if short:
+        rows = [row for row in rows if row.style != "dim"]
+    elif link.requests and rows:
         rows += request_rows(link, reasons)
     if not rows:
         return []
@@ -38,7 +44,10 @@ def request_rows(link: LinkPlan, most: int | None = None) -> Iterator[Row]:
     left = len(seen.request_groups) - len(chosen)
     if left:
         yield Row(
-            NOTE, "", f"and {counted(left, 'further reason')}: djlink requests {link.address}", style="dim"
+            NOTE,
+            "",
+            f"and {counted(left, 'further reason')}: {command('requests', link.address)}",
+            style="dim",
         )
 
 

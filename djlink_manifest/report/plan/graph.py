@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from djlink_manifest.model.links.graph import EdgeKind, LinkGraph
+from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.screen.terminal import plain
+
+
+def plan_graph(plan: Plan) -> LinkGraph:
+    """Return the graph of a plan's links."""
+    addresses = tuple(sorted(link.address for link in plan.links))
+    known = set(addresses)
+    edges = (e for link in plan.links for e in link.needs if e.parent in known and e.child in known)
+    return LinkGraph(addresses, tuple(sorted(set(edges))))
 
 
 def mermaid(graph: LinkGraph) -> str:

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
+from djlink_manifest import __version__
 from djlink_manifest.errors import Location
-from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.naming import source_of
-from djlink_manifest.reconcile.plan.actions import (
-    Action,
-    AddForeignKey,
-    AlterLocal,
-    Approve,
-    ChangeLocal,
-    Claim,
-    CopyLineage,
-    CreateLocal,
-    CreateOutbound,
-    Delete,
-    GiveUp,
-    MakeViews,
-    Mend,
-    Move,
-    NoteDefinition,
-    NoteFilled,
-    NoteRequests,
-    NoteServer,
-    Pull,
-    PullAgain,
-    Refill,
-    Register,
-    Release,
-)
+from djlink_manifest.reconcile.plan.bounds import removal_bound
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.reconcile.plan.written import writes_to
+from djlink_manifest.reconcile.plan.terms import PlanTerms
 from djlink_manifest.reconcile.runtime.events import (
     Advanced,
     Event,
@@ -45,17 +22,25 @@ from djlink_manifest.reconcile.runtime.events import (
     Report,
 )
 from djlink_manifest.reconcile.state.deletion_requests import Closure, LinkDeletions, moment_text
+from djlink_manifest.report.plan.against import Against, against_json
+from djlink_manifest.report.plan.json_actions import JSON, action_json, bound_json, counts_json
 from djlink_manifest.report.plan.totals import Totals, of_link, of_plan
 
 FORMAT_VERSION = 1
+PLAN_VERSION = 2  # of the plan alone, which is kept as a file
 
-JSON = dict[str, Any]
 
+def plan_json(plan: Plan, terms: PlanTerms | None = None, against: Against | None = None) -> JSON:
+    """Return the plan in the form of `schemas/plan.schema.json`, with a comparison where one was made.
 
-def plan_json(plan: Plan) -> JSON:
-    """Return the plan in the form of `schemas/plan.schema.json`."""
-    return {
-        "format_version": FORMAT_VERSION,
+    `terms` say how the plan was asked for, so that it can be applied from a file; without them it can only be
+    shown.
+    """
+    found = {
+        "format_version": PLAN_VERSION,
+        "document": "djlink plan",
+        "djlink": __version__,
+        "terms": _terms(terms) if terms else None,
         "manifest": {"name": plan.manifest, "digest": plan.digest, "files": list(plan.files)},
         "local": asdict(plan.local),
         "sources": [asdict(server) for server in plan.sources],
@@ -67,7 +52,10 @@ def plan_json(plan: Plan) -> JSON:
             {"address": r.address, "reason": r.reason, "hint": r.hint, "location": _location(r.location)}
             for r in plan.refusals
         ],
-        "forgotten": [asdict(each) for each in plan.forgotten],
+        "forgotten": [
+            {"address": f.address, **asdict(f), "location": _location(f.location), "hint": f.hint}
+            for f in plan.forgotten
+        ],
         "removals": [
             {
                 "address": r.address,
@@ -76,11 +64,24 @@ def plan_json(plan: Plan) -> JSON:
                 "held": r.held,
                 "blocked": [asdict(block) for block in r.blocked],
                 "location": _location(r.location),
+                "local_schema": r.local_schema,
+                "drop_keys": [
+                    {"table": f"{schema}.{name}", "foreign_key": key} for (schema, name), key in r.drop_keys
+                ],
+                "bound": bound_json(removal_bound(r)),
             }
             for r in plan.removals
         ],
         "warnings": list(plan.warnings),
+        "against": against_json(against) if against else None,
     }
+    return {**found, "checksum": checksum(found)}
+
+
+def checksum(value: JSON) -> str:
+    """Return a digest of a plan's JSON but for its checksum: it tells a file that was damaged or edited."""
+    rest = {name: each for name, each in value.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def status_json(plan: Plan) -> JSON:
@@ -150,112 +151,17 @@ def link_json(link: LinkPlan) -> JSON:
         "local_rows": link.local_rows,
         "kept": link.kept,
         "left_out": [{"reason": reason, "count": count} for reason, count in link.left_out],
-        "actions": [_action(action, source_of(link.address)) for action in link.actions],
+        "actions": [action_json(action, source_of(link.address), dict(link.sets)) for action in link.actions],
         "blocked": [asdict(block) for block in link.blocked],
         "drift": [asdict(drift) for drift in link.drift],
         "warnings": list(link.warnings),
-        "requests": _requests(link.requests) if link.requests and link.requests.request_groups else None,
+        "requests": _requests(link.requests) if link.requests and _is_told(link.requests) else None,
+        "definitions": dict(link.definitions) or None,
     }
 
 
-def _action(action: Action, source: str) -> JSON:
-    """An action of a link of this source: what is done, where it is written, within which bounds.
-
-    Definitions are told by their names and digests.
-    """
-    written, names = {"writes_to": sorted(writes_to(action, source))}, tuple[str, ...]()
-    match action:
-        case CreateOutbound():
-            return {"kind": "create_outbound", **_fields(action, "server", "tables", "reason"), **written} | {
-                "definitions": _definitions(action.definitions)
-            }
-        case CreateLocal():
-            names = ("tables", "reason", "server", "new_schema", "remade")
-            definitions = _definitions(action.definitions)
-            refill = action.refill is not None
-            return {"kind": "create_local", **_fields(action, *names), **written} | {
-                "definitions": definitions,
-                "refill": refill,
-            }
-        case Move():
-            tables = [{"from": old, "to": new} for old, new in action.tables]
-            named = _fields(action, "before", "reason", "server")
-            return {"kind": "move", **named, "tables": tables, **written}
-        case MakeViews():
-            return {"kind": "make_views", **_fields(action, "server", "views", "reason"), **written}
-        case AlterLocal():
-            names = ("table", "columns", "indexes", "reason", "server", "after_rows")
-            refill = action.refill is not None
-            return {"kind": "alter_local", **_fields(action, *names), "refill": refill, **written}
-        case ChangeLocal():
-            names = ("table", "changes", "cost", "rows", "bytes", "reason", "server")
-            return {"kind": "change_local", **_fields(action, *names), **written}
-        case CopyLineage():
-            return {"kind": "copy_lineage", **_fields(action, "schemas", "reason", "server"), **written}
-        case NoteDefinition():
-            names = ("server", "digest", "reason", "after_rows")
-            return {"kind": "note_definition", **_fields(action, *names), **written}
-        case NoteFilled():
-            return {"kind": "note_filled", **_fields(action, "reason", "server"), **written}
-        case NoteServer():
-            names = ("reason", "server", "upgrade")
-            identity = action.local_server.identity if action.local_server else None
-            return {"kind": "note_server", **_fields(action, *names), "identity": identity, **written}
-        case AddForeignKey():
-            names = ("table", "columns", "parent", "reason", "server")
-            return {"kind": "add_foreign_key", **_fields(action, *names), **written}
-        case _:
-            return {**_rows(action), **written}
-
-
-def _rows(
-    action: Pull
-    | PullAgain
-    | Refill
-    | Register
-    | Release
-    | GiveUp
-    | Claim
-    | Mend
-    | Delete
-    | Approve
-    | NoteRequests,
-) -> JSON:
-    """What is done with entities."""
-    plain = asdict(action)
-    match action:
-        case Pull():
-            return {"kind": "pull", **plain, "parts": _counts(action.parts, "part", "rows")}
-        case PullAgain():
-            return {"kind": "pull_again", **plain}
-        case Refill():
-            return {"kind": "refill", **plain}
-        case Register():
-            return {"kind": "register", **plain}
-        case Release():
-            return {"kind": "release", **plain}
-        case GiveUp():
-            return {"kind": "give_up", **plain}
-        case Claim():
-            return {"kind": "claim", **plain}
-        case Delete():
-            along = _counts(action.along, "address", "entities")
-            return {"kind": "delete", **plain, "along": along, "rows": _counts(action.rows, "table", "rows")}
-        case Approve():
-            return {"kind": "approve", **plain}
-        case Mend():
-            return {"kind": "mend", **plain}
-        case NoteRequests():
-            return {"kind": "note_requests", **plain}
-
-
-def _fields(action: Action, *names: str) -> JSON:
-    found = {name: getattr(action, name) for name in names}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
-
-
-def _definitions(definitions: Iterable[TableDefinition]) -> list[JSON]:
-    return [{"table": f"{t.schema}.{t.name}", "digest": t.digest()} for t in definitions]
+def _is_told(seen: LinkDeletions) -> bool:
+    return bool(seen.request_groups or seen.requested)
 
 
 def requests_json(plan: Plan, links: Sequence[LinkPlan]) -> JSON:
@@ -284,6 +190,7 @@ def _requests(seen: LinkDeletions) -> JSON:
     requested = seen.requested
     return {
         "asked": [{**asdict(each), "since": moment_text(each.since)} for each in seen.request_groups],
+        "now": moment_text(seen.now) if seen.now else None,
         "granted": _closure(seen.granted),
         "waiting": {
             "keys": requested.keys,
@@ -300,18 +207,26 @@ def _closure(closure: Closure) -> JSON:
     return {
         "here": closure.local,
         "can_go": closure.entities,
-        "along": _counts(closure.whole, "address", "entities"),
-        "rows": _counts(closure.rows, "table", "rows"),
+        "along": counts_json(closure.whole, "address", "entities"),
+        "going": counts_json(closure.along, "address", "entities"),
+        "rows": counts_json(closure.rows, "table", "rows"),
         "held_back_by": [asdict(each) for each in closure.lab],
     }
 
 
-def _counts(pairs: Iterable[tuple[str, int]], name: str, count: str) -> list[JSON]:
-    return [{name: each, count: number} for each, number in pairs]
-
-
 def _totals(totals: Totals) -> JSON:
     return asdict(totals)
+
+
+def _terms(terms: PlanTerms) -> JSON:
+    return {
+        "made": terms.made,
+        "files": list(terms.files),
+        "targets": list(terms.targets),
+        "excludes": list(terms.excludes),
+        "verify": terms.verify,
+        "max_growth": asdict(terms.max_growth) if terms.max_growth else None,
+    }
 
 
 def _location(location: Location | None) -> JSON | None:

@@ -9,11 +9,12 @@ from rich.text import Text
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.report.plan.deletions import closure_rows, deletion_rows, request_rows
 from djlink_manifest.report.screen.figures import counted
-from djlink_manifest.report.screen.rows import NOTE, REVIEW, TROUBLE, Row, set_in_columns
+from djlink_manifest.report.screen.layout import Item, Rows
+from djlink_manifest.report.screen.rows import NOTE, REVIEW, TROUBLE, Row
 from djlink_manifest.report.screen.terminal import line
 
 
-def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
+def request_lines(links: Sequence[LinkPlan]) -> list[Item]:
     """Return the requests of these links, with the rows that would be deleted too and the next step."""
     rows = list[Row]()
     for link in links:
@@ -26,10 +27,10 @@ def request_lines(links: Sequence[LinkPlan]) -> list[Text]:
         return [line(f"No deletion is requested for {of}.")] if looked_at or not links else []
     requested = sum(a.count for link in links if link.requests for a in link.requests.request_groups)
     total = line((f"Deletion of {counted(requested, 'row')} requested.", "bold"))
-    return [*set_in_columns(rows), line(), total]
+    return [Rows(tuple(rows)), line(), total]
 
 
-def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
+def unknown_lines(links: Iterable[LinkPlan]) -> list[Item]:
     """Return the links whose requests could not be read, and why."""
     rows = list[Row]()
     for link in links:
@@ -38,7 +39,7 @@ def unknown_lines(links: Iterable[LinkPlan]) -> list[Text]:
             rows.append(Row(TROUBLE, link.address, words, str(link.location or "")))
             if block.hint:
                 rows.append(Row(TROUBLE, "", f"next: {block.hint}", style="dim"))
-    return set_in_columns(rows)
+    return [Rows(tuple(rows))]
 
 
 def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterator[Text]:
@@ -49,7 +50,7 @@ def key_lines(address: str, keys: Iterable[Sequence[tuple[str, str]]]) -> Iterat
         yield line("  ", ", ".join(f"{name}={value}" for name, value in key))
 
 
-def orphan_lines(plan: Plan, address: str) -> Iterator[Text]:
+def orphan_lines(plan: Plan, address: str) -> Iterator[Item]:
     """Yield a link's local rows without a source row, and the rows that would be deleted with them."""
     for link in plan.links:
         found = link.requests.orphans if link.requests and link.address == address else None
@@ -58,7 +59,7 @@ def orphan_lines(plan: Plan, address: str) -> Iterator[Text]:
                 f"{counted(found.count, 'local row')} without a source row (deleted at the source or "
                 "inserted locally)"
             )
-            yield from set_in_columns([Row(REVIEW, address, words), *closure_rows(found.closure)])
+            yield Rows((Row(REVIEW, address, words), *closure_rows(found.closure)))
 
 
 def _idle(link: LinkPlan) -> Iterator[Row]:

@@ -10,24 +10,24 @@ from djlink_manifest.report.screen.figures import counted, size, stored
 def closing(plan: Plan) -> tuple[str, ...]:
     """Return the sentences on the planned changes, then on everything else."""
     totals = of_plan(plan)
-    rest = _rest(plan, totals)
+    rest = _rest(totals)
     if plan.has_changes:
-        out = sum(not r.blocked for r in plan.removals)
-        removed = [f"{counted(out, 'link')} to remove"] if out else []
-        return (f"Plan: {', '.join([*removed, *_changes(totals, bool(removed))])}.", *rest)
+        removed = [f"{counted(totals.remove, 'link')} to remove"] if totals.remove else []
+        return (f"Plan: {', '.join([*removed, *changes(totals, bool(removed))])}.", *rest)
     if totals.unchanged == totals.links and not plan.has_errors:
         up_to_date = "is up to date" if totals.links == 1 else "are up to date"
-        noted = rest if totals.drifting or totals.kept else ()
+        noted = rest if totals.drifting or totals.kept or totals.forgotten else ()
         return (f"No changes. {counted(totals.links, 'link')} {up_to_date}.", *noted)
     return ("No changes to make.", *rest)
 
 
 def left_over(plan: Plan) -> tuple[str, ...]:
     """Return the sentence on what an apply of the plan does not do, if any."""
-    return _rest(plan, of_plan(plan))
+    return _rest(of_plan(plan))
 
 
-def _changes(totals: Totals, more: bool) -> list[str]:
+def changes(totals: Totals, more: bool) -> list[str]:
+    """Return the planned changes in words; `more`: they may be none, since others are named beside them."""
     along = []
     if totals.part_rows:
         along.append(f"{totals.part_rows:,} of parts")
@@ -61,22 +61,31 @@ def _along(count: int) -> str:
     return f" (plus {count:,} of other links)" if count else ""
 
 
-def _rest(plan: Plan, totals: Totals) -> tuple[str, ...]:
-    unusable = sum(bool(server.problem) for server in (plan.local, *plan.sources))
-    refused = len(plan.refusals)
+def leftovers(totals: Totals) -> list[str]:
+    """Return what is in the way, to be decided or unchanged, in words."""
     phrases = (
-        (unusable, f"{counted(unusable, 'server')} unavailable"),
-        (refused, f"{counted(refused, 'part')} of the manifest refused"),
+        (totals.unavailable, f"{counted(totals.unavailable, 'server')} unavailable"),
+        (totals.refused, f"{counted(totals.refused, 'part')} of the manifest refused"),
+        (totals.remove_blocked, f"{counted(totals.remove_blocked, 'removal')} blocked"),
         (totals.awaiting, f"{_sets(totals.awaiting)} approval ({counted(totals.awaiting_rows, 'row')})"),
         (totals.blocked, f"{counted(totals.blocked, 'link')} blocked"),
         (totals.blocked_rows, f"{counted(totals.blocked_rows, 'row')} blocked"),
         (totals.not_attempted, f"{totals.not_attempted:,} not attempted"),
         (totals.drifting, f"{totals.drifting:,} with drift"),
         (totals.kept, f"{counted(totals.kept, 'row')} kept"),
+        (totals.forgotten, f"{counted(totals.forgotten, 'link')} forgotten{_holding(totals)}"),
         (totals.unchanged, f"{totals.unchanged:,} unchanged"),
     )
-    said = [words for count, words in phrases if count]
+    return [words for count, words in phrases if count]
+
+
+def _rest(totals: Totals) -> tuple[str, ...]:
+    said = leftovers(totals)
     return (f"      {', '.join(said)}.",) if said else ()
+
+
+def _holding(totals: Totals) -> str:
+    return f" ({counted(totals.forgotten_rows, 'row')} still held)" if totals.forgotten_rows else ""
 
 
 def _sets(count: int) -> str:

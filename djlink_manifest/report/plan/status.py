@@ -12,12 +12,13 @@ from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.text import head_lines, refusal_lines
 from djlink_manifest.report.plan.totals import of_link
 from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.layout import Hanging, Item
 from djlink_manifest.report.screen.terminal import line, plain
 
 HEADINGS = ("link", "source", "outbound", "local", "pending")
 
 
-def status_lines(plan: Plan) -> list[Text]:
+def status_lines(plan: Plan) -> list[Item]:
     """Return the servers, the links by address, the refusals, and the closing sentences of the plan."""
     cells = [
         (
@@ -28,10 +29,11 @@ def status_lines(plan: Plan) -> list[Text]:
         for link in sorted(plan.links, key=lambda each: each.address)
     ]
     widths = [max(cell_len(plain(row[i])) for row in [HEADINGS, *cells]) for i in range(4)]
-    lines = [*head_lines(plan), line()]
+    lines: list[Item] = [*head_lines(plan), line()]
     if cells:
         lines.append(_row(HEADINGS, widths, "bold"))
-        lines += [_row(row, widths, "") for row in cells]
+        hang = sum(widths) + 2 * len(widths)
+        lines += [Hanging(_row(row, widths, ""), hang) for row in cells]
     if plan.refusals:
         lines += [line(), line(("Refused", "bold")), *refusal_lines(plan.refusals)]
     return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]

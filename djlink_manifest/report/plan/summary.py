@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from rich.text import Text
-
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Counts, LinkOutcome, Report
 from djlink_manifest.report.plan.sentences import left_over
 from djlink_manifest.report.screen.figures import counted, duration, size, stored
-from djlink_manifest.report.screen.rows import DONE, FAILED, NOTE, WAITS, Row, set_in_columns
+from djlink_manifest.report.screen.layout import Item, Rows
+from djlink_manifest.report.screen.rows import DONE, FAILED, NOTE, WAITS, Row
 from djlink_manifest.report.screen.terminal import line
 
 
-def report_lines(plan: Plan, report: Report) -> list[Text]:
-    """Return the links that are done, failed or not attempted, with reasons, and a line of totals."""
-    lines: list[Text] = []
+def report_lines(plan: Plan, report: Report, *, told: bool = False) -> list[Item]:
+    """Return the links that are done, failed or not attempted, with reasons, and a line of totals.
+
+    `told`: who is done was shown while the apply ran, and is left out here unless something of it is blocked.
+    """
+    lines: list[Item] = []
     for title, status in (("Done", "done"), ("Failed", "failed"), ("Not attempted", "skipped")):
-        rows = [row for each in report.outcomes if each.status == status for row in _rows(each)]
+        shown = [o for o in report.outcomes if o.status == status and not (told and _is_plain(o))]
+        rows = [row for each in shown for row in _rows(each)]
         if rows:
-            lines += [line((title, "bold")), *set_in_columns(rows), line()]
+            lines += [line((title, "bold")), Rows(tuple(rows)), line()]
     if report.warnings:
         warnings = [Row(NOTE, "", words, style="yellow") for words in report.warnings]
-        lines += [line(("Warnings", "bold")), *set_in_columns(warnings), line()]
+        lines += [line(("Warnings", "bold")), Rows(tuple(warnings)), line()]
     lines.append(line((_sentence(report), "bold")))
     lines += [line((sentence, "bold")) for sentence in left_over(plan)]
     if report.interrupted:
@@ -83,6 +86,11 @@ def _rows(outcome: LinkOutcome) -> Iterator[Row]:
                 yield Row(NOTE, "", f"next: {block.hint}", style="dim")
     if outcome.hint:
         yield Row(NOTE, "", f"next: {outcome.hint}", style="dim")
+
+
+def _is_plain(outcome: LinkOutcome) -> bool:
+    """Whether a link is done, and there is nothing more to say of it."""
+    return outcome.status == "done" and not (outcome.problem or outcome.blocked or outcome.hint)
 
 
 def _wrote(outcome: LinkOutcome) -> bool:

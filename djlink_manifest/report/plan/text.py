@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -10,49 +11,67 @@ from rich.text import Text
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
+from djlink_manifest.report.plan.against import Against, against_rows
+from djlink_manifest.report.plan.by_schema import foldable, new_rows, summary_rows
 from djlink_manifest.report.plan.deletions import deletion_rows
 from djlink_manifest.report.plan.link_rows import blocked_below, is_shown, link_rows
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.totals import is_blocked_above
 from djlink_manifest.report.screen.figures import counted, duration, listed
-from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row, set_in_columns
-from djlink_manifest.report.screen.terminal import Span, line, plain
+from djlink_manifest.report.screen.layout import Flow, Item, Rows
+from djlink_manifest.report.screen.rows import DELETE, LEGEND, NOTE, STYLES, TROUBLE, Row
+from djlink_manifest.report.screen.terminal import line, plain
+
+Detail: TypeAlias = Literal["full", "links", "schemas", "closing"]
+DELETIONS = "Deletions (children first)"
+REMOVED = "Removed links"
+FORGOTTEN = "Forgotten: links that this manifest holds but no longer declares"
 
 
-def plan_lines(plan: Plan) -> list[Text]:
+def plan_lines(plan: Plan, against: Against | None = None, detail: Detail = "links") -> list[Item]:
     """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
 
-    Unchanged links are counted, and listed only with drift, warnings or kept rows.
+    Unchanged links are counted, and listed only with drift, warnings or kept rows. Many new links are told by
+    schema, unless `detail` is "full"; "schemas" tells all of them so, and "closing" only the closing lines.
     """
-    named = sections(plan)
-    lines = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
+    if detail == "closing":
+        return [line((sentence, "bold")) for sentence in closing(plan)]
+    named = sections(plan, detail)
+    if against is not None:
+        named.append((f"Compared with {against.name}", list(against_rows(against))))
+    lines: list[Item] = [*head_lines(plan), *_legend({row.symbol for _, rows in named for row in rows})]
     for title, rows in named:
         if rows:
-            lines += [line(), line((title, "bold")), *set_in_columns(rows)]
+            lines += [line(), line((title, "bold")), Rows(tuple(rows))]
     return [*lines, line(), *(line((sentence, "bold")) for sentence in closing(plan))]
 
 
-def sections(plan: Plan) -> list[tuple[str, list[Row]]]:
+def sections(plan: Plan, detail: Detail = "full") -> list[tuple[str, list[Row]]]:
     """Return the titled sections of the screen, including empty ones."""
+    folded = foldable(plan.links) if detail == "links" else frozenset()
+    new = [link for link in plan.links if link.address in folded]
+    short = detail == "schemas"
     return [
-        *_waves(plan),
+        *([("Links by schema", summary_rows(plan.links))] if short else []),
+        ("New links by schema", new_rows(new)),
+        *([] if short else _waves(plan, folded)),
         (
-            "Deletions (children first)",
-            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e)],
+            DELETIONS,
+            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e, short=short)],
         ),
-        ("Removed links", [row for each in plan.removals for row in _removal_rows(each)]),
+        (REMOVED, [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),
         (
-            "Forgotten: links that this manifest holds but no longer declares",
-            [_forgotten_row(f) for f in plan.forgotten],
+            FORGOTTEN,
+            [row for f in plan.forgotten for row in _forgotten_rows(f)],
         ),
         ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
     ]
 
 
-def refusal_lines(refusals: Iterable[Refusal]) -> list[Text]:
+def refusal_lines(refusals: Iterable[Refusal]) -> list[Item]:
     """Return the refused parts of the manifest, each with the next step."""
-    return set_in_columns([row for refusal in refusals for row in _refusal_rows(refusal)])
+    return [Rows(tuple(row for refusal in refusals for row in _refusal_rows(refusal)))]
 
 
 def head_lines(plan: Plan) -> Iterator[Text]:
@@ -94,27 +113,31 @@ def _server_lines(servers: Sequence[ServerFacts]) -> Iterator[Text]:
         yield line("  ", ("✓ ", "bold green"), (name, "bold"), "  ", figures)
 
 
-def _legend(symbols: set[str]) -> list[Text]:
-    spans: list[Span] = []
-    for symbol, words in LEGEND.items():
-        if symbol in symbols:
-            spans += ["  " if not spans else "   ", (symbol, f"bold {STYLES[symbol]}"), f" {words}"]
-    return [line(), line(*spans)] if spans else []
+def _legend(symbols: set[str]) -> list[Item]:
+    used = [(symbol, words) for symbol, words in LEGEND.items() if symbol in symbols]
+    texts = [line((symbol, f"bold {STYLES[symbol]}"), f" {words}") for symbol, words in used]
+    return [line(), Flow(tuple(texts))] if texts else []
 
 
-def _waves(plan: Plan) -> Iterator[tuple[str, list[Row]]]:
+def _waves(plan: Plan, folded: Collection[str]) -> Iterator[tuple[str, list[Row]]]:
+    """The links wave by wave; waves of which nothing is shown are not counted."""
     below = blocked_below(plan.links)
     told = {address for addresses in below.values() for address in addresses}
     acting = {link.address for link in plan.links if link.actions}
-    for number, wave in enumerate(plan.waves, start=1):
+    number = 0
+    for wave in plan.waves:
         rows: list[Row] = []
         for link in wave:
+            if link.address in folded:
+                continue
             blocked_by_parent = below.get(link.address, ())
             if (is_shown(link) or blocked_by_parent) and not (
                 is_blocked_above(link) and link.address in told
             ):
                 rows += link_rows(link, acting, blocked_by_parent)
-        yield f"Wave {number}", rows
+        if rows:
+            number += 1
+            yield f"Wave {number}", rows
 
 
 def _refusal_rows(refusal: Refusal) -> Iterator[Row]:
@@ -124,10 +147,11 @@ def _refusal_rows(refusal: Refusal) -> Iterator[Row]:
         yield Row(TROUBLE, "", f"next: {refusal.hint}", style="dim")
 
 
-def _forgotten_row(forgotten: Forgotten) -> Row:
-    subject = f"{forgotten.server}.{forgotten.source_table}"
-    held = f"{counted(forgotten.held, 'row')} held · " if forgotten.held is not None else ""
-    return Row(TROUBLE, subject, f"{held}outbound {forgotten.outbound_table} · local {forgotten.local_table}")
+def _forgotten_rows(forgotten: Forgotten) -> Iterator[Row]:
+    held = f"{counted(forgotten.held, 'row')} still held · " if forgotten.held is not None else ""
+    words = f"{held}outbound {forgotten.outbound_table} · local {forgotten.local_table}"
+    yield Row(TROUBLE, forgotten.address, words, str(forgotten.location or ""))
+    yield Row(TROUBLE, "", f"next: {forgotten.hint}", style="dim")
 
 
 def _removal_rows(removal: Removal) -> Iterator[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from djlink_manifest.reconcile.plan.actions import (
     AddForeignKey,
@@ -36,7 +36,9 @@ class Totals:
     whose local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
     masters: `pull`, with `part_rows`, `bytes`, and `objects` of `object_bytes`, `resume`, `refill`,
     `register`, `release`, `delete`, with `along` of other links, `approve`, `mend`, `blocked_rows`,
-    `awaiting_rows`, `kept`.
+    `awaiting_rows`, `kept`. Of the whole plan alone: servers `unavailable`, parts of the manifest `refused`,
+    links that `removed` takes out (`remove`) or cannot (`remove_blocked`), and links `forgotten`, which still
+    hold `forgotten_rows`.
     """
 
     links: int = 0
@@ -68,11 +70,34 @@ class Totals:
     drifting: int = 0
     kept: int = 0
     unchanged: int = 0
+    unavailable: int = 0
+    refused: int = 0
+    remove: int = 0
+    remove_blocked: int = 0
+    forgotten: int = 0
+    forgotten_rows: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        names = [field.name for field in fields(self)]
+        return Totals(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
 def of_plan(plan: Plan) -> Totals:
-    """Return the totals of the plan's links."""
-    return _sums(plan.links)
+    """Return the totals of the plan."""
+    return replace(
+        _sums(plan.links),
+        unavailable=sum(bool(server.problem) for server in (plan.local, *plan.sources)),
+        refused=len(plan.refusals),
+        remove=sum(not removal.blocked for removal in plan.removals),
+        remove_blocked=sum(bool(removal.blocked) for removal in plan.removals),
+        forgotten=len(plan.forgotten),
+        forgotten_rows=sum(each.held or 0 for each in plan.forgotten),
+    )
+
+
+def of_links(links: Iterable[LinkPlan]) -> Totals:
+    """Return the totals of some links."""
+    return _sums(links)
 
 
 def of_link(link: LinkPlan) -> Totals:

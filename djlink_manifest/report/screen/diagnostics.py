@@ -92,8 +92,10 @@ def _diagnostic(diagnostic: Diagnostic) -> Iterator[Text]:
     yield line(gutter, ("╭─ ", "cyan"), f"{place}:{place.column}", (path, "dim"))
     if diagnostic.snippet is not None:
         shown, before, carets = _window(diagnostic.snippet, place.column, diagnostic.width)
-        yield line((f"{number} │ ", "cyan"), shown)
-        yield line(gutter, ("│ ", "cyan"), " " * before, ("^" * carets, f"bold {style}"))
+        source = line((f"{number} │ ", "cyan"), shown)
+        below = line(gutter, ("│ ", "cyan"), " " * before, ("^" * carets, f"bold {style}"))
+        source.no_wrap = below.no_wrap = True  # the carets stand below what they mean
+        yield from (source, below)
     for each in plain_lines(diagnostic.help or ""):
         yield line(gutter, ("╰ ", "cyan"), each)
     yield line()

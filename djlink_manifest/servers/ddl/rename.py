@@ -33,8 +33,8 @@ def rename_tables(session: Writer, pairs: Sequence[tuple[TableName, TableName]])
             f"a table with triggers cannot be moved to another schema: one of {names} has a trigger",
             code=error.code,
             server=session.name,
-            hint="drop the triggers of your own on these tables (SHOW TRIGGERS), run djlink apply again, and "
-            "create them anew in the new schema",
+            hint="drop the triggers of your own on these tables (SHOW TRIGGERS), run `djlink apply` again, "
+            "and create them anew in the new schema",
         ) from error
 
 

@@ -21,7 +21,7 @@ from djlink_manifest.model.tables.definition import (
 )
 from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.servers.session.session import Writer
-from djlink_manifest.servers.sql import ident, idents, table, word
+from djlink_manifest.servers.sql import ident, idents, sql, table, word
 
 _BARE_DEFAULT = re.compile(r"b'[01]*'|0x[0-9A-Fa-f]+")
 # what the catalogue says of DEFAULT CURRENT_TIMESTAMP; an expression default (now()) is `now()` there
@@ -101,7 +101,11 @@ def ensure_schema(session: Writer, schema: str, collation: str | None) -> None:
 
     DataJoint declares tables with their schema's collation, and a foreign key to a text column needs the same
     one: what the lab declares beside its linked tables can refer to them.
+
+    `CREATE SCHEMA IF NOT EXISTS` would wait for the transactions of others in a schema that stands.
     """
+    if session.rows(sql("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", schema)):
+        return
     default = f" COLLATE {word(collation).text}" if collation else ""
     session.ddl(f"CREATE SCHEMA IF NOT EXISTS {ident(schema).text}{default}")
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.entity import Presence
 from djlink_manifest.model.links.link import Link, not_pulled
 from djlink_manifest.model.tables.derive import extra_name
@@ -14,9 +13,8 @@ from djlink_manifest.servers.entities.key_sets import Sets
 from djlink_manifest.servers.entities.set_terms import RequestCounts, SetTerms, SourceLinks
 from djlink_manifest.servers.entities.strays import count_strays
 from djlink_manifest.servers.keys.key_table import KeyTable
-from djlink_manifest.servers.query.tables import all_rows, condition, outbound_table, restricted, source_table
+from djlink_manifest.servers.query.tables import all_rows, condition, outbound_table, source_table
 from djlink_manifest.servers.session.checked_values import a_count, an_optional_flag, as_int
-from djlink_manifest.servers.session.errors import is_transient
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import (
     Sql,
@@ -274,14 +272,3 @@ def part_rows_held(
             rows -= session.count(sql("SELECT COUNT(*) FROM {} k JOIN {} p ON {}", missing.name, of, match))
         found.append((part.name, rows))
     return tuple(found)
-
-
-def check_condition(session: Session, link: Link) -> str | None:
-    """What the server says against the link's `where`, or None where it takes it. No row is read."""
-    try:
-        session.check(sql("SELECT 1 FROM {} m LIMIT 0", restricted(link, link.where)))
-    except ServerError as error:
-        if is_transient(error):
-            raise
-        return error.said
-    return None

@@ -14,7 +14,7 @@ from djlink_manifest.servers.sql import idents, sql, table
 
 VIEWS_MEND = (
     "the lab's next `djlink apply` recreates its views; if the lab has vanished, ask an administrator of "
-    "this server to run `djlink source detach` with their account"
+    "this server to run `djlink source detach MANIFEST` with their account"
 )
 _STRANGE = "ask the server's administrator who created its views"
 

@@ -78,7 +78,7 @@ class Locks:
                 f"another djlink works on this link: {self._who(self._sessions[name], side, link, link_id)}",
                 link=link.address,
                 server=name,
-                hint="wait until it has ended, then run djlink apply again; its lock ends with it",
+                hint="wait until it has ended, then run `djlink apply` again; its lock ends with it",
             )
 
     def _who(self, session: Session, side: Side, link: Lockable, link_id: str) -> str:
@@ -113,7 +113,7 @@ class Locks:
                     "the session that held the link's lock has ended",
                     link=link.address,
                     server=working.name,
-                    hint="committed changes are kept; run djlink apply again",
+                    hint="committed changes are kept; run `djlink apply` again",
                 )
 
     def close(self) -> None:

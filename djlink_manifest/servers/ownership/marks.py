@@ -183,8 +183,32 @@ def write_mark(session: Writer, schema: str, mark: Mark) -> None:
 
     Raises ServerError for a table that has the mark of another link.
     """
+    _write(session, schema, mark)
+
+
+def write_source_mark(session: Writer, schema: str, mark: Mark) -> None:
+    """Write a link's mark at the source; one that stands gets the local place, until its tables were made.
+
+    An apply that was interrupted, or that lost the local table to another manifest, may have named another.
+    """
+    if not _write(session, schema, mark):
+        session.execute(
+            sql(
+                "UPDATE {} SET local_schema = {}, local_table = {} WHERE link_id = {} AND definition IS NULL",
+                table(schema, MARKS),
+                mark.local_schema,
+                mark.local_table,
+                mark.link_id,
+            )
+        )
+
+
+def _write(session: Writer, schema: str, mark: Mark) -> bool:
+    """Write a mark as `write_mark` does; whether it was not there yet."""
+    at_source = (schema, mark.table_name) == (mark.outbound_schema, mark.outbound_table)
+    other = "another `outbound_table` or outbound schema" if at_source else "another `schema_name`"
     try:
-        session.execute(_insertion(schema, mark))
+        return session.execute(_insertion(schema, mark)) > 0
     except RowsRefused as error:
         raise ServerError(
             f"{schema}.{mark.table_name} has just been linked by somebody else: another manifest, or another "
@@ -192,8 +216,7 @@ def write_mark(session: Writer, schema: str, mark: Mark) -> None:
             code=error.code,
             said=error.said,
             server=session.name,
-            hint="run djlink plan, which says whose it is; then choose another `schema_name` (locally) or "
-            "`outbound_table` (at the source)",
+            hint=f"run `djlink plan`, which says whose it is; then choose {other}",
         ) from error
 
 

@@ -50,7 +50,7 @@ def change_mark(session: Writer, schema: str, change: Change) -> None:
             raise DjlinkError(
                 f"the mark of {schema}.{before.table_name} has changed since the plan was made",
                 server=session.name,
-                hint="run djlink plan again",
+                hint="run `djlink plan` again",
             )
         values = _values(session, of, before, after)
         changed = comma([sql("{} = {}", ident(name), value) for name, value in values.items()])

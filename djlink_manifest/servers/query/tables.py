@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals
 from djlink_manifest.model.links.selection import SqlCondition as SqlText
+from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.sql import Sql, and_, comma, ident, idents, joined, or_, sql, table
 
@@ -15,12 +16,15 @@ SELECTS_AT_ONCE = 100
 
 def restricted(link: Link, where: Condition | None) -> Sql:
     """The source's rows that meet a condition, as a derived table in which the condition stands alone."""
-    if where is None:
-        return source_table(link)
+    return source_table(link) if where is None else rows_that_meet(link.definition, where)
+
+
+def rows_that_meet(of: TableDefinition, where: Condition) -> Sql:
+    """A table's rows that meet a condition, as a derived table in which the condition stands alone."""
     return sql(
         "(SELECT {} FROM {} WHERE {})",
-        idents(link.definition.column_names),  # `*` leaves out invisible columns
-        source_table(link),
+        idents(of.column_names),  # `*` leaves out invisible columns
+        table(of.schema, of.name),
         condition(where),
     )
 

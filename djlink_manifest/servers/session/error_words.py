@@ -55,8 +55,8 @@ class Words:
     hint: str
 
 
-_AGAIN = "committed changes are kept; run djlink apply to continue"
-_PLAN = "run djlink plan to see what is left to do"
+_AGAIN = "committed changes are kept; run `djlink apply` to continue"
+_PLAN = "run `djlink plan` to see what is left to do"
 
 
 def _table(*entries: tuple[Collection[int], str, str]) -> Mapping[int, Words]:
@@ -67,7 +67,7 @@ WORDS = _table(
     (
         LOST,
         "the connection was lost",
-        "check the server and the network, then run djlink apply again",
+        "check the server and the network, then run `djlink apply` again",
     ),
     (
         {4031},
@@ -130,7 +130,7 @@ WORDS = _table(
     (
         {1356, 1449},
         "a view cannot be read: a table, a column or the account that it needs is missing",
-        "run djlink doctor, which says what is wrong with the owner's views",
+        "run `djlink doctor`, which says what is wrong with the owner's views",
     ),
     (
         {1412},
@@ -175,13 +175,13 @@ WORDS = _table(
     (
         {1064, 1149},
         "the server does not understand a statement",
-        "check that the server is a supported version (djlink doctor); if it is, this is a defect of djlink: "
-        "please report it with the output of --debug",
+        "check that the server is a supported version (`djlink doctor`); if it is, this is a defect of "
+        "djlink: please report it with the output of --debug",
     ),
     (
         {1193, 1231, 1238, 1621},
         "the server refuses a setting that djlink's sessions need",
-        "check that the server is a supported version (djlink doctor)",
+        "check that the server is a supported version (`djlink doctor`)",
     ),
 )
 UNKNOWN = Words(

@@ -109,7 +109,7 @@ def translated(error: Exception, address: ServerAddress, identity: ServerIdentit
             said=said,
             server=server,
             hint=grant_for(said, identity or "")
-            or "run djlink doctor, which prints the GRANT statements that are missing",
+            or "run `djlink doctor`, which prints the GRANT statements that are missing",
         )
     if code in EXISTS:
         hint = "it was created after the plan was made: plan again"

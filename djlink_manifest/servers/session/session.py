@@ -292,7 +292,7 @@ class Writer(Session):
                     "the table is in use by another session",
                     code=error.code,
                     server=self.name,
-                    hint="look for long transactions on it (SHOW PROCESSLIST), then run djlink apply again",
+                    hint="look for long transactions on it (SHOW PROCESSLIST), then run `djlink apply` again",
                 ) from error
             raise
         finally:

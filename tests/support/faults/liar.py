@@ -11,8 +11,8 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 EOF_BYTE, OK_BYTE, ERROR_BYTE, FILE_BYTE, NULL_BYTE = 0xFE, 0x00, 0xFF, 0xFB, 0xFB
 MORE_RESULTS = 0x0008
@@ -297,9 +297,6 @@ def retyped(column: bytes, code: int, charset: int) -> bytes:
     return column[:-13] + bytes(tail)
 
 
-Shape = Literal["rows", "alone", "any"]
-
-
 @contextmanager
 def lying(host: str, port: int) -> Iterator[Liar]:
     """A liar before a server, for the time of the block."""
@@ -308,6 +305,3 @@ def lying(host: str, port: int) -> Iterator[Liar]:
         yield liar
     finally:
         liar.close()
-
-
-__all__ = ["Answer", "Liar", "Lie", "Line", "lying", "replace", "truth"]

@@ -6,7 +6,6 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
@@ -308,13 +307,38 @@ VALUES: tuple[Cell, ...] = (
     *(b"[]", b"{}", b"null", b"[" * 100_000, b'{"a":' * 2000, b'{"t": ["x"]}', b'"\\ud800"', b"[1,2]"),
     *(b"../../etc/passwd", b"x" * 65, b"`; DROP TABLE t; -- ", b"a\0b", b"s", b"t", b"PRIMARY"),
     *(b"BASE TABLE", b"VIEW", b"enum('a','b') , x int", b"varchar(99999999999)", b"int", b"json_valid(`x`)"),
-    *(b"GRANT ALL PRIVILEGES ON *.* TO `x`@`%`", b"GRANT" + b" ON" * 50_000, b"9.7.0", b"5.0.1", b"11.4.2-MariaDB"),
+    *(
+        b"GRANT ALL PRIVILEGES ON *.* TO `x`@`%`",
+        b"GRANT" + b" ON" * 50_000,
+        b"9.7.0",
+        b"5.0.1",
+        b"11.4.2-MariaDB",
+    ),
     *(b"enum(" + b"'a'," * 100_000 + b"'b')", b"(" * 50_000, b"'" * 99_999),
     *TEXTS,
 )
 NUMBERS = st.one_of(
     st.sampled_from(
-        (0, 1045, 1044, 1142, 1146, 1049, 1054, 1062, 1064, 1205, 1213, 1292, 1366, 1452, 2006, 2013, 3024, 65535)
+        (
+            0,
+            1045,
+            1044,
+            1142,
+            1146,
+            1049,
+            1054,
+            1062,
+            1064,
+            1205,
+            1213,
+            1292,
+            1366,
+            1452,
+            2006,
+            2013,
+            3024,
+            65535,
+        )
     ),
     st.integers(0, 65535),
 )
@@ -340,10 +364,3 @@ def lies(at: st.SearchStrategy[int]) -> st.SearchStrategy[Told]:
         values,
         NUMBERS,
     )
-
-
-def described(told: Told) -> str:
-    """A lie as a report shows it."""
-    with suppress(TypeError):
-        return f"{told.kind} at {told.at}, column {told.column}: {(told.value or b'')[:30]!r}"
-    return told.kind

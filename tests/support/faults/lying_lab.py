@@ -28,7 +28,8 @@ LAB_A = (
     "CREATE TABLE {lab}.session__trial (s varchar(9), n int, data longblob, PRIMARY KEY (s, n),"
     " FOREIGN KEY (s) REFERENCES {lab}.session (s))",
     "CREATE TABLE {lab}.scan (s varchar(9) PRIMARY KEY, FOREIGN KEY (s) REFERENCES {lab}.session (s))",
-    "INSERT INTO {lab}.subject (id, weight, name) VALUES (1, 1.5, 'a'), (2, 2, 'b'), (3, 3, 'c'), (90, 1, 'x')",
+    "INSERT INTO {lab}.subject (id, weight, name) VALUES (1, 1.5, 'a'), (2, 2, 'b'), (3, 3, 'c'),"
+    " (90, 1, 'x')",
     "INSERT INTO {lab}.session VALUES ('a', 1, '[]'), ('b', 1, NULL), ('c', 2, '[1]'), ('d', 3, NULL)",
     "INSERT INTO {lab}.session__trial SELECT s, 1, REPEAT('x', 5000) FROM {lab}.session",
     "INSERT INTO {lab}.scan VALUES ('a'), ('c')",
@@ -45,10 +46,12 @@ OWN = (
 )
 READS = re.compile(
     r"\s*\(*(SELECT|WITH|SHOW|SET (?!GLOBAL|PERSIST|PASSWORD)|START TRANSACTION|COMMIT|ROLLBACK|KILL"
-    r"|CREATE TEMPORARY TABLE|DROP TEMPORARY TABLE)\b"
+    r"|CREATE TEMPORARY TABLE|DROP TEMPORARY TABLE|PREPARE djlink_check FROM 'SELECT|DEALLOCATE PREPARE)\b"
 )
 CREATED = re.compile(r"CREATE TEMPORARY TABLE (\S+)")
-WRITES = re.compile(r"(?:INSERT (?:IGNORE )?INTO|DELETE(?: \S+)? FROM|UPDATE|TRUNCATE TABLE|ALTER TABLE) (\S+)")
+WRITES = re.compile(
+    r"(?:INSERT (?:IGNORE )?INTO|DELETE(?: \S+)? FROM|UPDATE|TRUNCATE TABLE|ALTER TABLE) (\S+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,9 @@ class LyingLab:
             each.forget()
         self.liar.lie = lie
         before, began = _megabytes(), time.monotonic()
-        words = arguments if "source" in arguments or "-f" in arguments else (*arguments, "-f", str(self.path))
+        words = (
+            arguments if "source" in arguments or "-f" in arguments else (*arguments, "-f", str(self.path))
+        )
         environ = {**self.rig.environ, "DJ_HOST": "127.0.0.1", "DJ_USER": self.rig.names("owner")}
         try:
             ended = called(*words, environ=environ, folder=self.rig.folder)

@@ -9,24 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from rich.text import Text
-
 from djlink_manifest.report.plan.graph import dot, mermaid
 from djlink_manifest.report.plan.status import status_lines
 from djlink_manifest.report.plan.summary import report_lines
 from djlink_manifest.report.plan.text import plan_lines
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
+from djlink_manifest.report.screen.layout import Item, laid_out
 from tests.unit import plan_samples as samples
 
 FOLDER = Path(__file__).parent
 
 
-def _joined(lines: Iterable[Text]) -> str:
-    return "".join(f"{each.plain}\n" for each in lines)
+def _joined(lines: Iterable[Item], width: int | None = None) -> str:
+    return "".join(f"{each.plain}\n" for each in laid_out(lines, width))
+
+
+def _plan_in(width: int) -> Callable[[], str]:
+    return lambda: _joined(plan_lines(samples.rich_plan()), width)
 
 
 TEXTS: dict[str, Callable[[], str]] = {
     "plan.txt": lambda: _joined(plan_lines(samples.rich_plan())),
+    **{f"plan_{width}.txt": _plan_in(width) for width in (20, 60, 100, 160)},
+    "plan_wide.txt": lambda: _joined(plan_lines(samples.wide_plan()), 100),
+    "plan_summary.txt": lambda: _joined(plan_lines(samples.rich_plan(), detail="schemas"), 100),
     "plan_quiet.txt": lambda: _joined(plan_lines(samples.quiet_plan())),
     "status.txt": lambda: _joined(status_lines(samples.rich_plan())),
     "report.txt": lambda: _joined(report_lines(samples.rich_plan(), samples.report())),

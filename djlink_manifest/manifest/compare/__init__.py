@@ -1,0 +1,1 @@
+"""Read a manifest as a revision of git has it; tell what differs between two manifests, and what it means."""

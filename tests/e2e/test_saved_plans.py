@@ -1,0 +1,298 @@
+"""`plan --out`, `show`, `apply FILE`: what was shown is what is done, and what moved since is said."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from djlink_manifest.report.plan.json_form import checksum
+from tests.support.command import called
+from tests.support.pipelines.deletion import TABLES, auto, document, local, outbound, request
+from tests.support.rig import PASSWORD, Rig
+from tests.support.servers import ALIKE, CROSSED
+from tests.support.sql import run_all
+
+EACH = pytest.mark.parametrize("servers", [ALIKE[0], CROSSED[1]], indirect=True, ids=str)
+ONE = pytest.mark.parametrize("servers", [ALIKE[0]], indirect=True, ids=str)
+
+
+class Folder:
+    """A rig's folder with a manifest, and the command in it."""
+
+    def __init__(self, rig: Rig) -> None:
+        run_all(rig, *TABLES)
+        rig.accounts({"lab_a": ["lab"]})
+        self.rig = rig
+        self.file = rig.folder / "plan.json"
+
+    def write(self, doc: dict[str, Any]) -> None:
+        self.rig.write(doc)
+
+    def djlink(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        ended = called(*arguments, environ=self.rig.environ, folder=self.rig.folder)
+        assert "Traceback" not in ended.stderr
+        assert code is None or ended.returncode == code, (ended.stdout, ended.stderr)
+        return ended
+
+    def plan(self, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return self.djlink("plan", "--out", "plan.json", *options, code=code)
+
+    def linked(self, doc: dict[str, Any]) -> None:
+        """Write the manifest and apply it."""
+        self.write(doc)
+        self.djlink("apply", "--auto-approve")
+
+    def stale(self, *words: str) -> str:
+        """Apply the file: it is stale, for these reasons, and nothing is changed."""
+        before = self.rows()
+        ended = self.djlink("apply", "plan.json", code=1)
+        assert "plan.json is stale: it was not applied, and nothing was changed" in ended.stderr
+        for each in words:
+            assert each in " ".join(ended.stderr.split()), ended.stderr
+        assert "djlink plan --out plan.json" in ended.stderr
+        assert self.rows() == before
+        return ended.stderr
+
+    def rows(self) -> list[Any]:
+        """All local rows, and all outbound rows, of the tables that are there."""
+        found = list[Any]()
+        for table in ("subject", "session", "session__trial", "spikes"):
+            found.append(self.is_linked(table) and sorted(map(str, local(self.rig, table))))
+        for table in ("subject", "session", "spikes"):
+            found.append(self.is_linked(table) and outbound(self.rig, table))
+        return found
+
+    def is_linked(self, table: str) -> bool:
+        schema = self.rig.local_schema("lab_a", "lab")
+        names = self.rig.run(
+            "local", f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{schema}'"
+        )
+        return (table,) in names
+
+    def value(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.file.read_text())
+        return found
+
+    def put(self, value: dict[str, Any]) -> None:
+        """Write a plan's file as somebody would who knows how: with the checksum made anew."""
+        self.file.write_text(json.dumps({**value, "checksum": checksum(value)}))
+
+
+@pytest.fixture
+def folder(rig: Rig) -> Folder:
+    return Folder(rig)
+
+
+@EACH
+def test_a_plan_is_written_shown_and_applied_without_a_question(folder: Folder) -> None:
+    folder.write(document(folder.rig))
+    shown = folder.plan()
+    assert "next: `djlink apply plan.json`" in shown.stderr
+    assert stat.S_IMODE(folder.file.stat().st_mode) == 0o600
+    assert folder.djlink("show", "plan.json").stdout == shown.stdout
+    assert json.loads(folder.djlink("show", "plan.json", "--json").stdout) == folder.value()
+    applied = folder.djlink("apply", "plan.json")
+    assert "3 links done" in applied.stdout
+    assert len(local(folder.rig, "subject")) == 3
+    assert "No changes" in folder.djlink("plan").stdout
+    assert "No changes" in folder.djlink("apply", "plan.json").stdout
+
+
+@ONE
+def test_a_file_of_a_plan_has_no_secret_no_key_and_no_value(folder: Folder) -> None:
+    rig = folder.rig
+    rig.run("lab_a", "INSERT INTO {lab}.subject VALUES ('planted-key-4711', 'plantedvl')")
+    rig.run("lab_a", "INSERT INTO {lab}.session VALUES ('planted-key-4711', 99)")
+    folder.write({**auto(rig), "contact": "data@ourlab.example"})
+    folder.plan()
+    texts = [folder.file.read_text()]
+    folder.djlink("apply", "plan.json")
+    request(rig, "subject", "name = 'planted-key-4711'", reason="wrong mouse")
+    rig.run("lab_a", "UPDATE {lab}.subject SET species = 'x' WHERE name = 'ann'")
+    folder.plan("--verify")
+    texts.append(folder.file.read_text())
+    for text in texts:
+        for secret in ("planted-key-4711", "plantedvl", PASSWORD, "'ann'", '"ann"', "mouse'"):
+            assert secret not in text
+    assert "wrong mouse" in texts[1]  # why something is asked for is what the reviewer needs
+
+
+@EACH
+def test_deletions_that_a_plan_shows_are_done_and_later_ones_make_it_stale(folder: Folder) -> None:
+    rig = folder.rig
+    folder.linked(auto(rig))
+    request(rig, "spikes", "id = 1")
+    assert "delete 1 local row" in folder.plan().stdout
+    request(rig, "spikes", "id = 2")
+    folder.stale("Spikes", "1 row to delete locally in the plan; now 2")
+    folder.plan()
+    folder.djlink("apply", "plan.json")
+    assert {row[0] for row in local(rig, "spikes")} == {3}
+
+
+@ONE
+def test_as_many_other_rows_to_delete_make_a_plan_stale(folder: Folder) -> None:
+    rig = folder.rig
+    folder.linked(auto(rig))
+    request(rig, "spikes", "id = 1")
+    folder.plan()
+    asked = rig.outbound_table("lab", "spikes_deletion_requested")
+    rig.run("lab_a", f"DELETE FROM {asked}")
+    request(rig, "spikes", "id = 2")
+    folder.stale("Spikes", "1 row to delete locally in the plan; now as many, but others")
+    rig.run("lab_a", f"DELETE FROM {asked}")
+    folder.stale("1 row to delete locally in the plan; now 0")
+
+
+@ONE
+def test_pulls_may_have_grown_by_as_much_as_the_plan_says(folder: Folder) -> None:
+    rig = folder.rig
+    folder.linked(document(rig))
+    for option in ([], ["--max-growth", "0"], ["--max-growth", "1"], ["--max-growth", "50%"]):
+        rig.run("lab_a", "DELETE FROM {lab}.spikes WHERE id > 3")
+        rig.run("lab_a", "INSERT INTO {lab}.spikes VALUES (4, NULL, NULL, NULL)")
+        folder.plan(*option)
+        rig.run("lab_a", "INSERT INTO {lab}.spikes VALUES (5, NULL, NULL, NULL), (6, NULL, NULL, NULL)")
+        most = {"0": 1, "1": 2}.get(option[-1] if option else "")
+        if most is not None:
+            folder.stale("Spikes", f"1 row to come in the plan; now 3, and at most {most} may")
+    folder.djlink("apply", "plan.json")
+    assert len(local(rig, "spikes")) == 6
+
+
+@ONE
+def test_a_changed_table_a_new_table_and_a_blocked_link_make_a_plan_stale(folder: Folder) -> None:
+    rig = folder.rig
+    folder.linked(document(rig))
+    folder.plan()
+    rig.run("lab_a", "ALTER TABLE {lab}.spikes ADD extra int NULL")
+    folder.stale(
+        "Spikes", "the source table has another definition now", "column extra", "is not in the plan"
+    )
+    folder.plan()
+    rig.run("lab_a", "CREATE TABLE {lab}.rig (id int PRIMARY KEY)")
+    folder.stale("Rig", "it is a link now, and the plan does not have it")
+    rig.run("lab_a", "DROP TABLE {lab}.rig")
+    rig.run("lab_a", "ALTER TABLE {lab}.subject DROP COLUMN species")
+    folder.stale("Subject", "it is blocked now")
+
+
+@ONE
+def test_a_plan_of_another_manifest_or_without_terms_is_refused_with_the_next_step(folder: Folder) -> None:
+    rig = folder.rig
+    folder.write(document(rig))
+    folder.plan()
+    folder.write({**document(rig), "contact": "else@ourlab.example"})
+    ended = folder.djlink("apply", "plan.json", code=1)
+    assert "the manifest says something else than when plan.json was made" in ended.stderr
+    folder.write({**document(rig), "name": "another"})
+    assert "was made from the manifest" in folder.djlink("apply", "plan.json", code=1).stderr
+    folder.write(document(rig))
+    (rig.folder / "old.json").write_bytes(
+        (Path(__file__).parents[1] / "unit" / "plan_files" / "version_1.json").read_bytes()
+    )
+    assert "cannot" not in folder.djlink("show", "old.json").stderr
+    assert "can be shown but not applied" in folder.djlink("apply", "old.json", code=1).stderr
+    assert not folder.is_linked("subject")
+
+
+@ONE
+def test_a_plan_with_errors_is_kept_and_not_applied(folder: Folder) -> None:
+    rig = folder.rig
+    folder.write(document(rig, ["Subject", "Sessoin"]))
+    assert "cannot be applied" in folder.plan(code=1).stderr
+    assert "Sessoin" in folder.djlink("show", "plan.json").stdout
+    assert "plan.json has errors and is not applied" in folder.djlink("apply", "plan.json", code=1).stderr
+    folder.plan("--target", rig.address("lab_a", "lab", "Subject"))
+    folder.djlink("apply", "plan.json")
+    assert folder.is_linked("subject")
+
+
+@ONE
+def test_a_plan_keeps_its_selection(folder: Folder) -> None:
+    rig = folder.rig
+    folder.write(document(rig))
+    folder.plan("--target", "*.Session", "--exclude", "*.Spikes")
+    assert "2 links done" in folder.djlink("apply", "plan.json").stdout
+    assert not folder.is_linked("spikes")
+
+
+@ONE
+def test_a_plan_for_another_local_server_or_source_is_refused(folder: Folder) -> None:
+    rig = folder.rig
+    folder.write(document(rig))
+    folder.plan()
+    value = folder.value()
+    value["local"]["identity"] = "0" * 64
+    folder.put(value)
+    assert "local (" in folder.djlink("apply", "plan.json", code=1).stderr
+    value = folder.value()
+    value["local"], value["sources"][0]["identity"] = folder.value()["local"], "0" * 64
+    assert not folder.is_linked("subject")
+
+
+@pytest.mark.parametrize("option", [["--target", "x.y.Z"], ["--exclude", "x.y.Z"], ["--verify"],
+                                    ["--max-deletions", "5"]], ids=lambda o: o[0])  # fmt: skip
+def test_an_apply_of_a_file_takes_no_option_of_planning(option: list[str], tmp_path: Path) -> None:
+    ended = called("apply", "plan.json", *option, environ={}, folder=tmp_path)
+    assert ended.returncode == 1
+    assert f"{option[0]} does not go with a plan's file" in ended.stderr
+
+
+@ONE
+def test_a_plan_replaces_a_plan_and_nothing_else(folder: Folder) -> None:
+    rig = folder.rig
+    folder.write(document(rig))
+    folder.plan()
+    folder.plan()
+    manifest = (rig.folder / "djlink.yaml").read_bytes()
+    for name, words in (
+        ("djlink.yaml", "djlink.yaml is there already and is not replaced"),
+        ("nowhere/plan.json", "there is no folder nowhere"),
+        (".", "not replaced"),
+        ("/dev/null", "is not a regular file"),
+    ):
+        ended = folder.djlink("plan", "--out", name, code=1)
+        assert words in ended.stderr
+    (rig.folder / "link.json").symlink_to("plan.json")
+    assert "symbolic link" in folder.djlink("plan", "--out", "link.json", code=1).stderr
+    assert (rig.folder / "djlink.yaml").read_bytes() == manifest
+    assert "--max-deletions is not kept" in folder.plan("--max-deletions", "5", code=1).stderr
+    assert "add --out FILE" in folder.djlink("plan", "--max-growth", "5", code=1).stderr
+
+
+@ONE
+def test_a_plan_names_its_manifest_and_cannot_name_any_other_file(folder: Folder, tmp_path: Path) -> None:
+    rig = folder.rig
+    rig.write(document(rig), "atlas.yaml")
+    folder.djlink("plan", "-f", "atlas.yaml", "--out", "plan.json")
+    folder.djlink("plan", "-f", str(rig.folder / "atlas.yaml"), "--out", "plan.json")
+    assert folder.value()["terms"]["files"] == ["atlas.yaml"]
+    outside = tmp_path / "outside.yaml"
+    outside.write_bytes((rig.folder / "atlas.yaml").read_bytes())
+    value = folder.value()
+    for name in (str(outside), "../outside.yaml", "~/x.yaml\0"):
+        folder.put({**value, "terms": {**value["terms"], "files": [name]}})
+        folder.djlink("apply", "plan.json", code=1)
+    folder.put({**value, "terms": {**value["terms"], "files": [str(outside)]}})
+    ended = folder.djlink("apply", "plan.json", code=1)
+    assert "is not in this folder" in ended.stderr
+    folder.djlink("apply", "plan.json", "-f", "atlas.yaml")
+    assert folder.is_linked("subject")
+
+
+@ONE
+def test_the_events_of_a_stale_plan_say_what_moved(folder: Folder) -> None:
+    rig = folder.rig
+    folder.write(document(rig))
+    folder.plan()
+    rig.run("lab_a", "ALTER TABLE {lab}.spikes ADD extra int NULL")
+    ended = folder.djlink("apply", "plan.json", "--json", code=1)
+    [event] = [json.loads(each) for each in ended.stdout.splitlines()]
+    assert event["type"] == "stale"
+    assert {each["address"] for each in event["moved"]} == {rig.address("lab_a", "lab", "Spikes")}
