@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 INTERRUPTED = 130
 GARBAGE = 200_000  # objects that may be made before cycles among them are looked for
@@ -19,6 +20,7 @@ GARBAGE = 200_000  # objects that may be made before cycles among them are looke
 
 def main() -> None:
     """Run `djlink` with the process's arguments, and end the process with its exit code."""
+    _write_no_core()
     # what modules leave when they load, 100,000 objects, lasts as long as the process: looking it through for
     # cycles again and again, and once more at the end, takes a tenth of a short command
     gc.set_threshold(GARBAGE)
@@ -58,6 +60,14 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:
         return report_error(error, screen)
     return code
+
+
+def _write_no_core() -> None:
+    """Leave no copy of this process's memory, which holds passwords and rows, on a disk when it crashes."""
+    with suppress(ImportError, OSError, ValueError):  # not every system has it
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _open_closed_streams() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import resource
 import stat
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import pytest
 from djlink_manifest import __version__
 from djlink_manifest.cli.commands.apply import question
 from djlink_manifest.cli.root import djlink
+from djlink_manifest.cli.terminal import files
 from djlink_manifest.cli.terminal.confirm import confirmed
+from djlink_manifest.errors import UsageError
 from tests.support.command import called
 
 ROOT = Path(__file__).parents[2]
@@ -437,3 +440,42 @@ def test_a_terminal_of_few_letters_gets_question_marks_and_no_error(folder: Path
     ended = process("validate", folder=folder, encoding="ascii")
     assert ended.code == 1
     assert "?? djlink.yaml:20:5" in ended.err
+
+
+def test_what_is_written_meanwhile_follows_no_link_and_is_its_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder where others may write, a link with a name that can be foreseen would lead elsewhere."""
+    victim, target, modes = tmp_path / "victim", tmp_path / "djlink.yaml", list[int]()
+    victim.write_text("precious")
+    for name in (f".djlink.yaml.{os.getpid()}", ".djlink.yaml.0000000000000000"):
+        (tmp_path / name).symlink_to(victim)
+    replace = Path.replace
+
+    def noted(self: Path, other: Path) -> Path:
+        modes.append(stat.S_IMODE(self.stat().st_mode))
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    files.replace_file(target, "manifest: 1\n")
+    assert (victim.read_text(), target.read_text(), modes) == ("precious", "manifest: 1\n", [0o644])
+    monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 2 * size)
+    with pytest.raises(UsageError, match="cannot be written"):
+        files.replace_file(target, "manifest: 2\n")
+    assert (victim.read_text(), target.read_text()) == ("precious", "manifest: 1\n")
+
+
+def test_a_command_leaves_no_copy_of_its_memory_when_it_crashes() -> None:
+    code = (
+        "import resource as r, sys; from djlink_manifest import cli;"
+        " cli.run = lambda arguments: print(r.getrlimit(r.RLIMIT_CORE)[0]) or 0; cli.main()"
+    )
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (hard, hard)),
+    )
+    assert ended.stdout == "0\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from djlink_manifest.model.tables.definition import Column, TableDefinition, unp
 from djlink_manifest.model.tables.derive import LinkedTable, local_definition, outbound_definitions
 from djlink_manifest.model.vendors.fitting import fitted
 from djlink_manifest.model.vendors.vocabulary import FUNCTIONS, KEYWORDS
+from djlink_manifest.model.vendors.wellformed import is_contained, is_type, unknown_words
 from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.ddl.lineage import is_lineage
 from djlink_manifest.servers.ddl.tables import create_table
@@ -390,3 +392,28 @@ def test_lineage_is_read_where_its_rows_are_stored_by_the_server_itself() -> Non
     computed = replace(texts[2], generated="repeat('x', 9)")
     others = replace(table, engine="FEDERATED"), replace(table, columns=(*texts[:2], computed))
     assert [is_lineage(each) for each in (table, *others)] == [True, False, False]
+
+
+LONG = {
+    "an enum": "enum(" + "'a'," * 200_000 + "'b')",
+    "an enum without an end": "enum(" + "'a'," * 240_000,
+    "escapes": "enum('" + "\\" * 900_000 + "')",
+    "quotes": "enum('" + "''" * 400_000,
+    "words": "int" + " unsigned" * 100_000,
+    "digits": "varchar(" + "9" * 900_000 + ")",
+    "parentheses": "(" * 49_000 + ")" * 49_000,
+    "names": "`a" * 49_000,
+    "numbers": "1." * 49_000,
+    "dashes": "- " * 49_000,
+    "calls": "a(" * 49_000,
+    "too much": "(" * 10**6,
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_long_types_and_expressions_are_judged_in_time(case: str) -> None:
+    began = time.process_time()
+    is_type(LONG[case])
+    if is_contained(LONG[case]):
+        unknown_words(LONG[case])
+    assert time.process_time() - began < 8

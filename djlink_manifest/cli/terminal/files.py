@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from djlink_manifest.errors import UsageError
@@ -35,14 +36,19 @@ def new_file(path: Path, text: str) -> None:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace a file with the text atomically; links are followed and the file's mode is kept."""
+    """Replace a file with the text atomically; links are followed and the file's mode is kept.
+
+    What is written meanwhile has a name that nobody can foresee, and only its owner reads it.
+    """
     target = path.resolve()
-    transient = target.with_name(f".{target.name}.{os.getpid()}")
+    transient = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
-        with transient.open("w", encoding="utf-8", newline="") as file:
+        number = os.open(transient, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
             file.write(text)
-        if target.exists():
-            transient.chmod(target.stat().st_mode & 0o7777)
+            file.flush()
+            os.fsync(number)  # else a machine that stops may leave an empty file under the name
+            os.fchmod(number, target.stat().st_mode & 0o7777 if target.exists() else 0o644)
         transient.replace(target)
     except OSError as error:
         transient.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from djlink_manifest.model.vendors.vocabulary import BEFORE_PARENTHESES, FUNCTIONS, KEYWORDS
 
-LONGEST = 1_000_000  # characters of a type or an expression
+LONGEST = 1_000_000  # characters of a type: an enum may have thousands of members
+LONGEST_EXPRESSION = 100_000  # servers take no longer ones than 64 KB
 
 # the most that the numbers in parentheses may be, by type; an empty tuple takes none
 _BOUNDS: dict[str, tuple[int, ...]] = {
@@ -110,7 +111,7 @@ def _unknown(tokens: list[tuple[str, str]]) -> Iterator[str]:
 
 def _tokens(expression: str) -> list[tuple[str, str]] | None:
     """The expression's tokens as (kind, text), without blanks; None where it is not one whole expression."""
-    if len(expression) > LONGEST or "\0" in expression:
+    if len(expression) > LONGEST_EXPRESSION or "\0" in expression:
         return None
     found, at, depth = list[tuple[str, str]](), 0, 0
     while at < len(expression):
