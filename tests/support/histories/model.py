@@ -82,12 +82,12 @@ class Meaning:
         covered, _ = self._by_the_manifest(table)
         if covered:
             return found | covered | (set(requests) if typed else set())
-        along = self.closure({table: requests})
-        if typed or all(
-            self._option(t, "deletions") == "auto" for t in self.linked if t == table or along[t]
-        ):
-            return set(requests)
-        return found
+        return set(requests) if typed or self._needs_no_review(table) else found
+
+    def _needs_no_review(self, table: str) -> bool:
+        """Whether its requests, and all that goes with them, go under `deletions: auto`."""
+        along = self.closure({table: self.place.requests(table)})
+        return all(self._option(t, "deletions") == "auto" for t in self.linked if t == table or along[t])
 
     def _by_the_manifest(self, table: str) -> tuple[set[Any], list[Agreed]]:
         """What its latest approval that holds is about; without one nothing, and those that are void."""
@@ -103,8 +103,13 @@ class Meaning:
         return set(), void
 
     def void(self) -> list[Agreed]:
-        """The approvals that are void, and that no later one makes up for."""
-        return [each for table in self.linked for each in self._by_the_manifest(table)[1]]
+        """The approvals that are void, that no later one makes up for, and without which nothing goes."""
+        return [
+            each
+            for table in self.linked
+            if not self._needs_no_review(table)
+            for each in self._by_the_manifest(table)[1]
+        ]
 
     def _holds(self, approval: Agreed, covered: set[Any]) -> bool:
         """Whether it is about just these, and no more goes along than it says."""
