@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,13 @@ class Agreed:
     table: str
     entry: Mapping[str, Any]
     keys: frozenset[Any]
+
+    def renamed(self, former: str, name: str) -> Agreed:
+        """The approval in a manifest whose source has another name now."""
+        with_ = self.entry.get("with", {})
+        along = {address.replace(f"{former}.", f"{name}.", 1): count for address, count in with_.items()}
+        link = self.entry["link"].replace(f"{former}.", f"{name}.", 1)
+        return replace(self, entry={**self.entry, "link": link} | ({"with": along} if with_ else {}))
 
     @property
     def until(self) -> datetime:
@@ -174,6 +181,11 @@ class Meaning:
         if "session" in self.out:
             barred["note"] = asked["note"]
         return {t: wanted[t] - barred[t] for t in self.linked}
+
+
+def below(table: str) -> list[str]:
+    """A table, and those that refer to it over any number of steps."""
+    return list(MASTERS)[list(MASTERS).index(table) :]
 
 
 def hanging(source: Rows, roots: Mapping[str, Collection[Any]]) -> Keys:
