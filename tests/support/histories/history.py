@@ -63,7 +63,7 @@ class History(People):
         self.copy: Copy = {}
         self.copy_of_source: Copy = {}
         self.moved: tuple[dict[str, str], ...] = ()
-        self.is_moving = False
+        self.is_moving = self.is_blind = False
         self.is_asking, self.relinks, self.asks_more = False, relinks, False
         self.misspelt: str | None = None
         self.void: list[Agreed] = []
@@ -273,10 +273,10 @@ class History(People):
             self.place.wait_for_the_dead()
         else:
             assert "problems" in answer, answer
-            self.is_moving = False
+            self.is_moving = self.is_moving and (self.misspelt is not None or self.is_blind)
         after = self.meaning()
         void = after.void()
-        if "blocked" in answer and not answer["problems"]:
+        if "blocked" in answer and not answer["problems"] and not self.is_blind:
             said = Counter(address for address, _, why in answer["blocked"] if "is void" in why)
             assert said == Counter(self.place.address(each.table) for each in void), (answer, void)
         new = [each for each in void if each not in self.void]

@@ -29,7 +29,9 @@ class Surroundings(History):
             return  # a part that nobody knows of is not missed
         before = {t: self.place.keys(t) for t in MASTERS}
         with without_a_right(self.place, table):
+            self.is_blind = True
             self.apply(at=at)
+            self.is_blind = False
         self.told["rights taken"] += 1
         for each in [master] if table in PARTS else below(master):
             more = self.place.keys(each) - before[each]
@@ -57,11 +59,15 @@ class Surroundings(History):
         names = [*tables_of(server, rig.outbound), *tables_of(server, rig.names("lab"))]
         self.copy_of_source = copied(server, names)
 
-    @precondition(lambda self: bool(self.copy_of_source) and not self.is_moving)
+    @precondition(lambda self: not self.out and not self.is_moving)
     @rule()
     def the_copy_of_the_source_is_restored(self) -> None:
         """After a lost disk; the lab has gone on meanwhile. Nothing of it goes before somebody has looked."""
         place = self.place
+        if not self.copy_of_source:
+            self.owner_makes_a_copy()
+            self.source_inserts_a_session(5, 1, 1, 1)
+            self.apply()
         self.copy, place.torn = {}, True
         before = place.at_source()
         restore(place.rig.servers.lab_a, self.copy_of_source)
