@@ -78,7 +78,8 @@ def check_place(trust: TrustFile, tops: Iterable[Path], problems: Problems) -> N
                 f"the trust file lies in {top}, which a pull request can change as it changes the manifest",
                 Spot(Location(trust.path, 1, 1)),
                 help="keep it outside, for example: "
-                'git fetch origin refs/heads/main && git show FETCH_HEAD:trust.yaml > "$RUNNER_TEMP/trust.yaml"',
+                "git fetch origin refs/heads/main && "
+                'git show FETCH_HEAD:trust.yaml > "$RUNNER_TEMP/trust.yaml"',
             )
             return
 
