@@ -38,7 +38,8 @@ CONTRAST = """() => {
   let worst = [99, ''];
   for (const element of document.querySelectorAll('body *')) {
     const own = [...element.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || ['SCRIPT', 'STYLE', 'title'].includes(element.tagName) || element.closest('[hidden]')) continue;
+    if (!own || ['SCRIPT', 'STYLE', 'title'].includes(element.tagName)) continue;
+    if (element.closest('[hidden]')) continue;
     const style = getComputedStyle(element);
     const inSvg = element.namespaceURI.endsWith('svg');
     const box = inSvg && element.parentElement.querySelector(':scope > rect');
