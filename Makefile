@@ -62,6 +62,7 @@ coverage: servers
 # Unpacked and prepared before tests start, for it takes a while on a new machine and says so.
 servers: $(DEVELOPMENT)
 	@$(BIN)/python -m djlink_manifest.sandbox mysql mariadb mariadb-11.8
+	@$(BIN)/python -m tests.support.browser
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .

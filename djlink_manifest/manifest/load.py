@@ -190,8 +190,10 @@ def _is_kept_out(path: AnyPath, problems: Problems, *, is_strict: bool) -> bool:
         return False
     try:
         real = leads_elsewhere(path)
-    except (OSError, ValueError):  # no path at all, which is told where it is opened
-        return False
+    except (OSError, ValueError):  # a folder on the way cannot be looked into, or it is no path at all
+        if is_strict:
+            problems.error("where the path leads cannot be found out", Spot(Location(str(path), 1, 1)))
+        return is_strict
     if real is None:
         return False
     if is_strict:

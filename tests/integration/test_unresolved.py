@@ -14,7 +14,7 @@ import pytest
 from djlink_manifest.cli import run
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.sandbox.servers.accounts import grant_pattern
-from tests.support.histories.place import unchecked
+from tests.support.histories.dumps import unchecked
 from tests.support.rig import Rig, link_of, own_rig
 from tests.support.servers import ALIKE, Servers
 from tests.support.sql import ask, run_all

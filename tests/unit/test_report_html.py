@@ -7,11 +7,33 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 
 from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.report.plan.against import against
 from djlink_manifest.report.plan.html import plan_html, table_html
+from djlink_manifest.report.plan.page import plan_page
 from djlink_manifest.report.plan.text import plan_lines, sections
 from djlink_manifest.report.screen.layout import laid_out
 from djlink_manifest.report.screen.terminal import plain
 from tests.unit.plan_samples import NASTY, PLANS, rich_plan
+
+OURS = {"div", "style", "b", "span", "section", "h2", "ul", "li", "table", "tr", "th", "td"}
+PAGE = {
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "body",
+        "main",
+        "h1",
+        "p",
+        "form",
+        "label",
+        "input",
+        "output",
+        "script",
+    ),
+    *("svg", "g", "a", "rect", "text", "path"),
+}
 
 
 class Document(HTMLParser):
@@ -25,7 +47,11 @@ class Document(HTMLParser):
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._open.append(tag)
+        if tag not in ("meta", "input"):
+            self._open.append(tag)
+        self.tags.add(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
         self.tags.add(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -48,12 +74,14 @@ def test_a_plan_as_html_says_what_the_screen_says() -> None:
 @settings(max_examples=60, deadline=None)
 @given(PLANS)
 def test_of_any_plan_the_tags_are_ours(plan: Plan) -> None:
-    assert Document(plan_html(plan)).tags <= {"div", "b", "span", "table", "tr", "th", "td"}
+    assert Document(plan_html(plan)).tags <= OURS
+    page = Document(plan_page(plan, against(plan.manifest, plan, plan)))
+    assert page.tags <= OURS | PAGE
 
 
 @settings(max_examples=60, deadline=None)
 @given(NASTY, NASTY)
 def test_of_any_table_the_tags_are_ours(title: str, value: str) -> None:
     document = Document(table_html(title, [(value, title)]))
-    assert document.tags == {"div", "b", "table", "tr", "td"}
+    assert document.tags == {"div", "style", "b", "table", "tr", "td"}
     assert plain(value) in document.text

@@ -547,6 +547,13 @@ def test_init_refuses_a_source_of_the_command_line_that_is_not_trusted(
     assert len(branch.evil.received) == 1
 
 
+def test_next_steps_keep_the_trust_file(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, printed = run(branch, "apply", "--trust", str(branch.trust))
+    assert f"`djlink plan --trust {branch.trust}`" in unwrapped(printed)
+    monkeypatch.setenv("DJLINK_TRUST", str(branch.trust))  # which the next command has as well
+    assert "`djlink plan`" in unwrapped(run(branch, "apply")[1])
+
+
 # What the author of a branch can do about the trust file itself
 
 

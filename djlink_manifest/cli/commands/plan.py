@@ -22,6 +22,7 @@ from djlink_manifest.cli.options.manifest_options import (
 from djlink_manifest.cli.options.plan_output import PlanOutput, plan_output_options, show_plan
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.terminal import line
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def plan(
       djlink plan --detailed-exitcode
       djlink plan --fail-on drift,review,forgotten
       djlink plan --against git:main --markdown > comment.md
+      djlink plan --html > plan.html
       djlink plan --out plan.json
       djlink plan --out plan.json --max-growth 5%
     """
@@ -108,7 +110,8 @@ def plan(
         compared = split(against, old_plan(before, against, scope, screen, verify=verify), made)
     if out is not None and terms is not None:
         saved_plans.write_plan(out, made, terms, compared)
-    show_plan(screen, made, output, compared, "run `djlink plan`", terms=terms, detail=detail)
+    whole = f"run {command('show', out) if out is not None else command('plan')}"
+    show_plan(screen, made, output, compared, whole, terms=terms, detail=detail)
     if out is not None:
         screen.note(saved_plans.written_lines(out, made))
     closed = closed_gates(made, fail_on)

@@ -30,6 +30,7 @@ def show(plan_file: str, detail: Detail, output: PlanOutput) -> int:
       djlink show plan.json --summary
       djlink show plan.json --json
       djlink show plan.json --markdown > comment.md
+      djlink show plan.json --html > plan.html
     """
     from djlink_manifest.cli.commands.saved_plans import read_plan
     from djlink_manifest.report.document.comparison import against_of

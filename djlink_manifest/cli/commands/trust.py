@@ -9,6 +9,7 @@ import click
 from djlink_manifest.cli.options.manifest_options import chosen, manifest_option, output_options
 from djlink_manifest.cli.terminal.files import new_file
 from djlink_manifest.cli.terminal.screen import current
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.terminal import line
 
 
@@ -48,7 +49,7 @@ def trust(files: tuple[str, ...], out: Path | None) -> None:
         screen.data(text)
         return
     new_file(out, text)
-    note = f"Wrote {out}. Review it, then run: djlink plan --trust {out}"
+    note = f"Wrote {out}. Review it, then run {command('plan', '--trust', str(out))}."
     if checkout.holds(out):
         note = f"Wrote {out}. Review it, and move it out of the manifest's checkout: it is refused there."
     screen.note([line(note)])

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from djlink_manifest.report.plan.against import Against
     from djlink_manifest.report.plan.text import Detail
 
-PlanOutput = Literal["text", "json", "markdown"]
+PlanOutput = Literal["text", "json", "markdown", "html"]
 
 
 def plan_output_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command `--json` and `--markdown`, as one argument `output`."""
+    """Give a command `--json`, `--markdown` and `--html`, as one argument `output`."""
 
     @functools.wraps(command)
-    def with_output(as_json: bool, markdown: bool, **others: Any) -> int:
-        given = {"json": as_json, "markdown": markdown}
+    def with_output(as_json: bool, markdown: bool, html: bool, **others: Any) -> int:
+        given = {"json": as_json, "markdown": markdown, "html": html}
         chosen = [name for name, is_given in given.items() if is_given]
         if len(chosen) > 1:
             first, second = (f"--{name}" for name in chosen[:2])
@@ -36,7 +36,10 @@ def plan_output_options(command: Callable[..., int]) -> Callable[..., int]:
     markdown = click.option(
         "--markdown", is_flag=True, help="Print the plan as Markdown, for a comment under a pull request."
     )
-    return json_option("Print the plan as JSON (schemas/plan.schema.json).")(markdown(with_output))
+    page = click.option(
+        "--html", is_flag=True, help="Print the plan as one page of HTML that needs nothing else."
+    )
+    return json_option("Print the plan as JSON (schemas/plan.schema.json).")(markdown(page(with_output)))
 
 
 def show_plan(
@@ -62,6 +65,10 @@ def show_plan(
             from djlink_manifest.report.plan.markdown import plan_markdown
 
             screen.data(plan_markdown(plan, against=compared, whole=whole))
+        case "html":
+            from djlink_manifest.report.plan.page import plan_page
+
+            screen.data(plan_page(plan, compared))
         case "text":
             from djlink_manifest.report.plan.text import plan_lines
 

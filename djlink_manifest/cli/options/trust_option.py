@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from djlink_manifest.cli.terminal.next_steps import HIDDEN
 from djlink_manifest.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "DJLINK_TRUST"
 
-_KEY = "djlink_manifest.trust"
+_KEY = f"{HIDDEN}trust"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 

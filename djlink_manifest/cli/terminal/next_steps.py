@@ -11,6 +11,7 @@ from djlink_manifest.model.next_steps import Options
 
 FILES = "files"
 CARRIED = (FILES, "trust")  # what every command about the same manifest needs
+HIDDEN = "djlink_manifest."  # before an option's name: where `context.meta` has it that no command is given
 SELECTING = ("targets", "excludes")  # what plan and apply need to be about the same links
 SELECTED = frozenset({"plan", "apply"})
 
@@ -48,6 +49,6 @@ def _carried(context: click.Context, called: click.Command, words: Sequence[str]
             continue
         if any(word.partition("=")[0] in option.opts for word in words):
             continue  # the message names its own
-        values = context.params.get(name)
+        values = context.params.get(name, context.meta.get(HIDDEN + name))
         for value in values if isinstance(values, tuple) else (values,):
             yield from (option.opts[0], str(value))

@@ -47,7 +47,7 @@ def trust_schema() -> dict[str, Any]:
     for definition in (schema, *schema["$defs"].values()):
         _tidy(definition, with_defaults=False)
     schema["patternProperties"] = {"^x-": {"description": "Ignored; use it for anchors."}}
-    return {"$schema": _DIALECT, **schema, "title": "djlink trust file"}
+    return {"$schema": _DIALECT, **schema, "title": "Trust file of djlink"}
 
 
 def rendered(schema: dict[str, Any]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from djlink_manifest.errors import Diagnostic, Location, ManifestError
+from djlink_manifest.model.next_steps import command
 
 LONGEST_SNIPPET = 1000  # a longer line was not written by hand, and tells a person nothing
 MAX_PROBLEMS = 500  # a broken generated file should not scroll for minutes
@@ -110,7 +110,7 @@ class Problems:
             "error" if errors else "warning",
             f"{count} {what}{'s' if count > 1 else ''} not shown: the file is a symbolic link to elsewhere",
             Location(file, 1, 1),
-            help=f"if you trust the link, name the file itself: djlink validate -f {shlex.quote(real)}",
+            help=f"if you trust the link, name the file itself: {command('validate', '-f', real)}",
         )
 
     def _shown(self, found: Diagnostic) -> Diagnostic:

@@ -13,7 +13,7 @@ from djlink_manifest.manifest.trust.suggest import files_of_checkout, in_line, s
 SCHEMA = "trust.schema.json"
 
 _HEAD = """\
-# What a manifest may use that nobody has reviewed yet: djlink plan --trust FILE, or DJLINK_TRUST. Any other
+# What a manifest may use that nobody has reviewed yet: `djlink plan --trust FILE`, or DJLINK_TRUST. Any other
 # server, reference, file or store is refused before a connection is made. Keep this file where a pull request
 # cannot change it, and review each entry: whoever can open a pull request may use it.
 """

@@ -20,7 +20,7 @@ from djlink_manifest.manifest.text.nodes import Fields, Steps, dotted, spot_of
 from djlink_manifest.manifest.text.problems import Problems, Spot, did_you_mean
 from djlink_manifest.manifest.text.tree import MAX_BYTES, parse
 
-_EMPTY = "write one from a manifest that you have reviewed: djlink trust --out FILE"
+_EMPTY = "write one from a manifest that you have reviewed: `djlink trust --out FILE`"
 _KINDS = {
     "missing": "is missing",
     "extra_forbidden": "is an unknown key",
@@ -78,7 +78,8 @@ def check_place(trust: TrustFile, tops: Iterable[Path], problems: Problems) -> N
                 f"the trust file lies in {top}, which a pull request can change as it changes the manifest",
                 Spot(Location(trust.path, 1, 1)),
                 help="keep it outside, for example: "
-                'git show origin/main:trust.yaml > "$RUNNER_TEMP/trust.yaml"',
+                "git fetch origin refs/heads/main && "
+                'git show FETCH_HEAD:trust.yaml > "$RUNNER_TEMP/trust.yaml"',
             )
             return
 

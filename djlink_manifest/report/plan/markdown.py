@@ -16,7 +16,7 @@ from djlink_manifest.report.plan.text import DELETIONS, FORGOTTEN, REMOVED, sect
 from djlink_manifest.report.plan.totals import Totals, of_link
 from djlink_manifest.report.screen.figures import counted, listed
 from djlink_manifest.report.screen.markdown import code, inline
-from djlink_manifest.report.screen.rows import DELETE, NOTE, TROUBLE, Row
+from djlink_manifest.report.screen.rows import DELETE, NOTE, TROUBLE, Row, by_subject
 from djlink_manifest.report.screen.terminal import plain
 
 MOST = 60_000  # GitHub takes 65,536 characters
@@ -144,20 +144,9 @@ def _released(plan: Plan) -> list[Row]:
 
 def _items(rows: Sequence[Row]) -> Iterator[str]:
     """A list item for each subject, with the rows that continue it below."""
-    item = ""
-    for row in rows:
-        if row.subject or not item:
-            if item:
-                yield item
-            item = (
-                f"- {_symbol(row)}{code(row.subject)} {_words(row)}\n"
-                if row.subject
-                else f"- {_words(row)}\n"
-            )
-        else:
-            item += f"  - {_symbol(row)}{_words(row)}\n"
-    if item:
-        yield item
+    for first, *others in by_subject(rows):
+        subject = f"{_symbol(first)}{code(first.subject)} " if first.subject else ""
+        yield "".join([f"- {subject}{_words(first)}\n", *(f"  - {_symbol(o)}{_words(o)}\n" for o in others)])
 
 
 def _symbol(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -45,6 +45,18 @@ class Row:
     words: str
     place: str = ""
     style: str = ""
+
+
+def by_subject(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield each row that has a subject together with the rows that continue it."""
+    found = list[Row]()
+    for row in rows:
+        if row.subject and found:
+            yield found
+            found = []
+        found.append(row)
+    if found:
+        yield found
 
 
 def set_in_columns(rows: Sequence[Row], indent: str = "  ") -> list[Text]:

@@ -26,14 +26,15 @@ KEYRINGS = {
     "Ubuntu": "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
 }
 MIRRORS = {"Debian": "http://deb.debian.org/debian", "Ubuntu": "http://archive.ubuntu.com/ubuntu"}
-# What can be unpacked: servers, and what the benchmarks need of MariaDB's client.
-Unpackable = Literal["mysql", "mariadb", "mariadb-11.8", "mariadb-client"]
+# What can be unpacked: servers, MariaDB's client for benchmarks, and a browser for tests of pages.
+Unpackable = Literal["mysql", "mariadb", "mariadb-11.8", "mariadb-client", "chromium"]
 # Patterns of package names: Ubuntu adds the version to MySQL's.
 PACKAGES: dict[Unpackable, tuple[str, ...]] = {
     "mysql": (r"mysql-server-core(-\d+\.\d+)?", r"mysql-client-core(-\d+\.\d+)?"),
     "mariadb": (r"mariadb-server-core",),
     "mariadb-11.8": (r"mariadb-server-core",),
     "mariadb-client": (r"mariadb-client",),
+    "chromium": (r"chromium-headless-shell", r"fonts-dejavu-core"),
 }
 PROGRAMS: dict[Unpackable, tuple[str, ...]] = {
     "mysql": ("mysqld", "mysql", "mysqldump"),
@@ -42,9 +43,14 @@ PROGRAMS: dict[Unpackable, tuple[str, ...]] = {
     "mariadb-client": ("mariadb-dump",),
 }
 # the release of Debian that has the version; MariaDB 10.11 is that of bookworm
-DEBIAN_RELEASES: dict[Unpackable, str] = {"mysql": "sid", "mariadb": "bookworm", "mariadb-11.8": "trixie"}
+DEBIAN_RELEASES: dict[Unpackable, str] = {
+    "mysql": "sid",
+    "mariadb": "bookworm",
+    "mariadb-11.8": "trixie",
+    "chromium": "bookworm",
+}
 # taken from Debian on Ubuntu too, of which not each release has it
-DEBIAN_ALONE: frozenset[Unpackable] = frozenset({"mariadb-11.8"})
+DEBIAN_ALONE: frozenset[Unpackable] = frozenset({"mariadb-11.8", "chromium"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +69,34 @@ def unpacked(kind: Unpackable, report: Callable[[str], None]) -> Path:
     Beside MySQL's server lie launchers of its client and its dump program; none of them reads an option file.
     Raises SandboxError where the system is neither Debian nor Ubuntu or the packages cannot be had.
     """
+
+    def finish(folder: Path) -> None:
+        for program in PROGRAMS[kind]:
+            _write_launcher(folder, program)
+
+    return unpacked_root(kind, report, finish) / PROGRAMS[kind][0]
+
+
+def unpacked_root(kind: Unpackable, report: Callable[[str], None], finish: Callable[[Path], None]) -> Path:
+    """The folder in the cache with the files of packages below `root`; `finish` gets it once, when it is new.
+
+    Raises SandboxError where the packages cannot be had.
+    """
     archive = _archive(kind)
     name = f"{kind}-{archive.distribution}-{archive.release}-{archive.architecture}".lower()
 
     def build(folder: Path) -> None:
         source = f"{archive.distribution} {archive.release}"
-        report(f"Unpacking a {kind} server from the packages of {source}, once.")
+        report(f"Unpacking {kind} from the packages of {source}, once.")
         _download(kind, archive, folder / "apt")
         for package in sorted((folder / "apt" / "packages").glob("*.deb")):
             _run(["dpkg-deb", "-x", str(package), str(folder / "root")])
         shutil.rmtree(folder / "apt")
         for unneeded in ("doc", "man", "locale", "perl"):
             shutil.rmtree(folder / "root" / "usr" / "share" / unneeded, ignore_errors=True)
-        for program in PROGRAMS[kind]:
-            _write_launcher(folder, program)
+        finish(folder)
 
-    return built_once(name, build) / PROGRAMS[kind][0]
+    return built_once(name, build)
 
 
 def _archive(kind: Unpackable) -> Archive:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.support.histories.history import History
 from tests.support.histories.people import MEANWHILE, few, nth, tables
 from tests.support.histories.place import MASTERS
+from tests.support.histories.surroundings import Surroundings
 
 
-class Courses(History):
+class Courses(Surroundings):
     """A history with these among its events."""
 
     @rule(

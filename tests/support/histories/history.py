@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from djlink_manifest.cli import run
-from tests.support.histories.model import ABOVE, Agreed
+from tests.support.histories.dumps import Copy, restore
+from tests.support.histories.model import Agreed, below
 from tests.support.histories.people import MEANWHILE, People, few, nth, tables
 from tests.support.histories.place import MASTERS, is_lost, parts_of
 from tests.support.histories.plans import shuffled, without_places
@@ -35,6 +36,9 @@ COUNTED = (
     "copies restored",
     "local tables dropped",
     "misspelt names",
+    "rights taken",
+    "sources renamed",
+    "sources restored",
 )
 
 
@@ -56,7 +60,10 @@ class History(People):
         self.options: dict[str, dict[str, Any]] = {}
         self.out: dict[str, str | None] = {}
         self.agreed: list[Agreed] = []
-        self.copy: dict[str, Any] = {}
+        self.copy: Copy = {}
+        self.copy_of_source: Copy = {}
+        self.moved: tuple[dict[str, str], ...] = ()
+        self.is_moving = self.is_blind = False
         self.is_asking, self.relinks, self.asks_more = False, relinks, False
         self.misspelt: str | None = None
         self.void: list[Agreed] = []
@@ -151,7 +158,8 @@ class History(People):
         alone = {"session", "note"} <= {table, *self.out}
         if alone and self.options.get("Subject", {}).get("pull") == "needed":
             return  # a manifest of which nothing is wanted is refused
-        self.out[table], self.copy, self.place.torn = how, {}, True
+        self.out[table], self.place.torn = how, True
+        self.copy = self.copy_of_source = {}
         self.agreed = [each for each in self.agreed if each.table != table]
 
     @precondition(lambda self: bool(self.out))
@@ -159,7 +167,7 @@ class History(People):
     def the_manifest_links_it_anew(self, table: str, adopts: bool) -> None:
         """What was kept is adopted, or makes place, as far as nothing of the lab's depends on it."""
         table = table if table in self.out else min(self.out)
-        how, self.copy = self.out.pop(table), {}
+        how, self.copy, self.copy_of_source = self.out.pop(table), {}, {}
         if how != "keep" or self.place.is_linked(table):
             return
         if not adopts and table != "session":
@@ -173,7 +181,7 @@ class History(People):
         """On the same server, as after a lost disk; the source has gone on meanwhile. Then it is adopted."""
         self.place.lab_asks(None)  # a dump has the tables, too
         before = self.place.at_lab()
-        self.place.restore(self.copy)
+        restore(self.place.rig.servers.local, self.copy)
         self.place.torn = True
         addresses = [self.place.address(table) for table in MASTERS if table not in self.out]
         # after a look: the source has the epoch of an apply that this copy does not know
@@ -220,8 +228,7 @@ class History(People):
         before = {t: self.place.keys(t) for t in MASTERS}
         self.apply(at=at)
         self.misspelt = None
-        below = [t for t in MASTERS if t == table or table in ABOVE.get(t, ()) or t == "note"]
-        for each in below:
+        for each in below(table):
             more = self.place.keys(each) - before[each]
             assert not more, f"{more} of {each} pulled though {table} is misspelt"
 
@@ -234,7 +241,7 @@ class History(People):
     def document(self) -> dict[str, Any]:
         """The manifest as it stands."""
         approvals = [each.entry for each in self.agreed]
-        return self.place.document(self.options, self.out, approvals, self.misspelt)
+        return self.place.document(self.options, self.out, approvals, self.misspelt, self.moved)
 
     def write(self) -> Any:
         """The manifest as a file."""
@@ -266,9 +273,10 @@ class History(People):
             self.place.wait_for_the_dead()
         else:
             assert "problems" in answer, answer
+            self.is_moving = self.is_moving and (self.misspelt is not None or self.is_blind)
         after = self.meaning()
         void = after.void()
-        if "blocked" in answer and not answer["problems"]:
+        if "blocked" in answer and not answer["problems"] and not self.is_blind:
             said = Counter(address for address, _, why in answer["blocked"] if "is void" in why)
             assert said == Counter(self.place.address(each.table) for each in void), (answer, void)
         new = [each for each in void if each not in self.void]
@@ -326,6 +334,8 @@ class History(People):
         """At the end one more apply does all that can be done; then the owner deletes what was approved."""
         if not hasattr(self, "loose"):
             return
+        if self.is_moving:
+            self.apply()  # which does nothing but that
         answer = self.apply(rests=True)
         if answer["problems"] and (self.out or self.asks_more):
             # what hung on a row that was deleted here and that a rule keeps out was refused once

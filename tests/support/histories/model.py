@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,13 @@ class Agreed:
     table: str
     entry: Mapping[str, Any]
     keys: frozenset[Any]
+
+    def renamed(self, former: str, name: str) -> Agreed:
+        """The approval in a manifest whose source has another name now."""
+        with_ = self.entry.get("with", {})
+        along = {address.replace(f"{former}.", f"{name}.", 1): count for address, count in with_.items()}
+        link = self.entry["link"].replace(f"{former}.", f"{name}.", 1)
+        return replace(self, entry={**self.entry, "link": link} | ({"with": along} if with_ else {}))
 
     @property
     def until(self) -> datetime:
@@ -82,12 +89,12 @@ class Meaning:
         covered, _ = self._by_the_manifest(table)
         if covered:
             return found | covered | (set(requests) if typed else set())
-        along = self.closure({table: requests})
-        if typed or all(
-            self._option(t, "deletions") == "auto" for t in self.linked if t == table or along[t]
-        ):
-            return set(requests)
-        return found
+        return set(requests) if typed or self._needs_no_review(table) else found
+
+    def _needs_no_review(self, table: str) -> bool:
+        """Whether its requests, and all that goes with them, go under `deletions: auto`."""
+        along = self.closure({table: self.place.requests(table)})
+        return all(self._option(t, "deletions") == "auto" for t in self.linked if t == table or along[t])
 
     def _by_the_manifest(self, table: str) -> tuple[set[Any], list[Agreed]]:
         """What its latest approval that holds is about; without one nothing, and those that are void."""
@@ -103,8 +110,13 @@ class Meaning:
         return set(), void
 
     def void(self) -> list[Agreed]:
-        """The approvals that are void, and that no later one makes up for."""
-        return [each for table in self.linked for each in self._by_the_manifest(table)[1]]
+        """The approvals that are void, that no later one makes up for, and without which nothing goes."""
+        return [
+            each
+            for table in self.linked
+            if not self._needs_no_review(table)
+            for each in self._by_the_manifest(table)[1]
+        ]
 
     def _holds(self, approval: Agreed, covered: set[Any]) -> bool:
         """Whether it is about just these, and no more goes along than it says."""
@@ -169,6 +181,11 @@ class Meaning:
         if "session" in self.out:
             barred["note"] = asked["note"]
         return {t: wanted[t] - barred[t] for t in self.linked}
+
+
+def below(table: str) -> list[str]:
+    """A table, and those that refer to it over any number of steps."""
+    return list(MASTERS)[list(MASTERS).index(table) :]
 
 
 def hanging(source: Rows, roots: Mapping[str, Collection[Any]]) -> Keys:

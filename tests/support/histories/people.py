@@ -12,8 +12,9 @@ from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.links.selection import Equals
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.owner.desk import Desk
+from tests.support.histories.dumps import Copy, copied, tables_of
 from tests.support.histories.model import ABOVE, Agreed, Meaning, hanging, touching
-from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, PARTS, Place, key_of
+from tests.support.histories.place import CLASSES, LAB_RULES, MASTERS, NAME, OWN, PARTS, Place, key_of
 
 few = st.integers(1, 5)
 values = st.integers(0, 2)
@@ -45,7 +46,7 @@ class People(RuleBasedStateMachine):
     options: Mapping[str, Mapping[str, Any]]
     out: dict[str, str | None]
     agreed: list[Agreed]
-    copy: Mapping[str, Any]
+    copy: Copy
     is_asking: bool
     loose: dict[str, set[Any]]
     odd: set[Any]
@@ -250,8 +251,8 @@ class People(RuleBasedStateMachine):
     def lab_deletes_by_datajoint(self, table: str, n: int) -> None:
         """With all that depends on it, the lab's own rows too."""
         key = key_of(table, n)
-        if any(how == "drop" for how in self.out.values()):
-            return  # DataJoint knows the tables as they were when the lab began
+        if any(how == "drop" for how in self.out.values()) or self.place.name != NAME:
+            return  # DataJoint knows the tables, and their lineage, as they were when the lab began
         if key not in {row[0] for row in self.place.at_lab()[table]}:
             return
         rows = getattr(self.place.linked, CLASSES[table])()
@@ -310,4 +311,6 @@ class People(RuleBasedStateMachine):
     @rule()
     def lab_makes_a_copy(self) -> None:
         """A dump of its server."""
-        self.copy = self.place.copy()
+        own = [f"`{self.place.own}`.{name}" for name in OWN]
+        server = self.place.rig.servers.local
+        self.copy = copied(server, [*tables_of(server, self.place.local), *own])

@@ -33,6 +33,7 @@ from djlink_manifest.sandbox.servers.accounts import (
     quoted_name,
 )
 from tests.support.faults.crash import Applier
+from tests.support.histories.dumps import unchecked
 from tests.support.rig import PASSWORD, Rig
 from tests.support.snapshots import Saved
 from tests.support.sql import LENIENT, ask, root
@@ -52,6 +53,8 @@ LAB_RULES = {
     ),
 }
 ROOT = Path(__file__).parents[3]
+# what a manifest calls the source, at first; and what it may call it later
+NAME, OTHER_NAME = "lab_a", "kyoto"
 
 TABLES = (
     "CREATE DATABASE {lab}",
@@ -127,6 +130,7 @@ class Place:
 
     def __init__(self, rig: Rig) -> None:
         self.rig, self.torn = rig, False
+        self.name = NAME
         self.asked: str | None = None
         for statement in TABLES:
             rig.run("lab_a", statement)
@@ -145,7 +149,7 @@ class Place:
         rights = (*LOCAL_RIGHTS, *REMOVAL_RIGHTS)
         create_local_user(rig.servers.local, rig.names("lab"), PASSWORD, [rig.names.pattern], rights)
         rig.environ.update(LINK_PASS=PASSWORD, DJ_PASS=PASSWORD)
-        self.local = rig.local_schema("lab_a", "lab")
+        self.local = rig.local_schema(NAME, "lab")
         _, report = rig.apply(self.document({}))
         assert report.succeeded
         self.own = rig.names("own")
@@ -181,8 +185,8 @@ class Place:
         return {name for (name,) in ask(self.rig.servers.lab_a, text, (self.owners,))}
 
     def address(self, table: str) -> str:
-        """The address of a link."""
-        return self.rig.address("lab_a", "lab", CLASSES[table])
+        """The address of a link, under the present name of the source."""
+        return self.rig.address(self.name, "lab", CLASSES[table])
 
     def document(
         self,
@@ -190,11 +194,12 @@ class Place:
         out: Mapping[str, str | None] = {},
         approvals: Sequence[Mapping[str, Any]] = (),
         misspelt: str | None = None,
+        moved: Sequence[Mapping[str, str]] = (),
     ) -> dict[str, Any]:
         """A manifest of all tables but those `out` of it, with these options of theirs.
 
         `out` says what `removed` does with the local table; None: it does not name the table. One name may be
-        misspelt.
+        misspelt. `moved` says what the source was called.
         """
         tables = {
             name + "x" * (t == misspelt): dict(options.get(name, {}))
@@ -207,7 +212,12 @@ class Place:
             more["removed"] = removed
         if approvals:
             more["approvals"] = [dict(each) for each in approvals]
-        return self.rig.document({"lab_a": {"lab": {"tables": tables}}}, **more)
+        if moved:
+            more["moved"] = [dict(each) for each in moved]
+        document = self.rig.document({NAME: {"lab": {"tables": tables}}}, **more)
+        document["defaults"]["schema_name"] = self.local  # whatever the source is called
+        document["sources"] = {self.name: document["sources"][NAME]}
+        return document
 
     def reset(self) -> None:
         """No row anywhere; all tables and marks stand."""
@@ -216,7 +226,9 @@ class Place:
                 saved.put_back(server)
             for name in sorted(self._views.keys() - self._view_names()):
                 ask(self.rig.servers.lab_a, self._views[name])
-            self.torn, self.asked = False, None
+            self.torn, self.asked, self.name = False, None, NAME
+            lineage = "UPDATE {own}.`~lineage` SET lineage = REPLACE(lineage, '%s.', '%s.')"
+            self.lab(lineage % (OTHER_NAME, NAME))
         outbound = [
             f"`{self.rig.outbound}`.`{self.rig.names('lab')}_{name}{ending}`"
             for name in MASTERS
@@ -281,22 +293,6 @@ class Place:
             self.torn = True
             self.lab(f"ALTER TABLE {{here}}.note {change}")
         self.asked = rule
-
-    def copy(self) -> dict[str, list[tuple[Any, ...]]]:
-        """The rows of all local tables, as a dump has them."""
-        text = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
-        tables = [f"`{self.local}`.`{name}`" for (name,) in ask(self.rig.servers.local, text, (self.local,))]
-        tables += [f"`{self.own}`.{name}" for name in OWN]
-        return {of: ask(self.rig.servers.local, f"SELECT * FROM {of}") for of in tables}
-
-    def restore(self, copy: Mapping[str, Sequence[tuple[Any, ...]]]) -> None:
-        """Bring the rows of the local tables back to a copy's."""
-        server = self.rig.servers.local
-        with unchecked(server), root(server).cursor() as cursor:
-            for of, rows in copy.items():
-                cursor.execute(f"DELETE FROM {of}")
-                if rows:
-                    cursor.executemany(f"INSERT INTO {of} VALUES ({', '.join(['%s'] * len(rows[0]))})", rows)
 
     # what stands
 
@@ -364,16 +360,6 @@ def declare_own(schema: Any) -> None:
         -> linked.Session
         a : int32
         """
-
-
-@contextmanager
-def unchecked(server: SandboxServer) -> Iterator[None]:
-    """Root's session without checks of foreign keys, as a dump is loaded."""
-    ask(server, "SET SESSION foreign_key_checks = 0")
-    try:
-        yield
-    finally:
-        ask(server, "SET SESSION foreign_key_checks = 1")
 
 
 def standing(server: SandboxServer, text: str) -> list[tuple[Any, ...]]:
