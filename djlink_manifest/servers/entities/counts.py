@@ -14,7 +14,13 @@ from djlink_manifest.servers.entities.set_terms import RequestCounts, SetTerms, 
 from djlink_manifest.servers.entities.strays import count_strays
 from djlink_manifest.servers.keys.key_table import KeyTable
 from djlink_manifest.servers.query.tables import all_rows, condition, outbound_table, source_table
-from djlink_manifest.servers.session.checked_values import a_count, an_optional_flag, as_int
+from djlink_manifest.servers.session.checked_values import (
+    a_count,
+    a_text,
+    an_optional_flag,
+    an_optional_moment,
+    as_int,
+)
 from djlink_manifest.servers.session.session import Session
 from djlink_manifest.servers.sql import (
     Sql,
@@ -55,8 +61,8 @@ def links_with_requests(session: Session, links: Sequence[Link]) -> Mapping[str,
         )
         for link in links
     ]
-    found = all_rows(session, counts)
-    return {str(a): RequestCounts(int(n), int(m), latest) for a, n, latest, m in found if n or m}
+    found = all_rows(session, counts, a_text, a_count, an_optional_moment, a_count)
+    return {address: RequestCounts(n, m, latest) for address, n, latest, m in found if n or m}
 
 
 def count_classes(

@@ -14,6 +14,7 @@ from djlink_manifest.servers.ddl.tables import column_list
 from djlink_manifest.servers.keys.temporary_table import TemporaryTable
 from djlink_manifest.servers.query.rows import reading
 from djlink_manifest.servers.query.tables import all_rows
+from djlink_manifest.servers.session.checked_values import a_text
 from djlink_manifest.servers.session.session import RawRow, Session, Writer
 from djlink_manifest.servers.sql import (
     Sql,
@@ -153,7 +154,7 @@ def noted_links(local: Session, links: Sequence[Link]) -> frozenset[str]:
         )
         for link in links
     ]
-    return frozenset(str(row[0]) for row in all_rows(local, tests))
+    return frozenset(row[0] for row in all_rows(local, tests, a_text))
 
 
 def part(link: Link) -> TableDefinition:

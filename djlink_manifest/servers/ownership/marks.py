@@ -21,6 +21,7 @@ from djlink_manifest.servers.session.checked_values import (
     a_name,
     a_text,
     an_optional_text,
+    anything,
     as_name,
     as_text,
 )
@@ -94,7 +95,8 @@ def read_marks(session: Session, tables: Mapping[str, Sequence[str]]) -> Mapping
     for schema, present in tables.items():
         later = ", ".join(name if name in present else "NULL" for name in _LATER)
         rows = session.rows(
-            sql("SELECT " + _COLUMNS + ", " + later + " FROM {} ORDER BY link_id", table(schema, MARKS))
+            sql("SELECT " + _COLUMNS + ", " + later + " FROM {} ORDER BY link_id", table(schema, MARKS)),
+            *[anything] * (len(_COLUMNS.split(", ")) + len(_LATER)),
         )
         found[schema] = tuple(map(_mark, rows))
     return found

@@ -15,7 +15,7 @@ from djlink_manifest.model.server.catalog import Mark, TableName
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.servers.ownership.made_tables import made_under
 from djlink_manifest.servers.ownership.marks import write_mark
-from djlink_manifest.servers.session.checked_values import a_name, a_text, an_optional_text
+from djlink_manifest.servers.session.checked_values import a_name, a_text, an_optional_text, anything
 from djlink_manifest.servers.session.session import Writer, first_values
 from djlink_manifest.servers.sql import Sql, comma, ident, sql, table
 
@@ -75,7 +75,7 @@ def settle(session: Writer, change: Change | None, arrived: Mark) -> None:
             before.link_id,
             before.table_name,
         )
-        if not session.rows(query):
+        if not session.rows(query, anything):
             return  # done before the session was lost
         session.execute(
             sql(

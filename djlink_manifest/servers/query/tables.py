@@ -8,6 +8,7 @@ from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals
 from djlink_manifest.model.links.selection import SqlCondition as SqlText
 from djlink_manifest.model.tables.definition import TableDefinition
+from djlink_manifest.servers.session.checked_values import Kind
 from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.sql import Sql, and_, comma, ident, idents, joined, or_, sql, table
 
@@ -47,13 +48,13 @@ def condition(tree: Condition) -> Sql:
             return or_(tests)
 
 
-def all_rows(session: Session, selects: Sequence[Sql]) -> Iterator[Row]:
-    """The rows of many small selects, some at a time in one statement.
+def all_rows(session: Session, selects: Sequence[Sql], *kinds: Kind) -> Iterator[Row]:
+    """The rows of many small selects, some at a time in one statement; `kinds` as of `Session.rows`.
 
     Not all at once: for a thousand of them MySQL takes seconds, and hardly any time for a hundred.
     """
     for first in range(0, len(selects), SELECTS_AT_ONCE):
-        yield from session.rows(joined(" UNION ALL ", selects[first : first + SELECTS_AT_ONCE]))
+        yield from session.rows(joined(" UNION ALL ", selects[first : first + SELECTS_AT_ONCE]), *kinds)
 
 
 def source_table(link: Link) -> Sql:

@@ -15,6 +15,7 @@ from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import ForeignKey
 from djlink_manifest.servers.catalog.foreign_keys import UnseenKey, keys_to, unseen_keys
 from djlink_manifest.servers.keys.temporary_table import EntityKeys
+from djlink_manifest.servers.session.checked_values import anything
 from djlink_manifest.servers.session.session import Row, Session, Writer
 from djlink_manifest.servers.sql import Sql, column, columns, equal, or_, sql, table
 from djlink_manifest.servers.transfer.refresh_tables import RefillTable, equal_unnamed
@@ -109,7 +110,8 @@ class PutAside(EntityKeys):
         for key, select, _ in self._ways():
             if isinstance(key, Referrer):
                 for row in self.local.rows(
-                    sql("SELECT DISTINCT {} FROM {}", columns("c", key.columns), select)
+                    sql("SELECT DISTINCT {} FROM {}", columns("c", key.columns), select),
+                    *[anything] * len(key.columns),
                 ):
                     yield key, row
 
