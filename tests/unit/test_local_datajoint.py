@@ -296,7 +296,7 @@ def test_a_trust_file_that_names_other_variables_refuses_it(
 def test_the_trust_file_of_such_a_manifest_names_the_environment(folder: Path) -> None:
     path = written(Path.cwd(), manifest(), "djlink.yaml")
     text = called("trust", environ={}, folder=Path.cwd()).stdout
-    assert "- host: ${env:DJ_HOST}" in text
+    assert '- host: "${env:DJ_HOST}"' in text
     trust = read_trust(str(written(folder.parent, text, f"{folder.name}-trust.yaml")))
     assert load([path], trust).local.without_files
 
