@@ -18,6 +18,7 @@ from djlink_manifest.manifest.models.falling import fallen
 from djlink_manifest.manifest.models.shape import shaped
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.checkout import leads_elsewhere, top_of
+from djlink_manifest.manifest.text.local_server import with_any_host, with_long_local
 from djlink_manifest.manifest.text.nodes import Fields, plain
 from djlink_manifest.manifest.text.overlay import APPROVALS, beside, overlaid
 from djlink_manifest.manifest.text.problems import Problems, Spot
@@ -64,13 +65,15 @@ def read(
             )
         return None, problems.sorted()
     merged, found = _with_approvals(merged, paths, files, problems, is_strict=trust is not None)
-    written, root = shaped(merged, problems)
+    written, root = shaped(with_any_host(merged), problems)
     if written is None:
         return None, problems.sorted()
     made_from = {"files": tuple(files), "found": found, "digest": _digest(merged)}
     manifest = fallen(written, problems).model_copy(update=made_from)
     check(manifest, root, problems)
     if trust is not None:
+        # a branch may hold a datajoint.json of its own
+        manifest = manifest.model_copy(update={"local": manifest.local.by_environment()})
         checkout = checkout_of([*paths, *files])
         check_place(trust, checkout.tops, problems)
         check_trust(Checked(manifest, root, problems), trust, checkout)
@@ -181,7 +184,8 @@ def _in_file(path: AnyPath, files: list[str], problems: Problems, *, is_strict: 
         help = "run `djlink init` to write one" if is_new else None
         problems.error(f"the file cannot be read: {reason}", start, help=help)
         return None
-    return parse(content, name, problems)
+    fields = parse(content, name, problems)
+    return fields and with_long_local(fields)
 
 
 def _is_kept_out(path: AnyPath, problems: Problems, *, is_strict: bool) -> bool:

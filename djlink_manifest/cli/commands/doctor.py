@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from djlink_manifest.cli.options.jobs import loaded
+from djlink_manifest.cli.options.jobs import loaded, tell_origins
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.spinner import Spinner
@@ -38,6 +38,7 @@ def doctor(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
 
     screen = current()
     manifest = loaded(Scope(files, (), (), None), screen)
+    tell_origins(manifest, screen)
     with Spinner(screen.console(sys.stderr), animated=sys.stderr.isatty()) as spinner:
         diagnosis = examine(manifest, os.environ, spinner)
     if as_json:

@@ -39,6 +39,13 @@ def loaded(scope: Scope, screen: Screen) -> Manifest:
     return manifest
 
 
+def tell_origins(manifest: Manifest, screen: Screen) -> None:
+    """Say where the local server's settings are from, where DataJoint's configuration has them."""
+    from djlink_manifest.manifest.models.secrets import datajoint_origins
+
+    screen.note(line(words) for words in datajoint_origins(manifest.local, os.environ))
+
+
 @contextmanager
 def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[Job, Spinner]]:
     """Open a job, its servers connected and its links resolved, and return it with its progress display.
@@ -48,6 +55,7 @@ def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[J
     # the drivers and the graph library load here, not for --help or validate
     from djlink_manifest.reconcile.pipeline import open_job
 
+    tell_origins(manifest, screen)
     spinner = Spinner(screen.console(sys.stderr), animated=sys.stderr.isatty())
     with ExitStack() as stack:
         with spinner:

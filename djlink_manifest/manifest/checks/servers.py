@@ -8,7 +8,7 @@ from collections import defaultdict
 from djlink_manifest.manifest.checks.checked import Checked
 from djlink_manifest.manifest.checks.stores import is_store_secret
 from djlink_manifest.manifest.models.names import identifier_fault, source_fault
-from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
+from djlink_manifest.manifest.models.servers import LocalSpec, ServerSpec, TlsSpec
 from djlink_manifest.manifest.text import references
 from djlink_manifest.manifest.text.nodes import Fields, Items, Leaf, Node, Steps, dotted, spot_of
 from djlink_manifest.manifest.text.problems import Problems, Spot
@@ -123,11 +123,16 @@ def _check_server(server: ServerSpec, at: Checked) -> None:
             key=True,
         )
     for key in ("host", "user"):
-        if key in set_keys and not getattr(server, key).strip():
+        if key in set_keys and not getattr(server, key).strip() and not _is_configured(server, key):
             at.error((*steps, key), f"`{key}` is empty", key=True)
     _check_host(steps, server, at)
     if isinstance(server.tls, TlsSpec):
         _check_tls(steps, server.tls, at)
+
+
+def _is_configured(server: ServerSpec, key: str) -> bool:
+    """Whether DataJoint's configuration gives what the manifest does not write."""
+    return isinstance(server, LocalSpec) and server.datajoint and key == "host"
 
 
 def _check_host(steps: Steps, server: ServerSpec, at: Checked) -> None:

@@ -21,6 +21,7 @@ _SERVER = {
     "password": ("djlink logs in with the password that this names", True),
     "tls": ("how the connection is encrypted and verified changes", True),
     "identity": ("the marks know the local server by another name: see what the plan says of it", True),
+    "datajoint": ("what is not written in `local` comes from DataJoint's configuration, or no longer", True),
     "outbound": (
         "djlink looks for the outbound tables in this schema: links whose tables are in the former one are "
         "blocked",
@@ -33,7 +34,9 @@ _SERVER = {
 def place_changes(old: Manifest, new: Manifest) -> Iterator[Change]:
     """Yield what differs beside links."""
     yield from _head(old, new)
-    yield from _server("local", old.local, new.local, ("host", "port", "user", "password", "tls", "identity"))
+    yield from _server(
+        "local", old.local, new.local, ("host", "port", "user", "password", "tls", "identity", "datajoint")
+    )
     before, after = ({source.name: source for source in each.sources} for each in (old, new))
     for name in sorted({*before, *after}):
         yield from _source(f"sources.{name}", before.get(name), after.get(name))

@@ -27,6 +27,11 @@ def manifest_schema() -> dict[str, Any]:
     for name, definition in schema["$defs"].items():
         _tidy(definition, with_defaults=name == "Defaults")
     _tidy(schema, with_defaults=False)
+    # the host may be left to DataJoint's configuration, and all the rest
+    local = schema["$defs"]["LocalSpec"]
+    local["anyOf"] = [{"required": local.pop("required")}, {"required": ["datajoint"]}]
+    written = schema["properties"]["local"]
+    written["anyOf"] = [{"$ref": written.pop("$ref")}, {"const": "datajoint"}]
     schema["patternProperties"] = {"^x-": {"description": "Ignored; use it for anchors."}}
     return {"$schema": _DIALECT, **schema, "title": "djlink manifest"}
 
@@ -37,6 +42,7 @@ def overlay_schema() -> dict[str, Any]:
     whole = [d for name, d in schema["$defs"].items() if name != "Approval"]
     for definition in [schema, *whole]:
         definition.pop("required", None)
+        definition.pop("anyOf", None)
         definition["properties"] = {key: _or_null(value) for key, value in definition["properties"].items()}
     return {**schema, "title": "Part of a djlink manifest"}
 

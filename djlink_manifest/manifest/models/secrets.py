@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from djlink_manifest.errors import Location, SecretError
+from djlink_manifest.manifest.models.datajoint_config import (
+    VARIABLES,
+    ConfigFault,
+    Key,
+    Setting,
+    is_encrypted,
+    settings_of,
+)
 from djlink_manifest.manifest.models.names import identifier_fault
 from djlink_manifest.manifest.text.references import BadReference, ValueReference, has_reference, parts
 from djlink_manifest.model.server.address import Secret, ServerAddress, Tls, is_loopback
 from djlink_manifest.model.stores.store import Store
 
 if TYPE_CHECKING:  # the owner's commands name a server without a manifest, and do not wait for pydantic
-    from djlink_manifest.manifest.models.servers import TlsSpec
+    from djlink_manifest.manifest.models.servers import LocalSpec, TlsSpec
     from djlink_manifest.manifest.models.values import SourceSpec
 
 _MAX_FILE = 65_536
@@ -51,12 +60,18 @@ class NamedServer(Protocol):
         """Where a key is set; relative files start from the folder of that file."""
 
 
+_Server = TypeVar("_Server", bound=NamedServer)
+
+
 def resolve_server(spec: NamedServer, environ: Mapping[str, str]) -> ServerAddress:
     """The address of a server with every reference resolved.
 
     Where the manifest does not say `tls`, a loopback host is reached plainly and any other one encrypted and
-    verified. Raises SecretError, which names the variable or file, the line and the server, never a value.
+    verified; what is left to DataJoint's configuration is as that says. Raises SecretError, which names the
+    variable or file, the line and the server, never a value.
     """
+
+    spec, password = from_datajoint(spec, environ)
 
     def text(value: str, key: str) -> str:
         place = spec.place_of(key)
@@ -80,10 +95,79 @@ def resolve_server(spec: NamedServer, environ: Mapping[str, str]) -> ServerAddre
         host=host,
         port=int(port),
         user=user,
-        password=Secret(text(spec.password, "password")),
+        password=Secret(text(spec.password, "password") if password is None else password),
         tls=_tls(spec, host, environ),
         written=tuple((value, as_said) for value, as_said in written if has_reference(as_said)),
     )
+
+
+def from_datajoint(
+    spec: _Server, environ: Mapping[str, str], *, with_password: bool = True
+) -> tuple[_Server, str | None]:
+    """Return a server with what it leaves to DataJoint's configuration, and the password from there.
+
+    The password is None where the manifest names it. Raises SecretError at the manifest's line.
+    """
+    local = cast("LocalSpec", spec)
+    if not getattr(spec, "datajoint", False):
+        return spec, None
+    try:
+        found = left_to_datajoint(local, environ, with_password=with_password)
+        changes: dict[str, object] = {
+            key: _literal(found[key]) for key in ("host", "port", "user") if key in found
+        }
+        if "use_tls" in found:
+            changes["tls"] = is_encrypted(found["use_tls"])
+    except ConfigFault as fault:
+        raise _error(local, "datajoint", f"DataJoint's configuration: {fault.message}", fault.hint) from None
+    if not local.host and "host" not in found:
+        changes["host"] = "localhost"  # as DataJoint has it
+    password = found.get("password")
+    return cast("_Server", local.model_copy(update=changes)), password.value if password else None
+
+
+def left_to_datajoint(
+    spec: LocalSpec, environ: Mapping[str, str], *, with_password: bool = True
+) -> dict[Key, Setting]:
+    """Return the settings that a server takes from DataJoint's configuration. Raises ConfigFault."""
+    found = settings_of(environ, Path.cwd(), with_files=not spec.without_files, with_password=with_password)
+    written = {"use_tls" if key == "tls" else key for key in spec.model_fields_set}
+    if not spec.host:
+        written.discard("host")
+    needed: tuple[Key, ...] = ("user", "password") if with_password else ("user",)
+    for key in needed:
+        if key not in written and key not in found:
+            where = (
+                ""
+                if spec.without_files
+                else f", or write it to .secrets/database.{key} beside datajoint.json"
+            )
+            raise ConfigFault(f"it has no `database.{key}`", f"set {VARIABLES[key]}{where}")
+    return {key: setting for key, setting in found.items() if key not in written}
+
+
+def datajoint_origins(spec: LocalSpec, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield one sentence on where the settings are from that a server leaves to DataJoint's configuration.
+
+    Yields nothing where there are none, or the configuration cannot be used: using it says why.
+    """
+    if not spec.datajoint:
+        return
+    with suppress(ConfigFault):
+        by_origin: dict[str, list[str]] = {}
+        for key, setting in left_to_datajoint(spec, environ).items():
+            by_origin.setdefault(setting.origin, []).append("tls" if key == "use_tls" else key)
+        told = (f"{' and '.join(keys)} from {origin}" for origin, keys in sorted(by_origin.items()))
+        yield f"{spec.name}: DataJoint's configuration: {', '.join(told)}"
+
+
+def _literal(setting: Setting) -> str:
+    """Return a value that is used as it stands: a file beside the manifest refers to no secret."""
+    if setting.is_variable:
+        return f"${{env:{setting.origin}}}"
+    if "${" in setting.value:
+        raise ConfigFault(f"{setting.origin}: a value holds `${{`", "write the value itself there")
+    return setting.value
 
 
 def resolve_outbound(source: SourceSpec, environ: Mapping[str, str]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, PlainValidator, Tag
+from pydantic.json_schema import SkipJsonSchema
 
 from djlink_manifest.manifest.models.fields import MarkName, Port
 from djlink_manifest.manifest.models.written import From, Model, Placed, kind
@@ -61,7 +62,12 @@ class ServerSpec(Placed):
 
 
 class LocalSpec(ServerSpec):
-    """The server that receives the rows."""
+    """The server that receives the rows.
+
+    `without_files`: DataJoint's configuration is taken from the environment alone.
+    """
+
+    own: ClassVar[frozenset[str]] = frozenset({"origin", "without_files"})
 
     identity: Annotated[str | None, From(MarkName)] = Field(
         None,
@@ -69,6 +75,18 @@ class LocalSpec(ServerSpec):
         "directory and uuid: for a server that moves on purpose, as a container does that is made anew.",
         examples=["ourlab-db"],
     )
+    datajoint: bool = Field(
+        False,
+        description="true: what is not written here (host, port, user, password, tls) is as DataJoint's "
+        "configuration says: DJ_* variables, datajoint.json, .secrets. `local: datajoint` is the short form.",
+    )
+    without_files: Annotated[bool, PlainValidator(lambda value: value), SkipJsonSchema()] = False
+
+    def by_environment(self) -> LocalSpec:
+        """Return the server with nothing left to DataJoint's files: only the environment is asked."""
+        if not self.datajoint:
+            return self
+        return self.model_copy(update={"host": self.host or "${env:DJ_HOST}", "without_files": True})
 
     @staticmethod
     def at(server: ServerSpec) -> LocalSpec:

@@ -47,7 +47,7 @@ def _lines(manifest: Manifest, checkout: Checkout) -> Iterator[str]:
     yield f"manifests: [{written(manifest.name)}]"
     yield ""
     yield "local:"
-    yield from _entry(server_entry(manifest.local, checkout))
+    yield from _entry(server_entry(manifest.local.by_environment(), checkout))
     if manifest.sources:
         yield ""
         yield "sources:"

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from djlink_manifest.errors import UsageError
-from djlink_manifest.manifest.models.secrets import resolve_outbound, resolve_text
+from djlink_manifest.manifest.models.secrets import (
+    from_datajoint,
+    resolve_outbound,
+    resolve_text,
+)
 from djlink_manifest.manifest.models.servers import ServerSpec
 from djlink_manifest.manifest.models.values import Manifest, SourceSpec
 from djlink_manifest.manifest.text.problems import nearest
@@ -84,8 +88,9 @@ def _of_local(manifest: Manifest, environ: Mapping[str, str]) -> AccountGrants:
     # a table that gets another name is dropped under the former one
     drops = bool(manifest.taken_out or manifest.moved)
     needs = needs_of_local_user(sorted(local_schemas(manifest)), removing=drops)
-    user = _account(_text(manifest.local, "user", environ))
-    return _made(manifest.local, environ, "local user", user, schemas=(), needs=needs)
+    local, _ = from_datajoint(manifest.local, environ, with_password=False)
+    user = _account(_text(local, "user", environ))
+    return _made(local, environ, "local user", user, schemas=(), needs=needs)
 
 
 def _made(

@@ -121,7 +121,9 @@ def _look(
 
 def _examined(spec: ServerSpec, seen: _Seen | DjlinkError) -> ExaminedServer:
     if isinstance(seen, DjlinkError):
-        return ExaminedServer(spec.name, spec.host, int(spec.port) if spec.port.isdigit() else 0)
+        return ExaminedServer(
+            spec.name, spec.host or "DataJoint's configuration", int(spec.port) if spec.port.isdigit() else 0
+        )
     identity = seen.catalog.identity
     return ExaminedServer(
         spec.name,
