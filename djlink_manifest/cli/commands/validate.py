@@ -19,7 +19,7 @@ from djlink_manifest.cli.options.manifest_options import (
     server_options,
 )
 from djlink_manifest.cli.options.trust_option import trust_file
-from djlink_manifest.cli.terminal.files import read_text, replace_file
+from djlink_manifest.cli.terminal.files import check_not_led_out, read_text, replace_file
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.next_steps import command
@@ -200,6 +200,8 @@ def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
         if new != text:
             changed.append((path, new))
     # all files are read and formatted before the first is written, so that an error changes none
+    for path, _ in changed if not check else ():
+        check_not_led_out(path)
     for path, new in changed:
         if not check:
             replace_file(path, new)
