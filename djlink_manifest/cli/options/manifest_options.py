@@ -201,6 +201,24 @@ def fail_on_option(command: _F) -> _F:
     )(command)
 
 
+def lock_timeout_option(command: _F) -> _F:
+    """Give a command `--lock-timeout`, in seconds."""
+    return click.option(
+        "--lock-timeout",
+        metavar="DURATION",
+        default="0",
+        callback=_seconds,
+        help="How long to wait for links that another djlink works on: 30s, 5m, 1h.  [default: not at all]",
+    )(command)
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(s|m|h|)", value)
+    if not match:
+        raise click.BadParameter("write a duration: 30s, 5m, 1h")
+    return float(match[1]) * {"h": 3600, "m": 60}.get(match[2], 1)
+
+
 def growth_option(command: _F) -> _F:
     """Give a command `--max-growth`."""
     return click.option(
