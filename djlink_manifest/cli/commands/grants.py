@@ -59,10 +59,11 @@ def grants(files: tuple[str, ...], owner: str | None, servers: tuple[str, ...], 
     if as_json:
         screen.json({"format_version": 1, "accounts": [asdict(each) for each in found]})
     else:
-        screen.data("".join(f"{each}\n" for each in _script(found)))
+        screen.data("".join(f"{each}\n" for each in script(found)))
 
 
-def _script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
+def script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
+    """Yield the statements for each account as lines of SQL."""
     for number, each in enumerate(found):
         if number:
             yield ""

@@ -131,7 +131,7 @@ def server_options(command: _F) -> _F:
                 help=f"With --from: a manifest that declares the source.  [default: {FILES_VARIABLE}, else "
                 f"{DEFAULT_MANIFEST} if it exists]",
             ),
-            click.option("--host", metavar="HOST", help="With --from: the host of the source's server."),
+            click.option("--host", metavar="HOST", help="The host of the source's server."),
             click.option(
                 "--port",
                 type=click.IntRange(1, 65535),
@@ -155,13 +155,14 @@ def server_options(command: _F) -> _F:
             click.option(
                 "--outbound",
                 metavar="SCHEMA",
-                help="The outbound schema on the server.  [default: the one on which the link user has all "
-                "privileges]",
+                help="The outbound schema on the server.  [default: with --from the one on which the link "
+                "user has all privileges, else ${env:LINK_OUTBOUND}]",
             ),
             click.option(
                 "--local-host",
                 metavar="HOST",
-                help="The host of the local server.  [default: ${env:DJ_HOST}]",
+                help="The host of the local server; without --from also `datajoint`, for DataJoint's "
+                "configuration.  [default: ${env:DJ_HOST}]",
             ),
             click.option(
                 "--local-port",
@@ -170,6 +171,7 @@ def server_options(command: _F) -> _F:
                 help="The local server's port.  [default: 3306]",
             ),
             click.option("--name", metavar="NAME", help="The manifest's name.  [default: our-lab]"),
+            click.option("--contact", metavar="TEXT", help="Whom the owners of sources can ask."),
         )
     ):
         command = option(command)
