@@ -50,7 +50,9 @@ kills-random: servers
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 kills: servers
-	DJLINK_KILLS=$${DJLINK_KILLS:-all} $(PYTEST) tests/integration/test_crash.py $(ARGS)
+	DJLINK_KILLS=$${DJLINK_KILLS:-all} $(PYTEST) tests/integration/test_crash.py \
+	  tests/integration/test_crash_moved.py tests/integration/test_crash_ranges.py \
+	  tests/integration/test_crash_refill.py tests/integration/test_deletion_crash.py $(ARGS)
 
 # Takes about twice as long as `make test`, so it is no part of it. Each process writes a file of its own.
 coverage: servers

@@ -38,6 +38,7 @@ from djlink_manifest.reconcile.observe.deletions import (
     unseen_below,
 )
 from djlink_manifest.reconcile.observe.late_keys import observe_late_keys
+from djlink_manifest.reconcile.observe.lock_wait import LockWait
 from djlink_manifest.reconcile.observe.moves import unused_entries
 from djlink_manifest.reconcile.observe.referred_columns import with_referred
 from djlink_manifest.reconcile.observe.reliance import observe_relied, relying_rows
@@ -130,6 +131,13 @@ class Job:
         plan = planning.make(self.links, self.graph, self._seen)
         LOG.info("%d links planned in %.2f s", len(self.links), time.monotonic() - started)
         return plan
+
+    def wait_for_locks(self, wait: LockWait) -> bool:
+        """Wait until no other djlink works on the links in scope; whether it did.
+
+        Then the servers are to be read anew, by another job. Raises LinkLocked once the time is over.
+        """
+        return wait.until_free(self.context)
 
     @property
     def observed(self) -> Observation:

@@ -15,6 +15,7 @@ from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.reconcile.job import Job
 from djlink_manifest.reconcile.observe.connect import Reached, Words, reach_all, same_servers, with_collations
 from djlink_manifest.reconcile.observe.context import Context, RunOptions, Servers, usual_parallelism
+from djlink_manifest.reconcile.observe.lock_wait import LockWait
 from djlink_manifest.reconcile.observe.moves import lineage_named_before
 from djlink_manifest.reconcile.observe.stores import open_store_transport
 from djlink_manifest.reconcile.resolve.links import Resolved, resolve
@@ -24,7 +25,7 @@ from djlink_manifest.reconcile.resolve.selection import select
 from djlink_manifest.reconcile.resolve.text_collations import chosen_collations
 from djlink_manifest.reconcile.state.snapshot import ServerFacts
 
-__all__ = ["Job", "open_job"]
+__all__ = ["Job", "LockWait", "open_job"]
 
 LOG = logging.getLogger("djlink.reconcile")
 

@@ -64,7 +64,10 @@ def _chaos(given: argparse.Namespace, seed: str, tell: Callable[[str], None]) ->
     ):
         lab = Lab(servers, Path(folder), f"c{secrets.token_hex(3)}_")
         chaos = Chaos(lab, seed, Wanted(given.kills, given.cuts, given.server_kills), tell)
-        chaos.run()
+        try:
+            chaos.run()
+        except KeyboardInterrupt:
+            chaos.faults.append("interrupted: this is what was done until then")
         return report(chaos), chaos.faults
 
 

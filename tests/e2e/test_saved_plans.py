@@ -39,7 +39,7 @@ class Folder:
         assert code is None or ended.returncode == code, (ended.stdout, ended.stderr)
         return ended
 
-    def plan(self, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def plan(self, *options: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         return self.djlink("plan", "--out", "plan.json", *options, code=code)
 
     def linked(self, doc: dict[str, Any]) -> None:
@@ -296,3 +296,66 @@ def test_the_events_of_a_stale_plan_say_what_moved(folder: Folder) -> None:
     [event] = [json.loads(each) for each in ended.stdout.splitlines()]
     assert event["type"] == "stale"
     assert {each["address"] for each in event["moved"]} == {rig.address("lab_a", "lab", "Spikes")}
+
+
+@EACH
+def test_an_apply_of_a_file_holds_to_the_guards_of_the_manifest(folder: Folder) -> None:
+    """Who can write the file may order what the manifest allows, and no more."""
+    rig = folder.rig
+    folder.linked(auto(rig))
+    request(rig, "spikes", "id < 3")
+    folder.plan()
+    generous = folder.value()
+    strict = [
+        document(rig),  # deletions: review
+        document(rig, defaults={"deletions": "auto", "max_deletions": 1}),
+    ]
+    for manifest in strict:
+        folder.write(manifest)
+        folder.plan(code=None)
+        value = folder.value()
+        folder.put({**generous, "manifest": value["manifest"]})
+        folder.stale("Spikes", "2 rows to delete locally in the plan; now 0")
+    assert len(local(rig, "spikes")) == 3
+
+
+@ONE
+def test_a_file_that_was_edited_orders_nothing_that_is_not_due(folder: Folder) -> None:
+    rig = folder.rig
+    folder.linked(auto(rig))
+    request(rig, "spikes", "id = 1")
+    rig.run("lab_a", "INSERT INTO {lab}.subject VALUES ('joe', 'cat')")
+    folder.plan()
+    honest = folder.value()
+    address = rig.address("lab_a", "lab", "Spikes")
+    [spikes] = [link for link in honest["links"] if link["address"] == address]
+    [delete] = [action for action in spikes["actions"] if action["kind"] == "delete"]
+    changes: list[dict[str, Any]] = [
+        {"entities": 2, "rows": [{"table": delete["rows"][0]["table"], "rows": 2}]},
+        {"entities": 0},
+        {"cause": "granted"},
+        {"cause": "unwanted"},
+        {"bound": []},
+        {"along": [{"address": rig.address("lab_a", "lab", "Subject"), "entities": 1}]},
+    ]
+    for change in changes:
+        value = json.loads(json.dumps(honest))
+        for link in value["links"]:
+            link["actions"] = [
+                {**action, **change} if action == delete else action for action in link["actions"]
+            ]
+        sums = value["summary"]
+        sums["delete"] = change.get("entities", sums["delete"])
+        sums["along"] = sum(each["entities"] for each in change.get("along", []))
+        folder.put(value)
+        folder.stale("Spikes", "to delete locally in the plan")
+    # words decide nothing: what is done is what is due, and what a reader saw
+    value = json.loads(json.dumps(honest))
+    for link in value["links"]:
+        for action in link["actions"]:
+            action["reason"] = "ordered by the king"
+    folder.put(value)
+    ended = folder.djlink("apply", "plan.json")
+    assert "ordered by the king" not in ended.stdout
+    assert {row[0] for row in local(rig, "spikes")} == {2, 3}
+    assert len(local(rig, "subject")) == 4

@@ -22,13 +22,12 @@ from djlink_manifest.reconcile.pipeline import open_job
 from tests.support.faults.crash import Applier
 from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, piece_of, set_up
 from tests.support.invariants.protection import check_whole
-from tests.support.options import seed, told
+from tests.support.options import KILLS, KILLS_SECONDS, kills, seed, told
 from tests.support.pipelines.atlas import Atlas, keys, rows
 from tests.support.rig import Rig, own_rig
 from tests.support.servers import Servers, drop_everything, new_names
 
 TRIES = 60  # at most; evenly chosen where an apply makes more changes
-KILLS = os.environ.get("DJLINK_KILLS")
 PIECES = 4  # tests of their own, so that the workers share them
 
 PIPELINE = (
@@ -113,14 +112,14 @@ def kill_points(made: Sequence[str]) -> tuple[list[tuple[int, bool]], int]:
     """At which changes or statements to kill, and whether after they are sent; how many there are."""
     if KILLS:
         every = [(n, sent) for n in range(1, len(made) + 1) for sent in (False, True)]
-        return evenly(every, len(every) if KILLS == "all" else int(KILLS)), len(every)
+        return evenly(every, kills(TRIES)), len(every)
     commits = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE"))]
     chosen = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
     chosen += [(n, True) for n in evenly(commits, TRIES // 2)]
     return sorted(chosen), len(made) + len(commits)
 
 
-@pytest.mark.timeout(36_000 if KILLS else 180)
+@pytest.mark.timeout(KILLS_SECONDS)
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_an_apply_killed_at_any_change_leaves_nothing_half_done_and_the_next_one_ends_it(
     servers: Servers, piece: int, record_property: Callable[[str, object], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,12 @@ import pytest
 from djlink_manifest.reconcile.plan.actions import Move
 from tests.support.faults.crash import Applier
 from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, set_up
+from tests.support.options import KILLS_SECONDS, killed, kills
 from tests.support.rig import Rig, own_rig
 from tests.support.servers import ALIKE, Servers
 from tests.support.snapshots import Saved
 
-TRIES = 16
+TRIES = kills(16)
 
 PIPELINE = (
     "CREATE DATABASE {lab}",
@@ -98,7 +99,10 @@ def nothing_is_made(found: Moving, applier: Applier, name: str) -> None:
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)
-def test_a_move_killed_at_any_change_is_ended_by_the_next_apply(servers: Servers) -> None:
+@pytest.mark.timeout(KILLS_SECONDS)
+def test_a_move_killed_at_any_change_is_ended_by_the_next_apply(
+    servers: Servers, record_property: Callable[[str, object], None]
+) -> None:
     with scene(servers) as found:
         request = {"manifest": str(found.manifest)}
         rows = found.rows()
@@ -109,6 +113,7 @@ def test_a_move_killed_at_any_change_is_ended_by_the_next_apply(servers: Servers
         endings = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE", "RENAME"))]
         cases = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
         cases = sorted({*cases, *((n, True) for n in endings)})
+        record_property("told", killed(cases, made, "a move", servers.pair))
         for number, (at, sent) in enumerate(cases):
             place = f"change {at}, sent {sent}: {made[at - 1]}"
             found.put_back()

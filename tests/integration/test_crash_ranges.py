@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 
 from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, set_up
 from tests.support.invariants.protection import check_whole
+from tests.support.options import KILLS, KILLS_SECONDS, killed, kills
 from tests.support.rig import own_rig
 from tests.support.servers import PAIRS, Servers
 
-ENTITIES, TRIES = 24, 6  # tries for each pair of vendors, each at other changes
+ENTITIES, TRIES = 24, kills(6)  # tries for each pair of vendors, each at other changes
 PIPELINE = (
     "CREATE DATABASE {lab}",
     "CREATE TABLE {lab}.trial (day date, n int, v varchar(9), t text, PRIMARY KEY (day, n))",
@@ -49,9 +50,10 @@ def end(found: SourceLinks, answer: dict[str, Any]) -> Any:
     return tuple(saved.without(*VOLATILE) for saved in found.state())
 
 
+@pytest.mark.timeout(KILLS_SECONDS)
 @pytest.mark.parametrize("servers", PAIRS, indirect=True, ids=str)
 def test_a_pull_of_ranges_killed_at_any_change_leaves_nothing_half_done_and_the_next_one_ends_it(
-    servers: Servers,
+    servers: Servers, record_property: Callable[[str, object], None]
 ) -> None:
     with scene(servers) as found:
         request: dict[str, Any] = {"manifest": str(found.manifest), "parallelism": 3, "spread": True}
@@ -59,8 +61,10 @@ def test_a_pull_of_ranges_killed_at_any_change_leaves_nothing_half_done_and_the_
         whole = end(found, answer)
         assert answer["loading"] > 1, "more than one worker loaded rows"
         made = answer["changes"]
-        first = 1 + PAIRS.index(servers.pair)
-        for at in evenly(range(first, len(made) + 1), TRIES):
+        first = 1 if KILLS else 1 + PAIRS.index(servers.pair)
+        cases = evenly(range(first, len(made) + 1), TRIES)
+        record_property("told", killed(cases, made, "a pull of ranges", servers.pair))
+        for at in cases:
             sent = made[at - 1].startswith("COMMIT")
             place = f"change {at} of {len(made)}, sent {sent}"
             found.put_back()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, piece_of, set_up
+from tests.support.options import KILLS_SECONDS, killed, kills
 from tests.support.rig import own_rig
 from tests.support.servers import Servers
 
-TRIES = 45
+TRIES = kills(45)
 PIECES = 2  # of each case, tests of their own, so that the workers share them
 
 PIPELINE = (
@@ -75,6 +76,7 @@ def no_entity_is_of_two_moments(found: SourceLinks) -> None:
     assert {(int(v), str(lines)) for v, lines in rows} <= {(0, "7"), (1, "8")}
 
 
+@pytest.mark.timeout(KILLS_SECONDS)
 @pytest.mark.parametrize("piece", range(PIECES))
 @pytest.mark.parametrize(
     ("changes", "verify"),
@@ -82,7 +84,11 @@ def no_entity_is_of_two_moments(found: SourceLinks) -> None:
     ids=["rows", "definition and rows", "definition"],
 )
 def test_a_refill_killed_at_any_change_is_ended_by_the_next_apply(
-    servers: Servers, changes: tuple[str, ...], verify: bool, piece: int
+    servers: Servers,
+    changes: tuple[str, ...],
+    verify: bool,
+    piece: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     with scene(servers, changes) as found:
         request: dict[str, Any] = {"manifest": str(found.manifest), "verify": verify}
@@ -96,7 +102,9 @@ def test_a_refill_killed_at_any_change_is_ended_by_the_next_apply(
         endings = [n for n, text in enumerate(made, 1) if text.startswith(("COMMIT", "CREATE", "ALTER"))]
         cases = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
         cases = sorted([*cases, *((n, True) for n in evenly(endings, TRIES // 3))])
-        for at, sent in piece_of(cases, piece, PIECES):
+        cases = list(piece_of(cases, piece, PIECES))
+        record_property("told", killed(cases, made, "a refill", servers.pair))
+        for at, sent in cases:
             place = f"change {at}, sent {sent}: {made[at - 1]}"
             found.put_back()
             assert found.applier(**request, at=at, sent=sent) == {"killed": 9}, place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +10,13 @@ import pytest
 
 from tests.support.faults.scene import VOLATILE, SourceLinks, evenly, piece_of, set_up
 from tests.support.invariants.protection import check_whole, rows
+from tests.support.options import KILLS_SECONDS, killed, kills
 from tests.support.pipelines.deletion import TABLES, approvals, auto, entry, request
 from tests.support.rig import Rig, own_rig
 from tests.support.servers import Servers
 from tests.support.sql import ask
 
-TRIES = 20
+TRIES = kills(20)
 PIECES = 2  # tests of their own, so that the workers share them
 LEDGER = "djlink_entry"
 MOMENTS = (*VOLATILE, LEDGER, "granted_at", "approved_at", "at")
@@ -81,9 +82,10 @@ def check(found: SourceLinks) -> None:
         assert approved <= {row[:-1] for row in ledger if row[-1] == "requested"}
 
 
+@pytest.mark.timeout(KILLS_SECONDS)
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_a_deletion_killed_at_any_change_loses_nothing_and_the_next_apply_ends_it(
-    servers: Servers, piece: int
+    servers: Servers, piece: int, record_property: Callable[[str, object], None]
 ) -> None:
     with scene(servers) as found:
         answer = found.applier(manifest=str(found.manifest))
@@ -96,7 +98,9 @@ def test_a_deletion_killed_at_any_change_loses_nothing_and_the_next_apply_ends_i
         cases = [(n, False) for n in evenly(range(1, len(made) + 1), TRIES)]
         cases = sorted([*cases, *((n, True) for n in evenly(commits, TRIES // 3))])
         faults = []
-        for at, sent in piece_of(cases, piece, PIECES):
+        cases = list(piece_of(cases, piece, PIECES))
+        record_property("told", killed(cases, made, "a deletion", servers.pair))
+        for at, sent in cases:
             try:
                 found.put_back()
                 assert found.applier(manifest=str(found.manifest), at=at, sent=sent) == {"killed": 9}

@@ -226,7 +226,7 @@ def test_tables_without_rights_and_parents_that_are_not_seen_are_told_with_their
         (["--from", "lab_a"], "is not SOURCE.schema"),
         (["--from", "lab_a.lab"], "--host db.lab_a.example"),
         (["--from", "lab_a.lab", "--host", "x", "--password", "hunter2"], "takes a reference"),
-        (["--host", "x"], "requires --from"),
+        (["-f", "x"], "`-f` exists only with --from"),
     ],
 )
 def test_what_is_asked_wrongly_is_told_and_no_secret_is(

@@ -28,10 +28,7 @@ CASES = (
     (["held", "Session", "id"], "not COLUMN=VALUE"),
     (["held", "Session", "--where", "id = 1; DROP TABLE x"], "--where is refused: a `;`"),
     (["held", "Session", "--where", "id IN (SELECT 1)"], "a subquery"),
-    (
-        ["held", "Session", "--where", "nothing = 1"],
-        "uses the column `nothing`, which the table does not have",
-    ),
+    (["held", "Session", "--where", "nothing = 1"], "uses the column `nothing`"),
     (["held", "--keys"], "--keys requires a table"),
     (["request", "Session", "--reason", "x", "--yes"], "no rows selected"),
     (["request", "Session", "--all", "id=1", "--reason", "x", "--yes"], "cannot be combined"),

@@ -112,6 +112,43 @@ def test_lineage_is_found_along_the_foreign_keys_where_the_table_of_that_name_is
     assert found == [(f"lab_a.{rig.names('lab')}.scan.id",)]
 
 
+HOSTILE_LINEAGE = (
+    *("subject.id", "subject", "", ".subject.id", "subject..id", "subject.id.", "subject.id\n", " . . "),
+    *("a.subject.id\0", "x" * 255, "subject." + "y" * 240, "." * 255, "..", "subject.i\u2028d"),
+)
+
+
+@alike
+def test_no_lineage_of_a_source_is_one_of_the_labs_own(rig: Rig) -> None:
+    """A source named like a local schema, whose lineage is told without its schema."""
+    own = rig.names("own")
+    run_all(rig, "CREATE DATABASE {lab}")
+    ask(
+        rig.servers.lab_a,
+        rig.sql(
+            "CREATE TABLE {lab}.`~lineage` (table_name varchar(64), attribute_name varchar(64),"
+            " lineage varchar(255), PRIMARY KEY (table_name, attribute_name)) CHARSET utf8mb4"
+        ),
+    )
+    for number, lineage in enumerate(HOSTILE_LINEAGE):
+        run_all(rig, f"CREATE TABLE {{lab}}.t{number} (id int PRIMARY KEY)")
+        with rig.servers.lab_a.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                rig.sql("INSERT INTO {lab}.`~lineage` VALUES (") + "%s, 'id', %s)", (f"t{number}", lineage)
+            )
+    rig.accounts({"lab_a": ["lab"]})
+    document = rig.document({"lab_a": {"lab": {"tables": "*"}}})
+    document["sources"] = {own: document["sources"]["lab_a"]}
+    _, report = rig.apply(document)
+    assert report.succeeded
+    local_schema = rig.names(f"our_{own}_{rig.names('lab')}")
+    found = ask(rig.servers.local, f"SELECT table_name, lineage FROM `{local_schema}`.`~lineage`")
+    assert len(found) >= len(HOSTILE_LINEAGE)
+    for name, lineage in found:
+        if not str(name).endswith("deletion_requested"):
+            assert lineage == f"{own}.{rig.names('lab')}.{name}.id", "found along the foreign keys"
+
+
 @alike
 def test_a_table_of_marks_that_is_another_stops_the_links_of_that_schema_alone(rig: Rig) -> None:
     for server in ("lab_a", "lab_b"):

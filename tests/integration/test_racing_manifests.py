@@ -6,7 +6,6 @@ applied from beginning to end.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from djlink_manifest.sandbox.servers.accounts import create_link_user
 from tests.support.faults.halted import Ended, Halting
 from tests.support.faults.scene import evenly, piece_of
 from tests.support.invariants.protection import check_whole, rows
+from tests.support.options import KILLS, KILLS_SECONDS
 from tests.support.rig import PASSWORD, Rig, own_rig
 from tests.support.servers import Servers
 
@@ -132,7 +132,7 @@ def moments(one: Entrant) -> list[int]:
     assert ended.code == 0, ended.text
     begin_anew(one.rig)
     every = range(1, len(ended.changes) + 1)
-    if os.environ.get("DJLINK_KILLS"):
+    if KILLS:
         return list(every)
     rows = next(n for n in every if ended.changes[n - 1] == "COMMIT")
     claims = [n for n in every[:rows] if CLAIM.match(ended.changes[n - 1])]
@@ -162,6 +162,7 @@ def check_loser(loser: Entrant, ended: Ended, winner: Entrant) -> None:
     assert "choose another" in again.text, again.text
 
 
+@pytest.mark.timeout(KILLS_SECONDS)
 @pytest.mark.parametrize("piece", range(PIECES))
 @pytest.mark.parametrize("one_outbound", [True, False], ids=["one-outbound", "two-outbounds"])
 def test_of_two_manifests_that_race_for_one_local_schema_one_wins_and_the_other_is_told(
@@ -188,6 +189,7 @@ def test_of_two_manifests_that_race_for_one_local_schema_one_wins_and_the_other_
         assert not faults, "\n".join(faults)
 
 
+@pytest.mark.timeout(KILLS_SECONDS)
 def test_two_manifests_that_make_one_local_schema_at_once_with_other_tables_both_win(
     servers: Servers,
 ) -> None:

@@ -240,10 +240,12 @@ def test_a_condition_over_other_columns_is_refused_before_it_is_sent(lab: Rig, t
 
 @alike
 def test_a_function_of_the_other_vendor_is_refused_where_the_server_has_none(lab: Rig) -> None:
-    here, there = ("nvl2", "mysql") if lab.servers.lab_a.vendor == "mysql" else ("uuid_to_bin", "mariadb")
-    document = lab.document({"lab_a": {"lab": {"tables": {"Scan": {"where": f"{here}(b, 1, 2) = 1"}}}}})
+    function, vendor = (
+        ("nvl2", "mysql") if lab.servers.lab_a.vendor == "mysql" else ("uuid_to_bin", "mariadb")
+    )
+    document = lab.document({"lab_a": {"lab": {"tables": {"Scan": {"where": f"{function}(b, 1, 2) = 1"}}}}})
     [blocked] = link_of(lab.plan(document), lab.address("lab_a", "lab", "Scan")).blocked
-    assert f"calls `{here}()`, which a {there} server does not have" in blocked.reason
+    assert f"calls `{function}()`, which a {vendor} server does not have" in blocked.reason
     assert "docs/manifest.md" in str(blocked.hint)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 
 from tests.support.servers import Pair
 
@@ -22,3 +24,17 @@ def seed(usual: int) -> int:
 def told(seed: int, words: str, pair: Pair) -> str:
     """What the run's end says of a test with a seed, and how to run it again."""
     return f"{words} ({pair}); again: {SEED}={seed}"
+
+
+KILLS = os.environ.get("DJLINK_KILLS")
+KILLS_SECONDS = 36_000 if KILLS else 180  # how long a test that kills may take
+
+
+def kills(usual: int) -> int:
+    """How many kills a test tries at most: as many as DJLINK_KILLS says, `all` or a number, else `usual`."""
+    return usual if KILLS is None else sys.maxsize if KILLS == "all" else int(KILLS)
+
+
+def killed(cases: Sequence[object], made: Sequence[str], what: str, pair: Pair) -> str:
+    """What the run's end says of a test that kills at such cases of the changes that were made."""
+    return f"{what} killed at {len(cases)} points, before and after {len(made)} changes ({pair})"

@@ -9,6 +9,7 @@ from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Approval
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.model.links.entity import Presence
+from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LateKey
 from djlink_manifest.model.server.catalog import Size
@@ -16,6 +17,7 @@ from djlink_manifest.model.stores.external import ObjectCounts
 from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDefinition
 from djlink_manifest.model.tables.owner_views import OwnerView
 from djlink_manifest.reconcile.plan.observation import Head, Observation
+from djlink_manifest.reconcile.plan.plan import Plan, make
 from djlink_manifest.reconcile.state.deletion_requests import (
     Closure,
     DeletionFacts,
@@ -226,3 +228,30 @@ def observation(
             if "blocked_keys" in each
         },
     )
+
+
+def planned(case: dict[str, Any]) -> Plan:
+    """The plan that a case's links and facts make."""
+    links = [
+        link(
+            address,
+            unwanted=said.get("unwanted", "keep"),
+            changed=said.get("changed", "report"),
+            deletions=said.get("deletions", "review"),
+            plain=said.get("plain", []),
+            line=number,
+        )
+        for number, (address, said) in enumerate(case["links"].items(), start=1)
+    ]
+    edges = [
+        Edge(child, parent, kind)
+        for child, said in case["links"].items()
+        for parent, kind in said.get("needs", {}).items()
+    ]
+    refusals = [
+        Refusal(address, reason)
+        for address, reasons in case.get("refusals", {}).items()
+        for reason in reasons
+    ]
+    seen = observation(case["facts"], refusals, case.get("unreachable", []), case.get("approvals", []))
+    return make(links, LinkGraph.build(case["links"], edges), seen)

@@ -34,15 +34,26 @@ sources:
     schemas:
       imaging: {tables: [Scan], schema_name: mine}
 """
+QUERY = (
+    "SELECT CONCAT('GRANT SELECT, REFERENCES ON `50%`.`', REPLACE(TABLE_NAME, '`', '``'), "
+    "'` TO ''it''''s''@''%'';') AS `-- GRANT` FROM information_schema.TABLES "
+    "WHERE TABLE_SCHEMA = '50%' AND TABLE_TYPE = 'BASE TABLE' AND (TABLE_NAME = '~lineage' OR "
+    "LOWER(REPLACE(SUBSTRING_INDEX(TRIM(LEADING '_' FROM TRIM(LEADING '#' FROM TABLE_NAME)), '__', 1), "
+    "'_', '')) "
+    "IN ('session')) ORDER BY TABLE_NAME;"
+)
 PRINTED = r"""-- princeton (db.princeton.example): the link user it's@%
 -- if it does not exist yet: CREATE USER 'it''s'@'%' IDENTIFIED BY '…' REQUIRE SSL;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound`;
 CREATE SCHEMA IF NOT EXISTS `ourlab_outbound_owner`;
 -- where SELECT @@partial_revokes says 1 (MySQL), write schema names without backslashes
-GRANT SELECT, REFERENCES ON `50\%`.* TO 'it''s'@'%';
 GRANT SELECT, REFERENCES ON `lab\_1`.* TO 'it''s'@'%';
 GRANT CREATE, SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `ourlab\_outbound`.* TO 'it''s'@'%';
 GRANT SELECT, CREATE VIEW, DROP ON `ourlab\_outbound\_owner`.* TO 'it''s'@'%';
+-- 50%: Session, and their parts; run this, and then what it prints
+QUERY
+-- or, with all other tables that are there and will be:
+-- GRANT SELECT, REFERENCES ON `50\%`.* TO 'it''s'@'%';
 
 -- princeton (db.princeton.example): the owner rig@%
 -- in addition to the rights on their own schemas; grant no rights on the outbound schema
@@ -66,7 +77,7 @@ def test_the_statements_are_exact_and_no_server_or_password_is_asked_for(
     manifest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["grants", "-f", manifest, "--owner", "rig", "--server", "princeton"]) == 0
-    assert capsys.readouterr().out == PRINTED
+    assert capsys.readouterr().out == PRINTED.replace("QUERY", QUERY)
 
 
 def test_a_user_may_name_its_host_and_tls_is_asked_for_but_on_this_machine(
@@ -88,7 +99,8 @@ def test_what_is_printed_reaches_the_schemas_meant_and_no_others(
     manifest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["grants", "-f", manifest, "--json"]) == 0
-    lines = [g for a in json.loads(capsys.readouterr().out)["accounts"] for g in a["grants"]]
+    accounts = json.loads(capsys.readouterr().out)["accounts"]
+    lines = [g for a in accounts for g in (*a["grants"], *(t["whole"] for t in a["by_table"]))]
     grants = parse_grants(lines)
     reached = [
         name for name in ("lab_1", "50%", "ourlab_outbound") if any(g.covers(name, "t") for g in grants)
@@ -137,7 +149,8 @@ def test_a_link_taken_out_of_a_schema_that_is_declared_no_longer_needs_its_schem
         file.write("removed: {princeton.gone.Old: {table: drop}, princeton.gone.Older: {table: keep}}\n")
     assert run(["grants", "-f", manifest]) == 0
     out = capsys.readouterr().out
-    assert "GRANT SELECT, REFERENCES ON `gone`.* TO 'it''s'@'%';" in out
+    assert "-- gone: Old, Older, and their parts; run this, and then what it prints" in out
+    assert "-- GRANT SELECT, REFERENCES ON `gone`.* TO 'it''s'@'%';" in out
     [line] = [line for line in out.splitlines() if r"`ours\_princeton\_gone`" in line]
     assert " DROP ON " in line
     assert out.count(r"`ours\_princeton\_lab\_1`") == 1

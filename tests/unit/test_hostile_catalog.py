@@ -375,7 +375,8 @@ def test_grants_are_read_in_time_whatever_they_say() -> None:
 
 def test_the_right_to_run_a_routine_is_read() -> None:
     [found] = parse_grants(["GRANT EXECUTE ON FUNCTION `lab`.`f` TO `l`@`%`"])
-    assert found == Grant(frozenset({"EXECUTE"}), "lab", "f")
+    assert found == Grant(frozenset({"EXECUTE"}), "lab", "f", routine="FUNCTION")
+    assert found.target == "FUNCTION `lab`.`f`"
 
 
 def test_a_table_of_marks_is_known_by_kind_and_columns() -> None:

@@ -134,3 +134,25 @@ def test_the_checkout_of_a_file_is_the_outermost_repository(
     assert top_of("sub/djlink.yaml") == alone.parent
     assert is_within("sub/../trust.yaml", alone.parent)
     assert not is_within("../trust.yaml", alone.parent)
+
+
+# Written through
+
+
+@pytest.mark.parametrize("target", ["../prey.yaml", ".git/prey.yaml"])
+def test_nothing_is_written_through_a_link_that_leads_out(target: str, tmp_path: Path) -> None:
+    top = lab(tmp_path)
+    prey = top / target
+    prey.write_text("name:    atlas   \n")
+    (top / "a.yaml").write_text("name:    atlas   \n")
+    (top / "b.yaml").symlink_to(target)
+    ended = called("fmt", "-f", "a.yaml", "-f", "b.yaml", environ={}, folder=top)
+    assert ended.returncode == 1
+    assert "out of its folder, which is not written to" in " ".join(ended.stderr.split())
+    assert prey.read_text() == (top / "a.yaml").read_text() == "name:    atlas   \n"
+    assert called("fmt", "--check", "-f", "b.yaml", environ={}, folder=top).returncode == 3
+    prey.unlink()
+    (top / "djlink.yaml").symlink_to(target)
+    assert called("init", environ={}, folder=top).returncode == 1
+    assert called("init", "--force", environ={}, folder=top).returncode == 1
+    assert not prey.exists()

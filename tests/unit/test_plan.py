@@ -40,7 +40,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 from djlink_manifest.reconcile.plan.observation import Observation
-from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan, make
+from djlink_manifest.reconcile.plan.plan import LinkPlan, make
 from djlink_manifest.reconcile.state.snapshot import Refusal
 from tests.unit import plan_facts
 
@@ -54,7 +54,7 @@ EXPECTED_OF_A_LINK = {"wave", "after", "actions", "blocked", "drift", "kept", "w
 @pytest.mark.parametrize("path", CASES, ids=[path.stem for path in CASES])
 def test_a_plan_follows_from_its_facts(path: Path) -> None:
     case = yaml.safe_load(path.read_text(encoding="utf-8"))
-    plan = planned(case)
+    plan = plan_facts.planned(case)
     expected = case["expected"]
     links = {name: value for name, value in expected.items() if name not in EXPECTED_OF_A_PLAN}
     assert plan.has_changes is expected.get("changes", False)
@@ -73,35 +73,6 @@ def test_a_plan_follows_from_its_facts(path: Path) -> None:
             "warnings": 0,
             **links[link.address],
         }, f"{path.stem}: {case['says']}"
-
-
-def planned(case: dict[str, Any]) -> Plan:
-    """The plan that a case's links and facts make."""
-    links = [
-        plan_facts.link(
-            address,
-            unwanted=said.get("unwanted", "keep"),
-            changed=said.get("changed", "report"),
-            deletions=said.get("deletions", "review"),
-            plain=said.get("plain", []),
-            line=number,
-        )
-        for number, (address, said) in enumerate(case["links"].items(), start=1)
-    ]
-    edges = [
-        Edge(child, parent, kind)
-        for child, said in case["links"].items()
-        for parent, kind in said.get("needs", {}).items()
-    ]
-    refusals = [
-        Refusal(address, reason)
-        for address, reasons in case.get("refusals", {}).items()
-        for reason in reasons
-    ]
-    seen = plan_facts.observation(
-        case["facts"], refusals, case.get("unreachable", []), case.get("approvals", [])
-    )
-    return make(links, LinkGraph.build(case["links"], edges), seen)
 
 
 def in_words(link: LinkPlan) -> dict[str, Any]:

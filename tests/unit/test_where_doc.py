@@ -1,7 +1,4 @@
-"""docs/manifest.md lists the functions that a condition may call.
-
-`python -m tests.unit.test_where_doc` writes them.
-"""
+"""docs/manifest.md lists the functions of a condition; `python -m tests.unit.test_where_doc` writes them."""
 
 from __future__ import annotations
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.options.jobs import loaded, today, unlocked, user_name
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
     detail_option,
     json_option,
     limit_option,
+    lock_timeout_option,
     output_options,
     scope_options,
     verify_option,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from djlink_manifest.reconcile.plan.plan import Plan
     from djlink_manifest.report.apply.events import ApplyOutput
     from djlink_manifest.report.plan.text import Detail
+    from djlink_manifest.report.screen.spinner import Spinner
 
 
 @click.command(short_help="Show the plan, ask for confirmation and apply it.")
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 )
 @verify_option
 @limit_option
+@lock_timeout_option
 @detail_option
 @json_option(
     "Print the plan, the progress and the result as JSON, one object per line; requires --auto-approve "
@@ -56,6 +59,7 @@ def apply(
     scope: Scope,
     auto_approve: bool,
     verify: bool,
+    lock_timeout: float,
     detail: Detail,
     as_json: bool,
 ) -> int:
@@ -81,15 +85,17 @@ def apply(
       djlink apply --verify
       djlink apply --auto-approve --json > apply.jsonl
       djlink apply plan.json
+      djlink apply plan.json --lock-timeout 10m
     """
     if plan_file is not None:
-        return _apply_file(plan_file, scope, verify, _output(current(), as_json, detail))
+        return _apply_file(plan_file, scope, verify, lock_timeout, _output(current(), as_json, detail))
     if not auto_approve:
         check_terminal(as_json)
     screen = current()
     manifest = loaded(scope, screen)
     output = _output(screen, as_json, detail)
-    with opened(manifest, scope, screen) as (job, spinner):
+
+    def work(job: Job, spinner: Spinner) -> int:
         with spinner:
             plan = job.plan(verify=verify)
         output.plan(plan)
@@ -101,8 +107,10 @@ def apply(
             return 1
         return _carry_out(job, agreed, output)
 
+    return unlocked(manifest, scope, screen, lock_timeout, work)
 
-def _apply_file(name: str, scope: Scope, verify: bool, output: ApplyOutput) -> int:
+
+def _apply_file(name: str, scope: Scope, verify: bool, lock_timeout: float, output: ApplyOutput) -> int:
     """Apply the plan in a file, if it still stands."""
     from djlink_manifest.cli.commands import saved_plans
 
@@ -124,7 +132,8 @@ def _apply_file(name: str, scope: Scope, verify: bool, output: ApplyOutput) -> i
     scope, terms = saved_plans.scope_of(document, scope, name)
     manifest = loaded(scope, screen)
     saved_plans.check_manifest(document, manifest, name)
-    with opened(manifest, scope, screen) as (job, spinner):
+
+    def work(job: Job, spinner: Spinner) -> int:
         with spinner:
             plan = job.plan(verify=terms.verify)
         found = saved_plans.what_moved(document, plan, terms.max_growth)
@@ -136,6 +145,8 @@ def _apply_file(name: str, scope: Scope, verify: bool, output: ApplyOutput) -> i
         if not plan.has_changes:
             return 0
         return _carry_out(job, plan, output)
+
+    return unlocked(manifest, scope, screen, lock_timeout, work)
 
 
 def _carry_out(job: Job, plan: Plan, output: ApplyOutput) -> int:

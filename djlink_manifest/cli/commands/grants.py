@@ -41,6 +41,10 @@ def grants(files: tuple[str, ...], owner: str | None, servers: tuple[str, ...], 
     privileges they need. No server is contacted, and no password is read. The statements work on MySQL and
     MariaDB.
 
+    Where the manifest names the tables of a schema, the link user gets privileges on these alone. Their names
+    on the server and those of their parts are not in the manifest: a SELECT prints the GRANTs there. Where a
+    glob chooses the tables, the privileges are on the schema.
+
     \b
     Examples:
       djlink grants
@@ -55,10 +59,11 @@ def grants(files: tuple[str, ...], owner: str | None, servers: tuple[str, ...], 
     if as_json:
         screen.json({"format_version": 1, "accounts": [asdict(each) for each in found]})
     else:
-        screen.data("".join(f"{each}\n" for each in _script(found)))
+        screen.data("".join(f"{each}\n" for each in script(found)))
 
 
-def _script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
+def script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
+    """Yield the statements for each account as lines of SQL."""
     for number, each in enumerate(found):
         if number:
             yield ""
@@ -70,3 +75,9 @@ def _script(found: tuple[AccountGrants, ...]) -> Iterator[str]:
         if any("\\" in statement for statement in each.grants):
             yield "-- where SELECT @@partial_revokes says 1 (MySQL), write schema names without backslashes"
         yield from each.grants
+        for one in each.by_table:
+            tables = plain(", ".join(one.tables))
+            yield f"-- {plain(one.schema)}: {tables}, and their parts; run this, and then what it prints"
+            yield one.query
+            yield "-- or, with all other tables that are there and will be:"
+            yield f"-- {one.whole}"

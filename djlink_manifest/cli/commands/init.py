@@ -54,6 +54,7 @@ class InitOptions:
     local_host: str | None
     local_port: int | None
     name: str | None
+    contact: str | None
 
     @property
     def source(self) -> str:
@@ -174,7 +175,7 @@ def _head(options: InitOptions) -> DraftHead:
     host = options.local_host or "${env:DJ_HOST}"
     port = (("port", options.local_port),) if options.local_port is not None else ()
     local = DraftServer((("host", host), *port, ("user", LOCAL_USER), ("password", LOCAL_PASS)))
-    return DraftHead(options.name or "our-lab", "data@ourlab.example", local)
+    return DraftHead(options.name or "our-lab", options.contact or "data@ourlab.example", local)
 
 
 def _opening(init_options: InitOptions, files: tuple[str, ...]) -> list[str]:
@@ -220,7 +221,7 @@ def _proved(draft: Draft, options: InitOptions, files: tuple[str, ...]) -> tuple
             )
         used = tuple(s for s in draft.schemas if any(t.left_out is None for t in s.tables))
         text = drafted(replace(draft, schemas=used))
-        problems = _problems(text, files)
+        problems = problems_of(text, files)
         if not problems:
             return draft, text
         fewer = _without(draft, problems)
@@ -235,8 +236,8 @@ def _proved(draft: Draft, options: InitOptions, files: tuple[str, ...]) -> tuple
         draft = fewer
 
 
-def _problems(text: str, files: tuple[str, ...]) -> list[Diagnostic]:
-    """Return the errors of the generated manifest, merged over the files."""
+def problems_of(text: str, files: tuple[str, ...]) -> list[Diagnostic]:
+    """Return the errors of a generated manifest, merged over the files."""
     from djlink_manifest.manifest.load import read
 
     with tempfile.TemporaryDirectory() as folder:

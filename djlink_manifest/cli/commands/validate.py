@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from djlink_manifest.cli.options.manifest_options import (
     server_options,
 )
 from djlink_manifest.cli.options.trust_option import trust_file
-from djlink_manifest.cli.terminal.files import read_text, replace_file
+from djlink_manifest.cli.terminal.ask import can_ask
+from djlink_manifest.cli.terminal.files import check_not_led_out, read_text, replace_file
 from djlink_manifest.cli.terminal.screen import current
-from djlink_manifest.errors import UsageError
+from djlink_manifest.errors import SecretError, UsageError
 from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.diagnostics import count_words, diagnostic_lines, diagnostics_json
 from djlink_manifest.report.screen.figures import counted, listed
@@ -41,36 +43,61 @@ MOST_WARNINGS = 20
     shell_complete=completing.places,
     help="Generate it from this schema of a source's server and the parents in other schemas.",
 )
+@click.option(
+    "--source", metavar="NAME", help="Without --from: the source's name, the first word of its addresses."
+)
+@click.option(
+    "--schema",
+    multiple=True,
+    metavar="SCHEMA",
+    help="Without --from: a schema of the source to link. Repeatable.",
+)
+@click.option("--starter", is_flag=True, help="Write an example to edit; ask nothing.")
 @server_options
 @output_options
-def init(path: str | None, force: bool, place: str | None, **server: Any) -> None:
-    """Write a starter manifest to PATH (default: djlink.yaml), or to stdout if PATH is `-`.
+def init(path: str | None, force: bool, place: str | None, starter: bool, **server: Any) -> None:
+    """Write a manifest to PATH (default: djlink.yaml), or to stdout if PATH is `-`.
 
-    Unless PATH is `-`, manifest.schema.json is written to the same folder, which lets editors complete and
-    check the manifest.
+    At a terminal it asks for the local server, the source's host, account and schemas, and prints the
+    statements that grant the accounts their privileges. Each question has an option; what is given is not
+    asked. Without a terminal or any of these options, or with --starter, it writes an example to edit.
 
     With --from, the manifest is generated from the server's catalog and is ready to plan: it lists each table
     that can be linked, parents in other schemas as `pull: needed`, and a comment with the reason for each
     table that cannot be linked. If an existing manifest (djlink.yaml, or -f) declares the source, its
     settings are used and the new file (schema.yaml) is merged over it; otherwise --host is required.
-    Passwords are written as references, never as text.
+
+    Passwords are never asked for, and are written as references, never as text. Unless PATH is `-`,
+    manifest.schema.json is written to the same folder, which lets editors complete and check the manifest.
 
     \b
     Examples:
       djlink init
-      djlink init manifests/atlas.yaml
+      djlink init --starter manifests/atlas.yaml
+      djlink init --source princeton --host db.princeton.example --schema ephys --schema lab
       djlink init - | less
       djlink init --from princeton.ephys
       djlink init --from princeton.ephys -f atlas.yaml -
       djlink init --from princeton.ephys --host db.princeton.example --user ourlab_link
     """
-    from djlink_manifest.manifest.edit.write import starter
-
     if place is not None:
+        named = {name: server.pop(name) for name in ("source", "schema")}
+        _check_only(named, "without --from", "omit it: --from names the source and the schema")
         _init_from(path, force, place, server)
         return
-    _check_no_server(server)
-    path = path or DEFAULT_MANIFEST
+    _check_only({"files": server.pop("files")}, "with --from", "`djlink init --from SOURCE.schema`")
+    is_given = any(value not in (None, ()) for value in server.values())
+    if starter and is_given:
+        raise UsageError("--starter takes no option of a server", hint="omit --starter, or the other options")
+    if starter or (not is_given and (path == "-" or not can_ask())):
+        _write_starter(path or DEFAULT_MANIFEST, force)
+    else:
+        _init_asking(path or DEFAULT_MANIFEST, force, server)
+
+
+def _write_starter(path: str, force: bool) -> None:
+    from djlink_manifest.manifest.edit.write import starter
+
     screen = current()
     if path == "-":
         screen.data(starter())
@@ -85,6 +112,34 @@ def init(path: str | None, force: bool, place: str | None, **server: Any) -> Non
             line(f"Wrote {schema}, which lets editors complete and check the manifest."),
         ]
     )
+
+
+def _init_asking(path: str, force: bool, options: dict[str, Any]) -> None:
+    """Write a manifest from options and answers, and print the grants that it needs."""
+    from djlink_manifest.cli.commands.grants import script
+    from djlink_manifest.cli.commands.init_questions import from_answers
+    from djlink_manifest.manifest.load import load
+    from djlink_manifest.reconcile.bootstrap.grants import account_grants
+
+    screen, is_file = current(), path != "-"
+    if is_file and Path(path).exists() and not force:  # before anybody types anything
+        raise UsageError(f"{path} already exists", hint="choose another file, or overwrite it with --force")
+    text = from_answers(options, may_ask=can_ask())
+    if not is_file:
+        screen.data(text)
+        return
+    _write_all({Path(path): text, **_schema_beside(path)}, force)
+    named = [] if path == DEFAULT_MANIFEST else ["-f", path]
+    screen.note([line(f"Wrote {path}. Passwords are read when djlink connects: set the variables in it.")])
+    try:
+        statements = "".join(f"{each}\n" for each in script(account_grants(load([path]), os.environ)))
+    except SecretError as error:  # a user or schema that a variable names, which is not set yet
+        words = f"For the statements that grant the privileges ({error.message}), run: "
+        screen.note([line(words, command("grants", *named))])
+    else:
+        screen.note([line("The administrators of the servers run:"), line()])
+        screen.data(statements)
+    screen.note([line("Then run: ", command("doctor", *named))])
 
 
 def _schema_beside(path: str) -> dict[Path, str]:
@@ -105,11 +160,12 @@ def _write_all(texts: dict[Path, str], force: bool) -> None:
         replace_file(target, text)
 
 
-def _check_no_server(server: dict[str, Any]) -> None:
-    given = [name for name, value in server.items() if value not in (None, ())]
-    if given:
-        option = "-f" if given[0] == "files" else "--" + given[0].replace("_", "-")
-        raise UsageError(f"`{option}` requires --from", hint="`djlink init --from SOURCE.schema`")
+def _check_only(options: dict[str, Any], when: str, hint: str) -> None:
+    """Raise UsageError if one of these options is given, which exist only in the other case."""
+    for name, value in options.items():
+        if value not in (None, ()):
+            option = "-f" if name == "files" else f"--{name}"
+            raise UsageError(f"`{option}` exists only {when}", hint=hint)
 
 
 def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]) -> None:
@@ -200,6 +256,8 @@ def fmt(files: tuple[str, ...], check: bool, prune: bool) -> int:
         if new != text:
             changed.append((path, new))
     # all files are read and formatted before the first is written, so that an error changes none
+    for path, _ in changed if not check else ():
+        check_not_led_out(path)
     for path, new in changed:
         if not check:
             replace_file(path, new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from djlink_manifest.cli.options.manifest_options import Scope, chosen
 from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.screen import Screen
-from djlink_manifest.errors import ManifestError
+from djlink_manifest.errors import LinkLocked, ManifestError
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from djlink_manifest.report.screen.spinner import Spinner
 from djlink_manifest.report.screen.terminal import line
@@ -71,6 +71,33 @@ def opened(manifest: Manifest, scope: Scope, screen: Screen) -> Iterator[tuple[J
                 )
             )
         yield job, spinner
+
+
+def unlocked(
+    manifest: Manifest,
+    scope: Scope,
+    screen: Screen,
+    seconds: float,
+    work: Callable[[Job, Spinner], int],
+) -> int:
+    """Open a job and do some work with it, once no other djlink works on its links.
+
+    It waits for so many `seconds`, and reads the servers anew after a wait. Raises LinkLocked where the time
+    is over.
+    """
+    from djlink_manifest.reconcile.pipeline import LockWait
+
+    wait = LockWait(seconds, lambda words: screen.note([line(words)]))
+    while True:
+        with opened(manifest, scope, screen) as (job, spinner):
+            if seconds and job.wait_for_locks(wait):
+                continue
+            try:
+                return work(job, spinner)
+            except LinkLocked:
+                if wait.left <= 0:
+                    raise
+                screen.note([line("Another djlink was faster; the servers are read anew.")])
 
 
 def user_name() -> str:

@@ -131,7 +131,7 @@ def server_options(command: _F) -> _F:
                 help=f"With --from: a manifest that declares the source.  [default: {FILES_VARIABLE}, else "
                 f"{DEFAULT_MANIFEST} if it exists]",
             ),
-            click.option("--host", metavar="HOST", help="With --from: the host of the source's server."),
+            click.option("--host", metavar="HOST", help="The host of the source's server."),
             click.option(
                 "--port",
                 type=click.IntRange(1, 65535),
@@ -155,13 +155,14 @@ def server_options(command: _F) -> _F:
             click.option(
                 "--outbound",
                 metavar="SCHEMA",
-                help="The outbound schema on the server.  [default: the one on which the link user has all "
-                "privileges]",
+                help="The outbound schema on the server.  [default: with --from the one on which the link "
+                "user has all privileges, else ${env:LINK_OUTBOUND}]",
             ),
             click.option(
                 "--local-host",
                 metavar="HOST",
-                help="The host of the local server.  [default: ${env:DJ_HOST}]",
+                help="The host of the local server; without --from also `datajoint`, for DataJoint's "
+                "configuration.  [default: ${env:DJ_HOST}]",
             ),
             click.option(
                 "--local-port",
@@ -170,6 +171,7 @@ def server_options(command: _F) -> _F:
                 help="The local server's port.  [default: 3306]",
             ),
             click.option("--name", metavar="NAME", help="The manifest's name.  [default: our-lab]"),
+            click.option("--contact", metavar="TEXT", help="Whom the owners of sources can ask."),
         )
     ):
         command = option(command)
@@ -199,6 +201,24 @@ def fail_on_option(command: _F) -> _F:
         callback=_gates,
         help=f"Exit with 1 if the plan has any of these: {', '.join(GATES)} (separated by commas).",
     )(command)
+
+
+def lock_timeout_option(command: _F) -> _F:
+    """Give a command `--lock-timeout`, in seconds."""
+    return click.option(
+        "--lock-timeout",
+        metavar="DURATION",
+        default="0",
+        callback=_seconds,
+        help="How long to wait for links that another djlink works on: 30s, 5m, 1h.  [default: not at all]",
+    )(command)
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(s|m|h|)", value)
+    if not match:
+        raise click.BadParameter("write a duration: 30s, 5m, 1h")
+    return float(match[1]) * {"h": 3600, "m": 60}.get(match[2], 1)
 
 
 def growth_option(command: _F) -> _F:

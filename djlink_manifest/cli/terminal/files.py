@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from djlink_manifest.errors import UsageError
+from djlink_manifest.manifest.text.checkout import leads_out
 
 
 def read_text(path: Path) -> str:
@@ -35,11 +36,23 @@ def new_file(path: Path, text: str) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file with the text atomically; links are followed and the file's mode is kept.
+def check_not_led_out(path: Path) -> None:
+    """Raise UsageError where a symbolic link leads out of the file's folder: a checkout may hold any link."""
+    real = leads_out(path)
+    if real is not None:
+        raise UsageError(
+            f"{path} is a symbolic link to {real}, out of its folder, which is not written to",
+            hint="name the file itself, if it is yours",
+        )
 
-    What is written meanwhile has a name that nobody can foresee, and only its owner reads it.
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file with the text atomically; the file's mode is kept.
+
+    Links are followed, but not out of the file's folder. What is written meanwhile has a name that nobody can
+    foresee, and only its owner reads it.
     """
+    check_not_led_out(path)
     target = path.resolve()
     transient = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import yaml
 
@@ -12,6 +13,8 @@ from djlink_manifest.manifest.edit.write import SCHEMA, formatted
 from djlink_manifest.manifest.text.scalars import written
 
 PLACEHOLDER = "YOUR_STORE"  # a name that no configuration has, so that a plan says what is to be written
+
+Setting: TypeAlias = "tuple[str, str | int | bool | dict[str, str]]"
 
 _PLAIN = re.compile(r"[A-Za-z_$]|\d+(?:\.\d+){3}$")
 
@@ -49,7 +52,7 @@ class DraftSchema:
 class DraftServer:
     """How a server is reached: keys and values as they stand in a manifest, secrets as references."""
 
-    settings: tuple[tuple[str, str | int | bool | dict[str, str]], ...]
+    settings: tuple[Setting, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,18 @@ def leads_elsewhere(path: str | Path) -> str | None:
     A link to a YAML file in or below the same folder is as good as the file. None where the path holds no
     other link.
     """
+    found = _led(path)
+    return None if found is None or (found[1] and found[0].suffix in _YAML) else str(found[0])
+
+
+def leads_out(path: str | Path) -> str | None:
+    """Where a file really lies, if a symbolic link leads out of its folder or into a repository itself."""
+    found = _led(path)
+    return None if found is None or found[1] else str(found[0])
+
+
+def _led(path: str | Path) -> tuple[Path, bool] | None:
+    """Where links lead, and whether that is in or below the path's own folder; None without links."""
     place, top = absolute(path), top_of(path)
     if place == top:
         return None
@@ -45,11 +57,8 @@ def leads_elsewhere(path: str | Path) -> str | None:
     real = Path(os.path.realpath(path))
     if real == folder / place.name:
         return None
-    if real.is_relative_to(folder) and real.suffix in _YAML:
-        steps = real.relative_to(folder).parts
-        if not set(steps) & set(_REPOSITORIES):
-            return None
-    return str(real)
+    is_below = real.is_relative_to(folder) and not set(real.relative_to(folder).parts) & set(_REPOSITORIES)
+    return real, is_below
 
 
 def _unlinked(folder: Path, current: Path) -> Path:

@@ -19,4 +19,7 @@ def partly_seen(source: Catalog, schema: str) -> tuple[str, str] | None:
     if missing(source.grants, ("SELECT",), schema, LINEAGE):
         words += f"; `{LINEAGE}`, by which DataJoint joins tables, is not visible either"
     rights = grant(SOURCE_RIGHTS, schema, source.identity)
-    return words, f"ask the source's administrator to run: {rights}"
+    return words, (
+        "no action needed if `djlink grants` printed the privileges and no part came since; to see all "
+        f"tables, ask the source's administrator to run: {rights}"
+    )

@@ -24,10 +24,10 @@ PULLING_RIGHTS = frozenset({"CREATE", "ALTER", "REFERENCES"})  # those that dele
 REMOVAL_RIGHTS = ("DROP",)  # on both of these schemas, for `removed` alone
 MOVING_RIGHTS = ("ALTER", "DROP")  # on the local schema whose tables get other names, for `moved` alone
 OWNER_RIGHTS = ("SELECT", "INSERT", "DELETE")
-_ALL = frozenset({"ALL", "ALL PRIVILEGES"})
+ALL = frozenset({"ALL", "ALL PRIVILEGES"})
 # any of these on a whole schema lets an account see all tables of it; other rights show none
 _SHOWING = frozenset(
-    {*_ALL, "SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "CREATE", "DROP", "ALTER", "INDEX"}
+    {*ALL, "SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "CREATE", "DROP", "ALTER", "INDEX"}
     | {"TRIGGER", "CREATE VIEW", "SHOW VIEW", "DELETE HISTORY"}
 )
 
@@ -36,7 +36,8 @@ _DENIED = re.compile(
     r"'?(?P<table>.+?)'?$"
 )
 _NO_SCHEMA = re.compile(r"Access denied for user '.*?'@'.*?' to database '(?P<schema>.+)'")
-_ROUTINE = re.compile(r"^(?:FUNCTION|PROCEDURE|PACKAGE(?: BODY)?) ", re.IGNORECASE)
+_ROUTINE = re.compile(r"^(?P<kind>FUNCTION|PROCEDURE|PACKAGE(?: BODY)?) ", re.IGNORECASE)
+_OPTION = re.compile(r" WITH (?:[A-Z_]+ [0-9]+ )*GRANT OPTION\b")
 _LONGEST_GRANT = 1_000_000
 _TARGET = re.compile(r"^(?P<schema>\*|`(?:[^`]|``)+`)\.(?P<table>\*|`(?:[^`]|``)+`)$")
 
@@ -46,7 +47,8 @@ class Grant:
     """Rights on what `schema` (a LIKE pattern with backslash escapes) and `table` name; `*` is everything.
 
     `revoked`: on this schema the account has none of them by what it was granted on all schemas
-    (`partial_revokes` of MySQL).
+    (`partial_revokes` of MySQL). `routine` is what a routine is, `FUNCTION` or the like; `option`: with the
+    right to grant them to others.
     """
 
     rights: frozenset[str]
@@ -54,9 +56,19 @@ class Grant:
     table: str
     revoked: bool = False
     literal: bool = False
+    routine: str = ""
+    option: bool = False
+
+    @property
+    def target(self) -> str:
+        """What the rights are on, as GRANT and REVOKE take it."""
+        names = (name if name == "*" else f"`{_inner(name)}`" for name in (self.schema, self.table))
+        return (f"{self.routine} " if self.routine else "") + ".".join(names)
 
     def covers(self, schema: str, table: str | None) -> bool:
         """Whether the grant is about this table, or, where it is None, about the whole schema."""
+        if self.routine:
+            return False
         if self.literal and self.schema not in ("*", schema):
             return False
         if not self.literal and self.schema != "*" and not _like(self.schema, schema):
@@ -77,7 +89,8 @@ def parse_grants(lines: Iterable[str], *, literal: bool = False) -> tuple[Grant,
             continue
         words, on, rest = words.partition(" ON ")
         where, to, _ = rest.partition(" TO " if verb == "GRANT" else " FROM ")
-        target = _TARGET.match(_ROUTINE.sub("", where)) if on and to else None
+        routine = _ROUTINE.match(where)
+        target = _TARGET.match(where[routine.end() :] if routine else where) if on and to else None
         if target is None:
             continue
         rights = {word.strip().upper() for word in re.sub(r"\([^()]*\)", "(…)", words).split(",")}
@@ -88,6 +101,8 @@ def parse_grants(lines: Iterable[str], *, literal: bool = False) -> tuple[Grant,
                 target["table"].strip("`").replace("``", "`"),
                 revoked=verb == "REVOKE",
                 literal=literal,
+                routine=routine["kind"].upper() if routine else "",
+                option=_OPTION.search(rest) is not None,
             )
         )
     return tuple(found)
@@ -101,10 +116,10 @@ def missing(
     for grant in grants:
         if grant.covers(schema, table):
             (revoked if grant.revoked else everywhere if grant.schema == "*" else have).update(grant.rights)
-    if have & _ALL:
+    if have & ALL:
         return ()
     by_schema = tuple(r for r in needed if r not in have)
-    if everywhere & _ALL:
+    if everywhere & ALL:
         return tuple(r for r in by_schema if r in revoked)
     return tuple(r for r in by_schema if r not in everywhere - revoked)
 
@@ -120,7 +135,7 @@ def shows_all(grants: Sequence[Grant], schema: str) -> bool:
         if grant.covers(schema, None):
             (revoked if grant.revoked else patterns.setdefault(grant.schema, set())).update(grant.rights)
     everywhere = patterns.pop("*", set())
-    if (_SHOWING if everywhere & _ALL else everywhere & _SHOWING) - _ALL - revoked:
+    if (_SHOWING if everywhere & ALL else everywhere & _SHOWING) - ALL - revoked:
         return True
     return bool(patterns) and all(rights & _SHOWING for rights in patterns.values())
 
@@ -150,6 +165,12 @@ def grant(rights: Iterable[str], schema: str, to: Grantee | str, table: str | No
     else:
         target = f"`{_inner(schema)}`.`{_inner(table)}`"
     return f"GRANT {', '.join(rights)} ON {target} TO {account_name(account)};"
+
+
+def revoke(rights: Iterable[str], given: Grant, holder: str) -> str:
+    """The REVOKE statement that takes rights of a grant from an account, `user@host`, or from a role."""
+    name = account_name(holder) if "@" in holder else f"'{_text(holder)}'"
+    return f"REVOKE {', '.join(rights)} ON {given.target} FROM {name};"
 
 
 def escaped(schema: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models.secrets import (
@@ -23,6 +23,7 @@ from djlink_manifest.model.server.rights import (
     needs_of_owner,
 )
 from djlink_manifest.model.tables.owner_views import owner_schema
+from djlink_manifest.reconcile.bootstrap.table_grants import TableGrants, named_tables, table_grants
 from djlink_manifest.reconcile.resolve.local_schemas import local_schemas, removed_schemas
 
 
@@ -31,7 +32,8 @@ class AccountGrants:
     """What an administrator of one server runs for one account.
 
     `role` is `link user`, `local user` or `owner`; `account` is `user@host`; `schemas` are to exist before,
-    `create_user` is how the account is made where it is missing, `grants` the GRANT statements.
+    `create_user` is how the account is made where it is missing, `grants` the GRANT statements; `by_table`
+    are the rights on tables that the manifest names, whose GRANTs the server prints.
     """
 
     server: str
@@ -41,6 +43,7 @@ class AccountGrants:
     create_user: str
     schemas: tuple[str, ...]
     grants: tuple[str, ...]
+    by_table: tuple[TableGrants, ...] = ()
 
 
 def account_grants(
@@ -73,10 +76,15 @@ def _of_source(
     outbound = resolve_outbound(source, environ)
     owners = owner_schema(outbound)
     # a link that is taken out is looked at too: which local parts are the source's
-    schemas = sorted({*(schema.name for schema in source.schemas), *removed_schemas(manifest, source)})
-    needs = needs_of_link_user(schemas, outbound, owners, removing=bool(manifest.taken_out))
+    schemas = {*(schema.name for schema in source.schemas), *removed_schemas(manifest, source)}
+    named = named_tables(manifest, source)
+    needs = needs_of_link_user(
+        sorted(schemas - named.keys()), outbound, owners, removing=bool(manifest.taken_out)
+    )
     user = _account(_text(source, "user", environ))
-    found = [_made(source, environ, "link user", user, schemas=(outbound, owners), needs=needs)]
+    by_table = tuple(table_grants(schema, tables, user) for schema, tables in named.items())
+    made = _made(source, environ, "link user", user, schemas=(outbound, owners), needs=needs)
+    found = [replace(made, by_table=by_table)]
     if owner is not None:
         found.append(
             _made(source, environ, "owner", _account(owner), schemas=(owners,), needs=needs_of_owner(owners))

@@ -17,6 +17,7 @@ from djlink_manifest.model.server.address import ServerAddress, is_loopback
 from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
 from djlink_manifest.model.server.health import Diagnosis, ExaminedServer, Finding, Health
 from djlink_manifest.model.stores.store import Stores
+from djlink_manifest.model.tables.owner_views import owner_schema
 from djlink_manifest.parallel import each
 from djlink_manifest.reconcile.doctor.marks import mark_findings, owner_findings
 from djlink_manifest.reconcile.doctor.rights import local_needs, rights_findings, source_needs
@@ -208,7 +209,8 @@ def _source_findings(
 ) -> Iterator[Finding]:
     name, schemas = spec.name, [s.name for s in spec.schemas]
     needs = source_needs(links, schemas, outbound, removing=removing)
-    yield from rights_findings(name, needs, one.health, one.catalog)
+    named = [s.name for s in spec.schemas if not any(rule.is_glob for rule in s.rules)]
+    yield from rights_findings(name, needs, one.health, one.catalog, owner_schema(outbound), named)
     yield from hidden_findings(
         name, schemas, links, one.catalog, local.catalog if isinstance(local, _Seen) else None
     )

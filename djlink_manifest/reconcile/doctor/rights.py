@@ -19,14 +19,9 @@ from djlink_manifest.model.server.rights import (
     grant,
     missing,
 )
+from djlink_manifest.reconcile.doctor.excess import Needs, excess_findings, wide_findings
 
 SOURCE, LOCAL = "the source schema", "the local schema"
-_WRITING = frozenset({"ALL", "ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE"})
-# beyond the source's rows: code, files, other accounts, the server
-_DANGEROUS = frozenset(
-    {"EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "TRIGGER", "EVENT", "FILE", "SUPER", "CREATE USER"}
-    | {"SHUTDOWN", "RELOAD", "SYSTEM_USER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"}
-)
 _WILD = re.compile(r"(?<!\\)(?:\\\\)*[_%]")
 
 
@@ -70,19 +65,31 @@ def local_needs(schemas: Iterable[str], removing: Iterable[str] = ()) -> tuple[N
     )
 
 
-def rights_findings(name: str, needs: Sequence[Need], health: Health, catalog: Catalog) -> Iterator[Finding]:
-    """What is missing, what is too much, and what of the GRANTs means something else than it seems to."""
+def rights_findings(
+    name: str,
+    needs: Sequence[Need],
+    health: Health,
+    catalog: Catalog,
+    owners: str | None = None,
+    named: Iterable[str] = (),
+) -> Iterator[Finding]:
+    """What is missing, what is too much, and what of the GRANTs means something else than it seems to.
+
+    `owners` is the schema of the owner's views of a source; None for the local server, whose account may do
+    what the lab wishes. `named` are the source schemas of which the manifest names each table.
+    """
     missing = [f for need in needs for f in _missing(name, need, health, catalog)]
     yield from missing
     if not missing:
         yield Finding(name, "privileges", "ok", "all required privileges")
     yield from _roles(name, health, bool(missing), catalog)
-    if any(need.what == SOURCE for need in needs):
-        yield from _dangerous(name, health, catalog)
+    if owners is not None:
+        listed = ((need.schema, need.rights, need.tables) for need in needs)
+        excessive = Needs.of(listed, owners)
+        yield from excess_findings(name, excessive, health, catalog)
+        yield from wide_findings(name, excessive, named, health, catalog)
     for need in needs:
         yield from _wildcards(name, need, health, catalog)
-        if need.what == SOURCE:
-            yield from _too_much(name, need, health, catalog)
 
 
 def _missing(name: str, need: Need, health: Health, catalog: Catalog) -> Iterator[Finding]:
@@ -206,51 +213,6 @@ def _exactness(pattern: str) -> tuple[int, int]:
 
 def _is_pattern_for(given: Grant, schema: str) -> bool:
     return given.table == "*" and given.schema != "*" and given.covers(schema, None)
-
-
-def _too_much(name: str, need: Need, health: Health, catalog: Catalog) -> Iterator[Finding]:
-    found = {r for g in health.grants if g.covers(need.schema, None) for r in g.rights} & _WRITING
-    if found:
-        yield Finding(
-            name,
-            "privileges",
-            "note",
-            f"{catalog.identity.account} may also {', '.join(sorted(found))} on `{need.schema}`",
-            why="djlink needs only SELECT and REFERENCES there; anyone with the password can do more",
-            fix="ask an administrator to revoke it, or to create an account for djlink (docs/operations.md, "
-            "Accounts)",
-        )
-
-
-def _dangerous(name: str, health: Health, catalog: Catalog) -> Iterator[Finding]:
-    """Rights by which an owner's objects could act through the link user, or the link user on the server."""
-    places = dict[str, set[str]]()
-    for given in health.grants:
-        for right in given.rights & _DANGEROUS:
-            places.setdefault(right, set()).add(".".join((given.schema, given.table)))
-    account = catalog.identity.account
-    if "EXECUTE" in places:
-        yield Finding(
-            name,
-            "privileges",
-            "warning",
-            f"{account} may EXECUTE routines ({', '.join(sorted(places.pop('EXECUTE')))})",
-            why="code that the source's owner puts into a function, or into a view that calls one, could run "
-            "with the privileges of the link user, which can write to the outbound schema",
-            fix=f"ask an administrator to revoke EXECUTE from {account_name(account)}; djlink calls no "
-            "routine",
-        )
-    if places:
-        yield Finding(
-            name,
-            "privileges",
-            "warning",
-            f"{account} also has {', '.join(sorted(places))}",
-            why="djlink needs none of these; anyone who has the password or misleads this account can do "
-            "more",
-            fix=f"ask an administrator to revoke them from {account_name(account)} (docs/operations.md, "
-            "Accounts)",
-        )
 
 
 def _quoted_name(name: str) -> str:

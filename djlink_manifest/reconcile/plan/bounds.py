@@ -148,8 +148,9 @@ def _of_tables(action: Action) -> Iterator[Bound]:
 
 
 def _settled(mark: Mark) -> Mark:
-    """A mark without what each apply writes anew."""
-    return replace(mark, epoch=None, epoch_next=None, holder=None)
+    """A mark without what applies write into it: what it is of, and where its tables are."""
+    bare = replace(mark, definition=None, refill=None, made=None, remade=False, check_names=None)
+    return replace(bare, epoch=None, epoch_next=None, holder=None)
 
 
 def _bound(what: str, *values: object) -> Bound:

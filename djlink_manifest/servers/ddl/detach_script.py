@@ -28,10 +28,12 @@ def _of_link(link: OwnedLink, source: TableDefinition) -> Iterator[str]:
     # a comment ends at a line's end, and the lab wrote its own name
     told, lab = ("".join(c if c.isprintable() else "?" for c in name) for name in names)
     yield f"-- {told}, held by {lab}"
+    marks = table(link.outbound, MARKS).text
+    # fails, and with it the script, where the schema is none of djlink's
+    yield f"DO (SELECT COUNT(*) FROM {marks});"
     for view in owner_views(source, link.outbound, link.base).values():
         yield f"DROP VIEW IF EXISTS {table(view.schema, view.name).text};"
     tables = (link.base, link.base + REQUESTED, link.base + APPROVED)
     yield f"DROP TABLE IF EXISTS {', '.join(table(link.outbound, name).text for name in tables)};"
-    marks = table(link.outbound, MARKS).text
     yield f"DELETE FROM {marks} WHERE table_name = {literal(link.base)};"
     yield f"-- its ledger stays: {table(link.outbound, link.base + HISTORY).text}"

@@ -8,6 +8,7 @@ subjects. The strings depend on nothing that a later link changes, since tables 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 
@@ -19,6 +20,9 @@ from djlink_manifest.servers.session.session import Session, Writer
 from djlink_manifest.servers.sql import comma, sql, table
 
 LONGEST = 255  # characters that DataJoint's column takes
+# `schema.table.attribute`, behind the names of sources where the schema is itself linked. With the source's
+# name before it, it has four names or more; what the lab defines has three: neither is ever the other.
+_ORIGIN = re.compile(r"[^.\s]{1,64}(?:\.[^.\s]{1,64}){2,}")
 
 Attribute = tuple[str, str, str]  # schema, table, name
 
@@ -70,7 +74,9 @@ def _stored(
         for row in source.rows(sql(text, of, listed), anything, anything, anything):
             with suppress(BadValue):  # found along the foreign keys, as where there is no lineage
                 name, attribute = (as_name(each, "a name") for each in row[:2])
-                yield (schema, name, attribute), as_text(row[2], "a lineage", LONGEST)
+                lineage = as_text(row[2], "a lineage", LONGEST)
+                if _ORIGIN.fullmatch(lineage) and lineage.isprintable():
+                    yield (schema, name, attribute), lineage
 
 
 def _inherited(definition: TableDefinition) -> set[str]:

@@ -7,7 +7,15 @@ from djlink_manifest.model.links.holding import OwnedLink, Unreadable
 from djlink_manifest.model.tables.naming import MARKS
 from djlink_manifest.model.tables.owner_views import DIRECTORY, DIRECTORY_COLUMNS, OWNER, owner_schema
 from djlink_manifest.servers.ddl.owner_views import list_links
-from djlink_manifest.servers.session.checked_values import BadValue, a_text, anything, as_name, as_text, shown
+from djlink_manifest.servers.session.checked_values import (
+    BadValue,
+    a_text,
+    anything,
+    as_name,
+    as_plain_name,
+    as_text,
+    shown,
+)
 from djlink_manifest.servers.session.error_words import BROKEN_VIEW, NO_DEFINER
 from djlink_manifest.servers.session.session import Row, Session
 from djlink_manifest.servers.sql import idents, sql, table
@@ -95,7 +103,24 @@ def _read_links(session: Session, schema: str) -> list[OwnedLink] | Unreadable:
     if elsewhere:
         reason = f"it lists links of another schema, {shown(elsewhere[0])}: djlink did not create it"
         return Unreadable(schema, reason, _STRANGE)
+    for outbound in sorted({link.outbound for link in found}):
+        if not _may_be_outbound(session, outbound):
+            reason = f"it lists tables of {shown(outbound)}, which has no `{MARKS}`: djlink did not create it"
+            return Unreadable(schema, reason, _STRANGE)
     return found
+
+
+def _may_be_outbound(session: Session, schema: str) -> bool:
+    """Whether a schema has djlink's table of marks, as far as the account sees; owners see nothing of it.
+
+    A list of links that calls a schema of somebody's data outbound hides these tables, and has them dropped.
+    """
+    select = "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}"
+    whole = sql(select + " AND TABLE_NAME = {}", schema, MARKS)
+    seen = session.rows(whole, a_text, a_text) or session.rows(
+        sql(select + " LIMIT 1", schema), a_text, a_text
+    )
+    return not seen or tuple(seen[0]) == (MARKS, "BASE TABLE")
 
 
 def _owned(row: Row, schema: str) -> OwnedLink:
@@ -106,8 +131,8 @@ def _owned(row: Row, schema: str) -> OwnedLink:
         as_text(manifest, "a manifest", 255),
         as_text(contact, "a contact", 255),
         schema,
-        outbound=as_name(outbound, "an outbound schema"),
-        base=as_name(base, "an outbound table"),
+        outbound=as_plain_name(outbound, "an outbound schema"),
+        base=as_plain_name(base, "an outbound table"),
     )
 
 

@@ -63,6 +63,27 @@ class Locks:
             self._take(link.source, "source", link, link_id)
             self._take(self._local, "local", link, link_id)
 
+    def holder(self, link: Lockable, link_id: str) -> str | None:
+        """Say who has the link's lock on either side, None where nobody has. Nothing is taken."""
+        with self._guard:
+            sides: tuple[tuple[str, Side], ...] = ((link.source, "source"), (self._local, "local"))
+            for name, side in sides:
+                session = self._opened(name)
+                query = sql("SELECT IS_USED_LOCK({})", lock_name(link_id, side))
+                try:
+                    used = session.value(query, an_optional_number)
+                except ConnectionLost:
+                    self._sessions.pop(name).close()
+                    used = self._opened(name).value(query, an_optional_number)
+                if used is not None:
+                    return self._who(self._sessions[name], side, link, link_id)
+        return None
+
+    def _opened(self, name: str) -> Session:
+        if name not in self._sessions:
+            self._sessions[name] = open_session(self._addresses[name], Session)
+        return self._sessions[name]
+
     def _take(self, name: str, side: Side, link: Lockable, link_id: str) -> None:
         take = sql("SELECT GET_LOCK({}, 0)", lock_name(link_id, side))
         if name in self._sessions:
@@ -71,8 +92,7 @@ class Locks:
             except ConnectionLost:
                 self._sessions.pop(name).close()  # and every lock with it
         if name not in self._sessions:
-            self._sessions[name] = open_session(self._addresses[name], Session)
-            taken = self._sessions[name].value(take, an_optional_number)
+            taken = self._opened(name).value(take, an_optional_number)
         if taken != 1:
             raise LinkLocked(
                 f"another djlink works on this link: {self._who(self._sessions[name], side, link, link_id)}",

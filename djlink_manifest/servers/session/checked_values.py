@@ -18,6 +18,7 @@ from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.naming import MAX_NAME
 from djlink_manifest.model.vendors.wellformed import is_type
 
+_ODD = re.compile(r"[\s`/\\.]")
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _SHOWN = 40  # characters of a wrong value that a message repeats
@@ -85,6 +86,14 @@ def as_name(value: object, what: str) -> str:
     """The name of a schema, table, column, index or constraint: 1 to 64 characters."""
     name = as_text(value, what)
     if not name or len(name) > MAX_NAME or max(name) > "\uffff":
+        raise _bad(what, value)
+    return name
+
+
+def as_plain_name(value: object, what: str) -> str:
+    """A name that a manifest could give: no white space, control character, quote of names, slash or dot."""
+    name = as_name(value, what)
+    if _ODD.search(name) or not name.isprintable():
         raise _bad(what, value)
     return name
 

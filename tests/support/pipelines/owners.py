@@ -44,11 +44,14 @@ SESSIONS_AND_SCANS = {"lab": {"tables": {"Session": {"where": "id < 4"}}}, "othe
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
-    """The statements that `djlink grants` prints."""
+    """The statements that `djlink grants` prints, with rights on whole schemas where it offers these."""
     capsys.readouterr()
     assert run(["grants", *arguments]) == 0
-    out = capsys.readouterr().out
-    return [text for text in out.splitlines() if text and not text.startswith("--")]
+    lines = [
+        text.removeprefix("-- ") if text.startswith("-- GRANT") else text
+        for text in capsys.readouterr().out.splitlines()
+    ]
+    return [text for text in lines if text and not text.startswith(("--", "SELECT "))]
 
 
 @dataclass(slots=True)
