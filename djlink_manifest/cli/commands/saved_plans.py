@@ -46,7 +46,7 @@ def read_plan(name: str) -> PlanDocument:
             state = os.fstat(number)
             if not stat.S_ISREG(state.st_mode):
                 raise UsageError(
-                    f"{name} is not a regular file", hint="name a file that `djlink plan --out` wrote"
+                    f"{name} is not a regular file", hint="name a file that `djlink plan --out FILE` wrote"
                 )
             content = file.read(MOST_BYTES + 1) if state.st_size <= MOST_BYTES else b""
     except (OSError, ValueError) as error:
