@@ -204,7 +204,7 @@ class Job:
         if orphans:
             found = (approval_of_orphans(p, by, day) for p in plan.links if p.address == address)
             return tuple(a for a in found if a is not None)
-        return tuple(a for a in self.approved(plan, by, day)[1] if a.link == address)
+        return approvals_of(plan, by, day, of=address)
 
     def requested(self, address: str) -> Iterator[KeyText]:
         """The keys of the link's open requests, each as (column, text) pairs."""

@@ -96,6 +96,7 @@ def test_a_plan_is_written_shown_and_applied_without_a_question(folder: Folder) 
     assert stat.S_IMODE(folder.file.stat().st_mode) == 0o600
     assert folder.djlink("show", "plan.json").stdout == shown.stdout
     assert json.loads(folder.djlink("show", "plan.json", "--json").stdout) == folder.value()
+    assert list(folder.rig.folder.glob(".plan.json*")) == []
     applied = folder.djlink("apply", "plan.json")
     assert "3 links done" in applied.stdout
     assert len(local(folder.rig, "subject")) == 3
@@ -177,7 +178,10 @@ def test_a_changed_table_a_new_table_and_a_blocked_link_make_a_plan_stale(folder
     folder.plan()
     rig.run("lab_a", "CREATE TABLE {lab}.rig (id int PRIMARY KEY)")
     folder.stale("Rig", "it is a link now, and the plan does not have it")
+    folder.plan()
     rig.run("lab_a", "DROP TABLE {lab}.rig")
+    folder.stale("Rig", "it is in the plan, and no link now")
+    folder.plan()
     rig.run("lab_a", "ALTER TABLE {lab}.subject DROP COLUMN species")
     folder.stale("Subject", "it is blocked now")
 

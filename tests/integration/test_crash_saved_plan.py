@@ -21,7 +21,7 @@ from tests.support.rig import own_rig
 from tests.support.servers import ALIKE, CROSSED, Servers
 
 MOMENTS = (*VOLATILE, "djlink_entry", "granted_at", "approved_at", "at", "made")
-TRIES = 9
+TRIES = 5
 CODE = """
 import os, signal, sys
 from djlink_manifest.cli import run

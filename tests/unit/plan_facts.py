@@ -168,6 +168,7 @@ def deletions(said: Mapping[str, Any]) -> LinkDeletions:
         unnoted=said.get("unnoted", 0),
         overdue=said.get("overdue", 0),
         unwanted=closure(said.get("unwanted", {})),
+        root=said.get("root"),
     )
 
 

@@ -59,7 +59,7 @@ MESSAGES = [
     for path in modules().values()
     if "demo" not in path.parts and path.name != "hints.py"
     for number, text in _texts(ast.parse(path.read_text()))
-    if NAMED.search(text) and text != DOCUMENT and "--out FILE" not in text
+    if NAMED.search(text) and text != DOCUMENT
 ]
 
 
@@ -78,7 +78,7 @@ def test_the_commands_of_every_golden_text_can_be_typed(name: str) -> None:
     assert len(check(text)) == len(NAMED.findall(text))
 
 
-@pytest.mark.parametrize("text", MESSAGES)
+@pytest.mark.parametrize("text", [each for each in MESSAGES if not str(each.id).startswith("cli")])
 def test_a_hint_in_python_names_no_command_that_needs_a_manifest(text: str) -> None:
     left = commands(in_python(text) or "")
     assert {words[0] for words in left} <= {"source", "init", "fmt", "grants", "validate", "list"}, in_python(

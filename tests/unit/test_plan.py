@@ -81,7 +81,11 @@ def in_words(link: LinkPlan) -> dict[str, Any]:
         "wave": link.wave,
         "after": list(link.after),
         "actions": [action_in_words(action) for action in link.actions],
-        "blocked": [f"{each.kind} {'whole' if each.whole else each.count}" for each in link.blocked],
+        "blocked": [
+            f"{each.kind} {'whole' if each.whole else each.count}"
+            + (f" with {each.root}" if each.root else "")
+            for each in link.blocked
+        ],
         "drift": [each.count for each in link.drift],
         "kept": link.kept,
         "warnings": len(link.warnings),

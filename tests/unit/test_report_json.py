@@ -113,6 +113,7 @@ def test_the_json_of_a_plan_says_what_the_plan_says() -> None:
         "release": 3,
         "delete": 7,
         "along": 8,
+        "delete_rows": 15,
         "approve": 2,
         "mend": 1,
         "note": 1,

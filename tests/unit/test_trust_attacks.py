@@ -57,6 +57,7 @@ USER, OUTBOUND = "user: ${env:LINK_USER}", "password: ${env:LINK_PASS}\n    outb
 SERVER = "the server `{}:SOURCE_PORT` of `lab_a` is not in the trust file"
 
 SOURCE = f"{{host: {MARK}db.evil.example, outbound: o, schemas: {{s: {{tables: [T]}}}}}}\n"
+LOCAL = MANIFEST[MANIFEST.index("local:") : MANIFEST.index("sources:")]
 RAW = MANIFEST[MANIFEST.index("raw:") : MANIFEST.index("      disk:")]
 
 
@@ -273,6 +274,18 @@ ATTACKS = (
         "the identity of another server",
         "the identity `theirs` of the local server",
         {"user: ${env:DJ_USER}": f"user: ${{env:DJ_USER}}\n  identity: {MARK}theirs"},
+    ),
+    Attack(
+        "the local server by DataJoint's configuration in the checkout",
+        "the server `${env:DJ_HOST}:3306` of `local` is not in the trust file",
+        {LOCAL: f"local: {MARK}datajoint\n"},
+        {"datajoint.json": '{"database": {"host": "localhost", "port": EVIL_PORT}}'},
+    ),
+    Attack(
+        "the local server's port by DataJoint's configuration in the checkout",
+        "the server `127.0.0.1:3306` of `local` is not in the trust file",
+        {LOCAL: f"local: {{datajoint: true, host: {MARK}127.0.0.1}}\n"},
+        {"datajoint.json": '{"database": {"port": EVIL_PORT}}'},
     ),
     # several files, and YAML
     Attack(

@@ -10,6 +10,16 @@ import pytest
 
 from djlink_manifest.errors import ManifestError, UsageError
 from djlink_manifest.manifest.load import checkout_of, load, read
+from djlink_manifest.manifest.models.options import FallingOptions
+from djlink_manifest.manifest.models.servers import LocalSpec, ServerSpec, StoreSettings, TlsSpec
+from djlink_manifest.manifest.models.trust import (
+    TrustedLocal,
+    TrustedServer,
+    TrustedSource,
+    TrustedStore,
+    TrustedTls,
+)
+from djlink_manifest.manifest.models.values import SourceSpec
 from djlink_manifest.manifest.trust.draft import refused_anyway, trust_text
 from djlink_manifest.manifest.trust.read import TrustFile, read_trust
 from tests.support.command import called
@@ -229,6 +239,34 @@ def test_the_trust_file_of_the_documentation_is_one(tmp_path: Path) -> None:
     text = (EXAMPLES.parent / "docs" / "security.md").read_text(encoding="utf-8")
     block = text.partition("## A manifest in a pull request")[2].partition("```yaml\n")[2].partition("```")[0]
     assert [each.host for each in trusted(tmp_path, block).trust.sources] == ["db.navlab.example"]
+
+
+AS_ENVIRONMENT = {"datajoint", "without_files"}  # which stand for `${env:DJ_HOST}` and the like
+
+
+@pytest.mark.parametrize("local", ["datajoint", "{datajoint: true, tls: {ca: /etc/ca.pem}, identity: ours}"])
+def test_what_is_left_to_datajoint_is_the_environments(local: str, tmp_path: Path) -> None:
+    text = MANIFEST.replace("local: {host: db.lab.example}", f"local: {local}")
+    path = checkout(tmp_path, text)
+    (path.parent / "datajoint.json").write_text('{"database.host": "db.evil.example"}')
+    written = called("trust", "-f", str(path), environ={}, folder=path.parent).stdout
+    assert 'host: "${env:DJ_HOST}"' in written
+    assert "evil" not in written
+    assert refusals(tmp_path, written, text) == []
+    assert refusals(tmp_path, written.replace("DJ_HOST", "OTHER_HOST"), text) == [
+        "the server `${env:DJ_HOST}:3306` of `local` is not in the trust file"
+    ]
+    assert len(refusals(tmp_path, written.replace("DJ_PASS", "OTHER_PASS"), text)) == 1
+
+
+def test_a_trust_file_knows_every_key_that_says_how_something_is_reached() -> None:
+    assert TrustedStore.model_fields.keys() - {"configured"} == StoreSettings.model_fields.keys()
+    assert TrustedTls.model_fields.keys() == TlsSpec.model_fields.keys()
+    reaching = ServerSpec.model_fields.keys() - {"origin"}
+    assert TrustedServer.model_fields.keys() == reaching
+    assert TrustedLocal.model_fields.keys() == LocalSpec.model_fields.keys() - {"origin", *AS_ENVIRONMENT}
+    of_a_source = SourceSpec.model_fields.keys() - FallingOptions.model_fields.keys() - {"origin", "schemas"}
+    assert TrustedSource.model_fields.keys() - {"stores"} == of_a_source - {"store_settings"}
 
 
 # Written from a manifest

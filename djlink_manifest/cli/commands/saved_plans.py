@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -46,7 +47,7 @@ def read_plan(name: str) -> PlanDocument:
             state = os.fstat(number)
             if not stat.S_ISREG(state.st_mode):
                 raise UsageError(
-                    f"{name} is not a regular file", hint="name a file that `djlink plan --out` wrote"
+                    f"{name} is not a regular file", hint="name a file that `djlink plan --out FILE` wrote"
                 )
             content = file.read(MOST_BYTES + 1) if state.st_size <= MOST_BYTES else b""
     except (OSError, ValueError) as error:
@@ -94,18 +95,20 @@ def write_plan(name: str, plan: Plan, terms: PlanTerms, compared: Against | None
     """Write a plan to a file that only its owner can read, atomically. Raises UsageError where it cannot."""
     check_target(name)
     path = Path(name)
-    transient = path.with_name(f".{path.name}.{os.getpid()}")
     text = document_text(plan_json(plan, terms, against=compared))
+    transient: Path | None = None
     try:
-        number = os.open(transient, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        number, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+        transient = Path(made)
         with os.fdopen(number, "w", encoding="ascii") as file:
             file.write(text)
             file.flush()
             os.fsync(number)
         transient.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            transient.unlink(missing_ok=True)
+        if transient is not None:
+            with suppress(OSError):
+                transient.unlink(missing_ok=True)
         raise UsageError(f"{name} cannot be written: {error.strerror}") from None
 
 

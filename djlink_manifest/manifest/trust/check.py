@@ -201,7 +201,7 @@ class _Server:
     def _store_differences(
         self, store: StoreSpec, settings: dict[str, object], entry: TrustedStore
     ) -> list[str]:
-        found = list[str]()
+        found = sorted(settings.keys() - TrustedStore.model_fields.keys())
         for key in TrustedStore.model_fields.keys() - {"configured", "protocol", "location", "secure"}:
             value, allowed = str(settings.get(key, "")), str(getattr(entry, key))
             place = store.place_of(key)

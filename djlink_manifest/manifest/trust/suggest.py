@@ -14,7 +14,12 @@ from djlink_manifest.manifest.trust.match import Checkout
 
 
 def server_entry(spec: ServerSpec, checkout: Checkout) -> dict[str, object]:
-    """The entry below `local` or `sources` that allows a server as the manifest has it."""
+    """The entry below `local` or `sources` that allows a server as the manifest has it.
+
+    What is left to DataJoint's configuration is the environment's, as with a trust file nothing else is read.
+    """
+    if isinstance(spec, LocalSpec):
+        spec = spec.by_environment()
     entry = dict[str, object](
         host=text_entry(spec.host, spec.place_of("host"), checkout),
         port=int(spec.port)

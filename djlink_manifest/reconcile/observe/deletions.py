@@ -34,6 +34,7 @@ from djlink_manifest.reconcile.state.deletion_requests import (
 )
 from djlink_manifest.reconcile.state.plan_keys import (
     NO_CLOSURE,
+    NO_KEYS,
     NOTHING_SEEN,
     ClosureKeys,
     KeyDigests,
@@ -160,9 +161,31 @@ def observe_deletions(
                 found[address] = replace(of, unwanted=all_go, unwanted_alone=alone)
                 keys = seen_keys.get(address, NOTHING_SEEN)
                 seen_keys[address] = replace(keys, unwanted=going, unwanted_alone=going_alone)
+    for address, root in _roots([link.address for link in due], found, seen_keys):
+        found[address] = replace(found[address], root=root)
     unseen = None if acting is None else dict(_by_link(existing, acting))
     unfilled = _unfilled(context, link_tables)
     return Deletions(DeletionFacts(found, lately, unseen, unfilled), dependents, seen_keys, refusals)
+
+
+def _roots(
+    ordered: Sequence[str], found: Mapping[str, LinkDeletions], keys: Mapping[str, PlanKeys]
+) -> Iterator[tuple[str, str]]:
+    """Yield each link whose requested entities all go along with those of one above it, and the topmost such.
+
+    `ordered` are the links, parents first.
+    """
+    for place, address in enumerate(ordered):
+        of = found[address].requested if address in found else None
+        if of is None or not of.closure.entities or of.closure.held:
+            continue
+        own = keys[address].requested.own
+        for above in ordered[:place]:
+            sets = keys.get(above, NOTHING_SEEN)
+            along = [each.along.get(address, NO_KEYS) for each in (sets.requested, sets.granted)]
+            if any(along) and own.within(*along):
+                yield address, above
+                break
 
 
 def _unfilled(context: Context, link_tables: Mapping[str, LinkTables]) -> Mapping[str, tuple[str, ...]]:

@@ -356,7 +356,7 @@ class Blocked:
 
     `kind`: `review` awaits a person's decision and is no error; `error` needs mending; `upstream` waits for
     another link. `whole` tells that nothing of the link is done, and nothing below it; else only the `count`
-    entities are concerned.
+    entities are concerned. `root` names the link whose decision is about these entities too: they go along.
     """
 
     kind: Literal["review", "error", "upstream"]
@@ -364,6 +364,7 @@ class Blocked:
     count: int = 0
     hint: str | None = None
     whole: bool = False
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,15 @@ from djlink_manifest.reconcile.state.deletion_requests import RequestSet, moment
 SPOKEN = Location("typed at the terminal", 1, 1)
 
 
-def approvals_of(plan: Plan, by: str, day: str) -> tuple[Approval, ...]:
-    """Approvals of all that the plan says awaits one, in its present state."""
-    return tuple(_approval(link, requested, by, day) for link, requested in awaiting(plan))
+def approvals_of(plan: Plan, by: str, day: str, of: str | None = None) -> tuple[Approval, ...]:
+    """Approvals of all that the plan says awaits one, in its present state, or of one link.
+
+    What goes along with an approved set of another link gets none of its own, unless it is asked for.
+    """
+    found = (pair for pair in awaiting(plan) if of in (None, pair[0].address))
+    return tuple(
+        _approval(link, requested, by, day) for link, requested in found if of is not None or _is_root(link)
+    )
 
 
 def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
@@ -47,6 +53,13 @@ def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:
         going = [a for a in link.actions if isinstance(a, Delete) and a.cause in ("approved", "auto")]
         if sum(a.entities for a in going) < requested.closure.local - _held(link):
             yield link, requested
+
+
+def _is_root(link: LinkPlan) -> bool:
+    """Whether its requests are decided by themselves, and not with those of a link above it."""
+    if link.requests is None or link.requests.root is None:
+        return True
+    return any(block.kind == "review" and block.root is None for block in link.blocked)
 
 
 def _held(link: LinkPlan) -> int:

@@ -176,7 +176,8 @@ class Decider:
                 self._do(link, request_set.closure, action, actions, blocked)
                 return spent, []
             if not any(b.count == request_set.closure.local for b in void):
-                blocked.append(Blocked("review", reason, request_set.closure.local, how(link)))
+                count = request_set.closure.local
+                blocked.append(Blocked("review", reason, count, how(link), root=seen.root))
         return spent, void
 
     def _orphans(

@@ -151,6 +151,7 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     for refusal in seen.refusals:
         refused[refusal.address].append(refusal)
     plans, spent = _link_plans(by_address, graph, refused, seen)
+    plans = {a: replace(p, blocked=tuple(_with_roots(p, plans))) for a, p in plans.items()}
     return Plan(
         *(head.manifest, head.digest, head.files, head.local, head.sources),
         links=tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
@@ -198,6 +199,17 @@ def _link_plans(
         if above == staying:
             return plans, spent
         staying = above
+
+
+def _with_roots(plan: LinkPlan, plans: Mapping[str, LinkPlan]) -> Iterator[Blocked]:
+    """What is blocked of a link, without what goes along with a deletion that another link's plan has."""
+    for block in plan.blocked:
+        root = plans.get(block.root) if block.root is not None else None
+        going = [a for a in root.actions if isinstance(a, Delete) and a.cause != "unwanted"] if root else []
+        if block.count and sum(dict(a.along).get(plan.address, 0) for a in going) >= block.count:
+            continue
+        awaits = root is not None and any(b.kind == "review" and b.root is None for b in root.blocked)
+        yield block if awaits else replace(block, root=None)
 
 
 def _moving_plan(base: LinkPlan, link: Link, seen: Observation) -> LinkPlan:

@@ -84,7 +84,8 @@ class LinkDeletions:
     without an outbound row; `now` is the source's clock; `again` counts entities that were approved before,
     and are here again without protection; `orphans` are the local rows without a source row, where an
     approval names them or they were asked about. `newest` is the moment of the latest request of whatever
-    kind: what is done about requests is bound to it.
+    kind: what is done about requests is bound to it. `root` is the link whose requested entities take all
+    those requested here along with them.
     """
 
     request_groups: tuple[RequestGroup, ...] = ()
@@ -100,6 +101,7 @@ class LinkDeletions:
     again: int = 0
     orphans: RequestSet | None = None
     newest: datetime = BEFORE_ALL
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

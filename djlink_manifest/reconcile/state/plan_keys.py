@@ -47,6 +47,13 @@ class KeyDigests:
         place = bisect_left(self._digests, digest)
         return place < len(self._digests) and self._digests[place] == digest
 
+    def within(self, *others: KeyDigests) -> bool:
+        """Whether each key is in one of the other sets."""
+        missing = set(self._digests)
+        for other in others:
+            missing.difference_update(other._digests)
+        return not missing
+
     def among(self, keys: Sequence[Key]) -> list[Key]:
         """Those of some keys that are in the set, in their order."""
         return [key for key in keys if key in self]

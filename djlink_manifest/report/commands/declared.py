@@ -13,7 +13,8 @@ from djlink_manifest.manifest.models.where import spelt
 from djlink_manifest.model.links.link import Limit
 from djlink_manifest.reconcile.state.trial import Trial
 from djlink_manifest.report.screen.figures import counted
-from djlink_manifest.report.screen.rows import NOTE, Row, set_in_columns
+from djlink_manifest.report.screen.layout import Item, Rows
+from djlink_manifest.report.screen.rows import NOTE, Row
 from djlink_manifest.report.screen.terminal import line
 
 FORMAT_VERSION = 1
@@ -21,14 +22,12 @@ USUAL = Options.model_construct()
 ELSEWHERE = frozenset({"schema_name", "where"})  # shown by itself
 
 
-def declared_lines(found: Sequence[Declared]) -> list[Text]:
+def declared_lines(found: Sequence[Declared]) -> list[Item]:
     """Return a line for each address: its local schema, its options but for usual ones, its place."""
     if not found:
         return [line("No table is selected.")]
-    return set_in_columns(
-        [Row(NOTE, each.address, " · ".join(_words(each)), str(each.rule.location)) for each in found],
-        indent="",
-    )
+    rows = [Row(NOTE, each.address, " · ".join(_words(each)), str(each.rule.location)) for each in found]
+    return [Rows(tuple(rows))]
 
 
 def declared_json(found: Sequence[Declared]) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class SummaryForm(Form):
     release: Count = Field(description="rows")
     delete: Count = Field(description="rows")
     along: Count = Field(description="rows of other links that go with `delete`")
+    delete_rows: Count = Field(description="all rows that go, those of parts and other links too")
     approve: Count = Field(description="rows")
     mend: Count = Field(description="rows")
     note: Count = Field(description="links whose local DeletionRequested changes")
@@ -133,6 +134,7 @@ class BlockedForm(Form):
     count: Count = Field(description="rows concerned")
     hint: str | None
     whole: bool = Field(description="whether nothing of the link is done")
+    root: str | None = Field(description="the link whose decision is about these rows too: they go along")
 
 
 class DriftForm(Form):

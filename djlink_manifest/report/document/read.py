@@ -16,7 +16,7 @@ from djlink_manifest.report.plan.totals import of_plan
 
 OLDEST = 1
 _SUMS_OF_VERSION_2 = dict.fromkeys(
-    ("unavailable", "refused", "remove", "remove_blocked", "forgotten", "forgotten_rows"), 0
+    ("unavailable", "refused", "remove", "remove_blocked", "forgotten", "forgotten_rows", "delete_rows"), 0
 )
 ANEW = "make it anew with `djlink plan --out FILE`"
 
@@ -137,6 +137,7 @@ def _from_version_1(value: dict[str, Any], name: str) -> dict[str, Any]:
                 {
                     **removal,
                     "local_schema": removal["local_table"].partition(".")[0],
+                    "blocked": _blocked_from_version_1(removal["blocked"]),
                     "drop_keys": [],
                     "bound": None,
                 }
@@ -158,7 +159,17 @@ def _link_from_version_1(link: dict[str, Any]) -> dict[str, Any]:
             "waiting": _closure_from_version_1(found) if found is not None else None,
         }
     actions = [{**action, "bound": []} for action in link["actions"]]
-    return {**link, "actions": actions, "requests": requests, "definitions": None}
+    return {
+        **link,
+        "actions": actions,
+        "blocked": _blocked_from_version_1(link["blocked"]),
+        "requests": requests,
+        "definitions": None,
+    }
+
+
+def _blocked_from_version_1(blocked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"root": None, **each} for each in blocked]
 
 
 def _closure_from_version_1(closure: dict[str, Any]) -> dict[str, Any]:

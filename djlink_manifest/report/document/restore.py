@@ -115,7 +115,7 @@ def _link(link: LinkForm) -> LinkPlan:
 
 
 def _blocked(found: Iterable[BlockedForm]) -> tuple[to.Blocked, ...]:
-    return tuple(to.Blocked(b.kind, b.reason, b.count, b.hint, b.whole) for b in found)
+    return tuple(to.Blocked(b.kind, b.reason, b.count, b.hint, b.whole, b.root) for b in found)
 
 
 def _removal(removal: RemovalForm) -> Removal:

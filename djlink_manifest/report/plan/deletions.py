@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from djlink_manifest.model.next_steps import command
 from djlink_manifest.reconcile.plan.actions import Approve, Claim, Delete, Mend, NoteRequests
-from djlink_manifest.reconcile.plan.plan import LinkPlan
+from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 from djlink_manifest.reconcile.state.deletion_requests import Closure, RequestGroup
 from djlink_manifest.report.screen.figures import counted, listed
 from djlink_manifest.report.screen.rows import DELETE, NOTE, RESUME, REVIEW, Row
@@ -16,12 +16,53 @@ DELETIONS = (Claim, Delete, Approve, Mend, NoteRequests)
 REASONS = 3  # shown in a plan; `djlink requests` shows all
 
 
-def deletion_rows(link: LinkPlan, *, reasons: int = REASONS, short: bool = False) -> list[Row]:
+def all_deletions(plan: Plan, *, short: bool = False) -> list[Row]:
+    """Return the deletions of all links, children first: one block for each decision.
+
+    A link whose requested rows all go along with those of another one is named there.
+    """
+    along = dict[str, list[tuple[str, int]]]()
+    for link in plan.links:
+        root, due = decided_with(link), [a for a in link.actions if isinstance(a, DELETIONS)]
+        if root is not None and all(isinstance(action, NoteRequests) for action in due):
+            along.setdefault(root, []).append((link.address, _requested(link)))
+    told = {address for of in along.values() for address, _ in of}
+    return [
+        row
+        for wave in reversed(plan.waves)
+        for link in wave
+        if link.address not in told
+        for row in deletion_rows(link, short=short, along=along.get(link.address, ()))
+    ]
+
+
+def decided_with(link: LinkPlan) -> str | None:
+    """Return the link with whose requests those of this one are decided, as they go along; None for none."""
+    reviews = [block for block in link.blocked if block.kind == "review"]
+    if reviews:
+        return reviews[0].root if len(reviews) == 1 else None
+    return link.requests.root if link.requests else None
+
+
+def _requested(link: LinkPlan) -> int:
+    return link.requests.requested.closure.local if link.requests and link.requests.requested else 0
+
+
+def deletion_rows(
+    link: LinkPlan,
+    *,
+    reasons: int = REASONS,
+    short: bool = False,
+    along: Sequence[tuple[str, int]] = (),
+) -> list[Row]:
     """Return the deletions of a link: the actions, the open decisions, the requests with their reasons.
 
-    In `short`, the actions and decisions alone.
+    `along` are other links' requests that are decided with these. In `short`, actions and decisions alone.
     """
     rows = [*_done(link), *_reviews(link)]
+    if along:
+        words = listed([f"{count:,} of {address}" for address, count in along])
+        rows.append(Row(NOTE, "", f"their deletion is requested too: {words}", style="dim"))
     if short:
         rows = [row for row in rows if row.style != "dim"]
     elif link.requests and rows:
@@ -69,7 +110,8 @@ def _done(link: LinkPlan) -> Iterator[Row]:
                 yield Row(RESUME, "", f"repair {counted(entities, 'row')} at the source: {reason}")
             case NoteRequests(new=new, withdrawn=withdrawn):
                 changes = [f"{n:,} {what}" for n, what in ((new, "new"), (withdrawn, "withdrawn")) if n]
-                yield Row(RESUME, "", f"update the local DeletionRequested: {', '.join(changes)}")
+                words = f"note: update the local DeletionRequested: {', '.join(changes)}"
+                yield Row(NOTE, "", words, style="dim")
             case _:
                 pass
 
@@ -83,6 +125,8 @@ def _reviews(link: LinkPlan) -> Iterator[Row]:
         requested = link.requests.requested if link.requests else None
         if requested and block.count == requested.closure.local:
             yield from closure_rows(requested.closure)
+        if block.root is not None:
+            yield Row(NOTE, "", f"they go along with the rows requested of {block.root}", style="dim")
         if block.hint:
             yield Row(REVIEW, "", f"next: {block.hint}", style="dim")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
-from djlink_manifest.report.plan.deletions import closure_rows, deletion_rows, request_rows
+from djlink_manifest.report.plan.deletions import closure_rows, decided_with, deletion_rows, request_rows
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.layout import Item, Rows
 from djlink_manifest.report.screen.rows import NOTE, REVIEW, TROUBLE, Row
@@ -16,17 +16,24 @@ from djlink_manifest.report.screen.terminal import line
 
 def request_lines(links: Sequence[LinkPlan]) -> list[Item]:
     """Return the requests of these links, with the rows that would be deleted too and the next step."""
-    rows = list[Row]()
+    rows, named = list[Row](), {link.address for link in links}
+    along = dict[str, list[tuple[str, int]]]()
     for link in links:
-        if link.requests and link.requests.request_groups:
-            found = deletion_rows(link, reasons=len(link.requests.request_groups))
+        root, requested = decided_with(link), link.requests.requested if link.requests else None
+        if root is not None and root in named and requested is not None:
+            along.setdefault(root, []).append((link.address, requested.closure.local))
+    told = {address for of in along.values() for address, _ in of}
+    for link in links:
+        if link.requests and link.requests.request_groups and link.address not in told:
+            most = len(link.requests.request_groups)
+            found = deletion_rows(link, reasons=most, along=along.get(link.address, ()))
             rows += found or _idle(link)
     if not rows:
         looked_at = [link for link in links if link.observed]
         of = "these links" if len(looked_at) == len(links) else "the links whose requests could be read"
         return [line(f"No deletion is requested for {of}.")] if looked_at or not links else []
-    requested = sum(a.count for link in links if link.requests for a in link.requests.request_groups)
-    total = line((f"Deletion of {counted(requested, 'row')} requested.", "bold"))
+    count = sum(a.count for link in links if link.requests for a in link.requests.request_groups)
+    total = line((f"Deletion of {counted(count, 'row')} requested.", "bold"))
     return [Rows(tuple(rows)), line(), total]
 
 

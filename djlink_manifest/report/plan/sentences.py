@@ -48,7 +48,7 @@ def changes(totals: Totals, more: bool) -> list[str]:
         (totals.refill, f"{totals.refill:,} to refill"),
         (totals.register, f"{totals.register:,} to protect"),
         (totals.release, f"{totals.release:,} to release"),
-        (totals.delete, f"{counted(totals.delete, 'row')} to delete locally{_along(totals.along)}"),
+        (totals.delete, f"{counted(totals.delete, 'row')} to delete locally{_in_total(totals)}"),
         (totals.approve, f"{totals.approve:,} to approve"),
         (totals.mend, f"{totals.mend:,} to repair"),
         (totals.note, f"requests of {counted(totals.note, 'link')} to record"),
@@ -57,8 +57,9 @@ def changes(totals: Totals, more: bool) -> list[str]:
     return said if said or more else ["no rows to change"]
 
 
-def _along(count: int) -> str:
-    return f" (plus {count:,} of other links)" if count else ""
+def _in_total(totals: Totals) -> str:
+    """The rows that go, with parts and those of other links: what an apply counts too."""
+    return f" ({counted(totals.delete_rows, 'row')} in total)" if totals.delete_rows > totals.delete else ""
 
 
 def leftovers(totals: Totals) -> list[str]:

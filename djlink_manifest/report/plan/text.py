@@ -13,7 +13,7 @@ from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerFacts
 from djlink_manifest.report.plan.against import Against, against_rows
 from djlink_manifest.report.plan.by_schema import foldable, new_rows, summary_rows
-from djlink_manifest.report.plan.deletions import deletion_rows
+from djlink_manifest.report.plan.deletions import all_deletions
 from djlink_manifest.report.plan.link_rows import blocked_below, is_shown, link_rows
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.totals import is_blocked_above
@@ -57,7 +57,7 @@ def sections(plan: Plan, detail: Detail = "full") -> list[tuple[str, list[Row]]]
         *([] if short else _waves(plan, folded)),
         (
             DELETIONS,
-            [r for wave in reversed(plan.waves) for e in wave for r in deletion_rows(e, short=short)],
+            all_deletions(plan, short=short),
         ),
         (REMOVED, [row for each in plan.removals for row in _removal_rows(each)]),
         ("Refused", [row for refusal in plan.refusals for row in _refusal_rows(refusal)]),

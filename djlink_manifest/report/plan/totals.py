@@ -35,7 +35,8 @@ class Totals:
     whose owner's views are to be made, `blocked`, `not_attempted`, `unchanged`, `drifting`; `note` those
     whose local `DeletionRequested` changes; `awaiting` counts the sets of rows that await approval. Rows of
     masters: `pull`, with `part_rows`, `bytes`, and `objects` of `object_bytes`, `resume`, `refill`,
-    `register`, `release`, `delete`, with `along` of other links, `approve`, `mend`, `blocked_rows`,
+    `register`, `release`, `delete`, with `along` of other links,
+    `delete_rows` in total as far as they are counted, `approve`, `mend`, `blocked_rows`,
     `awaiting_rows`, `kept`. Of the whole plan alone: servers `unavailable`, parts of the manifest `refused`,
     links that `removed` takes out (`remove`) or cannot (`remove_blocked`), and links `forgotten`, which still
     hold `forgotten_rows`.
@@ -59,6 +60,7 @@ class Totals:
     release: int = 0
     delete: int = 0
     along: int = 0
+    delete_rows: int = 0
     approve: int = 0
     mend: int = 0
     note: int = 0
@@ -119,7 +121,7 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
     actions = [action for link in chosen for action in link.actions]
     blocks = [block for link in chosen for block in link.blocked]
     made = [link for link in chosen if any(isinstance(a, CreateOutbound | CreateLocal) for a in link.actions)]
-    reviews = [b for b in blocks if b.kind == "review"]
+    reviews = [b for b in blocks if b.kind == "review" and b.root is None]
     pulls = [a for a in actions if isinstance(a, Pull)]
     return Totals(
         links=len(chosen),
@@ -140,6 +142,7 @@ def _sums(links: Iterable[LinkPlan]) -> Totals:
         release=sum(a.entities for a in actions if isinstance(a, Release)),
         delete=sum(a.entities for a in actions if isinstance(a, Delete)),
         along=sum(n for a in actions if isinstance(a, Delete) for _, n in a.along),
+        delete_rows=sum(n for a in actions if isinstance(a, Delete) for _, n in a.rows),
         approve=sum(a.entities for a in actions if isinstance(a, Approve)),
         mend=sum(a.entities for a in actions if isinstance(a, Mend)),
         note=sum(isinstance(a, NoteRequests) for a in actions),

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from djlink_manifest.errors import ServerError
 from djlink_manifest.model.links.referrers import Dependents, Referrer, table_of
+from djlink_manifest.model.tables.derive import is_requested_part
 from djlink_manifest.servers.keys.key_ranges import KeyRange, orders
 from djlink_manifest.servers.keys.temporary_table import EntityKeys
 from djlink_manifest.servers.query.rows import reading
@@ -104,12 +105,12 @@ class DeletionSet:
     def rows(self) -> Iterator[tuple[str, int]]:
         """Local tables with the number of their rows that belong to the sets; tables without are left out.
 
-        All of the sets' entities are here.
+        All of the sets' entities are here. Notes of their requests, which go too, are not counted.
         """
         for address, count in self.counts().items():
             link = self.dependents.links[address]
             yield f"{link.local.schema}.{link.local.name}", count
-            for each in link.local.parts:
+            for each in (part for part in link.local.parts if not is_requested_part(part, link.local)):
                 match = equal("t", link.local.entity_columns(each), "d", link.local.key)
                 of = table(each.schema, each.name)
                 counting = "SELECT COUNT(*) FROM {} d STRAIGHT_JOIN {} t ON {}"
@@ -169,7 +170,10 @@ class DeletionSet:
         )
 
     def delete(self, writer: Writer) -> int:
-        """Delete all rows of the entities, children before parents, parts before masters; the rows."""
+        """Delete all rows of the entities, children before parents, parts before masters.
+
+        How many, without the notes of their requests.
+        """
         deleted = 0
         for address, count in reversed(self.counts().items()):
             link = self.dependents.links[address]
@@ -184,7 +188,8 @@ class DeletionSet:
                     test = within.test(link.local.key_columns, of.text, own_columns)
                     chosen = sql("{} STRAIGHT_JOIN {} d ON {} WHERE {}", of, self.name(address), match, test)
                 try:
-                    deleted += writer.execute(sql("DELETE {} FROM {}", of, chosen))
+                    gone = writer.execute(sql("DELETE {} FROM {}", of, chosen))
+                    deleted += 0 if is_requested_part(each, link.local) else gone
                 except ServerError:
                     self.in_order = False  # perhaps another session holds a row of the range that stays
                     raise

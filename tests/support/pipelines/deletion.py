@@ -84,6 +84,13 @@ def approvals(rig: Rig, doc: dict[str, Any], by: str = "a.lee") -> tuple[Approva
         return job.approved(job.plan(), by, "2026-11-24")[1]
 
 
+def each_approval(rig: Rig, doc: dict[str, Any], by: str = "a.lee") -> tuple[Approval, ...]:
+    """An approval of each link, also of those that go along with another one's."""
+    with rig.job(doc) as job:
+        plan = job.plan()
+        return tuple(a for p in plan.links for a in job.approvals(plan, p.address, by, "2026-11-24"))
+
+
 def entry(approval: Approval) -> dict[str, Any]:
     """An approval as it stands in a manifest."""
     return {
