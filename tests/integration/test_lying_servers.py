@@ -41,11 +41,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def brief() -> Iterator[None]:
     """Nobody waits for long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patience, "LOGIN_SILENCE", 1.0)
-        patch.setattr(patience, "LOGIN_TIME", 3.0)
-        patch.setattr(patience, "ASK_AFTER", 0.3)
-        patch.setattr(patience, "LONGEST", 1.5)
-        patch.setattr(patience, "LOST_AFTER", 1)
+        patch.setattr(patience, "LOGIN_SILENCE", 2.0)
+        patch.setattr(patience, "LOGIN_TIME", 4.0)
+        patch.setattr(patience, "ASK_AFTER", 0.5)
+        patch.setattr(patience, "LONGEST", 2.5)
+        # a machine that is busy lets an honest server look as if an answer of its were lost
+        patch.setattr(patience, "LOST_AFTER", 5)
         patch.setattr(patience, "MOST_BYTES", 8 << 20)
         patch.setattr(patience, "MOST_PACKETS", 100_000)
         patch.setattr(patience, "MOST_STREAMED", 16 << 20)
