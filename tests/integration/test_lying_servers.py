@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from djlink_manifest.servers.session import patience
+from tests.support.faults.liar import Answer, Line, truth
 from tests.support.faults.lies import LIES, Told, lies
 from tests.support.faults.lying_lab import Ended, LyingLab, lying_lab
 from tests.support.servers import Servers
@@ -145,3 +146,38 @@ def test_each_kind_of_lie_is_told_and_does_no_harm(
     ended = lab.says("plan", lie=lie)
     check(lab, "plan", ended, debug=False)
     assert lie.told == 1
+
+
+ROWS = re.compile(r"SELECT .*FROM .*`\w+_lab`\.`session(__trial)?` t", re.DOTALL)
+ROW_LIES = {
+    "a short row": Told("a short row", 0, goes_on=True),
+    "a long row": Told("a long row", 0, goes_on=True, value=b"more"),
+    "fewer columns": Told("fewer columns", 0, goes_on=True),
+    "more columns": Told("more columns", 0, goes_on=True, value=b"more"),
+    "NULL": Told("a cell", 0, goes_on=True),
+    "a value that is too long": Told("a cell", 0, goes_on=True, value=b"x" * 100_000),
+    "no text": Told("a cell", 0, goes_on=True, value=b"\xff\xfe"),
+    "rows twice": Told("rows twice", 0, goes_on=True),
+    "a row more": Told("a row more", 0, goes_on=True, value=b"7"),
+    "no rows": Told("no rows", 0, goes_on=True),
+}
+
+
+@pytest.mark.parametrize("case", ROW_LIES)
+def test_rows_that_cannot_be_are_not_written_and_the_other_source_is_done(
+    lab: LyingLab, statements: dict[str, int], case: str
+) -> None:
+    lab.more_rows()
+    lie, local, own = ROW_LIES[case], lab.rig.local_schema("lab_a", "lab"), lab.own()
+    before = lab.rig.run("local", f"SELECT * FROM `{local}`.session")
+
+    def about_rows(line: Line, number: int, statement: str, answer: Answer) -> None:
+        (lie if ROWS.match(statement) else truth)(line, number, statement, answer)
+
+    ended = lab.says("apply", "--auto-approve", lie=about_rows)
+    check(lab, "apply", ended, debug=False)
+    assert lie.told
+    gone = case == "no rows"  # so it looks where the owner has deleted them meanwhile
+    assert (ended.code, lab.own()) == (0 if gone else 1, own), ended.text
+    assert lab.rig.run("local", f"SELECT * FROM `{local}`.session") == before
+    assert lab.says("apply", "--auto-approve").code == 0
