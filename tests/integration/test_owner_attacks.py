@@ -1,4 +1,4 @@
-"""What an owner tries through the views in any SQL mode frees no row, approves nothing and forges no entry."""
+"""What an owner tries through the views, in any SQL mode, frees no row and forges no entry."""
 
 from __future__ import annotations
 
