@@ -6,6 +6,9 @@ ARGS ?=
 # how many tests at the same time; a pair of vendors, `mysql-mariadb`: MySQL sources, a MariaDB local server
 WORKERS ?= 2
 PAIR ?=
+# 1: the versions of requirements/dev.lock, each checked by its hash, instead of the newest
+LOCKED ?=
+LOCK := requirements/dev.lock
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/installed-runtime
@@ -14,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help demo test unit integration histories kills kills-random lint coverage schema bench servers clean
+.PHONY: help demo test unit integration histories kills kills-random lint coverage schema lock audit bench servers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +32,8 @@ help:
 	@echo "make coverage     make test, measured line by line; the report is .coverage/html/index.html"
 	@echo "make bench   djlink beside its peers, on throwaway servers (ARGS='--only narrow plan', ARGS=--full)"
 	@echo "make schema  write the JSON Schemas in schemas/ anew from the models"
+	@echo "make lock    pin the newest versions of all packages in $(LOCK)"
+	@echo "make audit   known advisories of the packages that $(LOCK) pins"
 	@echo "make clean   remove .venv and the caches of the tools"
 
 demo: $(RUNTIME)
@@ -76,6 +81,13 @@ schema: $(DEVELOPMENT)
 	$(BIN)/python -m djlink_manifest.manifest.models.schema
 	$(BIN)/python -m djlink_manifest.report.document.schema
 
+lock: $(DEVELOPMENT)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes --upgrade \
+	  --quiet --custom-compile-command 'make lock' --output-file $(LOCK)
+
+audit: $(DEVELOPMENT)
+	$(BIN)/python -m pip_audit --requirement $(LOCK) --require-hashes --disable-pip --progress-spinner off
+
 bench: servers
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -91,7 +103,8 @@ $(RUNTIME): pyproject.toml | $(BIN)/python
 
 $(DEVELOPMENT): pyproject.toml | $(BIN)/python
 	@echo "Installing djlink and the tools for its development into $(VENV)."
-	@$(PIP) install --editable '.[dev]'
+	@$(if $(LOCKED),$(PIP) install --require-hashes --requirement $(LOCK) && $(PIP) install --no-deps --editable .,\
+	  $(PIP) install --editable '.[dev]')
 	@touch $@ $(RUNTIME)
 
 $(BIN)/python:

@@ -23,14 +23,23 @@ from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
 from djlink_manifest.reconcile.state.snapshot import Refusal, ServerFacts, refusal_about
 from djlink_manifest.report.plan.html import plan_html, table_html
-from djlink_manifest.report.plan.summary import outcome_words
+from djlink_manifest.report.plan.sentences import closing
+from djlink_manifest.report.plan.summary import outcome_words, report_lines
+from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.screen.layout import laid_out
 
 Paths: TypeAlias = "str | Path | Sequence[str | Path]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ShownPlan(Plan):
-    """A plan that a notebook shows as a table."""
+    """A plan that a notebook shows as a table, and `print` as the command does."""
+
+    def __str__(self) -> str:
+        return "\n".join(each.plain for each in laid_out(plan_lines(self)))
+
+    def __repr__(self) -> str:
+        return f"<plan of {self.manifest}: {closing(self)[0]}>"
 
     def _repr_html_(self) -> str:
         return plan_html(self)
@@ -47,6 +56,9 @@ class Applied:
     def succeeded(self) -> bool:
         """Whether `djlink apply` would end with 0."""
         return self.report.succeeded and not self.plan.has_errors
+
+    def __str__(self) -> str:
+        return "\n".join(each.plain for each in laid_out(report_lines(self.plan, self.report)))
 
     def _repr_html_(self) -> str:
         rows = [

@@ -24,7 +24,7 @@ KEPT, NEEDED, OVER = (
     "unwanted, needed by rows that stay",
     "unwanted, beyond `max_deletions`",
 )
-APPROVE = re.compile(r"`djlink approve (\S+)`")
+APPROVE = re.compile(r"`djlink approve (?:-\S+ \S+ )*([\w.]+)`")  # with the options of this call
 GONE = {1146, 1049}  # the table or schema is not made yet
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from djlink_manifest.errors import DjlinkError
 from djlink_manifest.model.links.holding import Unreadable
 from djlink_manifest.model.server.address import Secret, ServerAddress
 from djlink_manifest.model.tables.owner_views import owner_schema
@@ -15,7 +17,7 @@ from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.session import Session
 from tests.support.command import run
 from tests.support.pipelines.owners import Source, new_source
-from tests.support.rig import Rig, link_of
+from tests.support.rig import PASSWORD, Rig, link_of
 from tests.support.servers import ALIKE
 from tests.support.sql import ask, run_all
 
@@ -322,3 +324,31 @@ def test_defaults_checks_and_names_of_an_owner_stay_what_they_are(lab: Rig) -> N
     )
     assert source_rows == local_rows
     assert not lab.plan(every).has_changes
+
+
+@alike
+def test_a_table_that_becomes_a_view_during_a_plan_runs_nothing_with_the_link_users_rights(lab: Rig) -> None:
+    """The catalog said that it is a table; the counts read a view, with EXECUTE granted on its function."""
+    traps(lab)
+    schema = lab.names("lab")
+    with lab.job(document(lab)) as job:
+        run_all(
+            lab,
+            "SET SESSION foreign_key_checks = 0",
+            "RENAME TABLE {lab}.frame TO {lab}.real_frame",
+            "SET SESSION foreign_key_checks = 1",
+        )
+        ask(
+            lab.servers.lab_a,
+            f"CREATE SQL SECURITY INVOKER VIEW `{schema}`.frame AS SELECT id FROM `{schema}`.real_frame"
+            f" WHERE `{schema}`.trap() = 'x'",
+        )
+        with suppress(DjlinkError):
+            job.plan()
+    assert lab.run("lab_a", "SELECT * FROM {lab}.sprung") == []
+    assert held(lab) == 2
+    # the trap is one: a session that may write springs it, which is why the doctor warns of EXECUTE
+    link = lab.servers.lab_a.connect(lab.names("link"), PASSWORD)
+    with link as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM `{schema}`.frame")
+    assert lab.run("lab_a", "SELECT * FROM {lab}.sprung") != []

@@ -74,7 +74,7 @@ def test_a_server_that_is_well_has_nothing_against_it() -> None:
         ("max_allowed_packet", "1048576", "warning"),
         ("lower_case_table_names", "2", "note"),
         ("sql_mode", "", "note"),
-        ("local_infile", "ON", "note"),
+        ("local_infile", "OFF", "note"),
         ("init_connect", "SET NAMES latin1", "note"),
     ],
 )
@@ -83,6 +83,13 @@ def test_each_setting_that_hurts_has_its_level_why_and_fix(name: str, value: str
     assert (finding.subject, finding.level) == (name, level)
     assert finding.why
     assert finding.fix
+
+
+def test_a_source_needs_no_local_infile_and_the_local_server_is_faster_with_it() -> None:
+    assert "OFF" in troubles(with_global("local_infile", "ON"), "lab_a")["local_infile"].fix
+    assert troubles(with_global("local_infile", "OFF"), "lab_a") == {}
+    assert "ON" in troubles(with_global("local_infile", "OFF"), "local")["local_infile"].fix
+    assert troubles(with_global("local_infile", "ON"), "local") == {}
 
 
 def test_statement_logging_hurts_only_where_there_is_a_log() -> None:

@@ -81,8 +81,8 @@ def test_the_commands_of_every_golden_text_can_be_typed(name: str) -> None:
 @pytest.mark.parametrize("text", [each for each in MESSAGES if not str(each.id).startswith("cli")])
 def test_a_hint_in_python_names_no_command_that_needs_a_manifest(text: str) -> None:
     left = commands(in_python(text) or "")
-    assert {words[0] for words in left} <= {"source", "init", "fmt", "grants", "validate", "list"}, in_python(
-        text
+    assert {words[0] for words in left} <= {"source", "init", "fmt", "grants", "validate", "list", "trust"}, (
+        in_python(text)
     )
 
 

@@ -25,7 +25,7 @@ from djlink_manifest.report.screen.terminal import line
     metavar="MANIFEST",
     help="Take over tables that the manifest MANIFEST of another lab has given up.",
 )
-@click.option("--auto-approve", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--auto-approve", "--yes", "auto_approve", is_flag=True, help="Do not ask for confirmation.")
 @json_option("Print the adoption as JSON. Nothing is written without --auto-approve.")
 @output_options
 def adopt(

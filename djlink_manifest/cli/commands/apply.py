@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 @scope_options
 @click.option(
     "--auto-approve",
+    "--yes",
+    "auto_approve",
     is_flag=True,
     help="Do not ask for confirmation. Requested deletions are not approved by this.",
 )

@@ -150,7 +150,7 @@ def restriction_options(required: bool) -> Callable[[_F], _F]:
 dependents_option = click.option(
     "--no-dependents", is_flag=True, help="Ignore the rows of other tables that depend on these."
 )
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+yes_option = click.option("--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def check_terminal(yes: bool, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from djlink_manifest.cli.terminal.next_steps import options_of
 from djlink_manifest.model.next_steps import completed
 from djlink_manifest.report.screen.layout import Item, laid_out
+from djlink_manifest.report.screen.terminal import escaped
 
 Colour = Literal["auto", "always", "never"]
 HINTS = frozenset({"hint", "fix", "detail"})  # the fields of JSON that name next steps
@@ -57,8 +58,10 @@ class Screen:
         sys.stdout.flush()
 
     def json(self, value: Any, *, indent: int | None = 2) -> None:
-        """Write a JSON value to stdout in ASCII, so that it contains no control character."""
-        self.data(json.dumps(self._typed(value), indent=indent, ensure_ascii=True) + "\n")
+        """Write a JSON value to stdout; what a terminal might act upon is escaped."""
+        whole = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+        text = json.dumps(self._typed(value), indent=indent, ensure_ascii=not whole)
+        self.data(escaped(text) + "\n")
 
     def console(self, stream: TextIO) -> Console:
         """Return a console for the stream that does not interpret markup."""

@@ -67,8 +67,9 @@ class Decider:
 
     `usable` are the links that the plan can work on; `held` how many entities each holds, `lately` how many
     went without a review in 24 hours; `limit`, where given, replaces every `max_deletions`; `going` counts
-    what goes without a review by this plan. `unseen` names tables that nobody can look into and that would
-    lose or change rows by themselves, by the link that they refer to. `unfilled` names, by link, the links
+    what goes without a review by this plan, and `counted` names the links of which all that was requested
+    does. `unseen` names tables that nobody can look into and that would lose or change rows by themselves, by
+    the link that they refer to. `unfilled` names, by link, the links
     below it whose local tables lack rows: nothing goes that these may refer to. `staying` are links below
     which unwanted entities stay, so that of theirs only those go to which no row refers. `unconfirmed` are
     the links of which nobody knows whether the local server is theirs: nothing of them goes.
@@ -85,6 +86,7 @@ class Decider:
     staying: Collection[str] = ()
     unconfirmed: Mapping[str, EpochState] = field(default_factory=dict)
     going: Counter[str] = field(default_factory=Counter)
+    counted: set[str] = field(default_factory=set)
 
     def decide(
         self,
@@ -169,11 +171,12 @@ class Decider:
                 )
             return spent, []
         if request_set.closure.local:
-            reason = self._review(link, request_set.closure, requested(seen))
+            along = seen.root in self.counted  # it was counted there
+            reason = self._review(link, request_set.closure, requested(seen), along=along)
             if reason is None:
                 words = "deletion requested, approved by `deletions: auto`"
                 action = deletion(request_set.closure, "auto", words, seen)
-                self._do(link, request_set.closure, action, actions, blocked)
+                self._do(link, request_set.closure, action, actions, blocked, along=along)
                 return spent, []
             if not any(b.count == request_set.closure.local for b in void):
                 count = request_set.closure.local
@@ -211,7 +214,7 @@ class Decider:
             ]
         return []
 
-    def _review(self, link: Link, closure: Closure, requested: str) -> str | None:
+    def _review(self, link: Link, closure: Closure, requested: str, *, along: bool) -> str | None:
         """Say why the deletion waits for a person, or None where it does not. `requested` begins the
         sentence.
         """
@@ -223,7 +226,7 @@ class Decider:
                 f"{requested}, not yet approved; it also deletes rows of {', '.join(strict)}, which has "
                 "`deletions: review`"
             )
-        over = self._over(link, closure)
+        over = None if along else self._over(link, closure)
         if over:
             return f"{requested}, not yet approved: {over}"
         return None
@@ -266,10 +269,12 @@ class Decider:
         *,
         why: str = DELETION_REQUESTED,
         gone: int = 0,
+        along: bool = False,
     ) -> bool:
         """Let a set go, as far as nothing is in the way; whether the action is among the actions.
 
         `gone`: so many more of it are gone here already.
+        `along`: it was counted with what another link lets go.
         """
         hidden = self._unfilled(link, closure.local, why)
         hidden = hidden or self._hidden([link.address, *(a for a, _ in closure.whole)], closure.local, why)
@@ -289,7 +294,9 @@ class Decider:
         if goes:
             actions.append(action)
             if action.cause == "auto":
-                self._count(link, closure)
+                self.counted.add(link.address)
+                if not along:
+                    self._count(link, closure)
         if closure.held:
             blocked.append(kept_by_own_rows(link, closure, why))
         return goes

@@ -11,7 +11,7 @@ from rich.console import Console
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.staleness import PlanChange
 from djlink_manifest.reconcile.runtime.events import Event, Report
-from djlink_manifest.report.apply.progress import Bars, Display, Lines, Silent
+from djlink_manifest.report.apply.progress import Bars, Display, Lines, NoProgress
 from djlink_manifest.report.plan.json_form import event_json, plan_json, report_json
 from djlink_manifest.report.plan.summary import report_lines
 from djlink_manifest.report.plan.text import Detail, plan_lines
@@ -67,7 +67,7 @@ class Prose:
     def display(self) -> Display:
         """Return progress bars, or occasional lines."""
         if self._detail == "closing":
-            return Silent(self._console)
+            return NoProgress(self._console)
         return Bars(self._console) if self._animated else Lines(self._console)
 
     def end(self, plan: Plan, report: Report) -> None:

@@ -95,7 +95,7 @@ class Lines:
                 return _ended(event)
 
 
-class Silent(Lines):
+class NoProgress(Lines):
     """Shows nothing but messages of djlink's own."""
 
     def __call__(self, event: Event) -> None:

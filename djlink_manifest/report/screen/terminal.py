@@ -23,6 +23,13 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escaped(c) for c in text)
 
 
+def escaped(json_text: str) -> str:
+    """Return JSON text with all that is neither printable nor a line end as JSON's own escapes."""
+    if json_text.replace("\n", "").isprintable():
+        return json_text
+    return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in json_text)
+
+
 def plain_lines(text: str) -> list[str]:
     """Return the lines of a text, each made safe to print; no lines for an empty text."""
     return [plain(each) for each in text.split("\n")] if text else []
@@ -36,6 +43,11 @@ def line(*spans: Span) -> Text:
         made.append(plain(text), style or None)
     made.rstrip()
     return made
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
 
 
 def _escaped(character: str) -> str:
