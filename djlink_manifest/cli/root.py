@@ -37,8 +37,9 @@ def djlink(context: click.Context) -> None:
 
     \b
     Examples:
-      djlink init                   write a starter manifest, djlink.yaml
+      djlink init                   write a manifest, djlink.yaml
       djlink validate               check the manifest, offline
+      djlink list                   list what it declares, offline
       djlink diff git:main          explain what a change of the manifest means, offline
       djlink doctor                 check the servers for problems
       djlink plan                   show the changes that an apply would make

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from djlink_manifest.cli.commands import saved_plans
 from djlink_manifest.report.plan.json_form import checksum
 from tests.support.command import called
 from tests.support.pipelines.deletion import TABLES, auto, document, local, outbound, request
@@ -363,3 +364,23 @@ def test_a_file_that_was_edited_orders_nothing_that_is_not_due(folder: Folder) -
     assert "ordered by the king" not in ended.stdout
     assert {row[0] for row in local(rig, "spikes")} == {2, 3}
     assert len(local(rig, "subject")) == 4
+
+
+@EACH
+def test_a_request_between_the_comparison_and_the_apply_waits_for_the_next_plan(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, compare = folder.rig, saved_plans.what_moved
+    folder.linked(auto(rig))
+    request(rig, "spikes", "id = 1")
+    folder.plan()
+
+    def late(*given: Any) -> Any:
+        found = compare(*given)
+        request(rig, "spikes", "id = 2")
+        return found
+
+    monkeypatch.setattr(saved_plans, "what_moved", late)
+    folder.djlink("apply", "plan.json")
+    assert {row[0] for row in local(rig, "spikes")} == {2, 3}
+    assert "delete 1 local row" in folder.djlink("plan").stdout

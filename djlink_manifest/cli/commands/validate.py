@@ -33,7 +33,7 @@ NOT_FORMATTED = 3
 MOST_WARNINGS = 20
 
 
-@click.command(short_help="Write a starter manifest.")
+@click.command(short_help="Write a manifest: ask for it at a terminal, or from a server.")
 @click.argument("path", required=False)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
