@@ -128,3 +128,32 @@ def _written(store: OpenStore, path: str) -> None:
         upload.commit()
     finally:
         upload.discard()
+
+
+# what folders, S3, URLs, Windows shares and Unicode's line ends may take for a way up or out
+FURTHER = (
+    *(
+        "a/../../b",
+        "../a",
+        "a/..",
+        "./a",
+        "a/./b",
+        "/a",
+        "//a/b",
+        "a//b",
+        "a/",
+        "..",
+        ".",
+        "C:/x",
+        "c:x",
+        "\\\\srv\\x",
+    ),
+    *("a/\x00/b", "a\n/../b", "a/\r", "a/\x85b", "a/\u2028b", "a\x7f/b", "..\\..\\x", "a/..\\b", "\ud800/a"),
+    *("a/" * 3000 + "b", "x" * 4097, "/", "", "a/\u2029/..", "/../../x"),
+)
+
+
+@pytest.mark.parametrize("text", FURTHER, ids=lambda text: repr(text)[:24])
+def test_further_ways_up_and_out_are_refused(text: str) -> None:
+    with pytest.raises(BadPath):
+        store_path(text)
