@@ -19,6 +19,7 @@ from djlink_manifest.cli.options.manifest_options import (
     output_options,
     server_options,
 )
+from djlink_manifest.cli.options.plan_output import format_option, one_output, show_annotations
 from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.ask import can_ask
 from djlink_manifest.cli.terminal.files import check_not_led_out, read_text, replace_file
@@ -195,8 +196,9 @@ def _init_from(path: str | None, force: bool, place: str, server: dict[str, Any]
 @click.command(short_help="Check the manifest without connecting to a server.")
 @file_option
 @json_option("Print the problems as JSON.")
+@format_option
 @output_options
-def validate(files: tuple[str, ...], as_json: bool) -> int:
+def validate(files: tuple[str, ...], as_json: bool, service: str | None) -> int:
     """Check the manifest without connecting to a server. Every problem is shown with its file, line and
     column.
 
@@ -205,13 +207,19 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
       djlink validate
       djlink validate -f atlas.yaml -f this-machine.yaml
       djlink validate --json
+      djlink validate --format github
       djlink validate --trust /etc/djlink/trust.yaml
     """
     from djlink_manifest.manifest.load import read
 
     screen = current()
+    output = one_output({"--json": as_json, "--format": service})
     manifest, diagnostics = read(chosen(files), trust_file())
-    if as_json:
+    if service is not None:
+        from djlink_manifest.report.screen.annotations import of_diagnostics
+
+        show_annotations(screen, of_diagnostics(diagnostics), output)
+    elif as_json:
         screen.json(diagnostics_json(diagnostics))
     else:
         screen.note(diagnostic_lines(diagnostics))
