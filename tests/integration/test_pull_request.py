@@ -84,7 +84,7 @@ def test_each_count_is_split_into_what_the_change_brings_and_what_the_sources_di
     assert "Compared with git:main" in text
     assert "no longer declared" not in text
     comment = review.djlink("plan", "--against", "git:main", "--markdown")
-    assert "| rows to pull | 3 | +0 | 3 |" in comment
+    assert "| rows to pull | 3 | 0 | 3 |" in comment
     assert "−1 row to pull by this change, 3 by the sources" in comment
 
 

@@ -162,7 +162,8 @@ def figures(compared: Against) -> Iterator[tuple[str, str, str, str]]:
     """Yield what is counted, in all, by this change and by the sources, as text for a table."""
     for name, split in compared.summary:
         noun, rest = WORDS[name]
-        yield f"{noun}s {rest}", f"{split.total:,}", f"{split.by_change:+,}", f"{split.by_sources:,}"
+        by_change = f"{split.by_change:+,}" if split.by_change else "0"
+        yield f"{noun}s {rest}", f"{split.total:,}", by_change, f"{split.by_sources:,}"
 
 
 def _signed(name: str, count: int) -> str:
