@@ -18,8 +18,8 @@ import pytest
 import yaml
 from pre_commit.clientlib import load_manifest
 
-from tests.integration.test_pull_request import Review
 from tests.support.markdown import Rendered
+from tests.support.pipelines.review import Review
 from tests.support.rig import PASSWORD, Rig
 
 ROOT = Path(__file__).parents[2]

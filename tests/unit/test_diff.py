@@ -16,9 +16,9 @@ from djlink_manifest.manifest.load import load
 from djlink_manifest.model.links.selection import AllOf, AnyOf, Condition, Equals, SqlCondition
 from djlink_manifest.report.commands.diff import diff_markdown
 from tests.support.command import called
+from tests.support.hostile_text import HOSTILE
 from tests.support.markdown import Rendered
 from tests.unit.manifest_cases import HEAD, SOURCE, tables, written
-from tests.unit.test_report_markdown import HOSTILE
 
 
 def changes(folder: Path, old: str, new: str) -> list[Change]:

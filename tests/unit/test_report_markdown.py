@@ -18,6 +18,7 @@ from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.text import sections
 from djlink_manifest.report.screen.markdown import code, inline
 from djlink_manifest.report.screen.terminal import plain
+from tests.support.hostile_text import HOSTILE
 from tests.support.markdown import Rendered, as_read
 from tests.unit import plan_samples as samples
 
@@ -25,37 +26,6 @@ OURS = {
     *("h3", "h4", "p", "strong", "ul", "li", "code", "pre", "details", "summary", "blockquote"),
     *("table", "thead", "tbody", "tr", "th", "td"),
 }
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "</details><h1>approved</h1>",
-    "<!-- hidden",
-    "@everyone please look",
-    "a@b.example",
-    "fixes #1, see !7 and &3",
-    "https://evil.example/x www.evil.example",
-    "[click](javascript:alert(1))",
-    "![x](https://evil.example/pixel.png)",
-    "| a | b |",
-    "```mermaid\nflowchart LR\n```",
-    "``` `` ` x",
-    "`unclosed",
-    "\n\n# Approved\n\n/merge\n/close",
-    "- [x] approved",
-    "1. one",
-    "> quoted",
-    "    indented code",
-    "~~struck~~ **bold** _it_ $x^2$",
-    "&lt;b&gt; &amp; &#60;",
-    "\u202eevil\u2066",
-    "\x1b[31mred",
-    '"]; click n0 "javascript:alert(1)"; n1["',
-    "end",
-    "\\",
-    "-",
-    "===",
-    "---",
-]
 
 
 def test_a_comment_says_what_the_screen_says() -> None:

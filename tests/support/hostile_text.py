@@ -1,0 +1,35 @@
+"""Texts that would do something where they are taken for markup: in Markdown, HTML, mermaid, or by a bot."""
+
+from __future__ import annotations
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</details><h1>approved</h1>",
+    "<!-- hidden",
+    "@everyone please look",
+    "a@b.example",
+    "fixes #1, see !7 and &3",
+    "https://evil.example/x www.evil.example",
+    "[click](javascript:alert(1))",
+    "![x](https://evil.example/pixel.png)",
+    "| a | b |",
+    "```mermaid\nflowchart LR\n```",
+    "``` `` ` x",
+    "`unclosed",
+    "\n\n# Approved\n\n/merge\n/close",
+    "- [x] approved",
+    "1. one",
+    "> quoted",
+    "    indented code",
+    "~~struck~~ **bold** _it_ $x^2$",
+    "&lt;b&gt; &amp; &#60;",
+    "\u202eevil\u2066",
+    "\x1b[31mred",
+    '"]; click n0 "javascript:alert(1)"; n1["',
+    "end",
+    "\\",
+    "-",
+    "===",
+    "---",
+]
