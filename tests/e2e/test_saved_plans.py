@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from djlink_manifest.cli.commands import saved_plans
+from djlink_manifest.report.document.form import PlanDocument
+from djlink_manifest.report.document.restore import plan_of
 from djlink_manifest.report.plan.json_form import checksum
+from djlink_manifest.report.plan.totals import of_plan
 from tests.support.command import called
 from tests.support.pipelines.deletion import TABLES, auto, document, local, outbound, request
 from tests.support.rig import PASSWORD, Rig
@@ -80,7 +84,9 @@ class Folder:
         return found
 
     def put(self, value: dict[str, Any]) -> None:
-        """Write a plan's file as somebody would who knows how: with the checksum made anew."""
+        """Write a plan's file as somebody would who knows how: with the sums and the checksum made anew."""
+        document = PlanDocument.model_validate_json(json.dumps(value))
+        value = {**value, "summary": asdict(of_plan(plan_of(document)))}
         self.file.write_text(json.dumps({**value, "checksum": checksum(value)}))
 
 
@@ -349,9 +355,6 @@ def test_a_file_that_was_edited_orders_nothing_that_is_not_due(folder: Folder) -
             link["actions"] = [
                 {**action, **change} if action == delete else action for action in link["actions"]
             ]
-        sums = value["summary"]
-        sums["delete"] = change.get("entities", sums["delete"])
-        sums["along"] = sum(each["entities"] for each in change.get("along", []))
         folder.put(value)
         folder.stale("Spikes", "to delete locally in the plan")
     # words decide nothing: what is done is what is due, and what a reader saw
