@@ -200,11 +200,11 @@ CASES: dict[str, tuple[TableDefinition, LocalSide, Marked, Sequence[str]]] = {
     ),
     "a column was added here": (
         *(BEFORE, changed(columns=(*BEFORE.columns, Z)), "complete"),
-        ["note: changed locally: ours.t: column `z` was added"],
+        ["note: changed locally: ours.t: the source's table has no column `z`"],
     ),
     "a column that needs a value was added here": (
         *(BEFORE, changed(columns=(*BEFORE.columns, NEEDED)), "complete"),
-        [f"{LOCALLY}column `z` was added"],
+        [f"{LOCALLY}the source's table has no column `z`"],
     ),
     "a type was changed here": (
         *(BEFORE, changed(columns=(BEFORE.columns[0], Column("x", "bigint", nullable=True))), "complete"),
@@ -251,7 +251,7 @@ CASES: dict[str, tuple[TableDefinition, LocalSide, Marked, Sequence[str]]] = {
         "complete",
         [
             "add t.z after x",
-            "note: changed locally: ours.t: column `own` was added",
+            "note: changed locally: ours.t: the source's table has no column `own`",
             f"refill for `z` of t, {ADDED}",
         ],
     ),

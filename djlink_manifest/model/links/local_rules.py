@@ -80,7 +80,10 @@ class LocalRule:
                 which = "" if self.linked else " (not linked)"
                 return f"their parent row in {schema}.{table}{which} is missing, and {name} refers to it"
             case Index(name=index):
-                return f"their value of the unique key `{index}`, which was added to {name}, is already used"
+                return (
+                    f"their value of the unique key `{index}` of {name}, which the source's table lacks, is "
+                    "already used"
+                )
             case Leftover(parts=parts):
                 names = ", ".join(f"{part.schema}.{part.name}" for part in parts)
                 return f"their part rows in {names} have no master row"
@@ -91,7 +94,7 @@ class LocalRule:
                     "cannot hold"
                 )
             case Check(name=check, expression=text):
-                return f"they fail the check `{check}`, which was added to {name}: {text}"
+                return f"they fail the check `{check}` of {name}, which the source's table lacks: {text}"
 
     @property
     def hint(self) -> str:

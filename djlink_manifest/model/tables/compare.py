@@ -53,7 +53,7 @@ def _differences(expected: TableDefinition, found: TableDefinition) -> Iterator[
     for extra in have.values():
         needs_value = not extra.nullable and extra.default is None and extra.generated is None
         kind: Literal["differs", "more"] = "differs" if needs_value and not extra.auto_increment else "more"
-        yield Difference(kind, name, f"column `{extra.name}` was added", column=extra)
+        yield Difference(kind, name, f"the source's table has no column `{extra.name}`", column=extra)
     if expected.key != found.key:
         yield Difference(
             "differs", name, f"the primary key is ({', '.join(found.key)}), not ({', '.join(expected.key)})"
@@ -141,7 +141,7 @@ def _index_differences(expected: TableDefinition, found: TableDefinition) -> Ite
     for index in found.indexes:
         # the server makes indexes for foreign keys by itself
         if index_shape(index) not in want and index.unique:
-            yield Difference("extra", expected.name, f"the unique index `{index.name}` was added")
+            yield Difference("extra", expected.name, f"the source's table has no unique index `{index.name}`")
 
 
 def index_shape(index: Index) -> tuple[object, ...]:

@@ -35,6 +35,10 @@ _FIXED = {
     "set": 8,
     "uuid": 16,
 }
+PAGE = 16_384  # bytes that InnoDB gives to a table which holds a single short row
+_USUAL_TEXT = 20  # characters
+_USUAL_LONG = 100  # bytes of a text, a blob or JSON
+_HEAD = 20  # bytes that InnoDB adds to a row
 _LENGTHS = re.compile(r"\((\d+)(?:,(\d+))?\)")
 _SIZES = ("tiny", "", "medium", "long")
 
@@ -63,6 +67,31 @@ def row_too_wide(table: TableDefinition) -> Iterator[str]:
     row = sum(_stored(column) for column in table.columns)
     if row > MOST_OF_A_ROW:
         yield f"a row has {row} bytes without its texts and blobs, but only {MOST_OF_A_ROW} are allowed"
+
+
+def pulled_bytes(count: int, table: TableDefinition, rows: int, volume: int) -> float:
+    """Return the bytes of so many rows, by the server's estimate of all `rows` of the table and their bytes.
+
+    Servers count in pages, so a table of one page tells nothing: a usual row of its columns is taken instead.
+    """
+    if rows and volume > PAGE:
+        return count * volume / rows
+    usual = usual_row(table)
+    return count * (min(usual, PAGE / rows) if rows else usual)
+
+
+def usual_row(table: TableDefinition) -> int:
+    """The bytes of a usual row, by the types of its columns: texts are taken for short."""
+    return _HEAD + sum(map(_usual, table.columns))
+
+
+def _usual(column: Column) -> int:
+    base, lengths = column.base_type, _LENGTHS.search(column.type)
+    if base in TEXTS_AND_BLOBS or base == "json":
+        return _USUAL_LONG
+    if base.endswith(("char", "binary")) and lengths is not None:
+        return min(int(lengths[1]), _USUAL_TEXT)
+    return byte_width(column)
 
 
 def _part(table: TableDefinition, part: IndexPart) -> int:

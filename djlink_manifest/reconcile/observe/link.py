@@ -11,6 +11,7 @@ from djlink_manifest.model.links.local_rules import Leftover, LocalRule, Obstacl
 from djlink_manifest.model.links.unique import uniques
 from djlink_manifest.model.server.catalog import Size, TableName
 from djlink_manifest.model.stores.external import NO_OBJECTS, ObjectCounts
+from djlink_manifest.model.vendors.widths import pulled_bytes
 from djlink_manifest.reconcile.observe.keys import changed_entities, differing_keys, equal_unprotected
 from djlink_manifest.reconcile.observe.plan_keys import all_keys, plan_keys
 from djlink_manifest.reconcile.state.plan_keys import PlanKeys
@@ -331,10 +332,10 @@ def _part_rows(link: Link, held: tuple[tuple[str, int], ...], local: Session) ->
 def _bytes(
     link: Link, sizes: Mapping[TableName, Size], entities: int, parts: tuple[tuple[str, int], ...]
 ) -> int:
-    """An estimate of the bytes to pull: rows times the mean row of the server's statistics."""
-    rows = {link.definition.name: entities, **dict(parts)}
-    total = 0.0
-    for name, count in rows.items():
-        size = sizes.get((link.definition.schema, name), Size(0, 0))
-        total += count * size.bytes / size.rows if size.rows else 0
-    return int(total)
+    """An estimate of the bytes to pull, from the server's statistics."""
+    coming, total = {link.definition.name: entities, **dict(parts)}, 0.0
+    for table_definition in link.definition.tables:
+        size = sizes.get((table_definition.schema, table_definition.name), Size(0, 0))
+        count = coming.get(table_definition.name, 0)
+        total += pulled_bytes(count, table_definition, size.rows, size.bytes)
+    return round(total)

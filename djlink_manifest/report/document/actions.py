@@ -185,7 +185,7 @@ class PullForm(_OfEntities):
 
     kind: Literal["pull"]
     parts: tuple[PartForm, ...]
-    bytes: Count = Field(description="an estimate, from the source's statistics")
+    bytes: Count = Field(description="an estimate, from the source's statistics and its columns' types")
     objects: ObjectsForm
 
 

@@ -33,7 +33,7 @@ from djlink_manifest.reconcile.plan.actions import (
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.plan.deletions import DELETIONS
 from djlink_manifest.report.plan.totals import is_blocked_above
-from djlink_manifest.report.screen.figures import counted, listed, size, stored
+from djlink_manifest.report.screen.figures import counted, estimated, listed, stored
 from djlink_manifest.report.screen.rows import CHANGE, CREATE, DELETE, NOTE, RESUME, TROUBLE, WAITS, Row
 
 BOOKKEEPING = {CopyLineage: "lineage", NoteDefinition: "definition", NoteFilled: "all rows are back"}
@@ -138,7 +138,7 @@ def _action_rows(link: LinkPlan) -> Iterator[Row]:
 def _cost(action: ChangeLocal) -> str:
     if action.cost == "instant":
         return "the local server changes no row for it"
-    table = f"about {counted(action.rows, 'row')}, {size(action.bytes)}"
+    table = f"about {counted(action.rows, 'row')}, {estimated(action.bytes)}"
     if action.cost == "in place":
         return f"the local server rebuilds the table ({table}); it can be read and written meanwhile"
     return f"the local server copies the table ({table}); writes to it wait meanwhile"
@@ -170,7 +170,7 @@ def _structure(actions: Sequence[Action], new: bool, with_views: bool) -> str:
 
 
 def _baggage(pull: Pull) -> str:
-    words = f" (~{size(pull.bytes)})" if pull.bytes else ""
+    words = f" ({estimated(pull.bytes)})" if pull.bytes else ""
     if pull.parts:
         rows = sum(count for _, count in pull.parts)
         words += f", {counted(len(pull.parts), 'part')} ({counted(rows, 'row')})"

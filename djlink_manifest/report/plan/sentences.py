@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.plan.totals import Totals, of_plan
-from djlink_manifest.report.screen.figures import counted, size, stored
+from djlink_manifest.report.screen.figures import counted, estimated, stored
 
 
 def closing(plan: Plan) -> tuple[str, ...]:
@@ -12,7 +12,7 @@ def closing(plan: Plan) -> tuple[str, ...]:
     totals = of_plan(plan)
     rest = _rest(totals)
     if plan.has_changes:
-        removed = [f"{counted(totals.remove, 'link')} to remove"] if totals.remove else []
+        removed = [f"{counted(totals.remove, 'link')} to remove{_releasing(plan)}"] if totals.remove else []
         return (f"Plan: {', '.join([*removed, *changes(totals, bool(removed))])}.", *rest)
     if totals.unchanged == totals.links and not plan.has_errors:
         up_to_date = "is up to date" if totals.links == 1 else "are up to date"
@@ -34,7 +34,7 @@ def changes(totals: Totals, more: bool) -> list[str]:
     if totals.objects:
         along.append(stored(totals.objects, totals.object_bytes))
     if totals.bytes:
-        along.append(f"~{size(totals.bytes)}")
+        along.append(estimated(totals.bytes))
     volume = f" ({', '.join(along)})" if along else ""
     phrases = (
         (totals.create, f"{counted(totals.create, 'link')} to create"),
@@ -55,6 +55,12 @@ def changes(totals: Totals, more: bool) -> list[str]:
     )
     said = [words for count, words in phrases if count]
     return said if said or more else ["no rows to change"]
+
+
+def _releasing(plan: Plan) -> str:
+    """The rows that removed links hold: an apply counts them among those that are released."""
+    rows = sum(each.held for each in plan.removals if not each.blocked)
+    return f" ({counted(rows, 'row')} to release)" if rows else ""
 
 
 def _in_total(totals: Totals) -> str:

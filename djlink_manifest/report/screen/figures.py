@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from djlink_manifest.model.vendors.widths import PAGE
+
 UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -21,6 +23,11 @@ def size(count: int) -> str:
         power += 1
     value = count / 1000**power
     return f"{value:.1f} {UNITS[power - 1]}" if value < 9.95 else f"{value:,.0f} {UNITS[power - 1]}"
+
+
+def estimated(count: int) -> str:
+    """Return an estimate of a server: `~18 MB`; servers count in pages, so less than one is `< 16 kB`."""
+    return f"~{size(count)}" if count > PAGE else "< 16 kB"
 
 
 def stored(objects: int, volume: int, unsized: int = 0) -> str:

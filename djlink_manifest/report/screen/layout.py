@@ -15,9 +15,10 @@ from djlink_manifest.report.screen.terminal import line, plain
 
 NARROWEST = 40  # cells for words beside their subjects; with fewer they stand below them
 INDENT, STEP, GAP = 2, 4, 3
-# what is copied as a whole is never parted: commands, statements, the two counts of a link
+# never parted: what is copied as a whole (commands, statements), the two counts of a link, a size
 WHOLE = re.compile(
-    r"\S*`djlink [^`]*`\S*|GRANT [^;]*;\S*|\(?\(?dj\.FreeTable.*\.delete\(\)|\(source [^)]*\)|\S+"
+    r"\S*`djlink [^`]*`\S*|GRANT [^;]*;\S*|\(?\(?dj\.FreeTable.*\.delete\(\)|\(source [^)]*\)"
+    r"|\S*< 16 kB\S*|\S+"
 )
 LABEL = re.compile(r"\s*(?:[^\w\s]{1,2} +|[A-Za-z]{1,8}: +)?")
 
