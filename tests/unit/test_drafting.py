@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -320,10 +321,10 @@ def test_what_init_writes_is_valid_whatever_a_server_has_and_says_what_it_leaves
             f"sources: {{lab_a: {{host: s, schemas: {{{written(asked)}: {{tables: {written_there}}}}}}}}}\n"
         )
         load(files)
-    given = InitOptions("lab_a." + asked, tuple(map(str, files)), *[None] * 10)
+    given = InitOptions("lab_a." + asked, tuple(map(str, files)), *[None] * 11)
     if base is None:
         given = replace(given, host="s")
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, click.Context(click.Command("init")):
         patched.chdir(folder)
         patched.setattr(introspect, "prospect", lambda *rest: catalog(*tables))
         try:

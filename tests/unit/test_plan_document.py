@@ -25,6 +25,7 @@ from djlink_manifest.report.plan.html import plan_html
 from djlink_manifest.report.plan.json_form import checksum, plan_json
 from djlink_manifest.report.plan.status import status_lines
 from djlink_manifest.report.plan.text import plan_lines
+from djlink_manifest.report.screen.layout import laid_out
 from tests.unit import plan_samples as samples
 
 FILES = Path(__file__).parent / "plan_files"
@@ -37,9 +38,15 @@ TERMS = PlanTerms(
 @settings(deadline=None, max_examples=40)
 def test_the_document_of_any_plan_shows_what_the_plan_shows(plan: Plan) -> None:
     read = plan_of(parse(document_text(plan_json(plan)).encode(), "plan.json"))
-    assert [str(each) for each in plan_lines(read)] == [str(each) for each in plan_lines(plan)]
+    shown, expected = ([line.plain for line in laid_out(plan_lines(each), None)] for each in (read, plan))
+    assert list(map(_text, shown)) == list(map(_text, expected))
     assert len(status_lines(read)) == len(status_lines(plan))
-    assert plan_html(read) == plan_html(plan)
+    assert _text(plan_html(read)) == _text(plan_html(plan))
+
+
+def _text(shown: str) -> str:
+    r"""Without doubled backslashes: the file has `\udcff` for half of a character, which quoting doubles."""
+    return shown.replace("\\\\", "\\")
 
 
 @given(samples.PLANS)

@@ -41,6 +41,7 @@ from djlink_manifest.servers.transfer.insert import BatchTooLarge, RowFormat
 
 BATCH_OBJECTS = 20_000  # of one transaction
 BATCH_OBJECT_BYTES = 1 << 30
+LARGEST_SIZE = 1 << 50  # bytes; a row that says more of its object is refused, and estimates leave it out
 REMEMBERED = 100_000  # objects known to be here, so that one content comes once
 
 
@@ -196,8 +197,10 @@ def objects_to_pull(
             row = session.row(
                 sql(
                     "SELECT COUNT(*), COALESCE(SUM(size), 0), COUNT(*) - COUNT(size) FROM"
+                    " (SELECT path, store, CASE WHEN size <= {} THEN size END AS size FROM"
                     " (SELECT DISTINCT {} AS path, {} AS store, CAST({} AS UNSIGNED) AS size"
-                    " FROM {} p WHERE {}) o",
+                    " FROM {} p WHERE {}) said) o",
+                    LARGEST_SIZE,
                     path,
                     member(value, "store"),
                     size,
