@@ -18,6 +18,7 @@ from djlink_manifest.reconcile.explain.commands import explain
 from djlink_manifest.reconcile.plan.actions import Delete, Pull
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.report.commands.explain import explanation_json, explanation_lines
+from djlink_manifest.report.screen.layout import laid_out
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE
 from tests.support.statements import Statement, watched
@@ -220,7 +221,10 @@ def test_an_entity_far_below_what_decides_is_explained_without_recursion(rig: Ri
             assert explanation_json(explanation, plan)["reasons"]
     assert not explanation.wanted
     assert depth(explanation.reasons) == len(graph.names())
-    assert sum("`where` is not met" in line.plain for line in explanation_lines(explanation, plan)) == 1
+    assert (
+        sum("`where` is not met" in line.plain for line in laid_out(explanation_lines(explanation, plan)))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("servers", ALIKE, indirect=True, ids=str)

@@ -13,6 +13,7 @@ from djlink_manifest.model.links.explanation import Explanation, Reason
 from djlink_manifest.reconcile.explain.commands import explain, rehearse
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.commands.explain import explanation_json, explanation_lines
+from djlink_manifest.report.screen.layout import laid_out
 from tests.support.pipelines.sessions import TABLES, locally
 from tests.support.rig import Rig
 from tests.support.servers import ALIKE, CROSSED, PAIRS
@@ -238,7 +239,7 @@ def test_a_key_of_quotes_wildcards_and_control_characters_is_found_and_shown_as_
     assert lab.apply(document)[1].succeeded
     explanation, plan = told(lab, document, "Odd", json.dumps({"k": value}))
     assert (explanation.state, explanation.key) == ("shared", (("k", value),))
-    text = "\n".join(each.plain for each in explanation_lines(explanation, plan))
+    text = "\n".join(each.plain for each in laid_out(explanation_lines(explanation, plan)))
     assert "\x1b" not in text
     assert "`\\n\\x1b[31m" in text
     assert json.loads(json.dumps(explanation_json(explanation, plan)))["key"] == {"k": value}

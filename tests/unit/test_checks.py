@@ -17,6 +17,7 @@ from djlink_manifest.reconcile.doctor.rights import Need, rights_findings
 from djlink_manifest.reconcile.doctor.server_pairs import between_findings
 from djlink_manifest.reconcile.doctor.settings import server_findings
 from djlink_manifest.report.commands.doctor import diagnosis_json, diagnosis_lines
+from djlink_manifest.report.screen.layout import laid_out
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 WELL = Health(
@@ -296,11 +297,11 @@ def test_a_diagnosis_is_shown_with_why_and_fix_and_no_control_character() -> Non
             Finding("lab_a", "reachable", "error", "gone \x1b[31m", "its links wait", "start it"),
         ),
     )
-    text = "\n".join(each.plain for each in diagnosis_lines(diagnosis))
+    text = "\n".join(each.plain for each in laid_out(diagnosis_lines(diagnosis)))
     assert "  ✗ reachable  gone \\x1b[31m\n               why: its links wait\n" in text
     assert "fix: start it" in text
     assert text.endswith("Doctor: 1 error.")
-    assert "TLSv1.3" not in "\n".join(each.plain for each in diagnosis_lines(diagnosis, quiet=True))
+    assert "TLSv1.3" not in "\n".join(each.plain for each in laid_out(diagnosis_lines(diagnosis, quiet=True)))
     value = diagnosis_json(diagnosis)
     assert (value["has_errors"], value["counts"]["error"], len(value["findings"])) == (True, 1, 2)
 

@@ -23,3 +23,12 @@ def test_what_decides_about_an_ancestor_is_told_at_its_first_mention_alone() -> 
     assert len(mentions) < 200
     assert {f"a.lab.t{layer}_{place}" for layer in range(40) for place in range(2)} <= set(mentions)
     assert repeated > 0
+
+
+def test_the_same_reason_is_told_once_beside_itself() -> None:
+    root = Reason("where", False, "`where` is not met", place="atlas.yaml:3")
+    to_root = Reason(
+        "foreign key", False, "(lab) refers to a row that is not wanted", "a.lab.Lab", (), (root,)
+    )
+    to_other = Reason("foreign key", True, "(lab) refers to a row", "a.lab.Lab")
+    assert distinct_reasons((to_root, to_root, to_other, root, root)) == (to_root, to_other, root)

@@ -20,6 +20,7 @@ from djlink_manifest.model.tables.definition import Column, ForeignKey, TableDef
 from djlink_manifest.model.tables.owner_views import owner_views
 from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
 from djlink_manifest.report.commands.owner import age, board_lines, progress, touched_lines
+from djlink_manifest.report.screen.layout import laid_out
 from djlink_manifest.servers.ddl.owner_views import create_view
 
 
@@ -192,12 +193,12 @@ ASKED = TableHolding(
 
 
 def test_a_board_says_who_holds_what_who_agreed_and_who_is_waited_for() -> None:
-    assert [line.plain for line in board_lines([ASKED])] == [
+    assert [line.plain for line in laid_out(board_lines([ASKED]))] == [
         "s.T",
-        "  atlas (atlas@x.example)  9 rows held since 2026-11-02 · 3 requested",
-        "  map (map@x.example)  holds no row · 3 approved",
-        "  memory (memory@x.example)  holds no row · 3 approved",
-        "  other (other@x.example)  holds no row",
+        "    atlas (atlas@x.example)    9 rows held since 2026-11-02 · 3 requested",
+        "    map (map@x.example)        holds no row · 3 approved",
+        "    memory (memory@x.example)  holds no row · 3 approved",
+        "    other (other@x.example)    holds no row",
         "  2 of 3 labs approved; waiting for atlas (atlas@x.example), 12 days",
         "  3 rows requested that a lab does not hold: the lab will not pull them",
     ]
@@ -215,16 +216,16 @@ def test_who_is_touched_is_told_with_how_much_of_it() -> None:
         TableHolding(("s", "t"), "s.T", 12, (LinkHolding(link("map"), held=2), LinkHolding(link("atlas")))),
         TableHolding(("s", "t"), "s.U", 1, (LinkHolding(link("map")),)),
     )
-    assert [line.plain for line in touched_lines(tables)] == [
-        "  s.Trial  1 row  not linked",
-        "  s.T      12 rows  held by map (map@x.example) 2",
-        "  s.U      1 row  held by no lab",
+    assert [line.plain for line in laid_out(touched_lines(tables))] == [
+        "    s.Trial  1 row, not linked",
+        "    s.T      12 rows, held by map (map@x.example) 2",
+        "    s.U      1 row, held by no lab",
     ]
 
 
 def test_a_name_that_would_act_on_a_terminal_is_shown_as_an_escape() -> None:
     evil = TableHolding(("s", "t"), "s.T", None, (LinkHolding(link("\x1b[2J"), held=1, since=SINCE),))
-    assert not any("\x1b" in line.plain for line in board_lines([evil]))
+    assert not any("\x1b" in line.plain for line in laid_out(board_lines([evil])))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from djlink_manifest.report.screen.layout import WHOLE, Item, laid_out
 from djlink_manifest.report.screen.terminal import line
 from tests.unit import plan_samples as samples
+from tests.unit.screen_samples import SCREENS
 
 WIDTHS = st.integers(20, 200)
 SIGNS = re.compile(r"[\s↻⏸✗✓·!~+-]")
@@ -53,6 +54,21 @@ def test_no_line_is_wider_than_the_terminal_but_what_stays_whole(width: int) -> 
     plan = samples.rich_plan()
     for items in (plan_lines(plan), status_lines(plan), report_lines(plan, samples.report())):
         assert [each for each in _lines(items, width) if not _fits(each, width)] == []
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_screens_of_other_commands_fit_any_terminal_and_lose_nothing(name: str) -> None:
+    items = SCREENS[name]()
+    for width in (*range(20, 80), 100, 160, 200):
+        assert [each for each in _lines(items, width) if not _fits(each, width)] == []
+        assert _signs(items, width) == _signs(items, None)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize("width", [60, 100, 160])
+def test_at_usual_widths_every_line_of_other_commands_fits(name: str, width: int) -> None:
+    shown = _lines(SCREENS[name](), width)
+    assert [each for each in shown if cell_len(each) > width and "GRANT" not in each] == []
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])

@@ -67,7 +67,7 @@ class Explanation:
 
 
 def distinct_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    """The reasons, with what decides about another entity told at its first mention alone.
+    """The reasons, each once, with what decides about another entity told at its first mention alone.
 
     Several ways lead to an ancestor, and their number doubles with each layer of diamonds.
     """
@@ -75,8 +75,12 @@ def distinct_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
 
 
 def _distinct_reasons(reasons: Iterable[Reason], told: set[tuple[str, str, KeyText]]) -> tuple[Reason, ...]:
-    found = list[Reason]()
+    found, beside = list[Reason](), set[tuple[object, ...]]()
     for each in reasons:
+        same = (each.rule, each.holds, each.words, each.parent, each.key, each.place)
+        if same in beside:
+            continue
+        beside.add(same)
         mention = (each.rule, each.parent, each.key)
         if not each.because:
             found.append(each)

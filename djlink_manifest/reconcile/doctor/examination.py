@@ -14,7 +14,7 @@ from djlink_manifest.manifest.models.servers import ServerSpec
 from djlink_manifest.manifest.models.values import Manifest, SourceSpec
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.address import ServerAddress, is_loopback
-from djlink_manifest.model.server.catalog import Catalog, Mark, TableName
+from djlink_manifest.model.server.catalog import Catalog, Mark, TableName, fingerprint
 from djlink_manifest.model.server.health import Diagnosis, ExaminedServer, Finding, Health
 from djlink_manifest.model.stores.store import Stores
 from djlink_manifest.model.tables.owner_views import owner_schema
@@ -92,6 +92,12 @@ def examine(manifest: Manifest, environ: Mapping[str, str], report: Words | None
         )
 
 
+def _is_local_too(source: _Seen, local: _Seen | DjlinkError) -> bool:
+    if isinstance(local, DjlinkError):
+        return False
+    return fingerprint(source.catalog.identity) == fingerprint(local.catalog.identity)
+
+
 def _outbound(spec: SourceSpec, environ: Mapping[str, str]) -> str | DjlinkError:
     try:
         return resolve_outbound(spec, environ)
@@ -162,7 +168,10 @@ def _findings(
         version = one.catalog.identity.version
         words = f"{version.vendor} {version.text} at {one.address.host}:{one.address.port}, as "
         yield Finding(name, "reachable", "ok", f"{words}{one.catalog.identity.account}, {one.seconds:.1f}s")
-        yield from server_findings(name, is_loopback(one.address.host), one.health, now)
+        settings = server_findings(name, is_loopback(one.address.host), one.health, now)
+        if name != "local" and _is_local_too(one, local):  # where the local server wants it on
+            settings = (each for each in settings if each.subject != "local_infile")
+        yield from settings
         if name == "local":
             leaving = {mark.local_schema for marks in going.values() for mark in marks}
             former = local_schemas(manifest) & one.catalog.all_schemas

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from djlink_manifest.model.server.health import LEVELS, Diagnosis, ExaminedServer, Finding, Level
 from djlink_manifest.report.screen.figures import counted
-from djlink_manifest.report.screen.terminal import line, plain
+from djlink_manifest.report.screen.layout import Item, Rows
+from djlink_manifest.report.screen.rows import DONE, FAILED, TROUBLE, WAITS, Row
+from djlink_manifest.report.screen.terminal import line
 
 FORMAT_VERSION = 1
-SIGNS: dict[Level, tuple[str, str]] = {
-    "ok": ("✓", "bold green"),
-    "note": ("·", "bold cyan"),
-    "warning": ("!", "bold yellow"),
-    "error": ("✗", "bold red"),
-}
+SIGNS: dict[Level, str] = {"ok": DONE, "note": WAITS, "warning": TROUBLE, "error": FAILED}
 
 
-def diagnosis_lines(diagnosis: Diagnosis, *, quiet: bool = False) -> list[Text]:
+def diagnosis_lines(diagnosis: Diagnosis, *, quiet: bool = False) -> list[Item]:
     """Return the findings of each server, with their reasons and fixes, and a line with the totals.
 
     `quiet` omits findings that are ok.
     """
-    lines = list[Text]()
+    lines = list[Item]()
     for server in diagnosis.servers:
         findings = [f for f in diagnosis.findings if f.server == server.name]
         shown = [f for f in findings if not quiet or f.level != "ok"]
-        lines += [_heading(server), *_found(shown), line()]
+        lines += [_heading(server), Rows(tuple(_found(shown))), line()]
     return [*lines, line((_sums(diagnosis), "bold"))]
 
 
@@ -53,15 +49,13 @@ def _heading(server: ExaminedServer) -> Text:
     return line((server.name, "bold"), place, (about, "dim"))
 
 
-def _found(findings: list[Finding]) -> Iterator[Text]:
-    width = max((cell_len(plain(f.subject)) for f in findings), default=0)
+def _found(findings: Iterable[Finding]) -> Iterator[Row]:
     for finding in findings:
-        sign, style = SIGNS[finding.level]
-        subject = finding.subject + " " * (width - cell_len(plain(finding.subject)))
-        yield line("  ", (sign, style), " ", (subject, "bold"), "  ", finding.words)
-        for label, words in (("why: ", finding.why), ("fix: ", finding.fix)):
+        sign = SIGNS[finding.level]
+        yield Row(sign, finding.subject, finding.words)
+        for label, words in (("why", finding.why), ("fix", finding.fix)):
             if words:
-                yield line(" " * (width + 6), (label, "cyan"), words)
+                yield Row(sign, "", f"{label}: {words}", style="dim")
 
 
 def _sums(diagnosis: Diagnosis) -> str:

@@ -22,6 +22,7 @@ from djlink_manifest.reconcile.plan.actions import (
 )
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.report.plan.json_form import link_json
+from djlink_manifest.report.screen.layout import Flow, Hanging, Item
 from djlink_manifest.report.screen.terminal import Span, line
 
 FORMAT_VERSION = 1
@@ -35,25 +36,30 @@ LETTERS = (
 )
 
 
-def explanation_lines(explanation: Explanation, plan: LinkPlan) -> list[Text]:
+def explanation_lines(explanation: Explanation, plan: LinkPlan) -> list[Item]:
     """Return where the entity exists, why it is wanted or not, the next step, and what blocks it."""
     place = f"   {plan.location}" if plan.location else ""
-    lines = [line((explanation.address, "bold"), f"  {keyed(explanation.key)}", (place, "dim"))]
-    facts: list[Span] = ["  "]
-    for (letter, word), value in zip(LETTERS, explanation.presence, strict=True):
-        facts += [(f"{letter} {int(value)}", "bold green" if value else "dim"), f" {word}   "]
-    lines += [line(*facts), line("  ", ("state    ", "cyan"), (explanation.state, "bold"))]
+    head = line((explanation.address, "bold"), f"  {keyed(explanation.key)}", (place, "dim"))
+    facts = (
+        line((f"{letter} {int(value)}", "bold green" if value else "dim"), f" {word}")
+        for (letter, word), value in zip(LETTERS, explanation.presence, strict=True)
+    )
+    lines: list[Item] = [Hanging(head, 2), Flow(tuple(facts)), _fact("state", (explanation.state, "bold"))]
     if explanation.equal is not None:
         same = (
             "its rows are the same on both sides"
             if explanation.equal
             else "its rows differ between the two sides"
         )
-        lines.append(line("  ", ("rows     ", "cyan"), same))
-    lines += [line("  ", ("since    ", "cyan"), words) for words in _records(explanation.records)]
+        lines.append(_fact("rows", same))
+    lines += [_fact("since", words) for words in _records(explanation.records)]
     lines += [line(), line(("Wanted: ", "bold"), _wanted(explanation))]
     lines += _reasons(distinct_reasons(explanation.reasons), "  ")
     return [*lines, line(), *_follows(explanation, plan)]
+
+
+def _fact(label: str, words: Span) -> Hanging:
+    return Hanging(line("  ", (label.ljust(9), "cyan"), words), 11)
 
 
 def explanation_json(explanation: Explanation, plan: LinkPlan) -> dict[str, Any]:

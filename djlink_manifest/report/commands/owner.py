@@ -10,6 +10,8 @@ from rich.text import Text
 
 from djlink_manifest.model.links.holding import Done, LinkHolding, TableHolding, Unreadable
 from djlink_manifest.report.screen.figures import counted
+from djlink_manifest.report.screen.layout import Item, Rows
+from djlink_manifest.report.screen.rows import NOTE, Row
 from djlink_manifest.report.screen.terminal import line
 
 JSON = dict[str, Any]
@@ -23,7 +25,7 @@ def age(seconds: int) -> str:
     return counted(seconds // HOUR, "hour") if seconds >= HOUR else "less than an hour"
 
 
-def board_lines(tables: Sequence[TableHolding]) -> Iterator[Text]:
+def board_lines(tables: Sequence[TableHolding]) -> Iterator[Item]:
     """Return each table with a line for each lab and the state of its requests."""
     for number, table in enumerate(tables):
         if number:
@@ -32,8 +34,10 @@ def board_lines(tables: Sequence[TableHolding]) -> Iterator[Text]:
         yield line((table.name, "bold"), rows)
         if not table.links:
             yield line(("  no lab has linked it", "dim"))
-        for each in table.links:
-            yield line(f"  {each.link.lab}  ", (_has(each), "" if each.held else "dim"))
+        labs = (
+            Row(NOTE, each.link.lab, _has(each), style="" if each.held else "dim") for each in table.links
+        )
+        yield Rows(tuple(labs))
         for sentence in progress(table):
             yield line((f"  {sentence}", "bold"))
 
@@ -53,13 +57,14 @@ def progress(table: TableHolding) -> Iterator[str]:
         yield f"{counted(unheld, 'row')} requested that a lab does not hold: the lab will not pull them"
 
 
-def touched_lines(tables: Sequence[TableHolding]) -> Iterator[Text]:
+def touched_lines(tables: Sequence[TableHolding]) -> Iterator[Item]:
     """Yield the tables that a request or a deletion concerns, dependents first, with who holds their rows."""
-    width = max((len(table.name) for table in tables), default=0)
+    rows = list[Row]()
     for table in tables:
         held = [f"{each.link.lab} {each.held:,}" for each in table.links if each.held]
         who = f"held by {', '.join(held)}" if held else ("held by no lab" if table.links else "not linked")
-        yield line((f"  {table.name:<{width}}", "bold"), f"  {counted(table.rows or 0, 'row')}  ", who)
+        rows.append(Row(NOTE, table.name, f"{counted(table.rows or 0, 'row')}, {who}"))
+    yield Rows(tuple(rows))
 
 
 def done_lines(done: Sequence[Done], what: str) -> Iterator[Text]:

@@ -139,7 +139,10 @@ def _below(head: Text, row: Row, width: int) -> Iterator[Text]:
     place, indent = plain(row.place), INDENT + STEP
     beside = place and row.subject and cell_len(head.plain) + GAP + cell_len(place) <= width
     if row.subject:
-        yield head + Text(" " * GAP + place, "dim") if beside else head
+        if beside:
+            yield head + Text(" " * GAP + place, "dim")
+        else:
+            yield from folded(head, width, width, hang=indent)
         head = Text()
     head = head + " " * (indent - cell_len(head.plain))
     lines = folded(line((row.words, row.style)), width - indent, width - indent, hang=INDENT)

@@ -16,6 +16,7 @@ from djlink_manifest.report.plan.text import plan_lines
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from djlink_manifest.report.screen.layout import Item, laid_out
 from tests.unit import plan_samples as samples
+from tests.unit.screen_samples import SCREENS
 
 FOLDER = Path(__file__).parent
 
@@ -28,9 +29,18 @@ def _plan_in(width: int) -> Callable[[], str]:
     return lambda: _joined(plan_lines(samples.rich_plan()), width)
 
 
+def _screen_in(screen: Callable[[], list[Item]], width: int) -> Callable[[], str]:
+    return lambda: _joined(screen(), width)
+
+
 TEXTS: dict[str, Callable[[], str]] = {
     "plan.txt": lambda: _joined(plan_lines(samples.rich_plan())),
     **{f"plan_{width}.txt": _plan_in(width) for width in (20, 60, 100, 160)},
+    **{
+        f"{name}_{width}.txt": _screen_in(screen, width)
+        for name, screen in SCREENS.items()
+        for width in (60, 100)
+    },
     "plan_wide.txt": lambda: _joined(plan_lines(samples.wide_plan()), 100),
     "plan_summary.txt": lambda: _joined(plan_lines(samples.rich_plan(), detail="schemas"), 100),
     "plan_quiet.txt": lambda: _joined(plan_lines(samples.quiet_plan())),
