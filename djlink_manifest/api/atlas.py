@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from djlink_manifest.api.commands import completed_html, errors_name, of_files
 from djlink_manifest.api.connecting import connection_to
 from djlink_manifest.api.homes import Listed, Tables
 from djlink_manifest.api.linked import linked_class
@@ -18,6 +19,7 @@ from djlink_manifest.manifest.models.secrets import resolve_server
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.link import Link
+from djlink_manifest.model.next_steps import completed
 from djlink_manifest.reconcile.pipeline import Job, open_job
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.runtime.events import Event, Listener, Report
@@ -26,23 +28,28 @@ from djlink_manifest.report.plan.html import plan_html, table_html
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.summary import outcome_words, report_lines
 from djlink_manifest.report.plan.text import plan_lines
-from djlink_manifest.report.screen.layout import laid_out
+from djlink_manifest.report.screen.layout import Item, laid_out
 
 Paths: TypeAlias = "str | Path | Sequence[str | Path]"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ShownPlan(Plan):
-    """A plan that a notebook shows as a table, and `print` as the command does."""
+    """A plan that a notebook shows as a table, and `print` as the command does.
+
+    `given` are the files and folders that it was made from, which the commands in it name.
+    """
+
+    given: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(each.plain for each in laid_out(plan_lines(self)))
+        return _printed(plan_lines(self), self.given)
 
     def __repr__(self) -> str:
         return f"<plan of {self.manifest}: {closing(self)[0]}>"
 
     def _repr_html_(self) -> str:
-        return plan_html(self)
+        return completed_html(plan_html(self), of_files(self.given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class Applied:
         return self.report.succeeded and not self.plan.has_errors
 
     def __str__(self) -> str:
-        return "\n".join(each.plain for each in laid_out(report_lines(self.plan, self.report)))
+        return _printed(report_lines(self.plan, self.report), self.plan.given)
 
     def _repr_html_(self) -> str:
         rows = [
@@ -75,8 +82,9 @@ class Atlas(Mapping[str, Any]):
     `pull` brings what the manifest wants, and the parents it needs.
     """
 
-    def __init__(self, manifest: Manifest, connection: Any = None) -> None:
+    def __init__(self, manifest: Manifest, connection: Any = None, files: Sequence[str] = ()) -> None:
         self.manifest = manifest
+        self.files = tuple(files)
         self._connection = connection
         self._links: dict[str, Link] | None = None
         self._down: dict[str, ServerFacts] = {}
@@ -85,7 +93,8 @@ class Atlas(Mapping[str, Any]):
 
     def __getitem__(self, address: str) -> Any:
         if address not in self._classes:
-            self._classes[address] = self._made(address)
+            with errors_name(self.files):
+                self._classes[address] = self._made(address)
         return self._classes[address]
 
     def __iter__(self) -> Iterator[str]:
@@ -107,7 +116,7 @@ class Atlas(Mapping[str, Any]):
 
     def _all(self) -> dict[str, Link]:
         if self._links is None:
-            with open_job(self.manifest, os.environ) as job:
+            with errors_name(self.files), open_job(self.manifest, os.environ) as job:
                 self._links = {link.address: link for link in job.links}
                 self._down = {facts.name: facts for facts in job.servers if facts.problem}
                 self._refused = job.refusals
@@ -143,7 +152,7 @@ class Atlas(Mapping[str, Any]):
                 hint="apply the manifest first: djlink_manifest.apply(...), or `djlink apply`",
             )
         name = address.rsplit(".", 1)[1]
-        home = Listed(self.manifest, address, name, tables, connection)
+        home = Listed(self.manifest, address, name, tables, connection, self.files)
         return linked_class(name, home, tables, {"__doc__": link.definition.comment, "__module__": __name__})
 
     def _local(self) -> Any:
@@ -168,7 +177,7 @@ def load(paths: Paths, *, connection: Any = None) -> Atlas:
     problem; nothing is asked of a server yet.
     """
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
-    return Atlas(read_manifest(listed), connection)
+    return Atlas(read_manifest(listed), connection, tuple(map(str, listed)))
 
 
 def plan(
@@ -187,8 +196,12 @@ def plan(
     cannot be used.
     """
     options: dict[str, Any] = {"targets": targets, "excludes": excludes, "parallelism": parallelism}
-    with open_job(_manifest(manifest), os.environ, listener=progress, **options) as job:
-        return _shown(job, verify)
+    atlas = _atlas(manifest)
+    with (
+        errors_name(atlas.files),
+        open_job(atlas.manifest, os.environ, listener=progress, **options) as job,
+    ):
+        return _shown(job, verify, atlas.files)
 
 
 def apply(
@@ -208,8 +221,9 @@ def apply(
     one of the links.
     """
     options: dict[str, Any] = {"targets": targets, "excludes": excludes, "parallelism": parallelism}
-    with open_job(_manifest(manifest), os.environ, **options) as job:
-        made = _shown(job, verify)
+    atlas = _atlas(manifest)
+    with errors_name(atlas.files), open_job(atlas.manifest, os.environ, **options) as job:
+        made = _shown(job, verify, atlas.files)
         if not made.has_changes:
             return Applied(made, Report(()))
         return Applied(made, job.apply(made, progress or _quiet, stop or threading.Event()))
@@ -219,13 +233,18 @@ def _quiet(event: Event) -> None:
     return None
 
 
-def _manifest(manifest: Atlas | Paths) -> Manifest:
-    return manifest.manifest if isinstance(manifest, Atlas) else load(manifest).manifest
+def _atlas(manifest: Atlas | Paths) -> Atlas:
+    return manifest if isinstance(manifest, Atlas) else load(manifest)
 
 
-def _shown(job: Job, verify: bool) -> ShownPlan:
+def _shown(job: Job, verify: bool, files: tuple[str, ...]) -> ShownPlan:
     made = job.plan(verify=verify)
-    return ShownPlan(**{each.name: getattr(made, each.name) for each in fields(made)})
+    return ShownPlan(**{each.name: getattr(made, each.name) for each in fields(made)}, given=files)
+
+
+def _printed(items: Iterable[Item], files: Sequence[str]) -> str:
+    options = of_files(files)
+    return "\n".join(each.plain for each in laid_out(items, None, lambda text: completed(text, options)))
 
 
 def _stands(connection: Any, table: tuple[str, str]) -> bool:

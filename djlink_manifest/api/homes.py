@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from djlink_manifest.api.commands import of_files
 from djlink_manifest.api.connecting import connection_to, knows_stores
 from djlink_manifest.api.hints import in_python
 from djlink_manifest.api.manifests import (
@@ -29,6 +30,7 @@ from djlink_manifest.manifest.models.values import Manifest, Removed, SourceSpec
 from djlink_manifest.manifest.text.nodes import Origin
 from djlink_manifest.manifest.text.scalars import written
 from djlink_manifest.model.links.selection import Condition
+from djlink_manifest.model.next_steps import completed
 from djlink_manifest.model.server.catalog import Mark
 from djlink_manifest.model.tables.naming import APPROVED, REQUESTED, source_of
 from djlink_manifest.reconcile.observe.marks import marks_in
@@ -225,6 +227,7 @@ class Listed:
     name: str
     tables: Tables
     connection: Any
+    files: tuple[str, ...] = ()
     along: bool = field(default=True, init=False)
 
     def source_connection(self) -> Any:
@@ -252,8 +255,8 @@ class Listed:
         )
 
     def worded(self, hint: str | None) -> str | None:
-        """The core speaks of manifests."""
-        return hint
+        """The core speaks of manifests; its commands name the one that was loaded."""
+        return hint and completed(hint, of_files(self.files))
 
     def _spec(self) -> SourceSpec:
         name = source_of(self.address)

@@ -220,6 +220,9 @@ def opened(home: Home, bound: BoundManifest, *, below: bool = False) -> Iterator
     except UsageError as error:
         if not error.message.startswith("--target"):
             raise
+    except DjlinkError as error:
+        error.hint = home.worded(error.hint)
+        raise
     with open_job(bound.manifest, bound.environ) as job:
         raise _no_link(home, job)
 
