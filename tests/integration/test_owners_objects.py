@@ -285,7 +285,11 @@ def test_an_owners_command_follows_no_list_of_links_into_another_schema(
     )
     ask(server, f"CREATE OR REPLACE VIEW `{evil}`.links AS {row} FROM DUAL WHERE `{evil}`.fail() = 1")
     code, out, err = source.says("held")
-    assert (code, "Session" in out, f"{evil} cannot be read: ha" in err) == (1, True, True), err
+    assert (code, "Session" in out, f"{evil} cannot be read: a trigger or a stored function" in err) == (
+        1,
+        True,
+        True,
+    ), err
     for odd in ("CONCAT('x', CHAR(0))", "NULL", "REPEAT('x', 99)"):
         odd_row = row.replace("'x' AS outbound_table", f"{odd} AS outbound_table")
         ask(server, f"CREATE OR REPLACE VIEW `{evil}`.links AS {odd_row}")

@@ -116,7 +116,8 @@ def translated(error: Exception, address: ServerAddress, identity: ServerIdentit
         return AlreadyExists(said, code=code, server=server, hint=hint)
     if code in REFUSED_ROWS:
         words = (
-            said or "a trigger of the table refused a row; its message is not shown, as it may hold values"
+            said
+            or "a trigger or a stored function raised an error; its message is not shown, as it may hold values"
         )
         return RowsRefused(words, code=code, server=server)
     told = WORDS.get(code, UNKNOWN)

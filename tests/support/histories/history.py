@@ -139,7 +139,7 @@ class History(People):
             for key, (at, granted) in self.place.requests(table).items()
             if not granted and key not in approved
         }
-        if self.runs("approve", self.place.address(table), "-f", path, "--by", "a.lee"):
+        if self.runs("approve", self.place.address(table), "-f", path, "--into", path, "--by", "a.lee"):
             return  # nothing awaits an approval
         entry = next(e for e in self.read(path)["approvals"] if e not in [dict(a.entry) for a in self.agreed])
         new = Agreed(table, entry, frozenset(open_))
