@@ -180,7 +180,7 @@ def test_a_row_that_came_after_the_plan_is_refused_by_the_server_and_the_rest_go
     person = outcome(rig, report, "Person")
     assert (person.status, person.counts.refused, person.counts.pulled) == ("failed", 1, 1)
     assert "refused 1 entity" in person.problem
-    assert "late" in person.problem  # the server's own words
+    assert "person.by_tag" in person.problem  # the key in the server's own words, and not the value
     visit = outcome(rig, report, "Visit")
     assert (visit.status, visit.counts.pulled) == ("done", 2)
     assert held_keys(rig, "person") == {1, 2, 6}
