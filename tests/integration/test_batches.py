@@ -213,7 +213,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     rows = list[bytes]()
     packets = Session.packets
 
-    def reading(session: Session, statement: Sql, **how: Any) -> Iterator[tuple[int, list[bytes]]]:
+    def reading(session: Session, statement: Sql, **how: bool) -> Iterator[tuple[int, list[bytes]]]:
         for count, found in packets(session, statement, **how):
             rows.extend(found)
             yield count, found

@@ -115,9 +115,8 @@ def translated(error: Exception, address: ServerAddress, identity: ServerIdentit
         hint = "it was created after the plan was made: plan again"
         return AlreadyExists(said, code=code, server=server, hint=hint)
     if code in REFUSED_ROWS:
-        words = (
-            said
-            or "a trigger or a stored function raised an error; its message is not shown, as it may hold values"
+        words = said or (
+            "a trigger or a stored function raised an error; its message is not shown, as it may hold values"
         )
         return RowsRefused(words, code=code, server=server)
     told = WORDS.get(code, UNKNOWN)
