@@ -40,7 +40,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Hanging:
-    """A text whose further lines begin in a column, if there is room beside it."""
+    """A text whose further lines begin in a column; without room there, all from the column on is below."""
 
     text: Text
     column: int
@@ -62,8 +62,7 @@ def laid_out(
                 yield from _flow(texts, gap, width)
             case Hanging(text=text, column=column):
                 text = _retyped(text, typed)
-                hang = column if width is not None and column + NARROWEST // 2 <= width else STEP
-                yield from [text] if width is None else folded(text, width, width, hang=hang)
+                yield from [text] if width is None else _hanging(text, column, width)
             case Text() if width is None or item.no_wrap:
                 yield _retyped(item, typed)
             case Text():
@@ -163,6 +162,21 @@ def _flow(texts: Sequence[Text], gap: int, width: int | None) -> Iterator[Text]:
         made = made + " " * (gap if used else INDENT) + text
     if made.plain:
         yield made
+
+
+def _hanging(text: Text, column: int, width: int) -> Iterator[Text]:
+    if column + NARROWEST // 2 <= width or cell_len(text.plain) <= width:
+        yield from folded(text, width, width, hang=column)
+        return
+    at = used = 0
+    while at < len(text) and used < column:
+        used += cell_len(text.plain[at])
+        at += 1
+    head, rest = text[:at], text[at:]
+    head.rstrip()
+    yield from folded(head, width, width, hang=STEP)
+    if rest.plain.strip():
+        yield from folded(Text(" " * STEP) + rest, width, width, hang=STEP)
 
 
 def _hung(text: Text, width: int) -> list[Text]:

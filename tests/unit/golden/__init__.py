@@ -44,6 +44,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "plan_wide.txt": lambda: _joined(plan_lines(samples.wide_plan()), 100),
     "plan_summary.txt": lambda: _joined(plan_lines(samples.rich_plan(), detail="schemas"), 100),
     "plan_quiet.txt": lambda: _joined(plan_lines(samples.quiet_plan())),
+    "status_60.txt": lambda: _joined(status_lines(samples.rich_plan()), 60),
     "status.txt": lambda: _joined(status_lines(samples.rich_plan())),
     "report.txt": lambda: _joined(report_lines(samples.rich_plan(), samples.report())),
     "diagnostics.txt": lambda: _joined(diagnostic_lines(samples.DIAGNOSTICS)),
