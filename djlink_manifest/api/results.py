@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from djlink_manifest.model.counting import counted
 from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull, PullAgain
 from djlink_manifest.reconcile.plan.plan import LinkPlan
 from djlink_manifest.reconcile.runtime.events import LinkOutcome
@@ -33,8 +34,9 @@ class Pulled:
     along: tuple[LinkOutcome, ...] = ()
 
     def _repr_html_(self) -> str:
+        came = f"{counted(self.entities, 'entity', 'entities')} ({counted(self.rows, 'row')}"
         rows = [
-            ("pulled", f"{self.entities:,} entities ({self.rows:,} rows, {self.bytes:,} bytes)"),
+            ("pulled", f"{came}, {self.bytes:,} bytes)"),
             *([("protected", f"{self.registered:,}")] if self.registered else []),
             *((f"also pulled: {each.address}", f"{each.counts.pulled:,}") for each in self.along),
             *((reason, f"{count:,} skipped") for reason, count in self.left_out),

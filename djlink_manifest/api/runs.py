@@ -23,6 +23,7 @@ from djlink_manifest.errors import (
     Unreachable,
     UsageError,
 )
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.link import not_pulled
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.model.tables.naming import source_of
@@ -326,9 +327,8 @@ def _check_parents(link_plan: LinkPlan) -> None:
     parents = sorted(missing)
     first = parents[0].rpartition(".")[2]
     raise LinkRefused(
-        f"{link_plan.address}: {count:,} entities refer to entities of {', '.join(parents)} "
-        "that are not pulled; "
-        "nothing was pulled",
+        f"{link_plan.address}: {counted(count, 'entity refers', 'entities refer')} to entities of "
+        f"{', '.join(parents)} that are not pulled; nothing was pulled",
         link=link_plan.address,
         location=link_plan.location,
         hint=f"pull the parent first: {first}().pull()",

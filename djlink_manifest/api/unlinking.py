@@ -9,6 +9,7 @@ from djlink_manifest.api.homes import Home
 from djlink_manifest.api.manifests import BoundManifest
 from djlink_manifest.api.runs import applied, refused
 from djlink_manifest.errors import UnlinkFailed, Unreachable, UsageError
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.selection import Condition
 from djlink_manifest.reconcile.pipeline import open_job
 from djlink_manifest.reconcile.plan.removals import Removal
@@ -55,7 +56,7 @@ def _agreed(removal: Removal, prompt: bool | None) -> bool:
         if removal.table == "drop"
         else f"keep {local_name} as a table of your own"
     )
-    words = f"Release {removal.held:,} entities at the source, and {what}?"
+    words = f"Release {counted(removal.held, 'entity', 'entities')} at the source, and {what}?"
     prompts = dj.config["safemode"] if prompt is None else prompt
     return not prompts or user_choice(words, default="no") == "yes"
 

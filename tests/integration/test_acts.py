@@ -207,7 +207,7 @@ def test_rows_of_ours_in_a_table_with_the_name_of_a_part_keep_what_they_refer_to
     assert report.succeeded
     assert keys(lab, "session")[1] == [10, 20, 30, 40]
     [block] = [b for b in planned_of(lab, plan, "Session").blocked if b.kind == "review"]
-    assert f"{schema}.session__note (1 rows)" in block.reason
+    assert f"{schema}.session__note (1 row)" in block.reason
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_what_the_page_says_to_type_takes_a_request_through_both_labs_and_back(r
     # the plan of the first apply after the request: who holds what, and the page's next line
     held = told[3]
     who = f"map (map@theirlab.example) of {rig.names('ours_session')}"
-    assert f"another lab links the local table and holds them: {who}.session (1 rows)" in held
+    assert f"another lab links the local table and holds them: {who}.session (1 row)" in held
     assert f"{who}.scan (2 rows)" in held
     printed = re.findall(r"`(djlink source request [^`]*)`", held)
     assert page.commands()[4][1].removesuffix(" --yes") in printed

@@ -92,7 +92,7 @@ def test_rows_of_the_labs_own_hold_back_what_they_depend_on_and_the_plans_line_d
     assert local(lab, "subject", "name") == {("ann",), ("eve",)}
     [held] = [b for b in subject.blocked if b.kind == "review"]
     assert held.count == 1
-    assert f"{fit.replace('`', '')} (1 rows)" in held.reason
+    assert f"{fit.replace('`', '')} (1 row)" in held.reason
 
     line = (held.hint or "").partition("apply again: ")[2]
     removed = run_line(lab, line)

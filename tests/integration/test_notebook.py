@@ -232,7 +232,7 @@ def test_children_keep_their_foreign_key_and_come_after_their_parents(notebook: 
     assert len(session.outbound) == len(session()) == 0
     pulled(subject, "subject = 'A1'")
     assert pulled(session) == 2
-    with pytest.raises(LinkRefused, match="1 entities refer to"):
+    with pytest.raises(LinkRefused, match="1 entity refers to"):
         session().pull("subject = 'B1'", display_progress=False)
 
 

@@ -99,7 +99,7 @@ def test_rows_of_the_labs_own_keep_the_part_rows_that_they_refer_to(lab: Rig, ru
     plan, report = verified(lab)
     assert held(lab, plan).kind == "error"
     assert held(lab, plan).count == 1
-    assert f"{lab.names('own')}.mine (1 rows)" in held(lab, plan).reason
+    assert f"{lab.names('own')}.mine (1 row)" in held(lab, plan).reason
     assert [a.entities for a in cell(lab, plan).actions if isinstance(a, Refill)] == [2]
     assert report.succeeded, report
     assert lab_rows(lab) == before

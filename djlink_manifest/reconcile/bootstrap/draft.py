@@ -10,6 +10,7 @@ from djlink_manifest.manifest.edit.draft import DraftSchema, DraftTable
 from djlink_manifest.manifest.models.match import EquallyClose, is_excluded, rule_for
 from djlink_manifest.manifest.models.names import identifier_fault, table_fault, unlinkable
 from djlink_manifest.manifest.models.values import SchemaSpec
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.server.catalog import Catalog, Size, TableName
 from djlink_manifest.model.server.partly_seen import partly_seen
 from djlink_manifest.model.server.rights import OUTBOUND_RIGHTS, grant, missing
@@ -165,7 +166,7 @@ class _CatalogView:
 
 def _about(table: TableDefinition, sizes: Mapping[TableName, Size]) -> str:
     rows = sizes.get((table.schema, table.name), Size(0, 0)).rows
-    words = [f"~{rows:,} rows"]
+    words = [f"~{counted(rows, 'row')}"]
     if table.parts:
         words.append("1 part" if len(table.parts) == 1 else f"{len(table.parts)} parts")
     return ", ".join(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.server.catalog import Catalog, Mark, fingerprint
 from djlink_manifest.model.server.epochs import LocalServer, Verdict, judged, local_server
@@ -194,4 +195,4 @@ def owner_findings(name: str, outbound: str, source: Catalog) -> Iterator[Findin
 
 
 def _links(count: int) -> str:
-    return "1 link" if count == 1 else f"{count:,} links"
+    return counted(count, "link")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.next_steps import command
 from djlink_manifest.model.server.epochs import EpochState, Verdict
@@ -71,9 +72,9 @@ def how_to_confirm(addresses: Sequence[str], state: EpochState) -> str:
 
 def unconfirmed_warnings(links: Mapping[str, EpochState]) -> Iterator[str]:
     """Words of a plan for links whose server is not confirmed, one for each cause of each source."""
-    counted = Counter((source_of(a), cause_of(s), s.verdict) for a, s in links.items())
-    for (source, cause, verdict), count in sorted(counted.items()):
-        those = "1 link" if count == 1 else f"{count:,} links"
+    found = Counter((source_of(a), cause_of(s), s.verdict) for a, s in links.items())
+    for (source, cause, verdict), count in sorted(found.items()):
+        those = counted(count, "link")
         state = EpochState(verdict)
         yield (
             f"{those} of {source}: {cause}; rows are pulled, but releases, approvals and deletions wait: "

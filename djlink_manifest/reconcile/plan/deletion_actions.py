@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.entity import Step
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.reconcile.plan.actions import Action, Approve, Blocked, Claim, Delete, Mend
@@ -83,7 +84,7 @@ def kept_by_own_rows(link: Link, closure: Closure, why: str) -> Blocked:
     reasons, hints = list[str](), list[str]()
     for outbound in (True, False):
         found = [rows for rows in closure.lab if rows.outbound is outbound]
-        tables = ", ".join(f"{rows.table} ({rows.rows:,} rows)" for rows in found)
+        tables = ", ".join(f"{rows.table} ({counted(rows.rows, 'row')})" for rows in found)
         if found and outbound:
             reasons.append(f"another lab links the local table and holds them: {tables}")
             hints.append(how_released(link))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.entity import State, Step
 from djlink_manifest.model.links.graph import Edge, LinkGraph
 from djlink_manifest.model.links.link import Link
@@ -397,6 +398,6 @@ def concerned(plan: Plan) -> frozenset[str]:
 
 def _spent(approval: Approval) -> str:
     return (
-        f"{approval.location}: the approval of {approval.count:,} deletions of {approval.link} is spent: it "
-        "covers no open request; `djlink fmt --prune` removes it"
+        f"{approval.location}: the approval of {counted(approval.count, 'deletion')} of {approval.link} is "
+        "spent: it covers no open request; `djlink fmt --prune` removes it"
     )

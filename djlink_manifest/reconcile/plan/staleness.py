@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.link import Growth
 from djlink_manifest.reconcile.plan.actions import Approve, Claim, Delete, GiveUp, Mend, Release
 from djlink_manifest.reconcile.plan.bounds import Bound, Letting
@@ -112,4 +113,4 @@ def _removal(planned: Bound | None, now: Bound | None) -> str:
 
 
 def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+    return counted(count, "row")

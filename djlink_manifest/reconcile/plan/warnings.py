@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from djlink_manifest.model.counting import counted
 from djlink_manifest.model.links.entity import State, Step
 from djlink_manifest.model.links.link import Link
 from djlink_manifest.model.links.local_rules import LocalRule, Obstacle
@@ -94,11 +95,11 @@ def relied_on(link: Link, relied: ReliedOn | None, files: Sequence[str]) -> Iter
         hint = f"grant the local account access ({grants}), then plan again"
         yield Blocked("error", f"{why}{tables}", relied.entities, hint)
     elif relied.lab:
-        tables = ", ".join(f"{name} ({rows:,} rows)" for name, rows in relied.lab)
+        tables = ", ".join(f"{name} ({counted(rows, 'row')})" for name, rows in relied.lab)
         hint = f"delete those rows of your own, then run `djlink apply --verify` again: {_line(link, files)}"
         yield Blocked("error", f"{why}rows of your own, {tables}", relied.entities, hint)
     else:
-        tables = ", ".join(f"{address} ({rows:,} rows)" for address, rows in relied.linked)
+        tables = ", ".join(f"{address} ({counted(rows, 'row')})" for address, rows in relied.linked)
         hint = "run `djlink apply` to update those links, then `djlink apply --verify` again"
         yield Blocked("upstream", f"{why}{tables}", relied.entities, hint)
 

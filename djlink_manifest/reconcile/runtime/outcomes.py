@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from djlink_manifest.model.counting import counted
 from djlink_manifest.reconcile.runtime.batches import Counters
 from djlink_manifest.reconcile.runtime.events import LinkOutcome, Status
 
@@ -64,4 +65,4 @@ def _left(counters: Counters) -> str | None:
 
 
 def _counted(entities: int) -> str:
-    return "1 entity" if entities == 1 else f"{entities:,} entities"
+    return counted(entities, "entity", "entities")

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from djlink_manifest.model.counting import counted as counted
 from djlink_manifest.model.vendors.widths import PAGE
 
 UNITS = ("kB", "MB", "GB", "TB", "PB")
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """Return a count with its noun: `1 link`, `1,240 links`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def size(count: int) -> str:
