@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +11,14 @@ from hypothesis import given, settings
 from djlink_manifest.model.server.catalog import Size
 from djlink_manifest.model.tables.definition import Column, TableDefinition
 from djlink_manifest.model.vendors.widths import PAGE, pulled_bytes, usual_row
-from djlink_manifest.reconcile.plan.actions import Pull
+from djlink_manifest.reconcile.plan.actions import Blocked, Pull
 from djlink_manifest.reconcile.plan.plan import Plan
+from djlink_manifest.reconcile.plan.removals import Removal
+from djlink_manifest.reconcile.runtime.events import Counts, LinkOutcome, Report
 from djlink_manifest.report.plan.json_form import plan_json, status_json
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.status import status_lines
+from djlink_manifest.report.plan.summary import report_lines
 from djlink_manifest.report.plan.text import plan_lines
 from djlink_manifest.report.plan.totals import of_plan
 from djlink_manifest.report.screen.figures import estimated, size
@@ -95,3 +99,13 @@ def test_each_number_of_a_plan_is_the_same_wherever_it_is_shown(plan: Plan) -> N
     assert of_plan(plan).bytes == sum(each.bytes for each in pulls) == summary["bytes"]
     if summary["bytes"] > PAGE:
         assert f"~{size(summary['bytes'])}" in said
+
+
+def test_the_rows_that_a_removed_link_releases_are_those_that_an_apply_counts() -> None:
+    gone = Removal("a.lab.Old", "keep", "a", "id", "out", "lab_old", "ours", "old", 3)
+    stays = replace(gone, address="a.lab.Kept", held=7, blocked=(Blocked("error", "rows refer to it"),))
+    plan = replace(samples.quiet_plan(), removals=(gone, stays))
+    assert closing(plan)[0] == "Plan: 1 link to remove (3 rows to release)."
+    done = LinkOutcome("a.lab.Old", "done", Counts(released=3), seconds=1.0, taken_out=True)
+    ended = [each.plain for each in laid_out(report_lines(plan, Report((done,), seconds=1.0)))]
+    assert "Apply: 1 link done; 3 released, 1.0s." in ended
