@@ -83,7 +83,10 @@ def standing(source: Source) -> set[str]:
 def test_the_script_frees_one_lab_and_leaves_all_else(source: Source, modes: str) -> None:
     before = standing(source)
     code, script, err = source.says("detach", source.rig.names("atlas"), administrator=True)
-    assert (code, err) == (0, "")
+    others = [each for each in err.splitlines() if source.rig.names("") not in each]
+    # an administrator sees what other tests make and drop meanwhile
+    assert len(others) == len(err.splitlines()), err
+    assert code == bool(others)
     assert run_script(source, script, modes) == ""
     gone = {name.replace(source.rig.names(""), "") for name in before - standing(source)}
     for base in ("lab_session", "other_scan"):
