@@ -15,7 +15,7 @@ from djlink_manifest.model.server.address import ServerAddress
 from djlink_manifest.model.server.catalog import TableName
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.owner.directory import Directory
-from djlink_manifest.owner.gathered import Gathered
+from djlink_manifest.owner.gathered import Gathered, unknown_rows
 from djlink_manifest.reconcile.resolve.where import where_problems
 from djlink_manifest.servers.ddl import detach_script
 from djlink_manifest.servers.owner import statements
@@ -72,7 +72,8 @@ class Desk(Directory):
 
         `requested`: only those that were requested or approved; of a table that no lab links, none. `relay`:
         only those whose deletion the source of the table requests, which is a local table of djlink. Raises
-        UsageError for a condition that does not fit the table, and for `relay` of a table that is none.
+        UsageError for a condition that does not fit the table, and for `relay` of a table that is none, and
+        DjlinkError where the views of a link do not say what was requested.
         """
         of = self.masters[place]
         vendor = self.session.identity.version.vendor
@@ -98,7 +99,10 @@ class Desk(Directory):
         if relay:
             wanted.add_new(statements.relayed(of, self._relayed(place)))
         for link in self.links.get(place, ()) if requested else ():
-            statements.add_requested(link, of, wanted)
+            try:
+                statements.add_requested(link, of, wanted)
+            except ServerError as error:
+                raise unknown_rows(self, link, "whose deletion was requested", error) from error
         meant.add_new(statements.chosen(of, where))
         all_.add_new(statements.in_both(wanted, meant))
 

@@ -130,12 +130,7 @@ class Gathered:
                 try:
                     statements.add_held(link, sets.of(place), sets.of(place, "held"))
                 except ServerError as error:
-                    dumb = views.unreadable(directory.session, f"{link.schema} ({link.base})", error)
-                    words = (
-                        f"{dumb.schema} cannot be read, so the rows that {link.lab} holds are unknown: "
-                        f"{dumb.reason}"
-                    )
-                    raise DjlinkError(words, hint=dumb.hint) from error
+                    raise unknown_rows(directory, link, f"that {link.lab} holds", error) from error
         sets.climb(self._along, "held")
         sets.of(self.root, "free").add_new(statements.without(sets.of(self.root), sets.of(self.root, "held")))
         sets.spread(self._along, "free")
@@ -216,3 +211,10 @@ def _shown(value: bytes | None) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return "0x" + value.hex()
+
+
+def unknown_rows(directory: Directory, link: OwnedLink, which: str, error: ServerError) -> DjlinkError:
+    """Return the error for a link whose views cannot be read; `which` says of which rows they would tell."""
+    dumb = views.unreadable(directory.session, f"{link.schema} ({link.base})", error)
+    words = f"{dumb.schema} cannot be read, so the rows {which} are unknown: {dumb.reason}"
+    return DjlinkError(words, hint=dumb.hint)

@@ -208,6 +208,28 @@ def test_what_cannot_be_done_is_named(source: Source) -> None:
 
 
 @alike
+@pytest.mark.parametrize("kind", ["requests", "approved"])
+def test_a_view_that_an_interrupted_removal_dropped_is_named_and_nothing_is_deleted(
+    source: Source, kind: str
+) -> None:
+    server = source.rig.server("lab_a")
+    assert source.says("request", "Session", "id=1", "--reason", "x", "--yes")[0] == 0
+    [(views,)] = ask(
+        server,
+        "SELECT GROUP_CONCAT(CONCAT('`', table_schema, '`.`', table_name, '`')) FROM information_schema.views"
+        f" WHERE table_schema LIKE '{source.rig.names('')}%owner'"
+        f" AND table_name LIKE '%lab\\_session\\_{kind}'",
+    )
+    ask(server, f"DROP VIEW {views}")
+    code, _, err = source.says("delete", "Session", "--yes")
+    assert code == 1
+    assert "cannot be read, so the rows" in err
+    assert "next: " in err
+    lab = source.rig.names("lab")
+    assert ask(server, f"SELECT id FROM {lab}.session ORDER BY id") == [(1,), (2,), (3,), (4,)]
+
+
+@alike
 def test_the_way_out_of_a_vanished_lab_frees_its_rows_and_no_others(source: Source) -> None:
     server = source.rig.server("lab_a")
     run_all(source.rig, f"INSERT INTO {source.table('atlas', 'lab_session', '_history')} (id, day, event)"

@@ -131,19 +131,18 @@ class People(RuleBasedStateMachine):
         approved = self.place.keys(table, "_deletion_approved")
         asked = set(self.place.requests(table)) | approved
         free = hanging(before, {table: asked - set(touching(before, table, held))})
-        with (
-            self.place.desk() as desk,
-            desk.gathered(self._table(desk, table), None, requested=True) as gathered,
-        ):
-            try:
+        told = False
+        try:
+            with (
+                self.place.desk() as desk,
+                desk.gathered(self._table(desk, table), None, requested=True) as gathered,
+            ):
                 gathered.free()
-            except DjlinkError as error:
-                if "cannot be read, so the rows" not in error.message:
-                    raise
-                told = True
-            else:
-                told = False
                 gathered.delete()
+        except DjlinkError as error:
+            if "cannot be read, so the rows" not in error.message:
+                raise
+            told = True
         if told:  # its views are half gone
             assert any(how and self.place.is_linked(t) for t, how in self.out.items())
             return
