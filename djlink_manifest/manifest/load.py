@@ -32,30 +32,32 @@ LOG = logging.getLogger("djlink.manifest")
 _OF_APPROVALS = ("manifest", "name", "approvals")
 
 
-def load(paths: Sequence[str | AnyPath], trust: TrustFile | None = None) -> Manifest:
-    """The manifest that files and folders make together. Raises ManifestError with every problem."""
-    manifest, diagnostics = read(paths, trust)
+def load(paths: Sequence[str | AnyPath], trust: TrustFile | None = None, *, links: bool = True) -> Manifest:
+    """The manifest that files and folders make, as of `read`. Raises ManifestError with every problem."""
+    manifest, diagnostics = read(paths, trust, links=links)
     if manifest is None:
         raise ManifestError(diagnostics)
     return manifest
 
 
 def read(
-    paths: Sequence[str | AnyPath], trust: TrustFile | None = None
+    paths: Sequence[str | AnyPath], trust: TrustFile | None = None, *, links: bool = True
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """The manifest, None where it has errors, and every problem found, errors and warnings, by place.
 
     Later paths are laid over earlier ones. A folder stands for all its `*.yaml`, side by side. The approvals
     of an `approvals.yaml` in the folder of a file are joined to the manifest's. Nothing is asked of a server,
     and no reference to a secret is resolved. With `trust`, all that the manifest would use and the trust file
-    does not allow is an error, as are files that are symbolic links to elsewhere.
+    does not allow is an error, as are files that are symbolic links to elsewhere; these are errors without
+    `links` too.
     """
+    is_strict = trust is not None or not links
     problems = Problems()
     files: list[str] = []
     merged: Fields | None = None
     for path in paths:
         place = Path(path) if isinstance(path, str) else path
-        fields = _at_path(place, files, problems, is_strict=trust is not None)
+        fields = _at_path(place, files, problems, is_strict=is_strict)
         if fields is not None:
             merged = fields if merged is None else overlaid(merged, fields, problems)
     if merged is None:
@@ -64,7 +66,7 @@ def read(
                 "no manifest file given", Spot(Location("manifest", 1, 1)), help="name a file: -f atlas.yaml"
             )
         return None, problems.sorted()
-    merged, found = _with_approvals(merged, paths, files, problems, is_strict=trust is not None)
+    merged, found = _with_approvals(merged, paths, files, problems, is_strict=is_strict)
     written, root = shaped(with_any_host(merged), problems)
     if written is None:
         return None, problems.sorted()
@@ -204,7 +206,8 @@ def _is_kept_out(path: AnyPath, problems: Problems, *, is_strict: bool) -> bool:
         problems.error(
             "a symbolic link leads out of the manifest's folder, or to something other than a YAML file",
             Spot(Location(str(path), 1, 1)),
-            help="with a trust file only files of the checkout itself are read: commit the file instead",
+            help="with a trust file, and to compare or to trust a manifest, only files of the checkout are "
+            "read: commit the file instead",
         )
         return True
     if Path(real).is_file() or Path(real).is_dir():  # not a pipe, which the caller made

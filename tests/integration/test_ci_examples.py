@@ -25,6 +25,7 @@ from tests.support.rig import PASSWORD, Rig
 ROOT = Path(__file__).parents[2]
 CI = ROOT / "examples" / "ci"
 WORKFLOW, PIPELINE = CI / "github-workflow.yml", CI / "gitlab-ci.yml"
+JOBS = ("check", "plan", "apply")
 SECRETS = {"DJ_PASS": PASSWORD, "LINK_PASS": PASSWORD}
 # what the steps call of GitHub: a comment is kept, a run's artifacts are copied
 GH = """#!/bin/sh -e
@@ -83,6 +84,32 @@ def test_no_step_puts_what_an_author_chose_into_a_script_and_only_steps_that_nee
         if job != "apply":
             assert all("DJLINK_TRUST" in s["env"] for s in steps(job) if "secrets." in str(s.get("env")))
     assert "secrets." not in str(steps("check"))
+
+
+def test_no_step_runs_code_of_the_checkout_or_lets_an_author_choose_what_is_trusted() -> None:
+    """`python -c` imports from the current folder; a base branch and a tag are chosen by who may push."""
+    text = WORKFLOW.read_text()
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    assert "base_ref" not in code
+    assert "python" not in "\n".join(step.get("run", "") for job in JOBS for step in steps(job))
+    bases = [s["env"]["BASE"] for job in JOBS for s in steps(job) if "BASE" in s.get("env", {})]
+    assert bases
+    assert set(bases) == {"refs/remotes/origin/main"}
+    # read as text: YAML 1.1 takes the key `on` for true
+    assert "pull_request:\n    branches: [main]\n" in code
+
+
+def test_the_page_of_a_merge_request_does_not_go_where_a_branch_has_led_it(tmp_path: Path) -> None:
+    script = yaml.safe_load(PIPELINE.read_text())["plan"]["script"]
+    (tmp_path / "prey").write_text("kept")
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout/plan.html").symlink_to("../prey")
+    (tmp_path / "djlink").write_text("#!/bin/sh\necho page\n")
+    (tmp_path / "djlink").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["bash", "-ec", "\n".join(script)], cwd=tmp_path / "checkout", env=environ, check=True)
+    assert (tmp_path / "prey").read_text() == "kept"
+    assert (tmp_path / "checkout/plan.html").read_text() == "page\n"
 
 
 class Runner:
@@ -151,7 +178,6 @@ class Runner:
     def _value(self, text: str) -> str:
         """A value of `env` with the service's expressions replaced."""
         known = {
-            "github.base_ref": "main",
             "runner.temp": str(self.temp),
             "github.token": "token",
             "github.event.pull_request.number": "7",

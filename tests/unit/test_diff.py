@@ -353,6 +353,22 @@ def test_what_names_no_manifest_is_refused_with_a_next_step(repository: Reposito
     assert ended.stdout == ""
 
 
+def test_a_name_that_a_tag_and_a_branch_have_is_refused_and_the_whole_name_is_read(
+    repository: Repository,
+) -> None:
+    """Who may push a tag would choose what a change is compared with."""
+    repository.commit(tables("T: {}"))
+    repository.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    repository.commit(tables("T: {where: {a: 1}}"))
+    assert "a = 1" in repository.diff("git:origin/main").stdout
+    for tag in ("origin/main", "main"):
+        repository.git("tag", tag)
+        ended = repository.diff(f"git:{tag}")
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert f"`git:{tag}` is ambiguous" in ended.stderr
+    assert "a = 1" in repository.diff("git:refs/remotes/origin/main").stdout
+
+
 def test_the_side_that_is_not_valid_is_named_and_both_are_told(repository: Repository) -> None:
     repository.commit(tables("T: {pul: all}"))
     written(repository.folder, tables("T: {}\nU: {unwnted: keep}"), "djlink.yaml")

@@ -22,6 +22,16 @@ PREY = {
 }
 
 
+MANIFEST = """\
+manifest: 1
+name: atlas
+contact: CONTACT
+local: {host: h, user: u, password: "${env:P}"}
+sources:
+  a: {host: h2, user: u, password: "${env:Q}", outbound: o, schema_name: x, schemas: {s: {tables: [T]}}}
+"""
+
+
 def lab(folder: Path) -> Path:
     top = folder / "checkout"
     (top / ".git").mkdir(parents=True)
@@ -40,14 +50,46 @@ def test_what_a_linked_file_holds_is_not_printed(prey: str, command: tuple[str, 
     (top / "djlink.yaml").symlink_to("../prey")
     ended = called(*command, environ={}, folder=top)
     printed = ended.stdout + ended.stderr
-    if command != ("trust",) or ended.returncode:  # which prints a manifest's own names
-        assert "canary" not in printed
+    assert "canary" not in printed
     if ended.returncode:
         assert "symbolic link" in printed or ended.returncode == 3  # fmt --check
     (top / "djlink.yaml").unlink()
     (top / "djlink.yaml").write_text(prey)
     shown = called("validate", environ={}, folder=top)
     assert "canary" in shown.stdout + shown.stderr or shown.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["djlink.yaml", "approvals.yaml"])
+@pytest.mark.parametrize(
+    "command", [("diff", "old/old.yaml"), ("diff", "old/old.yaml", "--markdown"), ("trust",)]
+)
+def test_a_valid_file_elsewhere_is_not_shown_over_a_link(
+    name: str, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Its values are what these commands show."""
+    top = lab(tmp_path)
+    approval = f"{{link: a.s.T, keys: 'sha256:{'a' * 64}', count: 1, until: 2026-11-20T09:00:00Z"
+    approval += ", by: secret-canary, date: 2026-11-20}"
+    prey = {
+        "djlink.yaml": MANIFEST.replace("CONTACT", "secret-canary"),
+        "approvals.yaml": f"approvals: [{approval}]\n",
+    }
+    (top / "old").mkdir()
+    for each in ("djlink.yaml", "old/old.yaml"):
+        (top / each).write_text(MANIFEST.replace("CONTACT", "data@lab.example"))
+    (top / name).unlink(missing_ok=True)
+    (top / name).write_text(prey[name])
+    assert (
+        name == "djlink.yaml"
+        or command == ("trust",)
+        or "canary" in called(*command, environ={}, folder=top).stdout
+    )
+    (top / name).rename(tmp_path / name)
+    (top / name).symlink_to(f"../{name}")
+    ended = called(*command, environ={}, folder=top)
+    assert ended.returncode == 1
+    assert "canary" not in ended.stdout + ended.stderr
+    assert "symbolic link" in ended.stderr
 
 
 def test_what_another_file_says_of_a_linked_one_is_not_printed(tmp_path: Path) -> None:

@@ -210,6 +210,30 @@ def test_tls_is_at_least_what_the_trust_file_asks_for(
     assert (refusals(tmp_path, f"{HEAD}{LOCAL}{SOURCE}    {trust}\n", text) == []) is allowed
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize(
+    ("trust", "manifest", "allowed"),
+    [
+        ("", "tls: false", True),
+        ("", "", True),
+        ("tls: {ca: /etc/ca.pem}", "tls: false", False),
+        ("tls: {ca: /etc/ca.pem}", "", False),
+        ("tls: {ca: /etc/ca.pem}", "tls: true", False),
+        ("tls: {ca: /etc/ca.pem}", "tls: {ca: /etc/ca.pem}", True),
+        ("tls: true", "tls: false", False),
+        ("tls: true", "", False),
+        ("tls: true", "tls: true", True),
+        ("tls: false", "", True),
+    ],
+)
+def test_a_tunnel_on_this_machine_has_the_tls_that_the_trust_file_asks_for(
+    host: str, trust: str, manifest: str, allowed: bool, tmp_path: Path
+) -> None:
+    text = MANIFEST.replace("outbound:", f"{manifest}\n    outbound:").replace("db.lab-a.example", host)
+    trusted = f"{HEAD}{LOCAL}{SOURCE}    {trust}\n".replace("db.lab-a.example", host)
+    assert (refusals(tmp_path, trusted, text) == []) is allowed
+
+
 @pytest.mark.parametrize(
     ("trust", "manifest", "allowed"),
     [

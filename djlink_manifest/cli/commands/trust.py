@@ -41,7 +41,7 @@ def trust(files: tuple[str, ...], out: Path | None) -> None:
 
     screen = current()
     paths = chosen(files)
-    manifest = load(paths)
+    manifest = load(paths, links=False)  # what is shown must not come from another folder
     checkout = checkout_of([*paths, *manifest.files])
     text = trust_text(manifest, checkout)
     screen.note(line(("warning", "yellow"), f": {each}") for each in refused_anyway(manifest, checkout))

@@ -27,7 +27,8 @@ def both_manifests(
     `new` is by default what `files` name in the working folder. Raises NotValid, after telling for each
     side that is not valid what is wrong with it.
     """
-    found = [_read(old, files), _read(new, files)]
+    # what is shown of them must not come from another folder, over a link that a branch has committed
+    found = [_read(old, files, links=False), _read(new, files, links=False)]
     for side, said, (manifest, diagnostics) in zip(("old", "new"), (old, new), found, strict=True):
         if manifest is None:
             named = f", {said}," if said is not None else ""
@@ -79,13 +80,13 @@ def check_whole(scope: Scope) -> None:
 
 
 def _read(
-    said: str | None, files: tuple[str, ...], trust: TrustFile | None = None
+    said: str | None, files: tuple[str, ...], trust: TrustFile | None = None, *, links: bool = True
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     from djlink_manifest.manifest.compare.revision import is_revision, paths_at
     from djlink_manifest.manifest.load import read
 
     if said is None:
-        return read(chosen(files), trust)
+        return read(chosen(files), trust, links=links)
     if is_revision(said):
-        return read(paths_at(said, chosen_if_any(files) or (DEFAULT_MANIFEST,)), trust)
-    return read((said,), trust)
+        return read(paths_at(said, chosen_if_any(files) or (DEFAULT_MANIFEST,)), trust, links=links)
+    return read((said,), trust, links=links)

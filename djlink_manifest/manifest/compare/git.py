@@ -19,6 +19,7 @@ _SAFE = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "safe.bareRepository=explicit"),
+    *("-c", "core.warnAmbiguousRefs=true"),
 )
 _PASSED = frozenset({"PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "SYSTEMROOT"})
 _OWN = {
@@ -89,7 +90,8 @@ class Revision:
 def revision(said: str, beside: Path) -> Revision:
     """Return the revision of the repository in which a file or folder lies, or lay.
 
-    Raises UsageError where there is no such revision, no repository, or no git.
+    Raises UsageError where there is no such revision, where several have the name, where there is no
+    repository, or no git.
     """
     if (
         not said
@@ -112,7 +114,12 @@ def revision(said: str, beside: Path) -> Revision:
             f"git:{said}: {folder} is not in the work tree of a git repository",
             hint="run the command within the repository, or name files instead of a revision",
         )
-    found = _run(folder, "rev-parse", "--verify", "--quiet", f"{said}^{{commit}}")
+    found = _run(folder, "rev-parse", "--verify", f"{said}^{{commit}}")
+    if b"is ambiguous" in found.stderr:  # git would take the tag, which anybody may push
+        raise UsageError(
+            f"`git:{said}` is ambiguous: more than one tag, branch or commit of {folder} has this name",
+            hint=f"write the whole name, such as git:refs/heads/{said} or git:refs/remotes/origin/main",
+        )
     if found.returncode:
         raise UsageError(
             f"there is no revision `{said}` in the repository of {folder}",

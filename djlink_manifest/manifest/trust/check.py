@@ -150,10 +150,14 @@ class _Server:
     def _tls(self, allowed: bool | TrustedTls | None) -> Iterator[Untrusted]:
         wanted = self.spec.tls
         if wanted is False:
-            if allowed is not False and not is_loopback(self.spec.host):
+            # a loopback address may be a tunnel to a server that the entry wants to be verified
+            if allowed is not False and not (allowed is None and is_loopback(self.spec.host)):
                 yield Untrusted(("tls",), f"`tls: false` {_NOT}", self._add("`tls: false`"))
             return
         if not isinstance(wanted, TlsSpec):
+            if allowed is True and wanted is not True and is_loopback(self.spec.host):
+                words = "`tls: true` is missing, which the trust file asks for"
+                yield Untrusted(("host",), words, "write `tls: true`")
             if isinstance(allowed, TrustedTls):
                 help = f"write `tls` as the trust file {self.file.path} has it"
                 yield Untrusted(("tls",), "the trust file allows only its own files for `tls`", help)
