@@ -137,10 +137,65 @@ def test_deletions_that_a_plan_shows_are_done_and_later_ones_make_it_stale(folde
     request(rig, "spikes", "id = 1")
     assert "delete 1 local row" in folder.plan().stdout
     request(rig, "spikes", "id = 2")
-    folder.stale("Spikes", "1 row to delete locally in the plan; now 2")
+    folder.stale("Spikes", "1 row to delete locally in the plan; now 2: a request came in since")
     folder.plan()
     folder.djlink("apply", "plan.json")
     assert {row[0] for row in local(rig, "spikes")} == {3}
+
+
+def asked_later(folder: Folder, kind: str) -> None:
+    """The owner requests another row of a link: one that is held, or one that the lab has without holding it."""
+    rig = folder.rig
+    if kind == "not held":
+        rig.run("lab_a", "INSERT INTO {lab}.spikes VALUES (7, NULL, NULL, NULL)")
+        schema = rig.local_schema("lab_a", "lab")
+        rig.run("local", f"INSERT INTO `{schema}`.spikes VALUES (7, NULL, NULL, NULL)")
+    request(rig, "spikes", {"held": "id = 2", "not held": "id = 7"}[kind], reason="later")
+
+
+@ONE
+@pytest.mark.parametrize("later", ["held", "not held"])
+def test_an_approved_deletion_is_done_though_more_is_requested_later(folder: Folder, later: str) -> None:
+    rig = folder.rig
+    folder.linked(document(rig))
+    request(rig, "spikes", "id = 1")
+    folder.djlink("approve", rig.address("lab_a", "lab", "Spikes"))
+    assert "delete 1 local row" in folder.plan().stdout
+    asked_later(folder, later)
+    folder.djlink("apply", "plan.json")
+    assert {row[0] for row in local(rig, "spikes")} == {2, 3} | ({7} if later == "not held" else set())
+    folder.plan()
+    folder.djlink("apply", "plan.json")  # what came later has no approval
+    assert 2 in {row[0] for row in local(rig, "spikes")}
+
+
+@ONE
+@pytest.mark.parametrize("later", ["held", "not held"])
+def test_a_granted_deletion_is_done_though_more_is_requested_later(folder: Folder, later: str) -> None:
+    rig = folder.rig
+    folder.linked(document(rig))
+    request(rig, "spikes", "id = 1")
+    asked = rig.outbound_table("lab", "spikes_deletion_requested")
+    rig.run("lab_a", f"UPDATE {asked} SET granted_at = CURRENT_TIMESTAMP, granted_by = 'lee'")
+    assert "delete 1 local row" in folder.plan().stdout
+    asked_later(folder, later)
+    folder.djlink("apply", "plan.json")
+    assert {row[0] for row in local(rig, "spikes")} == {2, 3} | ({7} if later == "not held" else set())
+
+
+@ONE
+def test_an_approved_set_that_takes_other_rows_along_now_is_stale(folder: Folder) -> None:
+    """Bound to the keys of the approved set and of what goes along, as many as they may be."""
+    rig = folder.rig
+    folder.linked(document(rig))
+    request(rig, "session", "name = 'ann' AND n = 1")
+    folder.djlink("approve", rig.address("lab_a", "lab", "Session"))
+    folder.plan()
+    request(rig, "session", "name = 'ann' AND n = 2")
+    schema = rig.local_schema("lab_a", "lab")
+    rig.run("local", f"UPDATE `{schema}`.spikes SET name = NULL, n = NULL, k = NULL WHERE id = 1")
+    rig.run("local", f"UPDATE `{schema}`.spikes SET name = 'ann', n = 1, k = 7 WHERE id = 3")
+    folder.stale("Session", "1 row to delete locally in the plan; now as many, but others")
 
 
 @ONE

@@ -91,9 +91,10 @@ class DeletionOf:
     @property
     def seen(self) -> ClosureKeys:
         """The entities that can go, with what goes along, as the plan was made."""
-        return (
-            self.link_work.keys.granted if self.action.cause == "granted" else self.link_work.keys.requested
-        )
+        keys, action = self.link_work.keys, self.action
+        if action.cause == "approved":
+            return keys.requested_until(action.until)
+        return keys.granted if action.cause == "granted" else keys.requested
 
     def run(self) -> None:
         """Batch after batch, until what the plan showed is done or nothing more is asked for."""

@@ -256,12 +256,13 @@ def _requests(
         )
         keys_requested = keys_of(sets, link.address)
         moments = {a.until: moment(a.until) for a in approvals if not a.orphans}
-        before = dict[str, RequestSet]()
+        before, keys_before = dict[str, RequestSet](), dict[str, ClosureKeys]()
         for text, when in moments.items():
             if digest.until is not None and when < digest.until:
                 each = request_queries.request_digest(source, link, when)
                 closure = of.closure(granted=False, approved=False, until=when)
                 before[text] = RequestSet(each.keys, each.count, each.until, closure)
+                keys_before[text] = keys_of(sets, link.address)
         again = of.put(granted=False, approved=True) if unheld and open_only is False else 0
         unnoted, overdue = _changes(link, unheld, granted.local + requested.closure.local, source, local)
         found = LinkDeletions(
@@ -279,7 +280,7 @@ def _requests(
             again=again + sum(n for c, n in snapshot.counts.items() if c.presence == APPROVED_ALONE),
             newest=request_queries.newest_request(source, link) or BEFORE_ALL,
         )
-        return found, PlanKeys(granted=keys_granted, requested=keys_requested)
+        return found, PlanKeys(keys_granted, keys_requested, earlier=keys_before)
 
 
 @dataclass(frozen=True, slots=True)

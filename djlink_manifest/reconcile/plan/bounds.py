@@ -33,11 +33,12 @@ from djlink_manifest.reconcile.plan.actions import (
     Release,
 )
 from djlink_manifest.reconcile.plan.removals import Removal
+from djlink_manifest.reconcile.state.plan_keys import requested_set
 
 Letting: TypeAlias = Claim | Delete | Approve | Mend | Release | GiveUp
 """An action that deletes rows or gives up protection."""
 
-SETS = {"granted": "granted", "approved": "requested", "auto": "requested", "orphans": "orphans"}
+SETS = {"granted": "granted", "auto": "requested", "orphans": "orphans"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +68,35 @@ def removal_bound(removal: Removal) -> Bound:
 _NO_EPOCHS: dict[str, Any] = {"source": None, "local": None, "announced": None}
 
 
+def settled_letting(action: Letting) -> Letting:
+    """An action without its words, and without what requests that came later alter in it.
+
+    What was granted or approved is told by its set of keys: neither the moment of the latest request nor
+    whether others of the link were requested without being held is of it. Requests of later than `records`
+    are noted by the plan that sees them.
+    """
+    bare = replace(action, reason="")
+    if not isinstance(bare, Delete):
+        return bare
+    match bare.cause:
+        case "granted":
+            return replace(bare, records=None, until=None, unheld=False)
+        case "approved":
+            return replace(bare, records=None, unheld=False)
+        case _:
+            return replace(bare, records=None)
+
+
 def _of_entities(action: Letting, sets: Mapping[str, str]) -> Bound:
-    settled = replace(action, reason="")
-    if isinstance(settled, Delete):  # requests of later than `records` are noted by the plan that sees them
-        settled = replace(settled, records=None)
+    settled = settled_letting(action)
     match action:
         case Claim():
             return _bound("claim of the approved requests", settled)
         case Delete(cause="unwanted", alone=alone):
             return _bound("deletion of what is no longer wanted", settled, sets.get(_unwanted(alone)))
+        case Delete(cause="approved", until=until):
+            going = sets.get(requested_set(until), sets.get("requested"))
+            return _bound("deletion of approved requests", settled, going or None)
         case Delete(cause=cause):
             what = "deletion of orphans" if cause == "orphans" else f"deletion of {cause} requests"
             return _bound(what, settled, sets.get(SETS[cause]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from djlink_manifest.reconcile.plan.actions import (
@@ -14,7 +14,6 @@ from djlink_manifest.reconcile.plan.actions import (
     CopyLineage,
     CreateLocal,
     CreateOutbound,
-    Delete,
     MakeViews,
     Move,
     NoteServer,
@@ -23,7 +22,7 @@ from djlink_manifest.reconcile.plan.actions import (
     Refill,
     Register,
 )
-from djlink_manifest.reconcile.plan.bounds import Bound, Letting, bounds_of, removal_bound
+from djlink_manifest.reconcile.plan.bounds import Bound, Letting, bounds_of, removal_bound, settled_letting
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
 
 
@@ -88,19 +87,13 @@ def _of_link(link: LinkPlan, bounds: Sequence[tuple[Bound, ...]]) -> LinkOutline
         dict(link.definitions),
         tables=tuple(b for a, found in pairs if not isinstance(a, Letting) for b in found),
         shown=frozenset(name for action in link.actions for name in _shown(action)),
-        letting=tuple((settled(a), found) for a, found in pairs if isinstance(a, Letting)),
+        letting=tuple((settled_letting(a), found) for a, found in pairs if isinstance(a, Letting)),
         comes=sum(a.entities for a in coming),
         again_whole=any(isinstance(a, PullAgain) and a.whole for a in link.actions),
         refills={a.cause: a.entities for a in link.actions if isinstance(a, Refill)},
         source_rows=link.source_rows,
         errors=tuple(b.reason for b in link.blocked if b.kind == "error"),
     )
-
-
-def settled(action: Letting) -> Letting:
-    """An action without its words, and without what it notes beside what it lets go."""
-    bare = replace(action, reason="")
-    return replace(bare, records=None) if isinstance(bare, Delete) else bare
 
 
 def _shown(action: Action) -> Iterator[str]:

@@ -17,7 +17,6 @@ from djlink_manifest.reconcile.plan.bounds import Bound, Letting
 from djlink_manifest.reconcile.plan.outline import LinkOutline, PlanOutline
 
 LET_GO = {
-    Claim: "to claim",
     Delete: "to delete locally",
     Approve: "to approve",
     Mend: "to repair",
@@ -78,11 +77,12 @@ def _letting(planned: LinkOutline, now: LinkOutline) -> Iterator[str]:
         if each in after:
             before.remove(each)
             after.remove(each)
-    for kind, what in LET_GO.items():
+    for kind, what in ((Claim, ""), *LET_GO.items()):
         was = [action for action, _ in before if isinstance(action, kind)]
         is_now = [action for action, _ in after if isinstance(action, kind)]
         if was or is_now:
-            yield _change(was, is_now, what)
+            words = _claims(was, is_now) if kind is Claim else _change(was, is_now, what)
+            yield f"{words}: a request came in since" if _is_requested_since(was, is_now) else words
 
 
 def _change(was: list[Letting], is_now: list[Letting], what: str) -> str:
@@ -90,6 +90,25 @@ def _change(was: list[Letting], is_now: list[Letting], what: str) -> str:
     if planned == found:
         return f"{_rows(planned)} {what} in the plan; now as many, but others or in another way"
     return f"{_rows(planned)} {what} in the plan; now {found:,}"
+
+
+def _claims(was: list[Letting], is_now: list[Letting]) -> str:
+    planned, found = (sum(action.entities for action in each) for each in (was, is_now))
+    if not was:
+        return f"the approval of {counted(found, 'request')} is not in the plan"
+    words = f"the approval of {counted(planned, 'request')} is in the plan"
+    if not is_now:
+        return f"{words}; now none holds"
+    return f"{words}; now of {found:,}" if found != planned else f"{words}; now of as many other requests"
+
+
+def _is_requested_since(was: list[Letting], is_now: list[Letting]) -> bool:
+    """Whether a request came in since, of a link whose requests need no approval."""
+    before, after = (
+        max((a.until or "" for a in each if isinstance(a, Delete) and a.cause == "auto"), default="")
+        for each in (was, is_now)
+    )
+    return bool(after) and after > before
 
 
 def _comes(planned: LinkOutline, now: LinkOutline, growth: Growth | None) -> Iterator[str]:

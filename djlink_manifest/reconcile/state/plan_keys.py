@@ -97,7 +97,8 @@ NO_CLOSURE = ClosureKeys()
 class PlanKeys:
     """What a plan saw of one link, by what its actions do with it.
 
-    `granted` and `requested` are the requested entities that can go, claimed or not; `unwanted` those that go
+    `granted` and `requested` are the requested entities that can go, claimed or not, `earlier` those of
+    `requested` that were asked for up to a moment that an approval names; `unwanted` those that go
     as they are no longer wanted, `unwanted_alone` those of them to which no row refers; `gone` the requested
     ones that are gone locally; `released` those held, gone locally and not to come again; `lost` those that a
     table made anew lacks and that cannot come; `mended` those approved, yet held; `orphans` the local rows
@@ -113,6 +114,11 @@ class PlanKeys:
     lost: KeyDigests = NO_KEYS
     mended: KeyDigests = NO_KEYS
     orphans: ClosureKeys = NO_CLOSURE
+    earlier: Mapping[str, ClosureKeys] = field(default_factory=dict)
+
+    def requested_until(self, until: str | None) -> ClosureKeys:
+        """The requested entities that can go, as far as they were asked for up to a moment."""
+        return self.earlier.get(until or "", self.requested)
 
     @property
     def lets_go(self) -> bool:
@@ -128,7 +134,13 @@ def joined(one: PlanKeys, other: PlanKeys) -> PlanKeys:
     return PlanKeys(**{f.name: getattr(one, f.name) or getattr(other, f.name) for f in fields(PlanKeys)})
 
 
+def requested_set(until: str | None) -> str:
+    """The name of the set of what was requested up to a moment that an approval names."""
+    return f"requested until {until}"
+
+
 def set_digests(keys: PlanKeys) -> dict[str, str]:
     """The digests of the sets that are not empty, by name. No key can be read from them."""
-    found = {f.name: getattr(keys, f.name).digest for f in fields(PlanKeys)}
+    found = {f.name: getattr(keys, f.name).digest for f in fields(PlanKeys) if f.name != "earlier"}
+    found |= {requested_set(until): each.digest for until, each in keys.earlier.items()}
     return {name: digest for name, digest in found.items() if digest}
