@@ -144,7 +144,7 @@ def test_deletions_that_a_plan_shows_are_done_and_later_ones_make_it_stale(folde
 
 
 def asked_later(folder: Folder, kind: str) -> None:
-    """The owner requests another row of a link: one that is held, or one that the lab has without holding it."""
+    """The owner requests another row of a link: one that is held, or one that the lab only has."""
     rig = folder.rig
     if kind == "not held":
         rig.run("lab_a", "INSERT INTO {lab}.spikes VALUES (7, NULL, NULL, NULL)")
