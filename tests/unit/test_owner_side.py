@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from djlink_manifest.reconcile.diff.owner_views import missing_owner_rights
 from djlink_manifest.report.commands.owner import age, board_lines, progress, touched_lines
 from djlink_manifest.report.screen.layout import laid_out
 from djlink_manifest.servers.ddl.owner_views import create_view
+from tests.support.command import called
 
 
 def table(name: str, *parents: str, parts: tuple[TableDefinition, ...] = ()) -> TableDefinition:
@@ -41,6 +43,29 @@ def part(name: str, *parents: str) -> TableDefinition:
 
 def masters(*tables: TableDefinition) -> dict[tuple[str, str], TableDefinition]:
     return {("s", each.name): each for each in tables}
+
+
+@pytest.mark.parametrize(
+    ("variable", "option", "words"),
+    [
+        ("1", (), ":1 cannot be reached"),
+        ("1", ("--port", "2"), ":2 cannot be reached"),
+        ("", ("--port", "2"), ":2 cannot be reached"),
+        ("one", (), "'--port': 'one' is not a valid"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [("held",), ("delete", "s.Table"), ("detach", "atlas")], ids=lambda c: c[0]
+)
+def test_the_port_is_the_option_else_datajoints(
+    command: tuple[str, ...], variable: str, option: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    given = ("source", *command, "--host", "127.0.0.1", *option)
+    given += ("--yes",) if command[0] == "delete" else ()
+    environ = {"DJ_USER": "u", "DJ_PASS": "never-printed", "DJ_PORT": variable}
+    ended = called(*given, environ=environ, folder=tmp_path)
+    assert ended.returncode == 1
+    assert words in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from djlink_manifest.cli.commands.saved_plans import check_target, read_plan
 from djlink_manifest.errors import UsageError
 from djlink_manifest.model.links.link import Growth
 from djlink_manifest.reconcile.plan.plan import Plan
@@ -182,3 +183,29 @@ def test_a_comparison_that_counts_something_unknown_is_refused() -> None:
     value["against"]["summary"][0]["what"] = "nonsense"
     with pytest.raises(UsageError, match="was damaged or edited: against"):
         parse(json.dumps(value).encode(), "p.json")
+
+
+def test_the_next_step_for_a_damaged_plan_is_one_that_works_and_never_the_removal_of_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, remedy = "my plan.json", "remove my plan.json, then run `djlink plan --out 'my plan.json'`"
+    for damaged in (
+        content()[:900],
+        content(links="none"),
+        content() + b"\xff",
+        content().replace(b"1200", b"1201"),
+    ):
+        Path(name).write_bytes(damaged)
+        for refused in (read_plan, check_target):
+            with pytest.raises(UsageError) as caught:
+                refused(name)
+            assert remedy in (caught.value.hint or "")
+    Path(name).unlink()
+    check_target(name)
+    for other in (b"manifest: 1\n", b'{"hello": 1}', b"\xff\xfe"):
+        Path(name).write_bytes(other)
+        for refused in (read_plan, check_target):
+            with pytest.raises(UsageError) as caught:
+                refused(name)
+            assert "remove" not in (caught.value.hint or "")

@@ -16,6 +16,7 @@ from djlink_manifest.cli.terminal.screen import Screen
 from djlink_manifest.errors import Diagnostic, DjlinkError, Location
 from djlink_manifest.reconcile.plan.actions import Blocked, Drift, Pull
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.plan.removals import Removal
 from djlink_manifest.reconcile.runtime.events import Report
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.status import status_lines
@@ -165,9 +166,31 @@ def test_a_summary_counts_every_link_that_changes() -> None:
     assert plain(closing(samples.rich_plan())[0]) in text
 
 
-def test_a_quiet_plan_is_its_closing_lines() -> None:
-    plan = samples.rich_plan()
+def test_a_quiet_plan_without_errors_is_its_closing_lines() -> None:
+    plan = samples.quiet_plan()
     assert shown(plan_lines(plan, detail="closing")) == "".join(f"{each}\n" for each in closing(plan))
+
+
+def test_a_quiet_plan_names_each_error_with_its_next_step() -> None:
+    removal = Removal(
+        *("lab_a.lab.Old", "keep", "lab_a", "1", "ours", "lab_old", "lab", "old", 3),
+        blocked=(Blocked("error", "rows depend on it", hint="delete them", whole=True),),
+    )
+    plan = replace(
+        samples.rich_plan(),
+        local=replace(samples.LOCAL, problem="too old", hint="take 8.0"),
+        removals=(removal,),
+    )
+    text = " ".join(shown(plan_lines(plan, detail="closing")).split())
+    errors = [(s.name, s.problem, s.hint) for s in (plan.local, *plan.sources) if s.problem]
+    errors += [(x.address, b.reason, b.hint) for x in (*plan.links, *plan.removals)
+               for b in x.blocked if b.kind == "error"]  # fmt: skip
+    errors += [(r.address, r.reason, r.hint) for r in plan.refusals]
+    assert len(errors) >= 5
+    for words in (word for error in errors for word in error if word):
+        assert words in text
+    assert "lab_a.lab.Subject" not in text  # which has changes, and nothing wrong
+    assert closing(plan)[0] in text
 
 
 def test_a_result_that_was_told_is_not_told_again() -> None:

@@ -24,7 +24,7 @@ from djlink_manifest.reconcile.plan.outline import outline_of
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.staleness import PlanChange, changes_since
 from djlink_manifest.reconcile.plan.terms import PlanTerms
-from djlink_manifest.report.document.read import parse
+from djlink_manifest.report.document.read import anew, parse
 from djlink_manifest.report.document.restore import outline_in, terms_of
 from djlink_manifest.report.document.write import document_text
 from djlink_manifest.report.plan.json_form import plan_json
@@ -84,8 +84,11 @@ def check_target(name: str) -> None:
     try:
         read_plan(name)
     except UsageError as error:
+        # the reader's own next step, where it is to remove a damaged plan: `show` and `apply` say the same
+        remedy = f"; or {anew(name)}" if anew(name) in (error.hint or "") else ""
         raise UsageError(
-            f"{name} is there already and is not replaced: {error.message}", hint="name another file"
+            f"{name} is there already and is not replaced: {error.message}",
+            hint=f"name another file{remedy}",
         ) from None
     if path.is_symlink():
         raise UsageError(f"{name} is a symbolic link and is not replaced", hint="name the file itself")

@@ -262,7 +262,9 @@ def detail_option(command: Callable[..., int]) -> Callable[..., int]:
 
     return click.option("--summary", is_flag=True, help="Show one line per schema instead of links.")(
         click.option("--full", is_flag=True, help="List each new link, also where there are many.")(
-            click.option("--quiet", "-q", is_flag=True, help="Show the closing lines only.")(with_detail)
+            click.option("--quiet", "-q", is_flag=True, help="Show errors and the closing lines only.")(
+                with_detail
+            )
         )
     )
 

@@ -77,7 +77,13 @@ def server_options(command: _F) -> _F:
         click.option(
             "--host", default="${env:DJ_HOST}", help="The host of the source's server.  [default: DJ_HOST]"
         ),
-        click.option("--port", type=click.IntRange(1, 65535), default=3306, show_default=True),
+        click.option(
+            "--port",
+            type=click.IntRange(1, 65535),
+            default=lambda: os.environ.get("DJ_PORT") or 3306,
+            show_default="DJ_PORT, else 3306",
+            help="The port of the source's server.",
+        ),
         click.option("--user", default="${env:DJ_USER}", help="The owner's account.  [default: DJ_USER]"),
         click.option("--password-file", metavar="FILE", help="A file that contains the password."),
         click.option(

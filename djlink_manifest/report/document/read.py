@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from djlink_manifest.errors import UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.document.form import PlanDocument, SummaryForm
 from djlink_manifest.report.document.restore import plan_of
 from djlink_manifest.report.plan.json_form import PLAN_VERSION, checksum
@@ -18,7 +19,8 @@ OLDEST = 1
 _SUMS_OF_VERSION_2 = dict.fromkeys(
     ("unavailable", "refused", "remove", "remove_blocked", "forgotten", "forgotten_rows", "delete_rows"), 0
 )
-ANEW = "make it anew with `djlink plan --out FILE`"
+ANOTHER = "name a file that `djlink plan --out FILE` wrote"
+_SIGN = b'"djlink plan"'  # in each plan, whole or damaged, and in nothing that should not be removed
 
 
 def parse(content: bytes, name: str) -> PlanDocument:
@@ -29,18 +31,18 @@ def parse(content: bytes, name: str) -> PlanDocument:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8 text (byte {error.start})", hint=ANEW) from None
+        raise UsageError(
+            f"{name} is not UTF-8 text (byte {error.start})", hint=_remedy(content, name)
+        ) from None
     value = _json(text, name)
     if not isinstance(value, dict) or not _is_plan(value):
-        raise UsageError(
-            f"{name} is not a plan of djlink", hint="name a file that `djlink plan --out FILE` wrote"
-        )
+        raise UsageError(f"{name} is not a plan of djlink", hint=ANOTHER)
     version = value["format_version"]
     if not OLDEST <= version <= PLAN_VERSION:
         raise UsageError(
             f"{name} has version {version} of the plan's format; this djlink reads {OLDEST} to "
             f"{PLAN_VERSION}",
-            hint="use the version of djlink that wrote it, or " + ANEW,
+            hint=f"use the version of djlink that wrote it; or {anew(name)}",
         )
     if version == 1:
         value = _from_version_1(value, name)
@@ -53,9 +55,19 @@ def parse(content: bytes, name: str) -> PlanDocument:
         sums = asdict(of_plan(plan_of(document)))
         return document.model_copy(update={"summary": SummaryForm.model_validate(sums)})
     if value["checksum"] != checksum(value):
-        raise UsageError(f"{name} was damaged or edited: its checksum is another", hint=ANEW)
+        raise UsageError(f"{name} was damaged or edited: its checksum is another", hint=anew(name))
     _check_sums(document, name)
     return document
+
+
+def anew(name: str) -> str:
+    """Return the next step for a plan's file that is of no use: `plan --out` replaces only sound plans."""
+    return f"remove {name}, then run {command('plan', '--out', name)}"
+
+
+def _remedy(content: bytes, name: str) -> str:
+    """Return the next step for what cannot be read: only what was a plan is to be removed."""
+    return anew(name) if _SIGN in content else ANOTHER
 
 
 def _check_sums(document: PlanDocument, name: str) -> None:
@@ -64,7 +76,9 @@ def _check_sums(document: PlanDocument, name: str) -> None:
     sums = document.summary.model_dump(by_alias=True)
     said = (document.has_changes, document.has_errors, sums)
     if said != (plan.has_changes, plan.has_errors, asdict(of_plan(plan))):
-        raise UsageError(f"{name} was damaged or edited: its sums are not those of its links", hint=ANEW)
+        raise UsageError(
+            f"{name} was damaged or edited: its sums are not those of its links", hint=anew(name)
+        )
 
 
 def _is_plan(value: dict[str, Any]) -> bool:
@@ -77,16 +91,17 @@ def _is_plan(value: dict[str, Any]) -> bool:
 
 
 def _json(text: str, name: str) -> Any:
+    remedy = _remedy(text.encode(), name)
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError:
-        raise UsageError(f"{name} is nested too deeply to be a plan", hint=ANEW) from None
+        raise UsageError(f"{name} is nested too deeply to be a plan", hint=remedy) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(f"{name} is not valid JSON ({where}): {error.msg}", hint=ANEW) from None
+        raise UsageError(f"{name} is not valid JSON ({where}): {error.msg}", hint=remedy) from None
     except ValueError as error:  # ours, and numbers with too many digits
         words = str(error) if isinstance(error, _Unclear) else "a number has too many digits"
-        raise UsageError(f"{name} is not a plan of djlink: {words}", hint=ANEW) from None
+        raise UsageError(f"{name} is not a plan of djlink: {words}", hint=remedy) from None
 
 
 class _Unclear(ValueError):
@@ -111,7 +126,7 @@ def _damaged(error: ValidationError, name: str) -> UsageError:
     place = ".".join(str(each) for each in first["loc"] if not str(each).startswith("function"))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     words = f"{name} was damaged or edited: {place or 'the document'}: {first['msg'].lower()}{more}"
-    return UsageError(words, hint=ANEW)
+    return UsageError(words, hint=anew(name))
 
 
 def _from_version_1(value: dict[str, Any], name: str) -> dict[str, Any]:
@@ -145,7 +160,7 @@ def _from_version_1(value: dict[str, Any], name: str) -> dict[str, Any]:
             ],
         }
     except (TypeError, KeyError, AttributeError):
-        raise UsageError(f"{name} was damaged or edited", hint=ANEW) from None
+        raise UsageError(f"{name} was damaged or edited", hint=anew(name)) from None
 
 
 def _link_from_version_1(link: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from djlink_manifest.reconcile.plan.actions import (
     ADDED,
@@ -59,6 +60,17 @@ def link_rows(link: LinkPlan, acting: Collection[str], below: Sequence[str]) -> 
         words += f"   (source {link.source_rows:,} · local {link.local_rows:,})"
     place = str(link.location) if link.location and (link.new or link.blocked) else ""
     return [Row(first.symbol, link.address, words, place, first.style), *others]
+
+
+def error_rows(link: LinkPlan, below: Sequence[str]) -> list[Row]:
+    """Return the rows on what of a link is an error, with its place and the next step; none for none."""
+    errors = tuple(block for block in link.blocked if block.kind == "error")
+    rows = list(_blocked_rows(replace(link, blocked=errors), below)) if errors else []
+    place = str(link.location or "")
+    return [
+        Row(r.symbol, "" if i else link.address, r.words, "" if i else place, r.style)
+        for i, r in enumerate(rows)
+    ]
 
 
 def blocked_below(links: Sequence[LinkPlan]) -> Mapping[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from djlink_manifest.reconcile.state.snapshot import Forgotten, Refusal, ServerF
 from djlink_manifest.report.plan.against import Against, against_rows
 from djlink_manifest.report.plan.by_schema import foldable, new_rows, summary_rows
 from djlink_manifest.report.plan.deletions import all_deletions
-from djlink_manifest.report.plan.link_rows import blocked_below, is_shown, link_rows
+from djlink_manifest.report.plan.link_rows import blocked_below, error_rows, is_shown, link_rows
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.plan.totals import is_blocked_above
 from djlink_manifest.report.screen.figures import counted, duration, listed
@@ -32,10 +32,11 @@ def plan_lines(plan: Plan, against: Against | None = None, detail: Detail = "lin
     """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
 
     Unchanged links are counted, and listed only with drift, warnings or kept rows. Many new links are told by
-    schema, unless `detail` is "full"; "schemas" tells all of them so, and "closing" only the closing lines.
+    schema, unless `detail` is "full"; "schemas" tells all of them so, and "closing" only errors and the closing
+    lines.
     """
     if detail == "closing":
-        return [line((sentence, "bold")) for sentence in closing(plan)]
+        return [*_error_lines(plan), *(line((sentence, "bold")) for sentence in closing(plan))]
     named = sections(plan, detail)
     if against is not None:
         named.append((f"Compared with {against.name}", list(against_rows(against))))
@@ -67,6 +68,19 @@ def sections(plan: Plan, detail: Detail = "full") -> list[tuple[str, list[Row]]]
         ),
         ("Warnings", [Row(NOTE, "", words, style="yellow") for words in plan.warnings]),
     ]
+
+
+def _error_lines(plan: Plan) -> list[Item]:
+    """Return what makes the plan one with errors: servers, links, removals and parts of the manifest."""
+    below = blocked_below(plan.links)
+    rows = [
+        *(row for link in plan.links for row in error_rows(link, below.get(link.address, ()))),
+        *(row for removal in plan.removals if removal.blocked for row in _removal_rows(removal)),
+        *(row for refusal in plan.refusals for row in _refusal_rows(refusal)),
+    ]
+    servers = [server for server in (plan.local, *plan.sources) if server.problem]
+    found: list[Item] = [*_server_lines(servers), *([Rows(tuple(rows))] if rows else [])]
+    return [*found, line()] if found else []
 
 
 def refusal_lines(refusals: Iterable[Refusal]) -> list[Item]:
