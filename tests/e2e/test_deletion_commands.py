@@ -51,7 +51,9 @@ def test_a_deletion_is_seen_approved_done_and_its_approval_taken_out(lab: Rig) -
     lab.write(document(lab))
     session = lab.address("lab_a", "lab", "Session")
     assert "No deletion is requested" in djlink(lab, "requests").stdout
-    assert "no deletion of" in djlink(lab, "approve", session, code=1).stderr
+    for orphans in ((), ("--orphans",)):
+        refused = djlink(lab, "approve", session, *orphans, code=1).stderr
+        assert refused.startswith(f"Error: no deletion of {session} awaits approval\n")
     request(lab, "session", "name = 'ann'", "wrong animal")
 
     shown = djlink(lab, "requests", session, "--keys").stdout

@@ -134,7 +134,10 @@ def check_plan(
     assert sum(pulls) == len(pulled), link.address
     seen["part rows"] += sum(rows.values())
     for reason, count in out.items():
-        words = {"not selected by `where`": "by `where`", "no wanted row refers to them": "needed by nothing"}
+        words = {
+            "not selected by `where`": "by `where`",
+            "not referenced by a wanted row": "needed by nothing",
+        }
         seen[words.get(reason, "by a part" if "(referenced by part" in reason else "by a parent")] += count
     seen["needed"] += len(pulled) if model.rules[name].pull == "needed" else 0
     for entity in wanted[name] & barred - model.held:
@@ -180,7 +183,7 @@ def left_out(
                 reasons[f"their {reference.parent.rpartition('.')[2]} is not pulled{part}"] += 1
                 break
         else:
-            reasons["no wanted row refers to them"] += 1
+            reasons["not referenced by a wanted row"] += 1
     return reasons
 
 
@@ -347,7 +350,7 @@ def test_needed_restricts_nothing_itself_and_passes_on_what_its_parents_restrict
     assert (pulled(pipeline, "session"), pulled(pipeline, "rig")) == ([300], [30])
     assert left(pipeline, plan, "Rig") == {
         "their Subject is not pulled": 1,
-        "no wanted row refers to them": 1,
+        "not referenced by a wanted row": 1,
     }
     assert left(pipeline, plan, "Session") == {"not selected by `where`": 1, "their Rig is not pulled": 1}
 

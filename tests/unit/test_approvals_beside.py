@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
+from djlink_manifest.cli.root import djlink
 from djlink_manifest.errors import Diagnostic
 from djlink_manifest.manifest.edit.approvals import empty_approvals, name_in
 from djlink_manifest.manifest.load import load, read
@@ -153,3 +155,46 @@ def test_commands_say_that_they_read_it(tmp_path: Path) -> None:
     ended = called("grants", environ=environ, folder=tmp_path)
     assert ended.stderr == "approvals.yaml is read too, as it lies beside the manifest.\n"
     assert "djlink.yaml, approvals.yaml: valid" in called("validate", environ={}, folder=tmp_path).stdout
+
+
+TOLD = "is read too, as it lies beside the manifest"
+ARGUMENTS = {
+    "adopt": ["lab_a.s.Subject"],
+    "approve": ["lab_a.s.Subject"],
+    "count": ["lab_a.s.Subject"],
+    "diff": ["djlink.yaml"],
+    "explain": ["lab_a.s.Subject", "id=1"],
+}
+
+
+def on_manifests() -> list[tuple[str, click.Command]]:
+    """The commands that read the manifest and plan from it or print it."""
+    return [
+        (name, each)
+        for name, each in sorted(djlink.commands.items())
+        if any(p.name == "files" for p in each.params) and name not in ("init", "fmt")
+    ]
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_output_for_programs_and_quiet_output_do_not_tell_which_files_were_read(
+    option: str, tmp_path: Path
+) -> None:
+    written(tmp_path, MANIFEST, "djlink.yaml")
+    written(tmp_path, "approvals:\n" + entry(), "approvals.yaml")
+    asked = 0
+    for name, each in on_manifests():
+        if not any(option in parameter.opts for parameter in each.params):
+            continue
+        agreed = ["--yes"] if any("--yes" in parameter.opts for parameter in each.params) else []
+        ended = called(name, *ARGUMENTS.get(name, []), option, *agreed, environ={}, folder=tmp_path)
+        assert TOLD not in ended.stderr, name
+        asked += 1
+    assert asked > 2
+
+
+def test_a_plan_names_its_files_itself(tmp_path: Path) -> None:
+    written(tmp_path, MANIFEST, "djlink.yaml")
+    written(tmp_path, "approvals:\n" + entry(), "approvals.yaml")
+    assert TOLD not in called("plan", environ={}, folder=tmp_path).stderr
+    assert TOLD in called("status", environ={}, folder=tmp_path).stderr

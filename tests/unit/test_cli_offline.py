@@ -479,3 +479,41 @@ def test_a_command_leaves_no_copy_of_its_memory_when_it_crashes() -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (hard, hard)),
     )
     assert ended.stdout == "0\n"
+
+
+def test_what_is_missing_is_named_on_one_line(tmp_path: Path) -> None:
+    ended = run("completion", folder=tmp_path)
+    assert ended.code == 1
+    assert "Choose from: bash, zsh, fish" in ended.err
+    assert "\\t" not in ended.err
+
+
+@pytest.mark.parametrize("given", ["5x", "", "1h30m", "-5", "s"])
+def test_the_words_on_a_duration_name_all_that_is_taken(given: str, tmp_path: Path) -> None:
+    words = "a number of seconds"
+    ended = run("apply", "--auto-approve", "--lock-timeout", given, folder=tmp_path)
+    assert ended.code == 1
+    assert words in ended.err
+    [option] = [p for p in djlink.commands["apply"].params if p.name == "lock_timeout"]
+    assert isinstance(option, click.Option)
+    assert words in (option.help or "")
+    ended = run("apply", "--auto-approve", "--lock-timeout", "5", folder=tmp_path)
+    assert "--lock-timeout" not in ended.err
+
+
+@pytest.mark.parametrize("given", [",", "", "drift,", " ,drift"])
+def test_a_gate_without_a_name_is_missing(given: str, tmp_path: Path) -> None:
+    ended = run("plan", "--fail-on", given, folder=tmp_path)
+    assert ended.code == 1
+    assert "a name is missing; write one of" in ended.err
+    assert "``" not in ended.err
+
+
+@pytest.mark.parametrize("command", [("approve",), ("explain", "id=1"), ("count",)])
+def test_a_command_on_one_link_says_so_to_a_glob(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "djlink.yaml").write_text(MANIFEST)
+    for glob in ("lab_a.*", "lab_a.lab.Sub?ect"):
+        ended = run(command[0], glob, *command[1:], folder=tmp_path, environment=ENVIRONMENT)
+        assert ended.code == 1
+        assert f"{command[0]} takes one link" in ended.err
+        assert run("list", "--target", glob, folder=tmp_path).code == 0

@@ -248,6 +248,22 @@ def test_servers_names_and_approvals_are_told_and_no_secret(tmp_path: Path) -> N
     assert all(c.is_risky for c in found.values())
 
 
+@pytest.mark.parametrize(("with_orphans", "noun"), [("false", "row"), ("true", "local row")])
+def test_an_approval_of_one_row_is_told_as_one_row(with_orphans: str, noun: str, tmp_path: Path) -> None:
+    old = tables("T: {}")
+    for count, words in ((1, f"deletes 1 {noun} w"), (2, f"deletes 2 {noun}s w")):
+        new = old + (
+            "approvals:\n  - {link: lab_a.s.T, keys: 'sha256:" + "a" * 64 + f"', count: {count}, "
+            f"orphans: {with_orphans}, by: a.lee, date: 2026-11-20"
+            + (", until: 2026-11-20T09:00:00Z}\n" if with_orphans == "false" else "}\n")
+        )
+        for folder, (first, second) in (("added", (old, new)), ("removed", (new, old))):
+            (tmp_path / f"{folder}{count}").mkdir()
+            [change] = changes(tmp_path / f"{folder}{count}", first, second)
+            assert words.removeprefix("deletes ") in change.meaning
+            assert folder == "removed" or words in change.meaning
+
+
 @pytest.mark.parametrize(
     "text", [t for t in HOSTILE if "\n" not in t and "\x1b" not in t and "\u202e" not in t]
 )

@@ -183,8 +183,8 @@ def test_a_quiet_plan_names_each_error_with_its_next_step() -> None:
     )
     text = " ".join(shown(plan_lines(plan, detail="closing")).split())
     errors = [(s.name, s.problem, s.hint) for s in (plan.local, *plan.sources) if s.problem]
-    errors += [(x.address, b.reason, b.hint) for x in (*plan.links, *plan.removals)
-               for b in x.blocked if b.kind == "error"]  # fmt: skip
+    errors += [(x.address, b.reason, b.hint) for x in plan.links for b in x.blocked if b.kind == "error"]
+    errors += [(x.address, b.reason, b.hint) for x in plan.removals for b in x.blocked]
     errors += [(r.address, r.reason, r.hint) for r in plan.refusals]
     assert len(errors) >= 5
     for words in (word for error in errors for word in error if word):

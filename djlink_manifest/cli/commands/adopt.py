@@ -58,7 +58,7 @@ def adopt(
         check_terminal(as_json, command("adopt", *addresses, "--json"), ("adopt", *addresses))
     screen = current()
     scope = Scope(files, (), (), None)
-    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
+    with opened(loaded(scope, screen, tell_files=not as_json), scope, screen) as (job, spinner):
         with spinner:
             rehearsed = commands.rehearse(job, addresses, given_up)
         if not as_json:

@@ -94,7 +94,7 @@ def apply(
     if not auto_approve:
         check_terminal(as_json)
     screen = current()
-    manifest = loaded(scope, screen)
+    manifest = loaded(scope, screen, tell_files=False)
     output = _output(screen, as_json, detail)
 
     def work(job: Job, spinner: Spinner) -> int:
@@ -132,7 +132,7 @@ def _apply_file(name: str, scope: Scope, verify: bool, lock_timeout: float, outp
     screen = current()
     document = saved_plans.read_plan(name)
     scope, terms = saved_plans.scope_of(document, scope, name)
-    manifest = loaded(scope, screen)
+    manifest = loaded(scope, screen, tell_files=False)
     saved_plans.check_manifest(document, manifest, name)
 
     def work(job: Job, spinner: Spinner) -> int:

@@ -37,7 +37,7 @@ def doctor(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     from djlink_manifest.report.commands.doctor import diagnosis_json, diagnosis_lines
 
     screen = current()
-    manifest = loaded(Scope(files, (), (), None), screen)
+    manifest = loaded(Scope(files, (), (), None), screen, tell_files=not (quiet or as_json))
     tell_origins(manifest, screen)
     with Spinner(screen.console(sys.stderr), animated=sys.stderr.isatty()) as spinner:
         diagnosis = examine(manifest, os.environ, spinner)

@@ -54,7 +54,7 @@ def grants(files: tuple[str, ...], owner: str | None, servers: tuple[str, ...], 
     from djlink_manifest.reconcile.bootstrap.grants import account_grants
 
     screen = current()
-    manifest = loaded(Scope(files, (), (), None), screen)
+    manifest = loaded(Scope(files, (), (), None), screen, tell_files=not as_json)
     found = account_grants(manifest, os.environ, owner=owner, servers=servers)
     if as_json:
         screen.json({"format_version": 1, "accounts": [asdict(each) for each in found]})

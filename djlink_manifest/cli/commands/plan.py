@@ -101,7 +101,8 @@ def plan(
     if against is not None:
         check_whole(scope)
         before = old_manifest(against, scope.files, screen)
-    with opened(loaded(scope, screen), scope, screen) as (job, spinner), spinner:
+    manifest = loaded(scope, screen, tell_files=False)
+    with opened(manifest, scope, screen) as (job, spinner), spinner:
         made = job.plan(verify=verify)
     compared = None
     if against is not None and before is not None:
@@ -140,7 +141,7 @@ def status(scope: Scope, verify: bool, as_json: bool) -> int:
     from djlink_manifest.report.plan.status import status_lines
 
     screen = current()
-    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
+    with opened(loaded(scope, screen, tell_files=not as_json), scope, screen) as (job, spinner):
         with spinner:
             made = job.plan(verify=verify)
         if as_json:

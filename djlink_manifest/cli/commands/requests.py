@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from djlink_manifest.cli.options import completing
-from djlink_manifest.cli.options.jobs import loaded, opened, today, user_name
+from djlink_manifest.cli.options.jobs import check_one, loaded, opened, today, user_name
 from djlink_manifest.cli.options.manifest_options import (
     Scope,
     chosen,
@@ -52,7 +52,7 @@ def requests(scope: Scope, addresses: tuple[str, ...], keys: bool, as_json: bool
     from djlink_manifest.report.plan.text import refusal_lines
 
     screen = current()
-    with opened(loaded(scope, screen), scope, screen) as (job, spinner):
+    with opened(loaded(scope, screen, tell_files=not as_json), scope, screen) as (job, spinner):
         with spinner:
             plan = job.plan()
         for address in addresses:
@@ -111,6 +111,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
     from djlink_manifest.manifest.edit.approvals import name_in, with_approval
     from djlink_manifest.report.plan.requests import key_lines, orphan_lines, request_lines
 
+    check_one("approve", address)
     screen = current()
     manifest = loaded(scope, screen)
     with opened(manifest, scope, screen) as (job, spinner):
@@ -118,9 +119,9 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
             plan = job.plan(orphans_of=(address,) if orphans else ())
         job.check_address(address)
         given = job.approvals(plan, address, by or user_name(), today(), orphans=orphans)
-        if orphans:
+        if orphans and given:
             screen.note([*orphan_lines(plan, address), *key_lines(address, job.orphans(address))])
-    if not orphans:
+    if given and not orphans:
         screen.note(request_lines([p for p in plan.links if p.address == address]))
     if not given:
         link_plan = next((p for p in plan.links if p.address == address), None)

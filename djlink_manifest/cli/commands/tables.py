@@ -8,7 +8,7 @@ import sys
 import click
 
 from djlink_manifest.cli.options import completing
-from djlink_manifest.cli.options.jobs import loaded
+from djlink_manifest.cli.options.jobs import check_one, loaded
 from djlink_manifest.cli.options.manifest_options import Scope, file_option, json_option, output_options
 from djlink_manifest.cli.terminal.screen import current
 from djlink_manifest.report.screen.spinner import Spinner
@@ -54,7 +54,8 @@ def list_(
     from djlink_manifest.report.commands.declared import declared_json, declared_lines
 
     screen = current()
-    found = declared(loaded(Scope(files, (), (), None), screen), targets, excludes)
+    scope = Scope(files, (), (), None)
+    found = declared(loaded(scope, screen, tell_files=not (quiet or as_json)), targets, excludes)
     if as_json:
         screen.json(declared_json(found))
     elif quiet:
@@ -97,8 +98,9 @@ def count(
     from djlink_manifest.report.commands.declared import trial_json, trial_lines
 
     screen = current()
+    check_one("count", address)
     where = restriction(pairs, texts)
-    manifest = loaded(Scope(files, (), (), None), screen)
+    manifest = loaded(Scope(files, (), (), None), screen, tell_files=not as_json)
     with Spinner(screen.console(sys.stderr), animated=sys.stderr.isatty()) as spinner:
         trial = try_condition(manifest, address, where, os.environ, spinner)
     if as_json:

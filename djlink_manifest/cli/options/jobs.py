@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from djlink_manifest.cli.options.manifest_options import Scope, chosen
 from djlink_manifest.cli.options.trust_option import trust_file
 from djlink_manifest.cli.terminal.screen import Screen
-from djlink_manifest.errors import LinkLocked, ManifestError
+from djlink_manifest.errors import LinkLocked, ManifestError, UsageError
+from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.diagnostics import diagnostic_lines
 from djlink_manifest.report.screen.spinner import Spinner
 from djlink_manifest.report.screen.terminal import line
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from djlink_manifest.reconcile.pipeline import Job
 
 
-def loaded(scope: Scope, screen: Screen) -> Manifest:
+def loaded(scope: Scope, screen: Screen, *, tell_files: bool = True) -> Manifest:
     """Return the manifest and report its warnings. Raises ManifestError with every problem.
+
+    `tell_files`: name the files that are read without being named, where the output does not name them and
+    is for people.
 
     Every command that connects to a server or resolves a reference gets its manifest from here, and so heeds
     the trust file.
@@ -35,8 +39,21 @@ def loaded(scope: Scope, screen: Screen) -> Manifest:
     if manifest is None:
         raise ManifestError(diagnostics)
     screen.note(diagnostic_lines(diagnostics))
-    screen.note(line(f"{each} is read too, as it lies beside the manifest.") for each in manifest.found)
+    if tell_files:
+        screen.note(line(f"{each} is read too, as it lies beside the manifest.") for each in manifest.found)
     return manifest
+
+
+def check_one(verb: str, address: str) -> None:
+    """Raise UsageError where a command that takes one link is given a glob."""
+    from djlink_manifest.manifest.models.names import is_glob
+
+    if is_glob(address):
+        shown = command("list", "--target", address)
+        raise UsageError(
+            f"{verb} takes one link, and {address} is a glob",
+            hint=f"name one as source.schema.Table; {shown} shows what the manifest declares",
+        )
 
 
 def tell_origins(manifest: Manifest, screen: Screen) -> None:

@@ -210,14 +210,15 @@ def lock_timeout_option(command: _F) -> _F:
         metavar="DURATION",
         default="0",
         callback=_seconds,
-        help="How long to wait for links that another djlink works on: 30s, 5m, 1h.  [default: not at all]",
+        help="How long to wait for links that another djlink works on: 30s, 5m, 1h, or a "
+        "number of seconds.  [default: not at all]",
     )(command)
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(s|m|h|)", value)
     if not match:
-        raise click.BadParameter("write a duration: 30s, 5m, 1h")
+        raise click.BadParameter("write a duration: 30s, 5m, 1h, or a number of seconds")
     return float(match[1]) * {"h": 3600, "m": 60}.get(match[2], 1)
 
 
@@ -245,7 +246,8 @@ def _gates(context: click.Context, parameter: click.Parameter, value: tuple[str,
     names = [name.strip() for each in value for name in each.split(",")]
     for name in names:
         if name not in GATES:
-            raise click.BadParameter(f"`{name}` is none of {', '.join(GATES)}")
+            fault = f"`{name}` is none of" if name else "a name is missing; write one of"
+            raise click.BadParameter(f"{fault} {', '.join(GATES)}")
     return tuple(dict.fromkeys(names))
 
 

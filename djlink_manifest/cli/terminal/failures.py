@@ -46,7 +46,10 @@ def _report_error(error: BaseException, screen: Screen) -> int:
             screen.note(error_lines(error))
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "djlink"
-            screen.note(error_lines(DjlinkError(error.format_message(), hint=f"{command} --help")))
+            words = error.format_message()
+            if isinstance(error, click.MissingParameter):  # its choices stand below each other, after tabs
+                words = " ".join(words.split())
+            screen.note(error_lines(DjlinkError(words, hint=f"{command} --help")))
         case click.ClickException():
             screen.note(error_lines(DjlinkError(error.format_message())))
         case OSError(filename=str() as name, strerror=str() as reason):

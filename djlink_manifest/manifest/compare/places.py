@@ -9,6 +9,7 @@ from djlink_manifest.errors import Location
 from djlink_manifest.manifest.compare.changes import Change
 from djlink_manifest.manifest.models.servers import ServerSpec, TlsSpec
 from djlink_manifest.manifest.models.values import Approval, Manifest, Removed, SourceSpec
+from djlink_manifest.model.counting import counted
 
 _OTHER_SERVER = (
     "djlink connects to this server instead: links whose tables and marks are not there are refused, or made "
@@ -152,14 +153,13 @@ def _approvals(old: Sequence[Approval], new: Sequence[Approval]) -> Iterator[Cha
             continue
         each = after.get(key) or before[key]
         along = "".join(f", with {count:,} of {address}" for address, count in each.along)
-        what = "local rows without a source row" if each.orphans else "rows whose deletion is requested"
+        noun = counted(each.count, "local row" if each.orphans else "row")
+        what = f"{noun} without a source row" if each.orphans else f"{noun} whose deletion is requested"
         if key in after:
-            words = (
-                f"the next apply deletes {each.count:,} {what}{along}; approved by {each.by} on {each.date}"
-            )
+            words = f"the next apply deletes {what}{along}; approved by {each.by} on {each.date}"
             yield _approval(each, "added", words, each.location)
         else:
-            words = f"the approval of {each.count:,} {what}{along} is taken back, unless it was carried out"
+            words = f"the approval of {what}{along} is taken back, unless it was carried out"
             yield _approval(each, "removed", words, each.location)
 
 

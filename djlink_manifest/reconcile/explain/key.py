@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from uuid import UUID
 
 from djlink_manifest.errors import UsageError
@@ -16,12 +17,13 @@ _HEX = re.compile(r"0[xX](?:[0-9A-Fa-f]{2})*")
 _BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 
 
-def parse_key(text: str, link: Link) -> tuple[str | bytes, ...]:
-    """The values of `subject=A1,session=3`, or of a JSON object, in the order of the link's key.
+def parse_key(words: Sequence[str], link: Link) -> tuple[str | bytes, ...]:
+    """The values of `subject=A1,session=3`, of the words `subject=A1` and `session=3`, or of a JSON object,
+    in the order of the link's key.
 
     Values of bytes are written in hex (`0x1f2e`), or as a UUID where they are 16 bytes. Raises UsageError.
     """
-    given = _pairs(text, link)
+    given = _pairs(words, link)
     for name in given:
         if name not in link.key:
             close = nearest(name, link.key)
@@ -38,7 +40,8 @@ def parse_key(text: str, link: Link) -> tuple[str | bytes, ...]:
     return tuple(_value(column, given[column.name], link) for column in link.key_columns)
 
 
-def _pairs(text: str, link: Link) -> dict[str, str]:
+def _pairs(words: Sequence[str], link: Link) -> dict[str, str]:
+    text = " ".join(words)
     if text.lstrip().startswith("{"):
         try:
             value = json.loads(text)
@@ -48,7 +51,7 @@ def _pairs(text: str, link: Link) -> dict[str, str]:
             raise UsageError("key values must be text or numbers", hint=_example(link))
         return {name: str(int(v) if isinstance(v, bool) else v) for name, v in value.items()}
     found = dict[str, str]()
-    for part in text.split(","):
+    for part in _parts(words):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise UsageError(
@@ -58,6 +61,17 @@ def _pairs(text: str, link: Link) -> dict[str, str]:
         if name.strip() in found:
             raise UsageError(f"`{name.strip()}` occurs twice in the key", hint=_example(link))
         found[name.strip()] = value.strip()
+    return found
+
+
+def _parts(words: Sequence[str]) -> list[str]:
+    """The pairs of a key. One word is cut at its commas; one of several, where each piece is a pair."""
+    if len(words) == 1:
+        return words[0].split(",")
+    found = list[str]()
+    for word in words:
+        pieces = word.removesuffix(",").split(",")
+        found += pieces if all("=" in piece for piece in pieces) else [word]
     return found
 
 

@@ -32,8 +32,8 @@ def plan_lines(plan: Plan, against: Against | None = None, detail: Detail = "lin
     """Return the whole screen: head, legend, waves, deletions, refused and forgotten links, closing lines.
 
     Unchanged links are counted, and listed only with drift, warnings or kept rows. Many new links are told by
-    schema, unless `detail` is "full"; "schemas" tells all of them so, and "closing" only errors and the closing
-    lines.
+    schema, unless `detail` is "full"; "schemas" tells all of them so, and "closing" errors and the closing
+    lines alone.
     """
     if detail == "closing":
         return [*_error_lines(plan), *(line((sentence, "bold")) for sentence in closing(plan))]

@@ -217,7 +217,7 @@ def left_out(session: Session, source_links: SourceLinks, link: Link) -> tuple[t
         reasons.append(f"{not_pulled(reference.parent, parents)}{part}")
         cases.append(sql("NOT {}", holds))
     if link.pull == "needed":
-        reasons.append("no wanted row refers to them")
+        reasons.append("not referenced by a wanted row")
         cases.append(sql("NOT {}", sets.is_wanted(link.address, "m", link.key) or Sql("TRUE")))
     meets = sql("({}) IS TRUE", condition(link.where)) if link.where is not None else Sql("TRUE")
     whens = joined(" ", [sql("WHEN {} THEN {}", case, number) for number, case in enumerate(cases)])
