@@ -38,7 +38,7 @@ def explain(address: str, key: tuple[str, ...], files: tuple[str, ...], as_json:
     screen = current()
     scope = Scope(files, (), (), None)
     with opened(loaded(scope, screen, tell_files=not as_json), scope, screen) as (job, spinner), spinner:
-        explanation, plan = commands.explain(job, address, key)
+        explanation, plan = commands.explain(job, address, *key)
     if as_json:
         screen.json(explanation_json(explanation, plan))
     else:

@@ -21,7 +21,7 @@ from djlink_manifest.reconcile.resolve.selection import Selection, check_address
 from djlink_manifest.reconcile.state.snapshot import LinkSnapshot, Refusal
 
 
-def explain(job: Job, address: str, key: Sequence[str]) -> tuple[Explanation, LinkPlan]:
+def explain(job: Job, address: str, *key: str) -> tuple[Explanation, LinkPlan]:
     """One entity, by its key as the words that a person writes, and the plan of its link for it alone.
 
     Raises UsageError for what is no link or no key of it, ServerError.
