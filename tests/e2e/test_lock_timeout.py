@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -72,6 +73,22 @@ def test_a_second_apply_fails_waits_or_is_interrupted(
     at_once = second(rig, manifest)
     _, err = at_once.communicate(timeout=PATIENCE)
     assert (at_once.returncode, "another djlink works on this link" in err) == (1, True)
+    assert "`djlink apply --auto-approve --lock-timeout 10m`" in " ".join(err.split()).replace(
+        f"-f {manifest} ", ""
+    )
+
+    plan = start(rig, manifest, "plan", "--out", str(rig.folder / "p.json"))
+    _, err = plan.communicate(timeout=PATIENCE)
+    assert plan.returncode == 0, err
+    for options in ([], ["--lock-timeout", "1s"]):
+        kept = start(rig, manifest, "apply", str(rig.folder / "p.json"), "--json", *options)
+        out, err = kept.communicate(timeout=PATIENCE)
+        refused = json.loads(out.splitlines()[-1])
+        assert (kept.returncode, refused["type"]) == (1, "refused"), out
+        assert "another djlink" in refused["reason"]
+        for text in (err, refused["hint"]):
+            assert "p.json" in text
+            assert "--lock-timeout" in text
 
     given_up = second(rig, manifest, "--lock-timeout", "1s")
     out, err = given_up.communicate(timeout=PATIENCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,55 @@ def test_a_plan_of_another_manifest_or_without_terms_is_refused_with_the_next_st
     assert "cannot" not in folder.djlink("show", "old.json").stderr
     assert "can be shown but not applied" in folder.djlink("apply", "old.json", code=1).stderr
     assert not folder.is_linked("subject")
+
+
+def _broken_manifest(folder: Folder) -> None:
+    folder.write({**document(folder.rig), "sources": 7})
+
+
+def _another_server(folder: Folder) -> None:
+    value = folder.value()
+    value["sources"][0]["identity"] = "0" * 64
+    folder.put(value)
+
+
+REFUSED: dict[str, tuple[Callable[[Folder], object], str]] = {
+    "another manifest": (lambda f: f.write({**document(f.rig), "contact": "x@y.z"}), "something else than"),
+    "another name": (lambda f: f.write({**document(f.rig), "name": "other"}), "was made from the manifest"),
+    "another server": (_another_server, "is another server than"),
+    "no file": (lambda f: f.file.unlink(), "cannot be read"),
+    "no plan": (lambda f: f.file.write_text("{}"), "is not a plan of djlink"),
+    "no terms": (lambda f: f.file.write_text(f.djlink("plan", "--json").stdout), "it lacks `terms`"),
+    "a broken manifest": (_broken_manifest, "sources"),
+}
+
+
+@ONE
+def test_whatever_refuses_a_file_is_told_as_json_too(folder: Folder) -> None:
+    for case, (move, words) in REFUSED.items():
+        folder.write(document(folder.rig))
+        folder.file.unlink(missing_ok=True)
+        folder.plan()
+        move(folder)
+        ended = folder.djlink("apply", "plan.json", "--json", code=1)
+        [told] = map(json.loads, ended.stdout.splitlines())
+        assert told["type"] == "refused", case
+        assert words in told["reason"], case
+        assert words in " ".join(ended.stderr.split()), case
+        assert not folder.is_linked("subject")
+
+
+@ONE
+def test_the_output_of_plan_json_says_which_option_makes_files_to_apply(folder: Folder) -> None:
+    folder.write(document(folder.rig))
+    folder.file.write_text(folder.djlink("plan", "--json").stdout)
+    told = " ".join(folder.djlink("apply", "plan.json", code=1).stderr.split())
+    assert "`djlink plan --out FILE` writes them, `djlink plan --json` does not" in told
+    assert "run `djlink plan --out plan.json`, then apply that" in told
+    folder.plan()
+    folder.djlink("apply", "plan.json")
+    assert "nothing to apply" in folder.plan().stderr
+    assert "djlink apply" not in folder.plan().stderr
 
 
 @ONE

@@ -24,7 +24,7 @@ from djlink_manifest.cli.options.manifest_options import (
 from djlink_manifest.cli.terminal.confirm import confirmed
 from djlink_manifest.cli.terminal.interrupt import interruptible
 from djlink_manifest.cli.terminal.screen import Screen, current, same_place
-from djlink_manifest.errors import Interrupted, UsageError
+from djlink_manifest.errors import Interrupted, LinkLocked, ManifestError, UsageError
 from djlink_manifest.model.next_steps import command
 from djlink_manifest.report.screen.figures import counted
 from djlink_manifest.report.screen.terminal import line
@@ -90,7 +90,12 @@ def apply(
       djlink apply plan.json --lock-timeout 10m
     """
     if plan_file is not None:
-        return _apply_file(plan_file, scope, verify, lock_timeout, _output(current(), as_json, detail))
+        output = _output(current(), as_json, detail)
+        try:
+            return _apply_file(plan_file, scope, verify, lock_timeout, output)
+        except (UsageError, ManifestError, LinkLocked) as error:
+            output.refused(error)
+            raise
     if not auto_approve:
         check_terminal(as_json)
     screen = current()
@@ -109,7 +114,8 @@ def apply(
             return 1
         return _carry_out(job, agreed, output)
 
-    return unlocked(manifest, scope, screen, lock_timeout, work)
+    again = ("apply", "--auto-approve") if auto_approve else ("apply",)
+    return unlocked(manifest, scope, screen, lock_timeout, work, again)
 
 
 def _apply_file(name: str, scope: Scope, verify: bool, lock_timeout: float, output: ApplyOutput) -> int:
@@ -148,7 +154,7 @@ def _apply_file(name: str, scope: Scope, verify: bool, lock_timeout: float, outp
             return 0
         return _carry_out(job, plan, output)
 
-    return unlocked(manifest, scope, screen, lock_timeout, work)
+    return unlocked(manifest, scope, screen, lock_timeout, work, again=("apply", name))
 
 
 def _carry_out(job: Job, plan: Plan, output: ApplyOutput) -> int:

@@ -140,7 +140,8 @@ def scope_of(document: PlanDocument, scope: Scope, name: str) -> tuple[Scope, Pl
     anew = f"run {command('plan', '--out', name)}"
     if document.terms is None:
         raise UsageError(
-            f"{name} can be shown but not applied: it does not say what it is bound to",
+            f"{name} can be shown but not applied: it lacks `terms`, which say how the plan was asked for; "
+            "only `djlink plan --out FILE` writes them, `djlink plan --json` does not",
             hint=f"{anew}, then apply that",
         )
     if document.has_errors:
@@ -211,6 +212,8 @@ def written_lines(name: str, plan: Plan) -> Iterator[Text]:
     yield line(f"The plan is in {name}.")
     if plan.has_errors:
         yield line((f"next: it has errors and cannot be applied; {command('show', name)} shows it", "dim"))
+    elif not plan.has_changes:
+        yield line(("next: nothing to apply: the plan has no changes", "dim"))
     else:
         yield line((f"next: {command('apply', name)}", "dim"))
 

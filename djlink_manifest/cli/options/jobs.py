@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -96,25 +96,35 @@ def unlocked(
     screen: Screen,
     seconds: float,
     work: Callable[[Job, Spinner], int],
+    again: Sequence[str] = ("apply",),
 ) -> int:
     """Open a job and do some work with it, once no other djlink works on its links.
 
     It waits for so many `seconds`, and reads the servers anew after a wait. Raises LinkLocked where the time
-    is over.
+    is over; its next step is the command `again`.
     """
     from djlink_manifest.reconcile.pipeline import LockWait
 
     wait = LockWait(seconds, lambda words: screen.note([line(words)]))
     while True:
         with opened(manifest, scope, screen) as (job, spinner):
-            if seconds and job.wait_for_locks(wait):
-                continue
             try:
+                if seconds and job.wait_for_locks(wait):
+                    continue
                 return work(job, spinner)
-            except LinkLocked:
+            except LinkLocked as error:
                 if wait.left <= 0:
+                    error.hint = _once_free(seconds, again)
                     raise
                 screen.note([line("Another djlink was faster; the servers are read anew.")])
+
+
+def _once_free(seconds: float, again: Sequence[str]) -> str:
+    """Return the next step where another djlink works on a link: to wait, by oneself or with the option."""
+    if seconds:
+        return f"wait until it has ended, then run {command(*again)}, or allow more time with --lock-timeout"
+    waiting = command(*again, "--lock-timeout", "10m")
+    return f"wait until it has ended, then run {command(*again)}; or let djlink wait: {waiting}"
 
 
 def user_name() -> str:

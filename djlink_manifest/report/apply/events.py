@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from djlink_manifest.errors import DjlinkError
 from djlink_manifest.reconcile.plan.plan import Plan
 from djlink_manifest.reconcile.plan.staleness import PlanChange
 from djlink_manifest.reconcile.runtime.events import Event, Report
@@ -27,6 +28,9 @@ class ApplyOutput(Protocol):
 
     def stale(self, found: Sequence[PlanChange]) -> None:
         """Report that a plan that was kept does not stand any more."""
+
+    def refused(self, error: DjlinkError) -> None:
+        """Report that a plan that was kept is not applied at all, and nothing was changed."""
 
     def display(self) -> Display:
         """Return the display that receives the events of the apply."""
@@ -64,6 +68,9 @@ class Prose:
     def stale(self, found: Sequence[PlanChange]) -> None:
         """Write nothing: it is told with the errors."""
 
+    def refused(self, error: DjlinkError) -> None:
+        """Write nothing: it is told with the errors."""
+
     def display(self) -> Display:
         """Return progress bars, or occasional lines."""
         if self._detail == "closing":
@@ -90,6 +97,20 @@ class JsonEvents:
         """Write what moved."""
         moved = [{"address": each.address, "reason": each.words} for each in found]
         self._write({"type": "stale", "moved": moved})
+
+    def refused(self, error: DjlinkError) -> None:
+        """Write why, and the next step."""
+        place = str(error.location) if error.location else None
+        self._write(
+            {
+                "type": "refused",
+                "address": error.link,
+                "server": error.server,
+                "location": place,
+                "reason": error.message,
+                "hint": error.hint,
+            }
+        )
 
     def display(self) -> Display:
         """Return a display that writes a record for each event."""
