@@ -123,8 +123,8 @@ def _once_free(seconds: float, again: Sequence[str]) -> str:
     """Return the next step where another djlink works on a link: to wait, by oneself or with the option."""
     if seconds:
         return f"wait until it has ended, then run {command(*again)}, or allow more time with --lock-timeout"
-    waiting = command(*again, "--lock-timeout", "10m")
-    return f"wait until it has ended, then run {command(*again)}; or let djlink wait: {waiting}"
+    timed = command(*again, "--lock-timeout", "10m")
+    return f"wait until it has ended, then run {command(*again)}; or let djlink wait: {timed}"
 
 
 def user_name() -> str:
