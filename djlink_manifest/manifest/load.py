@@ -183,7 +183,7 @@ def _in_file(path: AnyPath, files: list[str], problems: Problems, *, is_strict: 
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
         is_new = isinstance(error, FileNotFoundError) and isinstance(path, Path)
-        help = "run `djlink init` to write one" if is_new else None
+        help = "check the name, or name the manifest with `-f FILE`" if is_new else None
         problems.error(f"the file cannot be read: {reason}", start, help=help)
         return None
     fields = parse(content, name, problems)

@@ -144,3 +144,11 @@ def test_only_the_source_is_asked_and_it_may_be_down(lab: Lab) -> None:
     lab.rig.write(document)
     ended = lab.count("Subject", code=1)
     assert "server: lab_a" in ended.stderr
+
+
+@EACH
+def test_a_table_that_is_not_there_is_answered_with_those_that_are(lab: Lab) -> None:
+    said = lab.count("Nope", code=1).stderr
+    assert "has no table `Nope`\n" in said  # the link user sees all of the schema
+    assert "GRANT" not in said
+    assert all(name in said for name in ("Subject", "Spikes", "run", "__run"))

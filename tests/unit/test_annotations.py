@@ -71,7 +71,15 @@ def test_a_plans_findings_stand_at_the_lines_of_the_manifest() -> None:
         "lab_a.ephys.Trace: 17 rows: deletion requested"
     )
     assert at["djlink: deletion", "atlas.yaml", "25"].startswith("lab_b.stim.Noise: ")
-    assert "removed: {lab_a.lab.OldTable: {table: keep}}" in at["djlink: forgotten", "atlas.yaml", "1"]
+    [(place, words)] = [
+        ((f, n), words) for (title, f, n), words in at.items() if title == "djlink: forgotten"
+    ]
+    assert "removed: {lab_a.lab.OldTable: {table: keep}}" in words
+    assert place in {
+        (each.location.file, str(each.location.line))
+        for each in samples.rich_plan().links
+        if each.location and each.address.startswith("lab_a.")
+    }
     assert at["djlink: drift", "atlas.yaml", "13"].startswith("lab_a.ephys.Scan: 17 rows: no source row")
     assert at["djlink: server", "atlas.yaml", "1"].startswith("lab_c: no session")
     assert at["djlink: summary", "atlas.yaml", "1"].startswith("Plan: 1 link to create")
@@ -127,3 +135,16 @@ def test_validate_tells_the_problems_of_a_manifest_at_their_lines(tmp_path: Path
 def test_a_plan_without_a_file_is_told_at_a_place_all_the_same() -> None:
     plan = replace(samples.rich_plan(), files=())
     assert {a.location.file for a in plan_annotations(plan)} == {"atlas", "atlas.yaml"}
+
+
+def test_a_warning_stands_at_the_place_with_which_it_begins() -> None:
+    plan = replace(samples.quiet_plan(), files=("atlas.yaml", "approvals.yaml"))
+    for words, place in (
+        ("approvals.yaml:5: the approval of 1 deletion is spent", ("approvals.yaml", 5)),
+        ("atlas.yaml:31: `removed: x` is done; delete the entry", ("atlas.yaml", 31)),
+        ("other.yaml:5: a file that is not the manifest's", ("atlas.yaml", 1)),
+        ("approvals.yaml:0: no line", ("atlas.yaml", 1)),
+        ("approvals.yaml: no line", ("atlas.yaml", 1)),
+    ):
+        [found] = [a for a in plan_annotations(replace(plan, warnings=(words,))) if a.message == words]
+        assert (found.location.file, found.location.line) == place

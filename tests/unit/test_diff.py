@@ -369,6 +369,31 @@ def test_what_names_no_manifest_is_refused_with_a_next_step(repository: Reposito
     assert ended.stdout == ""
 
 
+def test_the_next_step_for_a_revision_names_origin_only_where_there_is_one(repository: Repository) -> None:
+    repository.commit(tables("T: {}"))
+    said = repository.diff("git:nope").stderr
+    assert "origin" not in said
+    assert "git branch --all" in said
+    repository.git("remote", "add", "origin2", "https://nowhere.example/x.git")
+    assert "git fetch origin" not in repository.diff("git:nope").stderr
+    repository.git("remote", "add", "origin", "https://nowhere.example/x.git")
+    assert "git fetch origin nope" in repository.diff("git:nope").stderr
+
+
+def test_a_manifest_that_is_not_there_is_never_answered_with_a_new_one(repository: Repository) -> None:
+    repository.commit(tables("T: {}"), "djlink.yaml")
+    for arguments, environ in (
+        (("diff", "nope.yaml"), {}),
+        (("plan", "--against", "nope.yaml"), {}),
+        (("validate",), {"DJLINK_FILE": "nope.yaml"}),
+        (("validate", "-f", "nope.yaml"), {}),
+    ):
+        ended = called(*arguments, environ=environ, folder=repository.folder)
+        assert ended.returncode == 1
+        assert "`-f FILE`" in ended.stderr
+        assert "djlink init" not in ended.stderr
+
+
 def test_a_name_that_a_tag_and_a_branch_have_is_refused_and_the_whole_name_is_read(
     repository: Repository,
 ) -> None:

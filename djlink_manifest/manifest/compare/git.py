@@ -121,9 +121,11 @@ def revision(said: str, beside: Path) -> Revision:
             hint=f"write the whole name, such as git:refs/heads/{said} or git:refs/remotes/origin/main",
         )
     if found.returncode:
+        is_cloned = b"origin" in _run(folder, "remote").stdout.splitlines()
+        fetch = f"fetch it first (git fetch origin {said}), or " if is_cloned else ""
         raise UsageError(
             f"there is no revision `{said}` in the repository of {folder}",
-            hint=f"fetch it first (git fetch origin {said}), or name one that exists: git branch --all",
+            hint=f"{fetch}name one that exists: git branch --all",
         )
     return Revision(said, Path(os.fsdecode(top.stdout).rstrip("\n")), found.stdout.decode("ascii").strip())
 

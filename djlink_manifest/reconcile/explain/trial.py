@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 
 from djlink_manifest.errors import DjlinkError, UsageError
 from djlink_manifest.manifest.models.declared import rule_of
@@ -14,7 +15,7 @@ from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceS
 from djlink_manifest.manifest.text.problems import nearest
 from djlink_manifest.model.links.selection import Condition, is_textual
 from djlink_manifest.model.server.catalog import Catalog
-from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant
+from djlink_manifest.model.server.rights import SOURCE_RIGHTS, grant, missing
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.model.tables.naming import class_name, master_of
 from djlink_manifest.reconcile.resolve.unfit import needs_zones
@@ -25,6 +26,8 @@ from djlink_manifest.servers.catalog.reader import read_catalog
 from djlink_manifest.servers.query.conditions import check_condition, count_matching
 from djlink_manifest.servers.session.login import open_session
 from djlink_manifest.servers.session.session import Session
+
+MOST_NAMES = 5
 
 
 def try_condition(
@@ -115,9 +118,18 @@ def _table(catalog: Catalog, source: str, schema: str, name: str) -> tuple[Table
             hint="a condition is on the columns of the master",
         )
     close = nearest(name, sorted(names))
+    if missing(catalog.grants, SOURCE_RIGHTS, schema):
+        raise UsageError(
+            f"{schema} has no table `{name}`, or the link user has no privilege on it",
+            hint=f"did you mean `{close}`?" if close else f"ask its administrator to run: {rights}",
+        )
+    known = [each.name if classes[class_name(each.name)] > 1 else class_name(each.name) for each in masters]
+    near = get_close_matches(name, known, MOST_NAMES, 0) or known[:MOST_NAMES]
     raise UsageError(
-        f"{schema} has no table `{name}`, or the link user has no privilege on it",
-        hint=f"did you mean `{close}`?" if close else f"ask its administrator to run: {rights}",
+        f"{schema} has no table `{name}`",
+        hint=f"did you mean `{close}`?"
+        if close
+        else f"it has {', '.join(sorted(near)) or 'no table at all'}",
     )
 
 

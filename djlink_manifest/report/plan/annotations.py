@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from djlink_manifest.errors import Location
 from djlink_manifest.reconcile.plan.plan import LinkPlan, Plan
+from djlink_manifest.reconcile.state.snapshot import Forgotten
 from djlink_manifest.report.plan.deletions import deletion_rows
 from djlink_manifest.report.plan.sentences import closing
 from djlink_manifest.report.screen.annotations import Annotation, Level, joined
@@ -25,14 +27,39 @@ def plan_annotations(plan: Plan) -> list[Annotation]:
         *(each for link in plan.links for each in _link(link, link.location or top)),
         *_removals(plan, top),
         *(
-            Annotation("warning", "forgotten", f"{f.address}: {_held(f.held)}{f.hint}", f.location or top)
+            Annotation(
+                "warning", "forgotten", f"{f.address}: {_held(f.held)}{f.hint}", _place_of(f, plan) or top
+            )
             for f in plan.forgotten
         ),
-        *(Annotation("warning", "warning", words, top) for words in plan.warnings),
+        *(Annotation("warning", "warning", words, _place_in(words, plan) or top) for words in plan.warnings),
     ]
     order: dict[Level, int] = {"error": 0, "warning": 1, "notice": 2}
     found.sort(key=lambda each: order[each.level])
     return [*found, Annotation("notice", "summary", " ".join(words.strip() for words in closing(plan)), top)]
+
+
+def _place_in(words: str, plan: Plan) -> Location | None:
+    """Return the place with which words begin, if it is in one of the plan's files: `approvals.yaml:5: …`."""
+    for name in plan.files:
+        rest = words.removeprefix(f"{name}:")
+        if rest != words and (found := re.match(r"([1-9][0-9]{0,8})(?=:|$)", rest)):
+            return Location(name, int(found[1]), 1)
+    return None
+
+
+def _place_of(forgotten: Forgotten, plan: Plan) -> Location | None:
+    """Return where `removed` stands, else the first link of the same schema, else of the same source: the
+    declaration was near it.
+    """
+    if forgotten.location:
+        return forgotten.location
+    schema = forgotten.address.rpartition(".")[0]
+    for above in (schema, schema.partition(".")[0]):
+        places = [p.location for p in plan.links if p.location and p.address.startswith(f"{above}.")]
+        if places:
+            return min(places)
+    return None
 
 
 def _servers(plan: Plan, top: Location) -> Iterator[Annotation]:
