@@ -86,8 +86,10 @@ def test_answers_make_a_manifest_and_its_grants_are_printed(tmp_path: Path) -> N
         ("[our-lab]: ", "hippocampus"),
         ("[data@ourlab.example]: ", "me@lab.example"),
         ("[${env:DJ_HOST}]: ", "db.ours.example"),
+        ("Port of the local server [3306]: ", ""),
         ("Name of the source", "princeton"),
         ("Host of the source's server: ", "db.princeton.example"),
+        ("Port of the source's server [3306]: ", ""),
         ("[${env:LINK_USER}]: ", ""),
         ("[${env:LINK_OUTBOUND}]: ", ""),
         ("Schemas to link", "ephys, lab ephys"),
@@ -129,9 +131,11 @@ def test_what_does_not_do_is_asked_again(tmp_path: Path) -> None:
         ("is `local`, which is reserved", "two words"),
         ("must consist of letters", "princeton"),
         ("Host of the source's server", "mysql://me:pw@db"),
-        ("is a URL or contains a login", "db:3307"),
-        ("contains a port: use --port", "\x1b[2J"),
+        ("is a URL or contains a login", "db:70000"),
+        ("is not a port: 1 to 65535", "\x1b[2J"),
         ("cannot be printed", "db.princeton.example"),
+        ("Port of the source's server", "many"),
+        ("is not a port: 1 to 65535", "3307"),
         ("[${env:LINK_USER}]", "me"),
         ("Schemas to link", "ephys, a/b"),
         ("has a schema that contains", "ephys"),
@@ -139,6 +143,43 @@ def test_what_does_not_do_is_asked_again(tmp_path: Path) -> None:
     assert terminal.ends()[0] == 0, terminal.shown
     [source] = load([tmp_path / "djlink.yaml"]).sources
     assert (source.name, source.host, source.user) == ("princeton", "db.princeton.example", "me")
+    assert source.port == "3307"
+
+
+def test_a_port_comes_with_its_host_or_from_datajoints_variable(tmp_path: Path) -> None:
+    given = ("--name", "a", "--contact", "c", "--user", "u", "--outbound", "o", "--schema", "s")
+    terminal = Terminal(tmp_path, "init", *given, DJ_PORT="3310", **USERS)
+    terminal.answers(
+        ("[${env:DJ_HOST}]: ", ""),
+        ("Port of the local server [${env:DJ_PORT}]: ", ""),
+        ("Name of the source", "princeton"),
+        ("Host of the source's server: ", "db:3307"),
+    )
+    assert terminal.ends()[0] == 0, terminal.shown
+    assert "Port of the source" not in terminal.shown
+    manifest = load([tmp_path / "djlink.yaml"])
+    [source] = manifest.sources
+    assert (source.host, source.port) == ("db", "3307")
+    assert (manifest.local.host, manifest.local.port) == ("${env:DJ_HOST}", "${env:DJ_PORT}")
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "local", "source"),
+    [
+        ((), {}, "3306", "3306"),
+        ((), {"DJ_PORT": "3310"}, "${env:DJ_PORT}", "3306"),
+        (("--local-host", "h"), {"DJ_PORT": "3310"}, "3306", "3306"),
+        (("--local-host", "h:3311", "--host", "s:3312"), {"DJ_PORT": "3310"}, "3311", "3312"),
+        (("--local-port", "3313", "--port", "3314"), {"DJ_PORT": "3310"}, "3313", "3314"),
+    ],
+)
+def test_without_a_terminal_ports_come_from_options_hosts_and_the_environment(
+    options: tuple[str, ...], environ: dict[str, str], local: str, source: str, tmp_path: Path
+) -> None:
+    ended = called("init", *OPTIONS, *options, "a.yaml", environ={**USERS, **environ}, folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    manifest = load([tmp_path / "a.yaml"])
+    assert (manifest.local.port, manifest.sources[0].port) == (local, source)
 
 
 def test_each_question_has_an_option_and_what_is_given_is_not_asked(tmp_path: Path) -> None:
@@ -183,6 +224,8 @@ def test_variables_that_are_not_set_yet_are_named_and_the_manifest_is_written(tm
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--host", "s:3312", "--port", "3314"), "--port 3314: the host has the port 3312"),
+        (("--local-host", "h:0"), "--local-host h:0: this is not a port"),
         (("--host", "me:pw@db"), "--host me:pw@db: this is a URL or contains a login"),
         (("--source", "two words"), "must consist of letters"),
         (("--password", "literal"), "takes a reference, not a password"),

@@ -32,11 +32,14 @@ from djlink_manifest.manifest.text.references import (
     only_references,
 )
 
-LOCAL_HOST, DATAJOINT = "${env:DJ_HOST}", "datajoint"
+LOCAL_HOST, LOCAL_PORT, DATAJOINT = "${env:DJ_HOST}", "${env:DJ_PORT}", "datajoint"
+USUAL_PORT = "3306"
+PORTS = {"--local-host": "--local-port", "--host": "--port"}
 CONTACT = "data@ourlab.example"
 EXAMPLE = (
     "`djlink init --source princeton --host db.princeton.example --schema ephys`, or run it at a terminal"
 )
+_WITH_PORT = re.compile(r"(\$\{[^}]*\}|[^:\[\]]+):(\d+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -61,6 +64,8 @@ class Question:
                 return source_fault(answer)
             case "--host" | "--local-host":
                 return _host_fault(answer)
+            case "--port" | "--local-port":
+                return _port_fault(answer)
             case "--schema":
                 faults = ((each, identifier_fault(each)) for each in schemas_in(answer))
                 return next((f"has a schema that {why}: {each}" for each, why in faults if why), None)
@@ -72,14 +77,17 @@ class Question:
 def questions(environ: Mapping[str, str]) -> tuple[Question, ...]:
     """Return the questions in their order."""
     local = DATAJOINT if _is_configured(environ) else LOCAL_HOST
+    port = LOCAL_PORT if environ.get("DJ_PORT") else USUAL_PORT
     return (
         Question("--name", "Name of the manifest, which marks the tables that it owns", "our-lab"),
         Question("--contact", "Contact, which the owners of the sources see", CONTACT),
         Question(
             "--local-host", "Host of the local server (`datajoint`: by DataJoint's configuration)", local
         ),
+        Question("--local-port", "Port of the local server", port),
         Question("--source", "Name of the source, the first word of its addresses", None),
         Question("--host", "Host of the source's server", None),
+        Question("--port", "Port of the source's server", USUAL_PORT),
         Question("--user", "Account on it, the link user, or a reference to its name", LINK_USER),
         Question("--outbound", "Schema on it for djlink's outbound tables", LINK_OUTBOUND),
         Question("--schema", "Schemas to link, separated by commas", None),
@@ -96,20 +104,36 @@ def from_answers(options: Mapping[str, Any], *, may_ask: bool) -> str:
 
     Raises UsageError for what is lacking where nobody can be asked, and for options that do not do.
     """
-    answers = dict[str, str]()
+    answers, asked = dict[str, str](), set[str]()
     for question in questions(os.environ):
         given = options[question.option.strip("-").replace("-", "_")]
-        text = ",".join(given) if isinstance(given, tuple) else given
+        text = ",".join(given) if isinstance(given, tuple) else str(given or "")
+        if question.option in PORTS.values() and not text:
+            host = next(host for host, port in PORTS.items() if port == question.option)
+            if question.option in answers or answers[host] == DATAJOINT:
+                continue
+            if host not in asked:
+                is_usual = host == "--local-host" and answers[host] == LOCAL_HOST
+                answers[question.option] = (question.default if is_usual else None) or USUAL_PORT
+                continue
         if text:
             if why := question.fault(text):
                 raise UsageError(f"{question.option} {text}: this {why}")
+            if answers.get(question.option, text) != text:
+                raise UsageError(
+                    f"{question.option} {text}: the host has the port {answers[question.option]}",
+                    hint=f"leave out {question.option}, or the port of the host",
+                )
             answers[question.option] = text
         elif may_ask:
             answers[question.option] = ask(question.words, question.default, question.fault)
+            asked.add(question.option)
         elif question.default is not None:
             answers[question.option] = question.default
         else:
             raise UsageError(f"a manifest from options needs {question.option}", hint=EXAMPLE)
+        if question.option in PORTS:
+            _cut_port(answers, question.option)
     password = options["password"] or LINK_PASS
     if not only_references(password):
         raise UsageError(
@@ -129,14 +153,14 @@ def _draft(answers: Mapping[str, str], password: str, options: Mapping[str, Any]
     server = DraftServer(
         (
             ("host", answers["--host"]),
-            *_port(options["port"]),
+            *_port(options["port"] or answers.get("--port")),
             ("user", answers["--user"]),
             ("password", password),
             *tls,
             ("outbound", answers["--outbound"]),
         )
     )
-    head = DraftHead(answers["--name"], answers["--contact"], _local(answers["--local-host"], options))
+    head = DraftHead(answers["--name"], answers["--contact"], _local(answers, options))
     schemas = tuple(DraftSchema(name, (DraftTable("*"),)) for name in schemas_in(answers["--schema"]))
     opening = (
         "Written by `djlink init`. Every table of the schemas is linked: name tables instead of `*`, and",
@@ -145,16 +169,24 @@ def _draft(answers: Mapping[str, str], password: str, options: Mapping[str, Any]
     return Draft(answers["--source"], schemas, server, head, opening)
 
 
-def _local(host: str, options: Mapping[str, Any]) -> DraftServer:
-    port = tuple(_port(options["local_port"]))
+def _local(answers: Mapping[str, str], options: Mapping[str, Any]) -> DraftServer:
+    host = answers["--local-host"]
+    port = tuple(_port(options["local_port"] or answers.get("--local-port")))
     if host == DATAJOINT:
         return DraftServer((("datajoint", True), *port))
     return DraftServer((("host", host), *port, ("user", LOCAL_USER), ("password", LOCAL_PASS)))
 
 
-def _port(port: int | None) -> Iterator[Setting]:
-    if port is not None:
-        yield "port", port
+def _port(port: int | str | None) -> Iterator[Setting]:
+    """Yield the setting of a port, but none for the usual one that no option names."""
+    if port is not None and port != USUAL_PORT:
+        yield "port", int(port) if str(port).isdigit() else port
+
+
+def _cut_port(answers: dict[str, str], option: str) -> None:
+    """Take the port out of `host:port`, as the answer to its own question."""
+    if found := _WITH_PORT.fullmatch(answers[option]):
+        answers[option], answers[PORTS[option]] = found[1], found[2]
 
 
 def _is_configured(environ: Mapping[str, str]) -> bool:
@@ -169,8 +201,15 @@ def _is_configured(environ: Mapping[str, str]) -> bool:
 def _host_fault(host: str) -> str | None:
     if "://" in host or "@" in host:
         return "is a URL or contains a login, not a host name"
-    if re.fullmatch(r"[^:\[\]]+:\d+", host):
-        return "contains a port: use --port, or --local-port"
+    if found := _WITH_PORT.fullmatch(host):
+        return _port_fault(found[2]) or _host_fault(found[1])
     if re.search(r"[\s/\\`'\"]", host):
         return "is not a host name or address"
     return None
+
+
+def _port_fault(port: str) -> str | None:
+    if only_references(port):
+        return None
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+    return None if is_port else "is not a port: 1 to 65535"

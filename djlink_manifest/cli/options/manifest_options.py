@@ -168,7 +168,7 @@ def server_options(command: _F) -> _F:
                 "--local-port",
                 type=click.IntRange(1, 65535),
                 metavar="PORT",
-                help="The local server's port.  [default: 3306]",
+                help="The local server's port.  [default: that of DJ_PORT beside DJ_HOST, else 3306]",
             ),
             click.option("--name", metavar="NAME", help="The manifest's name.  [default: our-lab]"),
             click.option("--contact", metavar="TEXT", help="Whom the owners of sources can ask."),
