@@ -104,7 +104,7 @@ def from_answers(options: Mapping[str, Any], *, may_ask: bool) -> str:
 
     Raises UsageError for what is lacking where nobody can be asked, and for options that do not do.
     """
-    answers, asked = dict[str, str](), set[str]()
+    answers, from_terminal = dict[str, str](), set[str]()
     for question in questions(os.environ):
         given = options[question.option.strip("-").replace("-", "_")]
         text = ",".join(given) if isinstance(given, tuple) else str(given or "")
@@ -112,7 +112,7 @@ def from_answers(options: Mapping[str, Any], *, may_ask: bool) -> str:
             host = next(host for host, port in PORTS.items() if port == question.option)
             if question.option in answers or answers[host] == DATAJOINT:
                 continue
-            if host not in asked:
+            if host not in from_terminal:
                 is_usual = host == "--local-host" and answers[host] == LOCAL_HOST
                 answers[question.option] = (question.default if is_usual else None) or USUAL_PORT
                 continue
@@ -127,7 +127,7 @@ def from_answers(options: Mapping[str, Any], *, may_ask: bool) -> str:
             answers[question.option] = text
         elif may_ask:
             answers[question.option] = ask(question.words, question.default, question.fault)
-            asked.add(question.option)
+            from_terminal.add(question.option)
         elif question.default is not None:
             answers[question.option] = question.default
         else:
