@@ -98,6 +98,36 @@ def test_an_approval_may_go_into_a_file_of_any_name_and_the_next_step_names_it(l
     assert (lab.folder / "our decisions.yaml").read_text() == "approvals: []\n"
 
 
+def test_an_approval_is_written_once_and_a_wider_one_replaces_what_is_void(lab: Rig) -> None:
+    lab.write(document(lab))
+    subject, schema = lab.address("lab_a", "lab", "Subject"), lab.local_schema("lab_a", "lab")
+    lab.run("local", f"INSERT INTO `{schema}`.subject VALUES ('joe', 'mouse')")
+    request(lab, "spikes", "id = 3", "wrong animal")
+    approvals = lab.folder / "approvals.yaml"
+    asked = [(subject, "--orphans"), (lab.address("lab_a", "lab", "Spikes"),)]
+    for arguments in asked:
+        assert "Wrote the approval" in djlink(lab, "approve", *arguments).stderr
+    written = approvals.read_text().replace("approvals:\n", "approvals:\n  # seen by lee\n")
+    approvals.write_text(written)
+    for arguments in asked:
+        again = djlink(lab, "approve", *arguments, "--by", "another").stderr
+        assert "The approval of 1 deletion of" in again
+        assert "is already in approvals.yaml:" in again
+        assert "Wrote" not in again
+        assert approvals.read_text() == written
+    # more hangs on the same row now: the entry is void, and the new one takes its place
+    lab.run("local", f"INSERT INTO `{schema}`.session VALUES ('joe', 9)")
+    assert "is void" in djlink(lab, "plan").stdout
+    assert "Wrote the approval" in djlink(lab, "approve", subject, "--orphans").stderr
+    assert approvals.read_text().count("orphans: true") == 1
+    assert "# seen by lee" in approvals.read_text()
+    assert "approved twice" not in djlink(lab, "validate").stderr
+    assert "is void" not in djlink(lab, "plan", "--fail-on", "drift").stdout
+    done = djlink(lab, "apply", "--auto-approve").stdout
+    assert "drift" not in done
+    assert len(local(lab, "subject")) == 3
+
+
 def test_approvals_of_another_manifest_in_the_folder_are_not_written_to(lab: Rig) -> None:
     lab.write(document(lab))
     theirs = lab.folder / "approvals.yaml"

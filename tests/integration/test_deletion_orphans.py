@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from djlink_manifest.manifest.models.values import Approval
+from djlink_manifest.report.plan.gates import GATES, closed_gates
 from tests.support.pipelines.deletion import (
     auto,
     deletes,
@@ -69,6 +70,7 @@ def test_orphans_go_only_under_an_approval_that_names_them_all(lab: Rig) -> None
     [block] = of(lab, plan, "Subject").blocked
     assert block.kind == "review"
     assert "is void: the set has changed (2 approved, 3 now)" in block.reason
+    assert [d.count for d in of(lab, plan, "Subject").drift] == [3]
     assert len(local(lab, "subject")) == 6
 
     given = named(lab, doc, "Subject")
@@ -76,6 +78,9 @@ def test_orphans_go_only_under_an_approval_that_names_them_all(lab: Rig) -> None
     assert report.succeeded, report.outcomes
     [delete] = deletes(of(lab, plan, "Subject"))
     assert (delete.cause, delete.entities) == ("orphans", 3)
+    # what the plan deletes is no drift of it, and ends none of the apply
+    assert of(lab, plan, "Subject").drift == ()
+    assert closed_gates(plan, GATES) == {}
     assert local(lab, "subject", "name") == {("ann",), ("bob",), ("eve",)}
     assert len(local(lab, "session")) == 4
     assert len(outbound(lab, "subject")) == 3
@@ -93,6 +98,7 @@ def test_rows_of_the_labs_own_keep_orphans_and_one_that_comes_voids_the_set(lab:
     plan, report = lab.apply(with_orphans(lab, doc, given))
     assert report.succeeded, report.outcomes
     assert [d.entities for d in deletes(of(lab, plan, "Subject"))] == [1]
+    assert set(closed_gates(plan, GATES)) & {"review", "blocked"}  # what stays of them is told as blocked
     [held] = of(lab, plan, "Subject").blocked
     assert "rows of your own depend on them" in held.reason
     assert local(lab, "subject", "name") == {("ann",), ("bob",), ("eve",), ("joe",)}

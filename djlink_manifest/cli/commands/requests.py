@@ -109,6 +109,7 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
       djlink approve princeton.ephys.Recording --orphans
     """
     from djlink_manifest.manifest.edit.approvals import name_in, with_approval
+    from djlink_manifest.reconcile.plan.approvals import standing
     from djlink_manifest.report.plan.requests import key_lines, orphan_lines, request_lines
 
     check_one("approve", address)
@@ -123,9 +124,14 @@ def approve(scope: Scope, address: str, orphans: bool, by: str | None, into: Pat
             screen.note([*orphan_lines(plan, address), *key_lines(address, job.orphans(address))])
     if given and not orphans:
         screen.note(request_lines([p for p in plan.links if p.address == address]))
+    link_of = next((p for p in plan.links if p.address == address), None)
+    agreed = standing(link_of, given, manifest.approvals, orphans=orphans)
+    if agreed is not None:
+        what = f"The approval of {counted(agreed.count, 'deletion')} of {address}"
+        screen.note([line(f"{what} is already in {agreed.location}. Next: {command('apply')}")])
+        return 0
     if not given:
-        link_plan = next((p for p in plan.links if p.address == address), None)
-        unread = link_plan.blocked if link_plan is not None and not link_plan.observed else ()
+        unread = link_of.blocked if link_of is not None and not link_of.observed else ()
         block = next((b for b in unread if b.whole), None)
         if block is not None:
             raise UsageError(

@@ -40,7 +40,11 @@ def empty_approvals(name: str) -> str:
 
 
 def with_approval(text: str, approval: Approval, file: str) -> str:
-    """Return the text with one entry more, before the others. Raises ApprovalsError where that cannot be."""
+    """Return the text with one entry more, before the others.
+
+    An entry of the same link for the same keys is replaced: it is void, as other rows go along with them now.
+    Raises ApprovalsError where that cannot be.
+    """
     entry, before = entry_value(approval), values(text)
     by_hand = f"add it by hand, or name another file with --into:\n{KEY}:\n  - {one_line(entry)}"
     if before is None:
@@ -48,6 +52,12 @@ def with_approval(text: str, approval: Approval, file: str) -> str:
     old = before.get(KEY)
     if not isinstance(old, list | None):
         raise ApprovalsError(f"`{KEY}` of {file} is not a list", hint=by_hand)
+
+    place = next((n for n, each in enumerate(old or []) if _is_about(each, entry)), None)
+    if place is not None and old is not None:
+        replaced = _replaced(text, entry, {**before, KEY: [*old[:place], entry, *old[place + 1 :]]}, place)
+        if replaced is not None:
+            return replaced
 
     def change(root: Any, item: Item) -> None:
         approvals = root.get(KEY)
@@ -71,6 +81,33 @@ def with_approval(text: str, approval: Approval, file: str) -> str:
         words = f"`{KEY}` of {file} has a layout that djlink cannot edit"
         raise ApprovalsError(words, hint=by_hand)
     return found
+
+
+def _is_about(each: object, entry: dict[str, Any]) -> bool:
+    """Whether an entry of a file names the same keys of the same link."""
+    return isinstance(each, dict) and all(each.get(k) == entry.get(k) for k in ("link", "keys", "orphans"))
+
+
+def _replaced(text: str, entry: dict[str, Any], wanted: dict[str, Any], place: int) -> str | None:
+    """Return the text with another entry at a place of the list; None where a comment would be lost."""
+
+    def change(root: Any, item: Item) -> None:
+        approvals = root[KEY]
+        if _occurrences(root, approvals) > 1:
+            root[KEY] = approvals = deepcopy(approvals)
+        old, new = approvals[place], item(entry)
+        if getattr(old, "fa", None) is not None and not old.fa.flow_style():
+            for key in [key for key in old if key not in new]:
+                del old[key]
+            old.update(new)  # its comments stay
+        else:
+            approvals[place] = new
+
+    return edited(
+        text,
+        lambda body: rewritten(body, change),
+        lambda new: _is(new, wanted) and not _lost(text, new),
+    )
 
 
 def without_approvals(text: str, lines: Collection[int], file: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from djlink_manifest.errors import Location
 from djlink_manifest.manifest.models.values import Approval
@@ -41,6 +41,25 @@ def approval_of_orphans(link: LinkPlan, by: str, day: str) -> Approval | None:
         date=day,
         orphans=True,
     )
+
+
+def standing(
+    link: LinkPlan | None, given: Sequence[Approval], approvals: Iterable[Approval], *, orphans: bool
+) -> Approval | None:
+    """The approval that covers what a new one would (`given`), or all that was requested; None for none."""
+    if link is None:
+        return None
+    of_link = [each for each in approvals if each.link == link.address and each.orphans == orphans]
+    for new in given:
+        same = (new.keys, new.count, new.until, dict(new.along))
+        found = (a for a in of_link if (a.keys, a.count, a.until, dict(a.along)) == same)
+        if (found_one := next(found, None)) is not None:
+            return found_one
+    cause = "orphans" if orphans else "approved"
+    going = {a.keys for a in link.actions if isinstance(a, Delete) and a.cause == cause}
+    if given and not orphans:
+        return None  # a part of what is requested may be approved
+    return next((each for each in of_link if each.keys in going), None)
 
 
 def awaiting(plan: Plan) -> Iterator[tuple[LinkPlan, RequestSet]]:

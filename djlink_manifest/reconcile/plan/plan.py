@@ -27,6 +27,7 @@ from djlink_manifest.reconcile.plan.link_actions import (
     structure,
     taken_note_of,
 )
+from djlink_manifest.reconcile.plan.messages import ORPHANS
 from djlink_manifest.reconcile.plan.moves import LATER, deferral, move_action
 from djlink_manifest.reconcile.plan.observation import Observation
 from djlink_manifest.reconcile.plan.removals import Removal
@@ -152,7 +153,10 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     for refusal in seen.refusals:
         refused[refusal.address].append(refusal)
     plans, spent = _link_plans(by_address, graph, refused, seen)
-    plans = {a: replace(p, blocked=tuple(_with_roots(p, plans))) for a, p in plans.items()}
+    plans = {
+        a: replace(p, blocked=tuple(_with_roots(p, plans)), drift=tuple(_staying(p, plans)))
+        for a, p in plans.items()
+    }
     return Plan(
         *(head.manifest, head.digest, head.files, head.local, head.sources),
         links=tuple(sorted(plans.values(), key=lambda p: (p.wave, p.address))),
@@ -211,6 +215,13 @@ def _with_roots(plan: LinkPlan, plans: Mapping[str, LinkPlan]) -> Iterator[Block
             continue
         awaits = root is not None and any(b.kind == "review" and b.root is None for b in root.blocked)
         yield block if awaits else replace(block, root=None)
+
+
+def _staying(plan: LinkPlan, plans: Mapping[str, LinkPlan]) -> Iterator[Drift]:
+    """The drift of a link, without its orphans where all go along with those of another link."""
+    going = [a for each in plans.values() for a in each.actions if _is_of_orphans(a)]
+    along = {dict(a.along).get(plan.address, 0) for a in going if isinstance(a, Delete)}
+    yield from (each for each in plan.drift if each.reason != ORPHANS or each.count not in along)
 
 
 def _moving_plan(base: LinkPlan, link: Link, seen: Observation) -> LinkPlan:
@@ -336,7 +347,7 @@ def _link_plan(
             base,
             actions=actions,
             blocked=(*in_the_way, *decision.blocked, *until_confirmed, *left),
-            drift=tuple(orphan_rows(link, snapshot)),
+            drift=tuple(orphan_rows(link, snapshot, actions)),
             requests=deletions,
         )
     found_obstacles = (*left, *obstacles(link, snapshot, steps))
@@ -351,7 +362,7 @@ def _link_plan(
             *not_refilled,
             *blocked_late_keys(blocked_keys),
         ),
-        drift=tuple(drifts(link, link_tables, snapshot)),
+        drift=tuple(drifts(link, link_tables, snapshot, actions)),
         kept=steps[Step.KEEP] + decision.kept,
         warnings=(*base.warnings, *decision.warnings),
         requests=deletions,

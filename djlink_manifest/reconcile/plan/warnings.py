@@ -117,7 +117,9 @@ def _line(link: Link, files: Sequence[str]) -> str:
     return f"import djlink_manifest; [rows.delete() for rows in {rows}]"
 
 
-def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Iterator[Drift]:
+def drifts(
+    link: Link, link_tables: LinkTables, snapshot: LinkSnapshot, actions: Iterable[Action]
+) -> Iterator[Drift]:
     """What stands otherwise than any action leaves it."""
     for words in link_tables.drift:
         yield Drift(words)
@@ -137,7 +139,7 @@ def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Itera
     if snapshot.lost:
         objects = "1 external object" if snapshot.lost == 1 else f"{snapshot.lost:,} external objects"
         yield Drift(f"missing or altered locally: {objects}")
-    yield from orphan_rows(link, snapshot)
+    yield from orphan_rows(link, snapshot, actions)
     for part in snapshot.parts if snapshot.changed is None else ():
         if part.held != part.local:
             yield Drift(
@@ -146,10 +148,13 @@ def drifts(link: Link, link_tables: LinkTables, snapshot: LinkSnapshot) -> Itera
             )
 
 
-def orphan_rows(link: Link, snapshot: LinkSnapshot) -> Iterator[Drift]:
-    """Local rows without a source row."""
+def orphan_rows(link: Link, snapshot: LinkSnapshot, actions: Iterable[Action]) -> Iterator[Drift]:
+    """Local rows without a source row, but for those that the actions delete.
+
+    Where they do, what stays of them is held back by other rows, and told as blocked.
+    """
     orphans = snapshot.in_state(State.ORPHAN)
-    if orphans:
+    if orphans and not any(isinstance(a, Delete) and a.cause == "orphans" for a in actions):
         yield Drift(
             ORPHANS,
             orphans,
