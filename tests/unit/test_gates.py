@@ -68,4 +68,5 @@ def test_the_option_knows_the_gates_without_loading_a_plan() -> None:
 def test_an_unknown_gate_is_an_error_of_the_command_line(wrong: str) -> None:
     ended = called("plan", "--fail-on", wrong, environ={})
     assert ended.returncode == 1
-    assert "is none of drift, review, forgotten, blocked" in ended.stderr
+    fault = "`drfit` is none of" if wrong == "drfit" else "a name is missing; write one of"
+    assert f"{fault} drift, review, forgotten, blocked" in ended.stderr
