@@ -129,7 +129,7 @@ def test_a_path_that_leads_out_of_the_store_is_refused(path: str) -> None:
 @given(st.text(max_size=40), st.sampled_from(["object", "filepath", "graph"]))
 def test_no_path_of_a_source_leads_out_of_the_local_table(path: str, codec: str) -> None:
     try:
-        goal, _ = moved({"path": path, "store": "raw"}, codec)
+        goal, _ = transport_of({"path": path, "store": "raw"}, codec)
     except BadObject:
         return
     steps = goal.split("/")
