@@ -176,7 +176,8 @@ def test_a_quiet_apply_shows_messages_and_what_is_not_done() -> None:
     prose.end(samples.quiet_plan(), samples.report())
     text = "\n".join(each.plain for each in laid_out(shown))
     assert stream.getvalue() == "Finishing\n"
-    assert text.startswith("Plan: ")
+    assert text.startswith("  ✗ lab_c  db.lab-c.org: no session")  # what is wrong is named
+    assert "\nPlan: " in text
     assert "lab_a.lab.Subject" not in text
     assert "lab_a.ephys.Scan" in text
 
