@@ -141,7 +141,14 @@ class History(People):
         }
         if self.runs("approve", self.place.address(table), "-f", path, "--into", path, "--by", "a.lee"):
             return  # nothing awaits an approval
-        entry = next(e for e in self.read(path)["approvals"] if e not in [dict(a.entry) for a in self.agreed])
+        entries = self.read(path)["approvals"]
+        fresh = [e for e in entries if e not in [dict(a.entry) for a in self.agreed]]
+        # a void one of the same keys is replaced
+        self.agreed = [a for a in self.agreed if dict(a.entry) in entries]
+        if not fresh:  # it stands there already
+            assert any(a.table == table and a.keys == set(open_) for a in self.agreed)
+            return
+        [entry] = fresh
         new = Agreed(table, entry, frozenset(open_))
         assert (entry["count"], new.until) == (len(open_), max(open_.values()))
         along = meaning.closure({table: meaning.requested_and_local(table, new.until)})
