@@ -121,10 +121,10 @@ def unlocked(
 
 def _once_free(seconds: float, again: Sequence[str]) -> str:
     """Return the next step where another djlink works on a link: to wait, by oneself or with the option."""
+    wait = f"wait until it has ended (its lock ends with it), then run {command(*again)}"
     if seconds:
-        return f"wait until it has ended, then run {command(*again)}, or allow more time with --lock-timeout"
-    timed = command(*again, "--lock-timeout", "10m")
-    return f"wait until it has ended, then run {command(*again)}; or let djlink wait: {timed}"
+        return f"{wait}, or allow more time with --lock-timeout"
+    return f"{wait}; or let djlink wait: {command(*again, '--lock-timeout', '10m')}"
 
 
 def user_name() -> str:
