@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +14,7 @@ from rich.text import Text
 
 from djlink_manifest.cli.options.files import FILES_VARIABLE
 from djlink_manifest.cli.options.manifest_options import Scope, chosen
+from djlink_manifest.cli.terminal.files import write_atomically
 from djlink_manifest.errors import UsageError
 from djlink_manifest.manifest.models.values import Manifest
 from djlink_manifest.model.links.link import Growth
@@ -97,22 +96,7 @@ def check_target(name: str) -> None:
 def write_plan(name: str, plan: Plan, terms: PlanTerms, compared: Against | None) -> None:
     """Write a plan to a file that only its owner can read, atomically. Raises UsageError where it cannot."""
     check_target(name)
-    path = Path(name)
-    text = document_text(plan_json(plan, terms, against=compared))
-    transient: Path | None = None
-    try:
-        number, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        transient = Path(made)
-        with os.fdopen(number, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(number)
-        transient.replace(path)
-    except OSError as error:
-        if transient is not None:
-            with suppress(OSError):
-                transient.unlink(missing_ok=True)
-        raise UsageError(f"{name} cannot be written: {error.strerror}") from None
+    write_atomically(Path(name), document_text(plan_json(plan, terms, against=compared)), 0o600, name)
 
 
 def terms(scope: Scope, *, verify: bool, growth: Growth | None) -> PlanTerms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from djlink_manifest.errors import UsageError
@@ -49,11 +50,18 @@ def check_not_led_out(path: Path) -> None:
 def replace_file(path: Path, text: str) -> None:
     """Replace a file with the text atomically; the file's mode is kept.
 
-    Links are followed, but not out of the file's folder. What is written meanwhile has a name that nobody can
-    foresee, and only its owner reads it.
+    Links are followed, but not out of the file's folder.
     """
     check_not_led_out(path)
     target = path.resolve()
+    write_atomically(target, text, target.stat().st_mode & 0o7777 if target.exists() else 0o644, str(path))
+
+
+def write_atomically(target: Path, text: str, mode: int, name: str) -> None:
+    """Write a file that is there whole or not at all, under a name that nobody can foresee until then.
+
+    Only its owner reads it before it has its `mode`. Raises UsageError, in which the file is called `name`.
+    """
     transient = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         number = os.open(transient, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -61,11 +69,12 @@ def replace_file(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(number)  # else a machine that stops may leave an empty file under the name
-            os.fchmod(number, target.stat().st_mode & 0o7777 if target.exists() else 0o644)
+            os.fchmod(number, mode)
         transient.replace(target)
     except OSError as error:
-        transient.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+        with suppress(OSError):
+            transient.unlink(missing_ok=True)
+        raise UsageError(f"{name} cannot be written: {error.strerror}") from None
 
 
 def same_path(one: Path, other: Path) -> bool:
