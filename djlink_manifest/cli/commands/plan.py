@@ -87,17 +87,19 @@ def plan(
       djlink plan --out plan.json
       djlink plan --out plan.json --max-growth 5%
     """
-    from djlink_manifest.cli.commands import saved_plans
     from djlink_manifest.report.plan.gates import closed_gates
 
     screen = current()
     before = None
     if out is None and max_growth is not None:
         raise UsageError("--max-growth is kept in a plan's file", hint="add --out FILE")
-    if out is not None:
+    terms = None
+    if out is not None:  # the models of the document load for a plan that is kept alone
+        from djlink_manifest.cli.commands import saved_plans
+
         saved_plans.check_options(scope)
         saved_plans.check_target(out)
-    terms = saved_plans.terms(scope, verify=verify, growth=max_growth) if out is not None else None
+        terms = saved_plans.terms(scope, verify=verify, growth=max_growth)
     if against is not None:
         check_whole(scope)
         before = old_manifest(against, scope.files, screen)

@@ -153,8 +153,9 @@ def make(links: Sequence[Link], graph: LinkGraph, seen: Observation) -> Plan:
     for refusal in seen.refusals:
         refused[refusal.address].append(refusal)
     plans, spent = _link_plans(by_address, graph, refused, seen)
+    of_orphans = [a for p in plans.values() for a in p.actions if isinstance(a, Delete) and _is_of_orphans(a)]
     plans = {
-        a: replace(p, blocked=tuple(_with_roots(p, plans)), drift=tuple(_staying(p, plans)))
+        a: replace(p, blocked=tuple(_with_roots(p, plans)), drift=tuple(_staying(p, of_orphans)))
         for a, p in plans.items()
     }
     return Plan(
@@ -180,11 +181,11 @@ def _link_plans(
 
     Made again where unwanted entities of a link stay: those of its parents to which they refer stay, too.
     """
-    staying = frozenset[str]()
+    staying, bases = frozenset[str](), tuple(_bases(links, graph, seen.sets))
     while True:
         decider, spent = _decider(links, refused, seen, staying), list[Approval]()
         plans: dict[str, LinkPlan] = {}
-        for base in _bases(links, graph, seen.sets):
+        for base in bases:
             stopped = [p for p in base.after if plans[p].is_stopped]
             own_refusals, link = refused.get(base.address, []), links[base.address]
             if base.address in seen.moves or base.address in seen.deferred:
@@ -217,10 +218,9 @@ def _with_roots(plan: LinkPlan, plans: Mapping[str, LinkPlan]) -> Iterator[Block
         yield block if awaits else replace(block, root=None)
 
 
-def _staying(plan: LinkPlan, plans: Mapping[str, LinkPlan]) -> Iterator[Drift]:
-    """The drift of a link, without its orphans where all go along with those of another link."""
-    going = [a for each in plans.values() for a in each.actions if _is_of_orphans(a)]
-    along = {dict(a.along).get(plan.address, 0) for a in going if isinstance(a, Delete)}
+def _staying(plan: LinkPlan, of_orphans: Sequence[Delete]) -> Iterator[Drift]:
+    """The drift of a link, without its orphans where all go along with those that the plan deletes."""
+    along = {dict(a.along).get(plan.address, 0) for a in of_orphans}
     yield from (each for each in plan.drift if each.reason != ORPHANS or each.count not in along)
 
 

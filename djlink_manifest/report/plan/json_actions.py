@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from djlink_manifest.model.tables.definition import TableDefinition
 from djlink_manifest.reconcile.plan.actions import (
@@ -36,6 +36,22 @@ from djlink_manifest.reconcile.plan.bounds import Bound, bounds_of
 from djlink_manifest.reconcile.plan.written import writes_to
 
 JSON = dict[str, Any]
+_OfRows: TypeAlias = (
+    Pull | PullAgain | Refill | Register | Release | GiveUp | Claim | Mend | Delete | Approve | NoteRequests
+)
+KINDS: Mapping[type[_OfRows], str] = {
+    Pull: "pull",
+    PullAgain: "pull_again",
+    Refill: "refill",
+    Register: "register",
+    Release: "release",
+    GiveUp: "give_up",
+    Claim: "claim",
+    Mend: "mend",
+    Delete: "delete",
+    Approve: "approve",
+    NoteRequests: "note_requests",
+}
 
 
 def action_json(action: Action, source: str, sets: Mapping[str, str]) -> JSON:
@@ -102,46 +118,15 @@ def _shown(action: Action, source: str) -> JSON:
             return {**_rows(action), **written}
 
 
-def _rows(
-    action: Pull
-    | PullAgain
-    | Refill
-    | Register
-    | Release
-    | GiveUp
-    | Claim
-    | Mend
-    | Delete
-    | Approve
-    | NoteRequests,
-) -> JSON:
+def _rows(action: _OfRows) -> JSON:
     """What is done with entities."""
-    plain = asdict(action)
-    match action:
-        case Pull():
-            return {"kind": "pull", **plain, "parts": counts_json(action.parts, "part", "rows")}
-        case PullAgain():
-            return {"kind": "pull_again", **plain}
-        case Refill():
-            return {"kind": "refill", **plain}
-        case Register():
-            return {"kind": "register", **plain}
-        case Release():
-            return {"kind": "release", **plain}
-        case GiveUp():
-            return {"kind": "give_up", **plain}
-        case Claim():
-            return {"kind": "claim", **plain}
-        case Delete():
-            along = counts_json(action.along, "address", "entities")
-            rows = counts_json(action.rows, "table", "rows")
-            return {"kind": "delete", **plain, "along": along, "rows": rows}
-        case Approve():
-            return {"kind": "approve", **plain}
-        case Mend():
-            return {"kind": "mend", **plain}
-        case NoteRequests():
-            return {"kind": "note_requests", **plain}
+    shown = {"kind": KINDS[type(action)], **asdict(action)}
+    if isinstance(action, Pull):
+        shown["parts"] = counts_json(action.parts, "part", "rows")
+    if isinstance(action, Delete):
+        shown["along"] = counts_json(action.along, "address", "entities")
+        shown["rows"] = counts_json(action.rows, "table", "rows")
+    return shown
 
 
 def _fields(action: Action, *names: str) -> JSON:

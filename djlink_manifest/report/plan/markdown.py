@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -187,21 +188,22 @@ def _by_link(plan: Plan) -> Iterator[tuple[str, list[str]]]:
 
 def _by_schema(plan: Plan) -> Iterator[tuple[str, list[str]]]:
     deletions: dict[str, Totals] = {}
-    for link in plan.links:
-        if _is_deleting(link):
-            schema = link.address.rpartition(".")[0]
-            deletions[schema] = deletions.get(schema, Totals()) + of_link(link)
+    for link in filter(_is_deleting, plan.links):
+        schema = _schema(link.address)
+        deletions[schema] = deletions.get(schema, Totals()) + of_link(link)
     yield DELETIONS, [f"- {code(schema)} {_figures(totals)}\n" for schema, totals in deletions.items()]
-    removed: dict[str, int] = {}
-    for removal in plan.removals:
-        schema = removal.address.rpartition(".")[0]
-        removed[schema] = removed.get(schema, 0) + 1
-    yield REMOVED, [f"- {code(schema)} {counted(count, 'link')}\n" for schema, count in removed.items()]
-    forgotten: dict[str, int] = {}
-    for each in plan.forgotten:
-        schema = each.address.rpartition(".")[0]
-        forgotten[schema] = forgotten.get(schema, 0) + 1
-    yield FORGOTTEN, [f"- {code(schema)} {counted(count, 'link')}\n" for schema, count in forgotten.items()]
+    yield REMOVED, _counts(removal.address for removal in plan.removals)
+    yield FORGOTTEN, _counts(each.address for each in plan.forgotten)
+
+
+def _counts(addresses: Iterable[str]) -> list[str]:
+    """An item for each schema: how many of these links it has."""
+    found = Counter(map(_schema, addresses))
+    return [f"- {code(schema)} {counted(count, 'link')}\n" for schema, count in found.items()]
+
+
+def _schema(address: str) -> str:
+    return address.rpartition(".")[0]
 
 
 def _is_deleting(link: LinkPlan) -> bool:
