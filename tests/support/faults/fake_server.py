@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from djlink_manifest.model.server.address import Secret, ServerAddress
+from tests.support.faults.listener import Listener
 
 Stage: TypeAlias = Literal["greeting", "authentication", "set names", "statement", "rows"]
 STAGES: tuple[Stage, ...] = ("greeting", "authentication", "set names", "statement", "rows")
@@ -98,10 +99,10 @@ class FakeServer:
         self.script = script
         self.logins = 0
         self.statements = list[str]()
+        self._guard = threading.Lock()
         self._clients = list[socket.socket]()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = Listener(self._talk)
+        self.port = self._listener.port
 
     def address(self, name: str = "lab_a") -> ServerAddress:
         """How to reach it."""
@@ -109,24 +110,15 @@ class FakeServer:
 
     def close(self) -> None:
         """End the listener and all connections."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for client in self._clients:
             with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+    def _talk(self, client: socket.socket) -> None:
+        with self._guard:
             self._clients.append(client)
             self.logins += 1
-            threading.Thread(target=self._talk, args=(client,), daemon=True).start()
-
-    def _talk(self, client: socket.socket) -> None:
         with client, suppress(Hangup):
             self.script(Conversation(self, client))
 

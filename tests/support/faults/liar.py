@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tests.support.faults.listener import Listener
+
 EOF_BYTE, OK_BYTE, ERROR_BYTE, FILE_BYTE, NULL_BYTE = 0xFE, 0x00, 0xFF, 0xFB, 0xFB
 MORE_RESULTS = 0x0008
 LARGEST = 0xFFFFFF
@@ -108,14 +110,11 @@ class Liar:
         self.files_sent = list[bytes]()  # what clients gave to a request for a file
         self._guard = threading.Lock()
         self._sockets = list[socket.socket]()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = Listener(self._serve)
+        self.port = self._listener.port
 
     def close(self) -> None:
         """End the listener and all connections."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.forget()
 
@@ -129,14 +128,6 @@ class Liar:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with suppress(Ended, OSError), client, socket.create_connection(self._to) as server:
