@@ -45,11 +45,11 @@ def read(
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """The manifest, None where it has errors, and every problem found, errors and warnings, by place.
 
-    Later paths are laid over earlier ones. A folder stands for all its `*.yaml`, side by side. The approvals
-    of an `approvals.yaml` in the folder of a file are joined to the manifest's. Nothing is asked of a server,
-    and no reference to a secret is resolved. With `trust`, all that the manifest would use and the trust file
-    does not allow is an error, as are files that are symbolic links to elsewhere; these are errors without
-    `links` too.
+    Later paths override earlier ones. A folder means all its `*.yaml`, merged side by side. The approvals of
+    an `approvals.yaml` in the folder of a file are added to the manifest's. No server is contacted, and no
+    reference to a secret is resolved. With `trust`, everything that the manifest would use and the trust file
+    does not allow is an error. With `trust`, or without `links`, so is a file that is a symbolic link out of
+    its folder.
     """
     is_strict = trust is not None or not links
     problems = Problems()

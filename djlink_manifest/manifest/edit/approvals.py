@@ -42,7 +42,7 @@ def empty_approvals(name: str) -> str:
 def with_approval(text: str, approval: Approval, file: str) -> str:
     """Return the text with one entry more, before the others.
 
-    An entry of the same link for the same keys is replaced: it is void, as other rows go along with them now.
+    Replaces an entry of the same link for the same keys: it is void, since other rows are deleted with them now.
     Raises ApprovalsError where that cannot be.
     """
     entry, before = entry_value(approval), values(text)

@@ -171,9 +171,9 @@ def observe_deletions(
 def _roots(
     ordered: Sequence[str], found: Mapping[str, LinkDeletions], keys: Mapping[str, PlanKeys]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each link whose requested entities all go along with those of one above it, and the topmost such.
+    """Yield the links whose requested entities are all deleted with those of an ancestor, and that ancestor.
 
-    `ordered` are the links, parents first.
+    Of several ancestors it is the topmost. `ordered` are the links, parents first.
     """
     for place, address in enumerate(ordered):
         of = found[address].requested if address in found else None

@@ -356,7 +356,8 @@ class Blocked:
 
     `kind`: `review` awaits a person's decision and is no error; `error` needs mending; `upstream` waits for
     another link. `whole` tells that nothing of the link is done, and nothing below it; else only the `count`
-    entities are concerned. `root` names the link whose decision is about these entities too: they go along.
+    entities are concerned. `root` names the link whose requested deletion includes these entities, and so
+    decides about them too.
     """
 
     kind: Literal["review", "error", "upstream"]

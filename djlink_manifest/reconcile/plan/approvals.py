@@ -17,7 +17,8 @@ SPOKEN = Location("typed at the terminal", 1, 1)
 def approvals_of(plan: Plan, by: str, day: str, of: str | None = None) -> tuple[Approval, ...]:
     """Approvals of all that the plan says awaits one, in its present state, or of one link.
 
-    What goes along with an approved set of another link gets none of its own, unless it is asked for.
+    Entities that are deleted with an approved set of another link get no approval of their own, unless `of`
+    names their link.
     """
     found = (pair for pair in awaiting(plan) if of in (None, pair[0].address))
     return tuple(

@@ -208,7 +208,7 @@ def _link_plans(
 
 
 def _with_roots(plan: LinkPlan, plans: Mapping[str, LinkPlan]) -> Iterator[Blocked]:
-    """What is blocked of a link, without what goes along with a deletion that another link's plan has."""
+    """What is blocked of a link, without the entities that another link's planned deletion includes."""
     for block in plan.blocked:
         root = plans.get(block.root) if block.root is not None else None
         going = [a for a in root.actions if isinstance(a, Delete) and a.cause != "unwanted"] if root else []
@@ -219,7 +219,7 @@ def _with_roots(plan: LinkPlan, plans: Mapping[str, LinkPlan]) -> Iterator[Block
 
 
 def _staying(plan: LinkPlan, of_orphans: Sequence[Delete]) -> Iterator[Drift]:
-    """The drift of a link, without its orphans where all go along with those that the plan deletes."""
+    """The drift of a link, without its orphans where the plan deletes all of them with another link's."""
     along = {dict(a.along).get(plan.address, 0) for a in of_orphans}
     yield from (each for each in plan.drift if each.reason != ORPHANS or each.count not in along)
 
