@@ -42,8 +42,8 @@ def empty_approvals(name: str) -> str:
 def with_approval(text: str, approval: Approval, file: str) -> str:
     """Return the text with one entry more, before the others.
 
-    Replaces an entry of the same link for the same keys: it is void, since other rows are deleted with them now.
-    Raises ApprovalsError where that cannot be.
+    Replaces an entry of the same link for the same keys: it is void, since other rows are deleted with them
+    now. Raises ApprovalsError where that cannot be.
     """
     entry, before = entry_value(approval), values(text)
     by_hand = f"add it by hand, or name another file with --into:\n{KEY}:\n  - {one_line(entry)}"
