@@ -169,7 +169,7 @@ def grant(rights: Iterable[str], schema: str, to: Grantee | str, table: str | No
 
 def revoke(rights: Iterable[str], given: Grant, holder: str) -> str:
     """The REVOKE statement that takes rights of a grant from an account, `user@host`, or from a role."""
-    name = account_name(holder) if "@" in holder else f"'{_text(holder)}'"
+    name = account_name(holder) if "@" in holder else quoted_text(holder)
     return f"REVOKE {', '.join(rights)} ON {given.target} FROM {name};"
 
 
@@ -231,15 +231,16 @@ def grant_for(message: str, to: Grantee | str) -> str | None:
 def account_name(account: str) -> str:
     """An account, `user@host`, as SQL names it."""
     user, _, host = account.rpartition("@")
-    return f"'{_text(user)}'@'{_text(host or '%')}'"
+    return f"{quoted_text(user)}@{quoted_text(host or '%')}"
 
 
 def _inner(name: str) -> str:
     return name.replace("`", "``")
 
 
-def _text(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "''")
+def quoted_text(value: str) -> str:
+    """A string in SQL, where backslashes escape."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _like(pattern: str, name: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from djlink_manifest.manifest.models.names import is_class
 from djlink_manifest.manifest.models.values import Manifest, SchemaSpec, SourceSpec
-from djlink_manifest.model.server.rights import SOURCE_RIGHTS, account_name, grant
+from djlink_manifest.model.server.rights import SOURCE_RIGHTS, account_name, grant, quoted_text
 from djlink_manifest.model.tables.naming import LINEAGE
 
 
@@ -46,20 +46,20 @@ def table_grants(schema: str, tables: Iterable[str], account: str) -> TableGrant
     names = tuple(sorted(tables))
     classes = sorted({name.replace("_", "").lower() for name in names if is_class(name)})
     exact = [name for name in names if not is_class(name)]
-    tests = [f"TABLE_NAME = {_text(LINEAGE)}"]
+    tests = [f"TABLE_NAME = {quoted_text(LINEAGE)}"]
     if classes:
         # the class of a table, or of a part's master: without its tier, its parts and its underscores
         bare = "TRIM(LEADING '_' FROM TRIM(LEADING '#' FROM TABLE_NAME))"
         master = f"LOWER(REPLACE(SUBSTRING_INDEX({bare}, '__', 1), '_', ''))"
-        tests.append(f"{master} IN ({', '.join(map(_text, classes))})")
+        tests.append(f"{master} IN ({', '.join(map(quoted_text, classes))})")
     for name in exact:
-        tests.append(f"TABLE_NAME = {_text(name)}")
-        tests.append(f"LEFT(TABLE_NAME, {len(name) + 2}) = {_text(name + '__')}")
+        tests.append(f"TABLE_NAME = {quoted_text(name)}")
+        tests.append(f"LEFT(TABLE_NAME, {len(name) + 2}) = {quoted_text(name + '__')}")
     head = f"GRANT {', '.join(SOURCE_RIGHTS)} ON `{schema.replace('`', '``')}`.`"
     tail = f"` TO {account_name(account)};"
     query = (
-        f"SELECT CONCAT({_text(head)}, REPLACE(TABLE_NAME, '`', '``'), {_text(tail)})"
-        f" AS `-- GRANT` FROM information_schema.TABLES WHERE TABLE_SCHEMA = {_text(schema)}"
+        f"SELECT CONCAT({quoted_text(head)}, REPLACE(TABLE_NAME, '`', '``'), {quoted_text(tail)})"
+        f" AS `-- GRANT` FROM information_schema.TABLES WHERE TABLE_SCHEMA = {quoted_text(schema)}"
         f" AND TABLE_TYPE = 'BASE TABLE' AND ({' OR '.join(tests)}) ORDER BY TABLE_NAME;"
     )
     return TableGrants(schema, names, query, grant(SOURCE_RIGHTS, schema, account))
@@ -69,8 +69,3 @@ def _named(schema: SchemaSpec) -> tuple[str, ...] | None:
     if any(rule.is_glob for rule in schema.rules):
         return None
     return tuple(rule.pattern for rule in schema.rules)
-
-
-def _text(value: str) -> str:
-    """A string in SQL. Names that a manifest can have hold no backslash."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
