@@ -24,7 +24,6 @@ import pymysql
 from djlink_manifest.errors import SandboxError
 from djlink_manifest.sandbox.demo import pipeline as pipelines
 from djlink_manifest.sandbox.demo.folder import (
-    APPROVALS,
     ENVIRONMENT,
     MANIFEST,
     check_folder,
@@ -172,8 +171,8 @@ def show_deletion(setup: DemoSetup) -> None:
     say("\nThe lab that linked it sees who requests the deletion, why, and which local rows depend on it:\n")
     djlink(setup, "requests")
     say("\nIt approves. The entry can be reviewed like any other change of the manifest:\n")
-    djlink(setup, "approve", REQUESTED_LINK, "--by", "a.lee", "--into", APPROVALS)
-    djlink(setup, "apply", "--auto-approve", "-f", MANIFEST, "-f", APPROVALS)
+    djlink(setup, "approve", REQUESTED_LINK, "--by", "a.lee")  # into the approvals.yaml beside the manifest
+    djlink(setup, "apply", "--auto-approve")
     session = setup.sources["princeton"].tables["session.Session"]
     (key,) = (session & {"subject": "A001"}).keys(order_by="session_date", limit=1)
     say("\nNow the owner's own delete works, including all rows that depend on the session:")
